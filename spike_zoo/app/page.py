@@ -77,7 +77,14 @@ def build(setting: Setting) -> gradio.Blocks:
                 take = gradio.Button("Use the built-in scene")
                 note = gradio.HTML(elem_id="note")
                 name = gradio.Dropdown([], label=FIELDS["name"], visible=False)
-                more, height, width, scale, cfa = _size_and_brightness()
+                with gradio.Accordion("Size and brightness", open=False) as more:
+                    with gradio.Row():
+                        height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
+                        width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
+                    about = "0: as stated, else estimated"
+                    scale = gradio.Number(label=FIELDS["rate-scale"], info=about)
+                    layouts = [("as stated", ""), *get_args(Cfa)]
+                    cfa = gradio.Dropdown(layouts, value="", label=FIELDS["cfa"])
                 methods = gradio.CheckboxGroup(
                     list(setting.methods), value=act.chosen(), label=FIELDS["methods"]
                 )
@@ -99,22 +106,6 @@ def build(setting: Setting) -> gradio.Blocks:
         show.click(act.show, [*source, methods, pictures], [shown, files, note])
         make.click(act.make, [*source, one, moment], [files, note])
     return blocks
-
-
-def _size_and_brightness() -> tuple[
-    gradio.Accordion, gradio.Number, gradio.Number, gradio.Number, gradio.Dropdown
-]:
-    """Add the fields that a recording need not state, closed at first."""
-    import gradio
-
-    with gradio.Accordion("Size and brightness", open=False) as more:
-        with gradio.Row():
-            height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
-            width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
-        about = "0: as stated, else estimated"
-        scale = gradio.Number(label=FIELDS["rate-scale"], info=about)
-        cfa = gradio.Dropdown([("as stated", ""), *get_args(Cfa)], value="", label=FIELDS["cfa"])
-    return more, height, width, scale, cfa
 
 
 def serve(setting: Setting, port: int, *, opens: bool) -> None:

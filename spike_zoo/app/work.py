@@ -15,7 +15,8 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
-from spike_zoo.reports import Choices, report_of
+from spike_zoo.reports.choices import Choices
+from spike_zoo.reports.sources import report_of
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import rate_scale_of
 
@@ -156,7 +157,7 @@ def built_in(folder: Path) -> Path:
 
 
 def page_of(source: Source, methods: list[str], pictures: int, *, device: str, trust: bool) -> str:
-    """Return the report of a source as HTML, see :func:`spike_zoo.reports.report_of`."""
+    """Return the report of a source as HTML, see :func:`spike_zoo.reports.sources.report_of`."""
     choices = Choices(
         methods=tuple(methods),
         limits_slow=True,

@@ -333,15 +333,8 @@ def archive_verify(
     findings = verify(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
-        rows = [
-            {
-                "code": finding.code,
-                "severity": finding.severity,
-                "path": finding.path,
-                "message": finding.message,
-            }
-            for finding in findings
-        ]
+        keys = ("code", "severity", "path", "message")
+        rows = [{key: getattr(finding, key) for key in keys} for finding in findings]
         print(dumps({"path": path, "valid": errors == 0, "findings": rows}, indent=2))
     else:
         for finding in findings:

@@ -95,7 +95,6 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
         False, with nothing done, if a single recording is meant.
 
     Raises:
-        UsageError: See :func:`find_units`.
         SpikeZooError: If recordings failed; lists them. The others are finished.
     """
     jobs, cluster = given["jobs"], given["cluster"]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.cli.lazy_signature import DatOptions
-    from spike_zoo.tasks.protocols import Compresses
 
 _LISTED: Final = 20  # names of classes in one line
 #: Nine of ten digits that ``sci-digits`` classifies correctly have a higher probability.
@@ -70,7 +69,8 @@ def classify(
     loaded = load(method, device=pick_device(device), trust=trust)
     module = require_ability(loaded, Classifies, f"--method {method}")
     if source is None:
-        found = _of_bitstream(codec_from(loaded, f"--method {method}"), recording)
+        codec = codec_from(loaded, f"--method {method}")
+        found = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
         scale = rate_scale_of(source, stated)
         report_rate_scale(scale)
@@ -83,11 +83,6 @@ def classify(
         return
     for line in _lines(best):
         print(line)
-
-
-def _of_bitstream(codec: Compresses, path: str) -> Tensor:
-    """Classify what a bitstream holds."""
-    return codec.classify(codec.decompress(Path(path).read_bytes())).cpu()
 
 
 def _best(found: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import Item, RecordingSource, images_of, in_blocks, run_batch
-from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
+from spike_zoo.cli.console import check_no_method, echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
@@ -111,9 +111,9 @@ def compress(
         RecordingSource(recording, name, dat, start, stop), target, overwrite, jobs, cluster
     )
     if lossless:
-        _check_lossless_options(
-            codec=codec, method=method, quality=quality, gop=gop, device=device, trust=trust
-        )
+        reason = "--lossless keeps every spike and uses no method; leave one of the two out"
+        of_method: dict[str, Any] = {"codec": codec, "method": method, "quality": quality}
+        check_no_method(reason, device=device, trust=trust, gop=gop, **of_method)
         echo(_keep_all(work, stated))
         return
     method = method or (METHOD if codec is None else PICTURE_METHOD)
@@ -322,17 +322,6 @@ def _target(out: str, *, lossless: bool, codec: str | None, overwrite: bool) -> 
         raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}{hint}")
     check_absent(Path(out), overwrite=overwrite)
     return Path(out)
-
-
-def _check_lossless_options(*, device: str, trust: bool, **of_a_method: str | int | None) -> None:
-    """Reject options of a method, for there is no method."""
-    given = of_a_method | {"device": None if device == "auto" else device, "trust": trust or None}
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(
-                f"--{option} {value}: --lossless keeps every spike and uses no method; "
-                "leave one of the two out"
-            )
 
 
 def _keep_all(work: _Compression, rate_scale: float | None) -> str:

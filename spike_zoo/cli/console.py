@@ -51,6 +51,21 @@ def check_least(least: int, **options: int | None) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {value}: give at least {least}")
 
 
+def check_no_method(reason: str, *, device: str, trust: bool, **given: str | float | None) -> None:
+    """Reject options of a method where there is none.
+
+    Args:
+        reason: Why there is none, and what to do.
+        device: That of the command, auto by default.
+        trust: That of the command.
+        **given: Other options; None is one that was not given.
+    """
+    given |= {"device": None if device == "auto" else device, "trust": trust or None}
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"--{option} {value}: {reason}")
+
+
 def check_port(port: int) -> None:
     """Reject a port that does not exist."""
     if not 0 < port < 1 << 16:

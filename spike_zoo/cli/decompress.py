@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo
+from spike_zoo.cli.console import check_no_method, echo
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl import salvage as lossless_salvage
@@ -65,9 +65,11 @@ def decompress(
         overwrite: Replace files that are there.
     """
     if is_lossless(bitstream):
-        of_pictures = {"method": method, "fps": fps}
-        on = {"device": None if device == "auto" else device, "trust": trust or None}
-        _check_lossless_options(bitstream, **of_pictures, **on)
+        reason = (
+            f"{bitstream} is a lossless recording, which becomes what it was, without any method; "
+            "leave the option out"
+        )
+        check_no_method(reason, method=method, fps=fps, device=device, trust=trust)
         echo(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
         return
     if Path(bitstream).suffix.lower() == ".mp4":
@@ -91,16 +93,6 @@ def decompress(
 def _warn_of_lost_parts(errors: Sequence[BitstreamError]) -> None:
     for error in errors:
         print(f"warning: left out: {error}", file=sys.stderr)
-
-
-def _check_lossless_options(bitstream: str, **given: str | float | None) -> None:
-    """Reject options of images and methods, for there are none."""
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(
-                f"--{option} {value}: {bitstream} is a lossless recording, which becomes what it "
-                f"was, without any method; leave --{option} out"
-            )
 
 
 def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool) -> str:

@@ -67,7 +67,15 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
         ("Optional parts", [(name, _part(name)) for name in OPTIONAL_PARTS]),
         ("Backbones (LPIPS, perceptual losses)", _backbones()),
         ("Methods that need no file", [(name, "") for name in shipped_names()]),
-        ("Folders", _folders()),
+        (
+            "Folders",
+            [
+                ("package", str(spike_zoo.__path__[0])),
+                ("shipped weights", str(WEIGHTS_FOLDER)),
+                ("torch hub", torch.hub.get_dir()),
+                ("W&B", os.environ.get("WANDB_MODE", "online unless a configuration says offline")),
+            ],
+        ),
     ]
 
 
@@ -113,12 +121,3 @@ def _backbones() -> list[tuple[str, str]]:
         rows.append((backbone.filename, str(found) if found else "not at hand"))
     folders = ", ".join(str(folder) for folder in backbone_folders())
     return [*rows, ("looked for in", folders)]
-
-
-def _folders() -> list[tuple[str, str]]:
-    return [
-        ("package", str(spike_zoo.__path__[0])),
-        ("shipped weights", str(WEIGHTS_FOLDER)),
-        ("torch hub", torch.hub.get_dir()),
-        ("W&B", os.environ.get("WANDB_MODE", "online unless a configuration says offline")),
-    ]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
+_HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "step", "channels")
 _FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
@@ -133,14 +134,7 @@ def bitstream_facts(path: str) -> dict[str, Any]:
     header, lengths = reader.header, reader.payload_bytes()
     shape = header.planes, header.height, header.width
     return _facts_of_planes(path, "sci", shape, header.fps, reader.size) | {
-        "rate_scale": header.rate_scale,
-        "quality": header.quality,
-        "gop": header.gop,
-        "groups": header.groups,
-        "frames": header.frames,
-        "window": header.window,
-        "step": header.step,
-        "channels": header.channels,
+        **{name: getattr(header, name) for name in _HEADER_FACTS},
         "digest": header.digest.hex(),
         "bpp": header.bits_per_pixel(reader.size),
         "bits_per_group": {k: 8 * length for k, length in lengths.items()},

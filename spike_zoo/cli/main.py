@@ -31,65 +31,38 @@ PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
 EVERYWHERE = ("--debug", "--quiet")  # switches of the program, anywhere on the line
+_ARCHIVE = {
+    "build": "spike_zoo.cli.archive:archive_build",
+    "info": "spike_zoo.cli.archive:archive_info",
+    "verify": "spike_zoo.cli.archive:archive_verify",
+    "export": "spike_zoo.cli.archive_export:archive_export",
+}
+_SUMMARIES = {
+    "simulate": "simulate a spike camera on scenes, videos or images; makes the default archives",
+    "archive": "build, show, verify or export an HDF5 spike archive",
+    "reconstruct": "turn a recording into a picture, a folder of pictures or a video",
+    "deblur": "turn a blurry image and the spikes of its exposure into sharp images",
+    "classify": "classify a recording, with the probability of the class",
+    "compress": "turn a recording into a bitstream",
+    "decompress": "turn a bitstream into a video, pictures, features or its recording",
+    "info": "show what a recording, archive or bitstream is, without decoding it",
+    "sweep": "run a W&B sweep file here, without an account",
+    "table": "results of runs as a Markdown, CSV or HTML table",
+    "compare": "a run beside methods that need no training, on the images it was tested on",
+    "score": "NIQE and BRISQUE, which need no ground truth",
+    "report": "a recording, archive, run or bitstream as one page to look at, compare and zoom "
+    "into",
+    "app": "a page on this machine on which recordings are dropped",
+    "live": "a recording as a video on a page while it is written",
+    "configs": "the configurations that ship: list them, or copy some to change them",
+    "export": "a checkpoint as weights that load anywhere",
+    "doctor": "versions, devices, optional parts, search paths",
+    "completion": "what makes bash, zsh or fish complete commands and options",
+}
 #: Command -> (where it is, what it does); a dictionary is a group of commands.
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
-    "simulate": (
-        "spike_zoo.cli.simulate:simulate",
-        "simulate a spike camera on scenes, videos or images; makes the default archives",
-    ),
-    "archive": (
-        {
-            "build": "spike_zoo.cli.archive:archive_build",
-            "info": "spike_zoo.cli.archive:archive_info",
-            "verify": "spike_zoo.cli.archive:archive_verify",
-            "export": "spike_zoo.cli.archive_export:archive_export",
-        },
-        "build, show, verify or export an HDF5 spike archive",
-    ),
-    "reconstruct": (
-        "spike_zoo.cli.reconstruct:reconstruct",
-        "turn a recording into a picture, a folder of pictures or a video",
-    ),
-    "deblur": (
-        "spike_zoo.cli.deblur:deblur",
-        "turn a blurry image and the spikes of its exposure into sharp images",
-    ),
-    "classify": (
-        "spike_zoo.cli.classify:classify",
-        "classify a recording, with the probability of the class",
-    ),
-    "compress": ("spike_zoo.cli.compress:compress", "turn a recording into a bitstream"),
-    "decompress": (
-        "spike_zoo.cli.decompress:decompress",
-        "turn a bitstream into a video, pictures, features or its recording",
-    ),
-    "info": (
-        "spike_zoo.cli.info:info",
-        "show what a recording, archive or bitstream is, without decoding it",
-    ),
-    "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
-    "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
-    "compare": (
-        "spike_zoo.cli.compare:compare",
-        "a run beside methods that need no training, on the images it was tested on",
-    ),
-    "score": ("spike_zoo.cli.score:score", "NIQE and BRISQUE, which need no ground truth"),
-    "report": (
-        "spike_zoo.cli.report:report",
-        "a recording, archive, run or bitstream as one page to look at, compare and zoom into",
-    ),
-    "app": ("spike_zoo.cli.app:app", "a page on this machine on which recordings are dropped"),
-    "live": ("spike_zoo.cli.live:live", "a recording as a video on a page while it is written"),
-    "configs": (
-        "spike_zoo.cli.configs:configs",
-        "the configurations that ship: list them, or copy some to change them",
-    ),
-    "export": ("spike_zoo.cli.export:export", "a checkpoint as weights that load anywhere"),
-    "doctor": ("spike_zoo.cli.doctor:doctor", "versions, devices, optional parts, search paths"),
-    "completion": (
-        "spike_zoo.cli.completion:completion",
-        "what makes bash, zsh or fish complete commands and options",
-    ),
+    name: (_ARCHIVE if name == "archive" else f"spike_zoo.cli.{name}:{name}", summary)
+    for name, summary in _SUMMARIES.items()
 }
 
 

@@ -78,7 +78,8 @@ def report(
     for wanted in methods or ():
         check_method(split_settings(wanted)[0])
     from spike_zoo.media import write_page
-    from spike_zoo.reports import Choices, report_of
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.reports.sources import report_of
 
     choices = Choices(
         methods=tuple(methods or ()),

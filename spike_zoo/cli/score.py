@@ -53,7 +53,8 @@ def score(
     scores: dict[str, Mapping[str, float]] = {}
     for file in files:
         name = str(file.relative_to(pictures)) if file != Path(pictures) else file.name
-        scores[name] = _scores(file, metrics)
+        image = torch.from_numpy(load_grey(file).astype(np.float32))[None, None]
+        scores[name] = {key: _score(metric, image, key, file) for key, metric in metrics.items()}
         echo(_line(name, scores[name]))
     means = {name: statistics.fmean(one[name] for one in scores.values()) for name in metrics}
     print(_line(f"mean of {len(scores)}", means))
@@ -68,12 +69,7 @@ def score(
 
 
 def _pictures(place: Path) -> list[Path]:
-    """Return the pictures of a folder, or the one that is named.
-
-    Raises:
-        MissingFileError: If there is no such file or folder.
-        MediaError: If the folder contains no picture.
-    """
+    """Return the pictures of a folder, or the one that is named."""
     if not place.exists():
         raise MissingFileError(f"{place}: there is no such picture or folder", path=str(place))
     if place.is_file():
@@ -91,11 +87,6 @@ def _check_size(file: Path) -> None:
             f"{file}: {height} rows and {width} columns; pictures need at least {SMALLEST} of both",
             path=str(file),
         )
-
-
-def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, float]:
-    image = torch.from_numpy(load_grey(file).astype(np.float32))[None, None]
-    return {name: _score(metric, image, name, file) for name, metric in metrics.items()}
 
 
 def _score(metric: Callable[[Tensor], Tensor], image: Tensor, name: str, file: Path) -> float:

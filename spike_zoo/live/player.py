@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.media.pictures import to_bytes
@@ -50,10 +50,6 @@ class LiveState:
     latency: float | None
     rate: float
     dropped: int
-
-    def as_json(self) -> dict[str, object]:
-        """Return the facts by name."""
-        return asdict(self)
 
 
 class Player:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -50,11 +51,7 @@ class LiveServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def serve(self) -> None:
-        """Serve until the server is shut down or the source of planes fails.
-
-        Raises:
-            Exception: What failed.
-        """
+        """Serve until the server is shut down, or the source of planes raises an error."""
         with ThreadPoolExecutor(max_workers=1) as executor:
             pictures = executor.submit(self._make)
             try:
@@ -120,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _state(self) -> None:
         shown, _ = self.server.player.wait(-1, 0.0)
         state = {"title": self.server.title, "stride": self.server.player.stride}
-        facts = {} if shown is None else shown.as_json()
+        facts = {} if shown is None else asdict(shown)
         self._send("application/json", json.dumps(state | facts).encode())
 
     def _pictures(self) -> None:

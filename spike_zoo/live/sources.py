@@ -100,9 +100,6 @@ class GrowingFile:
     Args:
         path: The file.
         dat: How it is read, see :func:`read_recording`.
-
-    Raises:
-        SpikeZooError: As :func:`read_recording`.
     """
 
     ended = False
@@ -273,7 +270,6 @@ def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any
         dat: How a ``.dat`` is read, see :func:`read_recording`.
 
     Raises:
-        SpikeZooError: As :func:`read_recording`.
         MissingGeometryError: If the size of a pipe's planes is not known.
     """
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.tasks.protocols import Compresses, Decoded
+    from spike_zoo.tasks.protocols import Compresses
 
 _MOST_FRAMES: Final = 48  # that are decoded
 
@@ -98,10 +98,13 @@ def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
 def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
     import torch
 
+    from spike_zoo.media.output import with_progress
     from spike_zoo.reports.motion import add_motion_viewer
 
     header = reader.header
-    groups = _decoded(reader, codec)
+    wanted = min(max(1, _MOST_FRAMES // header.gop), header.groups)
+    stream = islice(codec.decompress_stream(reader), wanted)
+    groups = list(with_progress(stream, wanted, "decoding"))
     images = dict(codec.reconstruct_stream(iter(groups)))
     if not images:
         raise reader.errors[0]
@@ -121,15 +124,6 @@ def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None
     )
     motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
     add_motion_viewer(page, "decoded motion", moments, shown, {"motion": motion.float().cpu()})
-
-
-def _decoded(reader: BitstreamReader, codec: Compresses) -> list[Decoded]:
-    """Return the first groups, as many as a page shows."""
-    from spike_zoo.media.output import with_progress
-
-    wanted = min(max(1, _MOST_FRAMES // reader.header.gop), reader.header.groups)
-    stream = islice(codec.decompress_stream(reader), wanted)
-    return list(with_progress(stream, wanted, "decoding"))
 
 
 def _viewer(shown: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:

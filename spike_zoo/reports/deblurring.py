@@ -69,8 +69,8 @@ def _show(
     has_truth = len(truths) == len(planes) and truths[0].shape == images.shape[1:]
     if has_truth:
         there = torch.stack(truths)
-        notes = tuple(quality(images, there).notes)
-        still = quality(blurry.expand_as(there), there).notes
+        notes = tuple(map(str, quality(images, there)))
+        still = list(map(str, quality(blurry.expand_as(there), there)))
         layers = [Layer.of("blurry", [blurry] * len(planes), still)]
     layers.append(Layer.of("deblurred", list(images), notes))
     if has_truth:

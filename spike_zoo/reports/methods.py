@@ -72,7 +72,11 @@ def loaded(
         WeightsError: See :func:`spike_zoo.load`.
     """
     usual = COLOUR if colour else CLASSICAL
-    methods = [_one(each, device=device, trust=trust) for each in wanted or usual]
+    methods = []
+    for each in wanted or usual:
+        name, settings = split_settings(each)
+        module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {each}")
+        methods.append(LabelledMethod(each if settings else called(each), module))
     if not wanted and not colour:
         shipped = [(name, load(name, device=device)) for name in shipped_weights()]
         methods += [
@@ -80,24 +84,16 @@ def loaded(
         ]
     if wanted and not limits_slow:
         return methods
-    limited = [replace(one, has_one_picture=_takes_seconds(one)) for one in methods]
+    limited = [
+        replace(one, has_one_picture=getattr(one.module, "takes_seconds", False)) for one in methods
+    ]
     return sorted(limited, key=lambda one: one.has_one_picture)
-
-
-def _takes_seconds(method: LabelledMethod) -> bool:
-    return getattr(method.module, "takes_seconds", False)
 
 
 def explanations(names: Sequence[str]) -> list[str]:
     """Return what readers must know about methods, given their names or names with settings."""
     bare = {name.partition(":")[0].rstrip("0123456789_").replace("_", "-") for name in names}
     return [text for name, text in EXPLAINED.items() if name in bare]
-
-
-def _one(wanted: str, *, device: str, trust: bool) -> LabelledMethod:
-    name, settings = split_settings(wanted)
-    module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {wanted}")
-    return LabelledMethod(wanted if settings else called(wanted), module)
 
 
 def called(wanted: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -31,28 +31,22 @@ if TYPE_CHECKING:
 TRUTH = "ground truth"
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How near some images are to the truth, image by image."""
+class Quality(NamedTuple):
+    """PSNR in dB of an image, and SSIM where it is large enough for it."""
 
-    psnr: list[float]
-    ssim: list[float] = field(default_factory=list)
+    psnr: float
+    ssim: float | None = None
 
-    @property
-    def notes(self) -> list[str]:
-        """Notes beside each image."""
-        if not self.ssim:
-            return [f"{value:.2f} dB" for value in self.psnr]
-        pairs = zip(self.psnr, self.ssim, strict=True)
-        return [f"{value:.2f} dB, SSIM {near:.3f}" for value, near in pairs]
+    def __str__(self) -> str:
+        return f"{self.psnr:.2f} dB" + ("" if self.ssim is None else f", SSIM {self.ssim:.3f}")
 
 
-def quality(images: Tensor, truths: Tensor) -> Quality:
-    """Measure images ``(N, C, H, W)`` in [0, 1]; SSIM where they are large enough for it."""
-    measured = psnr(images, truths).tolist()
-    if min(images.shape[-2:]) < SMALLEST_SIDE:
-        return Quality(measured)
-    return Quality(measured, ssim(images, truths).tolist())
+def quality(images: Tensor, truths: Tensor) -> list[Quality]:
+    """Measure images ``(N, C, H, W)`` in [0, 1], one by one."""
+    measured = [psnr(images, truths).tolist()]
+    if min(images.shape[-2:]) >= SMALLEST_SIDE:
+        measured.append(ssim(images, truths).tolist())
+    return [Quality(*values) for values in zip(*measured, strict=True)]
 
 
 def add_pictures(
@@ -98,7 +92,7 @@ def _measured(
 ) -> dict[int, Quality]:
     """Return how near pictures are to the truth, for planes with one."""
     return {
-        plane: quality(image[None], torch.from_numpy(truths[plane])[None])
+        plane: quality(image[None], torch.from_numpy(truths[plane])[None])[0]
         for plane, image in pictures.items()
         if plane in truths
     }
@@ -115,7 +109,7 @@ def _add_viewer(
     layers = []
     for name, images in made.items():
         known = measured[name]
-        notes = [known[plane].notes[0] if plane in known else "" for plane in planes]
+        notes = [str(known.get(plane, "")) for plane in planes]
         layers.append(Layer.of(name, [images.get(plane) for plane in planes], notes))
     if any(measured.values()):
         layers.append(Layer.of(TRUTH, [scene.truths.get(plane) for plane in planes]))
@@ -161,7 +155,15 @@ def _add_numbers(page: Page, measured: Mapping[str, Mapping[int, Quality]]) -> N
     """Add means over the planes with a truth, the best of those over all planes in bold."""
     counts = {name: len(known) for name, known in measured.items()}
     most = max(counts.values())
-    means = {name: _means(list(known.values())) for name, known in measured.items() if known}
+    means = {
+        name: [
+            statistics.fmean(values)
+            for values in zip(*known.values(), strict=True)
+            if None not in values
+        ]
+        for name, known in measured.items()
+        if known
+    }
     complete = [values for name, values in means.items() if counts[name] == most]
     best = [max(column) for column in zip(*complete, strict=True)]
     forms = ("{:.2f}", "{:.4f}")
@@ -181,13 +183,6 @@ def _add_numbers(page: Page, measured: Mapping[str, Mapping[int, Quality]]) -> N
         rows,
         caption=f"Mean over {_planes(most)}; more is better",
     )
-
-
-def _means(measured: Sequence[Quality]) -> list[float]:
-    """Return mean PSNR, and mean SSIM where it was measured."""
-    columns = [[value for one in measured for value in one.psnr]]
-    columns += [[value for one in measured for value in one.ssim]]
-    return [sum(values) / len(values) for values in columns if values]
 
 
 def _planes(count: int) -> str:

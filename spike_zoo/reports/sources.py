@@ -40,7 +40,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
     """
     heading = source.resolve().name if title is None else title
     if source.is_dir():
-        return report_of_runs(source, heading, choices)
+        return _report_of_runs(source, heading, choices)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     if is_bitstream(source):
@@ -76,8 +76,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
     return page
 
 
-def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
-    """Return the page of a folder of runs; errors as for :func:`report_of`."""
+def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
     from spike_zoo.reports.runs import add_places, find_runs, runs_page
 
     runs = find_runs(source)

@@ -20,30 +20,22 @@ class Distribution(NamedTuple):
     optional: tuple[str, ...] = ()
 
 
-_RANGE: Final = Distribution(("min", "max"))
-_QUANTIZED_RANGE: Final = Distribution(("min", "max"), ("q",))
-_NORMAL: Final = Distribution((), ("mu", "sigma"))
-_QUANTIZED_NORMAL: Final = Distribution((), ("mu", "sigma", "q"))
-
+#: The first three have a quantised variant.
+_UNIFORM: Final = (
+    *("uniform", "log_uniform", "log_uniform_values"),
+    *("inv_log_uniform", "inv_log_uniform_values"),
+)
 DISTRIBUTIONS: Final[dict[str, Distribution]] = {
     "constant": Distribution(("value",)),
     "categorical": Distribution(("values",)),
     "categorical_w_probabilities": Distribution(("values", "probabilities")),
-    "int_uniform": _RANGE,
-    "uniform": _RANGE,
-    "q_uniform": _QUANTIZED_RANGE,
-    "log_uniform": _RANGE,
-    "log_uniform_values": _RANGE,
-    "q_log_uniform": _QUANTIZED_RANGE,
-    "q_log_uniform_values": _QUANTIZED_RANGE,
-    "inv_log_uniform": _RANGE,
-    "inv_log_uniform_values": _RANGE,
-    "normal": _NORMAL,
-    "q_normal": _QUANTIZED_NORMAL,
-    "log_normal": _NORMAL,
-    "q_log_normal": _QUANTIZED_NORMAL,
+    **dict.fromkeys(_UNIFORM, Distribution(("min", "max"))),
+    **{f"q_{name}": Distribution(("min", "max"), ("q",)) for name in _UNIFORM[:3]},
+    **dict.fromkeys(("normal", "log_normal"), Distribution((), ("mu", "sigma"))),
+    **dict.fromkeys(("q_normal", "q_log_normal"), Distribution((), ("mu", "sigma", "q"))),
     "beta": Distribution((), ("a", "b")),
     "q_beta": Distribution((), ("a", "b", "q")),
+    "int_uniform": Distribution(("min", "max")),
 }
 """W&B's distributions, by name."""
 _NUMBERS: Final = ("min", "max", "mu", "sigma", "q", "a", "b")

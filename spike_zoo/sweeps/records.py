@@ -147,7 +147,8 @@ def record_of(run: PlannedRun) -> RunResult | None:
     if own is None and run.records is not None and not run.needs_checkpoint:
         stored = read_records(run.records).get(run.name)
         return stored.result if stored is not None and _counts(run, stored.result) else None
-    if own is not None and run.needs_checkpoint and not _best_checkpoint(run).is_file():
+    kept = [run.run_dir / CHECKPOINTS / name for name in ("best.ckpt", "last.ckpt")]
+    if run.needs_checkpoint and not any(file.is_file() for file in kept):
         return None
     return own
 
@@ -226,9 +227,3 @@ def _counts(run: PlannedRun, record: RunResult) -> bool:
 def _weights_sha256(file: Path, changed: int) -> str:
     """Return the digest of a file's weights, read once as long as it does not change."""
     return weights_sha256(file)
-
-
-def _best_checkpoint(run: PlannedRun) -> Path:
-    folder = run.run_dir / CHECKPOINTS
-    best = folder / "best.ckpt"
-    return best if best.is_file() else folder / "last.ckpt"

@@ -215,20 +215,13 @@ def _judge(process: _Process) -> bool:
             why = "left no complete result"
         elif record_of(replace(run, needs_checkpoint=False)) is not None:
             why = "left no checkpoint, which other runs begin with"
-        text = f"the process {_how_it_ended(process.popen.returncode)} and {why}\n"
-        run.failure.write_text(text + _tail(run), encoding="utf-8")
+        code = process.popen.returncode
+        ended = f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+        printed = run.output.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = "\n".join([f"the process {ended} and {why}", *printed[-TAIL_LINES:], ""])
+        run.failure.write_text(text, encoding="utf-8")
     process.lock.close()
     return is_finished
-
-
-def _how_it_ended(code: int) -> str:
-    """Return the exit code of a process, or the signal that ended it, in words."""
-    return f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-
-
-def _tail(run: PlannedRun) -> str:
-    lines = run.output.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-TAIL_LINES:]) + "\n"
 
 
 def _stop(running: Sequence[_Process]) -> None:

@@ -1,6 +1,6 @@
 """Tables: results of runs beside published values."""
 
-from spike_zoo.tables.aggregate import Cell, FilledTable, fill_table, fill_tables
+from spike_zoo.tables.aggregate import FilledTable, fill_table, fill_tables
 from spike_zoo.tables.page import add_numbers, as_plain, table_page
 from spike_zoo.tables.read import check_table, read_table_file
 from spike_zoo.tables.render import render_csv, render_markdown
@@ -15,7 +15,6 @@ from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
 from spike_zoo.tables.verdicts import Judgement, Verdict, false_discoveries, sum_up
 
 __all__ = [
-    "Cell",
     "Expectation",
     "FilledTable",
     "Judgement",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)
 MOST_SAMPLES: Final = 3
 TRUTH_NAME: Final = "ground truth"
+_CELL_KEYS: Final = ("mean", "deviation", "published", "diverged")
+_VERDICT_KEYS: Final = ("text", "judgement", "difference", "noise", "seeds", "p_value")
 _SIGNS = {
     Judgement.HELD: "✓ ",
     Judgement.NOT_HELD: "✗ ",
@@ -132,8 +135,7 @@ def as_plain(table: FilledTable) -> dict[str, Any]:
         "title": table.title,
         "rows": [_row(table, row) for row in table.rows],
         "published_columns": [
-            {"name": one.name, "metric": one.metric, "source": one.source}
-            for one in table.spec.published_columns
+            _values(one, "name", "metric", "source") for one in table.spec.published_columns
         ],
         "expectations": [_verdict(one) for one in table.verdicts],
         "curves": [
@@ -150,15 +152,7 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
     return {
         "name": row.name,
         "runs": len(row.runs),
-        "cells": {
-            column.name: {
-                "mean": cell.mean,
-                "deviation": cell.deviation,
-                "published": cell.published,
-                "diverged": cell.diverged,
-            }
-            for column, cell in cells
-        },
+        "cells": {column.name: _values(cell, *_CELL_KEYS) for column, cell in cells},
         "published_columns": {
             one.name: one.values.get(row.name) for one in table.spec.published_columns
         },
@@ -167,18 +161,11 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     recordings = verdict.recordings
-    return {
-        "text": verdict.text,
-        "judgement": verdict.judgement.value,
-        "difference": verdict.difference,
-        "noise": verdict.noise,
-        "seeds": verdict.seeds,
-        "p_value": verdict.p_value,
-        "recordings": None
-        if recordings is None
-        else {
-            "judgement": recordings.judgement.value,
-            "count": recordings.count,
-            "p_value": recordings.p_value,
-        },
-    }
+    over = {} if recordings is None else _values(recordings, "judgement", "count", "p_value")
+    return _values(verdict, *_VERDICT_KEYS) | {"recordings": over or None}
+
+
+def _values(item: object, *names: str) -> dict[str, Any]:
+    """Return attributes by name, judgements as text."""
+    values = {name: getattr(item, name) for name in names}
+    return {name: one.value if isinstance(one, Enum) else one for name, one in values.items()}

@@ -168,7 +168,10 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     _check_unique(names, "column or curve", place)
     rows = _rows(file, lists["rows"], place)
     rows = _with_published(rows, curves, theirs, file, place)
-    _check_rows(rows, [one.name for one in (*columns, *curves)], place)
+    for row in rows:
+        for key in row.published:
+            shown = [one.name for one in (*columns, *curves)]
+            _check_name(key, shown, "column or curve", f"{place}, row {row.name!r}: published")
     for column in (one for one in columns if one.is_score):
         known = sorted({metric for row in rows for metric in row.score_means})
         _check_name(column.measure, known, "metric in the scores of the rows", place)
@@ -315,12 +318,6 @@ def _with_published(
     for name in (name for one in theirs for name in one.values):
         by_name.setdefault(name, Row(name))
     return list(by_name.values())
-
-
-def _check_rows(rows: Sequence[Row], names: Sequence[str], place: str) -> None:
-    for row in rows:
-        for key in row.published:
-            _check_name(key, names, "column or curve", f"{place}, row {row.name!r}: published")
 
 
 def _check_command(command: str | None, place: str) -> None:

@@ -109,17 +109,6 @@ def test_a_recording_may_lie_in_an_archive_or_be_raw_bits(
     assert capsys.readouterr().out == in_archive != ""
 
 
-def test_an_unknown_rate_scale_is_estimated_in_one_line(
-    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dark = SpikeRecording.from_planes(np.zeros((9, 8, 8), np.bool_))
-    write_recording(dark, tmp_path / "dark.npz")
-    classify(str(tmp_path / "dark.npz"), method=method, trust=True)
-    error = capsys.readouterr().err
-    assert error.startswith("rate scale: 0.001 spikes per plane at white, estimated")
-    assert error.count("rate scale:") == 1
-
-
 def test_the_known_classes_and_low_confidence_are_reported(
     stripes: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,37 +59,26 @@ def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.strip() in ("bf16-mixed", "32-true")
 
 
-def test_doctor_prints_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["Versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert shown["Devices"]["bf16-mixed"] in ("fast", "slow")
-
-
+@pytest.mark.parametrize(
+    ("built_for", "shown", "driver"),
+    [
+        (torch.device("cuda"), "CUDA 13.0", "no usable device: no driver for cuda"),
+        (None, "CPU", "not needed by this build"),
+    ],
+)
 def test_doctor_names_the_build_the_driver_and_what_auto_selects(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    built_for: torch.device | None,
+    shown: str,
+    driver: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        "torch.accelerator.current_accelerator", lambda *_, **__: torch.device("cuda")
-    )
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr("torch.version.hip", None)
     monkeypatch.setattr(doctor, "device_problem", lambda name: f"no driver for {name}")
     assert main(["doctor", "--json"]) == 0
     devices = json.loads(capsys.readouterr().out)["Devices"]
-    assert devices["torch built for"] == "CUDA 13.0"
-    assert devices["driver"] == "no usable device: no driver for cuda"
-    assert devices["--device auto"] == "cpu"
-
-
-def test_doctor_reports_that_a_cpu_build_needs_no_driver(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: None)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
-    assert main(["doctor", "--json"]) == 0
-    devices = json.loads(capsys.readouterr().out)["Devices"]
-    assert devices["torch built for"] == "CPU"
-    assert devices["driver"] == "not needed by this build"
+    assert (devices["torch built for"], devices["driver"]) == (shown, driver)
     assert devices["--device auto"] == "cpu"

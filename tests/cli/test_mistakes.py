@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +171,3 @@ def test_a_mistyped_option_is_answered_with_the_nearest_one(
     said = capsys.readouterr().err
     assert f"Did you mean '{near}'?" in said
     assert said.startswith("error: unknown option --")
-
-
-def test_a_closed_pipe_ends_a_table_quietly(clips: str) -> None:
-    command = (
-        f"{sys.executable} -m spike_zoo archive info {clips} | head -n 0; exit ${{PIPESTATUS[0]}}"
-    )
-    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (0, "")

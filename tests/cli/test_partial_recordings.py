@@ -49,21 +49,3 @@ def test_an_incomplete_last_plane_is_dropped_only_on_request_and_with_a_warning(
     if Path("a.h5").exists():
         with SpikeArchive("a.h5") as archive:
             np.testing.assert_array_equal(archive["cut"][:], SPIKES[:69])
-
-
-def test_a_rolled_picture_is_reported_until_its_offset_is_stated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    rates = np.outer(np.linspace(0.1, 0.9, 40), np.linspace(0.3, 1, 48))
-    spikes = np.random.default_rng(0).random((70, 40, 48)) < rates
-    write_recording(np.roll(spikes, 12, axis=1), Path("board.dat"), flip=False)
-    command = ["info", "board.dat", *SIZE]
-    Path("board.dat.yaml").write_text("flip: false")
-    with pytest.warns(UserWarning, match="rolled by 12 rows"):
-        assert main(command) == 0
-    Path("board.dat.yaml").write_text("flip: false\noffset: 72")
-    with pytest.warns(UserWarning, match="incomplete plane") as caught:
-        assert main([*command, "--allow-partial"]) == 0
-    assert len(caught) == 1
-    assert "69 of 48 x 40 pixels" in capsys.readouterr().out

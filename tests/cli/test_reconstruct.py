@@ -234,18 +234,6 @@ def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
     assert capsys.readouterr().err == ""
 
 
-def test_a_rate_scale_that_gives_black_pictures_is_rejected(
-    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for value in ("60", "bright"):
-        call = ["reconstruct", street, "--out", str(tmp_path / "a.png"), "--rate-scale", value]
-        assert main(call) == 2
-        error = capsys.readouterr().err
-        assert "rate" in error
-        assert value in error
-    assert not (tmp_path / "a.png").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -285,21 +273,6 @@ def test_impossible_combinations_are_rejected_and_leave_nothing(
     with pytest.raises(UsageError, match=message):
         reconstruct(street, **options)  # type: ignore[arg-type]  # many types in one table
     assert left_in(tmp_path) == []
-
-
-def test_an_unknown_method_lists_those_there_are(
-    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = str(tmp_path / "a.png")
-    assert main(["reconstruct", street, "--out", out, "--method", "tpf"]) == 2
-    assert "tfp, tfi, tfstp" in capsys.readouterr().err
-
-
-def test_a_missing_recording_is_wrong_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["reconstruct", str(tmp_path / "no.npz"), "--out", str(tmp_path / "a.png")]) == 2
-    assert "no.npz" in capsys.readouterr().err
 
 
 def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_path: Path) -> None:

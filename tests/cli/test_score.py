@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from skimage import data
 from torch.nn import functional as F
 
@@ -105,17 +106,20 @@ def test_wrong_calls_are_explained(
     assert message in capsys.readouterr().err
 
 
-def test_flat_pictures_are_named(
-    parameters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.full((200, 200), 0.5), "a.png: NIQE is not defined"),
+        (np.zeros((191, 200)), "a.png: 191 rows and 200 columns"),
+    ],
+)
+def test_pictures_without_a_score_are_named(
+    parameters: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    picture: NDArray[np.float64],
+    message: str,
 ) -> None:
-    save_picture(np.full((200, 200), 0.5), tmp_path / "flat.png")
-    assert main(["score", str(tmp_path / "flat.png"), "--niqe", str(parameters["niqe"])]) == 1
-    assert "flat.png: NIQE is not defined" in capsys.readouterr().err
-
-
-def test_small_pictures_are_named(
-    parameters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save_picture(np.zeros((191, 200)), tmp_path / "a.png")
+    save_picture(picture, tmp_path / "a.png")
     assert main(["score", str(tmp_path / "a.png"), "--niqe", str(parameters["niqe"])]) == 1
-    assert "a.png: 191 rows and 200 columns" in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
@@ -45,15 +43,6 @@ def test_a_folder_of_classes_becomes_a_labelled_archive(capsys: pytest.CaptureFi
     assert "not made with these options" in capsys.readouterr().err
 
 
-def test_the_archive_is_the_same_with_any_number_of_processes() -> None:
-    write_classes(Path("fruit"), {"pear": 4, "apple": 4})
-    for jobs in ("1", "2"):
-        options = ("--images", "fruit", "--kind", "labelled", "--out", f"{jobs}.h5")
-        assert main(["simulate", "--jobs", jobs, *options, "--height", "16", "--width", "16"]) == 0
-    assert SpikeArchive("1.h5").data_sha256() == SpikeArchive("2.h5").data_sha256()
-    assert SpikeArchive("1.h5").names() == SpikeArchive("2.h5").names()
-
-
 def test_each_set_of_the_papers_is_built_shown_and_exported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -84,17 +73,6 @@ def test_a_build_that_fails_names_the_picture_and_leaves_nothing(
     assert not list(Path("data").iterdir())
 
 
-def test_archives_of_digits_do_not_know_the_options_of_pictures() -> None:
-    assert run("--kind", "labelled", "--train", 1, "--val", 0, "--test", 0) == 0
-    with h5py.File("data/digits.h5") as file:
-        assert file.attrs["generator"] == (
-            '{"simulator": "spike_zoo.simulation drifting v1", "seed": 0, "noise": "none", '
-            '"train": 1, "val": 0, "test": 0, "height": 48, "width": 48, "planes": 41, '
-            '"motions": 4}'
-        )
-        np.testing.assert_array_equal(len(file["recordings"]), 4)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -105,7 +83,6 @@ def test_archives_of_digits_do_not_know_the_options_of_pictures() -> None:
         (("--images", ".", "--kind", "labelled", "--train", "3"), "--train means nothing"),
         (("--images", ".", "--video", "a.mp4"), "make another archive than --video"),
         (("--kind", "labelled", "--limit", "3"), "--limit and --balanced go with --images"),
-        (("--images", "lost", "--kind", "s-cifar"), "lost: there is no such folder"),
     ],
 )
 def test_calls_that_mean_no_archive_are_rejected_before_any_work(

@@ -80,7 +80,7 @@ def test_every_command_that_loads_a_method_has_the_switch() -> None:
             home, _, function = path.partition(":")
             module = importlib.import_module(home)
             source = inspect.getsource(module)
-            ways = ("loading import load", "import Choices, report_of")  # where it is called
+            ways = ("loading import load", "sources import report_of")  # where it is called
             imports_it = any(way in source for way in ways)
             if imports_it or getattr(module, "load", None) is spike_zoo.load:
                 loading.add(name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from spike_zoo.tables import RecordedRun
+from spike_zoo.tables import FilledTable, RecordedRun, fill_table, read_table_file
 from tests.helpers.results import make_result
 
 SPEC = """
@@ -40,6 +41,11 @@ def write_spec(folder: Path, text: str = SPEC) -> Path:
     path = folder / "table.yaml"
     path.write_text(text)
     return path
+
+
+def filled(folder: Path, runs: Iterable[RecordedRun], text: str = SPEC) -> FilledTable:
+    """Return the first table of a file, filled with runs."""
+    return fill_table(read_table_file(write_spec(folder, text)).tables[0], list(runs))
 
 
 def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> RecordedRun:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive, SpikeRecording
-from spike_zoo.errors import GeometryError, UsageError
+from spike_zoo.errors import GeometryError
 from spike_zoo.media import save_picture
 from spike_zoo.reports.choices import Choices
 from spike_zoo.reports.scene import (
@@ -98,14 +98,6 @@ def test_large_sensors_show_fewer_planes_and_pictures() -> None:
     assert choices.planes_that_fit(1000, 1000) == 15
     assert choices.pictures_that_fit(7, 250, 400) == 5
     assert choices.pictures_that_fit(7, 1000, 1000) == 1
-
-
-def test_numbers_out_of_range_are_rejected_by_their_option() -> None:
-    for option in ("pictures", "planes"):
-        with pytest.raises(UsageError, match=f"--{option} 0: give at least 1"):
-            Choices(**{option: 0})  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--rate-scale 0"):
-        Choices(rate_scale=0.0)
 
 
 def test_crops_begin_where_there_is_something_to_see() -> None:

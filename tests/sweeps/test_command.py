@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.sweeps import Point, SweepSpec, expand_command, points_of, read_sweep
-from tests.conftest import ROOT
+from spike_zoo.sweeps import Point, SweepSpec, expand_command
 
-GRIDS = [
-    path
-    for path in sorted((ROOT / "experiments").glob("*/sweep*.yaml"))
-    if read_sweep(path).method == "grid"
-]
 POINT: Point = {
     "config": "variants/full.yaml",
     "model.init_args.crop": [1, 2],
@@ -73,18 +67,6 @@ def test_every_macro_means_what_it_means_to_the_agent(
     ours = expand_command(spec, POINT, os.environ)
     assert ours == _as_the_agent_does(monkeypatch, tmp_path, spec, POINT)
     assert "a=smoke/smoke.yaml" in ours
-
-
-@pytest.mark.parametrize("path", GRIDS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_the_commands_of_a_committed_sweep_are_those_of_the_agent(
-    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PROFILE", "cpu")
-    spec = read_sweep(path)
-    for point in points_of(spec):
-        expected = _as_the_agent_does(monkeypatch, tmp_path, spec, point)
-        assert expand_command(spec, point, os.environ) == expected
-        assert expected[-len(point) :] == [f"--{name}={value}" for name, value in point.items()]
 
 
 @pytest.mark.parametrize(

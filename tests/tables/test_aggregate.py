@@ -16,7 +16,6 @@ from spike_zoo.records.result import Cost
 from spike_zoo.tables import (
     FilledTable,
     Judgement,
-    RecordedRun,
     TableSpec,
     as_plain,
     fill_table,
@@ -28,12 +27,7 @@ from spike_zoo.tables import (
 )
 from spike_zoo.tables.charts import curve_charts
 from tests.helpers.pages import Tags
-from tests.helpers.tables import SPEC, make_run, write_spec
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> TableSpec:
-    return read_table_file(write_spec(tmp_path)).tables[0]
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 
 def test_cells_are_mean_deviation_and_count_over_seeds(spec: TableSpec) -> None:
@@ -62,15 +56,15 @@ def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path
 
 
 def test_lpips_without_its_backbone_is_a_gap_and_no_error(tmp_path: Path) -> None:
-    path = write_spec(tmp_path, SPEC.replace("[test/psnr,", "[test/psnr, test/lpips,"))
-    table = fill_table(read_table_file(path).tables[0], [make_run("full", 30.0)])
+    text = SPEC.replace("[test/psnr,", "[test/psnr, test/lpips,")
+    table = filled(tmp_path, [make_run("full", 30.0)], text)
     assert table.rows[0].cells[1].mean is None
 
 
 def test_macs_per_pixel_compare_runs_on_images_of_any_size(tmp_path: Path) -> None:
-    path = write_spec(tmp_path, SPEC.replace("parameters]", "macs_per_pixel]"))
+    text = SPEC.replace("parameters]", "macs_per_pixel]")
     run = make_run("full", 30.0, costs={"forward": Cost(442_665 * 96 * 96, size=(96, 96))})
-    table = fill_table(read_table_file(path).tables[0], [run])
+    table = filled(tmp_path, [run], text)
     assert table.rows[0].cells[1].mean == 442_665
 
 
@@ -94,23 +88,12 @@ def test_a_row_is_held_against_a_number_and_against_its_own_columns(tmp_path: Pa
     text += "  - {row: full, by: test/psnr, at_least: 29.0}\n"
     text += "  - {row: full, by: test/f1_0, than: test/f1}\n"
     text += "  - {row: full, by: test/f1, than: test/f1_6, claim: 6 is hard}\n"
-    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     scores = {"test/psnr": 28.0, "test/f1": 0.9, "test/f1_0": 0.95, "test/f1_6": 0.93}
-    table = fill_table(spec, [make_run("full", 28.0, metrics=scores, parameters=0)])
+    table = filled(tmp_path, [make_run("full", 28.0, metrics=scores, parameters=0)], text)
     shown = render_markdown([table])
     assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in shown
     assert "**held**: full: F1 of class 0 better than F1" in shown
     assert "**not held**: full: F1 better than F1 of class 6" in shown
-
-
-def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:
-    runs: list[RecordedRun] = [
-        make_run("full", 30.0, parameters=0),
-        make_run("half", 29.0, parameters=0),
-    ]
-    assert fill_table(spec, runs).verdicts[0].noise == 0.0
-    trained = [make_run("full", 30.0), make_run("half", 29.0)]
-    assert fill_table(spec, trained).verdicts[0].noise is None
 
 
 def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Path) -> None:
@@ -135,7 +118,7 @@ CURVE = "rate_distortion/psnr"
 def _table(folder: Path, value: float, text: str = SPEC) -> FilledTable:
     runs = [make_run("full", 30.0), make_run("full", value, seed=1), make_run("full", 30.2, seed=2)]
     runs += [make_run("half", 29.0), make_run("half", 29.1, seed=1)]
-    return fill_table(read_table_file(write_spec(folder, text)).tables[0], runs)
+    return filled(folder, runs, text)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -164,21 +147,19 @@ def test_every_form_of_a_table_has_the_diverged_seed(tmp_path: Path) -> None:
 def test_a_limit_and_a_baseline_that_diverged_are_without_meaning(tmp_path: Path) -> None:
     text = SPEC + "  - {row: full, by: test/psnr, at_least: 20.0}\n"
     text += "  - {row: half, within: 2.0, of: never run, by: test/psnr, above: full}\n"
-    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     runs = [make_run("full", math.nan), make_run("half", 29.0), make_run("never", 29.0)]
-    verdicts = fill_table(spec, runs).verdicts
+    verdicts = filled(tmp_path, runs, text).verdicts
     assert [verdict.judgement for verdict in verdicts] == [Judgement.NO_MEANING] * 3
     assert {verdict.detail for verdict in verdicts} == {"full diverged"}
 
 
 def test_a_curve_of_a_diverged_run_is_left_out_of_the_drawing(tmp_path: Path) -> None:
     text = SPEC.replace("rows:", f"curves: [{{name: {CURVE}, x: bpp, y: PSNR (dB)}}]\nrows:", 1)
-    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     runs = [
         make_run(name, 30.0, curves={CURVE: ((0.1, 30.0), (0.2, last))})
         for name, last in (("full", math.nan), ("half", 31.0))
     ]
-    table = fill_table(spec, runs)
+    table = filled(tmp_path, runs, text)
     ((chart, _),) = curve_charts(table.curves)
     assert ">half</text>" in chart
     assert ">full</text>" not in chart

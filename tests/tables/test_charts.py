@@ -10,7 +10,7 @@ import pytest
 
 from spike_zoo.tables import FilledTable, fill_table, read_table_file
 from spike_zoo.tables.charts import cost_charts, curve_charts
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 CURVE = "rate_distortion/psnr"
 MARKER = re.compile(r'<use xlink:href="#m\w+" x="([\d.]+)" y="([\d.]+)" style="fill: #')
@@ -45,9 +45,8 @@ def test_a_curve_chart_has_a_legend_and_dashed_published_lines(tmp_path: Path, s
     curves = f"curves: [{{name: {CURVE}, x: bpp, y: PSNR (dB), scale: {scale}}}]\nrows:"
     published = f"published: {{{CURVE}: [[0.02, 31], [0.2, 35.5]]}}"
     text = SPEC.replace("published: {test/psnr: 38.8}", published).replace("rows:", curves, 1)
-    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     run = make_run("full", 30.0, curves={CURVE: ((0.001, 30.0), (0.01, 33.0), (1.0, 34.0))})
-    ((chart, caption),) = curve_charts(fill_table(spec, [run]).curves)
+    ((chart, caption),) = curve_charts(filled(tmp_path, [run], text).curves)
     assert caption.startswith("PSNR (dB) against bpp")
     assert {"full", "full [published]", "bpp", "PSNR (dB)"} <= _texts(chart)
     x = [float(one) for one, _ in MARKER.findall(chart)]

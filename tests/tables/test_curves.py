@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.rendering import render_page
 from spike_zoo.tables import (
     FilledTable,
     RecordedRun,
@@ -18,10 +17,8 @@ from spike_zoo.tables import (
     read_table_file,
     render_csv,
     render_markdown,
-    table_page,
 )
-from tests.helpers.pages import Tags
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 NAME = "rate_distortion/psnr"
 CURVED = SPEC.replace(
@@ -57,13 +54,6 @@ def test_points_are_means_over_the_seeds_one_by_one(table: FilledTable) -> None:
     assert published.points == ((0.02, 31.0), (0.2, 35.5))
 
 
-def test_page_shows_the_drawing_and_fetches_nothing(file: TableFile, table: FilledTable) -> None:
-    page = Tags(render_page(table_page(file, [table])))
-    assert page.open == []
-    assert "full [published]" in page.words
-    assert all(source.startswith("data:") for source in page.sources)
-
-
 def test_markdown_lists_the_points(table: FilledTable) -> None:
     text = render_markdown([table])
     assert "PSNR (dB) against bpp:" in text
@@ -81,17 +71,12 @@ def test_csv_has_a_row_for_each_point(table: FilledTable) -> None:
     assert rows[0]["curve"] == ""
 
 
-def test_a_table_without_curves_has_no_columns_for_them(tmp_path: Path) -> None:
-    spec = read_table_file(write_spec(tmp_path)).tables[0]
-    assert "curve" not in render_csv([fill_table(spec, [coded(0, (0.01, 30.0))])])
-
-
 def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_path: Path) -> None:
     row = f"  - {{name: H.264, source: The standard, published: {{{NAME}: [[0.1, 20], [1, 30]]}}}}"
     text = CURVED.replace("expect:", f"{row}\nexpect:")
-    filled = fill_table(read_table_file(write_spec(tmp_path, text)).tables[0], [])
-    assert "[ ] published for H.264: The standard." in filled.notes
-    assert "- H.264 [published]: (0.1, 20), (1, 30)" in render_markdown([filled])
+    table = filled(tmp_path, [], text)
+    assert "[ ] published for H.264: The standard." in table.notes
+    assert "- H.264 [published]: (0.1, 20), (1, 30)" in render_markdown([table])
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,7 @@ from spike_zoo.tables import (
 from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
 from tests.conftest import ROOT
-from tests.helpers.tables import SPEC, make_run, write_spec
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> TableSpec:
-    return read_table_file(write_spec(tmp_path)).tables[0]
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 
 def _flagged(table: FilledTable) -> list[str]:
@@ -58,8 +53,7 @@ def test_a_mix_of_commits_is_a_note_and_no_warning(spec: TableSpec) -> None:
 
 def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> None:
     text = SPEC + "command: make ablation-table PROFILE={profile}\n"
-    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
-    notes = fill_table(spec, [make_run("full", 30.0, profile="gpu")]).notes
+    notes = filled(tmp_path, [make_run("full", 30.0, profile="gpu")], text).notes
     assert notes[-1] == "To reproduce: make ablation-table PROFILE=gpu"
 
 
@@ -101,7 +95,7 @@ def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpe
 def test_sources_of_a_table_and_of_single_rows_are_named_apart(tmp_path: Path) -> None:
     other = "{name: half, source: Another paper, published: {test/psnr: 20.0},"
     text = SPEC.replace("{name: half,", other)
-    notes = fill_table(read_table_file(write_spec(tmp_path, text)).tables[0], []).notes
+    notes = filled(tmp_path, [], text).notes
     assert notes == (
         "[ ] published: Fan et al., NeurIPS 2024.",
         "[ ] published for half: Another paper.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from spike_zoo.media import save_picture
 from spike_zoo.media.rendering import render_page
@@ -20,17 +19,6 @@ from spike_zoo.tables import (
 from spike_zoo.tables.page import sample_strips
 from tests.helpers.pages import Tags
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> TableFile:
-    return read_table_file(write_spec(tmp_path))
-
-
-@pytest.fixture
-def table(file: TableFile) -> FilledTable:
-    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
-    return fill_table(file.tables[0], [*runs, make_run("half", 29.0, parameters=1_600_816)])
 
 
 def test_page_fetches_nothing_and_follows_the_colours_of_the_reader(

@@ -15,14 +15,13 @@ from spike_zoo.tables import (
     FilledTable,
     Judgement,
     RecordedRun,
-    fill_table,
     read_table_file,
     render_csv,
     render_markdown,
     table_page,
 )
 from tests.helpers.pages import Tags
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 NAME = "rate_distortion/psnr"
 ANCHOR = ((0.01, 30.0), (0.02, 33.0), (0.04, 35.5), (0.08, 37.0))
@@ -43,10 +42,6 @@ def coded(variant: str, factor: float, seed: int = 0, **changes: object) -> Reco
     return make_run(variant, 30.0, seed=seed, curves={NAME: points}, **changes)
 
 
-def filled(folder: Path, runs: list[RecordedRun], text: str = RATES) -> FilledTable:
-    return fill_table(read_table_file(write_spec(folder, text)).tables[0], runs)
-
-
 @pytest.fixture
 def table(tmp_path: Path) -> FilledTable:
     runs = [
@@ -55,7 +50,7 @@ def table(tmp_path: Path) -> FilledTable:
         coded("half", 0.9, 0),
         coded("half", 1.1, 1),
     ]
-    return filled(tmp_path, runs)
+    return filled(tmp_path, runs, RATES)
 
 
 def test_markdown_has_points_and_both_bd_rates_with_their_deviation(table: FilledTable) -> None:
@@ -83,14 +78,14 @@ def test_claims_are_held_against_the_noise_of_the_seeds(table: FilledTable) -> N
 
 @pytest.mark.parametrize("factor", [0.8, 1.25, 1.0])
 def test_one_trained_run_each_reads_one_seed(tmp_path: Path, factor: float) -> None:
-    verdict = filled(tmp_path, [coded("full", factor), coded("half", 1.0)]).verdicts[0]
+    verdict = filled(tmp_path, [coded("full", factor), coded("half", 1.0)], RATES).verdicts[0]
     assert verdict.judgement is Judgement.ONE_SEED
     assert verdict.detail == f"{100 * (factor - 1):.2f}, one seed"
 
 
 def test_a_curve_with_nan_makes_its_claim_meaningless(tmp_path: Path) -> None:
     bad = make_run("full", 30.0, curves={NAME: (*ANCHOR[:3], (0.08, math.nan))})
-    verdict = filled(tmp_path, [bad, coded("half", 1.0)]).verdicts[0]
+    verdict = filled(tmp_path, [bad, coded("half", 1.0)], RATES).verdicts[0]
     assert verdict.judgement is Judgement.NO_MEANING
     assert "not finite" in verdict.detail
 
@@ -102,7 +97,9 @@ def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -
         make_run(name, 30.0, curves={NAME: points}, parameters=0)
         for name, points in (("half", flat), ("full", below))
     ]
-    verdict = filled(tmp_path, runs).verdicts[0]  # the polynomial through the anchor turns back
+    verdict = filled(tmp_path, runs, RATES).verdicts[
+        0
+    ]  # the polynomial through the anchor turns back
     assert verdict.judgement is Judgement.NO_MEANING
     assert verdict.detail.startswith("cubic -100.00 (42% overlap), PCHIP 15")
     assert verdict.detail.endswith("the way of interpolation decides it")
@@ -110,21 +107,21 @@ def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -
 
 def test_what_learns_nothing_has_no_noise(tmp_path: Path) -> None:
     runs = [coded(name, factor, parameters=0) for name, factor in (("full", 0.9), ("half", 1.0))]
-    verdict = filled(tmp_path, runs).verdicts[0]
+    verdict = filled(tmp_path, runs, RATES).verdicts[0]
     assert verdict.judgement is Judgement.HELD
     assert verdict.detail == "-10.00"
 
 
 def test_what_has_no_bd_rate_says_why_in_the_claim_and_below_the_table(tmp_path: Path) -> None:
     apart = make_run("full", 30.0, curves={NAME: tuple((x, y + 20) for x, y in ANCHOR)})
-    table = filled(tmp_path, [apart, coded("half", 1.0)])
+    table = filled(tmp_path, [apart, coded("half", 1.0)], RATES)
     text = render_markdown([table])
     assert "n/a of full: no quality is on both curves: 30 to 37 and 50 to 57." in text
     assert "**not measured**: full below 0.00 against half (BD-rate (%)) (no quality" in text
 
 
 def test_without_the_anchor_rows_show_their_points_alone(tmp_path: Path) -> None:
-    table = filled(tmp_path, [coded("full", 1.0)])
+    table = filled(tmp_path, [coded("full", 1.0)], RATES)
     text = render_markdown([table])
     assert "| full | 0.01; 30 | 0.02; 33 | 0.04; 35.5 | 0.08; 37 | n/a | n/a |" in text
     assert "n/a of full: the anchor was not measured." in text
@@ -132,7 +129,7 @@ def test_without_the_anchor_rows_show_their_points_alone(tmp_path: Path) -> None
 
 
 def test_a_table_where_nothing_ran_is_whole(tmp_path: Path) -> None:
-    table = filled(tmp_path, [])
+    table = filled(tmp_path, [], RATES)
     assert "No runs yet." in render_markdown([table])
     assert "BD-rate, cubic" not in render_markdown([table])
     assert (

@@ -6,8 +6,6 @@ import csv
 import io
 from pathlib import Path
 
-import pytest
-
 from spike_zoo.tables import (
     FilledTable,
     TableFile,
@@ -17,17 +15,6 @@ from spike_zoo.tables import (
     render_markdown,
 )
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> TableFile:
-    return read_table_file(write_spec(tmp_path))
-
-
-@pytest.fixture
-def table(file: TableFile) -> FilledTable:
-    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
-    return fill_table(file.tables[0], [*runs, make_run("half", 29.0, parameters=1_600_816)])
 
 
 def test_markdown_has_ours_beside_the_published_value_and_the_best_in_bold(
@@ -102,11 +89,3 @@ def test_an_undecidable_claim_says_how_many_seeds_would_decide_it(tmp_path: Path
     )
     assert expected in render_markdown([table]).splitlines()
     assert "undecidable with n = 1" in render_csv([table])
-
-
-def test_a_table_says_what_remains_at_a_false_discovery_rate(table: FilledTable) -> None:
-    remaining = (
-        "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain over seeds "
-        "0 of 0 held and 0 of 0 not held (tests: 1)."
-    )
-    assert remaining in render_markdown([table]).splitlines()

@@ -200,11 +200,6 @@ def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
     assert (collected.folder, collected.place) == (run, 0)
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> TableSpec:
-    return read_table_file(write_spec(tmp_path)).tables[0]
-
-
 def _student(
     seed: int, psnr: float, *, steps: int = 2, recipe: str = "made so", finished: str | None = None
 ) -> RecordedRun:
@@ -332,13 +327,19 @@ def test_the_page_draws_them(tmp_path: Path) -> None:
     assert "PSNR (dB) against rate scale" in page
 
 
-def test_one_condition_is_given_once_and_has_no_anchor(tmp_path: Path) -> None:
-    again = TABLE + "  - {name: test/psnr, condition: light, x: light, y: PSNR}\n"
-    with pytest.raises(ConfigError, match="'test/psnr@light' is given twice"):
-        read_table_file(write_spec(tmp_path, again))
-    anchored = TABLE.replace("condition: light,", "condition: light, anchor: half,")
-    with pytest.raises(ConfigError, match="has no BD-rate: leave out the anchor"):
-        read_table_file(write_spec(tmp_path, anchored))
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("condition: dead", "condition: light", "'test/psnr@light' is given twice"),
+        ("light,", "light, anchor: half,", "has no BD-rate: leave out the anchor"),
+        ("light,", "light, unit: planes,", "condition of recordings or the unit of rows"),
+    ],
+)
+def test_a_mistake_in_a_condition_is_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_table_file(write_spec(tmp_path, TABLE.replace(old, new)))
 
 
 ROWS = """
@@ -361,9 +362,3 @@ def test_rows_that_differ_in_a_value_are_one_line(tmp_path: Path) -> None:
     (curve,) = fill_tables(file.tables, runs)[0].curves
     (line,) = curve.lines
     assert (line.row, line.points) == ("aligned", ((9.0, 20.0), (21.0, 30.0)))
-
-
-def test_a_curve_is_over_recordings_or_over_rows(tmp_path: Path) -> None:
-    both = TABLE.replace("condition: light,", "condition: light, unit: planes,")
-    with pytest.raises(ConfigError, match="condition of recordings or the unit of rows"):
-        read_table_file(write_spec(tmp_path, both))

@@ -11,24 +11,20 @@ import pytest
 import scipy.stats
 
 from spike_zoo.tables import (
-    FilledTable,
     Judgement,
     RecordedRun,
     as_plain,
-    fill_table,
-    read_table_file,
     render_markdown,
 )
 from spike_zoo.tables.significance import (
     Sample,
     Spread,
     discoveries,
-    p_text,
     pool,
     seeds_needed,
     standard_error,
 )
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run
 
 
 def test_a_pooled_spread_of_two_rows_gives_the_p_value_of_a_t_test() -> None:
@@ -91,14 +87,6 @@ def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
     assert discoveries([]) == []
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0004, "p < 0.001"), (0.0312, "p = 0.031"), (0.0496, "p = 0.050"), (0.5, "p = 0.500")],
-)
-def test_p_values_have_three_decimals(value: float, text: str) -> None:
-    assert p_text(value) == text
-
-
 HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
 
 
@@ -112,13 +100,9 @@ def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
     return RecordedRun(make_run(variant, 30.0, **changes).result, images=images)
 
 
-def _table(folder: Path, text: str, *runs: RecordedRun) -> FilledTable:
-    return fill_table(read_table_file(write_spec(folder, text)).tables[0], runs)
-
-
 def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    table = _table(tmp_path, SPEC, *runs)
+    table = filled(tmp_path, runs)
     found = table.verdicts[0].recordings
     assert found is not None
     expected = scipy.stats.ttest_rel([30.0, 32.0, 26.8], [29.1, 31.0, 25.5]).pvalue
@@ -135,7 +119,7 @@ def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: 
 def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
     runs.append(_run("full", (-0.9, 1.0, 1.1), seed=1))
-    found = _table(tmp_path, SPEC, *runs).verdicts[0].recordings
+    found = filled(tmp_path, runs).verdicts[0].recordings
     assert found is not None
     assert found.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
     assert found.judgement is Judgement.NOISE
@@ -156,7 +140,7 @@ def test_every_kind_of_claim_is_tested_over_recordings(
 ) -> None:
     text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", f"{{row: full, {claim}}}")
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    found = _table(tmp_path, text, *runs).verdicts[0].recordings
+    found = filled(tmp_path, runs, text).verdicts[0].recordings
     assert found is not None
     assert found.judgement is expected
 
@@ -170,7 +154,7 @@ def test_a_column_of_one_pace_counts_only_its_recordings(tmp_path: Path) -> None
         _run(name, gains, metrics=metrics)
         for name, gains in (("half", (0, 0, 0)), ("full", (0.9, 1.0, -9.0)))
     ]
-    found = _table(tmp_path, text, *runs).verdicts[0].recordings
+    found = filled(tmp_path, runs, text).verdicts[0].recordings
     assert found is not None
     assert (found.count, found.judgement) == (2, Judgement.HELD)
 
@@ -180,9 +164,9 @@ def test_other_recordings_or_diverged_ones_are_not_compared(
     tmp_path: Path, gains: tuple[float, ...]
 ) -> None:
     runs = [_run("half", (0, 0, 0)), _run("full", gains)]
-    assert _table(tmp_path, SPEC, *runs).verdicts[0].recordings is None
+    assert filled(tmp_path, runs).verdicts[0].recordings is None
 
 
 def test_a_row_without_single_images_is_not_compared_with_zero(tmp_path: Path) -> None:
     runs = [make_run("half", 29.0), _run("full", (0.9, 1.0, 1.3))]
-    assert _table(tmp_path, SPEC, *runs).verdicts[0].recordings is None
+    assert filled(tmp_path, runs).verdicts[0].recordings is None
