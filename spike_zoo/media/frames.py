@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import av
 import numpy as np
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+
+
+class FrameSource(Protocol):
+    """Frames in order of time; picklable, nothing stays open between reads.
+
+    Attributes:
+        path: Where they are.
+        fps: Frames per second; 0 if unknown.
+    """
+
+    path: Path
+    fps: float
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+
+    def read(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
 
 
 class FolderFrames:
@@ -109,10 +127,6 @@ class VideoFrames:
                     return
         number = self.times.index(expected)
         raise MediaError(f"{self.path}: frame {number} cannot be decoded; the file is damaged")
-
-
-FrameSource: TypeAlias = FolderFrames | VideoFrames
-"""Frames in order of time; picklable, nothing stays open between reads."""
 
 
 def find_footage(path: str | Path) -> dict[str, FrameSource]:
