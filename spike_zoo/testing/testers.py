@@ -94,24 +94,33 @@ class CheckpointTester:
 class BatchTester(CheckpointTester):
     """What every method that predicts sample by sample must do."""
 
+    def run(self, module: Any, batch: Any) -> Tensor:  # noqa: ANN401  (the task's)
+        """Return one output for each sample of a batch, in evaluation mode."""
+        return self.outputs(module, batch)
+
     def test_samples_of_a_batch_do_not_know_each_other(self) -> None:
         """What is predicted of a sample is the same alone and in a batch."""
         seed_everything(0)
         module, batch = self.make_module(), self.make_batch()
         alone = {name: value[1:] for name, value in batch.items()}
-        together = self.outputs(module, batch)
-        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
+        together = self.run(module, batch)
+        torch.testing.assert_close(self.run(module, alone), together[1:], rtol=1e-4, atol=1e-5)
 
 
 class ReconstructionTester(BatchTester):
     """What every method that makes pictures of spikes must do, learned or not."""
+
+    def run(self, module: Any, batch: Any) -> Tensor:  # noqa: ANN401  (the task's)
+        """Return the reconstructions of a batch of clips in evaluation mode."""
+        with torch.inference_mode():
+            return module.eval()(batch["spikes"], batch["rate_scale"])
 
     def test_takes_any_height_and_width(self) -> None:
         """A clip of odd size gives an image of that size in [0, 1]."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((16, 16), (37, 51), (50, 33)):
-            image = self.outputs(module, self.make_batch(height, width))
+            image = self.run(module, self.make_batch(height, width))
             assert image.shape == (2, 1, height, width)
             assert 0 <= image.min() <= image.max() <= 1
 
