@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -16,10 +18,12 @@ from spike_zoo import SpikeArchive
 from spike_zoo.callbacks.cost import count_macs
 from spike_zoo.checkpoints.saved_model import read_saved_model
 from spike_zoo.cli.main import main
+from spike_zoo.media.coded_video import encode_video
 from spike_zoo.methods import sci
 from spike_zoo.records.result import RunResult
 from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables import read_table_file
+from spike_zoo.tables.read import read_points
 from spike_zoo.testing import labelled_batch
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -126,6 +130,8 @@ def test_configuration_runs_with_the_smoke_profile(
     archive = result.config["data"]["init_args"]["archive"]
     if stage_of(path).startswith("recognition"):
         assert_every_clip_is_told_as_by_hand(result, archive, tmp_path)
+    elif stage_of(path) in ("codec", "joint"):
+        assert_the_rate_is_that_of_files(result, archive, tmp_path)
     elif stage_of(path) in ("fem", "fam"):
         by_hand = psnr_by_hand(result, archive)
         assert result.metrics["test/psnr"] == pytest.approx(by_hand, abs=0.01)
@@ -154,6 +160,37 @@ def test_a_row_of_another_codec_runs_with_the_smoke_profile(
     assert rates[0] < rates[-1]
     assert all(5 < quality < 60 for _, quality in curve)
     assert result.metrics["test/psnr_q3"] == pytest.approx(curve[3][1])
+    if path.stem == "cta_x265":
+        by_hand = bpp_by_hand(content_of(path)["model"]["init_args"], archives["sequence.h5"])
+        assert result.metrics["test/bpp_q3"] == pytest.approx(by_hand)
+
+
+def bpp_by_hand(row: dict[str, Any], archive: str) -> float:
+    """Return the rate of the finest point of a row that codes the spikes themselves."""
+    with SpikeArchive(archive) as opened:
+        spikes = opened[opened.names("test")[0]][:]
+    coded = encode_video(spikes.astype(np.uint8) * 255, row["codec"], row["qps"][-1])
+    return 8 * len(b"".join(coded.packets)) / spikes.size
+
+
+def test_the_points_of_the_papers_table_iii_are_all_there() -> None:
+    found = read_points(SCI / "published" / "cta.csv")
+    assert {name: len(points) for name, points in found.items()} == {
+        "CTA, VTM": 4,
+        "CTA, DCVC": 4,
+        "CTA, DCVC-DC": 4,
+    }
+    assert found["CTA, VTM"][2] == (0.63, 17.42)
+    assert max(quality for points in found.values() for _, quality in points) == 20.36
+
+
+def test_bit_savings_of_table_vii_are_those_of_its_mean_rates() -> None:
+    content = yaml.safe_load((SCI / "table.yaml").read_text(encoding="utf-8"))
+    (table,) = (one for one in content["tables"] if "(Table VII)" in one["title"])
+    for point, rate in enumerate((0.0111, 0.0162, 0.0251, 0.0381)):
+        theirs = [row["published"] for row in table["rows"] if "published" in row]
+        savings = [values[f"test/bit_saving_q{point}"] for values in theirs]
+        assert 1 - sum(savings) / 300 == pytest.approx(rate, abs=6e-5)
 
 
 def test_every_row_of_another_codec_is_swept_and_shown() -> None:
@@ -171,6 +208,19 @@ def test_a_variant_builds_the_module_that_it_states(
 ) -> None:
     line = command(path, archives, beginnings, tmp_path)
     assert_builds(path, line, apart_from=[f"networks.{name}" for name in WIDTHS])
+
+
+def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Path) -> None:
+    """Compress what was tested with the module that the run left."""
+    module: Any = spike_zoo.load(str(result.checkpoint))
+    with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        (name,) = {line["name"] for line in csv.DictReader(file)}
+    with SpikeArchive(archive) as opened:
+        recording = opened[name]
+        sizes = [len(module.codec.compress(recording, quality)) for quality in (0, 3)]
+    pixels = math.prod(recording.shape)
+    measured = [result.metrics[f"test/bpp_q{quality}"] for quality in (0, 3)]
+    assert measured == pytest.approx([8 * size / pixels for size in sizes], rel=1e-3)
 
 
 def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder: Path) -> None:
