@@ -106,13 +106,13 @@ class Hdf5File:
             self.close()  # what was inherited through a fork belongs to the parent
             if not self.path.is_file():
                 what = "is no file" if self.path.exists() else "there is no such file"
-                raise MissingFileError(f"{self.path}: {what}", path=str(self.path))
+                raise MissingFileError.at(self.path, f"{what}")
             if not h5py.is_hdf5(self.path):
-                raise FormatError(
-                    f"{self.path}: not an HDF5 file. An archive is made with 'python -m spike_zoo "
+                raise FormatError.at(
+                    self.path,
+                    "not an HDF5 file. An archive is made with 'python -m spike_zoo "
                     "archive build' from recordings.",
                     code="E01",
-                    path=str(self.path),
                 )
             copy = partial_copy(self.path)
             self.is_partial = copy is not None
@@ -144,10 +144,10 @@ class Hdf5File:
         self._state = state
 
     def _changed(self, what: str) -> RecordingError:
-        return RecordingError(
-            f"{self.path}: the file {what} while it was in use, by a program that wrote, copied or "
+        return RecordingError.at(
+            self.path,
+            f"the file {what} while it was in use, by a program that wrote, copied or "
             "synchronised it; wait for that program to end, then start again",
-            path=str(self.path),
         )
 
     def close(self) -> None:
@@ -286,11 +286,11 @@ def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
         return h5py.File(source, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         if "already open for write" in str(error):
-            raise RecordingError(
-                f"{path}: another program has this file open for writing, or was killed while it "
+            raise RecordingError.at(
+                path,
+                "another program has this file open for writing, or was killed while it "
                 "had; close that program. If none is running, h5clear -s of the HDF5 tools "
                 "releases the file; then check it with 'python -m spike_zoo archive verify'",
-                path=str(path),
             ) from error
         if "locking flag" not in str(error):
             raise
