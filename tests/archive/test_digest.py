@@ -22,6 +22,7 @@ from tests.helpers.archives import (
 TAKE = "recordings/take1"
 EDITS = {
     "images": (0, 3, 4),
+    "image_index": (2,),
     "blur": (0, 5, 6, 1),
     "labels/class": (),
     "labels/boxes": (0, 2),
