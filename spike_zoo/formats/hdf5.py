@@ -183,7 +183,6 @@ class Hdf5File:
             if not isinstance(found, h5py.Dataset):
                 raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
             _check_storage(self.path, inside, found)
-            _need_filters(self.path, inside, found)
             self._checked.add(inside)
         _keep(self._datasets, inside, found, _MOST_OPEN_DATASETS)
         return found
@@ -320,6 +319,14 @@ def _check_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
             raise _leaves(path, inside, "stored in another file")
         if holds_objects(dataset.dtype):
             raise _leaves(path, inside, "made of objects or references")
+        for number in range(creation.get_nfilters()):
+            code, _, _, name = creation.get_filter(number)
+            if not h5py.h5z.filter_avail(code) and not plugins_loaded():
+                raise FormatError(
+                    f"{path}: {inside} is compressed with {_text(name) or code}; "
+                    "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
+                    path=inside,
+                )
 
 
 def holds_objects(dtype: np.dtype[Any]) -> bool:
@@ -327,18 +334,6 @@ def holds_objects(dtype: np.dtype[Any]) -> bool:
     if dtype.names:
         return any(holds_objects(dtype[name]) for name in dtype.names)
     return dtype.kind == "O" and h5py.check_string_dtype(dtype) is None
-
-
-def _need_filters(path: Path, inside: str, dataset: h5py.Dataset) -> None:
-    creation = dataset.id.get_create_plist()
-    for number in range(creation.get_nfilters()):
-        code, _, _, name = creation.get_filter(number)
-        if not h5py.h5z.filter_avail(code) and not plugins_loaded():
-            raise FormatError(
-                f"{path}: {inside} is compressed with {_text(name) or code}; "
-                "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
-                path=inside,
-            )
 
 
 def plugins_loaded() -> bool:
