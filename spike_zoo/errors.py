@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +37,11 @@ class SpikeZooError(ValueError):
         self.message = message
         self.code = code
         self.path = path
+
+    @classmethod
+    def at(cls, path: object, message: str, **known: Any) -> Self:
+        """Return the error of a file, whose message begins with its path."""
+        return cls(f"{path}: {message}", path=str(path), **known)
 
     def __str__(self) -> str:
         """Return the message itself, also where a base class would quote it."""

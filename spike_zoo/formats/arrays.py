@@ -91,9 +91,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
         if info.filename.endswith(".npy")
     }
     if not members:
-        raise FormatError(
-            f"{path}: a zip file without numpy arrays, not an .npz of spikes", path=str(path)
-        )
+        raise FormatError.at(path, "a zip file without numpy arrays, not an .npz of spikes")
     return members
 
 
@@ -147,15 +145,13 @@ def _format_errors(path: Path) -> Iterator[None]:
     except SpikeZooError:
         raise
     except MemoryError as error:
-        raise FormatError(
-            f"{path}: declares more data than this machine's memory holds", path=str(path)
-        ) from error
+        raise FormatError.at(path, "declares more data than this machine's memory holds") from error
     except (
         zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError,
         OSError, ValueError, RuntimeError, LookupError, TypeError, OverflowError,
     ) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{path}: damaged or cut short ({reason})", path=str(path)) from error
+        raise FormatError.at(path, f"damaged or cut short ({reason})") from error
 
 
 def _read_header(stream: IO[bytes], name: str) -> _Header:
@@ -195,9 +191,7 @@ def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) ->
         if key is None
         else f"no array is named {key}"
     )
-    raise MissingItemError(
-        f"{path}: {lacks}. The file holds {listed}; choose one with --name", path=str(path)
-    )
+    raise MissingItemError.at(path, f"{lacks}. The file holds {listed}; choose one with --name")
 
 
 def _spikes(
@@ -305,5 +299,5 @@ def _read_block(stream: IO[bytes], header: _Header, planes: int) -> NDArray[Any]
 def _number(path: Path, name: str, value: object) -> float | None:
     number = positive_number(name, value)
     if number is None and value is not None:
-        raise FormatError(f"{path}: {name} is {value!r}, expected a number > 0", path=str(path))
+        raise FormatError.at(path, f"{name} is {value!r}, expected a number > 0")
     return number

@@ -262,7 +262,7 @@ class DatPlanes:
         with self.path.open("rb") as stream:
             stream.seek(layout.offset + first)
             if stream.readinto(data.data) != data.size:
-                raise FormatError(f"{self.path}: was cut short after opening", path=str(self.path))
+                raise FormatError.at(self.path, "was cut short after opening")
         return data
 
     def _upright(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -286,10 +286,10 @@ class DatPlanes:
         return self._upright(planes)
 
     def _bits_after(self, where: str) -> FormatError:
-        return FormatError(
-            f"{self.path}: the bits after {where} are not zero, so the size is not {self.layout} "
+        return FormatError.at(
+            self.path,
+            f"the bits after {where} are not zero, so the size is not {self.layout} "
             f"or the planes are not aligned by {self.layout.frame_align}",
-            path=str(self.path),
         )
 
 

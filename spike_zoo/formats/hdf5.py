@@ -106,13 +106,13 @@ class Hdf5File:
             self.close()  # what was inherited through a fork belongs to the parent
             if not self.path.is_file():
                 what = "is no file" if self.path.exists() else "there is no such file"
-                raise MissingFileError(f"{self.path}: {what}", path=str(self.path))
+                raise MissingFileError.at(self.path, f"{what}")
             if not h5py.is_hdf5(self.path):
-                raise FormatError(
-                    f"{self.path}: not an HDF5 file. An archive is made with 'python -m spike_zoo "
+                raise FormatError.at(
+                    self.path,
+                    "not an HDF5 file. An archive is made with 'python -m spike_zoo "
                     "archive build' from recordings.",
                     code="E01",
-                    path=str(self.path),
                 )
             copy = partial_copy(self.path)
             self.is_partial = copy is not None
@@ -144,10 +144,10 @@ class Hdf5File:
         self._state = state
 
     def _changed(self, what: str) -> RecordingError:
-        return RecordingError(
-            f"{self.path}: the file {what} while it was in use, by a program that wrote, copied or "
+        return RecordingError.at(
+            self.path,
+            f"the file {what} while it was in use, by a program that wrote, copied or "
             "synchronised it; wait for that program to end, then start again",
-            path=str(self.path),
         )
 
     def close(self) -> None:
@@ -183,7 +183,6 @@ class Hdf5File:
             if not isinstance(found, h5py.Dataset):
                 raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
             _check_storage(self.path, inside, found)
-            _need_filters(self.path, inside, found)
             self._checked.add(inside)
         _keep(self._datasets, inside, found, _MOST_OPEN_DATASETS)
         return found
@@ -286,11 +285,11 @@ def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
         return h5py.File(source, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         if "already open for write" in str(error):
-            raise RecordingError(
-                f"{path}: another program has this file open for writing, or was killed while it "
+            raise RecordingError.at(
+                path,
+                "another program has this file open for writing, or was killed while it "
                 "had; close that program. If none is running, h5clear -s of the HDF5 tools "
                 "releases the file; then check it with 'python -m spike_zoo archive verify'",
-                path=str(path),
             ) from error
         if "locking flag" not in str(error):
             raise
@@ -320,6 +319,14 @@ def _check_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
             raise _leaves(path, inside, "stored in another file")
         if holds_objects(dataset.dtype):
             raise _leaves(path, inside, "made of objects or references")
+        for number in range(creation.get_nfilters()):
+            code, _, _, name = creation.get_filter(number)
+            if not h5py.h5z.filter_avail(code) and not plugins_loaded():
+                raise FormatError(
+                    f"{path}: {inside} is compressed with {_text(name) or code}; "
+                    "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
+                    path=inside,
+                )
 
 
 def holds_objects(dtype: np.dtype[Any]) -> bool:
@@ -327,18 +334,6 @@ def holds_objects(dtype: np.dtype[Any]) -> bool:
     if dtype.names:
         return any(holds_objects(dtype[name]) for name in dtype.names)
     return dtype.kind == "O" and h5py.check_string_dtype(dtype) is None
-
-
-def _need_filters(path: Path, inside: str, dataset: h5py.Dataset) -> None:
-    creation = dataset.id.get_create_plist()
-    for number in range(creation.get_nfilters()):
-        code, _, _, name = creation.get_filter(number)
-        if not h5py.h5z.filter_avail(code) and not plugins_loaded():
-            raise FormatError(
-                f"{path}: {inside} is compressed with {_text(name) or code}; "
-                "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
-                path=inside,
-            )
 
 
 def plugins_loaded() -> bool:

@@ -50,10 +50,10 @@ class PartialCopy:
         except FileNotFoundError as error:
             if self.path.exists():  # complete
                 return
-            raise MissingFileError(
-                f"{self.path}: was removed from the cache while it was read; set "
+            raise MissingFileError.at(
+                self.path,
+                "was removed from the cache while it was read; set "
                 "SPIKE_ZOO_CACHE_GB to more than the files that are read at a time",
-                path=str(self.path),
             ) from error
         with marker:
             source = json.loads(marker.readline())

@@ -69,12 +69,12 @@ def detect_format(path: str | Path) -> Format:
     try:
         status = path.stat()
     except OSError as error:
-        raise MissingFileError(f"{path}: there is no such file", path=str(path)) from error
+        raise MissingFileError.at(path, "there is no such file") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise FormatError(f"{path} is {kind}, not a recording", path=str(path))
     if status.st_size == 0:
-        raise FormatError(f"{path}: the file is empty", path=str(path))
+        raise FormatError.at(path, "the file is empty")
     if path.suffix.lower() == ".sci":
         raise FormatError(
             f"{path} is a bitstream, not a recording; make pictures of it with decompress",
@@ -82,19 +82,19 @@ def detect_format(path: str | Path) -> Format:
         )
     named, found = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
     if named is None and found is None:
-        raise FormatError(f"{path}: unknown format; {_KNOWN}", path=str(path))
+        raise FormatError.at(path, f"unknown format; {_KNOWN}")
     if found is None and named != "dat":
-        raise FormatError(
-            f"{path}: the suffix says {named}, but the content is no {named} file (damaged, or "
+        raise FormatError.at(
+            path,
+            f"the suffix says {named}, but the content is no {named} file (damaged, or "
             f"raw bits that should be named .dat); {_KNOWN}",
-            path=str(path),
         )
     if named is not None and found is not None and named != found:
         suffix = ".h5" if found == "hdf5" else f".{found}"
-        raise FormatError(
-            f"{path}: the suffix says {named}, but the content is {found}; rename the file to "
+        raise FormatError.at(
+            path,
+            f"the suffix says {named}, but the content is {found}; rename the file to "
             f"{path.with_suffix(suffix).name}",
-            path=str(path),
         )
     return found or "dat"
 
@@ -104,7 +104,7 @@ def _format_by_content(path: Path) -> Format | None:
         with path.open("rb", buffering=0) as stream:
             start = stream.read(HEADER_BYTES)
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})", path=str(path)) from error
+        raise FormatError.at(path, f"cannot be read ({error.strerror})") from error
     if start.startswith(_HDF5_SIGNATURE):
         return "hdf5"
     if start.startswith(b"\x93NUMPY"):
@@ -245,17 +245,17 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
 def _dat_layout(path: Path, beside: Sidecar) -> DatLayout:
     height, width, flip = beside.height, beside.width, beside.flip
     if height is None or width is None:
-        raise MissingGeometryError(
-            f"{path}: a .dat file has no header, so its height and width must be given (--height "
+        raise MissingGeometryError.at(
+            path,
+            f"a .dat file has no header, so its height and width must be given (--height "
             f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
             f"config.yaml). {fitting_sizes(path)}",
-            path=str(path),
         )
     is_flipped, offset = flip is None or flip, beside.offset or 0
     try:
         return DatLayout(height, width, beside.frame_align, beside.columns, is_flipped, offset)
     except GeometryError as error:
-        raise GeometryError(f"{path}: {error}", path=str(path)) from error
+        raise GeometryError.at(path, f"{error}") from error
 
 
 def _check_size(
@@ -263,10 +263,10 @@ def _check_size(
 ) -> None:
     _, rows, columns = recording.shape
     if height not in (None, rows) or width not in (None, columns):
-        raise GeometryError(
-            f"{path}: holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
+        raise GeometryError.at(
+            path,
+            f"holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
             "as asked; leave height and width out, the file states its size",
-            path=str(path),
         )
 
 

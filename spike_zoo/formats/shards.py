@@ -69,10 +69,10 @@ class ShardIndex:
         self.folder = folder
         path = folder / INDEX
         if not path.is_file():
-            raise MissingFileError(
-                f"{folder}: a folder without {INDEX} is no archive; if a build with --shards was "
+            raise MissingFileError.at(
+                folder,
+                f"a folder without {INDEX} is no archive; if a build with --shards was "
                 "stopped, the same command builds what is missing",
-                path=str(folder),
             )
         self._lines = path.read_bytes().split(b"\n")
         try:
@@ -87,9 +87,7 @@ class ShardIndex:
                 for number in range(1, len(self._lines) - 2)
             }
         except (ValueError, LookupError, TypeError) as error:
-            raise FormatError(
-                f"{path}: damaged ({error}); build it again", path=str(path)
-            ) from error
+            raise FormatError.at(path, f"damaged ({error}); build it again") from error
         if version != VERSION:
             raise FormatError(f"{path}: version {version}, this package reads {VERSION}")
         self.files: list[str] = list(sizes)
@@ -105,16 +103,16 @@ class ShardIndex:
             if not file.is_file():
                 if is_remote(self.folder):
                     continue  # copied when it is read
-                raise MissingFileError(
-                    f"{file}: this part of the archive is missing; copy it again, or build it with "
+                raise MissingFileError.at(
+                    file,
+                    "this part of the archive is missing; copy it again, or build it with "
                     "the command that built the archive",
-                    path=str(file),
                 )
             if file.stat().st_size != size:
-                raise FormatError(
-                    f"{file}: has {file.stat().st_size} bytes and not the {size} of {INDEX}: it is "
+                raise FormatError.at(
+                    file,
+                    f"has {file.stat().st_size} bytes and not the {size} of {INDEX}: it is "
                     "cut short or of another build",
-                    path=str(file),
                 )
 
     @staticmethod

@@ -108,10 +108,10 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
         fields = _load(path)
         missing = [name for name in _SIZE_FIELDS if fields.get(name) is None]
         if missing:
-            raise FormatError(
-                f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
+            raise FormatError.at(
+                path,
+                f"no {' and no '.join(missing)}; a SpikeCV data set states both, or "
                 "give the height and width yourself",
-                path=str(path),
             )
         return _parse(path, fields)
     return None
@@ -200,7 +200,7 @@ def _load(path: Path) -> dict[str, Any]:
 
     fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):
-        raise FormatError(f"{path}: expected fields such as spike_w: 400", path=str(path))
+        raise FormatError.at(path, "expected fields such as spike_w: 400")
     return {str(name): value for name, value in fields.items()}
 
 
@@ -212,14 +212,12 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
             meta[name] = meta[name].replace("\\", "/")
     _check_class(path, meta)
     if (cfa := meta.get("cfa")) not in (None, *LAYOUTS):
-        raise FormatError(
-            f"{path}: cfa is {cfa!r}, expected one of {', '.join(LAYOUTS)}", path=str(path)
-        )
+        raise FormatError.at(path, f"cfa is {cfa!r}, expected one of {', '.join(LAYOUTS)}")
     values: dict[str, Any] = {}
     for name, (is_valid, expected) in _RULES.items():
         value = meta.pop(name, None)
         if value is not None and not is_valid(value):
-            raise FormatError(f"{path}: {name} is {value!r}, expected {expected}", path=str(path))
+            raise FormatError.at(path, f"{name} is {value!r}, expected {expected}")
         values[_ATTRIBUTES.get(name, name)] = value
     for name in ("fps", "threshold", "rate_scale"):
         values[name] = positive_number(name, values[name])
@@ -278,10 +276,10 @@ def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
         meant = name.lower()
         near = _MEANT.get(meant) or next(iter(get_close_matches(meant, FIELDS, 1, 0.75)), None)
         if near is not None:
-            raise FormatError(
-                f"{path}: {name} is no field of a sidecar, did you mean {near}? Known are "
+            raise FormatError.at(
+                path,
+                f"{name} is no field of a sidecar, did you mean {near}? Known are "
                 f"{', '.join(FIELDS)}; others are kept and mean nothing",
-                path=str(path),
             )
 
 
@@ -289,15 +287,13 @@ def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
     """Reject a class that no archive could hold; a valid one stays among the notes."""
     label, name = fields.get("label"), fields.get("label_name")
     if label is not None and not is_class(label):
-        raise FormatError(
-            f"{path}: label is {label!r}, expected the index of a class, counted from 0; its name "
+        raise FormatError.at(
+            path,
+            f"label is {label!r}, expected the index of a class, counted from 0; its name "
             "is label_name",
-            path=str(path),
         )
     if name is not None and not isinstance(name, str):
-        raise FormatError(
-            f"{path}: label_name is {name!r}, expected text; put it in quotes", path=str(path)
-        )
+        raise FormatError.at(path, f"label_name is {name!r}, expected text; put it in quotes")
 
 
 def is_class(label: object) -> bool:

@@ -202,7 +202,7 @@ class SpikeRecording:
             return None if stated is None else check_cfa(stated)
         except UsageError as error:
             source = self.meta.get("source", "the recording")
-            raise FormatError(f"{source}: {error}", path=str(source)) from error
+            raise FormatError.at(source, f"{error}") from error
 
     @cfa.setter
     def cfa(self, cfa: Cfa | None) -> None:

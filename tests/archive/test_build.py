@@ -10,7 +10,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -34,18 +33,6 @@ def failing_take() -> Take:
     raise FormatError("scene 4: no such photograph", code="E99")
 
 
-def data_sets(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-
-    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = np.asarray(item[()]).tobytes() if item.dtype.kind != "O" else b""
-
-    with h5py.File(path) as file:
-        file.visititems(note)
-    return found
-
-
 def test_jobs_become_recordings_in_their_order(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     path = build_archive(
@@ -65,14 +52,6 @@ def test_jobs_become_recordings_in_their_order(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_processes_change_nothing_in_the_data(tmp_path: Path) -> None:
-    one = build_archive(tmp_path / "one.h5", JOBS, n_jobs=1)
-    two = build_archive(tmp_path / "two.h5", JOBS, n_jobs=2)
-    assert data_sets(one) == data_sets(two)
-    assert SpikeArchive(one).names() == SpikeArchive(two).names()
-    assert SpikeArchive(one).data_sha256() == SpikeArchive(two).data_sha256()
-
-
 def test_workers_follow_to_the_folder_of_each_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,11 +66,6 @@ def test_workers_follow_to_the_folder_of_each_call(
         np.testing.assert_array_equal(
             SpikeArchive("out.h5")["a"][:], make_take(number).recording[:]
         )
-
-
-def test_functions_of_any_kind_travel_to_other_processes(tmp_path: Path) -> None:
-    jobs = {name: lambda seed=seed: make_take(seed) for seed, name in enumerate("ab")}
-    assert SpikeArchive(build_archive(tmp_path / "a.h5", jobs, n_jobs=2)).names() == ["a", "b"]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

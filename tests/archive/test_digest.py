@@ -10,7 +10,6 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents
-from spike_zoo.data import ReconstructionDataModule
 from tests.helpers.archives import (
     add_annotations,
     make_around,
@@ -22,6 +21,7 @@ from tests.helpers.archives import (
 TAKE = "recordings/take1"
 EDITS = {
     "images": (0, 3, 4),
+    "image_index": (2,),
     "blur": (0, 5, 6, 1),
     "labels/class": (),
     "labels/boxes": (0, 2),
@@ -103,11 +103,6 @@ def test_large_archives_have_the_same_digest_from_stored_checksums(
     assert SpikeArchive(path).data_sha256() == read  # verify finds it
     drop_checksums(path)
     assert SpikeArchive(path).data_sha256() != read
-
-
-def test_the_data_module_returns_the_digest_of_its_archive(path: Path) -> None:
-    data = ReconstructionDataModule(str(path))
-    assert data.data_sha256 == SpikeArchive(path).data_sha256()
 
 
 def test_motion_counts_by_its_values(tmp_path: Path) -> None:

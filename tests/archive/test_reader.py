@@ -170,21 +170,6 @@ def test_a_file_open_elsewhere_in_this_process_is_read_too(path: Path) -> None:
         assert SpikeArchive(path).names() == ["take0", "take1", "take2"]
 
 
-def test_the_digest_follows_the_data_and_not_the_file(tmp_path: Path, path: Path) -> None:
-    digest = SpikeArchive(path).data_sha256()
-    packed_otherwise = write_archive(tmp_path / "b.h5", takes=3, compression="gzip")
-    assert SpikeArchive(packed_otherwise).data_sha256() == digest
-    assert SpikeArchive(path).data_sha256("train") != digest
-    for change in ({"label": 9}, {"image_index": np.array([5, 15, 16])}):
-        with ArchiveWriter(tmp_path / "c.h5", overwrite=True) as writer:
-            writer.add("take0", make_take(0), split="train")
-            writer.add("take1", make_take(1, **change), split="train")
-            writer.add("take2", make_take(2), split="test")
-        changed = SpikeArchive(tmp_path / "c.h5")
-        assert changed.data_sha256() != digest
-        assert changed.data_sha256("test") == SpikeArchive(path).data_sha256("test")
-
-
 def test_a_recording_of_several_needs_its_name(path: Path) -> None:
     assert read_recording(path, "take1").meta["name"] == "take1"
     with pytest.raises(MissingItemError, match="several recordings, name one; it holds take0"):

@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from spike_zoo.batch import Split
 
 
-def _epoch(archive: Path, **options: Any) -> list[dict[str, Any]]:
-    data = ReconstructionDataModule(str(archive), 61, batch_size=2, crop=32, seed=5, **options)
-    data.setup("fit")
-    return [dict(unpacked(batch)) for batch in data.train_dataloader()]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_epoch_does_not_depend_on_workers(archive_path: Path, workers: int) -> None:
-    for ours, theirs in zip(
-        _epoch(archive_path), _epoch(archive_path, workers=workers), strict=True
-    ):
-        assert ours["name"] == theirs["name"]
-        torch.testing.assert_close(ours["spikes"], theirs["spikes"], rtol=0, atol=0)
-        torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
-
-
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 2), (2, 0), (1, 2)])
 def test_a_loader_continues_at_the_same_batch_with_any_number_of_workers(
     archive_path: Path, before: int, after: int
@@ -221,18 +205,6 @@ def test_an_impossible_rate_scale_is_rejected(scale: float) -> None:
 def test_a_crop_too_small_for_any_method_is_rejected() -> None:
     with pytest.raises(ConfigError, match="crop: at least 16, got 15"):
         ReconstructionDataModule(crop=15)
-
-
-def test_the_seed_decides_what_is_drawn(archive_path: Path) -> None:
-    def drawn(seed: int) -> dict[str, Any]:
-        data = ReconstructionDataModule(str(archive_path), 61, batch_size=4, crop=32, seed=seed)
-        data.setup("fit")
-        return next(iter(data.train_dataloader()))
-
-    first, again, other = drawn(5), drawn(5), drawn(6)
-    assert first["name"] == again["name"]
-    assert torch.equal(first["spikes"], again["spikes"])
-    assert not torch.equal(first["spikes"], other["spikes"])
 
 
 @given(width=st.integers(1, 20), data=st.data())

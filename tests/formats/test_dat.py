@@ -121,13 +121,6 @@ def test_column_ranges_must_rise_within_what_is_stored(columns: list[tuple[int, 
         DatLayout(4, 48, columns=tuple(columns))
 
 
-def test_truncated_recording_is_rejected_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "cut.dat"
-    path.write_bytes(bytes(3 * 250 * 400 // 8 - 1))
-    with pytest.raises(GeometryError, match=r"cut\.dat: 37499 bytes.*12500 per plane.*12499 bytes"):
-        read_recording(path, height=250, width=400)
-
-
 def test_a_wrong_height_is_rejected_and_the_right_one_suggested(shared: Path) -> None:
     with pytest.raises(GeometryError, match=r"12000 per plane.*250x400 \(301 planes\)"):
         read_recording(shared / "data" / "data.dat", height=240, width=400)

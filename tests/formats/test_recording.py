@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
@@ -63,24 +62,6 @@ def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_states_the_rest
         read_recording(path, width=20)
     with pytest.raises(UsageError, match="none named 'a'"):
         read_recording(path, "a")
-
-
-def test_of_a_lossless_recording_only_what_is_asked_for_is_decoded(tmp_path: Path) -> None:
-    spikes = random_spikes(24, 6, 21)
-    path = lossless.write(SpikeRecording.from_planes(spikes), tmp_path / "a.spl", restart=8)
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1  # in the last of three chunks
-    path.write_bytes(content)
-    recording = read_recording(path)
-    np.testing.assert_array_equal(recording[3:16], spikes[3:16])
-    with pytest.raises(FormatError, match=r"a\.spl: planes 16 to 23 are damaged"):
-        recording[16]
-
-
-def test_a_lossless_recording_of_another_version_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "a.spl").write_bytes(b"SPL2" + bytes(60))
-    with pytest.raises(FormatError, match=r"a\.spl: no lossless bitstream of this version"):
-        read_recording(tmp_path / "a.spl")
 
 
 def test_raw_bits_that_begin_as_another_format_are_raw_bits(tmp_path: Path) -> None:

@@ -145,12 +145,6 @@ def test_a_written_sidecar_makes_options_unnecessary(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.dat", "clip.dat.yaml"]
 
 
-def test_an_array_file_takes_its_rate_from_its_own_sidecar(tmp_path: Path) -> None:
-    write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
-    (tmp_path / "clip.npy.yaml").write_text("fps: 40000\n")
-    assert read_recording(tmp_path / "clip.npy").fps == 40_000.0
-
-
 def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_over_it(
     tmp_path: Path,
 ) -> None:
@@ -227,12 +221,6 @@ def test_a_misspelt_field_is_rejected_with_the_one_that_is_meant(
     told = rf"\.yaml: {field} is no field of a sidecar, did you mean {meant}\? Known are spike_h"
     with pytest.raises(FormatError, match=told):
         read_recording(clip)
-
-
-def test_fields_of_one_s_own_are_kept(clip: Path) -> None:
-    Path(f"{clip}.yaml").write_text("spike_h: 4\nspike_w: 8\noperator: Ada\nlens: 35 mm\n")
-    meta = read_recording(clip).meta
-    assert (meta["operator"], meta["lens"]) == ("Ada", "35 mm")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from spike_zoo.spikes import pack_bits, packed_width, unpack_bits, unpack_tensor
+from spike_zoo.spikes import pack_bits, unpack_bits, unpack_tensor
 from spike_zoo.spikes.packing import unpack_into
 from tests.helpers.streams import spike_streams
 
@@ -39,10 +39,6 @@ def test_the_leftmost_pixel_is_the_lowest_bit() -> None:
     assert pack_bits(row).tolist() == [[[1, 2]]]
 
 
-def test_bits_beyond_the_width_are_zero() -> None:
-    assert pack_bits(np.ones((1, 1, 11), bool)).tolist() == [[[255, 0b111]]]
-
-
 @pytest.mark.parametrize("wrong", [2, -1, 0.5, math.nan])
 def test_values_other_than_zero_and_one_are_refused(wrong: float) -> None:
     spikes = np.zeros((2, 3, 4), np.float32)
@@ -55,11 +51,6 @@ def test_values_other_than_zero_and_one_are_refused(wrong: float) -> None:
 def test_zeros_and_ones_of_every_type_pack_alike(dtype: type) -> None:
     spikes = np.arange(24).reshape(1, 2, 12) % 3 == 0
     np.testing.assert_array_equal(pack_bits(spikes.astype(dtype)), pack_bits(spikes))
-
-
-@pytest.mark.parametrize(("width", "expected"), [(1, 1), (8, 1), (9, 2), (400, 50), (1000, 125)])
-def test_a_row_takes_one_byte_for_eight_pixels_begun(width: int, expected: int) -> None:
-    assert packed_width(width) == expected
 
 
 @pytest.mark.parametrize("writeable", [True, False])

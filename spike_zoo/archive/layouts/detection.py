@@ -159,7 +159,7 @@ def find_takes(
     stated = Camera(**camera)
     _check_split(split)
     if not source.exists():
-        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+        raise MissingFileError.at(source, "there is no such file or folder")
     chosen = _recognise(source) if layout == "auto" else layout
     found = FoundTakes()
     finder = _finder(chosen, exposure)
@@ -167,10 +167,10 @@ def find_takes(
         for name, home, job in finder(source, stated):
             found.add(name, split or home, job)
     if not found.jobs:
-        raise FormatError(
-            f"{source}: no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
+        raise FormatError.at(
+            source,
+            f"no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
             "Rename the folders, or choose another --layout",
-            path=str(source),
         )
     if chosen == "archive":
         found.origin = source if source.is_file() else None  # parts have different roots

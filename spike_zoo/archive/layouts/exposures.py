@@ -57,11 +57,11 @@ class ExposureRule:
             start = self.margin if self.start is None else self.start
             stop = planes - self.margin if self.length is None else start + self.length
         if not 0 <= start < stop <= planes:
-            raise PlaneRangeError(
-                f"{where}: {planes} planes, and the exposure would be planes {start}..{stop} "
+            raise PlaneRangeError.at(
+                where,
+                f"{planes} planes, and the exposure would be planes {start}..{stop} "
                 "(first, past the last); give --exposure-start and --exposure-length, or the "
                 "--margin on either side",
-                path=str(where),
             )
         return start, stop
 

@@ -127,10 +127,10 @@ def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
     label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
     known = label if is_class(label) else None
     if known is None and isinstance(label, int | float) and not isinstance(label, bool):
-        raise FormatError(
-            f"{path}: label is {label}, expected the index of a class, counted from 0; leave it "
+        raise FormatError.at(
+            path,
+            f"label is {label}, expected the index of a class, counted from 0; leave it "
             "out where there is no such file",
-            path=str(path),
         )
     if truth is None:
         return Take(recording, label=known)

@@ -39,19 +39,19 @@ class GroundTruthImages(NamedTuple):
         planes = (count // 2,) if self.planes is None else self.planes
         for picture, plane in zip(self.pictures, planes, strict=True):
             if not 0 <= plane < count:
-                raise PlaneRangeError(
-                    f"{picture}: shows plane {plane}, and {path} has planes 0..{count - 1}; "
+                raise PlaneRangeError.at(
+                    picture,
+                    f"shows plane {plane}, and {path} has planes 0..{count - 1}; "
                     "copy the recording again if it was cut short, or correct the number",
-                    path=str(picture),
                 )
         images = [read_picture(picture, (height, width)) for picture in self.pictures]
         kinds = [(image.shape, image.dtype) for image in images]
         odd = next((n for n, kind in enumerate(kinds) if kind != kinds[0]), None)
         if odd is not None:
-            raise FormatError(
-                f"{self.pictures[odd]}: {_format_kind(kinds[odd])}, and {self.pictures[0].name} is "
+            raise FormatError.at(
+                self.pictures[odd],
+                f"{_format_kind(kinds[odd])}, and {self.pictures[0].name} is "
                 f"{_format_kind(kinds[0])}; pictures of one recording are of one size and kind",
-                path=str(self.pictures[odd]),
             )
         return np.stack(images), np.array(planes, np.int64)
 
@@ -78,10 +78,10 @@ class PictureFiles:
         stem = recording.with_suffix("")
         beside, inside = self._beside.get(stem, []), self._inside.get(stem, [])
         if len(beside) > 1 or (beside and inside):
-            raise FormatError(
-                f"{recording}: both {beside[0].name} and {[*beside[1:], *inside][0]} could be its "
+            raise FormatError.at(
+                recording,
+                f"both {beside[0].name} and {[*beside[1:], *inside][0]} could be its "
                 "picture; leave one picture beside it, or all in the folder of its name",
-                path=str(recording),
             )
         pictures = beside or inside
         for picture in pictures:
@@ -95,9 +95,7 @@ class PictureFiles:
         ordered = sorted(zip(planes, pictures, strict=True))
         twice = [plane for plane, times in Counter(planes).items() if times > 1]
         if twice:
-            raise FormatError(
-                f"{recording}: two pictures show plane {twice[0]}; keep one", path=str(recording)
-            )
+            raise FormatError.at(recording, f"two pictures show plane {twice[0]}; keep one")
         return GroundTruthImages(
             tuple(file for _, file in ordered), tuple(plane for plane, _ in ordered)
         )
@@ -124,12 +122,12 @@ def check_lengths(
     usual = max(counts, key=lambda length: (counts[length], length))  # what was cut is shorter
     odd = [file for file in middles if lengths[file] != usual]
     if odd:
-        raise FormatError(
-            f"{odd[0]}: {lengths[odd[0]]} planes, where other recordings have {usual}, and "
+        raise FormatError.at(
+            odd[0],
+            f"{lengths[odd[0]]} planes, where other recordings have {usual}, and "
             "its picture is to show the middle one. If it was cut short, copy it again; if not, "
             f"say which plane the picture shows, as planes: [{usual // 2}] in "
             f"{sidecar_path(odd[0]).name}",
-            path=str(odd[0]),
         )
 
 
@@ -137,10 +135,10 @@ def _stated_planes(recording: Path, count: int) -> list[int] | None:
     """Return the planes that a sidecar states for so many pictures."""
     stated = own_sidecar(recording).planes
     if stated is not None and len(stated) != count:
-        raise FormatError(
-            f"{sidecar_path(recording)}: planes names {len(stated)}, and {recording.name} has "
+        raise FormatError.at(
+            sidecar_path(recording),
+            f"planes names {len(stated)}, and {recording.name} has "
             f"{count} pictures; list one for each, in the order of their names",
-            path=str(sidecar_path(recording)),
         )
     return None if stated is None else list(stated)
 
@@ -148,10 +146,10 @@ def _stated_planes(recording: Path, count: int) -> list[int] | None:
 def _plane_of(picture: Path) -> int:
     numbers = re.findall(r"\d+", picture.stem)
     if not numbers:
-        raise FormatError(
-            f"{picture}: no plane in its name; call it by the plane that it shows, as 000150.png, "
+        raise FormatError.at(
+            picture,
+            "no plane in its name; call it by the plane that it shows, as 000150.png, "
             "or list planes in the recording's sidecar",
-            path=str(picture),
         )
     return int(numbers[-1])
 

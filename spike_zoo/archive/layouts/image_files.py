@@ -26,11 +26,11 @@ def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
     image = read_image(path)
     ratio = image.shape[0] // size[0]
     if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):
-        raise GeometryError(
-            f"{path}: {image.shape[0]}x{image.shape[1]} pixels are no whole multiple of the "
+        raise GeometryError.at(
+            path,
+            f"{image.shape[0]}x{image.shape[1]} pixels are no whole multiple of the "
             f"spikes' {size[0]}x{size[1]}; cut the image to what the spike camera saw, or pass the "
             "spikes' --height and --width",
-            path=str(path),
         )
     return image
 
@@ -62,10 +62,8 @@ def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a picture of exactly the size of a recording as grey in [0, 1]."""
     image = read_image(path)
     if image.shape[:2] != size:
-        raise FormatError(
-            f"{path}: {image.shape[0]}x{image.shape[1]} pixels, its spikes have "
-            f"{size[0]}x{size[1]}",
-            path=str(path),
+        raise FormatError.at(
+            path, f"{image.shape[0]}x{image.shape[1]} pixels, its spikes have {size[0]}x{size[1]}"
         )
     shown = grey(image)
     white = np.float32(255 if shown.dtype == np.uint8 else 1)
@@ -80,18 +78,15 @@ def read_image(path: Path) -> NDArray[Any]:
     """
     image, mode = _loaded(path)
     if mode in _OTHER_COLOURS:
-        raise FormatError(
-            f"{path}: its colours are {mode}, expected grey or R,G,B; save it as R,G,B",
-            path=str(path),
+        raise FormatError.at(
+            path, f"its colours are {mode}, expected grey or R,G,B; save it as R,G,B"
         )
     if image.ndim == 3 and image.shape[2] in _GREY:
         image = image[..., 0]
     elif image.ndim == 3 and image.shape[2] in _COLOUR:
         image = image[..., :3]
     elif image.ndim != 2:
-        raise FormatError(
-            f"{path}: {image.shape}, expected one picture, grey or R,G,B", path=str(path)
-        )
+        raise FormatError.at(path, f"{image.shape}, expected one picture, grey or R,G,B")
     return _in_range(image, path)
 
 
@@ -105,11 +100,11 @@ def _loaded(path: Path) -> tuple[NDArray[Any], str | None]:
         with contextlib.suppress(UnidentifiedImageError), Image.open(path) as opened:
             return image, opened.mode
     except Image.DecompressionBombError as error:
-        raise FormatError(
-            f"{path}: too large for a picture; cut it, or make it smaller ({error})", path=str(path)
+        raise FormatError.at(
+            path, f"too large for a picture; cut it, or make it smaller ({error})"
         ) from error
     except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
-        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
+        raise FormatError.at(path, "not an image that can be read") from error
     return image, None
 
 
@@ -120,16 +115,16 @@ def _in_range(image: NDArray[Any], path: Path) -> NDArray[Any]:
     if image.dtype.kind == "f":
         low, high = float(image.min()), float(image.max())
         if not 0 <= low <= high <= 1:  # NaN too
-            raise FormatError(
-                f"{path}: floats from {low:g} to {high:g}, expected 0 (black) to 1 (white); divide "
+            raise FormatError.at(
+                path,
+                f"floats from {low:g} to {high:g}, expected 0 (black) to 1 (white); divide "
                 "them by the value of white, or save the picture with 8 or 16 bits",
-                path=str(path),
             )
         return image.astype(np.float32)
     if image.dtype not in (np.uint8, np.uint16):
-        raise FormatError(
-            f"{path}: its values are {image.dtype}, expected uint8, uint16 or floats in [0, 1]; "
+        raise FormatError.at(
+            path,
+            f"its values are {image.dtype}, expected uint8, uint16 or floats in [0, 1]; "
             "save it with 8 or 16 bits",
-            path=str(path),
         )
     return image

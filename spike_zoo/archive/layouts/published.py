@@ -131,7 +131,7 @@ def _scenes(root: Path, part: SredsPart) -> list[str]:
     folders = [root / part.spikes, root / part.images]
     for folder in folders:
         if not folder.is_dir():
-            raise MissingFileError(f"{folder}: this folder is missing", path=str(folder))
+            raise MissingFileError.at(folder, "this folder is missing")
     return sorted({path.name for folder in folders for path in folder.iterdir() if path.is_dir()})
 
 
@@ -151,10 +151,10 @@ def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:
     if missing:
         scene, path = next(iter(missing.items()))
         others = f" ({len(missing) - 1} more scenes lack files)" if len(missing) > 1 else ""
-        raise MissingFileError(
-            f"{path}: missing from scene {scene}{others}; add it, or leave the scene's folders of "
+        raise MissingFileError.at(
+            path,
+            f"missing from scene {scene}{others}; add it, or leave the scene's folders of "
             "spikes and images out",
-            path=str(path),
         )
     for scene, pairs in scenes.items():
         if len(pairs) < SREDS_FILES:
@@ -168,11 +168,11 @@ def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:
 def _check_spikes(path: Path, size: tuple[int, int]) -> None:
     wanted = DatLayout(*size).bytes_for(SREDS_PLANES)
     if (found := path.stat().st_size) != wanted:
-        raise GeometryError(
-            f"{path}: {found} bytes, expected {wanted} ({SREDS_PLANES} planes of "
+        raise GeometryError.at(
+            path,
+            f"{found} bytes, expected {wanted} ({SREDS_PLANES} planes of "
             f"{size[0]}x{size[1]}). The file was cut short, or the size is another: copy it again, "
             "or pass --height and --width",
-            path=str(path),
         )
 
 

@@ -204,8 +204,6 @@ def mapped_file(path: Path) -> bytes | mmap.mmap:
                 return b""
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: there is no such file", path=str(path)) from error
+        raise MissingFileError.at(path, "there is no such file") from error
     except OSError as error:
-        raise FormatError(
-            f"{path}: cannot be read ({error.strerror or error})", path=str(path)
-        ) from error
+        raise FormatError.at(path, f"cannot be read ({error.strerror or error})") from error

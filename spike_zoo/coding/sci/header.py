@@ -141,7 +141,16 @@ class Header:
             CorruptBitstreamError: If the header's checksum is another.
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
-        _check_magic(head, where, path)
+        begin = head[: len(MAGIC)]
+        if not MAGIC.startswith(begin):
+            is_other_version = begin[:3] == MAGIC[:3] and begin[3:].isdigit()
+            raise BitstreamError(
+                f"{where}: version {begin[3:].decode()} of .sci, this is version "
+                f"{MAGIC[3:].decode()}; decode it with the version that wrote it"
+                if is_other_version
+                else f"{where}: no .sci bitstream: it begins with {begin!r}, not {MAGIC!r}",
+                path=path,
+            )
         check_header(head, HEADER_BYTES, path)
         *fields, flags, fps, rate_scale, source = _FIELDS.unpack_from(head)
         if flags:
@@ -189,20 +198,6 @@ def is_bitstream(path: str | Path) -> bool:
     except OSError:
         return False  # who reads it says why
     return begin[:3] == MAGIC[:3] or Path(path).suffix.lower() == ".sci"
-
-
-def _check_magic(head: bytes, where: str, path: str | None) -> None:
-    """Reject what does not begin as a bitstream of this version."""
-    begin = head[: len(MAGIC)]
-    if not MAGIC.startswith(begin):
-        is_other_version = begin[:3] == MAGIC[:3] and begin[3:].isdigit()
-        raise BitstreamError(
-            f"{where}: version {begin[3:].decode()} of .sci, this is version "
-            f"{MAGIC[3:].decode()}; decode it with the version that wrote it"
-            if is_other_version
-            else f"{where}: no .sci bitstream: it begins with {begin!r}, not {MAGIC!r}",
-            path=path,
-        )
 
 
 def check_header(head: bytes, size: int, path: str | None) -> None:

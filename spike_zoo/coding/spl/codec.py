@@ -38,20 +38,21 @@ from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from mmap import mmap
 
     from numpy.typing import NDArray
 
     from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.coding.spl.spike_model import FiringModel
-    from spike_zoo.spikes.recording import Selection
+    from spike_zoo.spikes.recording import PackedPlanes, Selection
 
 RESTART: Final = 1024
 """Planes after which the model restarts, about: to look into a long recording."""
 _KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
 _WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
+_FACTS: Final = ("fps", "threshold", "rate_scale", "cfa")  # of a recording and of its header
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
 
@@ -163,15 +164,15 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
     """
     path = Path(path)
     stored = LosslessPlanes(mapped_file(path), str(path), progress)
-    header = stored.header
-    return SpikeRecording(
-        stored,
-        header.width,
-        fps=header.fps,
-        threshold=header.threshold,
-        rate_scale=header.rate_scale,
-        cfa=header.cfa,
-    )
+    return recording_of(stored, stored.header)
+
+
+def recording_of(
+    planes: PackedPlanes, header: LosslessHeader, meta: Mapping[str, Any] | None = None
+) -> SpikeRecording:
+    """Return planes of a bitstream as a recording with what its header states."""
+    facts = {name: getattr(header, name) for name in _FACTS}
+    return SpikeRecording(planes, header.width, meta=meta, **facts)
 
 
 class LosslessPlanes:
@@ -348,10 +349,7 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
     return LosslessHeader(
         *(planes, height, width, depth, max(1, restart // depth)),
-        fps=recording.fps,
-        threshold=recording.threshold,
-        rate_scale=recording.rate_scale,
-        cfa=recording.cfa,
+        **{name: getattr(recording, name) for name in _FACTS},
     )
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from spike_zoo.coding.errors import CorruptBitstreamError
 from spike_zoo.coding.sci.chunks import Salvage
 from spike_zoo.coding.sci.container import mapped_file
-from spike_zoo.coding.spl.codec import LosslessPlanes
+from spike_zoo.coding.spl.codec import LosslessPlanes, recording_of
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
-from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.coding.errors import BitstreamError
-    from spike_zoo.spikes.recording import Selection
+    from spike_zoo.spikes.recording import Selection, SpikeRecording
 
 
 class SalvagedPlanes:
@@ -91,16 +90,8 @@ def salvage(
     starts = {number: chunk.start for number, chunk in chunks.items()}
     stored = LosslessPlanes(data, where, progress, starts=starts)
     listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
-    recording = SpikeRecording(
-        SalvagedPlanes(stored, intact),
-        header.width,
-        fps=header.fps,
-        threshold=header.threshold,
-        rate_scale=header.rate_scale,
-        cfa=header.cfa,
-        meta={"lost_planes": listed} if lost else None,
-    )
-    return recording, errors
+    meta = {"lost_planes": listed} if lost else None
+    return recording_of(SalvagedPlanes(stored, intact), header, meta), errors
 
 
 def _ranges(header: LosslessHeader, whole: Container[int]) -> tuple[list[range], list[range]]:

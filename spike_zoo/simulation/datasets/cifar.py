@@ -55,11 +55,11 @@ def _home(folder: Path) -> Path:
         if any((home / file).is_file() for files in _FILES.values() for file in files):
             return home
     if any((folder / pickled).exists() for pickled in _PICKLES):
-        raise FormatError(
-            f"{folder}: this is CIFAR-10's Python version, pickles, which can run code and are not "
+        raise FormatError.at(
+            folder,
+            "this is CIFAR-10's Python version, pickles, which can run code and are not "
             "read; download the 'binary version (suitable for C programs)', "
             "cifar-10-binary.tar.gz, and unpack it",
-            path=str(folder),
         )
     raise MissingFileError(
         f"{folder}: {_FILES['train'][0]} is missing; the folder must hold CIFAR-10's binary "
@@ -71,33 +71,32 @@ def _home(folder: Path) -> Path:
 def _label_names(path: Path) -> tuple[str, ...]:
     """Return the names of the classes, a line each."""
     if not path.is_file():
-        raise MissingFileError(f"{path}: the names of classes are missing", path=str(path))
+        raise MissingFileError.at(path, "the names of classes are missing")
     text = path.read_text(encoding="ascii", errors="backslashreplace")
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if len(names) != 10 or len(set(names)) != 10:
-        raise FormatError(
-            f"{path}: {len(set(names))} different names of classes, expected 10, a line each",
-            path=str(path),
+        raise FormatError.at(
+            path, f"{len(set(names))} different names of classes, expected 10, a line each"
         )
     return names
 
 
 def _images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
     if not path.is_file():
-        raise MissingFileError(f"{path}: this file of CIFAR-10 is missing", path=str(path))
+        raise MissingFileError.at(path, "this file of CIFAR-10 is missing")
     size = path.stat().st_size
     if size == 0 or size % _BYTES:
-        raise FormatError(
-            f"{path}: {size} bytes is not a whole number of images ({_BYTES} bytes each: "
+        raise FormatError.at(
+            path,
+            f"{size} bytes is not a whole number of images ({_BYTES} bytes each: "
             f"{size // _BYTES} images and {size % _BYTES} bytes over); copy or download it again",
-            path=str(path),
         )
     labels = np.memmap(path, np.uint8, "r", shape=(size // _BYTES, _BYTES))[:, 0].tolist()
     if max(labels) >= len(names):
-        raise FormatError(
-            f"{path}: a label is {max(labels)}, expected 0..{len(names) - 1}; the file is damaged, "
+        raise FormatError.at(
+            path,
+            f"a label is {max(labels)}, expected 0..{len(names) - 1}; the file is damaged, "
             "or of another set",
-            path=str(path),
         )
     return [
         LabelledPicture(

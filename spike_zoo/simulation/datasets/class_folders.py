@@ -70,9 +70,8 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
     """Return the pictures of the folders of classes, in the order of their names."""
     stray = images_in(home)
     if stray:
-        raise FormatError(
-            f"{stray[0]}: lies in no folder of a class; put it into one, or take it out of {home}",
-            path=str(stray[0]),
+        raise FormatError.at(
+            stray[0], f"lies in no folder of a class; put it into one, or take it out of {home}"
         )
     found = []
     for place in _folders(home):
@@ -80,10 +79,10 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
             continue
         files = images_in(place)
         if not files:
-            raise FormatError(
-                f"{place}: no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
+            raise FormatError.at(
+                place,
+                f"no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
                 "folder, or put some into it",
-                path=str(place),
             )
         label = names.index(place.name)
         found += [
@@ -96,17 +95,17 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
             for file in files
         ]
     if not found:
-        raise FormatError(
-            f"{home}: no folder of a class in it; pictures are looked for as <class>/*.png or "
+        raise FormatError.at(
+            home,
+            "no folder of a class in it; pictures are looked for as <class>/*.png or "
             "{train,val,test}/<class>/*.png",
-            path=str(home),
         )
     return found
 
 
 def _require(folder: Path) -> None:
     if not folder.is_dir():
-        raise MissingFileError(f"{folder}: there is no such folder", path=str(folder))
+        raise MissingFileError.at(folder, "there is no such folder")
 
 
 def _folders(home: Path) -> list[Path]:

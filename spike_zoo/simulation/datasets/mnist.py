@@ -60,15 +60,13 @@ def _images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
     )
     classes, count = read_idx(labels, 1), len(_pictures(images))
     if len(classes) != count:
-        raise FormatError(
-            f"{labels}: {len(classes)} labels for the {count} images of {images.name}; they are "
+        raise FormatError.at(
+            labels,
+            f"{len(classes)} labels for the {count} images of {images.name}; they are "
             "of different sets",
-            path=str(labels),
         )
     if classes.size and classes.max() >= len(_NAMES):
-        raise FormatError(
-            f"{labels}: a label is {classes.max()}, expected 0..{len(_NAMES) - 1}", path=str(labels)
-        )
+        raise FormatError.at(labels, f"a label is {classes.max()}, expected 0..{len(_NAMES) - 1}")
     return [
         LabelledPicture(
             f"{split}-{number:05d}-digit-{label}",
@@ -116,21 +114,19 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         with opened(path, "rb") as file:
             content = file.read()  # all that is there: the header may promise any number
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(
-            f"{path}: damaged or cut short ({error}); {_AGAIN}", path=str(path)
-        ) from error
+        raise FormatError.at(path, f"damaged or cut short ({error}); {_AGAIN}") from error
     expected, start = bytes([0, 0, _UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
     if content[:4] != expected or len(content) < start:
-        raise FormatError(
-            f"{path}: begins with {content[:4].hex(' ') or 'nothing'}, expected "
+        raise FormatError.at(
+            path,
+            f"begins with {content[:4].hex(' ') or 'nothing'}, expected "
             f"{expected.hex(' ')}: no idx file of bytes with {dimensions} dimensions; {_AGAIN}",
-            path=str(path),
         )
     shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
     if len(content) - start != math.prod(shape):
-        raise FormatError(
-            f"{path}: {len(content) - start} bytes after the header, expected {math.prod(shape)} "
+        raise FormatError.at(
+            path,
+            f"{len(content) - start} bytes after the header, expected {math.prod(shape)} "
             f"({'x'.join(map(str, shape))}); {_AGAIN}",
-            path=str(path),
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -122,7 +122,7 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
         raise UsageError(f"--kind {kind} needs --images, the folder of the set; see docs/data.md")
     folder = Path(images)
     if not folder.is_dir():
-        raise MissingFileError(f"{folder}: there is no such folder", path=str(folder))
+        raise MissingFileError.at(folder, "there is no such folder")
     values = {**chosen.options, **given}
     for name, value in values.items():
         if isinstance(value, int) and value < (least := _LEAST.get(name, 1)):
@@ -150,9 +150,7 @@ def _asked(
     names = [recording_name(item.name) for items in splits.values() for item in items]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise UsageError(
-            f"{folder}: two pictures would make {twice[0]!r}; rename one of them", path=str(folder)
-        )
+        raise UsageError.at(folder, f"two pictures would make {twice[0]!r}; rename one of them")
     counts = {split: len(items) for split, items in splits.items()}
     listed = hashlib.sha256("\n".join(names).encode()).hexdigest()
     given = {name: value for name, value in values.items() if value is not None}

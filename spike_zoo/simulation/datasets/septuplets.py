@@ -160,16 +160,15 @@ def _listed(home: Path, name: str) -> list[Path]:
         if not text:
             continue
         if not _CLIP.fullmatch(text):
-            raise FormatError(
-                f"{path}: line {number + 1} is {text[:40]!r}, expected a clip as 00001/0001",
-                path=str(path),
+            raise FormatError.at(
+                path, f"line {number + 1} is {text[:40]!r}, expected a clip as 00001/0001"
             )
         clip = home / "sequences" / text
         if not clip.is_dir():
-            raise MissingFileError(
-                f"{clip}: this clip of line {number + 1} of {name} is missing; add it, or take the "
+            raise MissingFileError.at(
+                clip,
+                f"this clip of line {number + 1} of {name} is missing; add it, or take the "
                 "line out",
-                path=str(clip),
             )
         clips.append(clip)
     return clips

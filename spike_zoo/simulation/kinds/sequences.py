@@ -33,12 +33,8 @@ BANDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 
 _REACH: Final = 1.25  # points of an object move at most so much faster than those that are held
 _GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0  # its multiples fill a band evenly from the first on
-_OBJECTS: Final = (
-    False,
-    True,
-    True,
-    False,
-)  # so that each noise and each pace has them equally often
+#: Whether a scene has an object, so that each noise and each pace has them equally often.
+_OBJECTS: Final = (False, True, True, False)
 
 
 def sequence_scenes(

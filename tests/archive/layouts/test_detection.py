@@ -13,7 +13,7 @@ from skimage.io import imread, imsave
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, build_archive
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.errors import FormatError, MissingFileError, MissingGeometryError, UsageError
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
@@ -73,17 +73,6 @@ def test_a_class_that_is_none_is_not_taken_from_a_sample(tmp_path: Path, label: 
     read_recording(tmp_path / "a.npz")  # can be looked at all the same
     with pytest.raises(FormatError, match=rf"a\.npz: label is {label}, expected the index of a"):
         find_takes(tmp_path).jobs["a"]()
-
-
-def test_the_sample_of_recognition_keeps_its_label_in_an_archive(
-    tmp_path: Path, shared: Path
-) -> None:
-    found = find_takes(shared / "data" / "uhsr.npz")
-    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs))
-    assert archive.label("uhsr") == 47
-    assert archive["uhsr"].meta["label_name"] == "4144_helicopter.jpg"
-    with np.load(shared / "data" / "uhsr.npz") as arrays:
-        np.testing.assert_array_equal(archive["uhsr"][:], arrays["spk"])
 
 
 def write_base_clip(root: Path, split: str, clip: str, *, truth: bool = True) -> None:
@@ -228,17 +217,6 @@ def test_names_that_an_archive_does_not_allow_are_reported(tmp_path: Path) -> No
     told = r"recordings 'day 1' and 'day\+1' would both be called 'day_1'"
     with pytest.raises(FormatError, match=told):
         find_takes(tmp_path)
-
-
-def test_raw_recordings_without_a_size_are_rejected_when_read(tmp_path: Path) -> None:
-    write_recording(random_spikes(5, 6, 16), tmp_path / "a.dat")
-    with pytest.raises(MissingGeometryError):
-        find_takes(tmp_path).jobs["a"]()
-
-
-def test_one_file_is_one_take(tmp_path: Path) -> None:
-    write_recording(random_spikes(5, 6, 16), tmp_path / "a.npz")
-    assert list(find_takes(tmp_path / "a.npz").jobs) == ["a"]
 
 
 def test_an_archive_is_written_again_in_another_way(tmp_path: Path) -> None:

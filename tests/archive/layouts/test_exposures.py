@@ -100,15 +100,6 @@ def test_neighbouring_frames_of_the_video_become_the_sequence_to_judge_by(tmp_pa
     np.testing.assert_array_equal(take.images[4], picture(34))
 
 
-def test_images_may_be_of_any_format_that_is_read_elsewhere(tmp_path: Path) -> None:
-    home = gopro(tmp_path / "set", sharp=False) / "test" / "blur_data" / SEQUENCES["test"]
-    write_image(home / "000019.tif", picture(5))
-    (home / "000019.png").unlink()
-    take = find(tmp_path / "set").jobs[f"{SEQUENCES['test']}-000019"]()
-    assert take.blur is not None
-    np.testing.assert_array_equal(take.blur[0], picture(5))
-
-
 def test_a_set_without_sharp_images_has_none(tmp_path: Path) -> None:
     take = find(gopro(tmp_path, sharp=False)).jobs["GOPR0372_07_00-000019"]()
     assert take.images is None

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from spike_zoo.coding.sci.chunks import Chunk, ChunkSearch, Salvage, pack_chunk, read_chunk
+from spike_zoo.coding.sci.chunks import ChunkSearch, Salvage, pack_chunk
 
 DRAWS = np.random.default_rng(0)
 PAYLOADS = [DRAWS.bytes(2 * int(half)) for half in DRAWS.integers(4, 60, 6)]
@@ -82,11 +82,3 @@ def test_a_hostile_file_is_searched_in_limited_time(pattern: bytes) -> None:
     salvage = Salvage(data, 0, 2**32 - 1, None)
     assert time.perf_counter() - begin < 20  # 0.1 to 3; it took 40 minutes
     assert salvage.errors
-
-
-def test_what_ends_before_a_length_is_no_chunk() -> None:
-    assert read_chunk(PARTS[0][:7], 0, 0) is None
-    chunk = read_chunk(PARTS[0][:-1], 0, 0)
-    assert isinstance(chunk, Chunk)
-    assert not chunk.fits(PARTS[0][:-1])
-    assert chunk.fits(PARTS[0])

@@ -37,15 +37,6 @@ def test_a_million_symbols_come_back_and_cost_hardly_more_than_they_must(escapes
     assert len(payload) - 4 <= 1.005 * least + 6  # 4 bytes are the symbols' checksum
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_few_symbols_and_none_come_back(count: int) -> None:
-    symbols, table = random_symbols(count)
-    payload = coded((symbols, table))
-    np.testing.assert_array_equal(decoded(payload, table), symbols)
-    if count == 0:
-        assert payload == struct.pack("<II", 0, 65_536)
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     parts=st.lists(

@@ -11,17 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.coding.sci.tables import (
-    SIGMAS,
     asset_bytes,
     from_frequencies,
-    gaussian_tables,
     quantised,
 )
-
-
-def test_the_levels_grow_by_one_factor_from_0_11_to_64() -> None:
-    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (64, 0.11, pytest.approx(64, rel=1e-12))
-    np.testing.assert_allclose(SIGMAS[1:] / SIGMAS[:-1], (64 / 0.11) ** (1 / 63))
 
 
 def test_sixty_digits_make_the_committed_asset_byte_for_byte() -> None:
@@ -43,30 +36,6 @@ def test_sixty_digits_make_the_committed_asset_byte_for_byte() -> None:
             counts[counts.index(max(counts))] += 65_536 - sum(counts)
             numbers += [radius, *counts]
     assert np.array(numbers, "<u2").tobytes() == asset_bytes()
-
-
-def test_every_gaussian_table_is_whole_widens_and_is_symmetric_but_for_what_rounding_left() -> None:
-    tables = gaussian_tables()
-    assert tables.radius.tolist() == [min(max(math.ceil(5 * s), 1), 256) for s in SIGMAS]
-    assert tables.cumulative.size == (2 * tables.radius + 3).sum()
-    peaks = []
-    for radius, offset in zip(tables.radius.tolist(), tables.offset.tolist(), strict=True):
-        table = tables.cumulative[offset : offset + 2 * radius + 3].astype(int)
-        assert (table[0], table[-1]) == (0, 65_536)
-        frequencies = np.diff(table)
-        assert frequencies.min() >= 1
-        differs = frequencies[:-1] != frequencies[-2::-1]
-        assert set(np.flatnonzero(differs)) <= {
-            frequencies.argmax(),
-            2 * radius - frequencies.argmax(),
-        }
-        peaks.append(frequencies.max())
-    assert peaks == sorted(peaks, reverse=True)
-
-
-def test_tables_that_all_share_cannot_be_changed() -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        gaussian_tables().cumulative[3] = 0
 
 
 def test_what_rounding_leaves_goes_to_the_first_of_the_largest() -> None:
@@ -97,13 +66,6 @@ def test_any_distribution_gets_whole_frequencies_close_to_it(row: list[float]) -
 def test_what_is_no_distribution_is_refused(chances: list[float], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         quantised(np.array(chances))
-
-
-def test_side_tables_hold_31_symbols_and_the_escape() -> None:
-    frequencies = np.full((2, 32), 2_048, np.uint16)
-    tables = from_frequencies(frequencies)
-    assert (tables.radius.tolist(), tables.offset.tolist()) == ([15, 15], [0, 33])
-    assert tables.cumulative.tolist() == 2 * list(range(0, 65_537, 2_048))
 
 
 @pytest.mark.parametrize(

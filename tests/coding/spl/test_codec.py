@@ -21,7 +21,7 @@ from spike_zoo.coding import (
 from spike_zoo.coding.sci.chunks import pack_chunk
 from spike_zoo.coding.spl.codec import LosslessPlanes, decode, encode, read, write
 from spike_zoo.coding.spl.header import HEADER_BYTES
-from spike_zoo.errors import ExistingFileError, GeometryError, MissingFileError
+from spike_zoo.errors import GeometryError, MissingFileError
 from spike_zoo.spikes import SpikeRecording
 from tests.conftest import ROOT
 from tests.helpers.firing import lit_planes
@@ -245,34 +245,18 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_to_the_last_plane(tmp_path: Path) -> None:
+    written: list[tuple[int, int]] = []
     told: list[tuple[int, int]] = []
-    write(
+    path = write(
         SpikeRecording.from_planes(SMALL),
         tmp_path / "clip.spl",
         restart=8,
-        progress=lambda done, of: told.append((done, of)),
+        progress=lambda done, of: written.append((done, of)),
     )
-    assert told == [(8, 20), (16, 20), (20, 20)]
-
-
-def test_progress_of_reading_is_told_to_the_last_plane(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
     recording = read(path, progress=lambda done, of: told.append((done, of)))
     assert told == []
     assert recording[:].shape == SMALL.shape
-    assert told == [(8, 20), (16, 20), (20, 20)]
-
-
-def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "clip.spl"
-    path.write_bytes(b"mine")
-    recording = SpikeRecording.from_planes(SMALL)
-    with pytest.raises(ExistingFileError, match=r"clip\.spl exists"):
-        write(recording, path)
-    assert path.read_bytes() == b"mine"
-    write(recording, path, overwrite=True)
-    np.testing.assert_array_equal(read(path)[:], SMALL)
+    assert told == written == [(8, 20), (16, 20), (20, 20)]
 
 
 def test_what_cannot_be_coded_is_refused() -> None:

@@ -8,8 +8,6 @@ import pytest
 from spike_zoo.simulation import (
     Scene,
     SceneSpec,
-    SpikeCamera,
-    default_scenes,
     simulate_take,
 )
 from spike_zoo.spikes import Take
@@ -60,10 +58,3 @@ def test_a_scene_gives_the_same_take_every_time(take: Take) -> None:
 def test_a_recording_too_short_for_its_images_is_rejected() -> None:
     with pytest.raises(ValueError, match="ask for more planes"):
         simulate_take(SPEC, margin=90)
-
-
-def test_default_test_scenes_hold_together() -> None:
-    spec = replace(default_scenes("test", 1)[0], height=16, width=16, planes=151)
-    take = simulate_take(spec)
-    assert take.recording.meta["source"] == spec.name
-    assert SpikeCamera().rate_scale == take.recording.rate_scale
