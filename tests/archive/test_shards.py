@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import pickle
 from pathlib import Path
 
@@ -149,6 +150,12 @@ def test_a_crafted_index_is_an_error_of_the_file(folder: Path, old: str, new: st
     (folder / "index.json").write_text(index.replace(old, new))
     with pytest.raises((FormatError, MissingFileError), match=r"index\.json|x\.h5"):
         SpikeArchive(folder).facts("take3")
+
+
+def test_the_index_is_json(folder: Path) -> None:
+    head, *rows = json.loads((folder / "index.json").read_text())
+    assert list(head["files"]) == ["000.h5", "001.h5", "002.h5"]
+    assert [row[0] for row in rows] == list(JOBS)
 
 
 def test_commands_and_loaders_take_a_folder(

@@ -12,7 +12,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, verify_archive
-from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
 from tests.helpers.archives import make_around, make_take, write_archive
 
 TAKE = "recordings/take0"
@@ -241,6 +241,32 @@ def test_a_damaged_image_is_found_when_looking_deep(tmp_path: Path) -> None:
     assert verify_archive(path, deep=False) == []
     [finding] = verify_archive(path)
     assert (finding.code, finding.path) == ("E01", f"{TAKE}/blur")
+
+
+def read_everything(path: Path) -> None:
+    with SpikeArchive(path) as archive:
+        archive.data_sha256()
+        for name in archive:
+            archive[name][:]
+            archive.images(name)
+            archive.blur(name)
+
+
+def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
+    data, random = path.read_bytes(), np.random.default_rng(2)
+    broken_path, refused = tmp_path / "broken.h5", 0
+    heap = data.index(b"GCOL")  # HDF5 2.0 itself may loop for ever on a damaged heap of strings
+    places = [*range(heap), *range(heap + 4096, len(data))]
+    for position in random.choice(places, 60):
+        broken = bytearray(data)
+        broken[position] ^= int(random.integers(1, 256))
+        broken_path.write_bytes(broken)
+        assert all("\n" not in str(finding) for finding in verify_archive(broken_path))
+        try:
+            read_everything(broken_path)
+        except SpikeZooError:
+            refused += 1
+    assert refused > 0
 
 
 def test_reading_rejects_images_that_are_none(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytest
 
-from spike_zoo.errors import FormatError, GeometryError, MissingItemError
+from spike_zoo.errors import FormatError, GeometryError, MissingItemError, SpikeZooError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording, pack_bits
 from tests.helpers.streams import random_spikes
@@ -187,6 +187,23 @@ def test_a_file_cut_anywhere_is_rejected_in_one_line(tmp_path: Path, name: str) 
         with pytest.raises(FormatError) as caught:
             read_recording(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
+def test_a_damaged_byte_never_ends_in_another_error(tmp_path: Path, name: str) -> None:
+    write_recording(random_spikes(3, 8, 16), tmp_path / "whole" / name)
+    data = (tmp_path / "whole" / name).read_bytes()
+    random, messages = np.random.default_rng(0), []
+    for position in random.integers(0, len(data), 300):
+        broken = bytearray(data)
+        broken[position] ^= int(random.integers(1, 256))
+        (tmp_path / name).write_bytes(broken)
+        try:
+            read_recording(tmp_path / name)
+        except SpikeZooError as error:
+            messages.append(str(error))
+    assert messages
+    assert not any("\n" in message for message in messages)
 
 
 def header_of(shape: tuple[int, ...]) -> bytes:

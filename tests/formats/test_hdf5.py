@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spike_zoo.errors import FormatError, MissingItemError, VersionError
+from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
 from tests.helpers.archives import change, replace_spikes
@@ -33,6 +33,23 @@ def test_a_file_cut_anywhere_is_rejected_in_one_line(path: Path, tmp_path: Path)
             read_recording(tmp_path / "cut.h5")[:]
         assert caught.value.code == "E01"
         assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
+    data, random = path.read_bytes(), np.random.default_rng(1)
+    heap = data.index(b"GCOL")  # HDF5 2.0 itself may loop for ever on a damaged heap of strings
+    places = [*range(heap), *range(heap + 4096, len(data))]
+    messages = []
+    for position in random.choice(places, 400):
+        broken = bytearray(data)
+        broken[position] ^= int(random.integers(1, 256))
+        (tmp_path / "broken.h5").write_bytes(broken)
+        try:
+            read_recording(tmp_path / "broken.h5")[:]
+        except SpikeZooError as error:
+            messages.append(str(error))
+    assert messages
+    assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize(
