@@ -204,7 +204,12 @@ def _make_folders(folder: Path, made: list[Path]) -> None:
     if folder.is_dir():
         return
     _make_folders(folder.parent, made)
-    folder.mkdir()
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():  # else another process made it just now
+            raise
+        return
     made.append(folder)
 
 

@@ -74,6 +74,21 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
+def test_a_folder_that_another_process_makes_meanwhile_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def also_made(folder: Path) -> None:
+        make(folder)
+        make(folder)
+
+    monkeypatch.setattr(Path, "mkdir", also_made)
+    with new_file(tmp_path / "made" / "file") as temporary:
+        temporary.write_text("content")
+    assert (tmp_path / "made" / "file").read_text() == "content"
+
+
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:  # permissions do not bind the root user
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -161,10 +161,12 @@ class ArchiveDataModule(LightningDataModule):
             path = local_path(self.archive_path)
             if not path.exists():
                 raise MissingFileError.at(
-                    self.archive_path, f"there is no such archive. Make the default one with "
+                    self.archive_path,
+                    f"there is no such archive. Make the default one with "
                     f"'{self.simulate_command} --out {self.archive_path}' (other archives of the "
                     "tables need options, see experiments/*/needs*.yaml), or build one from your "
-                    "recordings with 'python -m spike_zoo archive build'.")
+                    "recordings with 'python -m spike_zoo archive build'.",
+                )
             self._archive = SpikeArchive(path)
         return self._archive
 
