@@ -13,7 +13,7 @@ from spike_zoo.methods.classical.alignment import HALF, LOOK, WINDOW
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -81,9 +81,9 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     return weights.div_(weights.sum(dim=0))
 
 
-def weighted_sum(weights: Tensor, images: Tensor) -> Tensor:
-    """Return the sum over images times weights, ``(N, H, W)`` each, as ``(H, W)``."""
-    total = torch.zeros_like(images[0])
+def weighted_sum(weights: Tensor, images: Iterable[Tensor]) -> Tensor:
+    """Return the sum of N images ``(H, W)`` times weights ``(N, H, W)``."""
+    total = torch.zeros_like(weights[0])
     for weight, image in zip(weights, images, strict=True):  # no product as large as all images
         total.addcmul_(weight, image)
     return total
@@ -137,14 +137,16 @@ def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: floa
     """
     measured = weighted_sum(weights, share) + caution
     mean = weighted_sum(weights, excess) / measured
-    spread = weighted_sum(weights, (excess - mean * share).square_())
+    away = ((one - mean * part).square_() for one, part in zip(excess, share, strict=True))
+    spread = weighted_sum(weights, away)
     return _filtered(mean, spread / measured.square(), weights)
 
 
 def _agreed(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
     """Return what a round adds: the weighted mean of groups, less where they differ."""
     mean = weighted_sum(weights, excess) / whole
-    return _filtered(mean, weighted_sum(weights, (excess - mean).square_()), weights)
+    spread = weighted_sum(weights, ((one - mean).square_() for one in excess))
+    return _filtered(mean, spread, weights)
 
 
 def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
