@@ -64,6 +64,9 @@ class Setting:
     folder: Path
 
 
+_MOMENT: Final = "time of the PNG (0: start, 1: end)"
+
+
 def build(setting: Setting) -> gradio.Blocks:
     """Return the app, not yet served."""
     import gradio
@@ -93,8 +96,7 @@ def build(setting: Setting) -> gradio.Blocks:
                 one = gradio.Dropdown(
                     list(setting.methods), value=CLASSICAL[2], label="method of the files"
                 )
-                label = "time of the PNG (0: start, 1: end)"
-                moment = gradio.Slider(0, 1, value=0.5, label=label)
+                moment = gradio.Slider(0, 1, value=0.5, label=_MOMENT)
                 make = gradio.Button("Make PNG, MP4 and .sci")
                 files = gradio.Files(label="files", interactive=False)
             with gradio.Column(scale=3, min_width=320):

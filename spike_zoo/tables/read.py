@@ -168,13 +168,7 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     _check_unique(names, "column or curve", place)
     rows = _rows(file, lists["rows"], place)
     rows = _with_published(rows, curves, theirs, file, place)
-    for row in rows:
-        for key in row.published:
-            shown = [one.name for one in (*columns, *curves)]
-            _check_name(key, shown, "column or curve", f"{place}, row {row.name!r}: published")
-    for column in (one for one in columns if one.is_score):
-        known = sorted({metric for row in rows for metric in row.score_means})
-        _check_name(column.measure, known, "metric in the scores of the rows", place)
+    _check_cells(rows, columns, curves, place)
     for curve in curves:
         if curve.anchor is not None:
             _check_name(curve.anchor, [row.name for row in rows], "row", f"{place}: anchor")
@@ -191,6 +185,22 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     )
     _check_command(spec.command, place)
     return replace(spec, expect=_claims(spec, lists["expect"], place))
+
+
+def _check_cells(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    curves: Sequence[CurveSpec],
+    place: str,
+) -> None:
+    """Check that published numbers have a column, and columns of scores a metric."""
+    shown = [one.name for one in (*columns, *curves)]
+    for row in rows:
+        for key in row.published:
+            _check_name(key, shown, "column or curve", f"{place}, row {row.name!r}: published")
+    known = sorted({metric for row in rows for metric in row.score_means})
+    for column in (one for one in columns if one.is_score):
+        _check_name(column.measure, known, "metric in the scores of the rows", place)
 
 
 def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Expectation, ...]:

@@ -200,26 +200,8 @@ class SCICodec(nn.Module):
         """
         check_recording(recording)
         coding_of(self)
-        if not 0 <= quality < QUALITIES:
-            raise ConfigError(f"quality must be 0 to {QUALITIES - 1}, got {quality}")
-        if not 1 <= gop <= 0xFFFF:
-            raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
+        _check_codable(recording, quality, gop)
         planes, height, width = recording.shape
-        sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
-        if not (height in sides and width in sides) or height * width > MAX_PIXELS:
-            raise ConfigError(
-                f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
-                f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
-            )
-        if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
-            raise ConfigError(
-                f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got "
-                f"{gop}: a group of pictures is decoded in memory"
-            )
-        if planes < WINDOW:
-            raise PlaneRangeError(
-                f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
-            )
         return Header(
             digest_of(self),
             height,
@@ -354,3 +336,26 @@ def check_spikes(spikes: Tensor) -> None:
     is_real = not (spikes.is_meta or torch.compiler.is_compiling())
     if is_real and not ((spikes == 0) | (spikes == 1)).all():
         raise ValueError("spikes must be 0 or 1; they hold other values, or NaN")
+
+
+def _check_codable(recording: SpikeRecording, quality: int, gop: int) -> None:
+    if not 0 <= quality < QUALITIES:
+        raise ConfigError(f"quality must be 0 to {QUALITIES - 1}, got {quality}")
+    if not 1 <= gop <= 0xFFFF:
+        raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
+    planes, height, width = recording.shape
+    sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
+    if not (height in sides and width in sides) or height * width > MAX_PIXELS:
+        raise ConfigError(
+            f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
+            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
+        )
+    if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
+        raise ConfigError(
+            f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got "
+            f"{gop}: a group of pictures is decoded in memory"
+        )
+    if planes < WINDOW:
+        raise PlaneRangeError(
+            f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
+        )
