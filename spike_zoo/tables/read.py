@@ -194,7 +194,7 @@ def _check_cells(
     place: str,
 ) -> None:
     """Check that published numbers have a column, and columns of scores a metric."""
-    shown = [one.name for one in (*columns, *curves)]
+    shown = [*(one.name for one in columns), *(one.name for one in curves)]
     for row in rows:
         for key in row.published:
             _check_name(key, shown, "column or curve", f"{place}, row {row.name!r}: published")
