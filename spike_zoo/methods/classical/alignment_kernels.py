@@ -338,7 +338,7 @@ def _sample(image: Floats, indexes: Integers, right: Floats, down: Floats, out: 
 
 @_inline
 def _gather(predicted: Floats, since: Bytes, gathered: Floats, light: Floats) -> None:
-    """Add the light of a plane to that since the last spike; a spike begins anew at 0."""
+    """Add the light of a plane to that since the last spike, which sets the sum to 0."""
     for column in range(light.size):
         total = gathered[column] + max(predicted[column], _ZERO)
         light[column] = total
