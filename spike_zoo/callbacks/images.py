@@ -110,7 +110,7 @@ class SampleVideo(EvaluationCallback):
                 self._add(shown, [one for one in (RECONSTRUCTION, TRUTH) if one in shown.pictures])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the video, whole or not at all, and log it."""
+        """Write the video atomically and log it."""
         if len(self._images) < FEWEST:
             return
         save_video(self._images, self.path, FPS, overwrite=True)

@@ -58,7 +58,7 @@ class ConfusionPicture(EvaluationCallback):
         np.add.at(self._counts, (labels.truth.cpu().numpy(), labels.predicted.cpu().numpy()), 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write both files, whole or not at all, and log the picture."""
+        """Write each file atomically and log the picture."""
         if self._counts is None or not trainer.is_global_zero:
             return
         with (

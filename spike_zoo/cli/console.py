@@ -52,10 +52,10 @@ def check_least(least: int, **options: int | None) -> None:
 
 
 def check_no_method(reason: str, *, device: str, trust: bool, **given: str | float | None) -> None:
-    """Reject options of a method where there is none.
+    """Reject options of a method in a command that uses no method.
 
     Args:
-        reason: Why there is none, and what to do.
+        reason: Why no method is used, and what to do.
         device: That of the command, auto by default.
         trust: That of the command.
         **given: Other options; None is one that was not given.

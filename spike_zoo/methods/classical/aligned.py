@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of it
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes whose intervals are held beside one window's
-_SHARED_PIXELS: Final = 1 << 19  # of an image, up to which each thread computes an image of its own
+_SHARED_PIXELS: Final = 1 << 20  # pixels of the images that threads compute at the same time
 
 
 class AlignedMean(NamedTuple):
@@ -158,12 +158,14 @@ class AlignedTFI(ClassicalMethod):
 
     def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
         """Yield the means at planes of a recording; close ones share intervals and flow."""
-        threads = torch.get_num_threads() if math.prod(recording.shape[1:]) <= _SHARED_PIXELS else 1
-        return results_in_order(self._jobs(recording, centers), min(threads, len(centers)))
+        most = _SHARED_PIXELS // math.prod(recording.shape[1:])
+        threads = max(min(torch.get_num_threads(), most, len(centers)), 1)
+        return results_in_order(self._jobs(recording, centers), threads)
 
     def _jobs(
         self, recording: SpikeRecording, centers: Sequence[int]
     ) -> Iterator[Callable[[], AlignedMean]]:
+        """Yield what computes each mean, after its intervals and flow were computed."""
         height, width = recording.shape[1:]
         margin = self.window // 2 + LOOK  # more than windows of key planes need, 2 planes away
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):

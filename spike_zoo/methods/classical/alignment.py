@@ -66,8 +66,8 @@ class Intervals:
                 infinity, as by default, where there is no spike.
             after: Likewise, plane of the first spike after the block, T or more, or infinity.
         """
-        none = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
-        outside = (-none if before is None else before, none if after is None else after)
+        never = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
+        outside = (-never if before is None else before, never if after is None else after)
         if not is_compiled_for(spikes.device):
             return cls._by_scans(spikes, *outside)
         from spike_zoo.methods.classical.alignment_kernels import measure_intervals

@@ -24,7 +24,7 @@ _MOST = np.float32(255)  # planes that a byte can count
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
 _FINITE = ("nnan", "ninf", "nsz", "contract")
-_RUN = 32  # pixels of a row that are loaded at once
+_RUN = 32  # consecutive pixels of a row that are loaded as vectors
 _kernel = partial(compiled, fastmath=_FINITE)
 _inline = partial(compiled, inline=True, fastmath=_FINITE)
 
@@ -80,7 +80,7 @@ def _write(
     for column in range(last.size):
         since[column] = np.uint8(min(plane - last[column], _MOST))
         until[column] = np.uint8(min(following[column] - plane, _MOST))
-    for column in range(last.size):  # by itself: loops that fill three arrays are not vectorised
+    for column in range(last.size):  # a second loop: one that fills three arrays is not vectorised
         rates[column] = _ONE / (following[column] - last[column])
 
 

@@ -109,7 +109,7 @@ def deblurred(
     clip = blur_clip(alignment, len(intervals.rates))
     whole = weighted_sum(weights, alignment.whole(intervals, clip)).clamp_(min=_LEAST)
     means = alignment.from_first.means
-    for _ in range(_ROUNDS):  # without a name, the planes of differences are freed at once
+    for _ in range(_ROUNDS):  # without a name, the planes of differences are freed immediately
         added = _agreed(means(alignment.excess(image[None], intervals, clip)), whole, weights)
         image = (image + added).clamp(min=0)
     return image

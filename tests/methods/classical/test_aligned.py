@@ -184,6 +184,11 @@ def test_darkness_stays_dark() -> None:
     assert (AlignedTFI().reconstruct(recording, [MIDDLE]) == 0).all()
 
 
+def test_no_planes_give_no_images() -> None:
+    recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
+    assert list(AlignedTFI().rates(recording, [])) == []
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_pictures_are_the_same_whatever_the_number_of_threads(threads: int) -> None:
     (scene,) = default_scenes("test", 1, seed=3, height=128, width=160, planes=81)
