@@ -41,8 +41,9 @@ class SceneWindows(ReconstructionWindows):
             before it, so that two neighbouring images are together once, and a rest that is too
             short is left out where it is not all that a recording has.
         stride: Take every ``stride``-th image of a recording.
-        options: ``crop``, ``augment`` and ``rate_scale`` of :class:`ReconstructionWindows`; one cut
-            and one turn for a whole run.
+        crop: Side of the square cut at random, None for whole frames.
+        augment: Draw one of the eight flips and rotations; one cut and one turn for a whole run.
+        rate_scale: Of recordings that do not state theirs; by default 1.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, images are not of the spikes' size, or a
@@ -58,9 +59,19 @@ class SceneWindows(ReconstructionWindows):
         images: int | None = None,
         is_training: bool = False,
         stride: int = 1,
-        **options: Any,
+        crop: int | None = None,
+        augment: bool = False,
+        rate_scale: float | None = None,
     ) -> None:
-        super().__init__(archive, split, clip_length, stride=stride, **options)
+        super().__init__(
+            archive,
+            split,
+            clip_length,
+            stride=stride,
+            crop=crop,
+            augment=augment,
+            rate_scale=rate_scale,
+        )
         named = itertools.groupby(self.windows, key=lambda window: window.name)
         scenes = [list(windows) for _, windows in named]
         if images is not None and is_training:
