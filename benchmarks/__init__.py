@@ -1,1 +1,1 @@
-"""Measurements beside their limits; ``python -m benchmarks.report`` runs all."""
+"""Benchmarks against stated limits: ``python -m benchmarks.report`` runs all of them."""

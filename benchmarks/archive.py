@@ -1,4 +1,4 @@
-"""What an archive takes on disk and gives a second, beside raw bits in a memory map."""
+"""Size of archives and crops read per second, compared with a memory map of raw bits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _spikes_bytes(path: Path) -> int:
 
 
 def _sizes(folder: Path) -> list[Row]:
-    """Measure stored spikes over raw bits, for work and for cold storage."""
+    """Measure stored spikes relative to raw bits, for default and cold storage."""
     clip = _sample_clip()
     if not clip.is_file():
         return []
@@ -64,7 +64,7 @@ def _sizes(folder: Path) -> list[Row]:
 
 
 def _crops(folder: Path) -> list[Row]:
-    """Measure random 61x96x96 crops, as packed bytes and as planes."""
+    """Measure random crops of 61x96x96, packed and unpacked."""
     generator = np.random.default_rng(0)
     shape = (RECORDINGS, PLANES, HEIGHT, ROW_BYTES)
     bits = generator.integers(0, 256, shape, dtype=np.uint8)
@@ -125,7 +125,7 @@ def _sharded_crops(folder: Path, archive: SpikeArchive, places: list[list[int]])
 
 
 def _table(folder: Path) -> list[Row]:
-    """Measure what a loader asks of many small labelled recordings, from their table."""
+    """Measure the lookups of a loader in an archive of many small labelled recordings."""
     bits = np.random.default_rng(0).integers(0, 256, (MANY, 41, 16, 2), dtype=np.uint8)
     with ArchiveWriter(folder / "many.h5") as writer:
         for number, packed in enumerate(bits):
@@ -166,6 +166,6 @@ def _for_all(read: Read, places: list[list[int]]) -> Callable[[], object]:
 
 
 def rows() -> list[Row]:
-    """Measure sizes, crops and what a table saves."""
+    """Measure sizes, crops and lookups."""
     with tempfile.TemporaryDirectory() as name:
         return [*_sizes(Path(name)), *_crops(Path(name)), *_table(Path(name))]

@@ -1,4 +1,4 @@
-"""Counts the verdicts of all committed tables: ``python -m benchmarks.claims``."""
+"""Count the verdicts of all committed tables: ``python -m benchmarks.claims``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROFILES: Final = {"table": "cpu", "table_long": "long", "table_longer": "longer
 
 
 def committed_tables() -> dict[Path, list[FilledTable]]:
-    """Return the tables of every committed table file, filled with the committed records."""
+    """Return all committed tables, filled with the committed records."""
     runs = collect_runs(sorted(EXPERIMENTS.glob("*/results")))
     return {
         path: fill_tables(read_table_file(path).tables, runs, PROFILES[path.stem])
@@ -35,7 +35,7 @@ def committed_tables() -> dict[Path, list[FilledTable]]:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the number of each judgement as a Markdown table, and what remains of them."""
+    """Return the counts of verdicts as a Markdown table, and the claims that do not hold."""
     counts = Counter(verdict.judgement for verdict in verdicts)
     over = Counter(one.recordings.judgement for one in verdicts if one.recordings)
     lines = ["| verdict | claims | over recordings |", "| --- | ---: | ---: |"]

@@ -1,4 +1,4 @@
-"""TFP and TFI of every plane beside what numpy does in as many passes over the planes."""
+"""TFP and TFI at every plane, compared with numpy code of the same number of passes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 PLANES, HEIGHT, WIDTH = 301, 250, 400
 COPIES = 10
-"""A long recording is the clip so many times."""
+"""Number of copies of the clip in the long recording."""
 
 
 def _spikes() -> NDArray[np.bool_]:
-    """Return a clip whose pixels fire at rates from 0 to 0.6, a tenth of them hardly ever."""
+    """Return a clip whose pixels fire at rates from 0 to 0.6, a tenth of them almost never."""
     generator = np.random.default_rng(0)
     rate = 0.6 * generator.random((HEIGHT, WIDTH)) ** 2
     rate[: HEIGHT // 10] = 0.002
@@ -44,12 +44,12 @@ def _spikes() -> NDArray[np.bool_]:
 
 
 def prefix_sum(spikes: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return the running count of spikes: what any TFP of every plane reads."""
+    """Return cumulative sums of spikes, which TFP at every plane needs."""
     return np.cumsum(spikes, axis=0, dtype=np.int16)
 
 
 def two_pass_scan(spikes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return TFI of every plane: next spikes on the way back, last ones on the way forth."""
+    """Return TFI at every plane: a backward pass for next spikes, a forward pass for previous ones."""
     out = np.empty(spikes.shape, np.float32)
     following = np.full(spikes.shape[1:], np.inf, np.float32)
     for plane in range(len(spikes) - 1, -1, -1):
@@ -63,7 +63,7 @@ def two_pass_scan(spikes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def peak_memory(call: Callable[[], object]) -> float:
-    """Return the MB that a call takes at its peak beyond those taken before."""
+    """Return the peak memory of a call in MB above the memory used before."""
     process, done, peak = psutil.Process(), threading.Event(), 0
     before = process.memory_info().rss
 
@@ -107,7 +107,7 @@ def rows() -> list[Row]:
 
 
 def _aligned() -> list[Row]:
-    """Measure averages along the flow on one thread: a picture, a video, and a large sensor."""
+    """Measure ``tfi-aligned`` on one thread: an image, a video, and a large sensor."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -142,7 +142,7 @@ def moving_recording(height: int, width: int, cfa: Cfa | None = None) -> SpikeRe
 
 
 def _streams(planes: NDArray[np.bool_]) -> list[Row]:
-    """Measure a plane of a long recording beside one of a short recording."""
+    """Measure one image of a long recording, compared with one of a short recording."""
     short = SpikeRecording.from_planes(planes)
     long = SpikeRecording(np.tile(short.packed, (COPIES, 1, 1)), WIDTH)
     found = []

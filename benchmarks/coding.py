@@ -1,4 +1,4 @@
-"""The range coder: its pace each way, and its bytes beside those that no coder can do without."""
+"""The entropy coder: symbols per second, and bytes compared with the entropy."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 SYMBOLS = 1 << 18
 ESCAPED = 1 / 5_000
 PACE_GOAL, SIZE_GOAL = 50.0, 1.005
-#: Level 0 is the most frequent, and each next one so much less: most of a codec's are near 0.
+#: Ratio of the frequencies of one level and the level before; most symbols of a codec are near 0.
 RARER = 0.928
 EQUAL = 1.0
 
 
 def _drawn(rarer: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return symbols and their levels."""
+    """Return symbols and their scale indices."""
     draws = np.random.default_rng(0)
     chances = rarer ** np.arange(64)
     table = draws.choice(64, SYMBOLS, p=chances / chances.sum()).astype(np.int32)
@@ -39,7 +39,7 @@ def _drawn(rarer: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 
 def _ours(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls:
-    """Return what encodes and what decodes."""
+    """Return the functions that encode and decode."""
     tables = gaussian_tables()
 
     def encode() -> bytes:
@@ -58,7 +58,7 @@ def _ours(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls:
 
 
 def _of_a_library(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls | None:
-    """Return the same of constriction, where somebody has it; its tables are made of floats."""
+    """Return the same functions of the package constriction if it is installed."""
     if importlib.util.find_spec("constriction") is None:
         return None
     library: Any = importlib.import_module("constriction").stream
@@ -78,7 +78,7 @@ def _of_a_library(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls
 
 
 def _paces(rarer: float, name: str, goal: float | None = None) -> list[Row]:
-    """Measure both ways, as millions of symbols a second."""
+    """Measure encoding and decoding in millions of symbols per second."""
     drawn = _drawn(rarer)
     calls, others = _ours(*drawn), _of_a_library(*drawn)
     ways = [f"encode symbols, {name}", f"decode symbols, {name}"]
@@ -102,7 +102,7 @@ def _size() -> Row:
 
 
 def _as_python() -> Row:
-    """Measure what encodes where nothing is compiled."""
+    """Measure the coder without compilation."""
     symbols, table = (array[: SYMBOLS // 16] for array in _drawn(EQUAL))
     words, tables = np.empty(2 * symbols.size, np.uint16), gaussian_tables()
     encode = cast("Any", kernels.encode).py_func
@@ -111,6 +111,6 @@ def _as_python() -> Row:
 
 
 def rows() -> list[Row]:
-    """Measure symbols of all levels, most of them near 0 and as many of each."""
+    """Measure symbols with frequencies like a codec's, and with uniform frequencies."""
     near = _paces(RARER, "1.1 bits each", PACE_GOAL)
     return [*near, *_paces(EQUAL, "3.6 bits each"), _size(), _as_python()]

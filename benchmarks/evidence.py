@@ -1,4 +1,4 @@
-"""Draws what motion is worth from the committed records: ``python -m benchmarks.evidence``."""
+"""Plot the effect of optical flow from the committed records: ``python -m benchmarks.evidence``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PICTURE = Path("docs/pictures/evidence.png")
 SPEEDS: Final = {"slow": "#4477aa", "medium": "#228833", "fast": "#cc3311"}
-#: What is drawn, from above: its records, and what it is called.
+#: Rows of the chart, top to bottom: records and label.
 ROWS: Final = {
     "classical/results/long/tfi_9": "TFI, mean of 9 planes, not aligned",
     "stir/results/longer/width_050": "STIR, half width: images alone",
@@ -30,10 +30,10 @@ ROWS: Final = {
 
 
 def records(row: str) -> list[dict[str, float]]:
-    """Return the metrics of a row's records, one for each seed.
+    """Return the metrics of each record (seed) of a row.
 
     Raises:
-        FileNotFoundError: If there are none.
+        FileNotFoundError: If the row has no records.
     """
     file = Path("experiments", row).with_name(RECORDS_FILENAME)
     variant = Path(row).name
@@ -45,7 +45,7 @@ def records(row: str) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the chart."""
     mpl.rcParams.update({"font.size": 9, "axes.spines.left": False})
     mpl.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = pyplot.subplots(
@@ -58,7 +58,7 @@ def main() -> None:
             _dots(left, place, values, color)
             above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
             left.annotate(f"{mean(values):.1f}", (mean(values), place), color=color, **above)
-            if pace != "slow":  # which move by less than two pixels
+            if pace != "slow":  # slow scenes move by less than two pixels
                 key = f"test/epe_ratio_{pace}"
                 _dots(right, place, [one[key] for one in found if key in one], color)
     left.set_yticks(range(len(ROWS)), list(ROWS.values()))

@@ -1,4 +1,4 @@
-"""Decoding recordings, beside numpy unpacking the same bytes."""
+"""Decoding of recordings, compared with unpacking the same bytes by numpy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _peak_bytes(call: Callable[[], object]) -> int:
 
 
 def _decode(folder: Path, shape: tuple[int, int, int]) -> list[Row]:
-    """Measure a whole file, opened anew each time, to bool planes upright."""
+    """Measure decoding of a whole file to upright bool planes, including opening it."""
     path = _random_file(folder, shape)
     stored = np.fromfile(path, np.uint8)
     size = "x".join(map(str, shape))
@@ -64,7 +64,7 @@ def _decode(folder: Path, shape: tuple[int, int, int]) -> list[Row]:
 
 
 def _window(folder: Path) -> Row:
-    """Measure 41 planes from the middle of a clip, opened anew each time; 20 in one timing."""
+    """Measure opening a clip and decoding its 41 middle planes; 20 repetitions per timing."""
     path = _random_file(folder, CLIP)
     first, last = WINDOW
     plane = CLIP[1] * CLIP[2] // 8

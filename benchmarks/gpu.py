@@ -1,4 +1,4 @@
-"""What a GPU reaches: STIR's latency beside the published one, and what training costs there."""
+"""STIR's latency on a GPU compared with the published latency, and the time of training steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPEATS = 10
 
 
 def rows() -> list[Row]:
-    """Return latencies, steps of training, and how long the carrying rows take at that pace.
+    """Return latencies, training step times, and the time of the rows with claims at that speed.
 
     Raises:
         SystemExit: Without a GPU.
@@ -40,7 +40,7 @@ def rows() -> list[Row]:
 
 
 def carrying_rows() -> tuple[int, int, tuple[int, int]]:
-    """Return how many rows carry claims, the updates of each, and the batch and crop of one."""
+    """Return the number of rows with claims, their updates, batch size and crop."""
     files = (
         "experiments/stir/sweep_gpu",
         "experiments/stir/profiles/gpu/rows",
@@ -60,7 +60,7 @@ def measured(
     student: tuple[int, int],
     updates: int,
 ) -> list[Row]:
-    """Return the rows of a device.
+    """Return the measurements of a device.
 
     Args:
         device: Where everything is computed.
@@ -92,7 +92,7 @@ def measured(
 
 
 def _finished(call: Callable[[], Tensor], device: str) -> Callable[[], None]:
-    """Return a call that ends when the device has done its work."""
+    """Return a call that waits until the device has finished."""
 
     def run() -> None:
         call()

@@ -1,4 +1,4 @@
-"""Training crops a second out of an archive, beside a raw memory map read with numpy."""
+"""Training crops per second from an archive, compared with a raw memory map read by numpy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _packed_crop(raw: NDArray[np.uint8], generator: np.random.Generator) -> NDAr
 
 
 def rows() -> list[Row]:
-    """Measure crops as modules get them: read, cut, collated, unpacked."""
+    """Measure crops as modules receive them: read, cropped, collated, unpacked."""
     with tempfile.TemporaryDirectory() as folder:
         names = {"train": [f"r{n}" for n in range(6)], "val": ["r0"]}
         jobs = {name: _Recording(seed) for seed, name in enumerate(names["train"])}
@@ -66,7 +66,7 @@ def rows() -> list[Row]:
 
 
 def _with_workers(archive: Path, windows: _MapWindows, workers: int) -> list[Row]:
-    """Return our rate beside the map read in this process, and beside it in torch's loader."""
+    """Return the rate compared with the memory map read in this process, and in torch's loader."""
     data = ReconstructionDataModule(
         str(archive), CLIP, crop=CROP, samples_per_epoch=CROPS, workers=workers, seed=0
     )
@@ -77,7 +77,7 @@ def _with_workers(archive: Path, windows: _MapWindows, workers: int) -> list[Row
         bare.append(_bare_rate(windows))
         loaded.append(_steady_rate(loader))
         packed = data.train_dataloader()
-        packed.finish = None  # as a trainer takes them
+        packed.finish = None  # as a trainer receives them
         ours.append(_steady_rate(packed))
     rate, limit, peer = map(statistics.median, (ours, bare, loaded))
     name = f"{CLIP}x{CROP}x{CROP} crops from an archive, {workers} workers, packed batches"
@@ -90,7 +90,7 @@ def _with_workers(archive: Path, windows: _MapWindows, workers: int) -> list[Row
 
 
 class _MapWindows(Dataset[NDArray[np.uint8]]):
-    """The raw map's crops as a data set, still packed, for a loader with workers."""
+    """Dataset of packed crops of the raw memory map, for a loader with workers."""
 
     def __init__(self, file: Path, shape: tuple[int, ...]) -> None:
         self.raw: NDArray[np.uint8] = np.memmap(file, np.uint8, mode="r", shape=shape)
@@ -104,7 +104,7 @@ class _MapWindows(Dataset[NDArray[np.uint8]]):
 
 
 def _bare_rate(windows: _MapWindows) -> float:
-    """Return windows a second read and unpacked in this process, nothing between."""
+    """Return windows per second, read and unpacked in this process."""
     begin = time.perf_counter()
     for _ in range(CROPS):
         np.unpackbits(_packed_crop(windows.raw, windows.generator), axis=-1, bitorder="little")
@@ -112,7 +112,7 @@ def _bare_rate(windows: _MapWindows) -> float:
 
 
 def _steady_rate(loader: Iterable[Any]) -> float:
-    """Return windows a second once the loader runs: starting workers is paid once an epoch."""
+    """Return windows per second without the start of the workers."""
     batches = iter(loader)
     next(batches)
     begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Lossless recordings: bits per pixel beside general compressors, and megabits a second each way.
+"""The lossless codec: bits per pixel compared with general compressors, and megabits per second.
 
 The others get planes packed along time, eight of one pixel in a byte and pixel after pixel, which
 suits them best; zstd by its level 19.
@@ -32,7 +32,7 @@ TIMED = 41
 
 
 def _clips() -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield recordings to measure: simulated ones, and the sample clips where they are."""
+    """Yield simulated recordings, and the sample clips if they exist."""
     scenes = default_scenes("test", 2, height=96, width=96, planes=161)
     for scene in [*scenes, *sequence_scenes("test", 3)]:
         yield scene.name, simulate_take(scene, margin=0).recording.read()
@@ -62,7 +62,7 @@ def _size(name: str, planes: NDArray[np.bool_]) -> list[Row]:
 
 
 def _pace(planes: NDArray[np.bool_]) -> list[Row]:
-    """Measure both ways on the first planes of a recording, beside zstd-19 writing it."""
+    """Measure encoding and decoding of the first planes of a recording, compared with zstd-19."""
     data, packed = lossless.encode(planes), _by_time(planes)
     calls = (
         lambda: lossless.encode(planes),
@@ -79,7 +79,7 @@ def _pace(planes: NDArray[np.bool_]) -> list[Row]:
 
 
 def rows() -> list[Row]:
-    """Measure simulated and sample recordings, and the pace on the largest."""
+    """Measure bits of simulated and sample recordings, and the speed on the largest."""
     made, largest = [], np.zeros((0, 0, 0), np.bool_)
     for name, planes in _clips():
         made += _size(name, planes)

@@ -1,4 +1,4 @@
-"""``plain`` and the live view on one thread: pictures per second, latency, and PSNR above TFI."""
+"""``plain`` and the live view on one thread: images per second, latency, and PSNR above TFI."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _latency() -> Row:
 
 
 def _memory() -> list[Row]:
-    """Measure the memory of the live view after more and more planes of a pipe."""
+    """Measure the memory of the live view for a growing number of planes from a pipe."""
     reading, writing = os.pipe()
     source = Pipe(os.fdopen(reading, "rb"), "pipe", DatLayout(*SIZE, "byte"))
     player = Player(source, _method("tfi"), 0.6, fps=25, follows=True)

@@ -20,7 +20,7 @@ BENCHMARKS = (
     *("startup", "formats", "archive", "loading", "classical", "simulation"),
     *("coding", "lossless", "stir", "plain", "ssdm", "sci", "sci_codec"),
 )
-#: What is measured where it is named: it needs a GPU.
+#: Measured only if it is named, because it needs a GPU.
 NAMED = ("gpu",)
 
 

@@ -1,4 +1,4 @@
-"""A run beside the committed record of the same recipe: ``python -m benchmarks.reproduced``."""
+"""Compare a run with the committed record of its recipe: ``python -m benchmarks.reproduced``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from spike_zoo.records.result import RunResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What is compared, the first that both records have: how far apart it may be, and its unit.
+#: Compared metric (the first that both records have): tolerance and unit.
 WITHIN = {"psnr": (0.1, " dB"), "accuracy": (0.02, "")}
 
 
 def compared(committed: RunResult, again: RunResult) -> tuple[str, dict[str, tuple[float, float]]]:
-    """Return what is compared, and both records' values by name.
+    """Return the compared metrics, and the values of both records by name.
 
     Values are those of the test, else of the validation.
 
@@ -40,7 +40,7 @@ def compared(committed: RunResult, again: RunResult) -> tuple[str, dict[str, tup
 
 
 def differences(committed: RunResult, again: RunResult) -> Iterator[str]:
-    """Yield what was not the same in both runs."""
+    """Yield the differences between the two runs' settings."""
     if committed.data_sha256 != again.data_sha256:
         yield f"data {str(committed.data_sha256)[:12]} then, {str(again.data_sha256)[:12]} now"
     if committed.config_hash != again.config_hash:
@@ -51,7 +51,7 @@ def differences(committed: RunResult, again: RunResult) -> Iterator[str]:
 
 
 def main() -> int:
-    """Show both records; 1 where a value is further than ``--within`` from the committed one."""
+    """Print both records; return 1 if a value differs by more than ``--within``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduced", description=__doc__)
     parser.add_argument("committed", help="the committed result.json")
     parser.add_argument("again", help="the run that was made now, or its result.json")

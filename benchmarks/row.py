@@ -1,4 +1,4 @@
-"""One measurement beside its limit, and how to take it."""
+"""A measurement with its limit, and the timing of alternating calls."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """A measurement, what it is held against, and the goal for their quotient.
+    """A measurement, its limit, and the goal for the ratio of both.
 
     Attributes:
         name: What was measured.
         value: The measurement.
         unit: Its unit.
-        limit: What the same machine reaches in the same run, in the same unit.
-        limit_name: What that is.
-        goal: Bound on ``value / limit``, or on ``value`` where there is no limit.
+        limit: Value of the reference, measured in the same run, in the same unit.
+        limit_name: Name of the reference.
+        goal: Bound on ``value / limit``, or on ``value`` without a limit.
         at_least: The goal is a lower bound.
     """
 
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def figure(self) -> float:
-        """What the goal bounds."""
+        """The value that the goal bounds."""
         return self.value if self.limit is None else self.value / self.limit
 
     @property
@@ -50,11 +50,11 @@ class Row:
 
 
 def alternate(calls: Sequence[Callable[[], object]], repeats: int = REPEATS) -> list[float]:
-    """Time calls in turn, A B A B ..., so that a drifting machine treats them alike.
+    """Time calls alternately (A B A B ...), so that a change of speed affects all of them.
 
     Args:
-        calls: What to time; each runs once before the clock starts.
-        repeats: Timed runs of each.
+        calls: Calls to time; each runs once before the timed runs.
+        repeats: Timed runs of each call.
 
     Returns:
         Median seconds of each call.

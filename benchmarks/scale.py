@@ -44,7 +44,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "scale.md"
 
 
 class Case(NamedTuple):
-    """What is measured at a size and at ten times the size.
+    """A case that is measured at one size and at ten times that size.
 
     Attributes:
         name: What is done.
@@ -183,7 +183,7 @@ CASES = (
     Case("compress --lossless", "pixels", _pixels(40), _lossless),
     Case("compress, sci", "planes", lambda *of: _raw(of[0], 1, 70 * of[1], 128, 128), _sci),
 )
-#: Of these, ten times as many recordings are not ten times the work.
+#: Cases whose work does not grow with the number of recordings.
 SAME_WORK = (f"read {CROPS} crops {CLIP}x{CROP}x{CROP}",)
 
 
@@ -231,7 +231,7 @@ def growth() -> list[str]:
 
 
 def _copy(folder: Path) -> None:
-    """Copy the recordings with checksums, as much as an archive must do."""
+    """Copy the recordings with checksums, the minimum work of building an archive."""
     for path in sorted((folder / "raw" / "train").glob("*.dat")):
         data = path.read_bytes()
         hashlib.sha256(data).digest()
@@ -239,7 +239,7 @@ def _copy(folder: Path) -> None:
 
 
 def workers() -> list[str]:
-    """Return lines about processes: building, Dask, and a loader beside training."""
+    """Return the lines about processes: building, Dask, and a loader during training."""
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -282,7 +282,7 @@ def workers() -> list[str]:
 
 
 def main() -> None:
-    """Measure, and write the two tables of docs/scale.md between their marks."""
+    """Measure, and update the two tables of docs/scale.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":", 1)[0])
     parser.add_argument("--measure", nargs=2, metavar=("NUMBER", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()

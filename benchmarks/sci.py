@@ -1,4 +1,4 @@
-"""SCI beside straightforward implementations of its parts."""
+"""SCI compared with straightforward implementations of its parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rows() -> list[Row]:
 
 
 def _steps() -> list[Row]:
-    """Measure what training one image costs: of FEM alone, and of FAM beside the same samplers."""
+    """Measure training steps of FEM, and of FAM compared with the reference convolutions."""
     (extraction,) = alternate([extraction_step(0.5, 4, 96)])
     ours, reference = alternate([analysis_step(who, 0.5, 2, 64) for who in ("ours", "reference")])
     name = "training step of FAM at half the width, 2x64x64, 1 thread"
@@ -59,7 +59,7 @@ def _picture(count: int) -> Row:
 
 
 def _memory() -> Row:
-    """Measure what is asked for beside the arguments: less than offsets, masks and 3 results."""
+    """Measure memory apart from the arguments; the limit is offsets, masks and 3 results."""
     bound = 4 * SIDE**2 * (3 * GROUPS * TAPS + 3 * CHANNELS)
     name = f"deformable convolution peak memory 1x{CHANNELS}x{SIDE}x{SIDE}"
     limit = "offsets, masks and 3 outputs"

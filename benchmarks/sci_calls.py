@@ -1,4 +1,4 @@
-"""What is timed of SCI: deformable convolutions as its reconstruction has them."""
+"""Timed calls of SCI: deformable convolutions with the sizes of its analysis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Who = Literal["ours", "reference"]
 
 
 def arguments(batch: int, channels: int, side: int) -> list[Tensor]:
-    """Return input, offset, weight, bias and mask, random and all to be learned from."""
+    """Return random input, offset, weight, bias and mask that require gradients."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*size: int) -> Tensor:
@@ -51,7 +51,7 @@ def convolved(who: Who, tensors: list[Tensor]) -> Tensor:
 
 
 def picture(who: Who, channels: int, side: int) -> Callable[[], Tensor]:
-    """Return a convolution of one image from which nothing is learned."""
+    """Return a convolution of one image without gradients."""
     tensors = arguments(1, channels, side)
 
     def run() -> Tensor:
@@ -73,13 +73,13 @@ def there_and_back(who: Who, batch: int, channels: int, side: int) -> Callable[[
 
 
 def extraction_step(width: float, batch: int, side: int) -> Callable[[], object]:
-    """Return a training step of FEM less its optimiser."""
+    """Return a training step of FEM without the optimiser."""
     fem, planes = FEM(width), torch.zeros(batch, 13, side, side)
     return lambda: fem(planes).mean().backward()
 
 
 def analysis_step(who: Who, width: float, targets: int, side: int) -> Callable[[], object]:
-    """Return a training step of FAM less its optimiser and the frozen parts before it."""
+    """Return a training step of FAM without the optimiser and the frozen parts."""
     fam = FAM(width=width)
     features = torch.rand(targets, 5, 3, side, side)
     motions = torch.zeros(targets, 4, 2, side, side)
@@ -99,7 +99,7 @@ def _with_a_sampler_each(
 
 
 def untrained_codec() -> SCICodec:
-    """Return a codec as wide as sci-small; what it computes does not depend on its weights."""
+    """Return a codec with the layer sizes of sci-small and random weights."""
     torch.manual_seed(0)
     module = SCICodecModule(networks=NetworkOptions(fem_width=0.5, codec_width=0.25)).eval()
     module.codec.update_tables()
@@ -107,6 +107,6 @@ def untrained_codec() -> SCICodec:
 
 
 def noise(planes: int, height: int, width: int) -> SpikeRecording:
-    """Return a recording of chance."""
+    """Return a random recording."""
     spikes = np.random.default_rng(0).random((planes, height, width)) < 0.3
     return SpikeRecording.from_planes(spikes, fps=20000)

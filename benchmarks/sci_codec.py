@@ -65,7 +65,7 @@ def _rows(codec: SCICodec, recording: SpikeRecording) -> list[Row]:
 
 
 def _memory() -> Row:
-    """Measure whether memory grows with what is coded; the packed spikes themselves are in it."""
+    """Measure the growth of memory with the number of planes, including the packed spikes."""
     few, many = (coding_bytes(count) / 1e6 for count in LENGTHS)
     name = f"memory that coding {LENGTHS[1]} planes of 128x128 takes"
     return Row(name, many, "MB", few, f"{LENGTHS[0]} planes", MEMORY_GOAL)

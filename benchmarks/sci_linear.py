@@ -1,4 +1,4 @@
-"""PSNR of the best linear filters of few planes, a lower limit for networks that see as many.
+"""PSNR of the best linear filters of few planes, a lower bound for networks with the same input.
 
 Each filter takes the planes around an image and a square of pixels, and is fitted by least squares
 to the training split of ``data/sequence.h5``; PSNR is that of its test split.  Run:
@@ -27,7 +27,7 @@ RIDGE = 1e-3
 
 
 def neighbourhoods(spikes: Tensor, rate_scale: Tensor, side: int) -> Tensor:
-    """Return what a filter sees at each pixel, ``(B, H W, T side^2 + 1)``, the last is 1."""
+    """Return the inputs of a filter at each pixel, ``(B, H W, T side^2 + 1)``; the last is 1."""
     scaled = spikes / rate_scale.view(-1, 1, 1, 1)
     padded = F.pad(scaled, [side // 2] * 4, mode="replicate")
     columns = F.unfold(padded, side).transpose(1, 2)
@@ -47,7 +47,7 @@ def fitted(data: ReconstructionDataModule, side: int) -> Tensor:
 
 
 def measured(data: ReconstructionDataModule, side: int, coefficients: Tensor) -> dict[str, float]:
-    """Return the mean PSNR of each speed on the test split."""
+    """Return the mean PSNR per speed on the test split."""
     values: dict[str, list[float]] = {speed: [] for speed in SPEEDS}
     for batch in data.test_dataloader():
         seen = neighbourhoods(batch["spikes"], batch["rate_scale"], side)

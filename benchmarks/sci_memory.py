@@ -1,4 +1,4 @@
-"""The most memory that a deformable convolution, or coding a recording, asks for.
+"""Peak memory of a deformable convolution, and of coding a recording.
 
 Each alone in a process of its own: ``python -m benchmarks.sci_memory WHO``, or a number of planes
 that are coded, prints bytes.
@@ -23,20 +23,20 @@ CHANNELS, SIDE = 64, 256
 
 
 def peak_bytes(who: str) -> int:
-    """Return by how much a convolution for a picture raises the memory of a new process."""
+    """Return the memory that a convolution of one image adds in a new process."""
     command = [sys.executable, "-m", "benchmarks.sci_memory", who]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def coding_bytes(planes: int) -> int:
-    """Return by how much coding so many planes of 128 x 128 raises the memory of a new process."""
+    """Return the memory that coding ``planes`` of 128 x 128 adds in a new process."""
     return peak_bytes(str(planes))
 
 
 def _main() -> None:
     torch.set_num_threads(THREADS)
     call = _coding(int(sys.argv[1])) if sys.argv[1].isdigit() else _picture(sys.argv[1])
-    # what making the arguments took for a while does not count: the peak begins anew
+    # reset the peak, to exclude temporary memory of making the arguments
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     call()
@@ -45,7 +45,7 @@ def _main() -> None:
 
 def _picture(who: str) -> Callable[[], object]:
     chosen: Who = "ours" if who == "ours" else "reference"
-    picture(chosen, CHANNELS, 64)()  # libraries are loaded before it counts
+    picture(chosen, CHANNELS, 64)()  # loads libraries before the measurement
     call = picture(chosen, CHANNELS, SIDE)
 
     def thrice() -> None:
@@ -68,7 +68,7 @@ def _coding(planes: int) -> Callable[[], object]:
 
 
 def _status(field: str) -> int:
-    """Return bytes of memory that this program holds (VmRSS), or held at most (VmHWM)."""
+    """Return this process's memory in bytes: current (VmRSS) or peak (VmHWM)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
 

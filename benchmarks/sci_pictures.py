@@ -1,4 +1,4 @@
-"""Pictures of SCI's coding beside other ways: ``python -m benchmarks.sci_pictures [ARCHIVE]``.
+"""Images of SCI and of other codecs: ``python -m benchmarks.sci_pictures [ARCHIVE]``.
 
 Writes docs/pictures/sci_coding.png (the paper's Figs. 10, 11 and 13: pictures at about equal bits,
 and the spikes that a video codec leaves), sci_motion.png (its Fig. 16: motion as it was decoded and
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci import SCICodec
     from spike_zoo.tasks.coding import CodingModule
 
-SCENES = "medium", "fast"  # the first test scene of each pace
+SCENES = "medium", "fast"  # the first test scene of each speed
 SEEING = "experiments/sci/weights/fam.safetensors"
 SPIKES, PICTURES, FEATURES, OWN = (
     51,
@@ -44,12 +44,12 @@ SMOOTH = {
     for weight, tag in (("0", "0"), ("0.05", "005"), ("0.5", "05"))
 }
 RISING = 47, 42, 37, 32  # quantisers
-TIMES = 2  # pixels of a picture for each of a scene
+TIMES = 2  # upscaling of the scene
 FOLDER = Path("docs/pictures")
 
 
 def main() -> None:
-    """Write both pictures."""
+    """Write both images."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", nargs="?", default="data/sequence.h5")
     with SpikeArchive(parser.parse_args().archive) as archive, torch.inference_mode():
@@ -68,7 +68,7 @@ def _scene(archive: SpikeArchive, name: str) -> CodedScene:
 
 
 def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
-    """Return what stands beside each other of a scene: each way with its bits and its error."""
+    """Return the captioned images of a scene: each codec with its bits and its error."""
     middle = len(scene.planes) // 2
     plane, truth = scene.planes[middle], scene.images[middle]
     cta = CTAModule("x265", [SPIKES])
@@ -93,14 +93,14 @@ def _spikes_left(cta: CTAModule, scene: CodedScene, plane: int) -> tuple[str, Te
 
 def _through(module: CodingModule, scene: CodedScene, point: int) -> tuple[float, Tensor]:
     """Return bits per pixel and plane of a scene, and its images."""
-    module.read_weights()  # type: ignore[operator]  # all of these do
+    module.read_weights()  # type: ignore[operator]  # all modules used here have it
     coded = module.compress(module.prepared(scene), point)
     planes, height, width = scene.spikes.shape
     return bpp(coded.n_bytes, (planes, height, width)), module.decompress(coded, scene)
 
 
 def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
-    """Return decoded motion at every quality, as it came and refined, in one scale of colours."""
+    """Return the decoded flow at every rate, before and after refinement, in one colour scale."""
     codec = cast("SCICodec", load("sci-small").codec)
     assert codec.fmvr is not None
     module = SCIBitstreamModule("sci-small")
@@ -118,7 +118,7 @@ def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
 
 
 def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
-    """Return a feature's mean at falling quantisers, uncoded last."""
+    """Return the mean of a feature at falling quantisers; the uncoded feature is last."""
     name, weights = constraint
     module = CAASModule("x265", RISING, weights=weights, motion="none")
     middle, shown = len(scene.planes) // 2, []
@@ -131,7 +131,7 @@ def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, T
 
 
 def _write(name: str, rows: list[list[tuple[str, Tensor]]]) -> None:
-    """Write rows of captioned pictures below each other."""
+    """Write rows of captioned images into one file."""
     enlarged = [
         picture.repeat_interleave(TIMES, -1).repeat_interleave(TIMES, -2)
         for row in rows

@@ -1,4 +1,4 @@
-"""What SCI is held against: its parts as one would first write them, in plain PyTorch."""
+"""Reference implementations of parts of SCI in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def reference_deform_conv2d(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor, mask: Tensor
 ) -> Tensor:
-    """Return a deformable convolution with a sampler for each tap, all samples in memory.
+    """Return a deformable convolution that keeps the samples of all taps in memory.
 
     Args:
         input: ``(B, C, H, W)``.

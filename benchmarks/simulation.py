@@ -1,4 +1,4 @@
-"""Integrating and firing, beside loops of numpy over planes, and rendering what is looked at."""
+"""Speed of the simulator: spike cameras compared with numpy loops, and scene rendering."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVERY_TERM = CameraNoise(
 
 
 def numpy_loop(light: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Integrate and fire in place, one plane after the other, as one would write it."""
+    """Integrate and fire in place, plane by plane."""
     charge = np.random.default_rng(0).random(light.shape[1:], dtype=np.float32)
     gathered, fired = np.empty_like(charge), np.empty(light.shape, np.bool_)
     for plane, spikes in zip(light, fired, strict=True):
@@ -43,7 +43,7 @@ def numpy_loop(light: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def numpy_loop_without_branches(light: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Do the same the fastest way known with numpy: multiply by the spikes, subtract all."""
+    """Integrate and fire without branches: subtract the product of spikes and threshold."""
     charge = np.random.default_rng(0).random(light.shape[1:], dtype=np.float32)
     gathered, fired = np.empty_like(charge), np.empty(light.shape, np.bool_)
     for plane, spikes in zip(light, fired, strict=True):
@@ -56,7 +56,7 @@ def numpy_loop_without_branches(light: NDArray[np.float32]) -> NDArray[np.bool_]
 
 
 def read_and_write(light: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Read all the light and write one byte per pixel: what memory allows."""
+    """Read the light and write one byte per pixel: the limit of memory bandwidth."""
     fired = np.empty(light.shape, np.bool_)
     for plane, spikes in zip(light, fired, strict=True):
         np.greater_equal(plane, THRESHOLD, out=spikes)
@@ -64,7 +64,7 @@ def read_and_write(light: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _cameras() -> list[Row]:
-    """Measure an exact camera beside numpy, and one with every noise term."""
+    """Measure a camera without noise, compared with numpy, and one with every noise term."""
     light = np.random.default_rng(1).random((PLANES, HEIGHT, WIDTH), dtype=np.float32)
     exact, plain, fastest, memory = alternate(
         [
@@ -85,9 +85,11 @@ def _cameras() -> list[Row]:
 
 
 def _streamed_peak(planes: int) -> int:
-    """Return the most bytes held while a stream is simulated in pieces of 20 planes."""
+    """Return the peak memory in bytes while a stream is simulated in parts of 20 planes."""
     camera, generator = SpikeCamera(generator=0, noise=EVERY_TERM), np.random.default_rng(2)
-    camera.expose(np.zeros((1, HEIGHT, WIDTH), np.float32))  # compiled before it counts
+    camera.expose(
+        np.zeros((1, HEIGHT, WIDTH), np.float32)
+    )  # compiles kernels before the measurement
     tracemalloc.start()
     for _ in range(0, planes, 20):
         camera.expose(generator.random((20, HEIGHT, WIDTH), dtype=np.float32))

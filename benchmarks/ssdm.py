@@ -1,4 +1,4 @@
-"""S-SDM beside a straightforward implementation of the same networks."""
+"""S-SDM compared with a straightforward implementation of the same networks."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _step() -> list[Row]:
 def our_step(
     dtype: torch.dtype, batch: int = BATCH, crop: int = CROP, device: str = "cpu"
 ) -> Callable[[], Tensor]:
-    """Return a training step with its teacher: labels, five times in one pass, Adam."""
+    """Return a training step: teacher labels, five time steps in one pass, Adam."""
     blur, spikes = (part.to(device) for part in exposure(batch, crop, crop))
     network, teacher = LDN().to(device), SSDMTeacher(BSN(), EDSR()).eval().to(device)
     loss = DistillationLoss(make_distance("charbonnier"), 1.0, REBLUR)
@@ -122,7 +122,7 @@ def our_step(
 
 
 def reference_step() -> Callable[[], Tensor]:
-    """Return the same step, time by time."""
+    """Return the same training step, one time step after another."""
     blur, spikes = exposure(BATCH, CROP, CROP)
     network, bsn, edsr = ReferenceLDN(), ReferenceBSN().eval(), ReferenceEDSR().eval()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
@@ -140,7 +140,7 @@ def reference_step() -> Callable[[], Tensor]:
 
 
 def without_gradient(call: Callable[[], object]) -> Callable[[], object]:
-    """Return a call that keeps nothing for a backward pass."""
+    """Return a call without gradients."""
 
     def run() -> object:
         with torch.inference_mode():

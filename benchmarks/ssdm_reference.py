@@ -1,4 +1,4 @@
-"""S-SDM as one would first write it from the paper: plain PyTorch, NCHW, float32, time by time.
+"""Reference implementation of S-SDM in plain PyTorch: NCHW, float32, one time step after another.
 
 It shares no code with the package, so that a benchmark against it says what the package adds. The
 names of its parameters are the published ones, so that both take the same weights.
@@ -59,7 +59,7 @@ class ReferenceLDN(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions around a ReLU beside the identity."""
+    """Residual block of two convolutions and a ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class Residual(nn.Module):
         self.conv_block = nn.Sequential(first, nn.Identity(), nn.ReLU(), second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the correction."""
+        """Add the residual."""
         return x + self.conv_block(x)
 
 
 class ChannelWeights(nn.Module):
-    """Weights of the channels."""
+    """Channel attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,26 +80,26 @@ class ChannelWeights(nn.Module):
         self.fc = nn.Sequential(squeeze, nn.ReLU(), excite)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh ``(B, 64, h, w)``."""
+        """Apply attention to ``(B, 64, h, w)``."""
         mean, most = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)
         return torch.sigmoid(self.fc(mean) + self.fc(most))
 
 
 class PixelWeights(nn.Module):
-    """Weights of the pixels."""
+    """Spatial attention."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(2, 1, 7, 1, 3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh ``(B, 64, h, w)``."""
+        """Apply attention to ``(B, 64, h, w)``."""
         seen = torch.cat([x.mean(dim=1, keepdim=True), x.max(dim=1, keepdim=True).values], dim=1)
         return torch.sigmoid(self.conv1(seen))
 
 
 class Blind(nn.Module):
-    """A convolution of the published form: a row of zeros, all sides repeated, a row dropped."""
+    """A convolution with the published padding: zeros above, replicated sides, one row cropped."""
 
     def __init__(self, ins: int, outs: int) -> None:
         super().__init__()
@@ -112,12 +112,12 @@ class Blind(nn.Module):
 
 
 def shift(x: Tensor) -> Tensor:
-    """Move down by one row of zeros."""
+    """Shift down by one row of zeros."""
     return F.pad(x, (0, 0, 1, 0))[..., :-1, :]
 
 
 def stage(*channels: int) -> nn.Sequential:
-    """Return blind convolutions one after the other."""
+    """Return a sequence of blind convolutions."""
     layers = nn.Sequential()
     for number, (ins, outs) in enumerate(pairwise(channels), start=1):
         layers.add_module(f"conv{number}", Blind(ins, outs))
@@ -125,7 +125,7 @@ def stage(*channels: int) -> nn.Sequential:
 
 
 class BlindUNet(nn.Module):
-    """The U-Net that sees no row below."""
+    """The U-Net whose receptive field ends at the pixel's row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class BlindUNet(nn.Module):
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:
-    """Double and pad to a size."""
+    """Upsample by 2 and pad to a size."""
     x = F.interpolate(x, scale_factor=2, mode="nearest")
     rows, columns = like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1]
     return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
@@ -177,19 +177,19 @@ class EdsrBlock(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(64, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the correction."""
+        """Add the residual."""
         return x + self.body(x)
 
 
 class ReferenceEDSR(nn.Module):
-    """The enlarging network."""
+    """The upscaling network."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sub_mean, self.add_mean = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
         for layer, mean in ((self.sub_mean, -0.446), (self.add_mean, 0.446)):
             layer.weight.data.fill_(1.0)
-            layer.bias.data.fill_(mean)  # type: ignore[union-attr]  # it has one
+            layer.bias.data.fill_(mean)  # type: ignore[union-attr]  # the layer has a bias
             layer.requires_grad_(False)
         self.head = nn.Sequential(nn.Conv2d(1, 64, 3, 1, 1))
         last = nn.Conv2d(64, 64, 3, 1, 1)
@@ -199,7 +199,7 @@ class ReferenceEDSR(nn.Module):
         self.tail = nn.Sequential(doubling, nn.Conv2d(64, 1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge ``(B, 1, h, w)`` four times."""
+        """Upscale ``(B, 1, h, w)`` by 4."""
         x = self.head(self.sub_mean(x))
         return self.add_mean(self.tail(x + self.body(x)))
 
@@ -208,7 +208,7 @@ class ReferenceEDSR(nn.Module):
 def reference_labels(
     bsn: nn.Module, edsr: nn.Module, blur: Tensor, spikes: Tensor, times: Sequence[int]
 ) -> Tensor:
-    """Return the teacher's images, every step of every time by itself."""
+    """Return the teacher's images, each stage and time step separately."""
     labels = []
     for time in times:
         long = edsr(tfp(spikes, MARGIN, spikes.shape[1] - MARGIN)).clamp(0, 1)
@@ -222,13 +222,13 @@ def reference_labels(
 def reference_sequence(
     ldn: nn.Module, blur: Tensor, spikes: Tensor, times: Sequence[int]
 ) -> Tensor:
-    """Return the student's images time by time, ``(N, B, 3, 4h, 4w)``, not clipped."""
+    """Return the student's images for all time steps, ``(N, B, 3, 4h, 4w)``, not clipped."""
     half = WINDOW // 2
     return torch.stack([ldn(blur, spikes[:, time - half : time + half + 1]) for time in times])
 
 
 def reference_loss(blur: Tensor, labels: Tensor, predictions: Tensor, weight: float) -> Tensor:
-    """Return the mean rounded difference to the labels plus the weighted reblur term."""
+    """Return the Charbonnier loss against the labels plus the weighted reblur loss."""
     clipped = predictions.clamp(0, 1)
     distance = sum(
         (((one - two) ** 2 + 1e-6).sqrt() - 1e-3).mean()

@@ -1,4 +1,4 @@
-"""How long a person waits before anything happens: importing, --help, a first picture, a video.
+"""Start-up times: import, --help, the first image, a video.
 
 In processor time of whole processes, which other work on the machine disturbs less than the clock;
 one thread each, so that it is what one core takes.
@@ -37,7 +37,7 @@ DECODE = ENCODE.replace("save_video(map(", "list(map(").replace(", sys.argv[2], 
 
 
 def _processor_seconds(*arguments: str) -> float:
-    """Return user and system time of a Python process, which must end well."""
+    """Return user plus system time of a Python process that has to succeed."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.DEVNULL,
@@ -51,13 +51,13 @@ def _processor_seconds(*arguments: str) -> float:
 
 
 def _alternate(calls: Sequence[Callable[[], float]]) -> list[float]:
-    """Return the median of what each call measures, taken in turn after a first run of each."""
+    """Return the median result of each call, alternating, after one run of each."""
     found = [[call() for call in calls] for _ in range(REPEATS + 1)][1:]
     return [statistics.median(values) for values in zip(*found, strict=True)]
 
 
 def rows() -> list[Row]:
-    """Measure processes, beside the interpreter's own start, that of torch, and the encoder's."""
+    """Measure processes, compared with the start of Python, of torch, and of the video encoder."""
     with tempfile.TemporaryDirectory() as folder:
         recording, picture, video = (str(Path(folder, n)) for n in ("a.npz", "a.png", "a.mp4"))
         pictures = str(Path(folder, "pictures"))

@@ -1,4 +1,4 @@
-"""STIR beside a straightforward implementation of the same network, and beside the machine."""
+"""STIR compared with a straightforward implementation, and with a matrix product."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _step(batch: int) -> list[Row]:
 
 
 def _stream() -> Row:
-    """Measure a video at stride 20 with blocks encoded once, beside one window after another."""
+    """Measure a video at stride 20 that encodes blocks once, compared with separate windows."""
     planes = STRIDE * (WINDOWS + 3)
     spikes = np.random.default_rng(0).random((planes, SIDE, SIDE)) < 0.3
     recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
@@ -95,7 +95,7 @@ def _stream() -> Row:
 
 
 def _pictures() -> list[Row]:
-    """Measure an image of the shipped weights along the flow, on one thread."""
+    """Measure an image of the shipped weights ``stir`` on one thread."""
     found = []
     module = cast("STIRModule", spike_zoo.load("stir")).eval()
     recording = moving_recording(250, 400)
@@ -114,7 +114,7 @@ def _memory(what: What) -> Row:
 
 
 def _psnr_lost() -> Row:
-    """Measure what bf16 costs trained weights on simulated test scenes."""
+    """Measure the loss of PSNR by bf16 on simulated test scenes."""
     try:
         module = spike_zoo.load(WEIGHTS)
     except SpikeZooError:
@@ -127,7 +127,7 @@ def _psnr_lost() -> Row:
 
 
 def psnr_of(module: STIRModule, precision: Precision, index: int) -> float:
-    """Return the mean PSNR over one simulated test scene."""
+    """Return the mean PSNR of one simulated test scene."""
     module.precision = precision
     take = simulate_take(default_scenes("test", index + 1)[index], image_stride=25)
     if take.images is None or take.image_index is None:
@@ -137,7 +137,7 @@ def psnr_of(module: STIRModule, precision: Precision, index: int) -> float:
 
 
 def matrix_product(dtype: torch.dtype) -> Callable[[], Tensor]:
-    """Return a square matrix product, the most the threads compute."""
+    """Return a square matrix product, which reaches the peak speed of the threads."""
     a = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     b = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     return lambda: a @ b
@@ -145,7 +145,7 @@ def matrix_product(dtype: torch.dtype) -> Callable[[], Tensor]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute on so many threads within the block."""
+    """Set the number of threads within a ``with`` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""What is timed of STIR: a forward pass and a training step, of ours and of the reference."""
+"""Timed calls of STIR: forward pass and training step, of the package and of the reference."""
 
 from __future__ import annotations
 

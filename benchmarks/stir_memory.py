@@ -1,4 +1,4 @@
-"""The most memory that STIR or its reference holds, alone in a process of its own.
+"""Peak memory of STIR or its reference, in a separate process.
 
 Run as ``python -m benchmarks.stir_memory WHO WHAT``; prints bytes.
 """
@@ -21,7 +21,7 @@ What = Literal["forward", "step"]
 
 
 def peak_bytes(who: Who, what: What) -> int:
-    """Return by how much one call raises the resident memory of a new process."""
+    """Return the resident memory that one call adds in a new process."""
     command = [sys.executable, "-m", "benchmarks.stir_memory", who, what]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout)
@@ -38,7 +38,7 @@ def _main() -> None:
     what: What = "forward" if sys.argv[2] == "forward" else "step"
     side = 256 if what == "forward" else 96
     torch.set_num_threads(THREADS)
-    _call(who, what, 32, 32)()  # libraries are loaded before it counts
+    _call(who, what, 32, 32)()  # loads libraries before the measurement
     call = _call(who, what, side, side)
     before = _peak()
     for _ in range(3):
@@ -47,7 +47,7 @@ def _main() -> None:
 
 
 def _peak() -> int:
-    """Return the most bytes this program has held; getrusage counts what started it, too."""
+    """Return this process's peak memory in bytes; getrusage would include the parent process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 

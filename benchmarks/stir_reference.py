@@ -1,4 +1,4 @@
-"""STIR as one would first write it from the paper: plain PyTorch, NCHW, float32, no tricks.
+"""Reference implementation of STIR in plain PyTorch: NCHW, float32.
 
 It shares no code with the package, so that a benchmark against it says what the package adds. The
 names of its parameters are the package's, so that both take the same weights.
@@ -21,7 +21,7 @@ HEADS = 4
 
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Return ``(B, C, H, W)`` features sampled where ``(B, 2, H, W)`` flows in pixels point."""
+    """Warp ``(B, C, H, W)`` features backward by ``(B, 2, H, W)`` flow in pixels."""
     _, _, height, width = x.shape
     rows = torch.linspace(-1, 1, height, device=x.device).to(x.dtype)
     columns = torch.linspace(-1, 1, width, device=x.device).to(x.dtype)
@@ -44,7 +44,7 @@ class ConvAct(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions around a ReLU beside the identity."""
+    """Residual block of two convolutions and a ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the correction."""
+        """Add the residual."""
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
@@ -75,7 +75,7 @@ class Implicit(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Five firing rates over nested windows beside the learned channels."""
+    """Five firing rates over nested windows, and the learned channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class Attention(nn.Module):
         self.ffn = FeedForward(channels)
 
     def forward(self, first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
-        """Join three ``(B, C, h, w)`` features to ``(B, 3C, h, w)``."""
+        """Concatenate three ``(B, C, h, w)`` features to ``(B, 3C, h, w)`` after attention."""
         q0, q2 = self.query_local(self.query(self.norm_query(middle))).chunk(2, dim=1)
         k0, v0 = self.key_value_t0_local(self.key_value_t0(self.norm_t0(first))).chunk(2, dim=1)
         k2, v2 = self.key_value_t2_local(self.key_value_t2(self.norm_t2(last))).chunk(2, dim=1)
@@ -180,7 +180,7 @@ class Attention(nn.Module):
         return torch.cat([side0, middle, side2], dim=1)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> Tensor:
-        """Mix the channels of the values by the likeness of queries and keys."""
+        """Apply channel attention: mix channels of the values by similarity of queries and keys."""
         batch, channels, height, width = q.shape
         q, k, v = (x.reshape(batch, HEADS, channels // HEADS, height * width) for x in (q, k, v))
         q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
@@ -205,7 +205,7 @@ class Top(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What the decoders of all finer levels consist of."""
+    """Layers shared by the decoders of all finer levels."""
 
     def __init__(self, fused: int, channels: int, coarser: int, outs: int) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class Refining(Decoder):
 
 
 class Finest(Decoder):
-    """The decoder of level 1 with three motion fields."""
+    """The decoder of level 1 with three optical flows."""
 
     def __init__(self, coarser: int) -> None:
         super().__init__(133, 16, coarser, 1)

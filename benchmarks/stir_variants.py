@@ -1,4 +1,4 @@
-"""What each row of STIR's ablation costs, as the table of the method's page.
+"""Parameters and multiply-accumulates of each row of STIR's ablation.
 
 Run from the root of the checkout: ``python -m benchmarks.stir_variants``.
 """
@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from spike_zoo.methods.stir import STIRModule
 
 VARIANTS = Path(__file__).resolve().parent.parent / "experiments" / "stir" / "variants"
-SIDE = 256  # of the image whose multiply-accumulates are counted
+SIDE = 256  # of the image for which multiply-accumulates are counted
 
 
 class Cost(NamedTuple):
-    """One row: a configuration, what it changes, and what that costs."""
+    """One row: a configuration, its changes, and its cost."""
 
     name: str
     changes: dict[str, Any]
@@ -33,14 +33,14 @@ class Cost(NamedTuple):
 
 
 def switches(path: Path) -> dict[str, Any]:
-    """Return the values a variant's file states."""
+    """Return the values in a variant's file."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     arguments: dict[str, Any] = content["model"]["init_args"]
     return arguments
 
 
 def cost(path: Path) -> Cost:
-    """Count a variant's parameters and multiply-accumulates; nothing is computed."""
+    """Count a variant's parameters and multiply-accumulates without computing anything."""
     stated, published = switches(path), switches(path.with_name("full.yaml"))
     with torch.device("meta"):
         network = STIRModule(**stated).network.eval()

@@ -26,7 +26,7 @@ SIZE: Final = "--height 250 --width 400"
 
 
 class Task(NamedTuple):
-    """A task: its name, the commands typed for it, and what there is without this package."""
+    """A task: its name, its commands, and the alternative without this package."""
 
     name: str
     commands: tuple[str, ...]
@@ -84,7 +84,7 @@ TASKS: Final = (
 
 
 def own_method(folder: Path) -> None:
-    """Write the method that the documentation shows, and its configuration."""
+    """Write the example method of the documentation and its configuration."""
     blocks = OWN_METHOD.read_text(encoding="utf-8").split("```")
     code = next(b for b in blocks if b.startswith("python\nimport torch"))
     config = next(b for b in blocks if b.startswith("yaml\n"))
