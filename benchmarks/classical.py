@@ -49,7 +49,7 @@ def prefix_sum(spikes: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 
 def two_pass_scan(spikes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return TFI at every plane: a backward pass for next spikes, a forward pass for previous ones."""
+    """Return TFI at every plane by a backward pass for next spikes and a forward pass."""
     out = np.empty(spikes.shape, np.float32)
     following = np.full(spikes.shape[1:], np.inf, np.float32)
     for plane in range(len(spikes) - 1, -1, -1):
