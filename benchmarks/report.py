@@ -27,18 +27,19 @@ NAMED = ("gpu",)
 def render(rows: list[Row]) -> str:
     """Return the measurements as a Markdown table."""
     lines = [
-        "| measured | value | limit | value / limit | goal | met |",
+        "| measured | value | reference | value / reference | goal | met |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        limit = "" if row.limit is None else f"{row.limit:.4g} {row.unit} ({row.limit_name})"
-        quotient = "" if row.limit is None else f"{row.figure:.3g}"
-        sign = "≥" if row.at_least else "≤"
-        goal = "" if row.goal is None else f"{sign} {row.goal:g}"
+        reference = quotient = goal = ""
+        if row.reference is not None:
+            reference = f"{row.reference:.4g} {row.unit} ({row.reference_name})"
+            quotient = f"{row.figure:.3g}"
+        if row.goal is not None:
+            goal = f"{'≥' if row.at_least else '≤'} {row.goal:g}"
         met = {None: "", True: "yes", False: "**no**"}[row.is_met]
-        lines.append(
-            f"| {row.name} | {row.value:.4g} {row.unit} | {limit} | {quotient} | {goal} | {met} |"
-        )
+        value = f"{row.value:.4g} {row.unit}"
+        lines.append(f"| {row.name} | {value} | {reference} | {quotient} | {goal} | {met} |")
     return "\n".join(lines)
 
 
@@ -59,13 +60,13 @@ def main() -> None:
     machine = (
         f"{gpu}{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of 5 runs or more, "
-        "taken in turn with their limits."
+        "alternating with their references."
     )
     text = f"{render(rows)}\n\n{machine}\n"
     print(text)
     if arguments.out is not None:
         command = " ".join(["python -m benchmarks.report", *arguments.names])
-        head = f"# Measured beside their limits\n\nMade by `{command}` (`make bench`).\n\n"
+        head = f"# Benchmarks\n\nMade by `{command}` (`make bench`).\n\n"
         arguments.out.write_text(head + text, encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A measurement with its limit, and the timing of alternating calls."""
+"""A measurement with its reference, and the timing of alternating calls."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """A measurement, its limit, and the goal for the ratio of both.
+    """A measurement, its reference, and the goal for the ratio of both.
 
     Attributes:
         name: What was measured.
         value: The measurement.
         unit: Its unit.
-        limit: Value of the reference, measured in the same run, in the same unit.
-        limit_name: Name of the reference.
-        goal: Bound on ``value / limit``, or on ``value`` without a limit.
+        reference: Value of the reference, measured in the same run, in the same unit.
+        reference_name: Name of the reference.
+        goal: Bound on ``value / reference``, or on ``value`` without a reference.
         at_least: The goal is a lower bound.
     """
 
     name: str
     value: float
     unit: str
-    limit: float | None = None
-    limit_name: str = ""
+    reference: float | None = None
+    reference_name: str = ""
     goal: float | None = None
     at_least: bool = False
 
     @property
     def figure(self) -> float:
         """The value that the goal bounds."""
-        return self.value if self.limit is None else self.value / self.limit
+        return self.value if self.reference is None else self.value / self.reference
 
     @property
     def is_met(self) -> bool | None:

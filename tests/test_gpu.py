@@ -1,4 +1,4 @@
-"""What waits for a GPU: measured on any device, and refused without one."""
+"""GPU benchmarks: measurement on any device, and errors without a GPU."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         gpu.rows()
 
 
-def test_latency_stands_beside_the_published_one_and_rows_beside_their_budget(
+def test_rows_compare_latency_with_the_published_value_and_training_time_with_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gpu, "REPEATS", 1)
     rows = {row.name: row for row in gpu.measured("cpu", (16, 24), (1, 16), (1, 8), updates=600)}
-    assert rows["STIR forward 1x61x16x24, bf16"].limit == gpu.PUBLISHED
+    assert rows["STIR forward 1x61x16x24, bf16"].reference == gpu.PUBLISHED
     step = rows["STIR training step 1x61x16x16, float32"]
-    carrying = rows["STIR's carrying rows, 600 updates"]
-    assert carrying.value == pytest.approx(10 * step.value / 1e3)  # 600 / 60 minutes
-    assert carrying.goal == 25
+    training = rows["STIR's rows with the paper's claims, 600 updates"]
+    assert training.value == pytest.approx(10 * step.value / 1e3)  # 600 / 60 minutes
+    assert training.goal == 25
 
 
 def test_the_budget_counts_the_rows_of_the_sweep() -> None:
-    variants, updates, _ = gpu.carrying_rows()
+    variants, updates, _ = gpu.rows_with_claims()
     sweep = yaml.safe_load((ROOT / "experiments/stir/sweep_gpu.yaml").read_text(encoding="utf-8"))
     assert variants == len(set(sweep["parameters"]["config"]["values"]))
     assert updates == 8 * 4000 // 16

@@ -108,14 +108,14 @@ def _run(document: str, *answers: How) -> None:
 
 
 @pytest.mark.parametrize("document", _documents(How.RUN))
-@pytest.mark.filterwarnings("ignore:the recording does not say")
+@pytest.mark.filterwarnings("ignore:the recording does not state")
 def test_what_is_quick_runs(document: str, work: Path) -> None:
     _run(document, How.RUN)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", _documents(How.RUN_SLOW))
-@pytest.mark.filterwarnings("ignore:the recording does not say")
+@pytest.mark.filterwarnings("ignore:the recording does not state")
 def test_what_asks_a_network_runs(document: str, work: Path) -> None:
     _run(document, How.RUN, How.RUN_SLOW)
 
@@ -182,7 +182,7 @@ PYTHON = [
 
 
 @pytest.mark.parametrize("document", PYTHON)
-@pytest.mark.filterwarnings("ignore:the recording does not say")
+@pytest.mark.filterwarnings("ignore:the recording does not state")
 def test_python_runs_in_the_order_of_its_document(document: str, work: Path) -> None:
     write_made(work)
     space = names_for(document)

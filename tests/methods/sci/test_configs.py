@@ -1,4 +1,4 @@
-"""SCI's configurations run through the command line, each with the files it names."""
+"""Tests of SCI's configurations and ablation variants through the CLI."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from spike_zoo.tables.read import read_points
 from spike_zoo.testing import labelled_batch
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
-from tests.helpers.variants import assert_builds, run_here
+from tests.helpers.variants import assert_builds, builder, run_here
 from tests.methods.sci.coding import MODULES, WIDTHS
 
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
-#: Classes of rows of other codecs.
+#: Classes of baselines with other codecs and of bitstreams.
 CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule", "SCIBitstreamModule"}
-#: Classes of other methods, which learn nothing here.
+#: Classes of other methods, which are only tested.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
-#: The stage whose configuration and profile a file is stacked with.
+#: Prefix of a file's name -> stage whose configuration and profile are loaded before the file.
 STAGES = {
     "recognition_coded": "recognition_coded",
     **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
@@ -51,7 +51,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return small archives by the name of the one that they stand for."""
+    """Return small archives, by the name of the archive that each replaces."""
     folder = tmp_path_factory.mktemp("archives")
     scenes = ["--train", "3", "--val", "1", "--test", "3", "--height", "32", "--width", "32"]
     digits = ["--train", "4", "--val", "2", "--test", "3"]
@@ -66,12 +66,12 @@ def content_of(path: Path) -> dict[str, Any]:
 
 
 def class_of(path: Path) -> str:
-    """Return the class that a file trains or tests, without its module."""
+    """Return the name of the module class of a configuration."""
     return str(content_of(path)["model"]["class_path"]).rpartition(".")[2]
 
 
 def stage_of(path: Path) -> str:
-    """Return the stage that a file is about."""
+    """Return the stage of a configuration."""
     name = path.stem.removeprefix("sci_")
     return next((stage for begin, stage in STAGES.items() if name.startswith(begin)), "fem")
 
@@ -80,14 +80,14 @@ VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
 CODED_ROWS = [path for path in ROWS if class_of(path) in CODED]
 CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
 PLAIN = [path for path in CONFIGS if class_of(path) not in CODED]
-RUN = run_here(VARIANTS, beside=PLAIN)  # make smoke-tables runs the others, here they are built
+RUN = run_here(VARIANTS, beside=PLAIN)  # others are built here, and run by make smoke-tables
 FILES = [*PLAIN, *RUN]
 
 
 def command(
     path: Path, archives: dict[str, str], beginnings: dict[str, str], run_dir: Path
 ) -> list[str]:
-    """Return the command line that runs a file for two updates on a small archive."""
+    """Return the command line that runs a configuration for two updates on a small archive."""
     name, stage = path.relative_to(ROOT).as_posix(), stage_of(path)
     stacked = [name, "configs/profiles/smoke.yaml"]
     if path in VARIANTS and class_of(path) not in OTHERS:
@@ -106,7 +106,7 @@ def command(
 
 
 def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
-    """Return the options that give a configuration of its own small stages to begin with."""
+    """Return options for small widths and for checkpoints of earlier stages; none for variants."""
     given = content_of(path)["model"].get("init_args", {})
     if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
         return []
@@ -117,7 +117,7 @@ def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:motion is not learned well enough")  # two updates
+@pytest.mark.filterwarnings("ignore:motion is not learned well enough")  # after two updates
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
     path: Path, archives: dict[str, str], all_beginnings: dict[str, str], tmp_path: Path
@@ -166,7 +166,7 @@ def test_a_row_of_another_codec_runs_with_the_smoke_profile(
 
 
 def bpp_by_hand(row: dict[str, Any], archive: str) -> float:
-    """Return the rate of the finest point of a row that codes the spikes themselves."""
+    """Return the rate of a variant of CTA at its finest quantiser."""
     with SpikeArchive(archive) as opened:
         spikes = opened[opened.names("test")[0]][:]
     coded = encode_video(spikes.astype(np.uint8) * 255, row["codec"], row["qps"][-1])
@@ -211,7 +211,7 @@ def test_a_variant_builds_the_module_that_it_states(
 
 
 def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Path) -> None:
-    """Compress what was tested with the module that the run left."""
+    """Compare the rates of a test with the sizes of bitstreams of the trained module."""
     module: Any = spike_zoo.load(str(result.checkpoint))
     with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
         (name,) = {line["name"] for line in csv.DictReader(file)}
@@ -224,7 +224,7 @@ def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Pa
 
 
 def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder: Path) -> None:
-    """Look at every clip that was tested with the module that the run left."""
+    """Compare the accuracies of a test with :meth:`classify` of the trained module."""
     module: Any = spike_zoo.load(str(result.checkpoint))
     with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
         tested = {line["name"]: float(line["accuracy"]) for line in csv.DictReader(file)}
@@ -236,9 +236,9 @@ def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder
     assert tested == right
 
 
-#: What later stages must know of the features that they begin with.
+#: Options of features that later stages must share with their earlier stages.
 HANDED_ON = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
-#: Studies with their rows beside the full one of their stage, and the switches that they move.
+#: Changed option -> variants that change it, compared with the full variant of their stage.
 STUDIES = {
     "pathway": {"ventral", "dorsal"},
     "pfu": {"pfu_concat", "pfu_none"},
@@ -274,7 +274,7 @@ def arguments_of(stem: str) -> dict[str, Any]:
 
 
 def stated_in(path: Path) -> dict[str, Any]:
-    """Return the arguments that a file states, those of groups beside the others."""
+    """Return the arguments of a configuration, with groups flattened."""
     arguments: dict[str, Any] = {**content_of(path)["model"]["init_args"]}
     return flat(arguments)
 
@@ -312,6 +312,13 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
         if stage == "fam":
             shared |= {"fam_width", "align", "neighbors"}
         assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
+
+
+def test_options_are_recorded_as_plain_mappings() -> None:
+    line = ["fit", "--config", str(ROOT / "configs/sci_codec.yaml")]
+    arguments = builder().parser.parse_args(line).fit.model.init_args
+    assert arguments.networks.pathway == "dual"
+    assert arguments.coding.gop == 8
 
 
 def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:

@@ -1,4 +1,4 @@
-"""Recognition with SCI: the same features and motion, analysed for a class."""
+"""Training and evaluation of SCI's recognition, from uncoded or decoded features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spike_zoo.methods.sci.training.augmentation import (
     distorted_motions,
     drawn_distortion,
 )
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, options_of
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
 from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, with_part
 from spike_zoo.metrics.image import MeanOfValues
@@ -38,32 +38,32 @@ from spike_zoo.tasks.recognition import ClassificationModule
 
 
 class SCIRecognitionModule(StagedModule, ClassificationModule):
-    """Train SCI's analysis of classes on frozen features: stage ``"fam"`` of another task.
+    """Stage ``fam`` of recognition: train :class:`ClassFAM` on frozen features and motion.
 
-    FEM and motion estimation are those that were trained on pictures; they see no label.
+    FEM and motion estimation were trained for reconstruction, without labels.
 
     Args:
-        classes: How many there are.
-        label_names: What they are called, by index.
-        fem: Checkpoint of stage ``"fem"`` to begin from; read when a fit begins.
+        classes: Number of classes.
+        label_names: Names of the classes, by index.
+        fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         motion: Checkpoint of stage ``"motion"``, likewise.
         networks: Architecture, see :class:`NetworkOptions`; the analysis is :class:`ClassFAM`.
-        joint: Checkpoint of stage ``"joint"``: classes are predicted from features that passed its
-            codec, at a quality that every batch draws. None, the default, has no codec.
-        fam: Checkpoint of this module without a codec, to begin from; read with ``joint`` alone.
-        affine_augment: How much clips are turned, enlarged, sheared and moved in training, see
-            :func:`drawn_distortion`; their features and motion are, not their spikes.
+        joint: Checkpoint of stage ``"joint"``. Classes are then predicted from features that its
+            codec decoded, at a random quality for each batch. None has no codec.
+        fam: Checkpoint of this module without a codec to start from; read only with ``joint``.
+        affine_augment: Amount of rotation, scaling, shear and translation in training, see
+            :func:`drawn_distortion`. Features and motion are distorted, not spikes.
         label_smoothing: See :class:`ClassificationModule`.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How it moves over the run, see :func:`schedule_factor`.
-        cache_gib: Memory for frozen features and motion, which every epoch sees again, as half
-            floats; 0 computes them each time.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        cache_gib: Memory in GiB for frozen features and motion in half precision, which are equal
+            in every epoch; 0 computes them each time.
 
     Raises:
         ValueError: If an argument is outside its range.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. V; the layers of the analysis are this project's.
+    Sec. V; the layers of the analysis are ours.
     """
 
     stage = "fam"
@@ -88,7 +88,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_distort(affine_augment)
         row = DECODED if joint else STAGES["fam"]
-        if joint and not NetworkOptions.of(networks).fmvr:
+        if joint and not options_of(NetworkOptions, networks).fmvr:
             row = with_part(row, "fmvr", "absent")
         self.train_stage(row, arguments, classes)
         self._cache = TensorCache(cache_gib)
@@ -101,40 +101,42 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         return self.codec(spikes, rate_scale)
 
     def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a batch to learn from, whose frozen part may be known already."""
+        """Return the logits of a training batch; features and motion may come from the cache."""
         self.check_batch(batch)
         generator, quality = self.generator("clips"), None
         if self.codec.coding is not None:
             quality = int(torch.randint(QUALITIES, (), generator=generator))
         with torch.no_grad():
             features, motions = self._analysed(batch, quality)
-            if self.hparams["affine_augment"]:
-                drawn = drawn_distortion(len(features), self.hparams["affine_augment"], generator)
-                features, motions = distorted(features, drawn), distorted_motions(motions, drawn)
+            amount = self.hparams["affine_augment"]
+            if amount:
+                affine = drawn_distortion(len(features), amount, generator)
+                features, motions = distorted(features, affine), distorted_motions(motions, affine)
         return self._fam(features.clone(), motions.clone())
 
     def _analysed(self, batch: LabelledBatch, quality: int | None) -> AnalysisInput:
-        """Return what the analysis takes of clips, computed once for each clip and quality.
+        """Return the input of the analysis, computed once for each clip and quality.
 
-        A clip is known by its recording and its middle plane, so it must come whole and unturned.
+        The key of a clip is its recording and its middle plane, so clips must not be cropped or
+        turned.
         """
-        codec, named = self.codec, zip(batch["name"], batch["plane"].tolist(), strict=True)
+        codec, clips = self.codec, zip(batch["name"], batch["plane"].tolist(), strict=True)
 
         def compute(places: list[int]) -> Tensor:
-            clips = batch["spikes"][places], batch["rate_scale"][places]
+            spikes, scales = batch["spikes"][places], batch["rate_scale"][places]
             if quality is None:
-                parts = codec.analysed(*clips)
+                parts = codec.analysed(spikes, scales)
             else:
-                parts = coded_clips(codec, *clips, quality).analysis
+                parts = coded_clips(codec, spikes, scales, quality).analysis
             return torch.cat([part.flatten(1, 2) for part in parts], dim=1)
 
-        keys = [(*one, quality) for one in named]
+        keys = [(*clip, quality) for clip in clips]
         joined = self._cache(keys, compute, batch["spikes"].device)
         features, motions = joined.split([15, 8], dim=1)  # 5 x 3 and 4 x 2 channels
         return AnalysisInput(features.unflatten(1, (5, 3)), motions.unflatten(1, (4, 2)))
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Classify a batch as it is and, in a test, after each quality's bits."""
+        """Classify a batch and, in a test, also after coding at each quality."""
         evaluation = super().evaluate(batch, split, batch_idx)
         if split == "test" and self.codec.coding is not None:
             for quality in range(QUALITIES):
@@ -143,36 +145,36 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
 
     def _evaluate_coded(self, batch: LabelledBatch, quality: int) -> None:
         spikes = batch["spikes"]
-        found = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
-        right = (self._fam(*found.analysis).argmax(dim=1) == batch["label"]).float()
+        coded = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
+        is_correct = (self._fam(*coded.analysis).argmax(dim=1) == batch["label"]).float()
         shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        rates = torch.tensor([bpp(count, shape) for count in found.n_bytes])
-        self.coded[f"accuracy_q{quality}"].update(right.cpu())
+        rates = torch.tensor([bpp(count, shape) for count in coded.n_bytes])
+        self.coded[f"accuracy_q{quality}"].update(is_correct.cpu())
         self.coded[f"bpp_q{quality}"].update(rates)
 
     def on_test_epoch_end(self) -> None:
-        """Log what is known of classes and, after a codec, accuracy against bits.
+        """Log the metrics of classes and, with a codec, accuracy and bits at each quality.
 
-        The loss of accuracy is relative to the same analysis on uncoded features.
+        The decrease of accuracy is relative to the same analysis of uncoded features.
         """
         accuracy = float(cast("MetricCollection", self.split_metrics["test"])["accuracy"].compute())
         super().on_test_epoch_end()
         if self.codec.coding is None:
             return
-        found = {name: float(metric.compute()) for name, metric in self.coded.items()}
+        values = {name: float(metric.compute()) for name, metric in self.coded.items()}
         self.coded.reset()
         for quality in range(QUALITIES):
-            points, percent = accuracy_decrease(accuracy, found[f"accuracy_q{quality}"])
-            found[f"accuracy_decrease_q{quality}"] = points
+            points, percent = accuracy_decrease(accuracy, values[f"accuracy_q{quality}"])
+            values[f"accuracy_decrease_q{quality}"] = points
             if accuracy > 0:
-                found[f"accuracy_decrease_percent_q{quality}"] = percent
-            found[f"bit_saving_q{quality}"] = bit_saving(found[f"bpp_q{quality}"])
-        self.log_dict({f"test/{name}": value for name, value in found.items()})
-        pairs = [(found[f"bpp_q{q}"], found[f"accuracy_q{q}"]) for q in range(QUALITIES)]
+                values[f"accuracy_decrease_percent_q{quality}"] = percent
+            values[f"bit_saving_q{quality}"] = bit_saving(values[f"bpp_q{quality}"])
+        self.log_dict({f"test/{name}": value for name, value in values.items()})
+        pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
         self.curves = {"rate_distortion/accuracy": pairs}
 
     def features(self, batch: LabelledBatch) -> Tensor:
-        """Return what the last layer sees of each clip, ``(B, C)``."""
+        """Return the inputs of the last layer for each clip, ``(B, C)``."""
         return self._fam.pooled(*self.codec.analysed(batch["spikes"], batch["rate_scale"]))
 
     @property
@@ -184,8 +186,8 @@ class CodedClips(NamedTuple):
     """A batch of clips, coded and decoded.
 
     Attributes:
-        analysis: What an analysis takes of the decoded middle feature.
-        n_bytes: Length of the whole file of each clip.
+        analysis: Input of the analysis, around the decoded middle feature.
+        n_bytes: Size of the complete file of each clip.
     """
 
     analysis: AnalysisInput
@@ -193,12 +195,12 @@ class CodedClips(NamedTuple):
 
 
 def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: int) -> CodedClips:
-    """Code the features of clips, each clip a stream of one group of pictures.
+    """Encode and decode the features of clips, each as a bitstream of one group of pictures.
 
-    A closed loop decodes what it codes, so streams are not read again.
+    The encoder's closed loop yields the decoded features, so the bitstreams are not read.
 
     Args:
-        codec: Final, with a coder.
+        codec: Finalised, with a coder.
         spikes: ``(B, T, H, W)``, T at least 41.
         rate_scale: Spikes per plane at white, ``(B,)``.
         quality: 0 to 3.

@@ -1,4 +1,4 @@
-"""Clips turned, enlarged, sheared and moved a little, so that what is learned is not the writer."""
+"""Affine augmentation of features and motion for recognition."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TURN = math.pi / 2  # radians for an amount of 1
-_SHIFT = 0.8  # of half a side, likewise
+TURN = math.pi / 2  # largest rotation in radians, for an amount of 1
+_SHIFT = 0.8  # largest translation in halves of the shorter side, for an amount of 1
 
 
 def check_distort(amount: float) -> None:
-    """Reject an amount outside 0 to 1.
+    """Raise unless an amount is from 0 to 1.
 
     Raises:
         ValueError: If it is not from 0 to 1.
@@ -23,45 +23,49 @@ def check_distort(amount: float) -> None:
 
 
 def drawn_distortion(count: int, amount: float, generator: torch.Generator) -> Tensor:
-    """Draw where each sample's pixels come from: what turns, enlarges, shears and moves it.
+    """Draw a random affine transform for each sample: rotation, scaling, shear and translation.
 
     Args:
-        count: B, of samples.
-        amount: How much: 0.15 turns by up to 13 degrees, stretches either side by up to 16 %,
-            shears by up to 0.15 and moves by up to 6 % of a side.
-        generator: Draws, on the CPU.
+        count: B, number of samples.
+        amount: Strength. 0.15 rotates by up to 13 degrees, scales each axis by up to 16 %, shears
+            by up to 0.15 and translates by up to 6 % of the shorter side.
+        generator: Random generator on the CPU.
 
     Returns:
-        ``(B, 2, 3)``, from places to places in units of half the shorter side, the middle at 0.
+        ``(B, 2, 3)``, from output to input coordinates, in units of half the shorter side with the
+        origin at the centre.
     """
-    drawn = amount * (2 * torch.rand(count, 6, generator=generator) - 1)
-    turn, wide, high, shear = (drawn[:, n] for n in range(4))
-    cosine, sine, none = (TURN * turn).cos(), (TURN * turn).sin(), torch.zeros(count)
-    turned = torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2)
-    stretched = torch.stack([wide.exp(), shear, none, high.exp()], dim=1).view(-1, 2, 2)
-    return torch.cat([turned @ stretched, _SHIFT * drawn[:, 4:, None]], dim=2)
+    values = amount * (2 * torch.rand(count, 6, generator=generator) - 1)
+    turn, scale_x, scale_y, shear = (values[:, n] for n in range(4))
+    cosine, sine, zeros = (TURN * turn).cos(), (TURN * turn).sin(), torch.zeros(count)
+    rotation = torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2)
+    scaling = torch.stack([scale_x.exp(), shear, zeros, scale_y.exp()], dim=1).view(-1, 2, 2)
+    return torch.cat([rotation @ scaling, _SHIFT * values[:, 4:, None]], dim=2)
 
 
 def distorted(images: Tensor, distortion: Tensor) -> Tensor:
-    """Return images ``(B, ..., H, W)``, each distorted by its own; the border is repeated.
+    """Transform each image; outside its border the image is replicated.
 
     Args:
-        images: Any number of channels.
-        distortion: See :func:`drawn_distortion`.
+        images: ``(B, ..., H, W)``.
+        distortion: ``(B, 2, 3)``, see :func:`drawn_distortion`.
     """
     height, width = images.shape[-2:]
-    # torch measures each axis in half of its own side
+    # affine_grid() has coordinates in halves of each side, not of the shorter side
     halves = torch.tensor([width, height]) / min(width, height)
     linear = distortion[:, :, :2] * halves[None, None, :] / halves[None, :, None]
-    moved = distortion[:, :, 2:] / halves[None, :, None]
+    translation = distortion[:, :, 2:] / halves[None, :, None]
     flat = images.flatten(1, -3)
-    theta = torch.cat([linear, moved], dim=2).to(images)
+    theta = torch.cat([linear, translation], dim=2).to(images)
     grid = F.affine_grid(theta, [len(flat), 1, height, width], align_corners=False)
-    found = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
-    return found.view_as(images)
+    outputs = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    return outputs.view_as(images)
 
 
 def distorted_motions(motions: Tensor, distortion: Tensor) -> Tensor:
-    """Return motions ``(B, n, 2, H, W)`` in pixels, between images that were distorted alike."""
-    back = torch.linalg.inv(distortion[:, :, :2]).to(motions)
-    return torch.einsum("bij,bnjhw->bnihw", back, distorted(motions, distortion))
+    """Transform motions ``(B, n, 2, H, W)`` in pixels together with the images of a sample.
+
+    Vectors are multiplied by the inverse of the linear part.
+    """
+    inverse = torch.linalg.inv(distortion[:, :, :2]).to(motions)
+    return torch.einsum("bij,bnjhw->bnihw", inverse, distorted(motions, distortion))

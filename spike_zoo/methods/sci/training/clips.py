@@ -1,4 +1,4 @@
-"""Stages ``fem`` and ``fam``, which learn from single clips: features, and images from them."""
+"""Training modules of stages ``fem`` and ``fam``, which are trained on clips of one image."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
-ANCHOR_WEIGHT: Final = 0.1  # of the feature's own image, where FEM is trained with FAM
+ANCHOR_WEIGHT: Final = 0.1  # weight of the anchor of features, if FEM is trained with FAM
 AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)
-BEFORE = 1  # the nearest neighbour before the centre, among five features
+BEFORE = 1  # index of the previous neighbour in the five features
 
 
 class Intermediates(NamedTuple):
-    """A batch on its way.
+    """Intermediate outputs of a batch, for pictures.
 
     Attributes:
-        codec: What looked at it.
-        feature: Of the middle plane, ``(B, 3, H, W)``.
+        codec: The networks.
+        feature: Feature of the middle plane, ``(B, 3, H, W)``.
         image: ``(B, 1, H, W)``, not clamped.
-        analysis: What FAM took; None before its stage.
+        analysis: Input of FAM; None in stage ``fem``.
     """
 
     codec: SCICodec
@@ -55,7 +55,7 @@ class Intermediates(NamedTuple):
 
     @classmethod
     def of(cls, codec: SCICodec, batch: ReconstructionBatch) -> Intermediates:
-        """Return a batch with its image and all that is shown of it."""
+        """Reconstruct the images of a batch, and return them with intermediate outputs."""
         spikes, scale = batch["spikes"], batch["rate_scale"]
         if not isinstance(codec.fam, FAM):
             features = codec.features(spikes, scale)
@@ -65,10 +65,10 @@ class Intermediates(NamedTuple):
         return cls(codec, analysis.features[:, CENTRE], codec.fam(*analysis), analysis)
 
     def pictures(self, index: int) -> dict[str, Tensor]:
-        """Return the feature of one sample, and how the feature before it was brought to its time.
+        """Return pictures of the feature of one sample and of the alignment of the previous one.
 
-        Warped, deformed and fused features are means over channels, stretched over their range:
-        they have no unit. Source: Figs. 15 and 17 of the paper.
+        Warped, deformed and fused features are means over channels, scaled to [0, 1]. Source:
+        Figs. 15 and 17 of the paper.
         """
         feature = {"feature": self.feature[index]}
         if self.analysis is None or not isinstance(self.codec.fam, FAM):
@@ -79,48 +79,48 @@ class Intermediates(NamedTuple):
         return {
             **feature,
             f"motion, up to {largest:.1f} px": flow_picture(motion, largest),
-            **self._steps(self.codec.fam, features, motion),
+            **self._alignment_pictures(self.codec.fam, features, motion),
         }
 
     @staticmethod
-    def _steps(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
+    def _alignment_pictures(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
         height, width = features.shape[-2:]
-        rows, columns = height - height % 2, width - width % 2  # an odd last line is not shown
-        cut = features[..., :rows, :columns]
-        neighbour, centre = (fam.embed(cut[:, place]) for place in (BEFORE, CENTRE))
-        found = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
+        rows, columns = height - height % 2, width - width % 2  # alignment needs even sides
+        cropped = features[..., :rows, :columns]
+        neighbour, centre = (fam.embed(cropped[:, place]) for place in (BEFORE, CENTRE))
+        steps = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
         names = ["embedded" if fam.alignment.warp is None else "warped", "deformed", "fused"]
         return {
             name: stretched(maps[0].float().mean(dim=0))
-            for name, maps in zip(names, found, strict=False)
+            for name, maps in zip(names, steps, strict=False)
         }
 
 
 class ClipStageModule(SCIStageModule, ReconstructionModule):
-    """Base class of stages that are evaluated by the image of single clips."""
+    """Base class of stages that are evaluated by the images of single clips."""
 
-    _shown: Intermediates | None = None  # of the batch that was evaluated last
+    _intermediates: Intermediates | None = None  # of the last batch
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return reconstructions ``(B, 1, H, W)`` in [0, 1]."""
         self.check_clip(batch["spikes"].shape[1])
-        self._shown = Intermediates.of(self.codec, batch)
-        return self._shown.image.float().clamp(0.0, 1.0)
+        self._intermediates = Intermediates.of(self.codec, batch)
+        return self._intermediates.image.float().clamp(0.0, 1.0)
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return playback, the networks' intermediate outputs, the image and ground truth."""
+        """Return playback, intermediate outputs of the networks, image and ground truth."""
         usual = super().pictures(batch, index, image)
         first = next(iter(usual))
-        between = {} if self._shown is None else self._shown.pictures(index)
+        between = {} if self._intermediates is None else self._intermediates.pictures(index)
         return {first: usual.pop(first), **between, **usual}
 
     def on_test_epoch_end(self) -> None:
-        """Log how much images of a scene at rest flicker."""
+        """Log the flicker of the images of a static scene."""
         super().on_test_epoch_end()
         self.log("test/frame_deviation", deviation_at_rest(self))
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return the reconstruction and, by itself, one feature, as the camera computes it."""
+        """Return the reconstruction and the extraction of one feature."""
         spikes, scale = batch["spikes"], batch["rate_scale"]
         middle = spikes.shape[1] // 2
         window = spikes[:, middle - 6 : middle + 7]
@@ -129,16 +129,16 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
 
 
 class SCIFeaturesModule(ClipStageModule):
-    """Stage ``fem``: train the feature extraction, whose features are smooth images.
+    """Stage ``fem``: train the feature extraction.
 
-    An image is the feature's mean over its channels, of 13 planes.
+    The image is the mean over the channels of a feature of 13 planes.
 
     Args:
         networks: Architecture, see :class:`NetworkOptions`.
         smoothness_weight: Weight of the smoothness constraint.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
 
@@ -177,35 +177,35 @@ class SCIFeaturesModule(ClipStageModule):
         return extraction_terms(feature, batch["image"], self.hparams["smoothness_weight"])
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Measure images, and in a test the features' Laplacians (the paper's Table II)."""
+        """Measure images, and in a test the Laplacians of features (Table II of the paper)."""
         evaluation = super().evaluate(batch, split, batch_idx)
         if split == "test":
-            norms = laplacian_norms(cast("Intermediates", self._shown).feature.float())
+            norms = laplacian_norms(cast("Intermediates", self._intermediates).feature.float())
             for name, values in norms._asdict().items():
                 self.norms[name].update(values)
         return evaluation
 
     def on_test_epoch_end(self) -> None:
-        """Log smoothness, in space and time."""
+        """Log the smoothness of features in space and of images in time."""
         super().on_test_epoch_end()
         self.log_dict(self.norms.compute())
         self.norms.reset()
 
 
 class SCIAnalysisModule(ClipStageModule):
-    """Stage ``fam``: train the analysis, which makes images of five features and their motion.
+    """Stage ``fam``: train the analysis, which reconstructs images from features and motion.
 
-    An image is made of 41 planes.
+    An image is reconstructed from 41 planes.
 
     Args:
-        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         motion: Checkpoint of stage ``"motion"``, likewise.
         networks: Architecture, see :class:`NetworkOptions`.
-        train_fem: Train the feature extraction too, by the error of the image. The mean of a
-            feature's channels stays an image by a term of the loss. The paper freezes it.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        train_fem: Whether the feature extraction is trained too, by the error of the image. The
+            anchor of stage ``fem`` is then added to the loss. The paper freezes it.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
 
@@ -236,7 +236,7 @@ class SCIAnalysisModule(ClipStageModule):
         self.train_stage(with_part(row, "fem", "learns") if train_fem else row, arguments)
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
-        """Return the errors of the image, of the preliminary ones, and of a trained feature."""
+        """Return the errors of the image and of the preliminary images, and the anchor if used."""
         self.check_clip(batch["spikes"].shape[1])
         with torch.set_grad_enabled(self.hparams["train_fem"]):
             features = self.codec.features(batch["spikes"], batch["rate_scale"])
@@ -250,7 +250,7 @@ class SCIAnalysisModule(ClipStageModule):
         return terms
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return the reconstruction, one feature, and the analysis alone."""
+        """Return the reconstruction, the extraction of one feature, and the analysis."""
         fam = self._fam
         analysed = self.codec.analysed(batch["spikes"], batch["rate_scale"])
         return {**super().profiled_calls(batch), "analyse": lambda: fam(*analysed)}
@@ -261,10 +261,10 @@ class SCIAnalysisModule(ClipStageModule):
 
 
 def deviation_at_rest(method: Reconstructs) -> Tensor:
-    """Return how much a method's pictures of a still scene flicker, see :func:`frame_deviation`.
+    """Measure the flicker of a method's images of a static scene, see :func:`frame_deviation`.
 
-    The paper says of the dual pathway that it lowers the deviation of light from frame to frame.
-    The scene is simulated, the same for every method: dead leaves, no noise but the camera's own.
+    The paper states that the dual pathway reduces the deviation of luminance between frames. The
+    scene is simulated and equal for all methods: dead leaves, with the camera's noise only.
     """
     recording = simulate_take(AT_REST, image_stride=AT_REST.planes, margin=0).recording
     margin = WINDOW // 2 + REACH * STEP
@@ -273,6 +273,6 @@ def deviation_at_rest(method: Reconstructs) -> Tensor:
 
 
 def stretched(values: Tensor) -> Tensor:
-    """Return values from 0 at the least to 1 at the largest; all 0 where they are equal."""
+    """Scale values to [0, 1]; return zeros if all values are equal."""
     least, largest = torch.aminmax(values)
     return (values - least) / (largest - least).clamp(min=torch.finfo(values.dtype).tiny)

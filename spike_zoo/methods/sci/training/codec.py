@@ -1,4 +1,4 @@
-"""Stage ``codec``: train the codec of features; what stage ``joint`` shares with it."""
+"""Training module of stage ``codec``, and the base class of stages ``codec`` and ``joint``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
-from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.options import (
+    CODING,
+    NETWORKS,
+    CodingOptions,
+    NetworkOptions,
+    options_of,
+)
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
     FeatureBatch,
@@ -43,22 +49,22 @@ from spike_zoo.tasks.scene_training import check_scenes
 Kind = Literal["intra", "pair", "rollout"]
 
 RATES = ("bpp", "bpp_payload", "bpp_f")
-"""What a test measures of bits: of files, of their symbols alone, and by feature."""
+"""Rates of a test: bits of files and of symbols per pixel and plane, and of files per feature."""
 NOISY = 0.2
-"""Part of a run in which values get noise and are not rounded, where ``quantization`` is mixed."""
+"""Fraction of a run with noise in place of rounding, if ``quantization`` is ``"mixed"``."""
 FREE = 0.02
-"""What a P-frame's bits cost when pairs begin, of what they cost at their end; in between it rises
-by the same factor at every update. Where they cost all at once, content was never coded."""
+"""Initial weight of the bits of P-frames in phase ``"pair"``. It rises exponentially to 1 at the
+end of the phase. With a weight of 1 from the start, content was never coded."""
 ROUNDED = 0.9
-"""Part of a run after which levels are rounded, as streams will have them."""
+"""Fraction of a run after which scale indexes are rounded, as in bitstreams."""
 MOTION_LOSS_FALL = 0.8
-"""Share of ``motion_loss_weight`` that is gone at the end of a run."""
+"""Relative decrease of ``motion_loss_weight`` over a run."""
 ROLLOUT = 2 * REACH + 1
-"""Frames of one sample in the last phase, and of one analysis."""
+"""Frames of one sample in phase ``"rollout"``, and of one analysis."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
-"""What a validation measures: rate and distortion together, and both at every quality."""
+"""Metrics of a validation: rate-distortion cost, and rate and PSNR of features per quality."""
 MOTION = ("epe", "epe_still", "motion_spread")
-"""What is measured of decoded motion at the best quality, where the data have the truth."""
+"""Metrics of decoded motion at the best quality, if the data have ground-truth motion."""
 _MOTION_CODER = (
     *("inter.analysis.motion", "inter.entropy.motion", "inter.motion_synthesis"),
     *("gains.encoder.motion", "gains.decoder.motion"),
@@ -66,11 +72,11 @@ _MOTION_CODER = (
 
 
 class PreparedRecording(NamedTuple):
-    """What all qualities of a recording share.
+    """Features of a recording, shared by all qualities.
 
     Attributes:
-        features: Every feature, ``(1, 3, H, W)``.
-        header: What its bitstreams begin with, but for the quality.
+        features: All features, ``(1, 3, H, W)`` each.
+        header: Header of the bitstreams, without the quality.
     """
 
     features: list[Tensor]
@@ -78,7 +84,7 @@ class PreparedRecording(NamedTuple):
 
 
 class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # type: ignore[misc]  # batches differ
-    """Base class of stages that are evaluated by bits and by what is decoded from them."""
+    """Base class of stages that are evaluated by rate and distortion."""
 
     monitor = "val/rd"
     monitor_mode = "min"
@@ -87,16 +93,16 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     coding: CodingOptions
 
     def train_codec(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
-        """Build the networks of a stage and take its options, see :meth:`train_stage`."""
+        """Build the networks of a stage and set its coding options, see :meth:`train_stage`."""
         check_patch(arguments["patch"], arguments["cache_gib"])
-        self.coding = CodingOptions.of(arguments["coding"])
+        self.coding = options_of(CodingOptions, arguments["coding"])
         self.train_stage(row, {**arguments, "coding": self.coding})
         codec, options = self.codec, self.coding
         codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
         codec.lambdas = tuple(options.lambdas)
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
-        """Return how symbols are counted at this time of the run."""
+        """Return the rate estimator for the current progress of the run."""
         if self.stage == "joint":  # the entropy model is frozen
             return RateEstimator(generator, is_rounded=True)
         kind, progress = self.coding.quantization, self.progress
@@ -104,23 +110,23 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
 
     def targets(self, scenes: FeatureBatch) -> Tensor:
-        """Return what decoded features are compared with, ``(B, N, 3, H, W)``."""
+        """Return the targets of decoded features, ``(B, N, 3, H, W)``."""
         return scenes.features if self.coding.target == "features" else scenes.clean_features()
 
     def make_metrics(self) -> MetricCollection:
-        """Return rate and quality of real streams, and what a validation estimates of them."""
+        """Return the metrics of bitstreams (test) and of estimated rates (validation)."""
         names = (*ESTIMATED, *MOTION)
         metrics: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
         metrics |= dict(super().make_metrics().items())
         return MetricCollection(metrics, compute_groups=False)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return both ways of coding, and each kind of frame at either side."""
+        """Return the usual jobs, and encoding and decoding of I- and P-frames."""
         parts = coding_calls(self.codec, batch["spikes"][:1, :WINDOW], batch["rate_scale"][:1])
         return {**super().profiled_calls(batch), **parts}
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
-        """Measure real streams in a test; estimate their bits in a validation."""
+        """Measure bitstreams in a test; estimate rates in a validation."""
         if split != "test":
             for scene in self.scenes(batch):
                 self._estimate(scene)
@@ -135,15 +141,15 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         """Return the features of a recording.
 
         Raises:
-            ConfigError: If images are asked for at planes that are no feature's.
+            ConfigError: If the planes of the scene's images are not planes of features.
         """
         planes, height, width = scene.spikes.shape
-        digest = bytes(12)  # no file has this header
+        digest = bytes(12)  # placeholder: the header is not written to a file
         header = Header(digest, height, width, planes, gop=self.coding.gop)
         centers = [header.plane(number) for number in range(header.frames)]
         if not set(scene.planes) <= set(centers):
             raise ConfigError(
-                f"{scene.name}: images at planes {scene.planes[:3]} ..., and features lie at "
+                f"{scene.name}: images at planes {scene.planes[:3]} ..., but features are at "
                 f"{centers[:3]} ...; make an archive with 'python -m spike_zoo simulate --kind "
                 "sequence'"
             )
@@ -155,30 +161,30 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         return PreparedRecording(features, header)
 
     def compress(self, prepared: PreparedRecording, point: int) -> Compressed:
-        """Return the payloads of a recording; the size is that of the whole file."""
+        """Encode a recording to payloads; the size is that of the complete file."""
         header = replace(prepared.header, quality=point)
-        found = list(payloads(self.codec, prepared.features, header))
-        n_payload = sum(len(payload) for payload in found)
-        n_bytes = HEADER_BYTES + HEAD_BYTES * len(found) + n_payload
-        return Compressed(n_bytes, (header, found), n_payload, header.frames)
+        groups = list(payloads(self.codec, prepared.features, header))
+        n_payload = sum(len(payload) for payload in groups)
+        n_bytes = HEADER_BYTES + HEAD_BYTES * len(groups) + n_payload
+        return Compressed(n_bytes, (header, groups), n_payload, header.frames)
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return the images at the planes that are asked for."""
-        header, found = coded.content
+        """Return the decoded images at the planes of the scene's images."""
+        header, encoded = coded.content
         groups = (
             SCIDecoded.of_group(*decoded_group(self.codec, payload, header, number), number, header)
-            for number, payload in enumerate(found)
+            for number, payload in enumerate(encoded)
         )
         return images_at(scene.planes, self.codec.reconstruct_stream(groups))
 
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
-        """Return the distortion that a validation judges by."""
+        """Return the distortion of a scene in a validation."""
         raise NotImplementedError
 
     def _estimate(self, scene: CodedScene) -> None:
-        """Add what the streams of a scene would take and leave to the metrics."""
+        """Update the metrics with estimated rates and distortions of a scene at all qualities."""
         prepared = self.prepared(scene)
         metrics = cast("MetricCollection", self.split_metrics["val"])
         costs = []
@@ -195,7 +201,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         self.log_means("val", {name: cast("MeanOfValues", metrics[name]) for name in ESTIMATED})
 
     def _measure_flow(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
-        """Add the errors of decoded motion, and how many directions it has, to the metrics."""
+        """Update the metrics with the errors and the directional spread of decoded motion."""
         frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
         flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])
         pairs = [
@@ -216,15 +222,15 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         self.measure_speeds(split, [scene.name] * len(pairs), values)
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
-        """Return the bits of a feature's pixel, and the decoded groups, without writing any."""
+        """Return the estimated bits per pixel of a feature, and the decoded groups."""
         header, options = prepared.header, {"estimation": self.codec.motion}
         coding, weight = cast("CodecNetworks", self.codec.coding), self.codec.lambdas[quality]
         symbols, groups = RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
                 first = group * header.gop
-                taken = prepared.features[first : first + header.gop]
-                coded = encode_frames(coding, symbols, taken, quality, weight=weight, **options)
+                originals = prepared.features[first : first + header.gop]
+                coded = encode_frames(coding, symbols, originals, quality, weight=weight, **options)
                 frames = list(coded)
                 features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
                 motion = torch.cat([frame.motion for frame in frames])
@@ -233,21 +239,23 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
 
 class SCICodecModule(CodingStageModule):
-    """Stage ``codec``: train the codec of features, from features to bits and back.
+    """Stage ``codec``: train the codec of features.
 
     Args:
-        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
-        motion: Checkpoint of stage ``"motion"``, likewise; its motion estimation is trained on.
-        codec: Checkpoint of this stage to train on, in place of ``motion``. With both, motion
-            estimation is that of ``motion``, and the coder of motion starts untrained.
+        fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
+        motion: Checkpoint of stage ``"motion"``, likewise; its motion estimation is trained
+            further.
+        codec: Checkpoint of this stage to start from, in place of ``motion``. With both, motion
+            estimation is that of ``motion``, and the coder of motion is not initialised.
         networks: Architecture, see :class:`NetworkOptions`.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
-        cache_gib: Memory for the frozen FEM's features of scenes, as half floats, which every
-            epoch repeats where the data neither cut nor turn them; 0 computes them each time.
-        patch: Side of the squares that are cut from features and turned; None takes whole scenes.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        cache_gib: Memory in GiB for features of the frozen FEM in half precision, if the data are
+            neither cropped nor turned; 0 computes them in each epoch.
+        patch: Side in pixels of square crops of features, which are also turned or flipped; None
+            uses whole scenes.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
 
     Raises:
@@ -279,12 +287,15 @@ class SCICodecModule(CodingStageModule):
         if codec is not None:
             others = ("motion",) if motion is not None else ()
             row = row._replace(starts_from=("fem", "codec", *others))
-        if CodingOptions.of(coding).freeze_motion:
+        if options_of(CodingOptions, coding).freeze_motion:
             row = with_part(row, "motion", "frozen")
         self.train_codec(row, arguments)
 
     def begin(self) -> None:
-        """Read the parts that the stage starts from; a coder of motion only with its estimation."""
+        """Read the parts that the stage starts from.
+
+        The coder of motion is not read if motion estimation comes from another checkpoint.
+        """
         untrained = {
             name: value.clone()
             for name, value in self.codec.state_dict().items()
@@ -295,11 +306,11 @@ class SCICodecModule(CodingStageModule):
             self.codec.load_state_dict(untrained, strict=False)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """Return rate and distortion at a quality that is drawn for every batch.
+        """Return rate, distortion and loss at a random quality for each batch.
 
-        I-frames alone at first, then one P-frame after each, then all images of a sample. P-frames
-        of an untrained codec begin almost free, see :data:`FREE`, after I-frames that do not
-        change meanwhile.
+        The phases are I-frames, pairs of an I-frame and a P-frame, and all images of a sample. In
+        the second phase, I-frames are not trained, and the weight of the bits of P-frames rises
+        from :data:`FREE`, unless training starts from a checkpoint of this stage.
         """
         check_scenes(batch, "stage codec")
         generator = self.generator("coding")
@@ -308,8 +319,8 @@ class SCICodecModule(CodingStageModule):
         kind, done = phase_of(self.progress, self.coding.phase_fractions)
         scenes = self.learned_scenes(batch)
         both = torch.cat([scenes.features, self.targets(scenes)], dim=2)
-        drawn = drawn_group(both, kind, generator)
-        group, targets = zip(*(frame.chunk(2, dim=1) for frame in drawn), strict=True)
+        sampled = drawn_group(both, kind, generator)
+        group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
         coding = cast("CodecNetworks", self.codec.coding)
         coded = encode_frames(coding, symbols, group, quality, estimation=self.codec.motion)
@@ -319,10 +330,11 @@ class SCICodecModule(CodingStageModule):
         frames += coded
         rate, distortion = rate_of(symbols, group), distortion_of(frames, targets)
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
-        if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
+        if kind == "pair":
+            # without the term "warp", decoded motion was noise, and contexts did not use it
             warp = F.mse_loss(warped(group[0], frames[1].motion), group[1])
-            free = FREE ** (1 - done) if self.hparams["codec"] is None else 1.0
-            total = free * (rate - first) + weight * (distortion + warp)
+            rate_weight = FREE ** (1 - done) if self.hparams["codec"] is None else 1.0
+            total = rate_weight * (rate - first) + weight * (distortion + warp)
             terms |= {"warp": warp, "total": total}
         if kind != "intra":
             terms["motion"] = motion_error(frames)
@@ -331,31 +343,31 @@ class SCICodecModule(CodingStageModule):
         return terms
 
     def on_validation_epoch_start(self) -> None:
-        """Update the entropy model's tables: a validation measures what will be coded."""
+        """Update the entropy model's tables, so that a validation measures the exact rates."""
         self.codec.update_tables()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write what rebuilds the module, with current tables of the entropy model."""
+        """Save the module with updated tables of the entropy model."""
         super().on_save_checkpoint(checkpoint)
-        self.codec.update_tables()  # in place, so in the checkpoint's tensors too
+        self.codec.update_tables()  # in place; the checkpoint shares these tensors
 
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
-        """Return the mean square error of features, or of images where these are the target."""
-        found = torch.cat([group.features for group in groups])
+        """Return the mean square error of features, or of images if these are the target."""
+        decoded = torch.cat([group.features for group in groups])
         if self.coding.target == "features":
-            return F.mse_loss(found, torch.cat(prepared.features))
-        images = images_at(scene.planes, enumerate(self.codec.picture(found)))
-        return F.mse_loss(images, scene.images.to(found.device))
+            return F.mse_loss(decoded, torch.cat(prepared.features))
+        images = images_at(scene.planes, enumerate(self.codec.picture(decoded)))
+        return F.mse_loss(images, scene.images.to(decoded.device))
 
 
 def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:
-    """Return what is learned at a time of the run, and how much of that is done, from 0 to 1.
+    """Return the phase of training, and the progress in this phase from 0 to 1.
 
     Args:
-        progress: From 0 to 1.
-        phases: Parts of the run for I-frames, for one P-frame after each, and for all of a sample.
+        progress: Progress of the run, from 0 to 1.
+        phases: Relative lengths of the phases ``"intra"``, ``"pair"`` and ``"rollout"``.
     """
     kinds, now = get_args(Kind), progress * sum(phases)
     for kind, part in zip(kinds, phases, strict=True):
@@ -366,16 +378,16 @@ def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:
 
 
 def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> list[Tensor]:
-    """Return the frames of a group of pictures, each of many scenes.
+    """Return the frames of a training group of pictures.
 
     Args:
-        features: ``(B, N, 3, H, W)``, N at least 2.
-        kind: I-frames: half of the images of each scene, drawn. Pairs: as many as do not overlap.
-            Rollouts: up to five in a row.
-        generator: Draws, on the CPU.
+        features: ``(B, N, C, H, W)``, N at least 2.
+        kind: ``"intra"``: one frame, of a random half of the images of each scene. ``"pair"``: two
+            frames, of all pairs that do not overlap. ``"rollout"``: the first five images.
+        generator: Random generator on the CPU.
 
     Returns:
-        ``(S, 3, H, W)`` each, in order of time.
+        The frames in order of time, ``(S, C, H, W)`` each.
     """
     count = features.shape[1]
     if kind == "rollout":
@@ -389,6 +401,11 @@ def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> lis
 
 
 def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """Return the images at some planes of a recording, of those of every feature."""
+    """Stack the images at some planes of a recording.
+
+    Args:
+        planes: The planes.
+        found: Index and image of each feature.
+    """
     images = dict(found)
     return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in planes])

@@ -1,4 +1,4 @@
-"""Stage ``joint``: decoder and analysis learn what images need; bitstreams stay as they were."""
+"""Training module of stage ``joint``: decoder and analysis, without change of bitstreams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from spike_zoo.methods.sci.training.codec import (
     images_at,
 )
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
-from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.options import (
+    CODING,
+    NETWORKS,
+    CodingOptions,
+    NetworkOptions,
+    options_of,
+)
 from spike_zoo.methods.sci.training.stage_module import WARMUP, arguments_of
 from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
 from spike_zoo.nn.schedules import ScheduleKind
@@ -34,19 +40,19 @@ CONSISTENCY_WEIGHT = 0.1
 
 
 class SCIJointModule(CodingStageModule):
-    """Stage ``joint``: train decoder and analysis for images; bitstreams stay as they were.
+    """Stage ``joint``: train decoder and analysis for images; the encoder is frozen.
 
     Args:
-        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation is used.
         fam: Checkpoint of stage ``"fam"``, likewise.
         networks: Architecture, see :class:`NetworkOptions`.
-        coding: Rate-distortion weights, see :class:`CodingOptions`; phases do not apply.
-        cache_gib: As of :class:`SCICodecModule`, and so up to ``lpips``.
-        patch: Side of the squares that are cut from features and turned.
-        learning_rate: Of Adam.
-        schedule: How the learning rate moves over the run.
-        warmup: Fraction of the run in which it rises.
+        coding: Rate-distortion weights, see :class:`CodingOptions`; the phases are not used.
+        cache_gib: Memory in GiB for features of the frozen FEM, see :class:`SCICodecModule`.
+        patch: Side in pixels of square crops of features, see :class:`SCICodecModule`.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
 
     Raises:
@@ -75,12 +81,12 @@ class SCIJointModule(CodingStageModule):
         arguments = arguments_of(locals())
         super().__init__(lpips=lpips)
         row = STAGES["joint"]
-        if not NetworkOptions.of(networks).fmvr:
+        if not options_of(NetworkOptions, networks).fmvr:
             row = with_part(row, "fmvr", "absent")
         self.train_codec(row, arguments)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
+        """Return rate, errors of image and features, consistency of motion, and loss (Eq. 6)."""
         check_scenes(batch, "stage joint", ROLLOUT)
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
@@ -109,6 +115,6 @@ class SCIJointModule(CodingStageModule):
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
-        """Return the mean square error of pictures."""
-        found = images_at(scene.planes, self.codec.reconstruct_stream(groups))
-        return F.mse_loss(found, scene.images.to(found.device))
+        """Return the mean square error of images."""
+        images = images_at(scene.planes, self.codec.reconstruct_stream(groups))
+        return F.mse_loss(images, scene.images.to(images.device))

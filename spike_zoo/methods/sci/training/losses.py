@@ -1,4 +1,4 @@
-"""What SCI's stages are trained by, each loss with its terms."""
+"""Losses of SCI's training stages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from spike_zoo.metrics.smoothness import laplacian
 from spike_zoo.nn.flow import mean_error, motion_loss
 
 PRELIMINARY = 0.1
-"""Weight of the preliminary images beside the final one."""
+"""Weight of the errors of the preliminary images."""
 
 
 def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -> dict[str, Tensor]:
     """Return the terms of stage ``fem``: the anchor and the smoothness constraint.
 
-    The anchor has no head that could learn: it keeps a feature from becoming smooth by fading.
+    The anchor is the error of the mean over channels, without trainable layers. It prevents
+    features from becoming smooth by losing contrast.
 
     Args:
         feature: ``(B, 3, H, W)``.
@@ -44,13 +45,14 @@ def motion_terms(
     truth: Tensor | None,
     flow_loss_weight: float,
 ) -> dict[str, Tensor]:
-    """Return the terms of stage ``motion``: the warped feature's error and, where known, the truth.
+    """Return the terms of stage ``motion``: errors of the warped feature and of the motion.
 
     Args:
-        motions: Of every level, the coarsest first, see :meth:`MotionEstimation.pyramid`.
+        motions: Motion of each level, the coarsest first, see :meth:`MotionEstimation.pyramid`.
         current: ``(B, 3, H, W)``, of the size of the last motion.
-        reference: The feature before it.
-        truth: Backward motion ``(B, 2, H, W)``, NaN where unknown; None where no data have it.
+        reference: The previous feature, ``(B, 3, H, W)``.
+        truth: Ground-truth backward motion ``(B, 2, H, W)``, NaN if unknown; None without ground
+            truth.
         flow_loss_weight: Weight of the end-point errors.
     """
     photometric = F.mse_loss(warped(reference.float(), motions[-1]), current.float())
@@ -63,38 +65,38 @@ def motion_terms(
 
 
 def reconstruction_terms(found: FAMOutput, image: Tensor) -> dict[str, Tensor]:
-    """Return the terms of stage ``fam``: the image, and a tenth of the preliminary ones.
+    """Return the terms of stage ``fam``: errors of the image and of the preliminary images.
 
     Args:
-        found: What FAM made.
+        found: Outputs of FAM.
         image: ``(B, 1, H, W)`` in [0, 1].
     """
-    final, previous, following = (F.mse_loss(one.float(), image) for one in found)
+    final, previous, following = (F.mse_loss(output.float(), image) for output in found)
     preliminary = previous + following
     total = final + PRELIMINARY * preliminary
     return {"image": final, "preliminary": preliminary, "total": total}
 
 
 def rate_of(symbols: RateEstimator, group: Sequence[Tensor]) -> Tensor:
-    """Return the bits of a pixel of a feature, the mean over frames."""
+    """Return the bits per pixel of a feature, averaged over the frames of a group."""
     samples, _, height, width = group[0].shape
     return torch.as_tensor(symbols.bits) / (len(group) * samples * height * width)
 
 
 def distortion_of(frames: Sequence[DecodedFrame], group: Sequence[Tensor]) -> Tensor:
-    """Return the mean square error of decoded features, the mean over frames."""
-    errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
-    return torch.stack(errors).mean()
+    """Return the mean square error of decoded features, averaged over frames."""
+    pairs = zip(frames, group, strict=True)
+    return torch.stack([F.mse_loss(frame.feature, target) for frame, target in pairs]).mean()
 
 
 def motion_error(frames: Sequence[DecodedFrame]) -> Tensor:
-    """Return the mean difference of decoded and estimated motion in pixels.
+    """Return the mean absolute difference of decoded and estimated motion in pixels.
 
-    No gradient reaches the estimation.
+    The estimated motion has no gradient.
     """
     errors = [
-        (one.motion - one.estimated.detach()).abs().mean()
-        for one in frames
-        if one.estimated is not None
+        (frame.motion - frame.estimated.detach()).abs().mean()
+        for frame in frames
+        if frame.estimated is not None
     ]
     return torch.stack(errors).mean()

@@ -1,4 +1,4 @@
-"""Stage ``motion``: pairs of neighbouring features with the true motion between them."""
+"""Training module of stage ``motion``: motion estimation between neighbouring features."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ from spike_zoo.tasks.scene_training import check_scenes
 
 
 class FeaturePairs(NamedTuple):
-    """Features of neighbouring times, from all scenes of a batch.
+    """Pairs of neighbouring features, from all scenes of a batch.
 
     Shape:
-        - current, reference: ``(P, 3, H, W)``, a feature and the one before it.
-        - truth: ``(P, 2, H, W)``, backward motion in pixels, NaN where unknown; None without any.
+        - current, reference: ``(P, 3, H, W)``, a feature and the previous feature.
+        - truth: ``(P, 2, H, W)``, ground-truth backward motion in pixels, NaN if unknown; None
+          without ground truth.
     """
 
     current: Tensor
@@ -56,24 +57,25 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
     """Stage ``motion``: train motion estimation between features of the frozen FEM.
 
     Args:
-        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         networks: Architecture, see :class:`NetworkOptions`.
-        flow_loss_weight: Weight of the end-point error at the start of the run; 0 is the paper's,
-            which learns from the warped feature's error alone.
-        flow_loss_weight_end: The same at the end, as a share of the start; it falls linearly.
-            Where it fell to 0, slow and fast motion were unlearned again.
-        cache_gib: Memory for the frozen FEM's features of scenes, as half floats, which every
-            epoch repeats where the data neither cut nor turn them; 0 computes them each time.
-        patch: Side of the squares that are cut from features and turned; None takes whole scenes.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        flow_loss_weight: Weight of the end-point error at the start of the run. 0 is the paper's:
+            only the error of the warped feature.
+        flow_loss_weight_end: Weight at the end of the run, relative to ``flow_loss_weight``; it
+            changes linearly. With 0, the errors of slow and fast motion increased again.
+        cache_gib: Memory in GiB for features of the frozen FEM in half precision, if the data are
+            neither cropped nor turned; 0 computes them in each epoch.
+        patch: Side in pixels of square crops of features, which are also turned or flipped; None
+            uses whole scenes.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
 
-    Source: ours; the paper names no training of its motion estimation.
+    Source: not in the paper, which does not describe how motion estimation is trained.
     """
 
     stage = "motion"
@@ -101,29 +103,29 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     @property
     def flow_loss_weight(self) -> float:
-        """Weight of the end-point error now."""
+        """Weight of the end-point error at the current progress of the run."""
         first, last = (float(self.hparams[f"flow_loss_weight{end}"]) for end in ("", "_end"))
         return first * (1.0 - self.progress * (1.0 - last))
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """Return the error of the warped feature, and of motion at every level."""
+        """Return the error of the warped feature and the end-point errors of all levels."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.learned_scenes(batch))
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
-        current, reference = (pad_to_multiple(one, FACTORS[0]) for one in pairs[:2])
+        current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
         truth = None if pairs.truth is None else padded_motion(pairs.truth, FACTORS[0])
         return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
 
     def make_metrics(self) -> MetricCollection:
-        """Return the end-point errors of the motion and of no motion."""
+        """Return the end-point errors of the motion and of zero motion."""
         return flow_metrics()
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
-        """Return recording and later plane of each pair."""
+        """Return the recording and the later plane of each pair."""
         planes = batch["planes"][:, 1:] + batch["start"][:, None]
-        named = zip(batch["name"], planes.tolist(), strict=True)
-        return [Origin(name, plane) for name, row in named for plane in row]
+        rows = zip(batch["name"], planes.tolist(), strict=True)
+        return [Origin(name, plane) for name, row in rows for plane in row]
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
@@ -132,58 +134,58 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         return self.codec.moved(pairs.current, pairs.reference)
 
     def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
-        """Return motions in colours, each up to its longest."""
+        """Return motions as colour images, each scaled to its longest vector."""
         pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
         return super().predicted(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
-        """Measure motions where the truth is known anywhere, and show them.
+        """Measure the motions with ground truth, and return pictures of them.
 
         Raises:
-            ConfigError: If the data have no true motion.
+            ConfigError: If the data have no ground-truth motion.
         """
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
         if pairs.truth is None:
             raise ConfigError(
-                "stage motion is measured against the true motion, and the archive has none: make "
-                "one with 'python -m spike_zoo simulate --kind sequence'"
+                "evaluation of stage motion needs ground-truth motion, and the archive has none: "
+                "make an archive with 'python -m spike_zoo simulate --kind sequence'"
             )
-        found = self.codec.moved(pairs.current, pairs.reference)
-        known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
-        places = known.nonzero()[:, 0].tolist()
+        motions = self.codec.moved(pairs.current, pairs.reference)
+        has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
+        places = has_truth.nonzero()[:, 0].tolist()
         if not places:
             return Evaluation(())
         origins = self.origins(batch)
-        values = self.measure(split, found[known], pairs.truth[known])
+        values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
         self.measure_speeds(split, [origins[place].name for place in places], values)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
-        shown = [_shown(pairs, found, place, origins[place]) for place in places]
+        pictures = [_pictures(pairs, motions, place, origins[place]) for place in places]
         measured = [
             MeasuredImage(origins[place], origins[place].plane, float(scales[place]))
             for place in places
         ]
-        return Evaluation(shown, measured, values)
+        return Evaluation(pictures, measured, values)
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
-        """Return what every task measures."""
+        """Return the job of :class:`TaskModule` only."""
         return TaskModule.profiled_calls(self, batch)
 
 
 def pairs_of(scenes: FeatureBatch) -> FeaturePairs:
-    """Return each feature of scenes with the one before it."""
+    """Return pairs of each feature and its previous feature."""
     features, _, motion = scenes
     truth = None if motion is None else motion[:, 1:].flatten(0, 1)
     return FeaturePairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
 
 
-def _shown(pairs: FeaturePairs, found: Tensor, place: int, origin: Origin) -> SamplePictures:
+def _pictures(pairs: FeaturePairs, motions: Tensor, place: int, origin: Origin) -> SamplePictures:
     truth = cast("Tensor", pairs.truth)[place]
     largest = longest(truth)
     pictures = {
         "feature before": pairs.reference[place],
         "feature": pairs.current[place],
-        f"motion, up to {largest:.1f} px": flow_picture(found[place], largest),
+        f"motion, up to {largest:.1f} px": flow_picture(motions[place], largest),
         "true motion": flow_picture(truth, largest),
     }
     return SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")

@@ -1,10 +1,10 @@
-"""Settings that SCI's training modules share, as groups of their constructors' arguments."""
+"""Options of networks and of coding, which SCI's training modules share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
@@ -26,38 +26,31 @@ def check_weights(**weights: float) -> None:
     """Raise unless weights of losses are finite and not negative.
 
     Raises:
-        ValueError: Naming the first that is not.
+        ValueError: If a weight is not; names the first.
     """
     for name, weight in weights.items():
         if not 0 <= weight < float("inf"):
             raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
-class _Options:
-    @classmethod
-    def of(cls, given: Self | Mapping[str, Any]) -> Self:
-        """Return options, also those that a checkpoint holds as a mapping."""
-        return cls(**given) if isinstance(given, Mapping) else given
-
-
 @dataclass(frozen=True)
-class NetworkOptions(_Options):
-    """Architecture of SCI's networks; a stage builds those that it needs.
+class NetworkOptions:
+    """Architecture of SCI's networks. A stage builds only the networks that it needs.
 
     Attributes:
-        fem_width: Width of :class:`FEM`; 1 is the paper's, for all widths.
-        codec_width: Width of motion estimation, and of the codec.
+        fem_width: Width of :class:`FEM`; 1 is the paper's, as for the other widths.
+        codec_width: Width of motion estimation and of the codec.
         fam_width: Width of :class:`FAM`.
-        pathway: Of :class:`FEM`, and so up to ``binarize``.
-        pfu: Fusion of both pathways.
-        attention: Whether features are weighted by attention.
-        binarize: Whether the dorsal pathway binarises.
-        align: How :class:`FAM` aligns neighbours.
-        neighbors: Neighbouring features that :class:`FAM` takes.
-        context: Of :class:`Inter`.
-        temporal_prior: Of :class:`Inter`.
-        fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
-        skip: Whether P-frames may leave out motion, content or frames, see :class:`Inter`.
+        pathway: Pathways of :class:`FEM`.
+        pfu: Fusion of both pathways of :class:`FEM`.
+        attention: Whether :class:`FEM` has attention between the filters of a pathway.
+        binarize: Whether the filters of :class:`FEM` have binary weights.
+        align: Alignment of neighbours in :class:`FAM`.
+        neighbors: Number of neighbouring features that :class:`FAM` uses.
+        context: Use of the warped previous frame, see :class:`Inter`.
+        temporal_prior: Predictors of P-frame symbols, see :class:`Inter`.
+        fmvr: Whether decoded motion is refined before analysis. Bitstreams do not change.
+        skip: Whether P-frames can leave out motion, content or frames, see :class:`Inter`.
         block_transform: Whether I-frames have a linear transform of blocks, see :class:`Intra`.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
     """
@@ -82,8 +75,8 @@ class NetworkOptions(_Options):
         """Build the networks of a stage.
 
         Args:
-            row: The stage.
-            classes: Number of classes where the analysis recognises them; else it makes images.
+            row: Specification of the stage.
+            classes: Number of classes that the analysis predicts; None for images.
         """
         analysis: FAM | ClassFAM | None = None
         if "fam" not in row.absent:
@@ -111,28 +104,30 @@ class NetworkOptions(_Options):
 
 
 @dataclass(frozen=True)
-class CodingOptions(_Options):
-    """How the codec is trained and measured.
+class CodingOptions:
+    """Options of training and evaluation of the codec.
 
     Attributes:
         lambdas: Weight of distortion at each of the four qualities.
-        phase_fractions: Parts of stage ``codec`` for I-frames, for one P-frame after each, and for
-            all images of a sample.
-        quantization: How rounding is trained: ``"mixed"`` begins with noise and goes on with
-            rounding, ``"noise"`` and ``"ste"`` use one of both throughout.
-        target: What decoded features are compared with: the coded ``"features"``, as in the
-            paper, or ``"images"``, the ground truth with the brightness and contrast of each
-            channel of the features, which has no noise.
-        freeze_motion: Whether motion estimation stays as stage ``motion`` left it.
+        phase_fractions: Fractions of stage ``codec`` for I-frames, for pairs of an I- and a
+            P-frame, and for all images of a sample.
+        quantization: Rounding of decoded values in training: ``"noise"`` adds uniform noise,
+            ``"ste"`` rounds with a straight-through gradient, ``"mixed"`` starts with noise and
+            continues with rounding.
+        target: Targets of decoded features: ``"features"`` are the coded features, as in the paper;
+            ``"images"`` are the ground-truth images, which have no noise, with the brightness and
+            contrast of each channel of the features.
+        freeze_motion: Whether motion estimation is not trained in stage ``codec``.
         motion_loss_weight: Weight of the mean difference of decoded and estimated motion in pixels
-            at the start of the run; it falls to a fifth. 0 is the paper's.
-        gop: Features of a group of pictures, where bitstreams are measured.
-        boundary: Whether an analysis uses features of other groups of pictures (``"sequence"``)
+            at the start of the run. It falls to a fifth at the end. 0 is the paper's.
+        gop: Features per group of pictures in evaluation.
+        boundary: Whether the analysis uses features of other groups of pictures (``"sequence"``)
             or not (``"gop"``).
-        iframe_motion: Motion to an I-frame: ``"zero"``, or ``"decoder_me"`` estimates it.
+        iframe_motion: Motion from an I-frame to the previous frame: ``"zero"``, or estimated by
+            the decoder (``"decoder_me"``).
 
     Raises:
-        ValueError: If an option is outside its range; names it.
+        ValueError: If an option is outside its range; names the option.
     """
 
     lambdas: Sequence[float] = LAMBDAS
@@ -155,7 +150,7 @@ class CodingOptions(_Options):
         for name, kind in choices.items():
             check_choice(name, getattr(self, name), kind)
         lambdas, phases = list(self.lambdas), list(self.phase_fractions)
-        if len(lambdas) != QUALITIES or not all(0 < one < float("inf") for one in lambdas):
+        if len(lambdas) != QUALITIES or not all(0 < weight < float("inf") for weight in lambdas):
             raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")
         if len(phases) != 3 or min(phases) < 0 or sum(phases) <= 0:
             raise ValueError(f"phase_fractions must be 3 parts of the run, got {phases}")
@@ -166,3 +161,11 @@ class CodingOptions(_Options):
 
 NETWORKS = NetworkOptions()
 CODING = CodingOptions()
+
+
+_Options = TypeVar("_Options", NetworkOptions, CodingOptions)
+
+
+def options_of(kind: type[_Options], options: _Options | Mapping[str, Any]) -> _Options:
+    """Return options from an instance, or from the mapping that a checkpoint stores."""
+    return kind(**options) if isinstance(options, Mapping) else options

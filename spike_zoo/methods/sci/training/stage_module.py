@@ -20,7 +20,7 @@ from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.options import NetworkOptions
+from spike_zoo.methods.sci.training.options import NetworkOptions, options_of
 from spike_zoo.methods.sci.training.stage_table import GIVES, Stage, StageSpec, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
@@ -34,21 +34,23 @@ from spike_zoo.tasks.base import TaskModule
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
 JUDGED = ("medium", "fast")
+"""Speeds of scenes whose motion errors are checked after training."""
 LARGEST_RATIO = 0.4
-"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
+"""Largest accepted ratio of the end-point error to that of zero motion."""
 _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
     "fmvr.",
-)  # parts of a codec that learn through warping
+)  # parts whose gradients pass through warping
 
 
 class FeatureBatch(NamedTuple):
-    """A batch of scenes after the frozen FEM.
+    """Features of a batch of scenes, with ground truth.
 
     Shape:
         - features: ``(B, N, 3, H, W)``, in order of time.
-        - images: ``(B, N, 1, H, W)``, the truth at their times.
-        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN where unknown; None without.
+        - images: ``(B, N, 1, H, W)``, ground truth at the same times.
+        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN if unknown; None without
+          ground truth.
     """
 
     features: Tensor
@@ -56,38 +58,38 @@ class FeatureBatch(NamedTuple):
     motion: Tensor | None
 
     def patch(self, side: int, generator: torch.Generator) -> FeatureBatch:
-        """Return a random square of each scene, turned or flipped at random.
+        """Return a random square crop of each scene, randomly turned or flipped.
 
         Args:
-            side: Of the square in pixels; a smaller scene is not cut, and only turned where that
-                keeps its shape.
-            generator: Draws, on the CPU.
+            side: Side of the square in pixels. A smaller scene is not cropped, and only turned if
+                its shape does not change.
+            generator: Random generator on the CPU.
         """
         height, width = self.features.shape[-2:]
         rows, columns = min(side, height), min(side, width)
         modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
-        drawn = []
+        crops = []
         for sample in range(len(self.features)):
-            top, left, turned = (
+            top, left, mode = (
                 int(torch.randint(stop, (), generator=generator))
                 for stop in (height - rows + 1, width - columns + 1, len(modes))
             )
-            here = slice(top, top + rows), slice(left, left + columns)
-            drawn.append((sample, *here, modes[turned]))
+            region = slice(top, top + rows), slice(left, left + columns)
+            crops.append((sample, *region, modes[mode]))
         parts = (
-            None if part is None else torch.stack([cut(part, *one) for one in drawn])
+            None if part is None else torch.stack([cut(part, *crop) for crop in crops])
             for part, cut in (
-                (self.features, _cut),
-                (self.images, _cut),
-                (self.motion, _cut_motion),
+                (self.features, _crop),
+                (self.images, _crop),
+                (self.motion, _crop_motion),
             )
         )
         return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
 
     def clean_features(self) -> Tensor:
-        """Return features without noise: the images, scaled to each channel of the features.
+        """Return features without noise: the images, mapped to each channel of the features.
 
-        Brightness and contrast of a channel are those of the least squares over the batch.
+        The affine map of each channel is fitted by least squares over the batch.
         """
         dims = (0, 1, 3, 4)
         contrast = self.images - self.images.mean(dims, keepdim=True)
@@ -98,14 +100,14 @@ class FeatureBatch(NamedTuple):
 
 
 class StagedModule(TaskModule):
-    """Base class of modules that train a stage of SCI, whatever its task.
+    """Base class of modules that train a stage of SCI, for any task.
 
-    A subclass calls :meth:`train_stage` in its constructor. Its hyper-parameters name the
-    checkpoints that the stage starts from (``fem``, ``motion``, ...).
+    A subclass calls :meth:`train_stage` in its constructor. Its hyper-parameters include the paths
+    of the checkpoints that the stage starts from (``fem``, ``motion``, ...).
 
     Attributes:
         stage: Name of the stage.
-        row: What it trains, freezes and starts from.
+        row: Specification of the stage.
         codec: The networks.
     """
 
@@ -118,15 +120,15 @@ class StagedModule(TaskModule):
     def train_stage(
         self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
     ) -> None:
-        """Build the networks of a stage, train its parts and freeze the others.
+        """Build the networks of a stage, and freeze the parts that it does not train.
 
         Args:
-            row: The stage.
-            arguments: The constructor's arguments, saved as hyper-parameters; options are saved
-                as plain mappings.
+            row: Specification of the stage.
+            arguments: The constructor's arguments, which are saved as hyper-parameters; options
+                are saved as plain mappings.
             classes: See :meth:`NetworkOptions.codec`.
         """
-        networks = NetworkOptions.of(arguments["networks"])
+        networks = options_of(NetworkOptions, arguments["networks"])
         plain: dict[str, Any] = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in {**arguments, "networks": networks}.items()
@@ -138,16 +140,16 @@ class StagedModule(TaskModule):
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of what learns; frozen parts stay in evaluation mode."""
+        """Set the mode of the trained parts; frozen parts stay in evaluation mode."""
         super().train(mode)
         set_frozen_to_eval(self.codec, self.row.learns)
         return self
 
     def setup(self, stage: str) -> None:
-        """Make the metrics; before a fit, read the parts that the stage starts from.
+        """Create the metrics; before a fit, read the parts that the stage starts from.
 
-        A checkpoint's weights come before theirs, so that it needs none of these files. Errors
-        are those of :meth:`begin`.
+        Nothing is read if the run resumes from a checkpoint, or if weights are loaded already.
+        Errors are those of :meth:`begin`.
         """
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
@@ -155,14 +157,14 @@ class StagedModule(TaskModule):
             self.begin()
 
     def begin(self) -> None:
-        """Load the parts that the stage starts from, from the checkpoints of the stages before it.
+        """Load the parts that the stage starts from, from the checkpoints of earlier stages.
 
-        A fit does it; by itself it puts trained parts together, without training them together.
+        A fit calls this method. Without a fit, it combines separately trained parts.
 
         Raises:
-            ConfigError: If a path is missing; names the setting.
+            ConfigError: If the path of a checkpoint is not set; names the setting.
             MissingFileError: If there is no such file.
-            WeightsError: If it holds another network, as one of another width.
+            WeightsError: If the checkpoint has another network, for example of another width.
         """
         for stage in self.row.starts_from:
             path = self.hparams.get(stage)
@@ -186,15 +188,15 @@ class StagedModule(TaskModule):
         self._has_weights = True
 
     def finalize(self) -> None:
-        """Make the entropy model final, where there is one, of the weights as they are."""
+        """Convert the entropy models to integers, if there is a codec."""
         if self.codec.coding is not None:
             self.codec.update_tables()
 
     def on_fit_start(self) -> None:
-        """Write the schedule into the log, with what has how many parameters in this stage."""
+        """Log the table of stages and the numbers of parameters of this stage."""
         counts = "\n".join(
-            f"| {name} | {sum(one.numel() for one in part.parameters()):,} | "
-            f"{sum(one.numel() for one in part.parameters() if one.requires_grad):,} |"
+            f"| {name} | {sum(weight.numel() for weight in part.parameters()):,} | "
+            f"{sum(weight.numel() for weight in part.parameters() if weight.requires_grad):,} |"
             for name, part in self.codec.named_children()
         )
         rank_zero_info(
@@ -203,18 +205,18 @@ class StagedModule(TaskModule):
         )
 
     def on_train_start(self) -> None:
-        """Put frozen parts into evaluation mode: a trainer takes modes as it finds them."""
+        """Set frozen parts to evaluation mode; Lightning does not change the modes of modules."""
         super().on_train_start()
         self.train()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam over exactly what the stage trains."""
-        learning = (one for one in self.codec.parameters() if one.requires_grad)
-        return scheduled_adam(self, learning, warmup=WARMUP)
+        """Return Adam for the trained parameters."""
+        trained = (weight for weight in self.codec.parameters() if weight.requires_grad)
+        return scheduled_adam(self, trained, warmup=WARMUP)
 
 
 class SCIStageModule(StagedModule):
-    """Base class of the modules that train SCI for images: features, motion, codec, analysis."""
+    """Base class of modules that train a stage of SCI for reconstruction."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -222,7 +224,7 @@ class SCIStageModule(StagedModule):
         self._updates = 0.0
 
     def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
-        """Return the terms of the loss, ``"total"`` among them."""
+        """Return the terms of the loss by name, with the loss as ``"total"``."""
         raise NotImplementedError
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
@@ -237,7 +239,7 @@ class SCIStageModule(StagedModule):
         return terms["total"]
 
     def on_train_start(self) -> None:
-        """Set the length of the run, and cache features where scenes repeat."""
+        """Set the length of the run, and create the cache of features if scenes repeat."""
         super().on_train_start()
         self._updates = total_updates(self.trainer)
         if come_whole(getattr(self.trainer, "datamodule", None)):
@@ -245,23 +247,23 @@ class SCIStageModule(StagedModule):
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, from 0 to 1; 0 outside a run."""
+        """Progress of the run, from 0 to 1; 0 outside a run."""
         return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
 
     def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
-        """Return scenes with the features of the frozen FEM, each window's computed once.
+        """Return scenes with the features of the frozen FEM, from the cache if possible.
 
-        A window is known by its recording and its plane, so scenes must come whole and unturned
-        where they are cached; :meth:`learned_scenes` cuts and turns their features instead.
+        The key of a window is its recording and its plane, so cached scenes must not be cropped or
+        turned. :meth:`learned_scenes` crops and turns their features instead.
         """
         rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
         windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
         keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
 
         def compute(places: list[int]) -> Tensor:
-            taken = [windows[place] for place in places]
-            spikes = [batch["spikes"][n, plane - half : plane + half + 1] for n, plane in taken]
-            scales = batch["rate_scale"][[sample for sample, _ in taken]]
+            missing = [windows[place] for place in places]
+            spikes = [batch["spikes"][n, plane - half : plane + half + 1] for n, plane in missing]
+            scales = batch["rate_scale"][[sample for sample, _ in missing]]
             return self.codec.feature(torch.stack(spikes), scales)
 
         with torch.no_grad():
@@ -270,17 +272,17 @@ class SCIStageModule(StagedModule):
         return FeatureBatch(features, batch["images"], batch.get("flow"))
 
     def learned_scenes(self, batch: SceneBatch) -> FeatureBatch:
-        """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
+        """Return training scenes, with random crops of side ``patch`` if it is set."""
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator("patches"))
 
     def on_validation_epoch_end(self) -> None:
-        """Log how the errors of motion, where it is measured, compare with those of no motion."""
+        """Log the ratios of motion errors to those of zero motion, if motion is measured."""
         super().on_validation_epoch_end()
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def on_test_epoch_end(self) -> None:
-        """Log the same, and warn where motion was not learned."""
+        """Log the ratios of motion errors to those of zero motion, and warn if they are high."""
         super().on_test_epoch_end()
         ratios = error_ratios(self.trainer.callback_metrics)
         self.log_dict(ratios)
@@ -293,19 +295,19 @@ class SCIStageModule(StagedModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Limit the gradients of motion separately.
+        """Clip the norm of the gradients of motion separately from the others.
 
-        They pass through warping and are far larger: under a common limit, all other gradients
-        would be scaled down by them, and content was never coded.
+        Gradients through warping are far larger. With a common limit, all other gradients were
+        scaled down, and content was never coded.
         """
         if not gradient_clip_val or gradient_clip_algorithm == "value":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
-        apart: dict[bool, list[Tensor]] = {True: [], False: []}
-        for name, one in self.codec.named_parameters():
-            if one.grad is not None:
-                apart[name.startswith(_WARPING)].append(one)
-        for parameters in apart.values():
+        groups: dict[bool, list[Tensor]] = {True: [], False: []}
+        for name, parameter in self.codec.named_parameters():
+            if parameter.grad is not None:
+                groups[name.startswith(_WARPING)].append(parameter)
+        for parameters in groups.values():
             clip_grad_norm_(parameters, gradient_clip_val)
 
     def _stream(
@@ -317,7 +319,7 @@ class SCIStageModule(StagedModule):
 
 
 def arguments_of(names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor, from its ``locals()`` at its beginning."""
+    """Return the arguments of a constructor from its ``locals()``, taken in its first line."""
     return {name: value for name, value in names.items() if name not in ("self", "__class__")}
 
 
@@ -325,7 +327,7 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
     """Raise unless a patch is large enough and the cache's limit is not negative.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: If one of them is outside its range; names the argument.
     """
     if patch is not None and patch < 16:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
@@ -334,21 +336,22 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
 
 
 def failed_motion(ratios: Mapping[str, Tensor]) -> str:
-    """Return in words on which scenes motion was not learned; empty where it was.
+    """Return a warning for the speeds at which motion was not learned; empty if it was.
 
     Args:
-        ratios: Of errors, see :func:`error_ratios`.
+        ratios: Ratios of errors by name, see :func:`error_ratios`.
     """
-    missed = {
-        pace: float(value)
+    failed = {
+        speed: float(value)
         for name, value in ratios.items()
-        for pace in JUDGED
-        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
+        for speed in JUDGED
+        if name.endswith(f"epe_ratio_{speed}") and value > LARGEST_RATIO
     }
-    shares = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
-    return shares and (
-        f"motion is not learned well enough: its error is {shares} of that of no motion, above "
-        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
+    listed = " and ".join(f"{ratio:.2f} on {speed} scenes" for speed, ratio in failed.items())
+    return listed and (
+        "motion is not learned well enough: the ratio of its error to that of no motion is "
+        f"{listed}, above {LARGEST_RATIO}; networks that warp along it will gain little. "
+        "Train longer"
     )
 
 
@@ -357,13 +360,13 @@ def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hoo
 
 
 def come_whole(served: object) -> bool:
-    """Return whether scenes come whole and unturned, so that a window is the same every time."""
+    """Return whether a data module neither crops nor augments scenes, so that windows repeat."""
     return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
 
 
-def _cut(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+def _crop(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
     return apply_mode(part[sample, ..., rows, columns], mode)
 
 
-def _cut_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+def _crop_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
     return turn_motion(part[sample, ..., rows, columns], mode)

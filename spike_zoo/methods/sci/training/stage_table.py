@@ -1,4 +1,4 @@
-"""The schedule of SCI's training as one table: what learns in each stage, and what is frozen."""
+"""Table of SCI's training stages: trained parts, frozen parts and losses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class StageSpec(NamedTuple):
 
     Attributes:
         learns: Parts of :class:`SCICodec` that are trained.
-        frozen: Parts that are there and do not change, in evaluation mode.
-        absent: Parts that the stage does not have.
-        starts_from: Stages whose checkpoints it starts from.
-        clip_length: Planes of one sample; of one image in a sample of several.
-        loss: What is minimised, for the pages.
+        frozen: Parts that are used but not trained, in evaluation mode.
+        absent: Parts that are not built.
+        starts_from: Stages whose checkpoints the stage starts from.
+        clip_length: Planes of a sample, or of each image in a sample of several images.
+        loss: The loss in words, for the documentation.
     """
 
     learns: tuple[str, ...]
@@ -89,9 +89,10 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
         ),
     }
 )
-"""The paper's stages ``fem``, ``fam`` and ``joint``, and the two that it calls pre-trained.
+"""All stages, in order.
 
-Source: the paper's three-stage training; ``motion`` names nothing in it.
+Source: the paper's three stages of training, ``fem``, ``fam`` and ``joint``. ``motion`` and
+``codec`` are ours, for the parts that the paper calls pre-trained.
 """
 
 
@@ -101,7 +102,7 @@ GIVES: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
         "joint": ("fem", "motion", "intra", "inter", "gains", "fmvr"),
     }
 )
-"""The parts that a later training takes of a stage's checkpoint."""
+"""Parts of a stage's checkpoint that later stages load."""
 
 DECODED: Final = StageSpec(
     learns=("fam",),
@@ -111,13 +112,13 @@ DECODED: Final = StageSpec(
     clip_length=41,
     loss="cross-entropy, from decoded features",
 )
-"""Stage ``fam`` of classes, after the codec: what decodes stays as pictures left it."""
+"""Stage ``fam`` for classes from decoded features; the networks of stage ``joint`` are frozen."""
 
 
 def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "absent"]) -> StageSpec:
-    """Return what a stage does where a switch trains a part, keeps it as it is or leaves it out."""
+    """Return a stage with a part moved to another group: trained, frozen or absent."""
     groups: dict[str, Any] = {
-        name: tuple(one for one in getattr(row, name) if one != part)
+        name: tuple(other for other in getattr(row, name) if other != part)
         for name in ("learns", "frozen", "absent")
     }
     groups[group] += (part,)
@@ -125,16 +126,16 @@ def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "abs
 
 
 def as_table() -> str:
-    """Return the schedule as a Markdown table, for the method's page and the log."""
+    """Return the stages as a Markdown table, for the method's README and the log."""
     titles = ("stage", "trained parts", "frozen", "not used", "starts from", "loss")
     head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
     rows = [
-        f"| `{name}` | {_listed(row.learns)} | {_listed(row.frozen)} | {_listed(row.absent)} | "
-        f"{_listed(row.starts_from)} | {row.loss} |"
+        f"| `{name}` | {_as_code(row.learns)} | {_as_code(row.frozen)} | {_as_code(row.absent)} | "
+        f"{_as_code(row.starts_from)} | {row.loss} |"
         for name, row in STAGES.items()
     ]
     return "\n".join([head, *rows])
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _as_code(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "-"
