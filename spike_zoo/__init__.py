@@ -1,6 +1,6 @@
 """Spike Zoo: train, compare, reproduce and use methods for spike cameras.
 
-Names and rooms load on first use, so that importing the package costs nothing.
+Public names and subpackages are imported on first use, so that importing the package is fast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "write_recording",
 ]
 
-_HOMES = {
+_MODULES = {
     "SpikeArchive": "spike_zoo.archive",
     "SpikeRecording": "spike_zoo.spikes",
     "SpikeZooError": "spike_zoo.errors",
@@ -39,7 +39,7 @@ _HOMES = {
     "read_recording": "spike_zoo.formats",
     "write_recording": "spike_zoo.formats",
 }
-_ROOMS = frozenset(
+_SUBPACKAGES = frozenset(
     {
         "app",
         "archive",
@@ -77,14 +77,14 @@ install_guard()
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name or a room when it is first used (PEP 562)."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _ROOMS:
+    """Import a public name or a subpackage on first use (PEP 562)."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"spike_zoo.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """List the public names and the rooms."""
-    return sorted({*__all__, *_ROOMS})
+    """List the public names and the subpackages."""
+    return sorted({*__all__, *_SUBPACKAGES})

@@ -10,17 +10,18 @@ from pathlib import Path
 def main() -> int:
     """Run a command and return its exit code.
 
-    The console script finds modules in the working folder as ``python -m`` does, so that both take
-    a method in a file there; neither does under ``-P`` or ``PYTHONSAFEPATH``.
+    The console script adds the working folder to the module search path as ``python -m`` does, so
+    that both can import a method from a file in this folder. The options ``-P`` and
+    ``PYTHONSAFEPATH`` prevent this.
     """
-    here = str(Path.cwd())
-    if not sys.flags.safe_path and here not in sys.path:
-        sys.path.insert(0, here)
+    folder = str(Path.cwd())
+    if not sys.flags.safe_path and folder not in sys.path:
+        sys.path.insert(0, folder)
     from spike_zoo.cli.main import TERMINATED
-    from spike_zoo.cli.main import main as run  # which looks up modules
+    from spike_zoo.cli.main import main as run  # after the search path is set
 
     code = run()
-    if code == TERMINATED:  # all is cleaned up; Python would wait for what its workers are doing
+    if code == TERMINATED:  # cleaned up already; a normal exit would wait for workers
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

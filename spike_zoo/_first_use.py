@@ -1,4 +1,4 @@
-"""Public names of a room that load when they are first used (PEP 562)."""
+"""Lazy import of the public names of a package (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def on_first_use(room: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return a module's ``__getattr__`` that imports a public name from the file it lives in.
+def on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+    """Return a ``__getattr__`` for a package that imports public names on first use.
 
-    A room imports none of its files by itself then, so who needs one light name does not wait for
-    the libraries of the others.
+    The use of one name then does not import the libraries of other names.
 
     Args:
-        room: The module's ``__name__``.
-        homes: Public name -> the module it is in, below the room.
+        package: ``__name__`` of the package.
+        modules: Public name -> module of the package that defines the name.
     """
 
     def load(name: str) -> object:
-        if name not in homes:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{room}.{homes[name]}"), name)
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
     return load

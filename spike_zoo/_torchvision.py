@@ -1,4 +1,4 @@
-"""Let torchvision be imported where its compiled operators do not load beside this torch."""
+"""Workaround for the import of torchvision if its compiled operators do not fit the torch build."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     from torch.library import Library
 
-_KEPT: list[Library] = []  # a library's definitions are undone when it is collected
+_LIBRARIES: list[Library] = []  # the definitions end when a library is garbage collected
 
 
 def define_missing_operators(package: Path) -> bool:
-    """Define ``nms`` and ``qnms`` if the operators' library in ``package`` does not load.
+    """Define the operators ``nms`` and ``qnms`` if torchvision's library does not load.
 
-    A CUDA build of torchvision beside a CPU torch fails at import because these two operators are
-    registered against a library that is not there. Nothing is defined where the library loads.
+    A CUDA build of torchvision with a CPU build of torch fails at import, because these operators
+    are registered for a library that is not loaded.
 
     Args:
         package: Folder of the torchvision package.
 
     Returns:
-        Whether the operators had to be defined; calling them then raises.
+        Whether the operators were defined; calls of these operators raise an error.
     """
     import torch
 
-    if _KEPT:
+    if _LIBRARIES:
         return True
     for library in sorted(package.glob("_C*.so")):
         try:
@@ -43,16 +43,16 @@ def define_missing_operators(package: Path) -> bool:
     operators = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _KEPT.append(operators)
+    _LIBRARIES.append(operators)
     return True
 
 
 class TorchvisionGuard(MetaPathFinder):
-    """Repairs torchvision when it is first asked for, then steps out of the way.
+    """Import hook that calls :func:`define_missing_operators` before torchvision is imported.
 
-    A spawned process has it if the main module's top imports the package, as the program's does:
-    that runs before anything that was sent to the process is imported. Below
-    ``if __name__ == "__main__":`` the import comes too late.
+    The hook removes itself after the first import of torchvision. A spawned process has the hook if
+    the main module imports spike_zoo at its top level, because this module is imported before the
+    objects sent to the process. An import below ``if __name__ == "__main__":`` is too late.
     """
 
     def find_spec(
@@ -61,7 +61,7 @@ class TorchvisionGuard(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return None, so that the usual finders load the package; repair it first."""
+        """Define missing operators for torchvision; return None, so that other finders load it."""
         if fullname != "torchvision":
             return None
         sys.meta_path.remove(self)
@@ -72,7 +72,7 @@ class TorchvisionGuard(MetaPathFinder):
 
 
 def install_guard() -> None:
-    """Put the guard in front of the finders, once, unless torchvision is already there."""
+    """Insert the hook as the first finder, once, unless torchvision is already imported."""
     is_needed = "torchvision" not in sys.modules
     if is_needed and not any(isinstance(finder, TorchvisionGuard) for finder in sys.meta_path):
         sys.meta_path.insert(0, TorchvisionGuard())

@@ -1,4 +1,4 @@
-"""Types of the batches that data loaders yield and modules take."""
+"""Types of batches from data loaders to modules."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ Split = Literal["train", "val", "test"]
 
 
 class ReconstructionBatch(TypedDict):
-    """A batch of clips as modules take it, on the device.
+    """A batch of clips, on the device of the module.
 
     Shape:
         - spikes: float32 ``(B, T, H, W)``, 0 or 1.
         - image: float32 ``(B, 1, H, W)`` in [0, 1], ground truth at plane ``T // 2``.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
-        - flow: float32 ``(B, 2, 2, H, W)``, pixels right and down: what the image shows at x is
-          at x + v(x) at an earlier plane, and at a later one. NaN where it is not seen there. Only
-          where it is asked for.
+        - flow: float32 ``(B, 2, 2, H, W)``, pixels right and down, to an earlier and a later plane:
+          the point at x in the image is at x + v(x) in that plane, NaN if it is not visible there.
+          Only if the data module is set to load flow.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.
-        - cfa: layouts of the sensors' Bayer filters, length B; images are ``(B, 3, H, W)`` then.
+        - cfa: layouts of the sensors' Bayer filters, length B, for colour; then images are
+          ``(B, 3, H, W)``.
         - name: names of the recordings, length B.
     """
 
@@ -37,16 +38,17 @@ class ReconstructionBatch(TypedDict):
 
 
 class SceneBatch(TypedDict):
-    """A batch of scenes as modules take it, on the device.
+    """A batch of scenes, on the device of the module.
 
     Shape:
-        - spikes: uint8 ``(B, T, H, W)``, 0 or 1; bytes, for a scene has hundreds of planes.
+        - spikes: uint8 ``(B, T, H, W)``, 0 or 1; uint8 because a scene has hundreds of planes.
         - images: float32 ``(B, N, 1, H, W)`` in [0, 1], ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``spikes`` that each image is centred on.
-        - start: int64 ``(B,)``, the plane of the recording that ``spikes`` begins with.
-        - flow: float32 ``(B, N, 2, H, W)``, pixels right and down: what image n shows at x is at
-          x + v(x) in image n - 1 of the recording. NaN where it is not seen there; ``flow[:, 0]``
-          leads out of the batch, and is NaN at the start of a recording. Only where it is known.
+        - start: int64 ``(B,)``, the plane of the recording that is ``spikes[:, 0]``.
+        - flow: float32 ``(B, N, 2, H, W)``, pixels right and down: the point at x in image n is at
+          x + v(x) in image n - 1 of the recording, NaN if it is not visible there. ``flow[:, 0]``
+          refers to the image before the batch and is NaN at the start of a recording. Only if the
+          recording has ground-truth flow.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
     """
@@ -61,16 +63,16 @@ class SceneBatch(TypedDict):
 
 
 class DeblurBatch(TypedDict):
-    """A batch of exposures as modules take it, on the device.
+    """A batch of exposures, on the device of the module.
 
     Shape:
-        - spikes: float32 ``(B, T, h, w)``, 0 or 1: the exposure with a margin at either end.
+        - spikes: float32 ``(B, T, h, w)``, 0 or 1: the exposure with a margin before and after it.
         - blur: float32 ``(B, 3, H, W)`` in [0, 1], R,G,B.
-        - images: float32 ``(B, N, 3, H, W)`` in [0, 1], sharp images in order of time; N is 0
-          where a set has none.
-        - planes: int64 ``(B, N)``, the plane of ``spikes`` that each sharp image shows.
-        - exposure: int64 ``(B, 2)``, first and past-the-last plane of the exposure in ``spikes``,
-          equal in one batch.
+        - images: float32 ``(B, N, 3, H, W)`` in [0, 1], sharp images in order of time; N is 0 for
+          data without sharp images.
+        - planes: int64 ``(B, N)``, the plane of ``spikes`` of each sharp image.
+        - exposure: int64 ``(B, 2)``, first plane of the exposure in ``spikes`` and one past its
+          last plane, the same for all samples.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
     """
@@ -85,7 +87,7 @@ class DeblurBatch(TypedDict):
 
 
 class LabelledBatch(TypedDict):
-    """A batch of labelled clips as modules take it, on the device.
+    """A batch of labelled clips, on the device of the module.
 
     Shape:
         - spikes: float32 ``(B, T, H, W)``, 0 or 1.

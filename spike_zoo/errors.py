@@ -1,4 +1,4 @@
-"""Every error a user can cause, with the exit code it means on the command line."""
+"""Errors of this package, with their exit codes on the command line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Characters that change a terminal or the order of text, but for tab and newline.
+#: Control characters and characters that change the direction of text, except tab and newline.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class SpikeZooError(ValueError):
-    """The root of all errors of this package: one readable line and what to do.
+    """Base class of all errors of this package.
 
     Args:
-        message: One line: where, what is wrong, what was expected, the way out.
+        message: One line: file or option, what is wrong, what was expected, what to do.
         code: Code of the violated rule, as ``"E04"`` for archives.
-        path: File, or path inside an archive, that the error is about.
+        path: Affected file, or path inside an archive.
 
     Example:
         >>> import spike_zoo
@@ -40,19 +40,19 @@ class SpikeZooError(ValueError):
 
     @classmethod
     def at(cls, path: object, message: str, **known: Any) -> Self:
-        """Return the error of a file, whose message begins with its path."""
+        """Return the error for a file; its message starts with the path."""
         return cls(f"{path}: {message}", path=str(path), **known)
 
     def __str__(self) -> str:
-        """Return the message itself, also where a base class would quote it."""
+        """Return the message; the base class KeyError would quote it."""
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without calling the constructor, whose base classes differ."""
-        return _restored, (type(self), self.args, self.__dict__)
+        """Support pickling without a call of the constructor, because the base classes differ."""
+        return _unpickled, (type(self), self.args, self.__dict__)
 
 
-def _restored(
+def _unpickled(
     kind: type[SpikeZooError], arguments: tuple[Any, ...], state: dict[str, Any]
 ) -> SpikeZooError:
     make: Any = OSError.__new__ if issubclass(kind, OSError) else ValueError.__new__
@@ -63,33 +63,33 @@ def _restored(
 
 
 class UsageError(SpikeZooError):
-    """The call cannot mean anything: an option is missing, unknown or out of its range."""
+    """An option is missing, unknown or out of its range."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration names a key or value that no class takes."""
+    """A configuration has a key or value that is not valid."""
 
 
 class MissingFileError(SpikeZooError, FileNotFoundError):
-    """A file or folder that the call names does not exist."""
+    """A file or folder does not exist."""
 
     exit_code = 2
 
 
 class ExistingFileError(SpikeZooError, FileExistsError):
-    """The target exists and overwriting was not asked for."""
+    """The output file exists, and overwriting is off."""
 
     exit_code = 2
 
 
 class RecordingError(SpikeZooError):
-    """A recording or an archive of recordings cannot be read or written as asked."""
+    """A recording or an archive cannot be read or written."""
 
 
 class FormatError(RecordingError):
-    """The content is not of the format it claims, or of none that is known."""
+    """The content of a file does not match its format, or the format is unknown."""
 
 
 class NotSpikesError(FormatError):
@@ -101,21 +101,21 @@ class GeometryError(RecordingError):
 
 
 class MissingGeometryError(GeometryError):
-    """A headerless recording was named without its height and width."""
+    """Height and width of a recording without header are not given."""
 
     exit_code = 2
 
 
 class PlaneRangeError(RecordingError, IndexError):
-    """Planes outside the recording were asked for."""
+    """Requested planes are outside the recording."""
 
 
 class VersionError(RecordingError):
-    """A file was written by a newer schema than this package reads."""
+    """A file has a schema version that this version of the package cannot read."""
 
 
 class MissingItemError(RecordingError, KeyError):
-    """An archive or file has no recording, split or array of that name."""
+    """An archive or file has no recording, split or array of the given name."""
 
     exit_code = 2
 
@@ -133,17 +133,17 @@ class MediaError(SpikeZooError):
 
 
 def visible(text: str) -> str:
-    r"""Return text with control characters as escapes, as ``\x1b``, but for tab and newline."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    r"""Return text with control characters escaped, as ``\x1b``, except tab and newline."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
-    """Return `` Did you mean 'x'?`` where known words are close, else nothing.
+    """Return the hint `` Did you mean 'x'?``; empty if no known word is similar.
 
     Args:
-        word: What was given.
-        known: What there is.
-        most: How many are named at most, the closest first.
+        word: The unknown word.
+        known: The known words.
+        most: Largest number of suggestions, the most similar word first.
     """
-    found = difflib.get_close_matches(word, sorted(set(known)), n=most)
-    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+    matches = difflib.get_close_matches(word, sorted(set(known)), n=most)
+    return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""

@@ -1,7 +1,4 @@
-"""Independent tasks, run by processes of this machine or by the workers of a Dask cluster.
-
-Dask schedules, repeats the tasks of workers that died, and holds results; joblib does so locally.
-"""
+"""Execution of independent tasks in local processes (joblib) or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -27,8 +24,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 SLURM: Final = "slurm:"
-_TIMEOUT: Final = 30.0  # seconds until a scheduler answers
-_WATCH_SECONDS: Final = 1.0
+_TIMEOUT: Final = 30.0  # seconds to wait for the scheduler and workers
+_WATCH_SECONDS: Final = 1.0  # interval at which a worker checks its parent
 _REPLACED: Final = "A worker stopped while some jobs were given to the executor"
 _NO_DASK: Final = "--cluster needs Dask: pip install 'spike-zoo[cluster]'"
 
@@ -42,31 +39,32 @@ def run_tasks(
 ) -> Generator[Result]:
     """Run tasks and yield their results in the order in which they finish.
 
-    The first error of a task ends the iteration, cancels the others and is raised; so does closing
-    the iterator. A task may be started again where a worker died, so it must write its files under
-    a temporary name and rename them.
+    The first error of a task is raised and cancels the other tasks. Closing the iterator also
+    cancels them. A task may be started again if a worker died; therefore it must write its files
+    under a temporary name and rename them.
 
     Args:
-        tasks: Functions without arguments; unless ``jobs`` is 1 they and their results are pickled.
-        jobs: Processes on this machine; -1 starts one per core. Not used with a cluster.
-        cluster: A Dask cluster: ``tcp://HOST:PORT`` of its scheduler, the path of its scheduler
-            file, or ``slurm:FILE.yaml``, the arguments of ``dask_jobqueue.SLURMCluster`` and how
-            many ``jobs`` to start.
-        shared: An existing path that every worker must see; by default the working directory.
+        tasks: Functions without arguments. Functions and results are pickled unless ``jobs`` is 1.
+        jobs: Number of local processes; -1 starts one per core. Not used with a cluster.
+        cluster: A Dask cluster: ``tcp://HOST:PORT`` of the scheduler, the path of the scheduler
+            file, or ``slurm:FILE.yaml`` with the arguments of ``dask_jobqueue.SLURMCluster`` and
+            the number of ``jobs`` to start.
+        shared: An existing path that every worker must be able to access; by default the working
+            directory.
 
     Yields:
-        What each task returns.
+        The result of each task.
 
     Raises:
-        UsageError: If Dask is missing, or the cluster does not exist or has no workers.
-        SpikeZooError: If workers have another version of this package or do not see ``shared``, or
-            if a worker process was killed.
+        UsageError: If Dask is missing, or if the cluster does not exist or has no workers.
+        SpikeZooError: If workers have another version of this package or cannot access ``shared``,
+            or if a worker process was killed.
     """
     if cluster is None:
         yield from _run_locally(tasks, jobs)
         return
-    here = Path.cwd()
-    call = partial(_run_on_worker, spike_zoo.__version__, here, (shared or here).absolute())
+    cwd = Path.cwd()
+    call = partial(_run_on_worker, spike_zoo.__version__, cwd, (shared or cwd).absolute())
     with _client(cluster) as client:
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm.core import CommClosedError
@@ -82,7 +80,7 @@ def run_tasks(
 
 
 def _reason(error: Exception) -> str:
-    """Return why a Dask cluster did not run a task, and what to do."""
+    """Return the reason why a Dask cluster did not run a task, and what to do."""
     if isinstance(error, ModuleNotFoundError):
         return f"workers lack a package of this environment ({error}); install the same ones"
     if type(error).__name__ == "KilledWorker":
@@ -92,7 +90,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _client(cluster: str) -> Iterator[Client]:
-    """Connect to a Dask cluster that has at least one worker, or start one in SLURM."""
+    """Connect to a Dask cluster with at least one worker, or start a cluster in SLURM."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -132,28 +130,29 @@ def _slurm_cluster(cluster: str) -> Iterator[Any]:
     except ImportError as error:
         raise UsageError(_NO_DASK) from error
     finally:
-        signal.signal(signal.SIGINT, handler)  # dask_jobqueue exits without a word on Ctrl-C
+        signal.signal(signal.SIGINT, handler)  # dask_jobqueue replaces the handler at import
     options = dict(read_yaml(path))
     jobs = options.pop("jobs", 1)
     try:
-        with SLURMCluster(**options) as started:
-            started.scale(jobs=jobs)
-            yield started
+        with SLURMCluster(**options) as slurm:
+            slurm.scale(jobs=jobs)
+            yield slurm
     except TypeError as error:
         raise UsageError(f"{path}: not arguments of SLURMCluster: {error}") from error
 
 
-def _run_on_worker(package: str, cwd: Path, shared: Path, task: Callable[[], Result]) -> Result:
+def _run_on_worker(version: str, cwd: Path, shared: Path, task: Callable[[], Result]) -> Result:
     """Run a task in the working directory of the caller."""
-    host, own = socket.gethostname(), spike_zoo.__version__
-    if own != package:
+    host, worker_version = socket.gethostname(), spike_zoo.__version__
+    if worker_version != version:
         raise SpikeZooError(
-            f"worker {host} has spike-zoo {own}, and this process {package}; install the same one"
+            f"worker {host} has spike-zoo {worker_version}, and this process {version}; install "
+            "the same version"
         )
     for path in (cwd, shared):
         if not path.exists():
             raise SpikeZooError(
-                f"worker {host} does not see {path}; the cluster must share the file system"
+                f"worker {host} cannot access {path}; the cluster must share the file system"
             )
     os.chdir(cwd)
     try:
@@ -175,7 +174,7 @@ def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[
         return
     from joblib import Parallel, delayed
 
-    calls = [delayed(_run_in)(Path.cwd(), task) for task in tasks]
+    calls = [delayed(_run_in_folder)(Path.cwd(), task) for task in tasks]
     options = {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
     results = parallel(calls)
@@ -183,17 +182,17 @@ def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[
         yield from results
 
 
-def _run_in(cwd: Path, task: Callable[[], Result]) -> Result:
-    os.chdir(cwd)  # joblib keeps its workers, which stay where they were first started
+def _run_in_folder(cwd: Path, task: Callable[[], Result]) -> Result:
+    os.chdir(cwd)  # joblib reuses workers, which may have another working directory
     return task()
 
 
 @contextlib.contextmanager
 def _worker_faults_handled() -> Iterator[None]:
-    """Ignore joblib's warning about a replaced worker, and explain one that was killed.
+    """Ignore joblib's warning about a replaced worker, and explain the error of a killed worker.
 
-    joblib replaces a worker that has grown by 300 MB. Where warnings are errors, the warning would
-    end joblib's own thread, and the caller would wait forever.
+    joblib replaces a worker whose memory has grown by 300 MB. If warnings are errors, the warning
+    would end joblib's thread, and the caller would wait forever.
     """
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -209,9 +208,9 @@ def _worker_faults_handled() -> Iterator[None]:
 
 
 def start_worker(parent: int, format_warning: Callable[..., str]) -> None:
-    """Print warnings in the parent's format; watch the parent and exit when it has ended.
+    """Set the parent's format of warnings, and exit this worker when the parent has ended.
 
-    A parent that is killed by SIGKILL has no time to stop its workers.
+    A parent that is killed by SIGKILL cannot stop its workers.
     """
     warnings.formatwarning = format_warning
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

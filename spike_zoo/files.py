@@ -1,4 +1,4 @@
-"""Atomic writes (temporary file, then rename), file trees, and the file that weights name."""
+"""Atomic writing of files, listing of folders, and lookup of weights files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from spike_zoo.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Suffix of a file that holds a network as a graph -> its format.
+#: Suffix of an exported graph of a network -> its format.
 GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
-EXPORT_NAME = "model.safetensors"  # the weights in the folder that export writes
+EXPORT_NAME = "model.safetensors"  # weights in the folder of an export
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -40,104 +40,104 @@ def shipped_weights() -> dict[str, Path]:
 def entries_below(root: Path) -> list[Path]:
     """Return all files and folders below a folder, sorted; symbolic links to folders are followed.
 
-    A link to a folder that contains it is listed, but not entered.
+    A link to one of its parent folders is listed, but not followed.
     """
     entries: list[Path] = []
     folders = [(root, frozenset({root.resolve()}))]
     while folders:
-        folder, above = folders.pop()
+        folder, ancestors = folders.pop()
         try:
-            inside = list(folder.iterdir())
+            children = list(folder.iterdir())
         except PermissionError:
             warnings.warn(f"{folder}: left out, no permission to read this folder", stacklevel=2)
             continue
-        for entry in inside:
+        for entry in children:
             entries.append(entry)
-            if entry.is_dir() and (place := entry.resolve()) not in above:
-                folders.append((entry, above | {place}))
+            if entry.is_dir() and (target := entry.resolve()) not in ancestors:
+                folders.append((entry, ancestors | {target}))
     return sorted(entries)
 
 
 @contextlib.contextmanager
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path`` that becomes ``path`` when all went well.
+    """Yield a temporary path in the folder of ``path``, and rename it to ``path`` on success.
 
-    Missing folders are made. On any failure, Ctrl-C included, neither the temporary file nor the
-    folders made for it stay behind, and what stood at ``path`` is untouched. What a killed process
-    left of the same target is removed first.
+    Missing folders are created. On any failure, including Ctrl-C, the temporary file and created
+    folders are removed, and an existing file at ``path`` is unchanged. Temporary files of killed
+    processes for the same target are removed first.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
         FormatError: If ``path`` is a folder.
-        RecordingError: If the folder cannot be made or written.
+        RecordingError: If the folder cannot be created or written.
     """
     check_absent(path, overwrite=overwrite)
     remove_leftovers(path)
-    made: list[Path] = []
+    created: list[Path] = []
     temporary = temporary_path(path)
     try:
         try:
-            _make_folders(path.parent, made)
+            _make_folders(path.parent, created)
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
         except OSError as error:
-            raise _not_written(path, error) from error
+            raise _write_error(path, error) from error
         yield temporary
         check_absent(path, overwrite=overwrite)
-        temporary.chmod(mode)  # some libraries put a file of their own there, closed to others
+        temporary.chmod(mode)  # some libraries replace the file by one with other permissions
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, SpikeZooError) or error.errno not in _NO_ROOM:
+        if isinstance(error, SpikeZooError) or error.errno not in _NOT_WRITABLE:
             raise
-        raise _not_written(path, error) from error
+        raise _write_error(path, error) from error
     finally:
-        with contextlib.suppress(OSError):  # the folder itself may be what is missing
+        with contextlib.suppress(OSError):  # the folder may be missing
             if temporary.exists():
                 temporary.unlink()
         if not path.exists():
-            _remove_empty(made)
+            _remove_empty(created)
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a new name beside a target, made of the target, this process and its machine."""
+    """Return a unique temporary name in the target's folder, with process and machine."""
     process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
     return path.with_name(f".{path.name}.{process}.part")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that no longer live left of a target, and say so in a warning.
+    """Remove temporary files that ended processes left for a target, with a warning for each.
 
-    Of those of other machines, which may share the folder, it is unknown whether they live.
+    Files of other machines are kept, because their processes cannot be checked.
     """
     process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
     pattern = re.compile(rf"\.{re.escape(path.name)}\.{process}\.part")
     try:
-        names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast where there are many)
+        names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast in large folders)
     except OSError:
-        return  # writing there reports why
+        return  # writing to the folder reports the error
     for match in filter(None, map(pattern.fullmatch, names)):
         leftover = path.parent / match[0]
-        if not _lives(int(match[1])) and _removed(leftover):
+        if not _is_running(int(match[1])) and _try_remove(leftover):
             warnings.warn(
                 f"{leftover}: removed; process {match[1]} left it when it was killed",
                 stacklevel=4,
             )
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     """Return whether a process of this machine may still be running."""
     if os.name != "posix":
-        return True  # elsewhere asking would end it
+        return True  # os.kill would end the process
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # signal 0 only checks the process
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # another user's; no number of a process
+    except (PermissionError, OverflowError):  # process of another user; not a valid number
         return True
     return True
 
 
-def _removed(leftover: Path) -> bool:
+def _try_remove(leftover: Path) -> bool:
     with contextlib.suppress(OSError):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
@@ -148,13 +148,13 @@ def _removed(leftover: Path) -> bool:
 
 
 def weights_file(path: str | Path) -> Path:
-    """Return the file of weights that a shipped name, a file or the folder of an export names."""
+    """Return the weights file of a shipped name, a file or the folder of an export."""
     file = shipped_weights().get(str(path), Path(path))
     return file / EXPORT_NAME if file.is_dir() else file
 
 
 def check_absent(path: Path, *, overwrite: bool = False) -> None:
-    """Reject a target that exists, and a folder always.
+    """Raise an error if the target is a folder, or if it exists and must not be overwritten.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
@@ -170,51 +170,51 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
-    """Reject a name that looks like a file of another sort and would become a folder.
+    """Raise an error for an output path with an unsupported suffix.
 
     Args:
-        out: What the user gave.
-        known: Suffixes of the files that are written.
-        option: What it was given by, as ``"--out "``.
+        out: Output path of the user.
+        known: Supported suffixes.
+        option: Option of the path in the error message, as ``"--out "``.
 
     Raises:
-        UsageError: If it ends in another suffix, without a slash behind it, and is no folder.
+        UsageError: If ``out`` has another suffix, does not end with a slash and is not a folder.
     """
     suffix = Path(out).suffix
     if not suffix or out.endswith(("/", os.sep)) or Path(out).is_dir():
         return
     if suffix not in known:
-        named = ", ".join(f"X{one}" for one in known)
+        examples = ", ".join(f"X{known_suffix}" for known_suffix in known)
         raise UsageError(
-            f"{option}{out}: {suffix} is not written here; give {named} or a folder (a name with "
-            "a dot in it needs a slash at its end)"
+            f"{option}{out}: {suffix} is not written here; give {examples} or a folder (a name "
+            "with a dot in it needs a slash at its end)"
         )
 
 
-def _not_written(path: Path, error: OSError) -> RecordingError:
+def _write_error(path: Path, error: OSError) -> RecordingError:
     return RecordingError(
         f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
-        "writable and has room",
+        "writable and has free space",
         path=str(path),
     )
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it, noting each in ``made``, deepest last."""
+def _make_folders(folder: Path, created: list[Path]) -> None:
+    """Create a folder and its parents; append the created folders to ``made``, deepest last."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent, made)
+    _make_folders(folder.parent, created)
     try:
         folder.mkdir()
     except FileExistsError:
-        if not folder.is_dir():  # else another process made it just now
+        if not folder.is_dir():  # a folder was created by another process
             raise
         return
-    made.append(folder)
+    created.append(folder)
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders that were made for a file that never came, as far as they are empty."""
+    """Remove created folders that are empty, after the file could not be written."""
     for folder in reversed(folders):
-        with contextlib.suppress(OSError):  # another process put a file there
+        with contextlib.suppress(OSError):  # not empty: another process wrote a file
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""YAML files that users write: configurations, sweeps, tables and sidecars of recordings."""
+"""Strict reader of YAML files, and construction of dataclasses from YAML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 Data = TypeVar("Data")
-_MOST_REPEATED: Final = 10_000  # values that aliases add to a document
+_MOST_REPEATED: Final = 10_000  # largest number of values that aliases may add to a document
 
 
 def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # noqa: ANN401  (any YAML value)
@@ -27,11 +27,11 @@ def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # n
 
     Args:
         path: The file, in UTF-8.
-        error: Class of the error for content that is not valid.
+        error: Class of the raised error.
 
     Raises:
-        SpikeZooError: Of that class, if the content is not YAML, a mapping has a key twice, or
-            aliases repeat more than 10,000 values; names file and line.
+        SpikeZooError: An error of class ``error`` if the content is not YAML, if a mapping has a
+            key twice, or if aliases repeat more than 10,000 values; states file and line.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
@@ -48,7 +48,7 @@ def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # n
 
 @lru_cache
 def limit_aliases_of_options() -> None:
-    """Let jsonargparse reject the same aliases in values of options and in files that they name."""
+    """Set the loader of jsonargparse, so that it also rejects aliases that repeat many values."""
     from jsonargparse import get_loader, set_loader
 
     load = get_loader("yaml")
@@ -65,16 +65,16 @@ def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> 
     """Build a dataclass from a mapping; jsonargparse checks the types of its fields.
 
     Args:
-        cls: The dataclass, with type hints that can be evaluated at run time.
-        content: Field -> value, as YAML yields it.
+        cls: The dataclass; its type hints must be evaluable at run time.
+        content: Field -> value, from YAML.
         place: File and entry, for error messages.
-        built: Fields that are not read from ``content``.
+        built: Values of fields that are not read from ``content``.
 
     Raises:
         ConfigError: If ``content`` is not a mapping, or a key is missing, unknown or of another
             type, or if the dataclass raises ``ValueError``.
     """
-    expected = {one.name: one for one in fields(cls) if one.name not in built}  # type: ignore[arg-type]  # any dataclass
+    expected = {item.name: item for item in fields(cls) if item.name not in built}  # type: ignore[arg-type]  # any dataclass
     if not isinstance(content, dict):
         raise ConfigError(f"{place}: expected a mapping, got {content!r}")
     for key in content:
@@ -83,15 +83,15 @@ def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> 
                 f"{place}: unknown key {key!r}.{closest(str(key), expected, most=3)} "
                 f"The keys are {', '.join(expected)}"
             )
-    for name, one in expected.items():
-        if one.default is MISSING and one.default_factory is MISSING and name not in content:
+    for name, item in expected.items():
+        if item.default is MISSING and item.default_factory is MISSING and name not in content:
             raise ConfigError(f"{place}: the key {name!r} is missing")
     try:
         parser = _parser_of(cls, tuple(built))  # type: ignore[arg-type]  # a class is hashable
         values = parser.parse_object(content).as_dict()
     except ArgumentError as error:
-        found = re.search(r'key "(\w+)', str(error))
-        name = found[1] if found else ""
+        match = re.search(r'key "(\w+)', str(error))
+        name = match[1] if match else ""
         raise ConfigError(
             f"{place}: {name}: expected {_type_text(cls, name)}, got {content[name]!r}"
             if name in expected
@@ -126,14 +126,18 @@ def _located(reason: yaml.MarkedYAMLError, prefix: str = "") -> str:
 
 
 def _check_aliases(node: Any, sizes: dict[int, float]) -> float:  # noqa: ANN401  (yaml has no hints)
-    """Return how many values a node has with its aliases written out, if these are not too many."""
-    if (known := sizes.get(id(node))) is not None:
-        return known
-    sizes[id(node)] = math.inf  # of a node that contains itself
+    """Return the number of values of a node with expanded aliases.
+
+    Raises:
+        _ContentError: If aliases repeat too many values, or if a value contains itself.
+    """
+    if (counted := sizes.get(id(node))) is not None:
+        return counted
+    sizes[id(node)] = math.inf  # remains for a node that contains itself
     parts = node.value if isinstance(node, yaml.CollectionNode) else ()
     if isinstance(node, yaml.MappingNode):
-        parts = [one for pair in parts for one in pair]
-    size = 1 + sum(_check_aliases(one, sizes) for one in parts)
+        parts = [child for pair in parts for child in pair]
+    size = 1 + sum(_check_aliases(child, sizes) for child in parts)
     if size > len(sizes) + _MOST_REPEATED:
         raise _ContentError(
             problem=f"aliases (*name) repeat more than {_MOST_REPEATED:,} values, or a value "
@@ -145,21 +149,21 @@ def _check_aliases(node: Any, sizes: dict[int, float]) -> float:  # noqa: ANN401
 
 
 class _ContentError(yaml.MarkedYAMLError):  # type: ignore[misc]  # yaml has no hints
-    """The content is YAML that is rejected."""
+    """Valid YAML with rejected content."""
 
 
 class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no hints
-    """Rejects repeated keys, of which YAML's own loader drops the first, and alias bombs."""
+    """Loader that rejects excessive aliases and repeated keys, of which PyYAML keeps the last."""
 
     def get_single_node(self) -> Any:  # noqa: ANN401  (yaml has no hints)
-        """Compose the document, in which an alias is the node that it names."""
+        """Compose the document and check the number of values with expanded aliases."""
         root = super().get_single_node()
         if root is not None:
             _check_aliases(root, {})
         return root
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  (yaml has no hints)
-        """Build one mapping."""
+        """Build one mapping; reject repeated keys."""
         keys: list[Any] = []
         for key, _ in node.value:  # before the values of "<<" are merged into it
             if key.value in keys:

@@ -1,4 +1,4 @@
-"""Fixtures every test may use; importing the package first lets torchvision load everywhere."""
+"""Shared fixtures; importing spike_zoo first installs the import hook for torchvision."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import settings
 import spike_zoo  # noqa: F401  (its guard must run before lightning and torchmetrics)
 
 ROOT = Path(__file__).resolve().parent.parent
-collect_ignore = ["outside"]  # somebody else's package; test_outside.py installs it elsewhere
+collect_ignore = ["outside"]  # an external package, which test_outside.py installs elsewhere
 
-settings.register_profile("tests", deadline=None)  # a busy machine is no fault of a property
+settings.register_profile("tests", deadline=None)  # deadlines would fail on a busy machine
 settings.load_profile("tests")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A job in a shell's background ignores Ctrl-C, and with it the processes that tests stop.
+    # Background jobs of a shell ignore SIGINT, and so do the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -31,7 +31,9 @@ def golden() -> Path:
 @pytest.fixture(scope="session")
 def clips_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Archive of small clips with an image each; to be read, not written."""
-    from spike_zoo.testing import tiny_archive  # here, for most tests need no trainer's libraries
+    from spike_zoo.testing import (
+        tiny_archive,
+    )  # imported here, because most tests do not need torch
 
     folder = tmp_path_factory.mktemp("clips")
     return tiny_archive(folder / "clips.h5", planes=161, height=48, width=64)

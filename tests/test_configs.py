@@ -1,4 +1,4 @@
-"""Every configuration runs through the command line: one that nobody runs does not exist.
+"""Every configuration runs through the command line.
 
 Most variants of experiments/ run in ``make smoke-tables``; here they are built.
 """
@@ -29,39 +29,39 @@ METHODS = sorted(
     for folder in ("configs", "experiments")
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
-    and path.parent.parent.name != "profiles"  # layers over a profile, no methods
+    and path.parent.parent.name != "profiles"  # stacked on a profile, not methods
     and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo"))
-    # tests/methods/{ssdm,sci,ssmt}/test_configs.py have theirs
+    # ssdm, sci and ssmt have their own test_configs.py
     and not re.search(r"/(ssdm|sci|ssmt)[/_.]", path.relative_to(ROOT).as_posix())
 )
 VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
-#: The others are built here and run by ``make smoke-tables``.
+#: The other variants are built here and run by ``make smoke-tables``.
 RUN = [
     path
     for path in [*(one for one in METHODS if one not in VARIANTS), *run_here(VARIANTS)]
-    if "colour" not in path.as_posix()  # which needs an archive in colour
+    if "colour" not in path.as_posix()  # needs an archive in colour
 ]
-#: What the files of a folder are stacked on.
+#: Folder -> configurations below its files in the stack.
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}
-#: Files that need what cannot be had here: what leaves it out, and what is said without it.
+#: Missing requirement: the option and value that avoid it, and the error without this option.
 NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
-# tests/methods/stir/test_flow_targets.py learns from an archive that tells it
+# tests/methods/stir/test_flow_targets.py trains on an archive with ground-truth motion
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
-TOLD_MOTION = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
+ORACLE_MOTION = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
 EXCEPTIONS = {
-    "experiments/classical/variants/tfi_true_motion.yaml": TOLD_MOTION,
+    "experiments/classical/variants/tfi_true_motion.yaml": ORACLE_MOTION,
     "configs/paper/stir.yaml": NEEDS_VGG19,
     "experiments/stir/variants/loss_no_rec.yaml": NEEDS_VGG19,
     "experiments/stir/variants/motion_constant.yaml": NEEDS_MOTION,
     "experiments/stir/variants/motion_fading.yaml": NEEDS_MOTION,
-    "experiments/stir/variants/motion_true.yaml": TOLD_MOTION,
-    "experiments/stir/variants/along_true.yaml": TOLD_MOTION,
+    "experiments/stir/variants/motion_true.yaml": ORACLE_MOTION,
+    "experiments/stir/variants/along_true.yaml": ORACLE_MOTION,
     "experiments/stir/variants/width_050_motion.yaml": NEEDS_MOTION,
     "experiments/stir/variants/width_050_motion_4.yaml": NEEDS_MOTION,
-    "experiments/stir/variants/width_050_true.yaml": TOLD_MOTION,
+    "experiments/stir/variants/width_050_true.yaml": ORACLE_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
 }
-#: What a profile may set beside the trainer: the arguments every data module has.
+#: Arguments of all data modules, which a profile may set.
 SHARED_DATA_ARGUMENTS = {
     *("batch_size", "eval_batch_size", "crop", "augment", "samples_per_epoch", "workers", "seed")
 }
@@ -87,7 +87,7 @@ def _arguments(path: Path, archive: str, tmp_path: Path) -> list[str]:
 
 
 def _verb(path: Path) -> str:
-    """Return "test" for a method that trains nothing, else "fit"."""
+    """Return "test" for a method without training, otherwise "fit"."""
     is_row = path.parent.name == "variants" and {"colour", "robustness"} & set(path.parts)
     return "test" if "classical" in path.parts or is_row else "fit"
 
@@ -100,7 +100,7 @@ def test_configuration_runs_with_the_smoke_profile(
     verb = _verb(path)
     arguments = _arguments(path, archive, tmp_path)
     arguments += EXCEPTIONS.get(path.relative_to(ROOT).as_posix(), ())[:-1]
-    if verb == "fit":  # two steps show that it runs; a step count of its own would outlast them
+    if verb == "fit":  # two steps are enough; the configuration may set a larger number
         arguments += ["--trainer.max_steps", "2"]
     assert main([verb, *arguments, "--trainer.enable_progress_bar", "false"]) == 0
     folder = tmp_path / "run" if verb == "fit" else tmp_path / "run" / verb
@@ -144,7 +144,7 @@ def test_profile_sets_only_what_every_data_module_has(path: Path) -> None:
 
 
 def _stacked(files: Iterable[str]) -> dict[str, Any]:
-    """Return the trainer's arguments of stacked files."""
+    """Return the merged trainer arguments of stacked files."""
     contents = [yaml.safe_load((ROOT / file).read_text()) or {} for file in files]
     trainer: dict[str, Any] = {}
     for content in contents:
@@ -153,7 +153,7 @@ def _stacked(files: Iterable[str]) -> dict[str, Any]:
 
 
 def _fits_of(sweep: Path) -> list[list[str]]:
-    """Return the files that the fits of a sweep stack, for every profile and variant."""
+    """Return the stacked files of the fits of a sweep, for every profile and variant."""
     content = yaml.safe_load(sweep.read_text())
     command = [str(part).split(" ")[0] for part in content["command"]]
     if "fit" not in command:
@@ -169,7 +169,7 @@ def _fits_of(sweep: Path) -> list[list[str]]:
 
 
 def _stacks() -> list[list[str]]:
-    """Return what is fitted with: a file alone, under a profile, as sweeps stack it."""
+    """Return stacks of files for fit: single files, files with a profile, and those of sweeps."""
     configs, experiments = ROOT / "configs", ROOT / "experiments"
     alone = [*configs.rglob("*.yaml"), *experiments.glob("*/weights/*.yaml")]
     stacks = [[path] for path in alone]

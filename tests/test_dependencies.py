@@ -1,4 +1,4 @@
-"""What the package imports, what it declares, and the set it is tested with fit together."""
+"""Consistency of imports, declared dependencies and constraints."""
 
 from __future__ import annotations
 

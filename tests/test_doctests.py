@@ -1,4 +1,4 @@
-"""The examples of the functions people call first are there, and true."""
+"""Docstring examples of main functions exist and pass."""
 
 from __future__ import annotations
 

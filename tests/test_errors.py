@@ -1,4 +1,4 @@
-"""Errors of users: what they are caught as, what the program ends with, what they say."""
+"""Base classes, exit codes and messages of the package's errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _kinds(kind: type[SpikeZooError] = SpikeZooError) -> Iterator[type[SpikeZooE
 
 
 KINDS = sorted(set(_kinds()), key=lambda kind: kind.__name__)
-#: The call itself is wrong; every other error is about content.
+#: Errors of the call; all other errors are about content.
 WRONG_CALLS = {
     *("UsageError", "ConfigError", "MissingFileError", "ExistingFileError"),
     *("MissingGeometryError", "MissingItemError"),
@@ -48,7 +48,9 @@ def test_an_error_is_caught_as_what_python_calls_it(kind: str, known_as: type[Ex
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_says_its_message_as_it_was_written(kind: type[SpikeZooError]) -> None:
-    assert str(kind("a.h5: 'b' is not there")) == "a.h5: 'b' is not there"  # KeyError quotes
+    assert (
+        str(kind("a.h5: 'b' is not there")) == "a.h5: 'b' is not there"
+    )  # KeyError would quote the message
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Tasks on processes of this machine and on a Dask cluster."""
+"""Tasks in local processes and on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"watching\n"
         parent.kill()
-        output, _ = parent.communicate(timeout=30)  # until the worker has left the pipe too
+        output, _ = parent.communicate(timeout=30)  # until the worker has closed the pipe
     assert output == b""
 
 
 def test_a_worker_that_grew_is_replaced_where_warnings_are_errors(tmp_path: Path) -> None:
-    """The warning of it once ended the thread that hands out the work."""
+    """The warning used to end joblib's thread that distributes the tasks."""
     line = [sys.executable, "-c", BUILD, str(tmp_path / "a.h5")]
     subprocess.run(line, check=True, timeout=90)
     assert len(SpikeArchive(tmp_path / "a.h5").names()) == 12
@@ -85,7 +85,7 @@ def test_warnings_of_workers_have_the_format_of_the_command_line(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    """Return a cluster of two worker processes, as 'dask worker' starts them."""
+    """A cluster of two worker processes, as started by 'dask worker'."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as started:
         yield started
@@ -178,7 +178,7 @@ def test_workers_with_another_version_or_without_the_files_are_named(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = cluster.scheduler_address
-    with pytest.raises(SpikeZooError, match=r"worker \S+ does not see .*nowhere"):
+    with pytest.raises(SpikeZooError, match=r"worker \S+ cannot access .*nowhere"):
         list(run_tasks([time.time], cluster=address, shared=tmp_path / "nowhere"))
     monkeypatch.setattr(spike_zoo, "__version__", "9.9")
     with pytest.raises(SpikeZooError, match=r"worker \S+ has spike-zoo 0\S+, and this process 9.9"):
@@ -191,7 +191,7 @@ def _start(program: str, *words: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_scheduler_that_dies_is_an_error_and_no_task_counts_as_done(tmp_path: Path) -> None:
-    """Dask yields the tasks of a lost scheduler as completed."""
+    """Dask reports the tasks of a lost scheduler as completed."""
     file = str(tmp_path / "dask.json")
     with (
         _start("dask_scheduler", "--scheduler-file", file, "--port", "0") as scheduler,

@@ -1,4 +1,4 @@
-"""A target file appears whole or not at all."""
+"""Atomic writing of files, removal of leftovers, and checks of output paths."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     with new_file(target) as temporary:
-        temporary.unlink()  # as a library does that puts a file of its own there
+        temporary.unlink()  # as libraries do that replace the file
         temporary.touch(mode=0o600)
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
@@ -115,7 +115,7 @@ def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
 
 
 def ended_process() -> int:
-    """Return the number of a process that is no more."""
+    """Process number of an ended process."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     return process.pid
@@ -130,11 +130,11 @@ def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
         f".clip.dat.{ended}-00000000@{_MACHINE}.part",
     ]
     kept = [
-        f".clip.dat.{living}-0123abcd@{_MACHINE}.part",  # of a process that lives
+        f".clip.dat.{living}-0123abcd@{_MACHINE}.part",  # of a running process
         f".clip.dat.x.{ended}-0123abcd@{_MACHINE}.part",  # of another target
         f".a.clip.dat.{ended}-0123abcd@{_MACHINE}.part",
         f".clip_dat.{ended}-0123abcd@{_MACHINE}.part",
-        f".clip.dat.{ended}-notes.part",  # of somebody else
+        f".clip.dat.{ended}-notes.part",  # of another program
         f".clip.dat.{ended}-0123abcd@elsewhere.part",  # of a machine that shares the folder
         f"clip.dat.{ended}-0123abcd@{_MACHINE}.part",
     ]

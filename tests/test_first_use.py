@@ -1,4 +1,4 @@
-"""Rooms load a file when a name of it is used, not before."""
+"""Lazy import of the public names of packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __getattr__ = on_first_use(__name__, {"light": "small", "heavy": "large"})
 
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a package with two files, one of which cannot be imported."""
+    """Name of a package with two modules, one of which cannot be imported."""
     folder = tmp_path / "a_room_of_tests"
     folder.mkdir()
     (folder / "__init__.py").write_text(ROOM)

@@ -1,4 +1,4 @@
-"""The console script and ``python -m spike_zoo`` find the same modules."""
+"""The console script and ``python -m spike_zoo`` use the same module search path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAMS = {"module": [sys.executable, "-m", "spike_zoo"], "script": [str(SCRIPT
 
 
 def _export(program: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Export a checkpoint whose class lies in a file of the working folder."""
+    """Export a checkpoint whose class is defined in a file of the working folder."""
     if program == "script" and not SCRIPT.is_file():
         pytest.skip(f"the console script is not installed ({SCRIPT})")
     command = [*PROGRAMS[program], "export", "marking.ckpt", "out.safetensors", "--trust"]
@@ -41,5 +41,5 @@ def test_it_is_not_where_python_is_told_not_to_look_there(program: str, tmp_path
     write_marking(tmp_path)
     done = _export(program, tmp_path, PYTHONSAFEPATH="1")
     assert done.returncode == 1
-    assert "there is no class 'marking.Marking' here" in done.stderr
+    assert "the class 'marking.Marking' cannot be imported" in done.stderr
     assert not (tmp_path / MARK).exists()

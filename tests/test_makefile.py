@@ -1,4 +1,4 @@
-"""Targets of the Makefile, and the jobs of ``experiments/run.py`` behind them."""
+"""Targets of the Makefile, and the jobs of ``experiments/run.py`` that they run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.repo
 
 NEEDS = sorted((ROOT / "experiments").glob("*/needs*.yaml"))
 STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
-OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of a make that runs the tests
+OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by a make that runs these tests
 FAKE_PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; fi
 """
@@ -38,7 +38,7 @@ def _dry_run(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a folder that is set up, but for the packages."""
+    """A checkout that is set up, without installed packages."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / "python"
@@ -50,7 +50,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def methods(tmp_path: Path) -> Path:
-    """Return the experiments and configurations of the project, without data and runs."""
+    """Experiments and configurations of the project, without data and runs."""
     for folder in ("experiments", "configs"):
         files = shutil.ignore_patterns("results")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=files)
@@ -61,7 +61,9 @@ def test_setup_is_repeated_only_if_its_input_changes_or_the_environment_is_gone(
     checkout: Path,
 ) -> None:
     assert "venv" not in _make(checkout, "-n", "setup")
-    later = (checkout / ".venv/stamps/setup").stat().st_mtime + 60  # clocks of files can be coarse
+    later = (
+        checkout / ".venv/stamps/setup"
+    ).stat().st_mtime + 60  # modification times can be coarse
     os.utime(checkout / "constraints.txt", (later, later))
     assert "-m venv .venv" in _make(checkout, "-n", "setup")
     shutil.rmtree(checkout / ".venv")

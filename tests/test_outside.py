@@ -1,4 +1,4 @@
-"""Methods from outside: a package of its own, a file in the working folder, plain Lightning."""
+"""External methods: an installed package, a file in the working folder, and plain Lightning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIT = ["fit", "--config", "spike_mean.yaml", "--config", "profiles/smoke", "--ru
 RECONSTRUCT = ["reconstruct", "street.npz", "--center", "20", "--out", "one.png", "--overwrite"]
 RECONSTRUCT += ["--rate-scale", "0.6", "--method"]
 BEST = "run/checkpoints/best.ckpt"
-#: Runs commands in one process, as they would run in one each, and prints their exit codes.
+#: Runs several commands in one process and prints their exit codes.
 COMMANDS = "import json, sys; from spike_zoo.__main__ import main\n"
 COMMANDS += "for words in json.loads(sys.argv[1]):\n"
 COMMANDS += "    sys.argv = ['spike-zoo', *words]; print('exit', main())\n"
@@ -34,10 +34,10 @@ COMMANDS += "    sys.argv = ['spike-zoo', *words]; print('exit', main())\n"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the package was installed into."""
+    """Folder of the installed package."""
     source = tmp_path_factory.mktemp("source") / "package"
     shutil.copytree(PACKAGE, source)
-    if importlib.util.find_spec("setuptools") is None:  # nothing to build it with
+    if importlib.util.find_spec("setuptools") is None:  # no build tools
         return source
     site = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
@@ -49,7 +49,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A working folder with data, the package's configurations, and no code."""
+    """A working folder with data and the package's configurations, without code."""
     tiny_archive(tmp_path / "data" / "scenes.h5", planes=41)
     write_recording(pattern_take(3, planes=41).recording, tmp_path / "street.npz")
     for name in ("spike_mean.yaml", "spike_label.yaml", "sweep.yaml"):
@@ -58,7 +58,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def _python(work: Path, installed: Path | None, *arguments: str) -> str:
-    """Run Python in a working folder and return what it said, both ways."""
+    """Run Python in a working folder and return stdout and stderr."""
     path = os.pathsep.join(str(folder) for folder in (ROOT, installed) if folder)
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

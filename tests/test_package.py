@@ -1,4 +1,4 @@
-"""The package's surface: light to import, whole when it is used."""
+"""Public names of the package, and the time and modules of its import."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ ROOMS = sorted(
 
 def test_every_room_is_an_attribute_that_loads_on_first_use() -> None:
     names = f"for name in {ROOMS}: assert getattr(spike_zoo, name).__name__ == 'spike_zoo.' + name"
-    done = run_python(f"import spike_zoo\n{names}")  # a process of its own: nothing is imported yet
+    done = run_python(
+        f"import spike_zoo\n{names}"
+    )  # in a new process, in which nothing is imported
     assert done.returncode == 0, done.stderr
     assert set(ROOMS) <= set(dir(spike_zoo))
 

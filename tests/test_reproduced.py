@@ -1,4 +1,4 @@
-"""``make reproduce``: every weight that ships has a recipe and a record, held against a new run."""
+"""``make reproduce``: comparison of the records of shipped weights with new runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables that are committed are what the committed records make of them."""
+"""Committed tables equal the tables of the committed records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 def test_a_committed_table_is_that_of_the_committed_records(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # runs of one's own, below the root, are no records
+    monkeypatch.chdir(tmp_path)  # runs of the user below the root are not records
     spec = rendered.parents[1] / f"{rendered.stem}.yaml"
     options = ["--profile", claims.PROFILES[rendered.stem], "--out", str(tmp_path)]
     assert main(["table", str(spec), *options]) == 0

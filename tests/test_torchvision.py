@@ -1,4 +1,4 @@
-"""The guard that lets torchvision load everywhere."""
+"""Import of torchvision with missing compiled operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML files that users write: the same content as YAML's own loader gives, or a named error."""
+"""Strict reader of YAML: the content of PyYAML's loader, or an error with file and line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A page on this machine on which recordings are dropped."""
+"""App: a local web page to view and convert recordings."""

@@ -1,4 +1,4 @@
-"""The form of the app, in Gradio: a recording, what to compute, and the results."""
+"""Web page of the app in Gradio: upload of a recording, options and results."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import gradio
 
 HEIGHT: Final = 900  # pixels of the report
-#: Methods that are chosen at first; stir shows one plane.
+#: Methods that are selected initially; stir shows one plane.
 _CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
-#: Words of Gradio for screen readers that it has no translation of.
+#: Labels for screen readers without a translation in Gradio.
 _MISSING_WORDS: Final = {"common": {"complete": "complete"}}
 _NOTHING: Final = "Drop a recording first, or use the built-in scene."
 _EMPTY: Final = "<p>Drop a recording or use the built-in scene, then press <b>Show</b>.</p>"
-#: Nothing from anywhere but this machine: Gradio's own page would ask for a script elsewhere.
+#: Blocks content from other machines: Gradio's page would load an external script.
 POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; "
     "frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
@@ -47,14 +47,14 @@ POLICY: Final = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What the app was started with.
+    """Settings of the app.
 
     Attributes:
-        methods: What may be chosen.
-        codec: What compresses.
-        device: Where methods compute.
+        methods: Methods to choose from.
+        codec: Method that compresses.
+        device: Device of the methods.
         trust: Whether classes from outside this package may be imported.
-        folder: Where the app writes, and nowhere else.
+        folder: Folder of all files that the app writes.
     """
 
     methods: Sequence[str]
@@ -68,7 +68,7 @@ _MOMENT: Final = "time of the PNG (0: start, 1: end)"
 
 
 def build(setting: Setting) -> gradio.Blocks:
-    """Return the app, not yet served."""
+    """Return the app without serving it."""
     import gradio
 
     act = _Actions(setting)
@@ -111,10 +111,14 @@ def build(setting: Setting) -> gradio.Blocks:
 
 
 def serve(setting: Setting, port: int, *, opens: bool) -> None:
-    """Serve the app to this machine alone, until it is interrupted."""
+    """Serve the app to this machine only, until Ctrl-C.
+
+    Raises:
+        UsageError: If the port is in use.
+    """
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
-            raise UsageError(f"--port {port}: something else listens there; give another one")
+            raise UsageError(f"--port {port}: the port is in use; give another one")
     import gradio
 
     blocks = build(setting).queue(default_concurrency_limit=1)
@@ -130,12 +134,12 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         i18n=gradio.I18n(en=_MISSING_WORDS),  # type: ignore[arg-type]  # keys may be nested
         prevent_thread_lock=True,
     )
-    print(f"app: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)
+    print(f"app: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (the address of the app)
     blocks.block_thread()
 
 
 def guards() -> list[Any]:
-    """Return what wraps the app: requests of this machine only, content of this machine only."""
+    """Return the middleware that rejects requests and content from other machines."""
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.responses import PlainTextResponse
@@ -153,7 +157,7 @@ def guards() -> list[Any]:
 
 @dataclass(frozen=True)
 class _Actions:
-    """The functions of the buttons: values of fields in, values of fields out."""
+    """Event handlers of the page: arguments and results are values of fields."""
 
     setting: Setting
 
@@ -161,12 +165,15 @@ class _Actions:
         return str(built_in(self.setting.folder))
 
     def chosen(self, *, in_colour: bool = False) -> list[str]:
-        """Return the methods that are chosen at first."""
-        usual = COLOUR if in_colour else _CHOSEN
-        return [one for one in usual if one in self.setting.methods]
+        """Return the methods that are selected initially."""
+        defaults = COLOUR if in_colour else _CHOSEN
+        return [method for method in defaults if method in self.setting.methods]
 
     def uploaded(self, file: str | None) -> tuple[Any, ...]:
-        """Return the recordings of an archive, or the size of a .dat where only one fits."""
+        """Return updates of the fields: recordings of an archive, size of a .dat, note, methods.
+
+        The size is filled in if exactly one common size fits.
+        """
         import gradio
 
         names: list[str] = []
@@ -180,7 +187,7 @@ class _Actions:
                 note = _problem(message_of(error, source))
         height, width = sizes[0][:2] if sizes and len(sizes) == 1 else (None, None)
         if sizes is not None:
-            note = _note(_about(sizes))
+            note = _note(_size_note(sizes))
         chosen = gradio.update(
             choices=names, value=names[0] if names else None, visible=len(names) > 1
         )
@@ -190,35 +197,37 @@ class _Actions:
     def show(self, *fields: Any) -> tuple[Any, Any, str]:
         import gradio
 
-        *given, methods, pictures = fields
+        *recording_fields, methods, pictures = fields
         setting = self.setting
-        known = [one for one in methods if one in setting.methods]
-        if given[0] is None or not known:
-            missing = "Choose at least one method." if given[0] else _NOTHING
+        chosen = [method for method in methods if method in setting.methods]
+        if recording_fields[0] is None or not chosen:
+            missing = "Choose at least one method." if recording_fields[0] else _NOTHING
             return gradio.skip(), gradio.skip(), _problem(missing)
-        source = _source(given)
+        source = _source(recording_fields)
         try:
-            page = page_of(source, known, int(pictures), device=setting.device, trust=setting.trust)
+            page = page_of(
+                source, chosen, int(pictures), device=setting.device, trust=setting.trust
+            )
         except (SpikeZooError, ValueError) as error:
             return _EMPTY, [], _problem(message_of(error, source))
-        kept = Path(tempfile.mkdtemp(dir=setting.folder)) / "report.html"
-        kept.write_text(page, encoding="utf-8")
-        # a document of its own, which may run its script and nothing else
+        report = Path(tempfile.mkdtemp(dir=setting.folder)) / "report.html"
+        report.write_text(page, encoding="utf-8")
+        # a sandboxed document that may only run scripts
         frame = (
             f'<iframe title="report" sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
             f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
         )
-        return frame, [str(kept)], ""
+        return frame, [str(report)], ""
 
     def make(self, *fields: Any) -> tuple[Any, str]:
         import gradio
 
-        *given, method, moment = fields
+        *recording_fields, method, moment = fields
         setting = self.setting
-        if given[0] is None or method not in setting.methods:
-            missing = "Choose one of the methods." if given[0] else _NOTHING
+        if recording_fields[0] is None or method not in setting.methods:
+            missing = "Choose one of the methods." if recording_fields[0] else _NOTHING
             return gradio.skip(), _problem(missing)
-        source = _source(given)
+        source = _source(recording_fields)
         try:
             files, problems = files_of(
                 source,
@@ -236,19 +245,19 @@ class _Actions:
 
 
 def _source(fields: Sequence[Any]) -> Source:
-    file, *described = fields
-    return Source(uploaded(Path(file)), *(one or None for one in described))
+    file, *options = fields
+    return Source(uploaded(Path(file)), *(value or None for value in options))
 
 
-def _about(sizes: Sequence[Size]) -> str:
-    """Return what is known about the size of a file that does not state it."""
+def _size_note(sizes: Sequence[Size]) -> str:
+    """Return a note on the possible sizes of a file that does not state its size."""
     unstated = "The file does not state its size"
     if not sizes:
-        return f"{unstated}, and no common one fits: fill in height and width."
+        return f"{unstated}, and no common size fits: fill in height and width."
     listed = ", ".join(map(str, sizes))
     if len(sizes) == 1:
-        return f"{unstated}. The only common one that fits (W x H) is filled in: {listed}."
-    return f"{unstated}. Fill in one of those that fit (W x H): {listed}."
+        return f"{unstated}. The only common size that fits (W x H) is filled in: {listed}."
+    return f"{unstated}. Fill in one of the common sizes that fit (W x H): {listed}."
 
 
 def _problem(message: str) -> str:

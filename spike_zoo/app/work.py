@@ -1,4 +1,4 @@
-"""The work of the app without its form: pages and files of a recording, and its messages."""
+"""Computations of the app: report and files of an uploaded recording, and error messages."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 BUILT_IN: Final = "moving-scene.h5"
 SUFFIXES: Final = (*RECORDING_SUFFIXES, ".sci")
 _MOST_IMAGES: Final = 100  # of a video
-#: Option of the commands -> label of the form's field.
+#: Option of the commands -> label of the field.
 FIELDS: Final = {
     "height": "height (rows)",
     "width": "width (columns)",
     "rate-scale": "spikes per plane at white",
     "cfa": "Bayer filters",
-    "name": "which of the archive",
+    "name": "recording of the archive",
     "methods": "methods",
     "pictures": "planes reconstructed",
 }
 _SIZE: Final = re.compile(r"(\d+)x(\d+) \((\d+) planes\)")
-_ESCAPED: Final = {"%22": '"', "%0D": " ", "%0A": " "}  # by browsers, in names of files
+_ESCAPED: Final = {"%22": '"', "%0D": " ", "%0A": " "}  # escapes of browsers in file names
 
 
 @dataclass(frozen=True)
 class Source:
-    """An uploaded file with the fields of the form that describe it.
+    """An uploaded file with the fields of the form.
 
     Attributes:
         path: The file.
-        name: The recording of an archive; by default the one that a report shows first.
+        name: Name of the recording in an archive; by default the first one of a report.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
-        rate_scale: Spikes per plane at white; by default what the recording states, else an
-            estimate.
-        cfa: Layout of the Bayer filters; by default what the recording states.
+        rate_scale: Spikes per plane at white; by default the value that the recording states, else
+            an estimate.
+        cfa: Layout of the Bayer filters; by default as the recording states.
     """
 
     path: Path
@@ -65,7 +65,9 @@ class Source:
     def recording(self) -> SpikeRecording:
         """Return the recording."""
         if is_bitstream(self.path):
-            raise UsageError("a .sci file holds no spikes any more: its page shows its pictures")
+            raise UsageError(
+                "a .sci file contains no spikes; press Show for a report with its pictures"
+            )
         name = self.name or next(iter(self.names()), None)
         return read_recording(self.path, name, height=self.height, width=self.width, cfa=self.cfa)
 
@@ -77,7 +79,7 @@ class Source:
             return False
 
     def names(self) -> list[str]:
-        """Return the recordings of an archive, those of its test split first; else nothing."""
+        """Return the names in an archive, test split first; an empty list for other files."""
         if is_bitstream(self.path) or detect_format(self.path) != "hdf5":
             return []
         if not is_archive(self.path):
@@ -99,7 +101,7 @@ class Size(NamedTuple):
 
 
 def uploaded(path: Path) -> Path:
-    """Return an uploaded file under the name it had before the browser escaped it."""
+    """Return an uploaded file under its name before the browser escaped characters."""
     name = path.name
     for escaped, plain in _ESCAPED.items():
         name = name.replace(escaped, plain)
@@ -107,26 +109,26 @@ def uploaded(path: Path) -> Path:
     if named != path and not named.exists():
         try:
             os.link(path, named)
-        except OSError:  # a name or a link that this file system does not have
+        except OSError:  # the file system does not support the name or links
             return path
     return named
 
 
 def sizes_to_choose(path: Path) -> list[Size] | None:
-    """Return the common sizes that fit a ``.dat`` file, None where its size is known."""
+    """Return the common sizes that fit a ``.dat`` file; None if no size has to be chosen."""
     if path.suffix.lower() != ".dat":
         return None
     try:
         read_recording(path)
     except MissingGeometryError as error:
-        return [Size(*map(int, found)) for found in _SIZE.findall(error.message)]
+        return [Size(*map(int, match)) for match in _SIZE.findall(error.message)]
     except SpikeZooError:
         return None
     return None
 
 
 def message_of(error: Exception, source: Source) -> str:
-    """Return an error in terms of the form: fields for options, no folder of this machine."""
+    """Return an error message with labels of fields for options, and without the upload folder."""
     name = source.path.name
     if isinstance(error, MissingGeometryError):
         sizes = ", ".join(map(str, sizes_to_choose(source.path) or []))
@@ -144,7 +146,7 @@ def message_of(error: Exception, source: Source) -> str:
 
 
 def built_in(folder: Path) -> Path:
-    """Return an archive with a small simulated scene and its truth; it is made once."""
+    """Return an archive with a small simulated scene and its ground truth, created once."""
     from spike_zoo.simulation.defaults import default_scenes
     from spike_zoo.simulation.kinds.takes import simulate_take
 
@@ -157,7 +159,7 @@ def built_in(folder: Path) -> Path:
 
 
 def page_of(source: Source, methods: list[str], pictures: int, *, device: str, trust: bool) -> str:
-    """Return the report of a source as HTML, see :func:`spike_zoo.reports.sources.report_of`."""
+    """Return the report of a source as HTML."""
     choices = Choices(
         methods=tuple(methods),
         limits_slow=True,
@@ -184,16 +186,16 @@ def files_of(
     """Write a picture, a video and a bitstream of a recording.
 
     Args:
-        source: What was dropped.
-        method: What reconstructs.
-        folder: Where the files go.
-        moment: What the picture shows, from 0, the first plane, to 1, the last.
-        codec: What compresses.
-        device: Where both compute.
+        source: The uploaded recording.
+        method: Method that reconstructs.
+        folder: Folder of the files.
+        moment: Time of the picture, from 0 (first plane) to 1 (last plane).
+        codec: Method that compresses.
+        device: Device of both methods.
         trust: Whether classes from outside this package may be imported.
 
     Returns:
-        Suffix -> file, and what could not be made and why.
+        Suffix -> file, and a list of problems for files that could not be made.
     """
     from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture
@@ -211,8 +213,8 @@ def files_of(
     stride = max(2, -(-len(recording) // _MOST_IMAGES))
     centers = centers_with_stride(len(recording), stride)
     with VideoWriter(files[".mp4"], 25.0, overwrite=True) as video:
-        for one in named.module.reconstruct_stream(recording, centers, rate_scale=scale):
-            video.write(one)
+        for picture in named.module.reconstruct_stream(recording, centers, rate_scale=scale):
+            video.write(picture)
     try:
         if recording.cfa is not None:
             raise UsageError("SCI codes grey images, and this recording has Bayer filters")

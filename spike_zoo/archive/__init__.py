@@ -1,4 +1,4 @@
-"""Many recordings in one HDF5 file: reading, writing, building in parallel, checking."""
+"""HDF5 archives of recordings: reader, writer, parallel build and validation."""
 
 from spike_zoo.archive.build import build_archive
 from spike_zoo.archive.reader import SpikeArchive

@@ -1,4 +1,4 @@
-"""Building an archive in parallel: every take makes a shard, the shards are copied in order."""
+"""Parallel build of an archive: each take is written to a file, then the files are joined."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ def build_archive(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Path:
-    """Write an archive of takes made in several processes; the same bytes however many.
+    """Write an archive of takes that are made in parallel; the number of processes has no effect.
 
-    A failure or Ctrl-C leaves nothing behind; what a killed process leaves is removed when the
-    archive is built next.
+    A failure or Ctrl-C removes all temporary files. Temporary files of a killed process are removed
+    by the next build of the archive.
 
     Args:
         path: The archive.
-        jobs: A function without arguments for every name, that makes the take; with ``n_jobs``
-            other than 1 it travels to another process.
+        jobs: Name of each take -> function without arguments that makes the take. If ``n_jobs`` is
+            not 1, the function must be picklable.
         splits: Names of each split.
-        n_jobs: Processes; 1 runs in this one, -1 takes a process per core.
+        n_jobs: Number of processes; 1 runs in this process, -1 uses one process per core.
         cluster: A Dask cluster that makes the takes instead, see
             :func:`spike_zoo.executor.run_tasks`; it must share the archive's folder.
-        origin: An archive that is written again; what its root holds beyond the schema is kept.
-        progress: Called with takes done and takes in all, after each.
-        options: Of :class:`ArchiveWriter`: ``overwrite``, ``compression``, ``bit_layout``,
-            ``generator``, ``label_names``.
+        origin: An archive that is rewritten; parts of its root outside the schema are copied.
+        progress: Called after each take with the number of finished takes and of all takes.
+        options: Arguments of :class:`ArchiveWriter`: ``overwrite``, ``compression``,
+            ``bit_layout``, ``generator``, ``label_names``.
 
     Returns:
-        The path written.
+        The path.
 
     Raises:
-        UsageError: If the path has another suffix than an archive's.
-        ExistingFileError: If the archive exists and ``overwrite`` is off.
-        MissingItemError: If a split names a take that no job makes.
+        UsageError: If the suffix of the path is not that of an archive.
+        ExistingFileError: If the archive exists and ``overwrite`` is False.
+        MissingItemError: If a split contains a take without a job.
         FormatError: E11, if a name is not allowed.
-        RecordingError: If the file cannot be written, as on a full disk.
+        RecordingError: If the file cannot be written, for example because the disk is full.
         SpikeZooError: If a worker process was killed.
 
     Example:
@@ -76,7 +76,7 @@ def build_archive(
     path = Path(path)
     if path.suffix.lower() not in ARCHIVE_SUFFIXES:
         raise UsageError(
-            f"{path}: an archive is read by its suffix, {' or '.join(ARCHIVE_SUFFIXES)}; give "
+            f"{path}: the suffix of an archive must be {' or '.join(ARCHIVE_SUFFIXES)}; use "
             f"{path.with_suffix(ARCHIVE_SUFFIXES[0]).name}"
         )
     writer = ArchiveWriter(path, **options)
@@ -89,7 +89,7 @@ def build_archive(
             for number, (name, job) in enumerate(jobs.items())
         ]
         finished = run_tasks(tasks, jobs=n_jobs, cluster=cluster, shared=folder)
-        # closing stops the processes before their folder goes
+        # closing stops the processes before their folder is removed
         with contextlib.closing(finished):
             for done, _ in enumerate(finished, start=1):
                 if progress is not None:
@@ -106,7 +106,7 @@ def _join(
     jobs: Mapping[str, object],
     splits: Mapping[str, Sequence[str]],
 ) -> None:
-    """Copy the shards into the archive in the order of the jobs, whichever was done first."""
+    """Copy the files of the takes into the archive in the order of the jobs."""
     for number, name in enumerate(jobs):
         shard = folder / f"{number}.h5"
         with h5py.File(shard, "r", locking=False) as source:
@@ -124,7 +124,7 @@ def _check_names(jobs: Mapping[str, object], splits: Mapping[str, Sequence[str]]
         lost = [name for name in names if name not in jobs]
         if lost:
             raise MissingItemError(
-                f"split {split!r} names {lost[0]!r}, which no job makes",
+                f"split {split!r} names {lost[0]!r}, but there is no job for it",
                 path=f"{schema.SPLITS}/{split}",
             )
 
@@ -140,9 +140,9 @@ def _shard_folder(path: Path) -> Iterator[Path]:
 
 
 def _write_shard(path: Path, name: str, job: Callable[[], Take], **storage: Any) -> None:
-    """Make one take and write it to a file of its own; runs in a worker process."""
+    """Make one take and write it to a separate file; runs in a worker process."""
     take = job()
     part = temporary_path(path)
     with new_archive_file(part) as file:
         write_take(new_group(file, name), take, **storage)
-    part.replace(path)  # a task that a cluster starts twice replaces a whole file by the same
+    part.replace(path)  # atomic: a cluster may run a task twice

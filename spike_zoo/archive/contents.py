@@ -1,7 +1,7 @@
-"""The digest of an archive's content, and the table of its recordings that large archives store.
+"""Digest of an archive's contents, and table of contents of archives with many recordings.
 
-The table is used only while no byte of the file has changed since it was written: it is stored
-with the SHA-256 of all other bytes. Otherwise the recordings themselves are read.
+The table is stored with the SHA-256 of all other bytes of the file, and is used only if no byte has
+changed. Otherwise the recordings are read.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEAST_RECORDINGS: Final = 1000
-"""Archives with fewer have no table: their recordings are read in seconds."""
+"""Smallest number of recordings of an archive with a table; fewer are read in seconds."""
 MOST_FILE_BYTES: Final = 2 << 30
-"""Larger archives have no table: reading all of their bytes would take longer."""
+"""Largest file with a table; hashing a larger file would take longer than reading recordings."""
 MOST_BYTES_READ: Final = 256 << 20
-"""Pictures and labels up to this size together are read; above it their stored checksums count."""
+"""Total size up to which images and labels are hashed; above, stored checksums are used."""
 
 _TABLE: Final = f"{schema.CONTENTS}/table"
 _STAMP: Final = f"{schema.CONTENTS}/stamp"
@@ -41,15 +41,15 @@ _SIDES: Final = ("frames", "height", "width")
 
 
 class Facts(NamedTuple):
-    """What loaders need of a recording before they read any of it.
+    """Metadata of a recording for data loaders, without planes and images.
 
     Attributes:
         shape: Planes, height and width.
-        rate_scale: Spikes per plane at white, where stated.
-        label: Class index, where it has one.
+        rate_scale: Spikes per plane at white; None if not stated.
+        label: Class index; None without a label.
         image_index: Plane of each sharp image.
-        image_size: Height and width of the sharp images, None without any.
-        has_motion: Whether the motion from image to image is stored.
+        image_size: Height and width of the sharp images; None without images.
+        has_motion: Whether the flow from image to image is stored.
     """
 
     shape: tuple[int, int, int]
@@ -61,12 +61,12 @@ class Facts(NamedTuple):
 
 
 class IndexRow(NamedTuple):
-    """One recording in the table.
+    """Row of a recording in the table.
 
     Attributes:
-        content: What counts of it in the archive's digest.
+        content: The recording's values in the digest of the archive.
         shape: Planes, height and width.
-        label: Class index, where it has one.
+        label: Class index; None without a label.
     """
 
     content: list[Any]
@@ -75,7 +75,7 @@ class IndexRow(NamedTuple):
 
     @property
     def facts(self) -> Facts:
-        """What loaders need."""
+        """Metadata for data loaders."""
         name, _, rate_scale, index, _, parts = self.content
         inside = f"{schema.RECORDINGS}/{name}"
         _, shape, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)
@@ -92,34 +92,34 @@ class IndexRow(NamedTuple):
 def content_sha256(
     file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]
 ) -> str:
-    """Return a digest of recordings with their pictures, labels, calibration and splits.
+    """Return a digest of recordings with their images, labels, calibration and splits.
 
-    Spikes count by their stored checksums. Pictures, labels and calibration count by their values
-    where all of them together have at most :data:`MOST_BYTES_READ`; above that by their stored
-    checksums, where they have one. For an archive that verifies both ways give the same. A valid
-    table gives it without reading the recordings.
+    Spikes contribute their stored checksums. Images, labels and calibration contribute checksums
+    of their values if they have at most :data:`MOST_BYTES_READ` in total; otherwise their stored
+    checksums, if there are any. For a valid archive both are equal. If the archive has a valid
+    table, the recordings are not read.
     """
     with hdf5_errors(file.path, schema.CONTENTS):
         rows = {row.content[0]: row.content for row in _valid_rows(file)}
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
-        for name, found in parts.items():
+        for name, datasets in parts.items():
             attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
-            rows[name] = _content(file, name, attributes, found, read_all)
+            rows[name] = _content(file, name, attributes, datasets, read_all)
     return digest_of([rows[name] for name in sorted(names)], splits)
 
 
 def digest_of(contents: Sequence[list[Any]], splits: Mapping[str, Sequence[str]]) -> str:
-    """Return the digest of what counts of recordings in the order of their names, and of splits."""
+    """Return the digest of splits and of recordings' contents, given in the order of names."""
     content = {"splits": {part: list(splits[part]) for part in splits}, "recordings": contents}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def index_rows(file: Hdf5File) -> list[IndexRow]:
-    """Return the row of every recording: from the table, or read from the recordings.
+    """Return the row of every recording, from a valid table or from the recordings.
 
     Raises:
-        FormatError: If one is not as the schema says.
+        FormatError: If a recording breaks the schema.
     """
     with hdf5_errors(file.path, schema.CONTENTS):
         rows = _valid_rows(file)
@@ -128,10 +128,10 @@ def index_rows(file: Hdf5File) -> list[IndexRow]:
 
 
 def write_contents(path: Path) -> None:
-    """Write the table of an archive with many recordings, and the digest that confirms it.
+    """Write the table of an archive and its digest.
 
-    Nothing is written where there are few, where the file or what counts by its values is large,
-    or where some recording is not as the schema says.
+    An existing table is removed. No table is written if the archive has few recordings, if the file
+    or the hashed values are large, or if a recording breaks the schema.
 
     Args:
         path: An archive that no process has open.
@@ -141,7 +141,7 @@ def write_contents(path: Path) -> None:
         is_small = path.stat().st_size <= MOST_FILE_BYTES
         rows = None
         if len(names) >= LEAST_RECORDINGS and is_small:
-            # verify says what is wrong with a recording; the table is only there to save time
+            # errors are reported by ``verify``; the table only saves time
             with contextlib.suppress(SpikeZooError):
                 parts, read_all = _parts(file, names)
                 rows = _read_rows(file, parts, True) if read_all else None
@@ -162,16 +162,16 @@ def write_contents(path: Path) -> None:
 
 
 def read_facts(file: Hdf5File) -> dict[str, Facts]:
-    """Return the facts of each recording from the table; nothing without a valid one.
+    """Return the facts of each recording from the table; empty without a valid table.
 
-    Reads all bytes of the file once.
+    Reads all bytes of the file once to check the digest.
     """
     with hdf5_errors(file.path, schema.CONTENTS):
         return {row.content[0]: row.facts for row in _valid_rows(file)}
 
 
 def _valid_rows(file: Hdf5File) -> list[IndexRow]:
-    """Return the rows of the table, if there is one and no byte of the file has changed since."""
+    """Return the rows of the table; empty without a table or if the file has changed since."""
     if not (file.holds(_TABLE) and file.holds(_STAMP)) or file.is_partial:
         return []
     stamp = file.dataset(_STAMP)
@@ -184,10 +184,10 @@ def _valid_rows(file: Hdf5File) -> list[IndexRow]:
 
 
 def _sha256_around(descriptor: int, place: int) -> bytes:
-    """Return the SHA-256 of a file without the bytes that hold one."""
+    """Return the SHA-256 of a file without the bytes of the stored digest at ``place``."""
     digest, size = hashlib.sha256(), os.fstat(descriptor).st_size
     for start, stop in ((0, place), (place + _DIGEST_BYTES, size)):
-        while start < stop:  # not mapped: a file that becomes shorter would end the process
+        while start < stop:  # no memory map: truncation of a mapped file would kill the process
             block = os.pread(descriptor, min(_BLOCK_BYTES, stop - start), start)
             if not block:
                 break
@@ -197,11 +197,11 @@ def _sha256_around(descriptor: int, place: int) -> bytes:
 
 
 def _parts(file: Hdf5File, names: Sequence[str]) -> tuple[dict[str, list[str]], bool]:
-    """Return the parts of recordings that count, and whether all of them are to be read."""
+    """Return the data sets of each recording in the digest, and whether all are to be hashed."""
     parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
     with hdf5_errors(file.path, schema.RECORDINGS):
-        size = sum(int(file.dataset(part).nbytes) for found in parts.values() for part in found)
-    return parts, size <= MOST_BYTES_READ
+        sizes = (int(file.dataset(part).nbytes) for listed in parts.values() for part in listed)
+        return parts, sum(sizes) <= MOST_BYTES_READ
 
 
 def _read_rows(
@@ -210,17 +210,17 @@ def _read_rows(
     """Read the rows of recordings.
 
     Raises:
-        FormatError: If a size or a rate scale is not as the schema says.
+        FormatError: If a size or a rate scale is invalid.
     """
     rows = []
-    for name, found in parts.items():
+    for name, datasets in parts.items():
         inside = f"{schema.RECORDINGS}/{name}"
         attributes = read_attributes(file, inside)
         shape, scale = [attributes.get(side) for side in _SIDES], attributes.get("rate_scale")
         is_sized = all(type(side) is int and side > 0 for side in shape)
         if not is_sized or schema.rate_scale_problem(scale):
             raise FormatError(f"{file.path}: {inside}: size {shape}, rate scale {scale}")
-        content = _content(file, name, attributes, found, read_all)
+        content = _content(file, name, attributes, datasets, read_all)
         rows.append(
             IndexRow(content, [int(side) for side in shape if side], read_label(file, name))
         )
@@ -230,24 +230,24 @@ def _read_rows(
 def _content(
     file: Hdf5File, name: str, attributes: Mapping[str, Any], parts: Sequence[str], read_all: bool
 ) -> list[Any]:
-    """Return what counts of a recording: plain values that JSON can hold."""
+    """Return the values of a recording in the digest, as JSON-compatible objects."""
     inside = f"{schema.RECORDINGS}/{name}"
-    there = file.members(inside)
+    members = file.members(inside)
     places = [
         read_integers(file, f"{inside}/{part}", dimensions).tolist()
-        if part in there and file.holds(f"{inside}/{part}")
+        if part in members and file.holds(f"{inside}/{part}")
         else []
         for part, dimensions in ((schema.IMAGE_INDEX, 1), (schema.BLUR_SPAN, 2))
     ]
-    counted = {part: _part(file, part, read_all) for part in parts}
-    return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places, counted]
+    datasets = {part: _dataset_content(file, part, read_all) for part in parts}
+    return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places, datasets]
 
 
-def _part(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:
+def _dataset_content(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:
     """Return type, shape and checksum of a data set."""
-    found, checksum = file.dataset(inside), None
+    stored, checksum = file.dataset(inside), None
     if not read_all:
         checksum = stored_sha256(file, inside)
     if checksum is None or not re.fullmatch(r"[0-9a-f]{64}", checksum):
         checksum = dataset_sha256(file, inside)
-    return [found.dtype.newbyteorder("<").str, list(found.shape), checksum]
+    return [stored.dtype.newbyteorder("<").str, list(stored.shape), checksum]

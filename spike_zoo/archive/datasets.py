@@ -1,4 +1,4 @@
-"""The small parts of an archive, whole numbers and names, checked while they are read."""
+"""Validated reading of integers, labels, splits and names of an archive."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
-    """Return the data sets of a recording that have checksums of their own.
+    """Return the data sets of a recording with separate checksums.
 
-    These are its pictures, their motion and everything directly below labels and calibration.
+    These are its images, their motion, and all data sets directly below labels and calibration.
     """
-    there = file.members(inside)  # once: looking up a part that is not there costs as much
-    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES if part in there]
+    members = file.members(inside)  # listed once: looking up a missing part costs as much
+    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES if part in members]
     further = [
         f"{inside}/{group}/{name}"
         for group in (schema.LABELS, schema.CALIBRATION)
-        if group in there
+        if group in members
         for name in sorted(file.members(f"{inside}/{group}"))
     ]
     return [
@@ -40,7 +40,7 @@ def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
 
 
 def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.int64]:
-    """Read a small data set of whole numbers; FormatError if it is anything else."""
+    """Read a small data set of integers; raise FormatError for other types or dimensions."""
     stored = file.dataset(inside)
     with hdf5_errors(file.path, inside):
         if stored.dtype.kind not in "iu" or len(stored.shape) != dimensions:
@@ -55,13 +55,13 @@ def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.in
 
 
 def read_label(file: Hdf5File, name: str) -> int | None:
-    """Return the class index of a recording, None if it has none."""
+    """Return the class index of a recording; None without a label."""
     where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
     return int(read_integers(file, where, 0)) if file.holds(where) else None
 
 
 def check_pictures(file: Hdf5File, inside: str) -> None:
-    """Reject what is no complete data set of pictures or motion (FormatError, E09)."""
+    """Raise FormatError (E09) if a data set of images or motion is invalid or incomplete."""
     part = inside.rpartition("/")[2]
     dimensions = {schema.MOTION: (4,), schema.AROUND: (5,)}.get(part, (3, 4))
     stored, problem = file.dataset(inside), None
@@ -74,21 +74,21 @@ def check_pictures(file: Hdf5File, inside: str) -> None:
 
 
 def missing_split(path: Path, split: str, there: Sequence[str]) -> MissingItemError:
-    """Return the error that lists the splits of an archive and says how to go on."""
+    """Return the error for a missing split, with the existing splits and remedies."""
     remedy = "name one of these"
     if split in schema.USUAL_SPLITS:
-        nearest = [one for one in reversed(schema.USUAL_SPLITS) if one in there] or there
-        other = f"take another with --data.init_args.{split}_split {nearest[0]}" if nearest else ""
+        nearest = [usual for usual in reversed(schema.USUAL_SPLITS) if usual in there] or there
+        other = f"use another with --data.init_args.{split}_split {nearest[0]}" if nearest else ""
         again = f"build it again with folders {', '.join(schema.USUAL_SPLITS)} or --split {split}"
         remedy = f"{other}, or {again}" if other else again
     return MissingItemError(
-        f"{path}: no split {split!r}; it has {', '.join(there) or 'none'}. To go on, {remedy}",
+        f"{path}: no split {split!r}; it has {', '.join(there) or 'none'}. To continue, {remedy}",
         path=f"{schema.SPLITS}/{split}",
     )
 
 
 def split_names(file: Hdf5File, split: str) -> list[str]:
-    """Return the recordings of a split; FormatError E10 if it is no list of names in UTF-8."""
+    """Return the recordings of a split; raise FormatError E10 if they are not UTF-8 names."""
     inside = f"{schema.SPLITS}/{split}"
     stored = file.dataset(inside)
     with hdf5_errors(file.path, inside):
@@ -104,12 +104,12 @@ def split_names(file: Hdf5File, split: str) -> list[str]:
             return [bytes(name).decode("utf-8") for name in stored[...]]
         except UnicodeDecodeError as error:
             raise FormatError(
-                f"{file.path}: {inside} holds a name that is not UTF-8", code="E10", path=inside
+                f"{file.path}: {inside} has a name that is not UTF-8", code="E10", path=inside
             ) from error
 
 
 def read_label_names(file: Hdf5File) -> tuple[str, ...]:
-    """Return the names of the classes by class index, empty without any; FormatError E13."""
+    """Return the names of the classes by index, empty if there are none; raise FormatError E13."""
     with hdf5_errors(file.path, "/"):
         if schema.LABEL_NAMES not in file.handle.attrs:
             return ()
@@ -124,13 +124,13 @@ def read_label_names(file: Hdf5File) -> tuple[str, ...]:
 
 
 def write_label_names(file: h5py.File, names: Sequence[str]) -> None:
-    """Write the names of the classes into an archive's root; UsageError if it has others."""
+    """Write the names of the classes into an archive's root; raise UsageError if it has others."""
     if problem := schema.label_names_problem(list(names)):
         raise UsageError(problem)
     text = json.dumps(list(names), ensure_ascii=False)
-    there = file.attrs.get(schema.LABEL_NAMES, text)
-    if there != text:
+    existing = file.attrs.get(schema.LABEL_NAMES, text)
+    if existing != text:
         raise UsageError(
-            f"the archive has classes of other names: {there}, not {text}; write another archive"
+            f"the archive has classes of other names: {existing}, not {text}; write another archive"
         )
     file.attrs[schema.LABEL_NAMES] = text

@@ -1,4 +1,4 @@
-"""Reading an archive: recordings, images and splits, each from the bytes that hold it."""
+"""Reader of HDF5 archives."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 
 class SpikeArchive:
-    """Many recordings with their images and splits in one HDF5 file, or in a folder of them.
+    """Recordings with their images and splits in one HDF5 file, or in a folder of HDF5 files.
 
-    May be used with or without ``with``; leaving it drops the handle, a later read opens it again.
-    Every process opens the file for itself, and rejects one that was modified meanwhile.
+    Usable with or without ``with``: the end of the block closes the file, a later read opens it
+    again. Every process opens the file separately, and raises an error if it was modified.
 
     Args:
-        path: A file, or a folder that ``archive build --shards`` made; or its address.
+        path: A file, a folder made by ``archive build --shards``, or the address of either.
 
     Raises:
-        MissingFileError: If there is no such file.
-        FormatError: E01, if it is no archive or cut short.
-        VersionError: E02, if a newer schema wrote it.
+        MissingFileError: If the file does not exist.
+        FormatError: E01, if the file is not an archive or truncated.
+        VersionError: E02, if the file has a newer schema.
 
     Example:
         >>> from spike_zoo import SpikeRecording, write_recording
@@ -58,7 +58,7 @@ class SpikeArchive:
     """
 
     def __new__(cls, path: str | Path | None = None) -> Self:
-        """Return the reader of a file or of a folder; without a path for pickle."""
+        """Create a reader of a file or of a folder; pickle calls it without a path."""
         if cls is SpikeArchive and path is not None and local_path(path).is_dir():
             from spike_zoo.archive.shards import ShardedArchive  # imports this module
 
@@ -84,12 +84,12 @@ class SpikeArchive:
         return self.path.stat().st_size
 
     def close(self) -> None:
-        """Drop the handle of this process."""
+        """Close the file in this process."""
         self._facts = None
         self._file.close()
 
     def check_unchanged(self) -> None:
-        """Raise RecordingError if the file was replaced, modified or removed meanwhile."""
+        """Raise RecordingError if the open file was replaced, modified or removed."""
         self._file.check_unchanged()
 
     def __enter__(self) -> Self:
@@ -99,30 +99,30 @@ class SpikeArchive:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # another process opens the file for itself and checks what it finds there
-        nothing_yet: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
-        return {"_file": self._file, "_checked": set(), **nothing_yet}
+        # another process opens and checks the file again
+        empty_caches: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
+        return {"_file": self._file, "_checked": set(), **empty_caches}
 
     def __repr__(self) -> str:
         return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"
 
     def names(self, split: str | None = None) -> list[str]:
-        """Return the names of all recordings as they were added, or of one split in its order.
+        """Return the names of all recordings in the order of writing, or of one split in its order.
 
         Raises:
-            MissingItemError: If there is no such split; the message lists those there are.
-            FormatError: If the split is no list of names.
+            MissingItemError: If the archive has no such split.
+            FormatError: If the split is not a list of names.
         """
         if split is None:
-            return list(self._known)
+            return list(self._names_in_order)
         if split not in self.splits():
             raise missing_split(self.path, split, self.splits())
         return split_names(self._file, split)
 
     @property
-    def _known(self) -> dict[str, None]:
-        """The names in their order, for looking up."""
-        # h5py walks the whole group for a list of names, so a loader asks for it once
+    def _names_in_order(self) -> dict[str, None]:
+        """The names of all recordings as keys, in the order of writing."""
+        # cached, because h5py iterates over the whole group
         if self._names is None:
             self._names = dict.fromkeys(self._file.members(schema.RECORDINGS))
         return self._names
@@ -133,37 +133,37 @@ class SpikeArchive:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes by class index, empty where the archive has none.
+        """Names of the classes by class index; empty if the archive has none.
 
         Raises:
-            FormatError: E13, if they are no list of names.
+            FormatError: E13, if the attribute is not a list of names.
         """
         return read_label_names(self._file)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._names_in_order)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known
+        return name in self._names_in_order
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
     def __getitem__(self, name: str) -> SpikeRecording:
-        """Return a recording whose planes are read when asked for.
+        """Return a recording whose planes are read on demand.
 
         Raises:
-            MissingItemError: If there is no such recording; the message lists some there are.
-            FormatError: If it is not as the schema says.
+            MissingItemError: If the archive has no such recording.
+            FormatError: If the recording breaks the schema.
         """
         self._require(name)
         return read_group(self._file, name)
 
     def facts(self, name: str) -> Facts:
-        """Return the facts of a recording, without opening it where a table has them.
+        """Return the metadata of a recording, from the archive's table of contents if it has one.
 
-        Archives of a thousand recordings and more have one; it is read when this is first called.
-        Errors are those of reading the recording.
+        Archives of 1000 and more recordings have a table, which is read at the first call. Raises
+        the errors of reading the recording.
         """
         self._require(name)
         if self._facts is None:
@@ -184,28 +184,28 @@ class SpikeArchive:
         rows: slice = slice(None),
         byte_columns: slice = slice(None),
     ) -> NDArray[np.uint8]:
-        """Read packed planes ``[start, stop)``, or a crop of them, from their chunks only.
+        """Read packed planes ``[start, stop)``, or a crop of them, without reading other chunks.
 
-        The short way for loaders: attributes and shape are read once per recording.
+        Attributes and shape are read once per recording and cached, for data loaders.
 
         Args:
             name: Recording.
             start: First plane.
-            stop: Past the last plane.
+            stop: Plane after the last.
             rows: Rows to read.
-            byte_columns: Bytes of each row: byte b holds columns ``8 b .. 8 b + 7``.
+            byte_columns: Bytes of each row: byte b contains columns ``8 b .. 8 b + 7``.
 
         Returns:
             uint8 ``(stop - start, rows, bytes)``.
 
         Raises:
-            PlaneRangeError: If the planes leave the recording.
-            MissingItemError: If there is no such recording.
+            PlaneRangeError: If the planes exceed the recording.
+            MissingItemError: If the archive has no such recording.
         """
         planes = self._planes.get(name) or self._open_planes(name)
         if not 0 <= start <= stop <= planes.shape[0]:
             raise PlaneRangeError(
-                f"{self.path}: planes {start}..{stop} of {name} were asked for, it has 0.."
+                f"{self.path}: planes {start}..{stop} of {name} are out of range: it has 0.."
                 f"{planes.shape[0]} (first, past the last)",
                 path=name,
             )
@@ -227,10 +227,10 @@ class SpikeArchive:
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> NDArray[Any]:
-        """Return one sharp image, or a crop of it, reading no other; errors as for :meth:`images`.
+        """Read one sharp image, or a crop of it; errors as for :meth:`images`.
 
         Raises:
-            PlaneRangeError: If there are not so many.
+            PlaneRangeError: If the recording has fewer images.
         """
         return self._pictures(name, schema.IMAGES, number, rows, columns)
 
@@ -239,15 +239,16 @@ class SpikeArchive:
         return self._integers(name, schema.IMAGE_INDEX, (0,))
 
     def motion(self, name: str, *, around: bool = False) -> NDArray[np.float16]:
-        """Return the motion from each sharp image back to the one before it, ``(N, 2, H, W)``.
+        """Return the flow from each sharp image to the previous one, ``(N, 2, H, W)``.
 
-        With ``around`` the motion to both planes of :meth:`around_index`, ``(N, 2, 2, H, W)``. See
-        :class:`~spike_zoo.spikes.take.Take`; errors as for :meth:`images`.
+        With ``around``, return the flow to both planes of :meth:`around_index`,
+        ``(N, 2, 2, H, W)``. Both are described in :class:`~spike_zoo.spikes.take.Take`; errors as
+        for :meth:`images`.
         """
         return self._pictures(name, schema.AROUND if around else schema.MOTION)
 
     def around_index(self, name: str) -> NDArray[np.int64]:
-        """Return the planes that motion around images leads to, ``(N, 2)``; empty without."""
+        """Return the target planes of the flow ``around`` images, ``(N, 2)``; empty without it."""
         return self._integers(name, schema.AROUND_INDEX, (0, 2))
 
     def image_motion(
@@ -259,12 +260,12 @@ class SpikeArchive:
         columns: slice = slice(None),
         around: bool = False,
     ) -> NDArray[np.float16]:
-        """Return the motion of one image, or a crop, reading no other; see :meth:`motion`.
+        """Read the flow of one image, or a crop of it, as :meth:`motion`.
 
         Errors as for :meth:`image`.
         """
-        part, whole = (schema.AROUND, 2) if around else (schema.MOTION, 1)
-        return self._pictures(name, part, number, *[slice(None)] * whole, rows, columns)
+        part, uncropped_axes = (schema.AROUND, 2) if around else (schema.MOTION, 1)
+        return self._pictures(name, part, number, *[slice(None)] * uncropped_axes, rows, columns)
 
     def blur(self, name: str) -> NDArray[Any]:
         """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
@@ -278,14 +279,14 @@ class SpikeArchive:
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> NDArray[Any]:
-        """Return one blurry image, or a crop, reading no other; errors as for :meth:`image`."""
+        """Read one blurry image, or a crop of it; errors as for :meth:`image`."""
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
     def image_size(self, name: str) -> tuple[int, int] | None:
-        """Return height and width of the sharp images, None if there are none.
+        """Return height and width of the sharp images; None if there are none.
 
         Raises:
-            FormatError: E09, if they are no images.
+            FormatError: E09, if the data set is invalid.
         """
         if not self._has(name, schema.IMAGES):
             return None
@@ -294,21 +295,21 @@ class SpikeArchive:
         return int(height), int(width)
 
     def picture_sizes(self, name: str) -> list[tuple[int, int]]:
-        """Return height and width of the sharp and of the blurry images, as many as there are."""
+        """Return height and width of the sharp and of the blurry images, if there are any."""
         parts = schema.IMAGES, schema.BLUR
-        return [self._dataset(name, one).shape[1:3] for one in parts if self._has(name, one)]
+        return [self._dataset(name, part).shape[1:3] for part in parts if self._has(name, part)]
 
     def blur_span(self, name: str) -> NDArray[np.int64]:
-        """Return first and past-the-last plane of each exposure, ``(M, 2)``; empty without any."""
+        """Return the half-open plane range of each exposure, ``(M, 2)``; empty without any."""
         return self._integers(name, schema.BLUR_SPAN, (0, 2))
 
     def label(self, name: str) -> int | None:
-        """Return the class index of a take, None if it has none."""
+        """Return the class index of a recording; None without a label."""
         self._require(name)
         return read_label(self._file, name)
 
     def take(self, name: str) -> StoredTake:
-        """Return a recording with everything that belongs to it, images read, planes not yet."""
+        """Return a recording with its images, motion and label in memory; planes are not read."""
         has = {part for part in schema.OF_IMAGES if self._has(name, part)}
         return StoredTake(
             recording=self[name],
@@ -325,7 +326,7 @@ class SpikeArchive:
         )
 
     def verify(self, *, deep: bool = True) -> list[Finding]:
-        """Check every rule of the schema; an empty list means valid and unremarkable.
+        """Check all rules of the schema; an empty list means no errors and no warnings.
 
         Args:
             deep: Read all data and compare the checksums.
@@ -333,11 +334,11 @@ class SpikeArchive:
         return verify_archive(self.path, deep=deep)
 
     def data_sha256(self, split: str | None = None) -> str:
-        """Return a digest of the content: names, splits, spikes, pictures, labels, scales.
+        """Return a digest of the contents: names, splits, spikes, images, labels, rate scales.
 
-        Spikes count by their stored checksums, which :meth:`verify` compares with the data.
-        Pictures, motion, labels and calibration count by their values; where they have more than
-        256 MiB together, by their stored checksums too.
+        Spikes contribute their stored checksums, which :meth:`verify` compares with the data.
+        Images, motion, labels and calibration contribute checksums of their values; if they have
+        more than 256 MiB in total, their stored checksums.
 
         Args:
             split: Only the recordings of this split.
@@ -347,16 +348,16 @@ class SpikeArchive:
         return content_sha256(self._file, self.names(split), listed)
 
     def _require(self, name: str) -> None:
-        if name not in self._known:
+        if name not in self._names_in_order:
             raise missing_recording(self.path, name, self.names())
 
     def _open_planes(self, name: str) -> StoredPlanes:
         self._require(name)
         attributes = read_attributes(self._file, f"{schema.RECORDINGS}/{name}")
         planes = stored_planes(self._file, name, attributes)
-        if planes.layout == "tpack":  # expanded in memory: never more than one of them
-            kept = {other: old for other, old in self._planes.items() if old.layout != "tpack"}
-            self._planes = kept
+        if planes.layout == "tpack":  # expanded in memory, so at most one of them is cached
+            others = {other: old for other, old in self._planes.items() if old.layout != "tpack"}
+            self._planes = others
         self._planes[name] = planes
         return planes
 
@@ -371,17 +372,17 @@ class SpikeArchive:
         self, name: str, part: str, number: int | None = None, *crop: slice
     ) -> NDArray[Any]:
         inside = f"{schema.RECORDINGS}/{name}/{part}"
-        # asked once per process and not for every image: it opens the data set and counts chunks
+        # checked once per process, not for every image: it opens the data set and counts chunks
         if inside not in self._checked:
             self._check_pictures(name, part)
-        # images without a filter are copied from a map, without HDF5's lock and chunk cache
+        # images without a filter are copied from a memory map, without HDF5's lock and chunk cache
         stored = self._file.mapped(inside) or self._file.dataset(inside)
         with hdf5_errors(self.path, inside):
             if number is None:
                 return stored[:]
             if not 0 <= number < stored.shape[0]:
                 raise PlaneRangeError(
-                    f"{self.path}: image {number} of {name} was asked for, it has "
+                    f"{self.path}: image {number} of {name} is out of range: it has "
                     f"{stored.shape[0]} in {part}",
                     path=inside,
                 )

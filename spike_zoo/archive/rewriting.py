@@ -1,4 +1,4 @@
-"""What an archive holds beside its takes, kept when it is written again in another way."""
+"""Copying of parts outside the takes when an archive is rewritten."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Data sets that a take holds itself; where one has none, it was left out.
+#: Data sets that are attributes of a take; if the take has none, they were removed on purpose.
 _OF_TAKES = (
     schema.SPIKES,
     *schema.OF_IMAGES,
@@ -31,7 +31,7 @@ _OF_TAKES = (
 
 @dataclass(frozen=True)
 class StoredTake(Take):
-    """A take that comes from an archive, and where the rest of it is.
+    """A take read from an archive, with the place of its remaining parts.
 
     Attributes:
         path: The archive.
@@ -45,8 +45,8 @@ class StoredTake(Take):
 def copy_rest(group: h5py.Group, take: StoredTake) -> None:
     """Copy label maps, calibration, and parts and attributes outside the schema, as stored.
 
-    What was changed in the take stays changed: another label, images left out. A recording of
-    another size gets nothing, as maps and calibration would not fit it.
+    Changes of the take are kept, for example another label or removed images. If the recording has
+    another size than the stored one, nothing is copied, because maps and calibration do not fit.
     """
     if take.path is None:
         return
@@ -56,7 +56,7 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
             return
         _check_foreign(file, inside)
         if schema.LABEL in group and take.label == read_label(file, take.name):
-            del group[schema.LABELS]  # the class too, in the type it was stored in
+            del group[schema.LABELS]  # the class is copied too, with its stored type
         with hdf5_errors(file.path, inside):
             _copy_missing(file.group(inside), group)
         for part in checked_datasets(file, inside):
@@ -66,13 +66,13 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
 
 
 def _has_size(file: Hdf5File, inside: str, shape: tuple[int, int, int]) -> bool:
-    """Return whether a stored recording has a shape ``(T, H, W)``."""
+    """Return whether a stored recording has the shape ``(T, H, W)``."""
     attributes = read_attributes(file, inside)
     return tuple(attributes.get(side) for side in ("frames", "height", "width")) == shape
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:
-    """Copy the names of classes, and what of an archive's root is outside the schema, as stored."""
+    """Copy class names, and the members of an archive's root outside the schema, as stored."""
     with Hdf5File(path) as file:
         for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
             _check_foreign(file, name)
@@ -85,8 +85,7 @@ def copy_unknown_root(target: h5py.File, path: Path) -> None:
 def _check_foreign(file: Hdf5File, inside: str) -> None:
     for finding in foreign_objects(file, inside):
         raise FormatError(
-            f"{file.path}: {finding.path} cannot be written again, remove it first: "
-            f"{finding.message}",
+            f"{file.path}: {finding.path} cannot be copied, remove it first: {finding.message}",
             code=finding.code,
             path=finding.path,
         )

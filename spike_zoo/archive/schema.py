@@ -1,4 +1,4 @@
-"""The archive's schema 1: names, types and shapes, each rule written once for writer and check."""
+"""Schema 1 of archives: names, types, shapes and rules, shared by writer and validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 SPLITS = "splits"
-USUAL_SPLITS = ("train", "val", "test")  # which data modules look for by default
+USUAL_SPLITS = ("train", "val", "test")  # defaults of the data modules
 IMAGES = "images"
 IMAGE_INDEX = "image_index"
 MOTION = "motion"
@@ -43,9 +43,9 @@ CALIBRATION = "calibration"
 CONTENTS = "contents"
 LABEL_NAMES = "label_names"
 
-#: Large parts of a recording beside its spikes.
+#: Large parts of a recording other than its spikes.
 OF_IMAGES = (IMAGES, BLUR, MOTION, AROUND)
-#: Parts of a recording with images -> the code of what is wrong with them.
+#: Parts of a recording with images -> code of their errors.
 PART_CODES = {
     **{IMAGES: "E09", IMAGE_INDEX: "E07", BLUR: "E09", BLUR_SPAN: "E08"},
     **{MOTION: "E09", AROUND: "E09", AROUND_INDEX: "E09"},
@@ -62,12 +62,12 @@ KNOWN_MEMBERS = {
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
     CALIBRATION: ("dark", "gain"),
 }
-_ROUNDING = 1e-3  # of float images that were computed, as a weighted sum of R, G and B
+_ROUNDING = 1e-3  # tolerance for float images that were computed, such as a luma of R, G and B
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 
 
 def _image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int) -> str | None:
-    """Describe what is wrong with images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09)."""
+    """Describe the error of images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09), or None."""
     if np.dtype(dtype) not in _IMAGE_TYPES:
         return f"images are {np.dtype(dtype)}, expected uint8, uint16 or float32"
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
@@ -82,9 +82,9 @@ def _image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width:
 
 
 def values_problem(low: float, high: float) -> str | None:
-    """Describe what is wrong with the least and greatest value of float images (E09).
+    """Describe the error of the minimum and maximum of float images (E09), or None.
 
-    Both are NaN if any value is. Rounding may lead a little out of the range.
+    Both must be NaN if any value is NaN. A tolerance of 1e-3 allows for rounding.
     """
     if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
         return (
@@ -95,18 +95,18 @@ def values_problem(low: float, high: float) -> str | None:
 
 
 def _index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
-    """Describe what is wrong with the planes that images are centred on (E07)."""
+    """Describe the error of the planes that images are centred on (E07), or None."""
     if index.shape != (images,):
         return f"image_index has shape {index.shape} for {images} images"
     if index.size and (index.min() < 0 or index.max() >= planes):
-        return f"image_index {index.min()}..{index.max()} leaves the planes 0..{planes - 1}"
+        return f"image_index {index.min()}..{index.max()} exceeds the planes 0..{planes - 1}"
     if (np.diff(index) < 0).any():
         return "image_index decreases"
     return None
 
 
 def _motion_problem(motion: Any, shape: tuple[int, ...], meaning: str) -> str | None:  # noqa: ANN401  (array or data set)
-    """Describe what is wrong with the type or the shape of motion (E09)."""
+    """Describe the error of the type or the shape of motion (E09), or None."""
     if np.dtype(motion.dtype) != np.float16:
         return f"motion is {np.dtype(motion.dtype)}, expected float16"
     if tuple(motion.shape) != shape:
@@ -118,16 +118,16 @@ def _motion_problem(motion: Any, shape: tuple[int, ...], meaning: str) -> str | 
 
 
 def _around_index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
-    """Describe what is wrong with the planes that motion around images leads to (E09)."""
+    """Describe the error of the target planes of motion around images (E09), or None."""
     if index.shape != (images, 2):
         return f"around_index has shape {index.shape} for {images} images, expected {(images, 2)}"
     if index.size and (index.min() < 0 or index.max() >= planes):
-        return f"around_index {index.min()}..{index.max()} leaves the planes 0..{planes - 1}"
+        return f"around_index {index.min()}..{index.max()} exceeds the planes 0..{planes - 1}"
     return None
 
 
 def _span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:
-    """Describe what is wrong with the exposures of blurry images, first and past-the-last (E08)."""
+    """Describe the error of the plane ranges of exposures (E08), or None."""
     if span.shape != (images, 2):
         return f"blur_span has shape {span.shape} for {images} blurry images"
     first, last = span[:, 0], span[:, 1]
@@ -142,29 +142,29 @@ def part_problems(
     """Yield code, part and problem of a recording's images, their motion and their planes.
 
     Args:
-        parts: Name -> array or data set of those of :data:`PART_CODES` that there are.
+        parts: Existing parts of :data:`PART_CODES`: name -> array or data set.
         size: Planes, height and width of the recording.
     """
     planes, height, width = size
     shapes = {part: tuple(values.shape or ()) for part, values in parts.items()}
     counts = {part: (shapes.get(part) or (0,))[0] for part in (IMAGES, BLUR)}
-    for part, beside, check in (
+    for part, index, check in (
         (IMAGES, IMAGE_INDEX, _index_problem),
         (BLUR, BLUR_SPAN, _span_problem),
     ):
         if part in parts:
             problem = _image_problem(shapes[part], parts[part].dtype, height, width)
             yield from _if_any("E09", part, problem)
-        problem = f"missing beside {counts[part]} images" if counts[part] else None
-        if beside in parts:
-            problem = check(parts[beside], counts[part], planes)
-        yield from _if_any(PART_CODES[beside], beside, problem)
+        problem = f"missing for {counts[part]} images" if counts[part] else None
+        if index in parts:
+            problem = check(parts[index], counts[part], planes)
+        yield from _if_any(PART_CODES[index], index, problem)
     images, flow = counts[IMAGES], (2, height, width)
     if MOTION in parts:
-        meaning = "to the image before it, of the spikes' size"
+        meaning = "to the previous image, of the spikes' size"
         yield from _if_any("E09", MOTION, _motion_problem(parts[MOTION], (images, *flow), meaning))
     if AROUND in parts and AROUND_INDEX not in parts:
-        yield "E09", AROUND_INDEX, "missing beside the motion around images"
+        yield "E09", AROUND_INDEX, "missing for the motion around images"
     elif AROUND in parts:
         meaning = "to an earlier and to a later plane"
         problem = _motion_problem(parts[AROUND], (images, 2, *flow), meaning)
@@ -178,7 +178,7 @@ def _if_any(code: str, part: str, problem: str | None) -> Iterator[tuple[str, st
 
 
 def label_names_problem(names: object) -> str | None:
-    """Describe what is wrong with the names of the classes, in the order of their indices (E13)."""
+    """Describe the error of the names of the classes, ordered by index (E13), or None."""
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         return f"label_names is {str(names)[:80]!r}, expected a JSON list of names"
     twice = [name for name, times in Counter(names).items() if times > 1]
@@ -187,12 +187,12 @@ def label_names_problem(names: object) -> str | None:
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule that an archive breaks.
+    """An error or a warning about an archive.
 
     Attributes:
         code: E01..E13 for errors, W01..W03 for warnings.
         path: Place inside the file.
-        message: What is wrong there.
+        message: Description of the problem.
         severity: ``"error"`` or ``"warning"``.
     """
 
@@ -212,13 +212,13 @@ class Finding:
 def finding_of(
     error: SpikeZooError, code: str, inside: str, file: Hdf5File, path: str | None = None
 ) -> Finding:
-    """Turn an error of a reader into a finding, without the file's name in front."""
+    """Convert an error of a reader to a finding, without the leading name of the file."""
     message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
     return Finding(error.code or code, path or error.path or inside, message)
 
 
 def counted(findings: Iterable[Finding]) -> list[Finding]:
-    """Return each finding once; a warning that several recordings share is one, with a count."""
+    """Return each finding once; equal warnings of several recordings are merged, with a count."""
     groups: dict[tuple[str, ...], dict[Finding, None]] = {}
     for finding in findings:
         path = finding.path

@@ -1,4 +1,4 @@
-"""Archives that are folders of archives: built in parallel, read as one."""
+"""Sharded archives: folders of HDF5 archives with an index, built in parallel and read as one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.archive.schema import Finding
     from spike_zoo.spikes import Take
 
-_MOST_OPEN: Final = 16  # files whose handles and maps are kept
+_MOST_OPEN: Final = 16  # files that are kept open
 _BY_NAME: Final = (
     *("__getitem__", "read_packed", "images", "image", "image_index", "motion", "around_index"),
     *("image_motion", "blur", "blurry_image", "image_size", "picture_sizes", "blur_span"),
@@ -36,14 +36,14 @@ _BY_NAME: Final = (
 
 
 class ShardedArchive(SpikeArchive):
-    """A folder of archives with an index, as one archive; ``SpikeArchive(folder)`` makes it.
+    """Reader of a folder of archives with an index; ``SpikeArchive(folder)`` creates it.
 
     Args:
         path: The folder.
 
     Raises:
         MissingFileError: If the index or a file is missing.
-        FormatError: If the index is damaged, or a file is not the one that it describes.
+        FormatError: If the index is damaged, or a file differs from the index.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,13 +61,13 @@ class ShardedArchive(SpikeArchive):
         return sum((self.path / name).stat().st_size for name in (*self._index.files, INDEX))
 
     def close(self) -> None:
-        """Drop all handles of this process."""
+        """Close all files in this process."""
         for archive in self._open.values():
             archive.close()
         self._open.clear()
 
     def check_unchanged(self) -> None:
-        """Raise FormatError or MissingFileError if a file was replaced or removed meanwhile."""
+        """Raise FormatError or MissingFileError if a file was replaced or removed."""
         ShardIndex(self.path)
         for archive in self._open.values():
             archive.check_unchanged()
@@ -76,7 +76,7 @@ class ShardedArchive(SpikeArchive):
         return {"_index": self._index, "_open": OrderedDict()}
 
     def names(self, split: str | None = None) -> list[str]:
-        """Return the names of all recordings, or of one split; as :meth:`SpikeArchive.names`."""
+        """Return the names of all recordings, or of one split, as :meth:`SpikeArchive.names`."""
         if split is None:
             return self._index.names()
         if split not in self._index.splits:
@@ -89,7 +89,7 @@ class ShardedArchive(SpikeArchive):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes by class index, empty where the archive has none."""
+        """Names of the classes by class index; empty if the archive has none."""
         return self._index.label_names
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class ShardedArchive(SpikeArchive):
         return name in self._index
 
     def facts(self, name: str) -> Facts:
-        """Return the facts of a recording, from the index."""
+        """Return the metadata of a recording from the index."""
         self._require(name)
         row = self._index.row(name)
         try:
@@ -108,11 +108,11 @@ class ShardedArchive(SpikeArchive):
             raise FormatError(f"{self.path / INDEX}: {name}: damaged ({error})") from error
 
     def verify(self, *, deep: bool = True) -> list[Finding]:
-        """Check every rule of the schema in all files, and the index."""
+        """Check all rules of the schema in all files, and the index."""
         return verify_shards(self.path, deep=deep)
 
     def data_sha256(self, split: str | None = None) -> str:
-        """Return the digest of the content, which is that of one file with all recordings."""
+        """Return the digest of the contents, equal to that of one file with all recordings."""
         parts = self.splits() if split is None else [split]
         rows = [self._index.row(name)[2] for name in sorted(self.names(split))]
         return digest_of(rows, {part: self.names(part) for part in parts})
@@ -128,7 +128,7 @@ class ShardedArchive(SpikeArchive):
             raise missing_recording(self.path, name, self.names())
 
     def _archive_of(self, name: str) -> SpikeArchive:
-        """Return the open file of a recording; the one that was used least lately is closed."""
+        """Open the file of a recording; close the least recently used one above the limit."""
         file = self._index.files[self._index.number_of(name)]
         if file not in self._open:
             self._open[file] = SpikeArchive(self._index.file_of(name))
@@ -138,7 +138,9 @@ class ShardedArchive(SpikeArchive):
         return self._open[file]
 
 
-def _by_name(method: str) -> Callable[..., Any]:
+def _delegate(method: str) -> Callable[..., Any]:
+    """Return a method that calls the method of the file that contains the recording."""
+
     def call(self: ShardedArchive, name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (the archive's)
         return getattr(self._archive_of(name), method)(name, *arguments, **options)
 
@@ -147,14 +149,14 @@ def _by_name(method: str) -> Callable[..., Any]:
 
 
 for _method in _BY_NAME:
-    setattr(ShardedArchive, _method, _by_name(_method))
+    setattr(ShardedArchive, _method, _delegate(_method))
 
 
 def parse_shards(text: str) -> tuple[int, int | None]:
-    """Return how many files there are and which one is built, None for all: "16" or "3/16".
+    """Parse "16" or "3/16" into the number of files and the file to build; None for all files.
 
     Raises:
-        UsageError: If it is neither.
+        UsageError: If the text has another form.
     """
     part, slash, count = text.rpartition("/")
     try:
@@ -179,41 +181,44 @@ def build_shards(
 ) -> Path:
     """Write an archive as a folder of files with an index.
 
-    Files that are there already are kept, so that a build that was stopped goes on, and several
-    processes may build one each. Who finds all of them writes the index.
+    Existing files are kept, so an interrupted build can be resumed, and several processes can build
+    different files. The process that completes the last file writes the index.
 
     Args:
         path: The folder.
         jobs: As for :func:`build_archive`.
-        shards: How many files, as ``"16"``; or one of them, as ``"3/16"``.
+        shards: Number of files, such as ``"16"``; or one of them, such as ``"3/16"``.
         splits: As for :func:`build_archive`.
-        label_names: As there.
-        overwrite: Build files again that are there.
-        progress: Called with takes done and takes in all.
-        options: Others of :func:`build_archive`.
+        label_names: Names of the classes by class index.
+        overwrite: Rebuild existing files.
+        progress: Called with the number of finished takes and of all takes.
+        options: Other arguments of :func:`build_archive`.
 
     Returns:
         The folder.
 
     Raises:
         UsageError: If there are fewer recordings than files.
-        ExistingFileError: If the archive is complete, or a file holds other recordings.
+        ExistingFileError: If the archive is complete, or a file contains other recordings.
     """
     folder, (count, only) = Path(path), parse_shards(shards)
     if (folder / INDEX).exists() and not overwrite:
         raise ExistingFileError(f"{folder} exists already; pass --overwrite to replace it")
     if len(jobs) < count:
-        raise UsageError(f"--shards {shards}: there are {len(jobs)} recordings")
-    parts = _shared_out(list(jobs), count)
-    wanted = list(parts) if only is None else [f"{only - 1:03d}.h5"]
-    total, done = sum(len(parts[file]) for file in wanted), 0
+        raise UsageError(
+            f"--shards {shards}: there are {len(jobs)} recordings, fewer than files; use at most "
+            f"{len(jobs)}"
+        )
+    parts = _distribute(list(jobs), count)
+    files = list(parts) if only is None else [f"{only - 1:03d}.h5"]
+    total, done = sum(len(parts[file]) for file in files), 0
     folder.mkdir(parents=True, exist_ok=True)
-    for file in wanted:
+    for file in files:
         if overwrite or not _is_built(folder / file, parts[file]):
             build_archive(
                 folder / file,
                 {name: jobs[name] for name in parts[file]},
-                splits=_within(splits or {}, set(parts[file])),
+                splits=_restrict(splits or {}, set(parts[file])),
                 label_names=label_names,
                 overwrite=overwrite,
                 progress=None if progress is None else partial(_add, progress, done, total),
@@ -233,13 +238,13 @@ def build_shards(
 def verify_shards(
     folder: Path, *, deep: bool = True, jobs: int = 1, cluster: str | None = None
 ) -> list[Finding]:
-    """Return every broken rule of all files, and rows of the index that are not as the files.
+    """Return the findings of all files, and rows of the index that differ from the files.
 
     Args:
         folder: The archive.
-        deep: See :func:`verify_archive`, as for the next two.
-        jobs: Processes.
-        cluster: A Dask cluster.
+        deep: Read all data and compare the checksums.
+        jobs: Number of processes; -1 uses one per core.
+        cluster: A Dask cluster instead, see :func:`spike_zoo.executor.run_tasks`.
     """
     try:
         index = ShardIndex(folder)
@@ -247,9 +252,9 @@ def verify_shards(
         return [schema.Finding("E01", INDEX, error.message)]
     findings = []
     for number, file in enumerate(index.files):
-        found = verify_archive(folder / file, deep=deep, jobs=jobs, cluster=cluster)
-        findings += [replace(one, path=f"{file}:{one.path}") for one in found]
-        if any(one.severity == "error" for one in found):
+        of_file = verify_archive(folder / file, deep=deep, jobs=jobs, cluster=cluster)
+        findings += [replace(finding, path=f"{file}:{finding.path}") for finding in of_file]
+        if any(finding.severity == "error" for finding in of_file):
             continue
         for row in _rows_of(folder / file):
             name = row.content[0]
@@ -258,21 +263,21 @@ def verify_shards(
     return findings
 
 
-def _shared_out(names: list[str], count: int) -> dict[str, list[str]]:
-    """Return which recordings each file holds."""
+def _distribute(names: list[str], count: int) -> dict[str, list[str]]:
+    """Distribute recordings over files: name of each file -> its recordings."""
     edges = [len(names) * k // count for k in range(count + 1)]
     return {f"{k:03d}.h5": names[edges[k] : edges[k + 1]] for k in range(count)}
 
 
 def _is_built(file: Path, names: list[str]) -> bool:
-    """Return whether a file is there with some recordings; reject one with others."""
+    """Return whether a file exists; raise if it does not contain exactly the given recordings."""
     if not file.exists():
         return False
     with SpikeArchive(file) as archive:
         if sorted(archive.names()) != sorted(names):
             raise ExistingFileError(
-                f"{file} holds other recordings than this build would write into it; build into "
-                "another folder, or pass --overwrite to replace it",
+                f"{file} contains other recordings than this build would write into it; build "
+                "into another folder, or pass --overwrite to replace it",
                 path=str(file),
             )
     return True
@@ -283,8 +288,8 @@ def _rows_of(path: Path) -> list[IndexRow]:
         return index_rows(file)
 
 
-def _within(splits: Mapping[str, Sequence[str]], names: set[str]) -> dict[str, list[str]]:
-    """Return the splits of some recordings."""
+def _restrict(splits: Mapping[str, Sequence[str]], names: set[str]) -> dict[str, list[str]]:
+    """Restrict splits to some recordings; drop empty ones."""
     kept = {split: [name for name in listed if name in names] for split, listed in splits.items()}
     return {split: listed for split, listed in kept.items() if listed}
 

@@ -1,4 +1,4 @@
-"""Checking an archive against every rule of its schema, without stopping at the first fault."""
+"""Validation of archives against all rules of the schema."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ _TASK_RECORDINGS = 64
 def verify_archive(
     path: str | Path, *, deep: bool = True, jobs: int = 1, cluster: str | None = None
 ) -> list[Finding]:
-    """Return every broken rule of an archive; an empty list means valid and unremarkable.
+    """Return all errors and warnings of an archive.
 
     Args:
-        path: The archive; one that cannot be opened is a finding too.
+        path: The archive. If it cannot be opened, the result is one finding.
         deep: Read all data and compare the checksums (E06).
-        jobs: Processes that share the recordings; -1 starts one per core.
+        jobs: Number of processes; -1 uses one per core.
         cluster: A Dask cluster instead, see :func:`spike_zoo.executor.run_tasks`.
 
     Raises:
-        MissingFileError: If there is no such file.
+        MissingFileError: If the file does not exist.
 
     Example:
         >>> from pathlib import Path
@@ -81,7 +81,11 @@ def verify_archive(
             inside = f"{schema.RECORDINGS}/{name}"
             if not schema.NAME_PATTERN.fullmatch(name):
                 findings.append(
-                    Finding("E11", inside, "names are 1..120 of A-Z a-z 0-9 . _ -, not . first")
+                    Finding(
+                        "E11",
+                        inside,
+                        "a name must have 1..120 characters of A-Z a-z 0-9 . _ -, not . first",
+                    )
                 )
         readable = [name for name in names if f"{schema.RECORDINGS}/{name}" not in rejected]
         starts = range(0, len(readable), _TASK_RECORDINGS)
@@ -89,8 +93,8 @@ def verify_archive(
             partial(_recordings, path, start, readable[start : start + _TASK_RECORDINGS], deep)
             for start in starts
         ]
-        found = dict(run_tasks(tasks, jobs=jobs, cluster=cluster))
-        findings += [finding for start in starts for finding in found[start]]
+        by_start = dict(run_tasks(tasks, jobs=jobs, cluster=cluster))
+        findings += [finding for start in starts for finding in by_start[start]]
         findings += _splits(file, names)
         findings += _classes(file, names)
     return counted(findings)
@@ -99,9 +103,9 @@ def verify_archive(
 def _recordings(
     path: str | Path, start: int, names: list[str], deep: bool
 ) -> tuple[int, list[Finding]]:
-    """Return what is wrong with some recordings, and the number of the first."""
+    """Return the number of the first recording, and the findings of some recordings."""
     with Hdf5File(path) as file:
-        return start, [one for name in names for one in _recording(file, name, deep=deep)]
+        return start, [finding for name in names for finding in _recording(file, name, deep=deep)]
 
 
 def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
@@ -113,27 +117,27 @@ def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
 
 
 def foreign_objects(file: Hdf5File, start: str = "") -> Iterator[Finding]:
-    """Find links that leave the file and data that is stored elsewhere or made of objects (E12)."""
+    """Find links out of the file, data stored outside of it, and data of object types (E12)."""
     waiting, seen = [start], set()
     while waiting:
         inside = waiting.pop()
         try:
             with hdf5_errors(file.path, inside):
-                found = file.find(inside)
-                if isinstance(found, h5py.Dataset):
+                item = file.find(inside)
+                if isinstance(item, h5py.Dataset):
                     file.dataset(inside)
                 objects = [
-                    name for name in found.attrs if holds_objects(found.attrs.get_id(name).dtype)
+                    name for name in item.attrs if holds_objects(item.attrs.get_id(name).dtype)
                 ]
-                address = h5py.h5o.get_info(found.id).addr
-                known = address in seen or isinstance(found, h5py.Dataset)
-                members = [] if known else file.members(inside)  # hard links may make circles
+                address = h5py.h5o.get_info(item.id).addr
+                is_leaf = address in seen or isinstance(item, h5py.Dataset)
+                members = [] if is_leaf else file.members(inside)  # hard links may form cycles
         except SpikeZooError as error:
-            lost = isinstance(error, MissingItemError)  # a soft link to nothing
-            yield finding_of(error, "E12" if lost else "E01", inside, file)
+            is_dangling = isinstance(error, MissingItemError)  # a soft link without target
+            yield finding_of(error, "E12" if is_dangling else "E01", inside, file)
             continue
         for name in objects:
-            yield Finding("E12", inside or "/", f"attribute {name!r} is made of objects")
+            yield Finding("E12", inside or "/", f"attribute {name!r} has an object type")
         seen.add(address)
         waiting += [f"{inside}/{name}".lstrip("/") for name in members]
 
@@ -197,7 +201,7 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def _parts(file: Hdf5File, inside: str, planes: StoredPlanes, *, deep: bool) -> Iterator[Finding]:
-    """Check the images, their motion and their planes (E06 to E09)."""
+    """Check images, motion and their plane indices (E06 to E09)."""
     parts: dict[str, Any] = {}
     reported = set()
     for part, code in schema.PART_CODES.items():
@@ -224,7 +228,7 @@ def _parts(file: Hdf5File, inside: str, planes: StoredPlanes, *, deep: bool) -> 
 
 
 def _values(file: Hdf5File, where: str, part: str, *, deep: bool) -> Iterator[Finding]:
-    """Find parts of a data set that are missing (E09), and values that are others (E06, E09)."""
+    """Check that a data set is complete (E09), its checksum (E06) and its values (E09)."""
     stored = file.dataset(where)
     if not is_complete(file, where, stored):
         yield Finding("E09", where, f"part of the {part} was never written")
@@ -238,10 +242,10 @@ def _values(file: Hdf5File, where: str, part: str, *, deep: bool) -> Iterator[Fi
 
 
 def _checksum(file: Hdf5File, where: str) -> Iterator[Finding]:
-    """Compare a data set with its checksum (E06); archives written before have none."""
-    found, expected = dataset_sha256(file, where), stored_sha256(file, where)
-    if expected not in (None, found):
-        yield Finding("E06", where, f"checksum {found} differs from the stored {expected}")
+    """Compare a data set with its checksum (E06), which older archives do not have."""
+    actual, expected = dataset_sha256(file, where), stored_sha256(file, where)
+    if expected not in (None, actual):
+        yield Finding("E06", where, f"checksum {actual} differs from the stored {expected}")
 
 
 def _unknown_members(file: Hdf5File, inside: str) -> Iterator[Finding]:
@@ -259,7 +263,7 @@ def _unknown_attributes(
 
 
 def _spikes(planes: StoredPlanes, sha256: object, *, deep: bool) -> Iterator[Finding]:
-    """Read the planes once: pad bits (E05), the checksum (E06, deep), all dark or bright (W02)."""
+    """Check the padding bits (E05), the checksum (E06, if deep), and for constant spikes (W02)."""
     count, height, row_bytes = planes.shape
     last_bits = (1 << (planes.width - 1) % 8 + 1) - 1
     digest, dark, bright, padded = hashlib.sha256(), True, True, False
@@ -296,7 +300,7 @@ def _padded_in_time(planes: StoredPlanes) -> bool:
 
 
 def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
-    """Check that splits list existing recordings once (E10) and share none of them (W01)."""
+    """Check that splits list existing recordings once (E10) and do not overlap (W01)."""
     findings: list[Finding] = []
     known, homes = set(names), dict[str, list[str]]()
     for split in _members(file, schema.SPLITS, findings):
@@ -307,7 +311,7 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
             findings.append(finding_of(error, "E10", where, file))
             continue
         twice = sorted(name for name, times in Counter(listed).items() if times > 1)
-        findings += [Finding("E10", where, f"{name!r} is listed in it twice") for name in twice]
+        findings += [Finding("E10", where, f"{name!r} is listed twice") for name in twice]
         lost = sorted(set(listed) - known)
         findings += [Finding("E10", where, f"there is no recording {name!r}") for name in lost]
         for name in dict.fromkeys(listed):
@@ -319,7 +323,7 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
 
 
 def _same_spikes(file: Hdf5File, homes: Mapping[str, list[str]]) -> Iterator[Finding]:
-    """Find recordings with the spikes of another one in another split (W01)."""
+    """Find recordings with the same spikes in different splits (W01)."""
     first: dict[object, str] = {}
     pairs = []
     for name, splits in homes.items():
@@ -337,14 +341,14 @@ def _same_spikes(file: Hdf5File, homes: Mapping[str, list[str]]) -> Iterator[Fin
 
 
 def _repeated(messages: list[str]) -> Iterator[Finding]:
-    """Find recordings that several splits share, as one warning with their number (W01)."""
+    """Return one warning with the first message and the number of the others (W01)."""
     if messages:
         more = f" (and {len(messages) - 1} more)" if messages[1:] else ""
         yield Finding("W01", schema.SPLITS, messages[0] + more)
 
 
 def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
-    """Check the names of classes, and that every label has one (E13)."""
+    """Check the names of the classes, and that every label has a name (E13)."""
     try:
         classes = read_label_names(file)
     except SpikeZooError as error:

@@ -1,4 +1,4 @@
-"""Writing an archive: takes and splits in a file that appears whole or not at all."""
+"""Writer of HDF5 archives."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ if TYPE_CHECKING:
 
 
 class ArchiveWriter:
-    """Write recordings into a new archive, or add them to one, inside ``with``.
+    """Write recordings into a new archive or append them to an existing one, as context manager.
 
-    Everything goes to a temporary file in the same folder, renamed when the block ends well; a
-    failure leaves nothing behind and an existing archive as it was.
+    Data are written to a temporary file in the same folder, which is renamed at the end of the
+    block. After an error the temporary file is removed and an existing archive is unchanged.
 
     Args:
         path: The archive.
         overwrite: Replace an existing archive.
-        append: Keep what an existing archive holds and add to it.
+        append: Append to an existing archive.
         compression: ``"gzip"`` or ``"zstd"`` for spikes and images; None: no filter.
         bit_layout: ``"wpack"`` or, for cold storage, ``"tpack"`` (bits along time).
-        generator: What made the archive, for its root attribute.
-        label_names: Names of the classes that labels mean, by class index.
+        generator: Program that made the archive, stored as root attribute.
+        label_names: Names of the classes, by class index.
 
     Raises:
-        ExistingFileError: If the archive exists and neither ``overwrite`` nor ``append`` is on.
-        UsageError: If classes cannot be called so, or are called otherwise in an archive that is
-            added to.
+        ExistingFileError: If the archive exists and ``overwrite`` and ``append`` are False.
+        UsageError: If the names of the classes are invalid, or differ from those of the archive
+            that is appended to.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -82,7 +82,7 @@ class ArchiveWriter:
         generator: str | None = None,
         label_names: Sequence[str] = (),
     ) -> None:
-        compression_options(compression)  # rejects an unknown or missing one before any work
+        compression_options(compression)  # raises early if it is unknown or not installed
         self.path = Path(path)
         self.overwrite = overwrite
         self.append = append and self.path.is_file()
@@ -99,7 +99,7 @@ class ArchiveWriter:
         with contextlib.ExitStack() as stack:
             replace = self.overwrite or self.append
             temporary = stack.enter_context(new_file(self.path, overwrite=replace))
-            stack.callback(self._write_table, temporary)  # when the file below is closed
+            stack.callback(self._write_table, temporary)  # runs after the file below is closed
             if self.append:
                 self._copy_existing(temporary)
                 file = OutputFile(temporary, "r+")
@@ -128,17 +128,17 @@ class ArchiveWriter:
         split: str | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Write one take under a name of 1..120 letters, digits, ``.``, ``_``, ``-``.
+        """Write one take.
 
         Args:
-            name: Its name, not beginning with a dot.
-            take: The recording with its images, or the recording alone. One of another archive
-                (:meth:`SpikeArchive.take`) brings its label maps and calibration.
+            name: Name of 1..120 letters, digits, ``.``, ``_``, ``-``; the first is not a dot.
+            take: The recording with its images, or the recording alone. For a take of another
+                archive (:meth:`SpikeArchive.take`), label maps and calibration are copied too.
             split: Split to add the name to.
-            overwrite: Replace a recording of this name; the file keeps the space it took.
+            overwrite: Replace a recording of this name; its space in the file is not freed.
 
         Raises:
-            ExistingFileError: If the name exists and ``overwrite`` is off.
+            ExistingFileError: If the name exists and ``overwrite`` is False.
             FormatError: E11, if the name is not allowed; E04, if the rate scale is above 1; E09,
                 if float images have values outside [0, 1].
             GeometryError: E07..E09, if images or their motion do not fit the recording.
@@ -155,25 +155,25 @@ class ArchiveWriter:
             self.put_in_split(split, name)
 
     def copy(self, source: h5py.File, source_name: str, name: str) -> None:
-        """Copy a recording from another open archive as it is stored; errors as for ``add``."""
+        """Copy a recording from another open archive without conversion; errors as for ``add``."""
         self._make_room(name, overwrite=False)
         inside = f"{schema.RECORDINGS}/{source_name}"
         source.copy(source[inside], self.file[schema.RECORDINGS], name=name)
         self.file.check()
 
     def put_in_split(self, split: str, *names: str) -> None:
-        """Add recordings to a split, in this order and each once.
+        """Add recordings to a split in this order, without duplicates.
 
         Raises:
             FormatError: E11, if the split's name is not allowed.
-            MissingItemError: If there is no such recording.
+            MissingItemError: If a recording does not exist.
         """
         check_name(split, "split")
         listed = self._splits.setdefault(split, {})
         for name in names:
             if name not in self.file[schema.RECORDINGS]:
                 raise MissingItemError(
-                    f"{self.path}: split {split!r} names {name!r}, and there is no such recording",
+                    f"{self.path}: split {split!r} names {name!r}, but there is no such recording",
                     path=f"{schema.SPLITS}/{split}",
                 )
             listed.setdefault(name)
@@ -191,14 +191,14 @@ class ArchiveWriter:
         if name in recordings:
             if not overwrite:
                 raise ExistingFileError(
-                    f"{self.path}: has a recording {name!r} already; choose another name or ask "
-                    "to overwrite it",
+                    f"{self.path}: has a recording {name!r} already; choose another name or set "
+                    "overwrite",
                     path=f"{schema.RECORDINGS}/{name}",
                 )
             del recordings[name]
 
     def _copy_existing(self, temporary: Path) -> None:
-        """Copy the archive after checking that writing to the copy cannot reach another file."""
+        """Copy the archive, after checking that writing to the copy cannot change another file."""
         with Hdf5File(self.path) as existing:
             check_root(existing)
             existing.group(schema.RECORDINGS)
@@ -226,16 +226,16 @@ class ArchiveWriter:
 def write_take(
     group: h5py.Group, take: Take, *, compression: str | None = None, bit_layout: str = "wpack"
 ) -> None:
-    """Write a take into the empty group of its name, after checking that its parts fit.
+    """Write a take into its empty group, after checking that its parts fit.
 
-    A take of another archive brings what else its group holds there.
+    For a take of another archive, the remaining members of its group are copied too.
     """
-    given = {
+    values_of = {
         **{schema.IMAGES: take.images, schema.IMAGE_INDEX: take.image_index},
         **{schema.BLUR: take.blur, schema.BLUR_SPAN: take.blur_span, schema.MOTION: take.motion},
         **{schema.AROUND: take.around, schema.AROUND_INDEX: take.around_index},
     }
-    parts = {part: np.asarray(values) for part, values in given.items() if values is not None}
+    parts = {part: np.asarray(values) for part, values in values_of.items() if values is not None}
     for code, part, problem in schema.part_problems(parts, take.recording.shape):
         raise GeometryError(f"{group.name}: {part}: {problem}", code=code, path=group.name)
     for part, values in parts.items():
@@ -256,13 +256,13 @@ def _write_pictures(
     is_float = part in (schema.IMAGES, schema.BLUR) and pictures.dtype.kind == "f" and pictures.size
     if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
         raise FormatError(f"{group.name}: {part}: {problem}", code="E09", path=group.name)
-    one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
-    filters = compression_options(compression) if one else {}
-    write_checked(group, part, pictures, **one, **filters)
+    chunks = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
+    filters = compression_options(compression) if chunks else {}
+    write_checked(group, part, pictures, **chunks, **filters)
 
 
 def check_name(name: str, what: str) -> None:
-    """Reject a name that the schema does not allow."""
+    """Raise FormatError E11 if the schema does not allow a name."""
     if not schema.NAME_PATTERN.fullmatch(name):
         raise FormatError(
             f"{name!r} cannot name a {what}: use 1 to 120 letters, digits, dots, underscores and "

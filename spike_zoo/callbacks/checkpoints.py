@@ -1,4 +1,4 @@
-"""Checkpoints of a run: saved where nothing is half done, written whole, found again."""
+"""Checkpoints of a run: when to save them, atomic writing, and state of resumed runs."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 FOLDER = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"
 BEFORE_LAST = "last.before.ckpt"
-#: Entry of our checkpoints: the first step that a resumed run logs.
+#: Key in this package's checkpoints: the first step that a resumed run logs.
 LOG_STEP = "spike_zoo_log_step"
 _VAL = "val/"
-STEPPED = "_batches_that_stepped"  # Lightning's count of what it logs by
+STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for logging
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """A run's own checkpoint, beside those that a configuration may ask for.
+    """Best or last checkpoint of a run, in addition to those of a configuration.
 
     Args:
         path: The file.
-        is_resumed: Whether the run goes on in the folder where it was; else what the checkpoint
-            says of the best one before is about another run.
-        options: Of Lightning's callback.
+        is_resumed: Whether the run resumes in its own folder. Otherwise the best checkpoint and
+            its metrics are not restored, because they belong to another run.
+        options: Options of Lightning's callback.
 
     Attributes:
-        best_metrics: Everything that was measured when the best checkpoint was saved, by log key.
+        best_metrics: Validation metrics at the time when the best checkpoint was saved, by log key.
     """
 
     def __init__(self, path: Path, *, is_resumed: bool, **options: Any) -> None:
@@ -51,24 +51,25 @@ class RunCheckpoint(ModelCheckpoint):
         super().__init__(path.parent, path.stem, **options)
         self.is_resumed = is_resumed
         self.best_metrics: dict[str, float] = {}
-        self._validated: int | None = None  # the step after which an evaluation ended
+        self._validated: int | None = None  # step of the last evaluation
         self._is_stopping = False
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Bring the log to disk, and note the step with which a resumed run goes on writing it."""
-        if not self.save_on_exception:  # the hook of every callback is called for every checkpoint
+        """Write the log to disk, and store the first step that a resumed run logs."""
+        if not self.save_on_exception:  # Lightning calls this hook for all checkpoints; act once
             return
         for logger in trainer.loggers:
             logger.save()
         state = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]
         checkpoint[LOG_STEP] = state[STEPPED] + trainer.validating
         if self._is_stopping and self._validated == trainer.global_step:
-            state[STEPPED] -= 1  # Lightning counts a batch again that it resumes after evaluating
+            # Lightning counts a batch a second time if it resumes after the batch's evaluation.
+            state[STEPPED] -= 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best checkpoint, and note where it was measured."""
+        """Save the best checkpoint, and store its metrics."""
         self._validated = trainer.global_step
         measured = trainer.callback_metrics
         is_best = self.monitor in measured and not trainer.sanity_checking
@@ -81,24 +82,24 @@ class RunCheckpoint(ModelCheckpoint):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Save the state of a stopped run where a batch is complete and its epoch goes on.
+        """Save the state of a stopped run if a batch is complete and its epoch is not.
 
-        Elsewhere weights, schedule, gradients and the loader's position would not fit together; the
-        checkpoint before does.
+        At other times weights, schedule, gradients and the loader's position are inconsistent; the
+        previous checkpoint is kept.
         """
         progress = trainer.fit_loop.epoch_loop.batch_progress
-        done: int = progress.current.processed  # type: ignore[attr-defined]  # its kind has it
+        done: int = progress.current.processed  # type: ignore[attr-defined]  # of its subclass
         is_complete = done == progress.current.ready and done % trainer.accumulate_grad_batches == 0
         self._is_stopping = trainer.training and is_complete and not progress.is_last_batch
         if self._is_stopping:
             super().on_exception(trainer, pl_module, exception)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return which checkpoint is the best, and what was measured with it."""
+        """Return the path of the best checkpoint and its metrics."""
         return {**super().state_dict(), "best_metrics": self.best_metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over which checkpoint was the best, also where the run's folder was moved."""
+        """Restore the best checkpoint's path and metrics, also if the run's folder was moved."""
         if not self.is_resumed:
             return
         self.best_metrics = state_dict.get("best_metrics", {})
@@ -107,19 +108,21 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the best checkpoint of a run and its metrics, those of validation being that one's.
+    """Return the best checkpoint of a run, and the metrics with its validation metrics.
 
     Args:
-        metrics: The last values of everything that was logged.
-        callbacks: The run's checkpoints.
+        metrics: Last value of every logged metric.
+        callbacks: Checkpoint callbacks of the run.
 
     Returns:
-        The file, empty where nothing was validated, and the metrics.
+        Path of the best checkpoint; if nothing was validated, of the last one; empty if there is
+        none. And the metrics, where those of validation are replaced by the best checkpoint's.
     """
-    kept = [one for one in callbacks if isinstance(one, RunCheckpoint)]
-    best = next((one for one in kept if one.monitor and one.best_model_path), None)
+    checkpoints = [callback for callback in callbacks if isinstance(callback, RunCheckpoint)]
+    saved = [checkpoint for checkpoint in checkpoints if checkpoint.best_model_path]
+    best = next((checkpoint for checkpoint in saved if checkpoint.monitor), None)
     if best is None:
-        return next((one.best_model_path for one in kept if one.best_model_path), ""), {**metrics}
+        return saved[0].best_model_path if saved else "", {**metrics}
     others = {name: value for name, value in metrics.items() if not name.startswith(_VAL)}
     return best.best_model_path, {**others, **best.best_metrics}
 
@@ -127,11 +130,13 @@ def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str
 def checkpoints_of(
     run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool
 ) -> list[Callback]:
-    """Keep the last state of every epoch and of a stopped run, and the best one validated.
+    """Return callbacks that save the last state and, if validated, the best one.
+
+    The last state is saved after every epoch and if the run is stopped.
 
     Args:
-        run_dir: The run's folder.
-        monitored: Returns the metric that chooses the best; None where nothing is validated.
+        run_dir: Folder of the run.
+        monitored: Module that states the metric of the best checkpoint; None without validation.
         is_resumed: See :class:`RunCheckpoint`.
     """
     last = RunCheckpoint(
@@ -147,10 +152,10 @@ def checkpoints_of(
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write checkpoints beside their target and rename them, keeping the last one before."""
+    """Write checkpoints atomically, and keep the previous one of ``last.ckpt``."""
 
     def load_checkpoint(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:  # noqa: ANN401  (Lightning's)
-        """Read a checkpoint; weights that were exported are one without anything else."""
+        """Read a checkpoint; an exported weights file is read as a checkpoint of weights alone."""
         if Path(path).suffix != ".safetensors":
             return super().load_checkpoint(Path(path), *args, **options)
         return {**read_checkpoint(Path(path)), "pytorch-lightning_version": lightning.__version__}
@@ -161,13 +166,13 @@ class WholeCheckpoints(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: Any = None,  # noqa: ANN401  (Lightning's)
     ) -> None:
-        """Write one checkpoint; if that fails, the one before is untouched.
+        """Write a checkpoint; if that fails, the previous one is unchanged.
 
         Raises:
-            RecordingError: If it cannot be written, as on a full disk.
+            RecordingError: If the file cannot be written, for example because the disk is full.
         """
         target, content = Path(path), io.BytesIO()
-        torch.save(checkpoint, content)  # torch's own error on a full disk does not say so
+        torch.save(checkpoint, content)  # in memory: torch's error does not mention a full disk
         with new_file(target, overwrite=True) as temporary:
             with temporary.open("wb") as file:
                 file.write(content.getbuffer())
@@ -178,23 +183,23 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class RestoredData(Callback):
-    """Let the loader of a resumed run be restored, whatever its module asked for too early.
+    """Discard a dataloader that was set up before the position of a resumed run was restored.
 
-    A module that asks in ``configure_optimizers`` for ``trainer.estimated_stepping_batches``, as
-    many do, makes Lightning set the loader up before it knows where the run was.
+    Many modules read ``trainer.estimated_stepping_batches`` in ``configure_optimizers``. Lightning
+    then sets up the loader before it restores the position.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget a loader that is there already; Lightning makes it again, and restores it."""
+        """Discard the loader; Lightning creates it again and restores its position."""
         if trainer.ckpt_path:
             trainer.fit_loop._combined_loader = None
 
 
 class WallClock(Callback):
-    """Count the seconds of a run over all of its legs, as far as checkpoints kept their work.
+    """Count the seconds of a run over all its sessions, up to their last checkpoints.
 
     Args:
-        begin: When this leg began, by ``time.perf_counter``.
+        begin: Start of this session, a value of ``time.perf_counter``.
     """
 
     def __init__(self, begin: float) -> None:
@@ -203,35 +208,35 @@ class WallClock(Callback):
 
     @property
     def seconds(self) -> float:
-        """Seconds of this leg and of those before."""
+        """Seconds of this session and the earlier ones."""
         return self.before + time.perf_counter() - self.begin
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds so far."""
+        """Return the elapsed seconds."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what a checkpoint says."""
+        """Restore the seconds of earlier sessions."""
         self.before = float(state_dict["seconds"])
 
 
 def _keep_before(last: Path) -> None:
-    """Give a checkpoint that is about to be replaced its second name, whole at every moment."""
+    """Keep a checkpoint that is about to be replaced as ``last.before.ckpt``, atomically."""
     before = last.with_name(BEFORE_LAST)
     part = before.with_name(f".{before.name}.part")
     part.unlink(missing_ok=True)
     try:
         part.hardlink_to(last)
-    except OSError:  # not on every file system
+    except OSError:  # some file systems have no hard links
         shutil.copyfile(last, part)
     part.replace(before)
 
 
 def _moved(state: Any, before: str, here: str) -> Any:  # noqa: ANN401  (plain values)
-    """Return what a checkpoint says about files as it would say it in another folder."""
+    """Return a checkpoint's state with the paths in folder ``before`` moved to folder ``here``."""
     if isinstance(state, dict):
         return {
-            _moved(name, before, here): _moved(one, before, here) for name, one in state.items()
+            _moved(name, before, here): _moved(value, before, here) for name, value in state.items()
         }
     if isinstance(state, str) and (state == before or state.startswith(f"{before}{os.sep}")):
         return here + state.removeprefix(before)

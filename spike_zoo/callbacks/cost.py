@@ -1,4 +1,4 @@
-"""What a method costs: multiply-accumulates and seconds of its jobs, measured while testing."""
+"""Measurement of a method's costs during a test: multiply-accumulates and seconds per job."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
 
     from lightning import LightningModule, Trainer
 
-TIMED = 5  # batches, after one that warms up
+TIMED = 5  # batches, after one warm-up batch
 
 
 def count_macs(module: TaskModule, batch: Any) -> int:  # noqa: ANN401  (the task's batch)
-    """Return the multiply-accumulates of one forward, per sample: convolutions and products."""
+    """Return the multiply-accumulates of a forward pass per sample.
+
+    Only convolutions and matrix products count.
+    """
     macs, _ = _counted(module.profiled_calls(batch)[FORWARD])
     return macs // len(module.origins(batch))
 
 
 @dataclass
 class _Measured:
-    """What is known of one job so far."""
+    """Measurements of one job."""
 
     macs: int
     size: tuple[int, int] | None
@@ -39,22 +42,22 @@ class _Measured:
 
     @property
     def cost(self) -> Cost:
-        """Its cost, the first time left out where there are more."""
+        """Cost of the job; the first (warm-up) time is left out if there are more."""
         return Cost(self.macs, statistics.median(self.seconds[1:] or self.seconds), self.size)
 
 
 class CostMeter(Callback):
     """Measure seconds and multiply-accumulates of a method's jobs on a test's first batches.
 
-    They are done once more, as prediction does them and in the precision of the run: the first
-    for its operations and to warm up, the next :data:`TIMED` for the clock. Which jobs there are
-    says :meth:`TaskModule.profiled_calls`.
+    The jobs of :meth:`TaskModule.profiled_calls` are run a second time, as in prediction and in
+    the precision of the run. The first batch counts operations and warms up, the next
+    :data:`TIMED` batches are timed.
     """
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._measured: dict[str, _Measured] = {}
         self._batches = 0
 
@@ -64,8 +67,8 @@ class CostMeter(Callback):
         return {name: job.cost for name, job in self._measured.items()}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
-        self._begin()
+        """Clear the data of an earlier test."""
+        self._reset()
 
     def on_test_batch_end(
         self,
@@ -76,7 +79,7 @@ class CostMeter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Do the jobs of one of the first batches once more, with nothing else inside the clock."""
+        """Measure the jobs on one of the first batches."""
         if self._batches > TIMED or not isinstance(pl_module, TaskModule):
             return
         self._batches += 1
@@ -92,17 +95,17 @@ class CostMeter(Callback):
 
 
 def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
-    """Return the multiply-accumulates of a job, and the size of the images that come out."""
+    """Return the multiply-accumulates of a job, and the size (H, W) of its output images."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        made = job()
+        output = job()
     size = job.size if isinstance(job, ProfiledCall) else None
-    if size is None and isinstance(made, Tensor) and made.ndim > 2:
-        size = made.shape[-2], made.shape[-1]
+    if size is None and isinstance(output, Tensor) and output.ndim > 2:
+        size = output.shape[-2], output.shape[-1]
     return counter.get_total_flops() // 2, size
 
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:
-    """Return how long a job takes until the device has done it."""
+    """Return the seconds of a job, until the device has finished it."""
     _synchronise(device)
     begin = time.perf_counter()
     job()

@@ -1,4 +1,4 @@
-"""Stop at values that are not finite, and warn of images that are constant."""
+"""Detection of diverged training (values that are not finite) and of constant images."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ _WAY_OUT = (
     "(--trainer.gradient_clip_val 1), or check these recordings."
 )
 
-_CONSTANT = 1 / 255  # largest minus smallest value of an image without content
+_CONSTANT = 1 / 255  # an image with a smaller range of values counts as constant
 
 
 class StopAtDivergence(Callback):
     """Raise an error before a value that is not finite reaches the weights or a checkpoint.
 
-    Processes that train together stop at the same batch: a loss that is not finite in one of them
-    makes the averaged gradients of all of them not finite.
+    The processes of distributed training stop at the same batch: a loss that is not finite in one
+    process makes the averaged gradients of all processes not finite.
+
+    Args:
+        last: Path of the last checkpoint, for the message.
     """
 
     def __init__(self, last: Path) -> None:
         self.last = last
         self._names: list[str] = []
-        self._loss: float | None = None  # the last one that is not finite
+        self._loss: float | None = None  # loss of the batch if it is not finite
 
     def on_train_batch_start(
         self,
@@ -51,7 +54,7 @@ class StopAtDivergence(Callback):
         batch: Any,  # noqa: ANN401  (any batch)
         batch_idx: int,
     ) -> None:
-        """Note which recordings the batch holds."""
+        """Store the names of the batch's recordings for the message."""
         self._names = list(batch.get("name", ())) if isinstance(batch, Mapping) else []
         self._loss = None
 
@@ -68,10 +71,10 @@ class StopAtDivergence(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Check the gradients, unless a scaler of float16 losses does so itself.
+        """Check the gradients, unless the loss scaler of float16 training checks them.
 
         Raises:
-            DivergenceError: If one is not finite; names the first parameter.
+            DivergenceError: If a gradient is not finite; names the first parameter.
         """
         gradients = _gradients(pl_module)
         if _has_scaler(trainer) or _are_finite(gradients):
@@ -83,7 +86,7 @@ class StopAtDivergence(Callback):
         raise self._error(trainer, what)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the weights before they are measured."""
+        """Check the weights before an evaluation."""
         self._check_weights(trainer, pl_module)
 
     def on_save_checkpoint(
@@ -110,12 +113,12 @@ class StopAtDivergence(Callback):
 
 
 class SkipDivergedUpdates(Callback):
-    """Leave out updates whose gradients are not finite, up to a limit; then the run stops.
+    """Skip updates whose gradients are not finite; beyond a limit the run stops.
 
-    The optimiser's step is made without gradients, so weights and moments stay as they are.
+    The optimiser's step runs without gradients, so weights and moments are unchanged.
 
     Args:
-        limit: Updates of a run that may be left out.
+        limit: Largest number of skipped updates of a run.
 
     Raises:
         ValueError: If the limit is negative.
@@ -142,17 +145,17 @@ class SkipDivergedUpdates(Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many updates were left out, for a run that is resumed."""
+        """Return the number of skipped updates, for a resumed run."""
         return {"skipped": self.skipped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue counting."""
+        """Restore the number of skipped updates."""
         self.skipped = state_dict["skipped"]
 
 
 def _skips(trainer: Trainer) -> bool:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
-    return any(isinstance(one, SkipDivergedUpdates) for one in callbacks)
+    return any(isinstance(callback, SkipDivergedUpdates) for callback in callbacks)
 
 
 def _has_scaler(trainer: Trainer) -> bool:
@@ -160,8 +163,8 @@ def _has_scaler(trainer: Trainer) -> bool:
 
 
 def _gradients(module: LightningModule) -> list[tuple[str, Tensor]]:
-    named = module.named_parameters()
-    return [(name, one.grad) for name, one in named if one.grad is not None]
+    parameters = module.named_parameters()
+    return [(name, parameter.grad) for name, parameter in parameters if parameter.grad is not None]
 
 
 def _are_finite(gradients: list[tuple[str, Tensor]]) -> bool:
@@ -169,7 +172,7 @@ def _are_finite(gradients: list[tuple[str, Tensor]]) -> bool:
 
 
 class WarnOfConstantImages(EvaluationCallback):
-    """Warn if every image of a validation or test is constant, as of a network that collapsed."""
+    """Warn if every image of a validation or test is constant, a sign of a collapsed network."""
 
     has_validation = True
 
@@ -177,7 +180,7 @@ class WarnOfConstantImages(EvaluationCallback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget an earlier evaluation."""
+        """Clear the counts of an earlier evaluation."""
         self._images = self._constant = 0
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
@@ -189,7 +192,7 @@ class WarnOfConstantImages(EvaluationCallback):
                 self._constant += bool(high - low < _CONSTANT)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn, and start again."""
+        """Warn if all images are constant, and reset the counts."""
         if self._images and self._constant == self._images:
             rank_zero_warn(
                 f"all {self._images} images are constant: the network has collapsed, or its "

@@ -1,4 +1,4 @@
-"""The base of callbacks that read what a module's validation and test steps return."""
+"""Base class of callbacks that process the evaluations of validation and test steps."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ if TYPE_CHECKING:
 
 
 class EvaluationCallback(Callback):
-    """Hand each test batch's :class:`Evaluation` to :meth:`on_evaluation`.
+    """Pass each test batch's :class:`Evaluation` to :meth:`on_evaluation`.
 
-    Modules whose steps return anything else, as those of no task, are left alone. What a test
-    collects is set by :meth:`reset`, at construction and at the start of each test.
+    Other outputs of steps (of modules that are not task modules) are ignored. Subclasses
+    initialise their collected data in :meth:`reset`, which runs at construction and at the start
+    of each test.
 
     Attributes:
-        has_validation: Whether batches of validation are handed on, too.
+        has_validation: Whether validation batches are passed on, too.
     """
 
     has_validation = False
 
     def reset(self) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
-        """Take the evaluation of one test batch."""
+        """Process the evaluation of one batch."""
         raise NotImplementedError
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
         self.reset()
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Hand on the batch's evaluation if validation counts."""
+        """Pass on the batch's evaluation if :attr:`has_validation`."""
         if self.has_validation:
             self.on_test_batch_end(*arguments)
 
@@ -44,11 +45,11 @@ class EvaluationCallback(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
+        outputs: Any,  # noqa: ANN401  (an Evaluation if the module is a TaskModule)
         batch: Any,  # noqa: ANN401  (Lightning's signature)
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Hand on the batch's evaluation."""
+        """Pass on the batch's evaluation."""
         if isinstance(outputs, Evaluation):
             self.on_evaluation(trainer, outputs, batch_idx)

@@ -1,4 +1,4 @@
-"""Pictures beside the numbers: the same samples at every evaluation, and a video of a test."""
+"""Sample pictures of every evaluation and the video of a test."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ FEWEST = 2
 
 
 class SampleImages(EvaluationCallback):
-    """Save reconstructions of the same samples at every evaluation, as strips that loggers show.
+    """Save reconstructions of the same samples at every evaluation as strips of pictures.
 
-    Strips go to W&B, their captions naming recording and plane, and to TensorBoard. The samples
-    are spread evenly over the split. A test also leaves each reconstruction and its ground truth as
-    files of their own, named after recording and plane, so that runs can be put side by side.
+    Strips are logged to W&B, with recording and plane in the caption, and to TensorBoard. The
+    samples are spread evenly over the split. A test also writes each reconstruction and its ground
+    truth to separate files, named after recording and plane, so that runs can be compared.
 
     Args:
-        folder: Where the PNG files go.
-        count: Samples of each evaluation.
+        folder: Folder of the PNG files.
+        count: Number of samples per evaluation.
     """
 
     has_validation = True
@@ -45,7 +45,7 @@ class SampleImages(EvaluationCallback):
         self.count = count
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
-        """Keep a chosen sample: a strip, and of a test reconstruction and ground truth."""
+        """Write the strip of a chosen sample; in a test, also reconstruction and ground truth."""
         batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
         number = self._number(batches, batch_idx)
         if number is None or not evaluation.shown or trainer.sanity_checking:
@@ -59,13 +59,13 @@ class SampleImages(EvaluationCallback):
         save_picture(strip, path, overwrite=True)
         log_picture(trainer, f"{split}/sample_{number}", path, strip, shown.caption)
         if not trainer.testing or TRUTH not in shown.pictures:
-            return  # nothing to put side by side over runs
+            return  # nothing to compare between runs
         for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
             path = self.folder / kind / f"{shown.stem}.png"
             save_picture(shown.pictures[caption].float(), path, overwrite=True)
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
-        """Return which of the chosen samples a batch begins with, None where it is not one."""
+        """Return the number of the chosen sample that a batch starts with, or None."""
         last = int(batches[0]) - 1
         steps = max(self.count - 1, 1)
         chosen = list(dict.fromkeys(round(number * last / steps) for number in range(self.count)))
@@ -73,13 +73,14 @@ class SampleImages(EvaluationCallback):
 
 
 class SampleVideo(EvaluationCallback):
-    """Save the first recording of a test as a video, and log it where W&B listens.
+    """Save the first recording of a test as a video, and log it to W&B.
 
-    Of a task that makes many images of one sample it is that sequence, as of one exposure beside
-    its blurry image; of others, the recording's consecutive test images beside their ground truth.
+    If an evaluation has a sequence (for example of one exposure with its blurry image), the video
+    shows the sequence. Otherwise it shows the recording's consecutive test images with their ground
+    truth.
 
     Args:
-        folder: Where ``test.mp4`` goes.
+        folder: Folder of ``test.mp4``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,13 +88,13 @@ class SampleVideo(EvaluationCallback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
         self._images: list[NDArray[Any]] = []
         self._shown: list[SamplePictures] = []
         self._is_complete = False
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
-        """Add what the batch shows of the first recording."""
+        """Add the pictures of the batch that belong to the first recording."""
         if self._is_complete or not trainer.is_global_zero:
             return
         if evaluation.sequence is not None:
@@ -106,8 +107,9 @@ class SampleVideo(EvaluationCallback):
             if shown.origin.name != name or len(self._shown) >= LONGEST:
                 self._is_complete = True
                 return
-            if RECONSTRUCTION in shown.pictures:  # a label is no picture
-                self._add(shown, [one for one in (RECONSTRUCTION, TRUTH) if one in shown.pictures])
+            if RECONSTRUCTION in shown.pictures:  # not in classification
+                captions = [c for c in (RECONSTRUCTION, TRUTH) if c in shown.pictures]
+                self._add(shown, captions)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the video atomically and log it."""
@@ -135,14 +137,14 @@ class SampleVideo(EvaluationCallback):
 def log_picture(
     trainer: Trainer, key: str, path: Path, picture: NDArray[Any], caption: str
 ) -> None:
-    """Show a picture where W&B or TensorBoard listens.
+    """Log a picture to the W&B and TensorBoard loggers of a trainer.
 
     Args:
-        trainer: Whose loggers they are, and at which step.
+        trainer: The trainer, for its loggers and step.
         key: Log key.
-        path: Its file.
-        picture: The same, ``(C, H, W)``.
-        caption: What it shows; TensorBoard has none, so it is part of the key there.
+        path: File of the picture, logged to W&B.
+        picture: The picture ``(C, H, W)``, logged to TensorBoard.
+        caption: Caption in W&B; in TensorBoard, which has no captions, part of the key.
     """
     step = trainer.global_step
     for logger in trainer.loggers:

@@ -1,4 +1,4 @@
-"""Metrics of each test image, so that tables can separate fast from slow scenes."""
+"""Table of the metrics of each test image, from which tables of fast and slow scenes are made."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class PerImageMetrics(EvaluationCallback):
     """Write ``per_image.csv``: recording, plane, rate scale and every metric of each test image.
 
-    It takes the values from what the module's steps return, so nothing is measured twice.
+    The values are those of the module's evaluations, so nothing is measured twice.
 
     Args:
-        folder: Where the file goes.
+        folder: Folder of the file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,22 +32,22 @@ class PerImageMetrics(EvaluationCallback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
         self._rows: list[dict[str, Any]] = []
         self._images: list[tuple[str, int | str]] = []
 
     @property
     def images(self) -> int | None:
-        """How many images were measured; None before a test."""
+        """Number of measured images; None before a test."""
         return len(self._images) or None
 
     @property
     def images_sha256(self) -> str | None:
-        """Digest of which images were measured; None before a test."""
+        """Digest of the set of measured images; None before a test."""
         return image_set_digest(self._images) if self._images else None
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
-        """Take what was measured on this batch."""
+        """Add the measured values of this batch."""
         columns = {name: values.tolist() for name, values in evaluation.values.items()}
         for index, (origin, offset, rate_scale) in enumerate(evaluation.measured):
             self._images.append((origin.name, "" if offset is None else offset))
@@ -55,7 +55,7 @@ class PerImageMetrics(EvaluationCallback):
             self._rows.append(row | {name: column[index] for name, column in columns.items()})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         if not self._rows or not trainer.is_global_zero:
             return
         write_rows(self.path, self._rows, list(self._rows[0]), end="\n")

@@ -1,4 +1,4 @@
-"""Predictions as files: images as PNG, values as a table."""
+"""Writer of predictions: images as PNG files, values as a CSV table."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class PredictionFiles(BasePredictionWriter):
-    """Write what is predicted of every sample, as its task says: see :meth:`TaskModule.predicted`.
+    """Write the predictions of every sample, see :meth:`TaskModule.predicted`.
 
-    An image becomes a PNG named after its recording and plane or sample; values become a line of
-    ``predictions.csv``.
+    Images are written as PNG files named after recording and plane, or sample number if the sample
+    has no plane. Values are written as a line of ``predictions.csv``.
 
     Args:
-        folder: Where the files go.
+        folder: Folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,13 +47,13 @@ class PredictionFiles(BasePredictionWriter):
     ) -> None:
         """Write the images of one batch, and keep its values."""
         if not isinstance(pl_module, TaskModule):
-            return  # whose batches have another form
-        found = pl_module.predicted(batch, prediction)
-        numbers: Sequence[int] = range(self._done, self._done + len(found))
-        if batch_indices and len(batch_indices) == len(found):  # a sample may be several images
+            return
+        samples = pl_module.predicted(batch, prediction)
+        numbers: Sequence[int] = range(self._done, self._done + len(samples))
+        if batch_indices and len(batch_indices) == len(samples):  # a scene has several images
             numbers = batch_indices
-        self._done += len(found)
-        for number, (origin, image, values) in zip(numbers, found, strict=True):
+        self._done += len(samples)
+        for number, (origin, image, values) in zip(numbers, samples, strict=True):
             if values:
                 self._rows.append({"name": origin.name, "plane": origin.plane, **values})
             if image is not None:
@@ -62,7 +62,7 @@ class PredictionFiles(BasePredictionWriter):
                 save_picture(image.float(), path, overwrite=True)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the values of all processes, whole or not at all."""
+        """Write the values of all processes atomically."""
         rows = _of_all_processes(self._rows)
         if not rows or not trainer.is_global_zero:
             return
@@ -70,9 +70,12 @@ class PredictionFiles(BasePredictionWriter):
 
 
 def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of every process, each sample once: shares are filled up with the first."""
+    """Return the rows of every process, each sample once.
+
+    The distributed sampler repeats the first samples so that all processes have equally many.
+    """
     shares = gathered(rows)
     if len(shares) == 1:
         return rows
-    taken_in_turn = (row for turn in zip_longest(*shares) for row in turn if row is not None)
-    return list({(row["name"], row["plane"]): row for row in taken_in_turn}.values())
+    interleaved = (row for turn in zip_longest(*shares) for row in turn if row is not None)
+    return list({(row["name"], row["plane"]): row for row in interleaved}.values())

@@ -1,4 +1,4 @@
-"""How far a run is where no terminal shows a bar: a line now and then."""
+"""Progress lines for runs without a terminal."""
 
 from __future__ import annotations
 
@@ -14,34 +14,41 @@ from lightning.pytorch.utilities import rank_zero_only
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
-EVERY = 60.0  # seconds from one line to the next
+EVERY = 60.0  # seconds between two lines
 
 
 def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
-    """Turn off a trainer's bar where no terminal shows it, and return its replacement.
+    """Return progress callbacks for output without a terminal, and disable the progress bar.
 
     Args:
-        settings: The trainer's, of which the bar's is changed; None, the default, wants a bar.
+        settings: Arguments of the trainer. ``enable_progress_bar`` is set to False if lines replace
+            the bar; None, the default, means True.
     """
     if sys.stdout.isatty() or settings["enable_progress_bar"] is False:
         return []
-    given = settings["callbacks"] or []
-    if any(isinstance(one, ProgressBar) for one in (given if isinstance(given, list) else [given])):
-        return []  # the user's own bar, which Lightning rejects beside False
+    callbacks = settings["callbacks"] or []
+    if not isinstance(callbacks, list):
+        callbacks = [callbacks]
+    if any(isinstance(callback, ProgressBar) for callback in callbacks):
+        return []  # Lightning rejects the user's bar if enable_progress_bar is False
     settings["enable_progress_bar"] = False
     return [ProgressLines()]
 
 
 class ProgressLines(Callback):
-    """Print epoch, what a bar would show of metrics and the time left every some seconds."""
+    """Print epoch, metrics of the progress bar and remaining time at regular intervals.
+
+    Args:
+        every: Seconds between two lines.
+    """
 
     def __init__(self, every: float = EVERY) -> None:
         self.every = every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reset the clock; a run that goes on begins in the middle."""
+        """Reset the clock, because a resumed run starts in the middle."""
         self._printed = time.monotonic()
-        self._begin: float | None = None  # after the first batch, which also compiles kernels
+        self._begin: float | None = None  # set after the first batch, which also compiles kernels
 
     def on_train_batch_end(
         self,
@@ -51,7 +58,7 @@ class ProgressLines(Callback):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Print how far training is, if it was not printed lately."""
+        """Print a line if the last one is at least ``every`` seconds old."""
         now = time.monotonic()
         if self._begin is None:
             self._begin, self._first = now, trainer.global_step

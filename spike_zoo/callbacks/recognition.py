@@ -1,4 +1,4 @@
-"""Pictures of a test of recognition: a confusion matrix, and a map of features."""
+"""Pictures of a recognition test: confusion matrix and t-SNE map of features."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from spike_zoo.tasks.evaluation import Evaluation
 
-MOST = 2000  # samples of a map; more take minutes and are no map any longer
+MOST = 2000  # samples of a map; more take minutes and make it unreadable
 FEWEST = 5
-NEIGHBOURS = 30  # t-SNE's perplexity, scikit-learn's own
+NEIGHBOURS = 30  # t-SNE's perplexity, scikit-learn's default
 
 
 class ConfusionPicture(EvaluationCallback):
-    """Leave ``confusion.csv`` and ``images/confusion.png``: a row of counts for each true class.
+    """Write ``confusion.csv`` and ``images/confusion.png``: a row of counts for each true class.
 
-    It takes the classes from what the module's steps return; a task without classes leaves
-    nothing. W&B and TensorBoard get the picture.
+    The classes are those of the module's evaluations; a task without classes writes nothing. The
+    picture is logged to W&B and TensorBoard.
 
     Args:
-        folder: The run's.
+        folder: Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class ConfusionPicture(EvaluationCallback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
         self._counts: NDArray[np.int64] | None = None
         self._names: Sequence[str] = ()
 
@@ -65,28 +65,29 @@ class ConfusionPicture(EvaluationCallback):
             new_file(self.folder / CONFUSION_FILENAME, overwrite=True) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.writer(file, lineterminator="\n")  # by place: names are the user's
+            # Not csv.DictWriter: names of classes are the user's and may repeat.
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["truth", *self._names])
             for name, row in zip(self._names, self._counts.tolist(), strict=True):
                 writer.writerow([name, *row])
         chart, path = confusion_chart(self._counts, self._names), self.folder / CONFUSION_PICTURE
         save_picture(chart, path, overwrite=True)
-        caption = f"{np.trace(self._counts)} of {self._counts.sum()} found"
+        caption = f"{np.trace(self._counts)} of {self._counts.sum()} correct"
         log_picture(trainer, "test/confusion", path, np.moveaxis(chart, -1, 0), caption)
 
 
 class FeatureMap(EvaluationCallback):
     """Save ``images/tsne.png``: t-SNE of test samples' features in the colours of their classes.
 
-    It takes features and classes from what the module's steps return; a method without
-    features leaves nothing. Of many samples some are drawn, spread evenly over the test. W&B and
-    TensorBoard get the picture.
+    Features and classes are those of the module's evaluations; a method without features writes
+    nothing. If there are more than ``most`` samples, the map shows samples spread evenly over the
+    test. The picture is logged to W&B and TensorBoard.
 
     Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
 
     Args:
-        folder: The run's.
-        most: Samples of it, at most.
+        folder: Folder of the run.
+        most: Largest number of samples in the map.
     """
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
@@ -95,7 +96,7 @@ class FeatureMap(EvaluationCallback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget an earlier test."""
+        """Clear the data of an earlier test."""
         self._features: list[NDArray[np.float32]] = []
         self._classes: list[NDArray[np.int64]] = []
         self._are_wrong: list[NDArray[np.bool_]] = []
@@ -112,7 +113,7 @@ class FeatureMap(EvaluationCallback):
         self._are_wrong.append((labels.truth != labels.predicted).cpu().numpy())
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the map, write it whole or not at all, and log it."""
+        """Draw the map, write it atomically, and log it."""
         samples = sum(map(len, self._features))
         if samples < FEWEST:
             return
@@ -121,7 +122,7 @@ class FeatureMap(EvaluationCallback):
             np.concatenate(parts)[kept]
             for parts in (self._features, self._classes, self._are_wrong)
         )
-        if not np.isfinite(features).all():  # a run that diverged keeps its record
+        if not np.isfinite(features).all():  # no error: a diverged run must keep its record
             rank_zero_warn(f"{FEATURE_MAP} is left out: some of the features are not finite")
             return
         title = f"t-SNE of the features of {len(kept)} samples"
@@ -134,20 +135,20 @@ class FeatureMap(EvaluationCallback):
 
 
 def embedded(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return features as points of a plane, those near each other that are alike.
+    """Embed features in two dimensions by t-SNE.
 
     Args:
-        features: ``(N, F)``, N at least 2. Each is brought to mean 0 and, where its values
-            differ, deviation 1.
+        features: ``(N, F)``, N at least 2. Each feature is normalised to mean 0 and, if not
+            constant, standard deviation 1.
 
     Returns:
-        ``(N, 2)``, the same for the same features.
+        ``(N, 2)``, deterministic.
     """
     from sklearn.manifold import TSNE
 
     deviation = features.std(axis=0)
     scaled = (features - features.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    begin = "pca" if min(scaled.shape) >= 2 and deviation.any() else "random"
-    nearest = min(NEIGHBOURS, (len(features) - 1) / 3)
-    made = TSNE(perplexity=nearest, init=begin, random_state=0).fit_transform(scaled)
-    return np.asarray(made, np.float32)
+    initialisation = "pca" if min(scaled.shape) >= 2 and deviation.any() else "random"
+    perplexity = min(NEIGHBOURS, (len(features) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init=initialisation, random_state=0)
+    return np.asarray(tsne.fit_transform(scaled), np.float32)

@@ -1,4 +1,4 @@
-"""Train on from another run's checkpoint, with the settings of this run."""
+"""Settings of a run that resumes from another run's checkpoint."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
     from torch.optim import Optimizer
 
-_MOVED = {"lr", "momentum", "betas"}  # what schedules change in an optimiser while they run
-_PROGRESS = {"last_epoch", "schedulers"}  # constructor arguments that are no settings
+_SCHEDULED = {"lr", "momentum", "betas"}  # options of an optimiser that schedules change
+_PROGRESS = {"last_epoch", "schedulers"}  # constructor arguments that are not settings
 
 
 class SettingsOfThisRun(Callback):
-    """Give a restored optimiser and schedule the settings that this run was configured with.
+    """Apply this run's settings of optimiser and schedule after a checkpoint has been restored.
 
-    A checkpoint holds them too, so that a run in another folder would train with the old ones and
-    record the new ones. Averages of the optimiser and the progress of the schedule are restored.
-    A schedule that is not of this package cannot be changed while it runs.
+    A checkpoint also contains the settings of its run. Without this callback, a run in another
+    folder would train with the old settings and record the new ones. Moments of the optimiser and
+    progress of the schedule are restored. Settings of schedules from outside this package cannot
+    be changed in a resumed run.
     """
 
     def __init__(self) -> None:
@@ -33,12 +34,13 @@ class SettingsOfThisRun(Callback):
         self._patience: dict[EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note the patience of early stopping before it is restored."""
-        stopping = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]  # Lightning's list
-        self._patience = {one: one.patience for one in stopping}
+        """Store the patience of early stopping before the checkpoint is restored."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
+        stopping = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+        self._patience = {callback: callback.patience for callback in stopping}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the settings of optimisers and schedules before they are restored."""
+        """Store the settings of optimisers and schedules before the checkpoint is restored."""
         self._groups = [
             [{key: value for key, value in group.items() if key != "params"} for group in groups]
             for groups in (optimizer.param_groups for optimizer in trainer.optimizers)
@@ -46,15 +48,15 @@ class SettingsOfThisRun(Callback):
         self._schedules = [_settings(config.scheduler) for config in trainer.lr_scheduler_configs]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the settings to what was restored; ConfigError if a schedule cannot take them."""
+        """Apply the settings; raise ConfigError if those of a schedule cannot be changed."""
         for callback, patience in self._patience.items():
             callback.patience = patience
         schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
         for schedule, settings in zip(schedules, self._schedules, strict=True):
             _check_settings(schedule, settings, str(trainer.ckpt_path))
-        others = [one.optimizer for one in schedules if not isinstance(one, RunSchedule)]
+        others = [s.optimizer for s in schedules if not isinstance(s, RunSchedule)]
         for optimizer, groups in zip(trainer.optimizers, self._groups, strict=True):
-            _apply(optimizer, groups, _MOVED if optimizer in others else set())
+            _apply(optimizer, groups, _SCHEDULED if optimizer in others else set())
 
 
 def _apply(optimizer: Optimizer, groups: list[dict[str, Any]], kept: set[str]) -> None:
@@ -63,7 +65,7 @@ def _apply(optimizer: Optimizer, groups: list[dict[str, Any]], kept: set[str]) -
 
 
 def _settings(schedule: Any) -> dict[str, Any]:  # noqa: ANN401  (torch's kinds have no common base)
-    """Return the settings of a schedule that its state holds; ours holds none."""
+    """Return the settings in a schedule's state; that of RunSchedule holds none."""
     if isinstance(schedule, RunSchedule):
         return {}
     named = {"base_lrs", *inspect.signature(type(schedule).__init__).parameters} - _PROGRESS
@@ -71,7 +73,7 @@ def _settings(schedule: Any) -> dict[str, Any]:  # noqa: ANN401  (torch's kinds 
     return {key: value for key, value in state.items() if key.lstrip("_") in named}
 
 
-def _check_settings(schedule: Any, settings: dict[str, Any], checkpoint: str) -> None:  # noqa: ANN401  (see above)
+def _check_settings(schedule: Any, settings: dict[str, Any], checkpoint: str) -> None:  # noqa: ANN401  (as in _settings)
     restored = _settings(schedule)
     for key, value in settings.items():
         if restored.get(key) != value:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a fit where nothing is half done, so that it resumes exactly."""
+"""Handling of Ctrl-C and SIGTERM during a fit: stop between batches, so that it resumes exactly."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ if TYPE_CHECKING:
 
     from lightning import LightningModule, Trainer
 
-    Handler = Any  # what signal.signal takes and returns
+    Handler = Any  # argument and result of signal.signal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopBetweenBatches(Callback):
-    """Hold a signal back until weights, schedule and log of a batch are complete.
+    """Delay a signal until weights, schedule and log of a batch are complete.
 
-    Processes that train together agree at the end of each batch, so that all of them stop at the
-    same one, whichever of them received the signal. Lightning then stops as it does after SIGTERM,
-    and restores the signal handlers. A second Ctrl-C ends the run at once; what was saved before
-    stays.
+    The processes of distributed training exchange the signal at the end of each batch, so that all
+    of them stop at the same batch. Lightning then stops as after SIGTERM and restores the signal
+    handlers. A second Ctrl-C ends the run immediately; saved checkpoints are kept.
 
     Attributes:
-        received: The signal that asked to stop, None before one arrives.
-        has_begun: Whether training has begun; it does not where no epoch is left.
+        received: Number of the received signal; None before a signal arrives.
+        has_begun: Whether training has started; False if no epoch is left.
     """
 
     def __init__(self) -> None:
@@ -43,14 +42,14 @@ class StopBetweenBatches(Callback):
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether it was Ctrl-C that asked to stop."""
+        """Whether the received signal is Ctrl-C."""
         return self.received == signal.SIGINT
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the signals."""
+        """Install the signal handlers."""
         self.has_begun = True
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
 
     def on_train_batch_end(
         self,
@@ -60,46 +59,46 @@ class StopBetweenBatches(Callback):
         batch: Any,  # noqa: ANN401  (any batch)
         batch_idx: int,
     ) -> None:
-        """Stop after this batch if a signal came and no gradient waits for further batches."""
+        """Stop after this batch if a signal arrived and no accumulated gradient is pending."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._stop_if_asked(trainer)
+            self._stop_if_signalled(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came during an evaluation."""
+        """Stop if a signal arrived during an evaluation."""
         if not trainer.sanity_checking:
-            self._stop_if_asked(trainer)
+            self._stop_if_signalled(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back; one that came after the last batch stops the run before its test.
+        """Restore the signal handlers; stop the run before its test if a signal arrived.
 
         Raises:
-            SIGTERMException: If there is one.
+            SIGTERMException: If a signal arrived.
         """
-        self._agree(trainer)
-        self._give_back()
+        self._synchronise(trainer)
+        self._restore_handlers()
         if self.received is not None:
             raise SIGTERMException
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
-            self._give_back()
+            self._restore_handlers()
             raise KeyboardInterrupt
         self.received = number
         if not is_child():
-            print("stopping after this batch; Ctrl-C ends it at once", file=sys.stderr)
+            print("stopping after this batch; press Ctrl-C to stop immediately", file=sys.stderr)
 
-    def _stop_if_asked(self, trainer: Trainer) -> None:
-        self._agree(trainer)
+    def _stop_if_signalled(self, trainer: Trainer) -> None:
+        self._synchronise(trainer)
         if self.received is not None:
             trainer._signal_connector.received_sigterm = True
 
-    def _agree(self, trainer: Trainer) -> None:
-        """Take over a signal that any of the processes received."""
+    def _synchronise(self, trainer: Trainer) -> None:
+        """Set :attr:`received` to the signal that any of the processes received."""
         if trainer.world_size > 1:
             own = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
             self.received = int(trainer.strategy.reduce(own, reduce_op="max")) or None
 
-    def _give_back(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # None: not one of Python's
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not installed by Python
         self._before = {}

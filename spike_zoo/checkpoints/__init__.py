@@ -1,1 +1,1 @@
-"""Files of weights: read, write, load, export, publish."""
+"""Reading, writing, loading, exporting and publishing of weights."""

@@ -1,4 +1,4 @@
-"""Checkpoints that runs left with W&B: ``wandb:entity/project/name:best`` as a file."""
+"""Download of checkpoints from W&B artefacts (``wandb:entity/project/name:best``)."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ _WAY_OUT = (
 
 
 def is_artifact(name: str | Path) -> bool:
-    """Return whether a name means an artefact of W&B."""
+    """Return whether a name refers to a W&B artefact."""
     return str(name).startswith(PREFIX)
 
 
 def artifact_folder() -> Path:
-    """Return where artefacts are kept once they are here."""
+    """Return the folder of downloaded artefacts."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "spike_zoo" / "artifacts"
 
 
 def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Path:  # noqa: ANN401  (wandb has no hints)
-    """Return the file of a checkpoint that a run left with W&B, fetched where it is not here yet.
+    """Return the checkpoint file of a W&B artefact; download the file unless it is cached.
 
     Args:
-        name: ``wandb:entity/project/name:alias``; without entity your own, without alias ``best``.
+        name: ``wandb:entity/project/name:alias``. The default entity is the user's, the default
+            alias is ``best``.
         api: Replaces ``wandb.Api()``.
-        folder: Where it goes; by default a folder among the user's caches.
+        folder: Folder of the download; by default in the user's cache folder.
 
     Raises:
         UsageError: If the name has another form.
-        WeightsError: If it cannot be had, or holds anything but one plain file of weights.
+        WeightsError: If the artefact cannot be fetched, or does not contain exactly one plain
+            weights file.
     """
-    found = _FORM.fullmatch(name.removeprefix(PREFIX))
-    if found is None:
+    parts_of_name = _FORM.fullmatch(name.removeprefix(PREFIX))
+    if parts_of_name is None:
         raise UsageError(f"{name}: write {PREFIX}entity/project/name:alias, alias as best or last")
-    entity, project, artifact, alias = found.groups()
+    entity, project, artifact, alias = parts_of_name.groups()
     path = "/".join(part for part in (entity, project, artifact) if part)
     import wandb
 
@@ -59,13 +61,13 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
         return Path(remote.get_entry(file).download(root=str(place), skip_cache=True))
     except SpikeZooError:
         raise
-    except (wandb.errors.Error, OSError, ValueError) as error:  # ValueError: not of type "model"
+    except (wandb.errors.Error, OSError, ValueError) as error:  # ValueError: type is not "model"
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{name}: cannot be fetched ({reason}). {_WAY_OUT}") from error
 
 
 def _api(name: str) -> Any:  # noqa: ANN401  (wandb has no hints)
-    """Return W&B's interface without ever asking for a login."""
+    """Return W&B's API client; raise WeightsError, without a login prompt, if not logged in."""
     import wandb
 
     if not wandb.login(prompt=False, verify=False):
@@ -74,7 +76,7 @@ def _api(name: str) -> Any:  # noqa: ANN401  (wandb has no hints)
 
 
 def _file_among(entries: dict[str, Any], name: str) -> str:
-    """Return the one file of weights; a crafted artefact may name files anywhere."""
+    """Return the name of the weights file; reject paths, since a crafted artefact may hold any."""
     files = [file for file in entries if file.endswith(SUFFIXES)]
     if len(files) != 1 or Path(files[0]).name != files[0] or entries[files[0]].ref is not None:
         raise WeightsError(
@@ -85,5 +87,5 @@ def _file_among(entries: dict[str, Any], name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a name as that of a folder."""
+    """Return a name with the characters that are safe in names of folders."""
     return re.sub(r"[^\w.-]", "-", text).strip(".") or "-"

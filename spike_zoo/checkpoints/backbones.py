@@ -1,4 +1,4 @@
-"""Published image networks that metrics and losses look through, loaded from files at hand."""
+"""Local files of torchvision's weights for perceptual metrics and losses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FOLDER_VARIABLE = "SPIKE_ZOO_BACKBONES"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A published file of torchvision's weights.
+    """Published file of torchvision's weights.
 
     Attributes:
-        builder: Name of the function in ``torchvision.models`` that makes the network.
-        filename: The file's published name; its last part begins its SHA-256.
+        builder: Name of the function in ``torchvision.models`` that builds the network.
+        filename: Published name of the file; ends in the first digits of the file's SHA-256.
     """
 
     builder: str
@@ -42,25 +42,25 @@ BACKBONES = {
 
 
 def backbone_folders() -> list[Path]:
-    """Return the folders that are searched for backbones, first found first used."""
+    """Return the folders that are searched for backbones, in order of priority."""
     named = os.environ.get(FOLDER_VARIABLE)
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     return [Path(named), hub] if named else [hub]
 
 
 def find_backbone(name: str) -> Path | None:
-    """Return the file of a backbone where it is at hand."""
+    """Return the local file of a backbone, or None."""
     candidates = (folder / BACKBONES[name].filename for folder in backbone_folders())
     return next((path for path in candidates if path.is_file()), None)
 
 
 def missing_backbone(name: str) -> MissingFileError:
-    """Return the error that says which file is missing and where to put it."""
+    """Return an error that states the missing file and the folders to put it into."""
     filename = BACKBONES[name].filename
     folders = " or ".join(str(folder) for folder in backbone_folders())
     return MissingFileError(
-        f"{filename} (torchvision's {BACKBONES[name].builder}) is not at hand: put it into "
-        f"{folders}, or name the folder that holds it in {FOLDER_VARIABLE}, or give its path"
+        f"{filename} (torchvision's {BACKBONES[name].builder}) is missing: put it into {folders}, "
+        f"or set {FOLDER_VARIABLE} to its folder, or give its path"
     )
 
 
@@ -69,24 +69,25 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
 
     Args:
         name: Key of :data:`BACKBONES`.
-        path: The file; searched for by default.
+        path: The file; by default that of :func:`find_backbone`.
 
     Raises:
-        MissingFileError: If there is no such file; says where it may be put.
-        WeightsError: If the file has the published name and other content, or is no state dict.
+        MissingFileError: If the file does not exist; states where to put it.
+        WeightsError: If a file of the published name has other content, or the content is not a
+            state dict.
     """
-    found = Path(path) if path is not None else find_backbone(name)
-    if found is None or not found.is_file():
+    file = Path(path) if path is not None else find_backbone(name)
+    if file is None or not file.is_file():
         raise missing_backbone(name)
     backbone = BACKBONES[name]
-    if found.name == backbone.filename:
-        digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    if file.name == backbone.filename:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
         if not digest.startswith(backbone.digest):
             raise WeightsError(
-                f"{found}: its SHA-256 begins with {digest[:8]}, the published file's with "
+                f"{file}: its SHA-256 begins with {digest[:8]}, the published file's with "
                 f"{backbone.digest}. Copy it again, or rename it if it is meant to differ."
             )
-    state = read_weights(found)
+    state = read_weights(file)
     if not isinstance(state, dict):
-        raise WeightsError(f"{found}: holds a {type(state).__name__}, expected a state dict")
+        raise WeightsError(f"{file}: holds a {type(state).__name__}, expected a state dict")
     return state

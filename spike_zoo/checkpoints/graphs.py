@@ -1,4 +1,4 @@
-"""A method's network as a graph for other programs: ONNX, or a program of ``torch.export``."""
+"""Export of a method's network as an ONNX graph or a ``torch.export`` program."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from torch.export import ExportedProgram
 
-TOLERANCE: Final = 1e-4  # of the largest value; float32 in another order gives 1e-6
+TOLERANCE: Final = 1e-4  # of the largest value; another order of float32 sums differs by 1e-6
 SMALLEST: Final = 16  # pixels
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What was written.
+    """Description of a written graph.
 
     Attributes:
         path: The file.
-        inputs: Name -> shape of every input, as it must be given.
-        output: Shape of what comes out.
-        difference: The largest difference to the module itself, on random input.
+        inputs: Name -> shape of every input.
+        output: Shape of the output.
+        difference: Largest absolute difference to the output of the module, on random input.
     """
 
     path: Path
@@ -43,22 +43,23 @@ class Graph:
 def write_graph(
     module: nn.Module, path: str | Path, *, height: int, width: int, overwrite: bool = False
 ) -> Graph:
-    """Write what a module computes of one clip as a file that needs no Python of ours.
+    """Export a module's forward pass for one clip to a file that runs without this package.
 
-    The graph is of one size of planes, one clip at a time, float32, on the processor. It is run
-    beside the module before it is handed over.
+    The graph has a fixed size of planes and batch size 1, and computes in float32 on CPUs. Its
+    output is compared with that of the module before the file is written.
 
     Args:
-        module: A method with something learned, that reconstructs, deblurs or classifies.
+        module: A method with weights that reconstructs, deblurs or classifies.
         path: ``X.onnx`` or ``X.pt2``.
         height: Rows of the spikes.
         width: Columns of the spikes.
         overwrite: Replace an existing file.
 
     Raises:
-        UsageError: If the suffix is another, the size is below 16 pixels, a library is missing, or
-            the module computes nothing of a clip alone.
-        WeightsError: If an operator has no counterpart there, or the graph computes something else.
+        UsageError: If the suffix is unknown, the size is below 16 pixels, a library is missing, or
+            the module has no forward pass of a single clip.
+        WeightsError: If an operator cannot be exported, or the graph's output differs from the
+            module's.
     """
     target = Path(path)
     if target.suffix not in GRAPHS:
@@ -69,14 +70,14 @@ def write_graph(
     with torch.no_grad():
         wanted = module(*inputs.values())
         program = _traced(module, inputs)
-        content, found = (
+        content, output = (
             _as_onnx(program, inputs) if target.suffix == ".onnx" else _as_program(program, inputs)
         )
-    difference = float((found - wanted).abs().max())
+    difference = float((output - wanted).abs().max())
     if not difference <= TOLERANCE * float(wanted.abs().max().clamp(min=1)):
         raise WeightsError(
-            f"{target}: the graph does not compute what {type(module).__name__} does (they differ "
-            f"by {difference:.1e}); nothing was written"
+            f"{target}: the outputs of the graph and of {type(module).__name__} differ by "
+            f"{difference:.1e}; nothing was written"
         )
     with new_file(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
@@ -85,19 +86,19 @@ def write_graph(
 
 
 def _example_inputs(module: nn.Module, height: int, width: int) -> dict[str, Tensor]:
-    """Return random spikes, and what else the module's ``forward`` takes."""
+    """Return random spikes and the other inputs of the module's ``forward``."""
     generator = torch.Generator().manual_seed(0)
-    learns = next(module.parameters(), None) is not None
-    if learns and hasattr(module, "window_length") and hasattr(module, "ratio"):
+    has_weights = next(module.parameters(), None) is not None
+    if has_weights and hasattr(module, "window_length") and hasattr(module, "ratio"):
         ratio = int(str(module.ratio))
         blur = torch.rand(1, 3, ratio * height, ratio * width, generator=generator)
         return {"blur": blur, "window": _spikes(module.window_length, height, width, generator)}
-    if learns and isinstance(getattr(module, "clip_length", None), int):
+    if has_weights and isinstance(getattr(module, "clip_length", None), int):
         spikes = _spikes(module.clip_length, height, width, generator)
         return {"spikes": spikes, "rate_scale": torch.tensor([0.6])}
     raise UsageError(
-        f"{type(module).__name__} has no network of weights that computes something of one clip "
-        "alone, so there is no graph of it. Methods without weights are a few lines: "
+        f"{type(module).__name__} has no network with weights that computes its output from one "
+        "clip, so it cannot be exported as a graph. For methods without weights, port the code of "
         "spike_zoo.methods.classical"
     )
 
@@ -109,14 +110,14 @@ def _spikes(planes: object, height: int, width: int, generator: torch.Generator)
 def _traced(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a trainer that a module lacks, and the like
+            warnings.simplefilter("ignore")  # for example Lightning's, that no trainer is attached
             return torch.export.export(_Forward(module), tuple(inputs.values()), strict=False)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        raise _refusal(module, "torch.export", error) from error
+        raise _export_error(module, "torch.export", error) from error
 
 
 class _Forward(nn.Module):
-    """The ``forward`` of a module and nothing else of it."""
+    """Plain module with the ``forward`` of another module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class _Forward(nn.Module):
         return self.module(*inputs)
 
 
-def _refusal(module: nn.Module, form: str, error: Exception) -> WeightsError:
+def _export_error(module: nn.Module, form: str, error: Exception) -> WeightsError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return WeightsError(f"{type(module).__name__} cannot be written as {form}: {reason}")
 
@@ -134,7 +135,8 @@ def _refusal(module: nn.Module, form: str, error: Exception) -> WeightsError:
 def _as_program(program: ExportedProgram, inputs: Mapping[str, Tensor]) -> tuple[bytes, Tensor]:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constants that share memory; the reader is compared
+        # Constants that share memory cause a warning; the saved program's output is checked.
+        warnings.simplefilter("ignore")
         torch.export.save(program, buffer)
     buffer.seek(0)
     return buffer.getvalue(), torch.export.load(buffer).module()(*inputs.values())
@@ -162,8 +164,8 @@ def _as_onnx(program: ExportedProgram, inputs: Mapping[str, Tensor]) -> tuple[by
         assert exported is not None
         content = exported.model_proto.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        given = {name: value.numpy() for name, value in inputs.items()}
-        found = session.run(None, {one.name: given[one.name] for one in session.get_inputs()})
+        names = [node.name for node in session.get_inputs()]
+        outputs = session.run(None, {name: inputs[name].numpy() for name in names})
     except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
-        raise _refusal(program.module(), "ONNX", error) from error
-    return content, torch.from_numpy(found[0])
+        raise _export_error(program.module(), "ONNX", error) from error
+    return content, torch.from_numpy(outputs[0])

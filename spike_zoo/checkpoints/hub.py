@@ -1,4 +1,4 @@
-"""Weights on the Hugging Face Hub: ``hf:owner/name`` as a folder with a file of weights."""
+"""Download and upload of weights on the Hugging Face Hub (``hf:owner/name``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spike_zoo.files import EXPORT_NAME
 
 PREFIX: Final = "hf:"
 CARD_NAME: Final = "README.md"  # the Hub shows it as the model's page
-#: What a published folder holds; nothing else of it is uploaded.
+#: Files of a published folder; other files are not uploaded.
 PUBLISHED_FILES: Final = (EXPORT_NAME, CARD_NAME, "result.json", "config.yaml")
 _FORM = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 _WAY_OUT = (
@@ -22,27 +22,27 @@ _WAY_OUT = (
 
 
 def is_on_hub(name: str | Path) -> bool:
-    """Return whether a name means weights on the Hub."""
+    """Return whether a name refers to weights on the Hub."""
     return str(name).startswith(PREFIX)
 
 
 def fetch_from_hub(name: str) -> Path:
-    """Return the file of weights behind ``hf:owner/name``, fetched where it is not here yet.
+    """Return the weights file of ``hf:owner/name``; download the file unless it is cached.
 
-    Only ``model.safetensors`` is fetched, which can hold no code. It is kept in the Hub's own
-    cache, which serves where there is no network.
+    Only ``model.safetensors`` is downloaded, a format that cannot contain code. The file is kept in
+    the Hub client's cache, which also works without a network.
 
     Args:
         name: ``hf:owner/name``, or ``hf:owner/name@revision`` with a branch, tag or commit.
 
     Raises:
         UsageError: If the name has another form, or the extra ``hub`` is not installed.
-        WeightsError: If it cannot be had.
+        WeightsError: If the file cannot be fetched.
     """
     repository, revision = _parsed(name)
     hub = _hub()
     try:
-        found = hub.hf_hub_download(
+        file = hub.hf_hub_download(
             repository,
             EXPORT_NAME,
             revision=revision,
@@ -54,25 +54,25 @@ def fetch_from_hub(name: str) -> Path:
             f"{name}: holds no {EXPORT_NAME}, or cannot be reached. {_WAY_OUT}"
         ) from error
     except (hub.errors.HTTPError, OSError, ValueError) as error:
-        raise _refusal(name, "cannot be fetched", error) from error
-    return Path(found)
+        raise _transfer_error(name, "cannot be fetched", error) from error
+    return Path(file)
 
 
 def push_to_hub(folder: str | Path, name: str, *, private: bool = False) -> str:
-    """Upload a folder that ``export`` wrote, and return the address of its page.
+    """Upload a folder that ``export`` wrote, and return the URL of its page.
 
-    The repository is made if it is not there. Only weights, card, record and configuration are
-    uploaded.
+    The repository is created if it does not exist. Only weights, model card, record and
+    configuration are uploaded.
 
     Args:
-        folder: Holds ``model.safetensors``.
+        folder: Folder with ``model.safetensors``.
         name: ``hf:owner/name``, or ``hf:owner/name@branch``.
-        private: Whether a repository that is made is private.
+        private: Whether a new repository is private.
 
     Raises:
         MissingFileError: If the folder has no weights.
         UsageError: If the name has another form, or the extra ``hub`` is not installed.
-        WeightsError: If it cannot be uploaded.
+        WeightsError: If the folder cannot be uploaded.
     """
     if not (Path(folder) / EXPORT_NAME).is_file():
         raise MissingFileError(f"{folder}: holds no {EXPORT_NAME}; write it with 'export'")
@@ -80,7 +80,7 @@ def push_to_hub(folder: str | Path, name: str, *, private: bool = False) -> str:
     hub = _hub()
     api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="spike-zoo")
     try:
-        made = api.create_repo(repository, private=private, exist_ok=True)
+        url = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
             folder_path=folder,
@@ -89,19 +89,19 @@ def push_to_hub(folder: str | Path, name: str, *, private: bool = False) -> str:
             commit_message="Weights of Spike Zoo",
         )
     except (hub.errors.HTTPError, OSError, ValueError) as error:
-        raise _refusal(name, "cannot be uploaded", error) from error
-    return str(made)
+        raise _transfer_error(name, "cannot be uploaded", error) from error
+    return str(url)
 
 
 def _parsed(name: str) -> tuple[str, str | None]:
-    found = _FORM.fullmatch(name.removeprefix(PREFIX))
-    if found is None:
+    match = _FORM.fullmatch(name.removeprefix(PREFIX))
+    if match is None:
         raise UsageError(f"{name}: write {PREFIX}owner/name, or {PREFIX}owner/name@revision")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def _hub() -> Any:  # noqa: ANN401  (a module)
-    """Return the Hub's client; UsageError where it is not installed."""
+    """Return the Hub's client; raise UsageError if it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.errors
@@ -112,6 +112,6 @@ def _hub() -> Any:  # noqa: ANN401  (a module)
     return huggingface_hub
 
 
-def _refusal(name: str, what: str, error: Exception) -> WeightsError:
+def _transfer_error(name: str, what: str, error: Exception) -> WeightsError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return WeightsError(f"{name}: {what} ({reason}). {_WAY_OUT}")

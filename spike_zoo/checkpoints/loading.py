@@ -1,4 +1,4 @@
-"""A ready module from a shipped name, a checkpoint or an export: ``spike_zoo.load``."""
+"""Loading and export of modules (``spike_zoo.load``), and selection of the device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
-# what a constructor can raise for arguments of a damaged or crafted file
+# Errors that a constructor can raise for arguments of a damaged or crafted file.
 _UNBUILDABLE = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -34,21 +34,21 @@ _UNBUILDABLE = (
 def load(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", trust: bool = False
 ) -> nn.Module:
-    """Return a ready module in evaluation mode.
+    """Load a module with its weights, in evaluation mode.
 
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
-            weights file (``.safetensors``), a folder with one named ``model.safetensors``, or a
-            method's published file (``.pth``). Or what is fetched once: ``"hf:owner/name"`` from
-            the Hub, ``"wandb:entity/project/name:best"`` of what a run left with W&B.
-        device: Where the module computes.
-        trust: Also import and build a class from outside this package; the file chooses which.
-            A command that loads methods passes on its switch ``--trust``.
+            weights file (``.safetensors``), a folder with ``model.safetensors``, or a method's
+            published file (``.pth``). Or weights to download once: ``"hf:owner/name"`` from the
+            Hub, ``"wandb:entity/project/name:best"`` from a run's W&B artefacts.
+        device: Device of the module.
+        trust: Also import and build classes from outside this package, as named in the file.
+            Commands set it by their option ``--trust``.
 
     Raises:
-        MissingFileError: If it is neither a name nor a file; lists the names.
-        WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
-            trusted, or cannot be fetched.
+        MissingFileError: If the argument is neither a shipped name nor a file; lists the names.
+        WeightsError: If the file is not a checkpoint of a module, its class is not trusted, or the
+            file cannot be fetched.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -72,13 +72,13 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
         module: The module.
         file: A checkpoint, an export, or a method's published file.
         strict: Raise an error unless names and shapes are exactly those of the module. Otherwise
-            what does not fit is left out.
+            entries that do not fit are left out.
 
     Returns:
-        What was left out, one line for each kind.
+        Descriptions of the entries left out, one line per kind.
 
     Raises:
-        WeightsError: If the weights do not fit, or none of them does.
+        WeightsError: If the weights do not fit; with ``strict=False`` only if no entry fits.
     """
     blueprint = read_saved_model(file, PUBLISHED)
     state, expected = blueprint.state, module.state_dict()
@@ -107,15 +107,15 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
 
 
 def _other_arguments(module: nn.Module, blueprint: SavedModel) -> str:
-    """Return in words with which other arguments the weights were made."""
+    """Return a sentence that lists the arguments of the weights that differ from the module's."""
     own = plain_hyper_parameters(module)
-    made = blueprint.hyper_parameters.items()
-    others = [f"{name}={value}" for name, value in made if name in own and own[name] != value]
+    saved = blueprint.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in saved if name in own and own[name] != value]
     return f"They were made with {', '.join(others[:8])}. " if others else ""
 
 
 def fetched(name_or_path: str | Path) -> str | Path:
-    """Return a name or path that is of this machine."""
+    """Download weights named ``wandb:`` or ``hf:`` and return their path; return others as is."""
     name = str(name_or_path)
     if is_artifact(name):
         return fetch_artifact(name)
@@ -123,16 +123,16 @@ def fetched(name_or_path: str | Path) -> str | Path:
 
 
 def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
-    """Write a module as a folder that :func:`load` takes: weights with everything to build it.
+    """Write a module as a folder that :func:`load` reads: weights, class path and arguments.
 
     Args:
         module: The module.
-        folder: Made if it is not there.
-        half: Store floating-point weights as float16; what a module's ``finalize`` derives of
-            weights, once and for all, is derived of the rounded ones.
+        folder: Created if it does not exist.
+        half: Store floating-point weights as float16. Values that the module's ``finalize``
+            derives from weights are then derived from the rounded weights.
 
     Returns:
-        The folder's weights file.
+        Path of the weights file in the folder.
     """
     target = Path(folder) / EXPORT_NAME
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,13 +143,13 @@ def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path
 def save_weights(
     module: nn.Module, path: str | Path, *, half: bool = False, **metadata: str
 ) -> None:
-    """Write a module's weights as safetensors, its class path and arguments beside them.
+    """Write a module's weights as safetensors, with class path and arguments as metadata.
 
     Args:
         module: The module.
-        path: The file, replaced if it is there.
+        path: The file; replaced if it exists.
         half: Store floating-point weights as float16.
-        metadata: Further texts to keep, as the recipe the weights were made with.
+        metadata: Further metadata, for example the recipe of the weights.
     """
     if half and hasattr(module, "finalize"):
         module = _rounded(module)
@@ -164,11 +164,12 @@ def save_weights(
         "sha256": state_digest(state),
     }
     with new_file(Path(path), overwrite=True) as temporary:
-        temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
+        # Not save_file: write_bytes raises OSError if the disk is full.
+        temporary.write_bytes(save(state, metadata=described))
 
 
 def _rounded(module: nn.Module) -> nn.Module:
-    """Return a module with weights that half floats hold, and what is derived of those."""
+    """Return a copy with weights rounded to float16, finalised with the rounded weights."""
     copied: Any = copy.deepcopy(module)
     for tensor in (*copied.parameters(), *copied.buffers()):
         if tensor.is_floating_point():
@@ -178,7 +179,7 @@ def _rounded(module: nn.Module) -> nn.Module:
 
 
 def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
-    """Return the constructor's arguments that a module was made with."""
+    """Return the arguments of a module's constructor, without entries of Lightning's CLI."""
     hidden = ("_class_path", "_instantiator")
     hparams: Any = module.hparams
     return {name: value for name, value in hparams.items() if name not in hidden}
@@ -187,8 +188,8 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
 def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     source = blueprint.source
     module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
-    # in an empty context: within Lightning's command line, a module that is built by another one
-    # would otherwise save the arguments of that one as its hyper-parameters
+    # Lightning's command line keeps the arguments of the module it builds in a context variable. A
+    # module built inside it would save those as its hyperparameters, hence the empty context.
     empty = contextvars.Context()
     if blueprint.is_published:
         return cast("nn.Module", empty.run(module_class.from_official, source))
@@ -221,22 +222,22 @@ def _check_finite(module: nn.Module, source: str) -> None:
 def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
     if not class_path.startswith(PACKAGE) and not trust:
         raise WeightsError(
-            f"{source}: wants to build {class_path!r}, which is not of this package. Nothing of it "
-            f"was imported: add --trust if you trust the file and know the package "
+            f"{source}: needs the class {class_path!r}, which is not part of this package. Nothing "
+            f"of it was imported: add --trust if you trust the file and know the package "
             f"{class_path.partition('.')[0]!r} (from Python: trust=True)",
             code="untrusted",
         )
     module_name, _, class_name = class_path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        module_class = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise WeightsError(
-            f"{source}: there is no class {class_path!r} here ({error}). Install its package, or "
-            "call where its file lies."
+            f"{source}: the class {class_path!r} cannot be imported ({error}). Install its "
+            "package, or run the command in the folder of its file."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(module_class, type) and issubclass(module_class, nn.Module)):
         raise WeightsError(f"{source}: {class_path!r} is not a module")
-    return found
+    return module_class
 
 
 def pick_device(name: str) -> str:

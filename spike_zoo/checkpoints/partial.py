@@ -1,4 +1,4 @@
-"""Parts of a module by name: taken from files, let learn, or frozen."""
+"""Loading, training and freezing of parts of a module, selected by name."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ def load_part(
     """Load one part of a file of weights into a module.
 
     Args:
-        module: What takes the weights.
+        module: Module that receives the weights.
         path: A checkpoint, a ``.safetensors`` file, the folder of an export, or published weights.
-        part: Name of the part in the file, as ``"teacher.bsn"``. A file without any entry of that
-            name is taken to hold the part alone, as published weights do.
-        optional: Parts of the module that the file may lack; they stay as they are.
+        part: Name of the part in the file, as ``"teacher.bsn"``. If no entry has this prefix, the
+            file is assumed to contain the part alone, as published weights do.
+        optional: Parts of the module that the file may lack; they keep their values.
 
     Raises:
-        MissingFileError: If there is no such file.
-        WeightsError: If its entries are not those of the module; names the first of each fault.
+        MissingFileError: If the file does not exist.
+        WeightsError: If the entries do not match the module; names the first of each kind of
+            fault.
     """
     file = weights_file(path)
     state, prefix = read_state_dict(file), f"{part}."
     inside = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
     expected = module.state_dict()
     kept = {name: tensor for name, tensor in expected.items() if _is_inside(name, optional)}
-    found = kept | (inside or state)
-    faults = differences(found, expected)
+    loaded = kept | (inside or state)
+    faults = differences(loaded, expected)
     if faults:
         network = type(module).__name__
         held = f"its part {part} is not {network}"
@@ -48,21 +49,21 @@ def load_part(
             f"this {network} in it.",
             path=str(file),
         )
-    module.load_state_dict(found)
+    module.load_state_dict(loaded)
 
 
 def learn_only(module: nn.Module, parts: Sequence[str]) -> list[nn.Parameter]:
-    """Let some parts of a module learn, and freeze all others.
+    """Make some parts of a module trainable, and freeze all others.
 
     Args:
-        module: What the parts are of.
+        module: Module with the parts.
         parts: Names of submodules or parameters, as ``"codec.motion"``.
 
     Returns:
-        The parameters that learn, in the module's order.
+        The trainable parameters, in the module's order.
 
     Raises:
-        ValueError: If a part has no parameters; names it.
+        ValueError: If a part has no parameters; names the part.
     """
     names = [name for name, _ in module.named_parameters()]
     unknown = [part for part in parts if not any(_is_inside(name, [part]) for name in names)]
@@ -78,17 +79,17 @@ def learn_only(module: nn.Module, parts: Sequence[str]) -> list[nn.Parameter]:
 
 
 def set_frozen_to_eval(module: nn.Module, parts: Sequence[str]) -> None:
-    """Put all of a module into evaluation mode but the parts that learn and what holds them.
+    """Put a module into evaluation mode, except the trained parts and the modules around them.
 
-    A frozen batch norm in training mode would still move its statistics and use those of the
-    batch. ``train()`` undoes this, so a module with stages calls it at the end of its own.
+    A frozen batch norm in training mode would still update its statistics and use those of the
+    batch. ``train()`` undoes this, so modules with stages call it at the end of their ``train``.
     """
     for name, submodule in module.named_modules():
-        holds_learning = not name or any(_is_inside(part, [name]) for part in parts)
-        if not (holds_learning or _is_inside(name, parts)):
+        holds_trained = not name or any(_is_inside(part, [name]) for part in parts)
+        if not (holds_trained or _is_inside(name, parts)):
             submodule.training = False
 
 
 def _is_inside(name: str, parts: Sequence[str]) -> bool:
-    """Return whether a name is that of a part or of something in it."""
+    """Return whether a name is one of the parts or has one of them as a prefix."""
     return any(name == part or name.startswith(f"{part}.") for part in parts)

@@ -1,4 +1,4 @@
-"""What ``spike_zoo.load`` knows: methods without weights, shipped weights, published files."""
+"""Names that ``spike_zoo.load`` accepts: methods without weights, shipped and published weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTLESS = {
     "ssl-csc": "spike_zoo.methods.classical.FilledColour",
 }
 
-#: Published files: an entry only they have -> the class whose ``from_official`` reads them.
+#: Published files: an entry that identifies them -> the class whose ``from_official`` reads them.
 PUBLISHED = {
     "spike_enc2.0.weight": "spike_zoo.methods.ssdm.SSDMStudentModule",
     "encoder.conv0.net.0.weight": "spike_zoo.methods.stir.STIRModule",
@@ -29,15 +29,15 @@ PUBLISHED = {
 
 
 def shipped_names() -> list[str]:
-    """Return every name that needs no path."""
+    """Return the names of the methods without weights and of the shipped weights."""
     return [*WEIGHTLESS, *shipped_weights()]
 
 
 def located_weights(name_or_path: str | Path) -> Path:
-    """Return the file of weights that a shipped name or a path means.
+    """Return the weights file of a shipped name or a path.
 
     Raises:
-        MissingFileError: If there is no such name; lists the names.
+        MissingFileError: If there is no such name or file; lists the names.
     """
     name = str(name_or_path)
     path = weights_file(name_or_path)

@@ -1,4 +1,4 @@
-"""What a file of weights says about the module that it is of, read without running anything."""
+"""Reader of checkpoints: class path, constructor arguments and weights, without executing code."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PUBLISHED_SUFFIXES = (".pth", ".pt")
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What is needed to build a module.
+    """Class, arguments and weights from which a module is built.
 
     Attributes:
-        class_path: Where the class lives.
+        class_path: Import path of the class.
         hyper_parameters: Arguments of its constructor, plain values.
         state: Its weights.
-        source: Name or file that says so, for messages.
-        is_published: Whether the weights are a method's published ones, under the names that its
-            class's ``from_official`` takes.
+        source: Name or file of the weights, for messages.
+        is_published: Whether the weights are a method's published ones, under the names that the
+            ``from_official`` of its class takes.
     """
 
     class_path: str
@@ -42,38 +42,38 @@ class SavedModel:
 
 
 def read_saved_model(file: Path, published: Mapping[str, str]) -> SavedModel:
-    """Return what a file says about its module.
+    """Read class, arguments and weights of a module from a file.
 
     Args:
         file: A checkpoint, a ``.safetensors`` file that this package wrote, or published weights.
         published: An entry that only the published weights of a method have -> their class path.
 
     Raises:
-        WeightsError: If it is damaged, holds more than tensors and plain values, or does not say
-            which class it is of.
+        WeightsError: If the file is damaged, contains more than tensors and plain values, or does
+            not state its class.
     """
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     if file.suffix in PUBLISHED_SUFFIXES:
         state = read_state_dict(file)
-        class_path = next((one for entry, one in published.items() if entry in state), None)
+        class_path = next((path for entry, path in published.items() if entry in state), None)
         if class_path is not None:
             return SavedModel(class_path, {}, state, str(file), is_published=True)
     return _read_checkpoint(file)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything it may hold.
+    """Read a checkpoint without executing code in it.
 
-    A ``.safetensors`` file that this package wrote is one that holds weights alone.
+    A ``.safetensors`` file of this package is returned as a checkpoint of weights alone.
 
     Raises:
-        WeightsError: If it is damaged, or holds more than tensors and plain values.
+        WeightsError: If the file is damaged, or contains more than tensors and plain values.
     """
     if Path(path).suffix == ".safetensors":
-        blueprint = _read_safetensors(Path(path))
-        said = {"class_path": blueprint.class_path, "hyper_parameters": blueprint.hyper_parameters}
-        return {"state_dict": blueprint.state, "spike_zoo": said}
+        saved = _read_safetensors(Path(path))
+        model = {"class_path": saved.class_path, "hyper_parameters": saved.hyper_parameters}
+        return {"state_dict": saved.state, "spike_zoo": model}
     checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise WeightsError(
@@ -86,22 +86,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return the class path and the constructor's arguments that a read checkpoint holds."""
+    """Return the class path and the constructor's arguments of a checkpoint."""
     arguments = dict(checkpoint.get("hyper_parameters", {}))
     class_path = arguments.pop("_class_path", None)
     arguments.pop("_instantiator", None)
-    noted = checkpoint.get("spike_zoo", {})
-    class_path = noted.get("class_path", class_path)
-    return class_path, dict(noted.get("hyper_parameters", arguments))
+    model = checkpoint.get("spike_zoo", {})
+    class_path = model.get("class_path", class_path)
+    return class_path, dict(model.get("hyper_parameters", arguments))
 
 
 def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
     """Raise WeightsError unless a checkpoint holds tensors by name and plain values."""
-    noted = checkpoint.get("spike_zoo", {})
-    parts = {"state_dict": checkpoint["state_dict"], "spike_zoo": noted}
+    model = checkpoint.get("spike_zoo", {})
+    parts = {"state_dict": checkpoint["state_dict"], "spike_zoo": model}
     parts["hyper_parameters"] = checkpoint.get("hyper_parameters", {})
-    if isinstance(noted, dict):
-        parts["spike_zoo.hyper_parameters"] = noted.get("hyper_parameters", {})
+    if isinstance(model, dict):
+        parts["spike_zoo.hyper_parameters"] = model.get("hyper_parameters", {})
     for name, part in parts.items():
         if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
             raise _damaged(path, f"{name} is not a mapping with names as keys")
@@ -161,8 +161,7 @@ def _read_checkpoint(path: Path) -> SavedModel:
     class_path, arguments = described(checkpoint)
     if class_path is None:
         raise WeightsError(
-            f"{path}: does not say which class it belongs to; it was not written by a module of "
-            "this package",
+            f"{path}: does not state its class; it was not written by a module of this package",
             path=str(path),
         )
     return SavedModel(class_path, arguments, checkpoint["state_dict"], str(path))

@@ -1,4 +1,4 @@
-"""Published weights: a state dict from a file or from memory, and whether it fits a network."""
+"""Reader of state dicts of published weights, and their comparison with a network's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WeightsSource: TypeAlias = "str | PathLike[str] | StateDict"
 
 
 def source_name(source: WeightsSource) -> str:
-    """Return what messages call a source of weights."""
+    """Return the name of a source of weights for messages."""
     return "the state dict" if isinstance(source, Mapping) else str(source)
 
 
@@ -29,12 +29,13 @@ def read_state_dict(source: WeightsSource) -> dict[str, Tensor]:
     """Return the entries of published weights.
 
     Args:
-        source: A file (``.pth``, ``.safetensors``) or what it holds: a state dict, with or without
-            a ``state_dict`` around it and a data-parallel wrapper's leading ``module.``.
+        source: A file (``.pth``, ``.safetensors``) or its content: a state dict, optionally as the
+            entry ``state_dict`` of a mapping, and optionally with a data-parallel wrapper's prefix
+            ``module.``.
 
     Raises:
-        WeightsError: If the file cannot be read or holds no state dict.
-        MissingFileError: If there is no such file.
+        WeightsError: If the file cannot be read or contains no state dict.
+        MissingFileError: If the file does not exist.
     """
     content: Any = source if isinstance(source, Mapping) else read_weights(Path(source))
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
@@ -52,13 +53,13 @@ def check_entries(
     *,
     named: Callable[[str], str] = str,
 ) -> None:
-    """Raise WeightsError, with the first of each fault, for weights that are not a network's.
+    """Raise WeightsError, with the first of each kind of fault, if weights do not fit a network.
 
     Args:
         state: The weights, under the network's names.
-        expected: State dict of the network that will take them.
-        source: Where they came from, for the message.
-        network: What the weights should have been of, for the message.
+        expected: State dict of the network.
+        source: Source of the weights, for the message.
+        network: Name of the network, for the message.
         named: Maps the network's names to those in the file, for the message.
     """
     faults = differences(state, expected, named)
@@ -74,12 +75,12 @@ def check_entries(
 def differences(
     state: StateDict, expected: StateDict, named: Callable[[str], str] = str
 ) -> list[str]:
-    """Return how names and shapes of weights differ from a network's: one phrase a kind.
+    """Return how names and shapes of weights differ from a network's, one phrase per kind.
 
     Args:
         state: The weights.
         expected: State dict of the network.
-        named: Maps the network's names to those of the phrases.
+        named: Maps the network's names to those in the phrases.
     """
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
@@ -91,8 +92,8 @@ def differences(
             faults.append(f"{len(keys)} {kind}, first {named(keys[0])}")
     if misshapen:
         key = misshapen[0]
-        found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
+        actual, wanted = tuple(state[key].shape), tuple(expected[key].shape)
         faults.append(
-            f"{len(misshapen)} of another shape, first {named(key)}: {found} instead of {wanted}"
+            f"{len(misshapen)} of another shape, first {named(key)}: {actual} instead of {wanted}"
         )
     return faults

@@ -1,4 +1,4 @@
-"""Files of weights from anywhere, read without running what they may hold."""
+"""Safe reader of weights files: no code in them is executed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# what reading a damaged or crafted file can raise
+# Errors that reading a damaged or crafted file can raise.
 _DAMAGED = (
     AttributeError,
     EOFError,
@@ -34,15 +34,15 @@ _DAMAGED = (
 )
 
 
-def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)
-    """Return what a file of weights holds: tensors and plain values only, on the CPU.
+def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a file)
+    """Return the content of a weights file: tensors and plain values only, on the CPU.
 
     Args:
-        path: A ``.safetensors`` file, else one that ``torch.save`` wrote.
+        path: A ``.safetensors`` file, or a file written by ``torch.save``.
 
     Raises:
-        MissingFileError: If there is no such file.
-        WeightsError: If it is damaged, or holds more than tensors and plain values.
+        MissingFileError: If the file does not exist.
+        WeightsError: If the file is damaged, or contains more than tensors and plain values.
     """
     file = Path(path)
     if not file.is_file():
@@ -69,4 +69,4 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     """Return the name of the first tensor that holds NaN or infinity, None if all are finite."""
-    return next((name for name, one in tensors if not torch.isfinite(one.detach()).all()), None)
+    return next((name for name, x in tensors if not torch.isfinite(x.detach()).all()), None)

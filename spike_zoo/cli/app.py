@@ -1,4 +1,4 @@
-"""``app``: a page on this machine on which recordings are dropped."""
+"""Command ``app``: local web page that views and converts recordings."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def app(
     trust: bool = False,
     open: bool = False,
 ) -> None:
-    """Serve a local page on which recordings are dropped, viewed, and saved as pictures and videos.
+    """Serve a local web page to view recordings and save them as pictures and videos.
 
-    It needs the extra app: pip install 'spike-zoo[app]'. Ctrl-C ends it.
+    Requires the extra app: pip install 'spike-zoo[app]'. Ctrl-C stops the server.
 
     Args:
-        port: Where it listens, on 127.0.0.1 only.
-        methods: Checkpoints or export folders of your own that may be chosen too.
+        port: Port of the page on 127.0.0.1.
+        methods: Additional methods to choose from: checkpoints or export folders.
         codec: The method that compresses.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
-        open: Open the browser.
+        open: Open the page in the browser.
     """
     check_port(port)
-    for wanted in (*(methods or ()), codec):
-        check_method(split_settings(wanted)[0])
+    for method in (*(methods or ()), codec):
+        check_method(split_settings(method)[0])
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with tempfile.TemporaryDirectory(prefix="spike-zoo-app-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # what is dropped is gone at the end
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are removed at the end
         try:
             import gradio  # noqa: F401
         except ImportError as error:
@@ -52,7 +52,7 @@ def app(
         from spike_zoo.tasks.protocols import Reconstructs
 
         picked = pick_device(device)
-        loaded(methods or ["tfi"], device=picked, trust=trust)  # rejected now, not at a click
+        loaded(methods or ["tfi"], device=picked, trust=trust)  # checked before the page opens
         shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
         offered = [*CLASSICAL, *shipped, *COLOUR, *(methods or [])]
         serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)

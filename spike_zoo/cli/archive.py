@@ -1,4 +1,4 @@
-"""``archive``: build an archive from recordings and images; show and check it."""
+"""Commands ``archive build``, ``archive info`` and ``archive verify``."""
 
 from __future__ import annotations
 
@@ -78,56 +78,57 @@ def archive_build(
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Write the recordings of a folder, with their images, into one archive.
+    """Write the recordings of a folder, with their images, into an archive.
 
     Args:
-        source: A folder of recordings, one recording, or an archive to write in another way.
+        source: A folder of recordings, one recording, or an archive to rewrite.
         out: The archive to write, ending in .h5 or .hdf5; with --shards a folder.
-        layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; momvidar: momVidarReal2021; bss: BSS, in colour; gopro, rsb: S-SDM's
-            blurry images with spikes; usp: the same of USP-Gaussian; folder: recordings anywhere
-            below; archive: an archive; auto: whichever it looks like. docs/data.md shows each.
-            Pictures must be upright.
-        split: Put everything in this split (train, val, test); by default as the folders say.
-        exposure_start: First plane of a blurry image's exposure, by default the one after the
-            margin. This and the next two are for gopro, rsb and usp.
-        exposure_length: Planes of it, by default all up to the margin at the end.
-        margin: Planes recorded before and after the exposure, default 20; for usp by default what
-            leaves 97 planes.
-        rate_scale: Spikes per plane at white of all recordings, by default what each says, or
-            what the layout is known for.
-        fps: Planes per second of all recordings, likewise.
-        jobs: Processes; 0 takes one per core.
-        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
-        shards: Write a folder of so many files, as 16; or one of them, as 3/16, so that tasks on
-            several machines write one each. Files that are there already are kept.
-        compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
-        along_time: Pack bits along time: with a compression half the size, but a recording can
-            only be read as a whole.
+        layout: Layout of the source. base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS;
+            recvidar: recVidarReal2019; momvidar: momVidarReal2021; bss: BSS, in colour; gopro, rsb:
+            S-SDM's blurry images with spikes; usp: the same of USP-Gaussian; folder: recordings
+            anywhere in the folder; archive: an archive; auto: detect the layout. docs/data.md
+            shows each layout. Pictures must be upright.
+        split: Put all recordings into this split (train, val, test). Default: as the folders state.
+        exposure_start: First plane of a blurry image's exposure; only for gopro, rsb and usp.
+            Default: the first plane after the margin.
+        exposure_length: Planes of the exposure; only for gopro, rsb and usp. Default: all up to the
+            margin at the end.
+        margin: Planes recorded before and after the exposure; only for gopro, rsb and usp.
+            Default: 20; for usp, so that the exposure has 97 planes.
+        rate_scale: Spikes per plane at white of all recordings. Default: as each recording states,
+            else the value of the layout.
+        fps: Planes per second of all recordings. Default: as for rate_scale.
+        jobs: Number of processes; 0: one per core.
+        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        shards: Number of files, such as 16, to write a folder of files; or one of them, such as
+            3/16, so that jobs on several machines write one file each. Existing files are kept.
+        compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
+        along_time: Pack bits along time. Compressed archives have half the size, but a recording
+            can only be read as a whole.
         overwrite: Replace an existing archive.
     """
     check_jobs(jobs)
     _check_shards(out, shards)
     rule = _exposure_rule(exposure_start, exposure_length, margin)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
-    found = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
-    _report_renamed(found.renamed)
-    _warn_of_homeless(found.homeless, source)
+    takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
+    _report_renamed(takes.renamed)
+    _warn_without_split(takes.homeless, source)
     build_with_bar(
         out,
-        found.jobs,
-        splits=found.splits,
-        n_jobs=min(jobs or -1, len(found.jobs)),
+        takes.jobs,
+        splits=takes.splits,
+        n_jobs=min(jobs or -1, len(takes.jobs)),
         cluster=cluster,
         compression=compression,
         bit_layout="tpack" if along_time else "wpack",
         overwrite=overwrite,
         generator=f"spike_zoo archive build --layout {layout}",
         shards=shards,
-        **({} if shards else {"origin": found.origin}),
+        **({} if shards else {"origin": takes.origin}),
     )
     if shards is not None and not is_sharded(out):
-        echo(f"{out}: part {shards} is written; the archive is complete when all parts are")
+        echo(f"{out}: part {shards} is written; the archive is complete when all parts are written")
     elif not is_quiet():
         archive_info(out)
 
@@ -146,18 +147,19 @@ def build_with_bar(
     shards: str | None = None,
     **options: Any,
 ) -> None:
-    """Build an archive while a bar shows how many takes are done.
+    """Build an archive and show a progress bar.
 
     Args:
         path: The archive.
-        jobs: What makes each take, by name.
-        shards: See :func:`spike_zoo.archive.shards.build_shards`; None writes one file.
-        **options: Those of :func:`spike_zoo.archive.build_archive`.
+        jobs: Name of each take -> function that makes the take.
+        shards: Parts to write, as for :func:`spike_zoo.archive.shards.build_shards`; None writes
+            one file.
+        **options: Options of :func:`spike_zoo.archive.build_archive`.
     """
     columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
-    is_seen = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not is_seen) as bar:
+    is_visible = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_visible) as bar:
         task = bar.add_task("takes", total=len(jobs))
 
         def progress(done: int, total: int) -> None:
@@ -170,20 +172,20 @@ def build_with_bar(
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
-    """Print which recordings have another name in the archive."""
-    listed = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
+    """Print the recordings that have another name in the archive."""
+    listed = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
     more = len(renamed) - len(listed)
     if listed:
-        echo("in the archive " + ", ".join(listed) + (f", {more} more likewise" if more else ""))
+        echo("in the archive " + ", ".join(listed) + (f", and {more} more" if more else ""))
 
 
-def _warn_of_homeless(names: list[str], source: str) -> None:
-    """Warn of recordings that neither training nor test will find."""
+def _warn_without_split(names: list[str], source: str) -> None:
+    """Warn of recordings that are in no split."""
     if names:
         print(
             f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "
-            "training and test find none of them. Put them into folders train, val and test, or "
-            "all into one with --split",
+            "training and test do not use them. Put them into folders train, val and test, or "
+            "set one split for all with --split",
             file=sys.stderr,
         )
 
@@ -191,7 +193,7 @@ def _warn_of_homeless(names: list[str], source: str) -> None:
 def _exposure_rule(
     start: int | None, length: int | None, margin: int | None
 ) -> ExposureRule | None:
-    """Return what was said of exposures, None where nothing was."""
+    """Return the rule for exposures of the options, None if none is given."""
     check_least(0, exposure_start=start, margin=margin)
     check_least(1, exposure_length=length)
     if (start, length, margin) == (None, None, None):
@@ -200,11 +202,11 @@ def _exposure_rule(
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
-    """Show what an archive holds, without reading its spikes.
+    """Show the content of an archive, without reading its spikes.
 
     Args:
         path: The archive.
-        json: Print everything as JSON instead.
+        json: Print all recordings as JSON instead.
     """
     with SpikeArchive(path) as archive:
         facts = archive_facts(archive, None if json else _MOST_ROWS)
@@ -229,7 +231,7 @@ def archive_info(path: str, *, json: bool = False) -> None:
 
 
 def _print_classes(facts: dict[str, Any]) -> None:
-    """Print how many takes there are of each class, where classes have names."""
+    """Print the number of takes of each class, if classes have names."""
     classes, splits = facts["classes"], list(facts["splits"])
     if not classes:
         return
@@ -244,24 +246,24 @@ def _print_classes(facts: dict[str, Any]) -> None:
 
 
 def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
-    """Return what an archive holds, as plain values; no digest where pictures are damaged.
+    """Return the content of an archive as plain values; no digest if pictures are damaged.
 
     Args:
         archive: The archive.
-        most: Only so many of the recordings, the first ones; None lists all.
+        most: Number of recordings to list, from the first; None lists all.
     """
     recordings = []
     splits = {split: archive.names(split) for split in archive.splits()}
-    within: dict[str, list[str]] = {}
+    splits_of: dict[str, list[str]] = {}
     for split, names in splits.items():
         for name in names:
-            within.setdefault(name, []).append(split)
+            splits_of.setdefault(name, []).append(split)
     for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {
                 "name": name,
-                "splits": within.get(name, []),
+                "splits": splits_of.get(name, []),
                 "shape": list(recording.shape),
                 "fps": recording.fps or None,
                 "rate_scale": recording.rate_scale,
@@ -284,10 +286,10 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
 
 
 def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-    """Return the takes of each class in all and in each split, where classes have names."""
+    """Return the number of takes of each class in total and per split, if classes have names."""
     try:
         names = archive.label_names
-    except FormatError:  # as for the digest below
+    except FormatError:  # damaged: as for the digest below
         return []
     labels = {name: archive.facts(name).label for name in archive} if names else {}
     takes = Counter(labels.values())
@@ -306,7 +308,7 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
 def _digest(archive: SpikeArchive) -> str | None:
     try:
         return archive.data_sha256()
-    except FormatError:  # it can be listed all the same, and verify says what is wrong
+    except FormatError:  # a damaged archive is still listed; verify reports the damage
         return None
 
 
@@ -318,15 +320,15 @@ def archive_verify(
     jobs: int = 0,
     cluster: str | None = None,
 ) -> int:
-    """Check every rule of the archive's schema: exit code 0 if valid, 1 if not.
+    """Check an archive against all rules of the schema. The exit code is 0 if valid, else 1.
 
     Args:
         path: The archive.
         deep: Also read spikes, pictures, labels and calibration and compare their checksums.
-        json: Print the findings as JSON instead of a line each: CODE path message. A warning about
-            several recordings is printed once, with their number.
-        jobs: Processes that share the recordings; 0 takes one per core.
-        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        json: Print the findings as JSON instead of lines (CODE path message). In lines, a warning
+            about several recordings is printed once, with their number.
+        jobs: Number of processes; 0: one per core.
+        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     check_jobs(jobs)
     verify = verify_shards if Path(path).is_dir() else verify_archive
@@ -347,7 +349,7 @@ def archive_verify(
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """Print rows as wide as they are: names are there to be copied."""
+    """Print a table without truncated columns, so that names can be copied."""
     headings = [escape(visible(heading)) for heading in headings]
     rows = [[escape(visible(cell)) for cell in row] for row in rows]
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -361,7 +363,7 @@ def _print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, list):
-        is_size = all(isinstance(one, int) for one in value)
+        is_size = all(isinstance(item, int) for item in value)
         return ("x" if is_size else ",").join(map(str, value)) or "-"
     if value is None:
         return "-"
@@ -369,7 +371,7 @@ def _cell(value: object) -> str:
 
 
 def readable_bytes(size: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes with a decimal unit and three digits."""
     value, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while value >= 1000 and unit != "TB":

@@ -1,4 +1,4 @@
-"""``archive export``: write recordings of an archive and their images as files."""
+"""Command ``archive export``: recordings of an archive and their images as files."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def archive_export(
 ) -> None:
     """Write recordings of an archive, with their images, as separate files.
 
-    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording. In a folder,
-    recordings of other formats get their images as pictures: the sharp image at plane 20 becomes
-    NAME/000020.png, the blurry image blur/NAME.png, so that 'spike-zoo deblur OUT/blur OUT' reads
-    them. Images that do not have 8 bits become .tif.
+    A .dat file is written with a sidecar that states its size. An .h5 file contains the images and
+    labels of its recording. In a folder, the images of other formats are written as pictures: the
+    sharp image at plane 20 is NAME/000020.png and the blurry image blur/NAME.png, so that
+    'spike-zoo deblur OUT/blur OUT' reads them. Images of more than 8 bits are written as .tif.
 
     Args:
         path: The archive.
-        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5, .hdf5 or
-            .spl, of which .h5 and .hdf5 contain its images and the others do not.
-        name: The one recording to write, by default all.
-        format: Format of the files, by default that of the file, or dat.
+        out: A folder; or, for one recording, a file ending in .dat, .npz, .npy, .h5, .hdf5 or .spl.
+            Only .h5 and .hdf5 files contain the images.
+        name: Name of one recording to write. Default: all.
+        format: Format of the files in a folder. Default: dat.
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
@@ -46,27 +46,27 @@ def archive_export(
         check_suffix(out, RECORDING_SUFFIXES)
     is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
     is_file = is_named and not Path(out).is_dir()
-    own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
-    if is_file and format not in (None, own):
+    file_kind = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
+    if is_file and format not in (None, file_kind):
         raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
-    kind = own if is_file else format or "dat"
+    kind = file_kind if is_file else format or "dat"
     with SpikeArchive(path) as archive:
         names = archive.names() if name is None else [name]
         if is_file and len(names) != 1:
             raise UsageError(
                 f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
-                "--name, or give a folder (where its name ends so, with a slash behind it)"
+                f"--name, or give a folder (one whose name ends in {suffix} with a slash: {out}/)"
             )
-        for each in names:
-            target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            _export(archive, each, target, overwrite)
+        for recording in names:
+            target = Path(out) if is_file else Path(out) / f"{recording}.{kind}"
+            _export(archive, recording, target, overwrite)
             echo(str(target))
             if not is_file and kind != "h5":
-                _export_images(archive, each, Path(out), overwrite)
+                _export_images(archive, recording, Path(out), overwrite)
 
 
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
-    """Write one recording; an .h5 contains everything that the archive has of it."""
+    """Write one recording; an .h5 file contains its images and labels too."""
     if target.suffix.lower() in ARCHIVE_SUFFIXES:
         names = archive.label_names
         with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:

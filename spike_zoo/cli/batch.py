@@ -1,4 +1,4 @@
-"""One command for each recording of a folder, of a pattern or of an archive."""
+"""Batch processing: one command for all recordings of a folder, a pattern or an archive."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _PLACE: Final = "{name}"
-_FINISHED: Final = ".finished"  # folder beside the results, with a description of their inputs
+_FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
 _MOST_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
-_BLOCK: Final = 32  # images of a task
+_BLOCK: Final = 32  # images per task
 
 Item = TypeVar("Item")
 
 
 class RecordingSource(NamedTuple):
-    """Where a recording is, so that worker processes open it themselves.
+    """Location of a recording, which worker processes open.
 
     Attributes:
         recording: The file.
-        name: Its name in an archive; None in other files.
+        name: Name of the recording in an archive; None for other files.
         dat: Options of ``.dat`` files.
         start: First plane.
-        stop: Plane after the last; None is the end.
+        stop: Plane after the last; None: the end of the recording.
     """
 
     recording: str
@@ -65,11 +65,11 @@ class RecordingSource(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """A recording and where its result goes.
+    """A recording of a batch and the path of its result.
 
     Attributes:
         recording: The file.
-        name: Its name in an archive; None in other files.
+        name: Name of the recording in an archive; None for other files.
         out: The file or folder to write.
     """
 
@@ -84,26 +84,26 @@ class Unit(NamedTuple):
 
 
 def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
-    """Run a command for each of several recordings; finished results of equal inputs are kept.
+    """Run a command for each recording of a batch; keep results of the same input and options.
 
     Args:
         command: The command.
-        given: All its arguments by name, options of .dat files under ``dat``. A recording that is
-            a folder or a pattern, and a pattern as name, mean several recordings.
+        given: Name -> value of all arguments, options of .dat files in ``dat``. A folder or a
+            pattern as ``recording`` or a pattern as ``name`` is a batch.
 
     Returns:
-        False, with nothing done, if a single recording is meant.
+        False if the arguments are of a single recording, for which nothing is done.
 
     Raises:
-        SpikeZooError: If recordings failed; lists them. The others are finished.
+        SpikeZooError: If recordings failed. The message lists them; all others are finished.
     """
     jobs, cluster = given["jobs"], given["cluster"]
     check_jobs(jobs)
     units = find_units(given["recording"], given["name"], given["out"])
     if not units:
         return False
-    own = ("recording", "name", "out", "jobs", "cluster", "dat")
-    options = {key: value for key, value in given.items() if key not in own}
+    of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
+    options = {key: value for key, value in given.items() if key not in of_batch}
     tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]
     results = run_tasks(tasks, jobs=min(jobs or os.cpu_count() or 1, len(units)), cluster=cluster)
     outcomes: Counter[str] = Counter()
@@ -128,46 +128,46 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
 
 
 def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
-    """Return the recordings that an argument means, none if it is a single one.
+    """Return the recordings of a batch and their outputs; an empty list for a single recording.
 
     Args:
-        recording: A folder, or a pattern with ``*`` as ``'clips/*.dat'``; a file is a single
-            recording unless ``name`` is a pattern.
+        recording: A folder, or a pattern such as ``'clips/*.dat'``; a file is a single recording
+            unless ``name`` is a pattern.
         name: Pattern of names in archives.
-        out: Where results go, with ``{name}``.
+        out: Path of the results, with ``{name}``.
 
     Raises:
-        UsageError: If ``out`` is one name for several recordings.
-        MissingFileError: If there are none.
+        UsageError: If ``out`` has no ``{name}``.
+        MissingFileError: If there are no recordings.
     """
     path = Path(recording)
     if glob.has_magic(recording) and not path.exists():
-        files = [Path(one) for one in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
+        files = [Path(file) for file in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
     elif is_sharded(path):
         if name is None or not glob.has_magic(name):
             return []
         files = [path]
     elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
-        files = [one for one in entries_below(path) if one.suffix.lower() in RECORDING_SUFFIXES]
+        files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
     elif name is not None and glob.has_magic(name):
         files = [path]
     else:
         return []
-    files = [one for one in files if one.is_file() or is_sharded(one)]
-    found = [(file, one) for file in files for one in _names(file, name or "*")]
-    if not found:
+    files = [file for file in files if file.is_file() or is_sharded(file)]
+    recordings = [(file, item) for file in files for item in _names(file, name or "*")]
+    if not recordings:
         raise MissingFileError(f"{recording}: no recording there", path=recording)
     if _PLACE not in out:
         raise UsageError(
-            f"--out {out}: one name for {len(found)} recordings; put {_PLACE} into it, as "
+            f"--out {out}: one name for {len(recordings)} recordings; add {_PLACE}, such as "
             f"results/{_PLACE}{Path(out).suffix}"
         )
     root = Path(os.path.commonpath([file.parent for file in files]))
     units = []
-    for file, one in found:
-        own = file.relative_to(root).with_suffix("")
-        label = own if one is None else Path(one) if len(files) == 1 else own / one
-        units.append(Unit(str(file), one, out.replace(_PLACE, label.as_posix())))
+    for file, item in recordings:
+        stem = file.relative_to(root).with_suffix("")
+        label = stem if item is None else Path(item) if len(files) == 1 else stem / item
+        units.append(Unit(str(file), item, out.replace(_PLACE, label.as_posix())))
     _check_distinct(units)
     return units
 
@@ -193,13 +193,13 @@ def _check_distinct(units: list[Unit]) -> None:
 def _run_unit(
     command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatOptions
 ) -> tuple[Unit, str, str | None]:
-    """Return the recording, what happened to it, and why where it failed."""
+    """Return the recording, its outcome (made, unchanged or failed) and the error if it failed."""
     out = Path(unit.out)
     finished = out.parent / _FINISHED / f"{out.name}.json"
     try:
         made_from = _description(command, unit, options, dat)
-        is_stated = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
-        if is_stated and out.exists():
+        is_same = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
+        if is_same and out.exists():
             return unit, "unchanged", None
         with quiet():
             command(unit.recording, out=unit.out, name=unit.name, **options, **dat)
@@ -213,7 +213,7 @@ def _run_unit(
 def _description(
     command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
 ) -> str:
-    """Return what a result depends on: recording, options, weights, version of the package."""
+    """Return the inputs of a result as JSON: recording, options, weights, version."""
     recording = read_recording(unit.recording, unit.name, **dat)
     digest = hashlib.sha256(f"{recording.shape} {recording.rate_scale} {recording.fps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
@@ -229,7 +229,7 @@ def _description(
 
 
 def _weights_sha256(method: str | None) -> str | None:
-    """Return the checksum of a method's weights; None where it has none."""
+    """Return the checksum of a method's weights; None without a file of weights."""
     path = weights_file(method or "")
     if not path.is_file():
         return None
@@ -241,13 +241,13 @@ def _weights_sha256(method: str | None) -> str | None:
 def images_of(
     prepare: Callable[[], Any], source: RecordingSource, rate_scale: float, centers: Sequence[int]
 ) -> list[Tensor]:
-    """Return the images that a method makes at some planes, in a worker process.
+    """Reconstruct images at some planes; called in a worker process.
 
     Args:
-        prepare: Returns the method.
+        prepare: Function that loads the method.
         source: The recording.
         rate_scale: Spikes per plane at white.
-        centers: The planes.
+        centers: Planes of the images.
     """
     with quiet():
         module = prepare()
@@ -262,14 +262,14 @@ def in_blocks(
     cluster: str | None,
     size: int | None = None,
 ) -> Iterator[Item]:
-    """Yield what a function makes of places, in their order, from blocks that run in parallel.
+    """Apply a function to blocks of planes or group numbers in parallel; yield results in order.
 
     Args:
-        make: Makes the items of a block of places, in order; pickled.
-        places: All of them.
+        make: Function of a block, returns one item per place in order; it is pickled.
+        places: All planes or group numbers.
         jobs: Processes on this machine.
-        cluster: A Dask cluster instead.
-        size: Places of a block; by default 32.
+        cluster: Dask cluster to use instead of processes.
+        size: Places per block; by default 32.
     """
     size = size or _BLOCK
     blocks = [places[first : first + size] for first in range(0, len(places), size)]

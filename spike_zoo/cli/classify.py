@@ -1,4 +1,4 @@
-"""``classify``: the most probable classes of a recording."""
+"""Command ``classify``: most probable classes of a recording."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def classify(
 ) -> None:
     """Print the most probable classes of a recording.
 
-    The classes that the weights distinguish are printed on stderr: a recording of anything else is
-    assigned to one of them too. A probability below 90 % is reported as low confidence.
+    The classes of the method are printed on stderr. A recording that shows none of them is assigned
+    to one of them too. A probability below 90 % is reported as low confidence.
 
     Args:
-        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a bitstream: .sci.
-        method: A shipped name, a checkpoint or an export folder of a method that classifies; of a
-            bitstream one that was trained with its codec, as sci-digits-coded for sci.
-        name: Which recording of an archive.
-        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed.
-        top: How many classes to print.
+        recording: A recording (.dat, .npz, .npy, .h5 or .spl) or a bitstream (.sci).
+        method: A method that classifies: a shipped name, a checkpoint or an export folder. A
+            bitstream needs a method that was trained with its codec: sci-digits-coded for sci.
+        name: Name of the recording in an archive.
+        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
+            an estimate from the brightest pixels, which is printed.
+        top: Number of classes to print.
         json: Print JSON instead.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
@@ -70,13 +70,13 @@ def classify(
     module = require_ability(loaded, Classifies, f"--method {method}")
     if source is None:
         codec = codec_from(loaded, f"--method {method}")
-        found = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
+        probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
         scale = rate_scale_of(source, stated)
         report_rate_scale(scale)
-        found = module.classify(source, rate_scale=scale.value)
-    best = _best(found, module.label_names, top)
-    for line in _remarks(method, module.label_names, found):
+        probabilities = module.classify(source, rate_scale=scale.value)
+    best = _best(probabilities, module.label_names, top)
+    for line in _remarks(method, module.label_names, probabilities):
         echo(line, sys.stderr)
     if json:
         print(dumps({"recording": recording, "method": method, **best[0], "best": best}, indent=2))
@@ -85,9 +85,9 @@ def classify(
         print(line)
 
 
-def _best(found: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """Return the most probable classes: index, name where it is known, probability."""
-    ranked = found.topk(min(top, len(found)))
+def _best(probabilities: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """Return the most probable classes: index, name if the method has names, probability."""
+    ranked = probabilities.topk(min(top, len(probabilities)))
     pairs = zip(ranked.indices.tolist(), ranked.values.tolist(), strict=True)
     return [
         {
@@ -100,11 +100,11 @@ def _best(found: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]
 
 
 def _remarks(method: str, names: Sequence[str], probabilities: Tensor) -> list[str]:
-    """Return the classes that a method distinguishes, and a remark where it is uncertain."""
-    known = list(names) or [str(label) for label in range(len(probabilities))]
-    listed = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
+    """Return a line with the classes of a method, and one if the confidence is low."""
+    classes = list(names) or [str(label) for label in range(len(probabilities))]
+    listed = ", ".join(classes[:_LISTED]) + (", …" if len(classes) > _LISTED else "")
     lines = [
-        f"classes of {method} ({len(known)}): {listed}; anything else is taken for one of them"
+        f"classes of {method} ({len(classes)}): {listed}; anything else is assigned to one of them"
     ]
     highest = float(probabilities.max())
     if highest < _CONFIDENT:
@@ -116,7 +116,7 @@ def _remarks(method: str, names: Sequence[str], probabilities: Tensor) -> list[s
 
 
 def _lines(best: list[dict[str, Any]]) -> list[str]:
-    """Return one line for each class, the probabilities below each other."""
+    """Return one line per class, with aligned probabilities."""
     words = [
         f"class {one['label']}" if one["label_name"] is None else str(one["label_name"])
         for one in best

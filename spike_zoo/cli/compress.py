@@ -1,4 +1,4 @@
-"""``compress``: a recording as a bitstream, a fraction of its raw bits."""
+"""Command ``compress``: a recording as a bitstream or a coded video."""
 
 from __future__ import annotations
 
@@ -60,45 +60,45 @@ def compress(
     cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Turn a recording into a bitstream, or into a small video of reconstructed images.
+    """Compress a recording to a bitstream, or to a video of reconstructed images.
 
-    What was compressed by a method is decompressed by the same weights. What was compressed with
-    --lossless comes back bit for bit, without any. A video codec codes the images of a method as an
-    MP4 that plays everywhere; the spikes cannot be recovered. A folder, a pattern or an archive
-    with a pattern of names means many recordings, which are compressed independently; results of
-    the same input and options are kept.
+    A bitstream of a method is decoded with the same weights. A lossless bitstream (--lossless)
+    needs no weights and restores every spike. A video codec (x265 or av1) codes the images that a
+    method reconstructs as an MP4 file; the spikes cannot be recovered from it. A folder, a pattern,
+    or an archive with a pattern of names compresses several recordings, each to its own file;
+    results of the same input and options are kept.
 
     Args:
-        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a
-            pattern as 'clips/*.dat'.
-        out: X.sci, with --lossless X.spl, with a video codec X.mp4. Of many recordings with {name}
-            in it, as results/{name}.sci.
-        lossless: Keep every spike. No method is needed: method, quality, gop, device and trust are
-            not for it.
-        codec: sci, the default, codes features; spl is --lossless; x265 and av1 are video codecs of
-            reconstructed images.
-        method: A shipped name, a checkpoint or an export folder of a method that compresses;
-            sci by default. With a video codec, of one that reconstructs; tfi-aligned by default.
-        quality: 0 to 3, default 2; 0 takes the fewest bits. Not with a video codec.
-        gop: Frames of a group of pictures, default 32. Each is read without the others; long ones
-            take fewer bits. Not with a video codec.
-        crf: Of a video codec, the constant rate factor: lower is better and larger; by default 28
-            of x265 and 35 of av1.
-        stride: Of a video codec, planes from one image to the next; default 7.
-        start: First plane that is compressed.
-        stop: Plane before which compression ends; by default the end of the recording.
-        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed. With --lossless the recording's own is
-            kept.
-        name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
+        recording: A recording (.dat, .npz, .npy, .h5 or .spl), a folder of recordings, or a pattern
+            such as 'clips/*.dat'.
+        out: X.sci; with --lossless X.spl; with a video codec X.mp4. For several recordings a path
+            with {name}, such as results/{name}.sci.
+        lossless: Keep every spike. The options method, quality, gop, device and trust do not apply.
+        codec: sci (default): features of a method; spl: same as --lossless; x265 and av1: video
+            codecs for reconstructed images.
+        method: A method that compresses: a shipped name, a checkpoint or an export folder. Default:
+            sci. With a video codec, a method that reconstructs; default: tfi-aligned.
+        quality: 0 (fewest bits) to 3. Default: 2. Not with a video codec.
+        gop: Frames per group of pictures. Each group can be decoded without the others; longer
+            groups need fewer bits. Default: 32. Not with a video codec.
+        crf: Constant rate factor of a video codec; lower values give better images and larger
+            files. Default: 28 for x265, 35 for av1.
+        stride: Planes from one image to the next, for a video codec. Default: 7.
+        start: First plane to compress.
+        stop: Plane after the last one to compress. Default: the end of the recording.
+        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
+            an estimate from the brightest pixels, which is printed. With --lossless, auto keeps the
+            recording's value without an estimate.
+        name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
+            several.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace a file that is there.
-        jobs: Processes for many recordings, 0 takes one per core; 2 or more share the planes of
-            one recording.
-        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        overwrite: Replace an existing file.
+        jobs: Number of processes for several recordings; 0: one per core. For one recording, 2 or
+            more processes share its planes.
+        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
-    if run_batch(compress, locals()):  # first: nothing but the arguments
+    if run_batch(compress, locals()):  # first, while locals() are only the arguments
         return
     if codec == "spl":
         lossless, codec = True, None
@@ -111,10 +111,10 @@ def compress(
         RecordingSource(recording, name, dat, start, stop), target, overwrite, jobs, cluster
     )
     if lossless:
-        reason = "--lossless keeps every spike and uses no method; leave one of the two out"
+        reason = "--lossless keeps every spike and uses no method; leave one of the options out"
         of_method: dict[str, Any] = {"codec": codec, "method": method, "quality": quality}
         check_no_method(reason, device=device, trust=trust, gop=gop, **of_method)
-        echo(_keep_all(work, stated))
+        echo(_code_lossless(work, stated))
         return
     method = method or (METHOD if codec is None else PICTURE_METHOD)
     check_method(method)
@@ -128,9 +128,9 @@ def compress(
     report_rate_scale(scale)
     if codec is not None:
         stride = STRIDE if stride is None else stride
-        described = _described(module, method, source, scale.value, codec, crf, stride)
-        images = _images(work, prepare, module, described)
-        echo(_code_pictures(images, described, target, overwrite=overwrite))
+        metadata = _metadata(module, method, source, scale.value, codec, crf, stride)
+        images = _images(work, prepare, module, metadata)
+        echo(_code_pictures(images, metadata, target, overwrite=overwrite))
         return
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale.value}
@@ -138,7 +138,7 @@ def compress(
 
 
 class _Compression(NamedTuple):
-    """What is compressed, where it goes, and which processes do it."""
+    """A recording to compress, its output and the processes to use."""
 
     source: RecordingSource
     target: Path
@@ -156,7 +156,7 @@ class _Compression(NamedTuple):
         places: Sequence[int],
         size: int | None = None,
     ) -> Iterator[Item]:
-        """Yield what a function makes of blocks of places, in order."""
+        """Apply a function to blocks of places in parallel; yield its results in order."""
         return in_blocks(make, places, jobs=max(self.jobs, 1), cluster=self.cluster, size=size)
 
 
@@ -166,22 +166,22 @@ def _loaded(method: str, device: str, *, trust: bool) -> nn.Module:
     return load(method, device=pick_device(device), trust=trust)
 
 
-def _segments(opened: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
-    """Return the chunks of parts of a lossless bitstream."""
+def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
+    """Return the chunks of some segments of a lossless bitstream."""
     with quiet():
-        recording = opened.open()
-        return [chunk for one in numbers for chunk in lossless_coding.segment(recording, one)]
+        recording = source.open()
+        return [chunk for number in numbers for chunk in lossless_coding.segment(recording, number)]
 
 
 def _groups(
     prepare: Callable[[], nn.Module],
-    opened: RecordingSource,
+    source: RecordingSource,
     options: dict[str, Any],
     numbers: Sequence[int],
 ) -> list[bytes]:
     """Return the payloads of consecutive groups of pictures."""
     with quiet():
-        recording, coder = opened.open(), codec_from(prepare(), "")
+        recording, coder = source.open(), codec_from(prepare(), "")
         header = coder.header(recording, **options)
         part = recording.between(*header.planes_of(numbers[0], numbers[-1] + 1))
         return list(coder.compress_stream(part, **options))
@@ -190,7 +190,7 @@ def _groups(
 def _code_features(
     work: _Compression, prepare: Callable[[], nn.Module], coder: Compresses, options: dict[str, Any]
 ) -> str:
-    """Write the bitstream of a recording, and return one line with its size."""
+    """Write the bitstream of a recording; return a line with its path and size."""
     source, target, overwrite = work.source.open(), work.target, work.overwrite
     header = coder.header(source, **options)
     payloads = coder.compress_stream(source, **options)
@@ -204,15 +204,15 @@ def _code_features(
 
 
 def _check_grey(module: nn.Module, method: str, codec: str) -> None:
-    """Reject methods in colour, of which a video codec would keep the luminance alone."""
+    """Reject methods in colour: the video would contain only luminance."""
     if getattr(module, "channels", 1) != 1:
         raise UsageError(
-            f"--method {method}: --codec {codec} codes grey images; reconstruct --method {method} "
-            "--out X.mp4 makes a video in colour"
+            f"--method {method}: --codec {codec} codes grey images; for a video in colour run "
+            f"reconstruct --method {method} --out X.mp4"
         )
 
 
-def _described(
+def _metadata(
     module: nn.Module,
     method: str,
     source: SpikeRecording,
@@ -221,7 +221,7 @@ def _described(
     crf: int | None,
     stride: int,
 ) -> CodedPictures:
-    """Return the description of the images of a recording."""
+    """Return the metadata of the images of a recording."""
     from spike_zoo.checkpoints.weight_files import state_digest
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.media.video import VIDEO_CODECS
@@ -248,37 +248,37 @@ def _images(
     work: _Compression,
     prepare: Callable[[], nn.Module],
     module: nn.Module,
-    described: CodedPictures,
+    metadata: CodedPictures,
 ) -> Iterator[Tensor]:
     """Yield the images of a video."""
-    reconstructor = require_ability(module, Reconstructs, f"--method {described.method}")
-    centers = [described.plane(number) for number in range(described.images)]
+    reconstructor = require_ability(module, Reconstructs, f"--method {metadata.method}")
+    centers = [metadata.plane(number) for number in range(metadata.images)]
     if work.is_shared:
-        make = partial(images_of, prepare, work.source, described.rate_scale)
+        make = partial(images_of, prepare, work.source, metadata.rate_scale)
         return work.share(make, centers)
     source = work.source.open()
-    return reconstructor.reconstruct_stream(source, centers, rate_scale=described.rate_scale)
+    return reconstructor.reconstruct_stream(source, centers, rate_scale=metadata.rate_scale)
 
 
 def _code_pictures(
-    images: Iterable[Tensor], described: CodedPictures, target: Path, *, overwrite: bool
+    images: Iterable[Tensor], metadata: CodedPictures, target: Path, *, overwrite: bool
 ) -> str:
-    """Write images as a video, and return one line that says what it costs."""
+    """Write images as a video; return a line with its path and bit rate."""
     from spike_zoo.media.video import VideoWriter
 
     with VideoWriter(
         target,
         FPS,
         overwrite=overwrite,
-        codec=described.codec,
-        crf=described.crf,
-        comment=described.as_text(),
+        codec=metadata.codec,
+        crf=metadata.crf,
+        comment=metadata.as_text(),
     ) as video:
-        for image in with_progress(images, described.images, "compressing"):
+        for image in with_progress(images, metadata.images, "compressing"):
             video.write(image)
     size = target.stat().st_size
-    cost = _cost(size, described.bits_per_pixel(size))
-    return f"video: {target} ({described.images} images of {described.planes} planes, {cost})"
+    cost = _cost(size, metadata.bits_per_pixel(size))
+    return f"video: {target} ({metadata.images} images of {metadata.planes} planes, {cost})"
 
 
 def _check_numbers(
@@ -291,41 +291,41 @@ def _check_numbers(
 ) -> None:
     for option, value in (("crf", crf), ("stride", stride)):
         if codec is None and value is not None:
-            raise UsageError(f"--{option} {value} is for --codec x265 or av1; add it")
+            raise UsageError(f"--{option} {value}: only for --codec x265 or av1; add --codec")
     for option, value in (("quality", quality), ("gop", gop)):
         if codec is not None and value is not None:
-            raise UsageError(f"--{option} {value} is not for --codec; use --crf and --stride")
+            raise UsageError(f"--{option} {value}: not for --codec {codec}; use --crf and --stride")
     largest = _LARGEST_CRF.get(codec or "", 0)
     if crf is not None and not 0 <= crf <= largest:
-        raise UsageError(f"--crf {crf}: it is 0 to {largest} for {codec}")
+        raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec}")
     if stride is not None and stride < 1:
-        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
+        raise UsageError(f"--stride {stride}: must be at least 1 plane")
     if quality is not None and not 0 <= quality < QUALITIES:
-        raise UsageError(f"--quality {quality}: it is 0 to {QUALITIES - 1}")
+        raise UsageError(f"--quality {quality}: must be 0 to {QUALITIES - 1}")
     if gop is not None and not 1 <= gop <= 0xFFFF:
         raise UsageError(f"--gop {gop}: a group of pictures has 1 to 65535 frames")
 
 
 def _target(out: str, *, lossless: bool, codec: str | None, overwrite: bool) -> Path:
-    """Return where the bitstream goes, known to be free before any work is done."""
+    """Return the path of the output; check its suffix and that it does not exist."""
     suffix = Path(out).suffix.lower()
     if codec is not None and not lossless:
         if suffix != ".mp4":
-            raise UsageError(f"--out {out}: --codec {codec} makes X.mp4")
+            raise UsageError(f"--out {out}: --codec {codec} writes X.mp4")
         check_absent(Path(out), overwrite=overwrite)
         return Path(out)
     if lossless and suffix != LOSSLESS_SUFFIX:
         raise UsageError(f"--out {out}: a lossless bitstream is named X{LOSSLESS_SUFFIX}")
     if not lossless and suffix != SUFFIX:
-        hint = f"; --lossless makes X{LOSSLESS_SUFFIX}" if suffix == LOSSLESS_SUFFIX else ""
-        hint = "; --codec x265 makes X.mp4" if suffix == ".mp4" else hint
+        hint = f"; --lossless writes X{LOSSLESS_SUFFIX}" if suffix == LOSSLESS_SUFFIX else ""
+        hint = "; --codec x265 writes X.mp4" if suffix == ".mp4" else hint
         raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}{hint}")
     check_absent(Path(out), overwrite=overwrite)
     return Path(out)
 
 
-def _keep_all(work: _Compression, rate_scale: float | None) -> str:
-    """Write a lossless bitstream, and return one line that says where it is and what it costs."""
+def _code_lossless(work: _Compression, rate_scale: float | None) -> str:
+    """Write a lossless bitstream; return a line with its path and bit rate."""
     recording, target = work.source.open(rate_scale=rate_scale, check_rows=True), work.target
     segments = range(lossless_coding.segments(recording))
     chunks = work.share(partial(_segments, work.source), segments, 1)
@@ -339,13 +339,13 @@ def _keep_all(work: _Compression, rate_scale: float | None) -> str:
 
 
 def _measured(header: Header, size: int) -> str:
-    """Return what a bitstream of so many bytes costs, in words."""
+    """Return the frames, size and bit rate of a bitstream as text."""
     per_frame = f"{8 * size / header.frames:.0f} bits per frame"
     cost = _cost(size, header.bits_per_pixel(size), per_frame)
     return f"{header.frames} frames of {header.planes} planes, {cost}"
 
 
 def _cost(size: int, rate: float, *further: str) -> str:
-    """Return bytes, bits per pixel and plane, and what they save of raw bits, in words."""
+    """Return size, bits per pixel and plane, and saving against raw bits as text."""
     saved = f"{1 - rate:.1%} saved" if rate <= 1 else f"{rate:.3g} x the raw bits"
     return ", ".join([f"{size} bytes: {rate:.4g} bits per pixel and plane", *further, saved])

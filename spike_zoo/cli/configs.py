@@ -1,4 +1,4 @@
-"""``configs``: the configurations that ship, listed, or copied to be changed."""
+"""Command ``configs``: list or copy the configurations of the package."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from spike_zoo.runs.configs import shipped_configs, summary_of
 
 
 def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool = False) -> None:
-    """List the configurations that ship with the package, or copy some to change them.
+    """List the configurations of the package, or copy some of them to edit.
 
-    Every command takes one by its name, as ``--config stir --config profiles/cpu``; a copy at
-    ``configs/stir.yaml`` in the working folder has priority over the one that ships.
+    Commands accept a configuration by its name, such as ``--config stir --config profiles/cpu``. A
+    file configs/stir.yaml in the working folder has priority over the one of the package.
 
     Args:
-        copy: Names of those to copy, as ``stir paper/stir``; no file is replaced.
-        out: The folder that gets the copies.
-        json: List names, files and what they are as JSON.
+        copy: Names of configurations to copy, such as ``stir paper/stir``. No file is replaced.
+        out: Folder for the copies.
+        json: Print names, files and summaries as JSON.
     """
     shipped = shipped_configs()
     if copy is None and json:
@@ -38,8 +38,8 @@ def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool =
     for name in copy:
         if name not in shipped:
             raise UsageError(
-                f"--copy {name}: no such configuration ships.{closest(name, shipped)} "
-                "'spike-zoo configs' lists them"
+                f"--copy {name}: no such configuration in the package.{closest(name, shipped)} "
+                "'spike-zoo configs' lists all"
             )
     targets = {name: Path(out, f"{name}.yaml") for name in copy}
     for target in targets.values():

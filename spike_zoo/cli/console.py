@@ -1,4 +1,4 @@
-"""What commands say beside what they are asked for: nothing of it under ``--quiet``."""
+"""Output of commands (messages, warnings, ``--quiet``) and checks of common options."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
 def is_quiet() -> bool:
-    """Return whether only results that were asked for, warnings and errors are printed."""
+    """Return whether ``--quiet`` is set: only results, warnings and errors are printed."""
     return _IS_QUIET.get()
 
 
 def echo(text: str, file: IO[str] | None = None) -> None:
-    """Print where something is or how far it is, unless --quiet was given.
+    """Print a message about an output or about progress, unless ``--quiet`` is set.
 
     Args:
-        text: One line or more.
-        file: Where to; by default stdout.
+        text: One or more lines.
+        file: The stream; by default stdout.
     """
     if not is_quiet():
         print(text, file=file or sys.stdout)
 
 
 def check_least(least: int, **options: int | None) -> None:
-    """Reject an option below its least value; None is an option that was not given.
+    """Reject options below a smallest value; None is an option that is not set.
 
     Raises:
-        UsageError: With the first such option.
+        UsageError: For the first such option.
     """
     for name, value in options.items():
         if value is not None and value < least:
@@ -52,13 +52,13 @@ def check_least(least: int, **options: int | None) -> None:
 
 
 def check_no_method(reason: str, *, device: str, trust: bool, **given: str | float | None) -> None:
-    """Reject options of a method in a command that uses no method.
+    """Reject options of a method if a command uses no method.
 
     Args:
-        reason: Why no method is used, and what to do.
-        device: That of the command, auto by default.
-        trust: That of the command.
-        **given: Other options; None is one that was not given.
+        reason: Reason why no method is used, and what to do.
+        device: Option ``--device``; auto is the default.
+        trust: Option ``--trust``.
+        **given: Other options; None is an option that is not set.
     """
     given |= {"device": None if device == "auto" else device, "trust": trust or None}
     for option, value in given.items():
@@ -67,34 +67,38 @@ def check_no_method(reason: str, *, device: str, trust: bool, **given: str | flo
 
 
 def check_port(port: int) -> None:
-    """Reject a port that does not exist."""
+    """Reject a port outside 1 to 65535."""
     if not 0 < port < 1 << 16:
-        raise UsageError(f"--port {port}: ports are 1 to 65535")
+        raise UsageError(f"--port {port}: must be 1 to 65535")
 
 
 def report_rate_scale(scale: RateScale) -> None:
-    """Print a rate scale that was estimated, on stderr, and how to set it."""
+    """Print an estimated rate scale on stderr, and the option that sets it."""
     if scale.is_estimated:
         echo(scale.note, sys.stderr)
 
 
 def warn_of_filters(recording: SpikeRecording, method: str) -> None:
-    """Warn that a method takes the pixels behind colour filters as grey, where there are any."""
+    """Warn that a method ignores the colour filters of a recording, if there are any."""
     if recording.cfa is not None:
         echo(
-            f"warning: behind the colour filters {recording.cfa}, {method} takes pixels as grey; "
-            "reconstruct --method tfi-aligned-colour makes colours",
+            f"warning: {method} ignores the colour filters {recording.cfa} and makes grey images; "
+            "for colour run reconstruct --method tfi-aligned-colour",
             sys.stderr,
         )
 
 
 def configure_streams() -> None:
-    """Escape characters that the terminal cannot encode; fail if stdout is closed."""
+    """Escape characters that the terminal cannot encode.
+
+    Raises:
+        RecordingError: If stdout is closed.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
-        raise RecordingError("stdout is closed; send it to a file, a pipe or /dev/null")
+        raise RecordingError("stdout is closed; redirect it to a file, a pipe or /dev/null")
 
 
 def is_unwritable(error: BaseException) -> bool:
@@ -103,7 +107,7 @@ def is_unwritable(error: BaseException) -> bool:
 
 
 def drop_unwritten() -> None:
-    """Send what stdout still holds nowhere if it cannot be written, before Python tries again."""
+    """Discard the buffer of stdout if it cannot be written, so that Python's exit does not fail."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -112,9 +116,12 @@ def drop_unwritten() -> None:
 
 @contextlib.contextmanager
 def quiet(*, wanted: bool = True) -> Iterator[None]:
-    """Print nothing and show no bar inside; warnings and errors pass."""
+    """Suppress messages and progress bars, but not warnings and errors.
+
+    With ``wanted`` False, progress lines are logged to stderr instead.
+    """
     if not wanted:
-        with _lines():
+        with _progress_lines():
             yield
         return
     before = _IS_QUIET.set(True)
@@ -126,8 +133,8 @@ def quiet(*, wanted: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lines() -> Iterator[None]:
-    """Show on stderr what this package logs of how far it is."""
+def _progress_lines() -> Iterator[None]:
+    """Print log messages of this package of level INFO on stderr."""
     logger, handler = logging.getLogger("spike_zoo"), logging.StreamHandler()
     before = logger.level
     logger.addHandler(handler)
@@ -141,7 +148,7 @@ def _lines() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silenced(*, wanted: bool = True) -> Iterator[None]:
-    """Leave out what a library prints and logs inside, which cannot be asked not to."""
+    """Suppress stdout and log messages below WARNING of Lightning, which has no option for it."""
     if not wanted:
         yield
         return
@@ -160,7 +167,7 @@ def silenced(*, wanted: bool = True) -> Iterator[None]:
 
 
 class _NonTerminal:
-    """A stream without a terminal, so that no bar is drawn."""
+    """A stream that is no terminal, so that no progress bar is drawn."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""``deblur``: a blurry image and the spikes of its exposure as a sharp sequence."""
+"""Command ``deblur``: sharp images from a blurry image and the spikes of its exposure."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import SpikeRecording
 
-FRAMES = 7  # of a sequence where not said
-SHIPPED_RATIO = 4  # pixels of the image along one of the spikes', for the weights that ship
+FRAMES = 7  # sharp images per exposure by default
+SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package
 
 
 class Pair(NamedTuple):
@@ -68,31 +68,32 @@ def deblur(
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Turn a blurry image and the spikes of its exposure into sharp images.
+    """Reconstruct sharp images from a blurry image and the spikes of its exposure.
 
-    The image is four times as high and wide as the spikes; where a .dat states no size, this one
-    is assumed, and printed. Two folders instead: every image with
-    the recording of its name, in the order of names.
+    The image is four times as high and wide as the spikes. If a .dat file states no size, a quarter
+    of the image's size is assumed and printed. With two folders, each image is paired with the
+    recording of the same name, in the order of the names.
 
     Args:
-        image: The blurry image, or a folder of them.
-        spikes: The recording (.dat, .npz, .npy, .h5 or .spl), or a folder of them.
-        out: X.mp4 for a video, X.png for the middle of the exposure, else a folder for PNGs.
-        weights: Weights that ship, a checkpoint, an export folder, or the published file (.pth).
-        frames: Sharp images, spread evenly from the exposure's first plane to its last; by
-            default 7, or 1 with X.png.
-        exposure_start: First plane of the exposure; by default the margin.
-        exposure_length: Planes of the exposure; by default all up to the margin at the end.
-        margin: Planes recorded before and after the exposure: with 137 planes and 20 of margin it
-            is 97 planes long.
+        image: The blurry image, or a folder of images.
+        spikes: The recording (.dat, .npz, .npy, .h5 or .spl), or a folder of recordings.
+        out: X.mp4 for a video, X.png for one image at the middle of the exposure, else a folder for
+            PNG files.
+        weights: Shipped weights, a checkpoint, an export folder, or the published file (.pth).
+        frames: Number of sharp images, evenly spaced from the first to the last plane of the
+            exposure. Default: 7, or 1 with X.png.
+        exposure_start: First plane of the exposure. Default: the margin.
+        exposure_length: Planes of the exposure. Default: all up to the margin at the end.
+        margin: Planes recorded before and after the exposure. For example, 137 planes with a margin
+            of 20 are an exposure of 97 planes.
         fps: Images per second in a video.
-        channel_order: Order of colours that the weights were trained on, to be checked against
-            what they state.
-        name: Which recording of an archive.
+        channel_order: Expected order of the colour channels of the weights. An error is raised if
+            the weights state another order.
+        name: Name of the recording in an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of rejecting the folder.
         trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace files that are there.
+        overwrite: Replace existing files.
     """
     kind = kind_of(out)
     check_least(1, frames=frames, exposure_length=exposure_length)
@@ -114,7 +115,7 @@ def deblur(
 
     loaded = load(weights, device=pick_device(device), trust=trust)
     module = _deblurring(loaded, weights, channel_order)
-    echo(_write(pairs, partial(_begin, module, opened=opened, frames=frames), target, frames))
+    echo(_write(pairs, partial(_sequence, module, opened=opened, frames=frames), target, frames))
 
 
 def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
@@ -135,13 +136,13 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
     if not images.is_dir():
         return [Pair(images, spikes)]
     named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
-    alone = [path for stem, path in named.items() if stem not in recorded]
-    if alone and not skip_unmatched:
+    unmatched = [path for stem, path in named.items() if stem not in recorded]
+    if unmatched and not skip_unmatched:
         raise MissingFileError(
-            f"{alone[0]}: there is no recording {alone[0].stem}.* in {spikes} ({len(alone)} of "
-            f"{len(named)} images have none); add it, or leave such images out with "
-            "--skip-unmatched",
-            path=str(alone[0]),
+            f"{unmatched[0]}: there is no recording {unmatched[0].stem}.* in {spikes} "
+            f"({len(unmatched)} of {len(named)} images have none); add it, or leave such "
+            "images out with --skip-unmatched",
+            path=str(unmatched[0]),
         )
     pairs = [Pair(path, recorded[stem]) for stem, path in named.items() if stem in recorded]
     if not pairs:
@@ -156,38 +157,43 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
 def exposure_span(
     start: int | None, length: int | None, margin: int, planes: int
 ) -> tuple[int, int]:
-    """Return first and past-the-last plane of an exposure in a recording.
+    """Return the first plane of an exposure and the plane after its last.
 
     Args:
-        start: Its first plane; by default ``margin``.
-        length: Its planes; by default all up to ``margin`` before the end.
-        margin: Planes recorded before and after it.
-        planes: Of the recording.
+        start: First plane of the exposure; by default ``margin``.
+        length: Planes of the exposure; by default all up to ``margin`` before the end.
+        margin: Planes recorded before and after the exposure.
+        planes: Planes of the recording.
+
+    Raises:
+        PlaneRangeError: If the exposure is not inside the recording.
     """
     start = margin if start is None else start
     stop = planes - margin if length is None else start + length
     if not 0 <= start < stop <= planes:
         where = f"planes {start}..{stop - 1}" if stop > start else f"from plane {start} on"
         raise PlaneRangeError(
-            f"the exposure ({where}) does not lie inside the {planes} planes of the recording; "
+            f"the exposure ({where}) is not inside the {planes} planes of the recording; "
             "give --exposure-start and --exposure-length, or the --margin on either side"
         )
     return start, stop
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes:
             continue
-        if path.stem in found:
-            raise UsageError(f"{found[path.stem]} and {path.name}: which of the two is meant?")
-        found[path.stem] = path
-    return found
+        if path.stem in files:
+            raise UsageError(
+                f"{files[path.stem]} and {path.name}: two files with the same name; remove one"
+            )
+        files[path.stem] = path
+    return files
 
 
 def _frame_count(kind: Kind, frames: int | None) -> int:
-    """Return the number of sharp images; one picture shows one."""
+    """Return the number of sharp images: 1 for a picture, else 7 by default."""
     if kind == "picture" and frames not in (None, 1):
         raise UsageError(
             f"--frames {frames} are several pictures: give --out X.mp4 or a folder, or leave "
@@ -197,13 +203,13 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
 
 
 def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:
-    """Return a module that deblurs; reject a wrong order of channels."""
+    """Check that a module deblurs and has the expected order of channels; return the module."""
     module = require_ability(loaded, Deblurs, f"--weights {weights}")
     if channel_order not in ("auto", module.channel_order):
         raise UsageError(
             f"--channel-order {channel_order}: these weights were trained on "
-            f"{module.channel_order} images, and red and blue would be mixed up. Leave the option "
-            "out; pictures are read and written as R,G,B either way."
+            f"{module.channel_order} images. Leave the option out; pictures are always read and "
+            "written as R,G,B."
         )
     return module
 
@@ -216,7 +222,7 @@ def _read(
     name: str | None,
     **dat: Unpack[DatOptions],
 ) -> SpikeRecording:
-    """Read a recording; the size of a .dat that states none is assumed, and printed."""
+    """Read a recording; assume and print the size of a .dat file that states no size."""
     read = partial(read_recording, path, name, check_rows=True)
     try:
         return read(**dat)
@@ -224,7 +230,7 @@ def _read(
         if (dat.get("height"), dat.get("width")) != (None, None):
             raise
         missing = error
-    if dat.get("rotate") in (90, 270):  # the size is that before the rotation
+    if dat.get("rotate") in (90, 270):  # the options state the size before the rotation
         fitting_height, fitting_width = fitting_width, fitting_height
     quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
     try:
@@ -239,7 +245,7 @@ def _read(
     return recording
 
 
-@cache  # once per file, however often it is opened
+@cache  # printed once per file
 def _report_assumed(path: Path, size: str, planes: int) -> None:
     echo(
         f"{path}: states no size; {size}, is assumed, which gives {planes} planes "
@@ -249,7 +255,7 @@ def _report_assumed(path: Path, size: str, planes: int) -> None:
 
 
 class Opened(NamedTuple):
-    """A blurry image ``(3, H, W)``, the recording of its exposure and the planes of that."""
+    """A blurry image ``(3, H, W)``, its recording and the planes of its exposure."""
 
     blurry: NDArray[np.float32]
     recording: SpikeRecording
@@ -264,17 +270,17 @@ def _opened(
 ) -> Opened:
     """Open the files of a pair and check that they fit together."""
     picture = load_picture(pair.image)
-    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
+    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
     recording = read(pair.spikes, *(side // ratio for side in blurry.shape[1:]))
     with _named(pair):
         check_pair(blurry, recording, ratio)
         return Opened(blurry, recording, exposure(len(recording)))
 
 
-def _begin(
+def _sequence(
     module: Deblurs, pair: Pair, opened: Callable[..., Opened], frames: int
 ) -> tuple[list[int], Iterator[Tensor]]:
-    """Return the planes of one sequence and its images, made while they are asked for."""
+    """Return the planes of a sequence and an iterator that computes its images."""
     blurry, recording, span = opened(pair, ratio=module.ratio)
     with _named(pair):
         centers = spread_planes(*span, frames)
@@ -284,7 +290,7 @@ def _begin(
 
 @contextmanager
 def _named(pair: Pair) -> Iterator[None]:
-    """Name the files of a pair in errors about their content."""
+    """Add the file names of a pair to errors about their content."""
     try:
         yield
     except RecordingError as error:
@@ -298,8 +304,8 @@ def _write(
     target: Target,
     frames: int,
 ) -> str:
-    """Write all sequences, or nothing; return where they are."""
-    first = sequence_of(pairs[0])  # rejected before anything is made
+    """Write all sequences; return a line with the path of the output."""
+    first = sequence_of(pairs[0])  # raises errors before any output is created
 
     def results() -> Iterator[tuple[str, Tensor]]:
         for number, pair in enumerate(pairs):
@@ -308,7 +314,7 @@ def _write(
                 yield f"{pair.image.stem}-{plane:06d}", image
 
     planes = first[0]
-    shown = f"planes {planes[0]} to {planes[-1]}"
+    detail = f"planes {planes[0]} to {planes[-1]}"
     if target.kind == "picture":
-        shown = f"plane {planes[0]}"
-    return target.write(results(), count=frames * len(pairs), detail=shown, doing="deblurring")
+        detail = f"plane {planes[0]}"
+    return target.write(results(), count=frames * len(pairs), detail=detail, doing="deblurring")

@@ -1,4 +1,4 @@
-"""``decompress``: a bitstream as a video, a folder of pictures, its features, or its recording."""
+"""Command ``decompress``: images, features or the recording of a bitstream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 METHOD, FPS = "sci", 25.0
-_FILES = (".mp4", ".npz")  # of an .sci, beside a folder
+_FILES = (".mp4", ".npz")  # outputs of an .sci bitstream that are no folder
 RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix != SUFFIX)
 
 
@@ -45,29 +45,29 @@ def decompress(
     trust: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Turn a bitstream into a video, a folder of pictures, its features, or its recording.
+    """Decode a bitstream to a video, a folder of pictures, its features, or its recording.
 
-    A lossless one (X.spl) becomes the recording it was, bit for bit: method, fps, device and trust
-    do not apply to it, nor to images that compress --codec wrote (X.mp4).
+    A lossless bitstream (X.spl) is decoded to the original recording, bit for bit. The options
+    method, fps, device and trust do not apply to it, nor to a video of compress --codec (X.mp4).
 
     Args:
-        bitstream: What compress made: X.sci, X.spl or X.mp4.
-        out: Of X.sci, X.mp4 for a video, X.npz for features and motion, else a folder that gets one
-            PNG per frame, named after the plane it shows. Of X.spl, a recording: X.npz, X.npy, X.h5
-            or X.dat, which gets a sidecar with its size. Of X.mp4, a folder.
-        method: The method that compressed it: a shipped name, a checkpoint or an export folder;
-            sci by default.
-        fps: Images per second in a video, default 25.
-        salvage: Decode the intact parts of a damaged file, and report those that are lost. Of
-            X.spl, the planes after lost ones move up.
+        bitstream: The output of compress: X.sci, X.spl or X.mp4.
+        out: For X.sci: X.mp4 for a video, X.npz for features and motion, else a folder for one PNG
+            per frame, named after its plane. For X.spl: a recording X.npz, X.npy, X.h5, or X.dat
+            with a sidecar that states its size. For X.mp4: a folder.
+        method: The method that compressed the recording: a shipped name, a checkpoint or an export
+            folder. Default: sci.
+        fps: Images per second in a video. Default: 25.
+        salvage: Decode the intact parts of a damaged file and report the lost parts. For X.spl the
+            recording is shorter: lost planes are left out.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace files that are there.
+        overwrite: Replace existing files.
     """
     if is_lossless(bitstream):
         reason = (
-            f"{bitstream} is a lossless recording, which becomes what it was, without any method; "
-            "leave the option out"
+            f"{bitstream} is a lossless recording, which is decoded without a method; leave the "
+            "option out"
         )
         check_no_method(reason, method=method, fps=fps, device=device, trust=trust)
         echo(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
@@ -96,12 +96,12 @@ def _warn_of_lost_parts(errors: Sequence[BitstreamError]) -> None:
 
 
 def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool) -> str:
-    """Write the recording of a lossless bitstream, and return one line that says where it is."""
+    """Write the recording of a lossless bitstream; return a line with its path."""
     target = Path(out)
     if target.suffix.lower() not in RECORDINGS:
         raise UsageError(
             f"--out {out}: {bitstream} is a lossless recording; give X.dat, X.npz, X.npy or X.h5 "
-            "(reconstruct makes pictures and videos of it)"
+            "(for pictures and videos use reconstruct)"
         )
     check_absent(target, overwrite=overwrite)
     is_raw = target.suffix.lower() == ".dat"
@@ -118,34 +118,36 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
 
 
 def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
-    """Write the images of a video into a folder, and return one line that says where they are."""
+    """Write the images of a coded video into a folder; return a line with its path."""
     if Path(out).suffix:
-        raise UsageError(f"--out {out}: {bitstream} plays as it is; give a folder for its images")
+        raise UsageError(
+            f"--out {out}: {bitstream} is a video already; give a folder for its images"
+        )
     from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
 
     target = Target.of(out, fps=FPS, overwrite=overwrite)
-    described, stem = CodedPictures.read(bitstream), Path(bitstream).stem
+    description, stem = CodedPictures.read(bitstream), Path(bitstream).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in read_pictures(bitstream))
-    shown = f"planes {described.first} to {described.plane(described.images - 1)}"
-    return target.write(named, count=described.images, detail=shown, doing="decompressing")
+    detail = f"planes {description.first} to {description.plane(description.images - 1)}"
+    return target.write(named, count=description.images, detail=detail, doing="decompressing")
 
 
 def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
-    """Return where images go, or the file for arrays, known to be free before any work is done."""
+    """Return the output for images, or the path of an .npz file; check that they do not exist."""
     suffix = Path(out).suffix.lower()
     if suffix == ".npz":
         check_absent(Path(out), overwrite=overwrite)
         return Path(out)
     if suffix == ".png":
-        raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder, which gets all pictures")
+        raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all pictures")
     return Target.of(out, fps=fps, overwrite=overwrite, files=_FILES)
 
 
 def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:
-    """Return a bitstream that was looked through before anything is loaded for it."""
+    """Open a bitstream and check all its groups, before a method is loaded."""
     reader = BitstreamReader(bitstream, strict=not salvage)
-    whole = sum(1 for _ in reader)
-    if not whole:
+    intact = sum(1 for _ in reader)
+    if not intact:
         raise reader.errors[0]
     return reader
 
@@ -153,8 +155,8 @@ def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:
 def _write_arrays(
     codec: Compresses, reader: BitstreamReader, target: Path, *, overwrite: bool
 ) -> str:
-    """Write features and motion group by group, and return one line that says where they are."""
-    groups = _some(codec.decompress_stream(reader), reader)
+    """Write features and motion group by group; return a line with the path of the file."""
+    groups = _non_empty(codec.decompress_stream(reader), reader)
     count = 0
     with ArraysWriter(target, overwrite=overwrite) as arrays:
         for group in with_progress(groups, reader.header.groups, "decompressing"):
@@ -168,16 +170,16 @@ def _write_arrays(
 
 
 def _write_images(codec: Compresses, reader: BitstreamReader, target: Target, stem: str) -> str:
-    """Write the image at every feature, and return one line that says where they are."""
+    """Write the image at every feature; return a line with the path of the output."""
     header = reader.header
-    images = _some(codec.reconstruct_stream(codec.decompress_stream(reader)), reader)
+    images = _non_empty(codec.reconstruct_stream(codec.decompress_stream(reader)), reader)
     named = ((f"{stem}-{header.plane(index):06d}", image) for index, image in images)
-    shown = f"planes {header.plane(0)} to {header.plane(header.frames - 1)}"
-    return target.write(named, count=header.frames, detail=shown, doing="decompressing")
+    detail = f"planes {header.plane(0)} to {header.plane(header.frames - 1)}"
+    return target.write(named, count=header.frames, detail=detail, doing="decompressing")
 
 
-def _some(items: Iterable[Item], reader: BitstreamReader) -> Iterator[Item]:
-    """Yield what was decoded, and reject a bitstream of which nothing was."""
+def _non_empty(items: Iterable[Item], reader: BitstreamReader) -> Iterator[Item]:
+    """Yield decoded items; raise the error of the bitstream if there are none."""
     is_empty = True
     for item in items:
         is_empty = False

@@ -1,4 +1,4 @@
-"""``doctor``: what this machine offers and where things are looked for."""
+"""Command ``doctor``: versions, devices, optional packages and search paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spike_zoo.files import WEIGHTS_FOLDER
 from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.records.provenance import commit, versions
 
-#: Package of an optional part -> what it is for.
+#: Optional package -> its purpose.
 OPTIONAL_PARTS = {
     "dask-jobqueue": "Dask workers as SLURM jobs (extra 'cluster')",
     "distributed": "tasks on a Dask cluster (extra 'cluster')",
@@ -39,7 +39,7 @@ OPTIONAL_PARTS = {
 
 
 def doctor(*, precision: bool = False, json: bool = False) -> None:
-    """Show versions, devices, optional parts, and where weights and backbones are looked for.
+    """Show versions, devices, optional packages, and the search paths of weights and backbones.
 
     Args:
         precision: Print only the trainer precision that is fast on this machine.
@@ -94,7 +94,7 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _build() -> list[tuple[str, str]]:
-    """Return for which device torch was built, and whether that device and its driver work."""
+    """Return the device that torch was built for, and whether the device and its driver work."""
     built_for = torch.accelerator.current_accelerator()  # whether available or not
     if built_for is None:
         return [("torch built for", "CPU"), ("driver", "not needed by this build")]
@@ -107,17 +107,17 @@ def _build() -> list[tuple[str, str]]:
 
 
 def _part(name: str) -> str:
-    try:  # not find_spec: any folder of that name in the working folder would be the package
-        found = metadata.version(name)
+    try:  # find_spec would also find a folder of that name in the working folder
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        found = "not installed"
-    return f"{found}; for {OPTIONAL_PARTS[name]}"
+        version = "not installed"
+    return f"{version}; for {OPTIONAL_PARTS[name]}"
 
 
 def _backbones() -> list[tuple[str, str]]:
     rows = []
     for name, backbone in BACKBONES.items():
-        found = find_backbone(name)
-        rows.append((backbone.filename, str(found) if found else "not at hand"))
+        file = find_backbone(name)
+        rows.append((backbone.filename, str(file) if file else "not found"))
     folders = ", ".join(str(folder) for folder in backbone_folders())
     return [*rows, ("looked for in", folders)]

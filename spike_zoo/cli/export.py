@@ -1,9 +1,10 @@
-"""``export``: a checkpoint as weights that load anywhere, a page of the Hub, or a graph."""
+"""Command ``export``: a checkpoint as safetensors, on the Hugging Face Hub, or as a graph."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_SUFFIX = ".safetensors"
 RECORD_NAME = "result.json"
+_ROLE = re.compile(r":\w+:`~?([^`]+)`")  # reStructuredText, as in docstrings
 
 
 def export(
@@ -39,21 +41,22 @@ def export(
     trust: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write a checkpoint's weights with everything that rebuilds the module, and nothing else.
+    """Export the weights of a checkpoint with the class and arguments of its module.
 
-    The file is safetensors: it cannot contain code. Optimiser states are not exported. Where the
-    checkpoint lies in a run's folder, the run's configuration is kept in it. A folder and the Hub
-    get a model card too, and the record of the run where it tested just these weights.
+    The file has the format safetensors, which cannot contain code. Optimiser states are not
+    exported. If the checkpoint is in a run's folder, the file also contains the configuration of
+    the run. A folder or a repository of the Hub also gets a model card, and the record of the run
+    if the run tested exactly these weights.
 
     Args:
         source: A checkpoint (.ckpt), weights (.safetensors) or a shipped name.
-        out: A .safetensors file, a folder, hf:owner/name, or a graph of one size of planes for
-            other programs: .onnx, or .pt2 for torch.export.
-        half: Store weights as float16, half the size; they are used as float32.
-        height: Rows of the spikes that a graph takes.
-        width: Columns of the spikes that a graph takes.
-        licence: Of the weights, by the Hub's short name, for the card.
-        private: Make a new repository of the Hub private.
+        out: A .safetensors file, a folder, hf:owner/name for the Hugging Face Hub, or a graph for
+            other programs with a fixed size of planes: .onnx, or .pt2 for torch.export.
+        half: Store weights as float16, which halves the size; they are loaded as float32.
+        height: Rows of the input planes of a graph.
+        width: Columns of the input planes of a graph.
+        licence: Licence of the weights for the model card, by the Hub's short name.
+        private: Create a private repository on the Hub.
         trust: Import the class that the checkpoint names even if another package defines it.
         overwrite: Replace an existing file.
     """
@@ -69,9 +72,9 @@ def export(
         _write_graph(source, target, (height, width), half=half, trust=trust, overwrite=overwrite)
         return
     file = target if target.suffix == WEIGHTS_SUFFIX else target / EXPORT_NAME
-    beside = [] if file is target else [target / CARD_NAME, target / RECORD_NAME]
-    for one in [file, *beside]:
-        check_absent(one, overwrite=overwrite)
+    further = [] if file is target else [target / CARD_NAME, target / RECORD_NAME]
+    for output in [file, *further]:
+        check_absent(output, overwrite=overwrite)
     if file is target:
         _write_weights(source, file, half=half, trust=trust)
     else:
@@ -88,7 +91,7 @@ def _write_graph(
     trust: bool,
     overwrite: bool,
 ) -> None:
-    """Write the network of a source as a graph, and print what it takes and gives."""
+    """Write the network of a source as a graph; print inputs, output and numerical difference."""
     if half:
         raise UsageError(f"{target}: a graph computes in float32; leave out --half")
     check_absent(target, overwrite=overwrite)
@@ -98,13 +101,13 @@ def _write_graph(
     height, width = size
     module = _merged(load(source, trust=trust))
     graph = write_graph(module, target, height=height, width=width, overwrite=overwrite)
-    given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
+    inputs = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
     echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
-    echo(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
+    echo(f"inputs {inputs}; output {graph.output}; largest difference {graph.difference:.1e}")
 
 
 def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Module:
-    """Write the weights of a source with its recipe, and return its module."""
+    """Write the weights of a source with the configuration of its run; return its module."""
     from spike_zoo.checkpoints.loading import load, save_weights  # loads torch: after cheap checks
 
     module = _merged(load(source, trust=trust))
@@ -113,7 +116,7 @@ def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Mo
 
 
 def _merged(module: nn.Module) -> nn.Module:
-    """Return a module whose branches are merged, where it was trained with some."""
+    """Merge the training branches of a module, if it has any."""
     merge: Callable[[], nn.Module] | None = getattr(module, "merged", None)
     return module if merge is None else merge()
 
@@ -121,13 +124,13 @@ def _merged(module: nn.Module) -> nn.Module:
 def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
-    """Write weights, card and record as they are published."""
+    """Write weights, model card and record, with secrets and home directories redacted."""
     from spike_zoo.records.model_card import model_card
     from spike_zoo.records.redaction import redact
 
     module = _write_weights(source, folder / EXPORT_NAME, half=half, trust=trust)
     result = _record(Path(source))
-    card = model_card(name.removeprefix("hf:"), _described(module), result, licence=licence)
+    card = model_card(name.removeprefix("hf:"), _card_facts(module), result, licence=licence)
     texts = {CARD_NAME: card}
     if result is not None:
         content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
@@ -137,8 +140,8 @@ def _write_folder(
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _described(module: nn.Module) -> dict[str, Any]:
-    """Return what a card says of a module."""
+def _card_facts(module: nn.Module) -> dict[str, Any]:
+    """Return the facts of a module for its model card."""
     from spike_zoo.checkpoints.loading import plain_hyper_parameters
     from spike_zoo.tasks.protocols import Classifies, Deblurs
 
@@ -149,13 +152,13 @@ def _described(module: nn.Module) -> dict[str, Any]:
     return {
         "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
         "hyper_parameters": plain_hyper_parameters(module),
-        "summary": next(iter((inspect.getdoc(type(module)) or "").splitlines()), ""),
+        "summary": _ROLE.sub(r"\1", (inspect.getdoc(type(module)) or "").partition("\n")[0]),
         "command": command,
     }
 
 
 def _run_of(source: Path) -> Path:
-    """Return the run that a checkpoint lies in: ``<run>/checkpoints/<name>.ckpt``."""
+    """Return the run's folder of a checkpoint ``<run>/checkpoints/<name>.ckpt``."""
     return source.absolute().parent.parent
 
 
@@ -164,7 +167,7 @@ def _is_of_run(source: Path) -> bool:
 
 
 def _record(source: Path) -> RunResult | None:
-    """Return the record of the run that a checkpoint lies in, if it is of just these weights."""
+    """Return the record of a checkpoint's run, if the run tested exactly these weights."""
     from spike_zoo.records.initial_weights import weights_sha256
     from spike_zoo.records.result import RunResult
 
@@ -176,10 +179,10 @@ def _record(source: Path) -> RunResult | None:
 
 
 def _recipe(source: Path) -> str:
-    """Return the configuration of the run that a checkpoint lies in, less where it lay.
+    """Return the configuration of a checkpoint's run as YAML, without its paths; else "".
 
-    Only ``<run>/checkpoints/<name>.ckpt`` lies in a run; any other file, and a shipped name, may
-    lie beside another program's ``config.yaml``.
+    Only ``<run>/checkpoints/<name>.ckpt`` is in a run. A ``config.yaml`` near any other file may be
+    of another program.
     """
     file = _run_of(source) / "config.yaml"
     if not _is_of_run(source) or not file.is_file():

@@ -1,4 +1,4 @@
-"""``info``: what a recording, archive or bitstream is, from its header and a few planes."""
+"""Command ``info``: facts of a recording, archive or bitstream from its header and a few planes."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ def info(
     allow_partial: bool = False,
     json: bool = False,
 ) -> int:
-    """Show what a recording, archive or bitstream is, without decoding it.
+    """Show format, size, frame rate and other facts of a recording, archive or bitstream.
+
+    Bitstreams are not decoded.
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress --codec.
-        name: The recording in an archive of several, the key in an .npz, or the data set of spikes
-            in an .h5 that is not an archive.
+        name: Name of a recording in an archive of several, of an array in an .npz, or of the data
+            set of spikes in an .h5 that is not an archive.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
@@ -74,7 +76,7 @@ def info(
 def _show(
     facts: dict[str, Any], lines: Callable[[dict[str, Any]], list[tuple[str, str]]], *, json: bool
 ) -> int:
-    """Print facts and return the exit code: 1 if errors are among them."""
+    """Print facts; return the exit code: 1 if they contain errors, else 0."""
     if json:
         print(dumps(facts, indent=2, default=str))
     else:
@@ -96,7 +98,7 @@ def _is_archive_of_several(path: str) -> bool:
 def _facts_of_planes(
     path: str | Path, kind: str, shape: tuple[int, int, int], fps: float | None, size: int
 ) -> dict[str, Any]:
-    """Return the facts that all formats share."""
+    """Return the facts of all formats."""
     planes, height, width = shape
     return {
         "path": str(path),
@@ -112,7 +114,7 @@ def _facts_of_planes(
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
-    """Return what is known about a recording, its firing rate from at most 64 planes."""
+    """Return the facts of a recording, with its firing rate in at most 64 planes."""
     planes, _, width = recording.shape
     sampled = np.unique(np.linspace(0, planes - 1, _SAMPLED_PLANES).astype(int))
     rates = [
@@ -129,7 +131,7 @@ def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[st
 
 
 def bitstream_facts(path: str) -> dict[str, Any]:
-    """Return what is known about a bitstream, damaged or not, without the model that made it."""
+    """Return the facts of an ``.sci`` bitstream and its damage; needs no weights."""
     reader = BitstreamReader(path, strict=False)
     header, lengths = reader.header, reader.payload_bytes()
     shape = header.planes, header.height, header.width
@@ -143,25 +145,25 @@ def bitstream_facts(path: str) -> dict[str, Any]:
 
 
 def picture_facts(path: str) -> dict[str, Any]:
-    """Return what is known about images that ``compress --codec`` wrote, without decoding them."""
+    """Return the facts of a video of ``compress --codec``, without decoding."""
     from spike_zoo.media.coded_pictures import CodedPictures
 
-    described, size = CodedPictures.read(path), Path(path).stat().st_size
-    shape = described.planes, described.height, described.width
+    description, size = CodedPictures.read(path), Path(path).stat().st_size
+    shape = description.planes, description.height, description.width
     return {
-        **asdict(described),
-        **_facts_of_planes(path, "mp4", shape, described.fps, size),
-        "bpp": described.bits_per_pixel(size),
+        **asdict(description),
+        **_facts_of_planes(path, "mp4", shape, description.fps, size),
+        "bpp": description.bits_per_pixel(size),
     }
 
 
 def _picture_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the same as labels and text."""
+    """Return the facts of a coded video as labels and text."""
     last = facts["first"] + facts["stride"] * (facts["images"] - 1)
     shown = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
     return [
         ("file", f"{facts['path']} (images coded by {facts['codec']}, crf {facts['crf']})"),
-        *_known_of_planes(facts),
+        *_plane_lines(facts),
         ("images", shown),
         ("method", f"{facts['method']} (weights {facts['digest']})"),
         ("size", _size(facts)),
@@ -170,12 +172,12 @@ def _picture_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def lossless_facts(path: str) -> dict[str, Any]:
-    """Return what is known about a lossless bitstream, damaged or not, without decoding it."""
+    """Return the facts of a lossless bitstream and its damage, without decoding."""
     data = mapped_file(Path(path))
     header = LosslessHeader.parse(data, path)
     try:
         errors = LosslessPlanes(data, path).damage()
-    except BitstreamError as error:  # it is cut
+    except BitstreamError as error:  # truncated
         errors = [error]
     shape = header.planes, header.height, header.width
     return _facts_of_planes(path, "spl", shape, header.fps, len(data)) | {
@@ -188,11 +190,11 @@ def lossless_facts(path: str) -> dict[str, Any]:
 
 
 def _lossless_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the same as labels and text."""
+    """Return the facts of a lossless bitstream as labels and text."""
     threshold = facts["threshold"]
     return [
         ("file", f"{facts['path']} (lossless bitstream)"),
-        *_known_of_planes(facts),
+        *_plane_lines(facts),
         ("size", _size(facts)),
         ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
         *([] if threshold is None else [("threshold", f"{threshold:g}")]),
@@ -202,14 +204,14 @@ def _lossless_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the same as labels and text."""
+    """Return the facts of an ``.sci`` bitstream as labels and text."""
     bits = list(facts["bits_per_group"].values())
     mean = (
         f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "no intact frame"
     )
     return [
         ("file", f"{facts['path']} (SCI bitstream)"),
-        *_known_of_planes(facts),
+        *_plane_lines(facts),
         ("quality", f"{facts['quality']} of 0 to {QUALITIES - 1}"),
         (
             "features",
@@ -226,12 +228,12 @@ def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts as labels and text, the unknown ones said to be so."""
-    is_archive = facts["format"] == "hdf5"  # which holds more than the planes
+    """Return the facts of a recording as labels and text."""
+    is_archive = facts["format"] == "hdf5"  # contains more than planes: no ratio to raw bits
     size = readable_bytes(facts["bytes"]) if is_archive else _size(facts)
     lines = [
         ("file", f"{facts['path']} ({_FORMATS[facts['format']]})"),
-        *_known_of_planes(facts),
+        *_plane_lines(facts),
         ("size", size),
         (
             "firing rate",
@@ -249,8 +251,8 @@ def _size(facts: dict[str, Any]) -> str:
     return f"{readable_bytes(size)} ({size / raw:.3g} x raw bits)"
 
 
-def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts that recordings and bitstreams share."""
+def _plane_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts of recordings and bitstreams alike as labels and text."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     return [
         ("planes", f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)"),

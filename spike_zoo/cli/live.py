@@ -1,4 +1,4 @@
-"""``live``: a recording as a video on a page of this machine while it is read."""
+"""Command ``live``: local web page that shows a recording as a video while it is recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spike_zoo.live.sources import PlaneSource
     from spike_zoo.spikes import SpikeRecording
 
-_LEAST = 200  # planes that an estimate of the rate scale waits for
+_MIN_PLANES = 200  # for an estimate of the rate scale
 
 
 def live(
@@ -39,29 +39,29 @@ def live(
     trust: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Show a recording as a video on a page of this machine, while it is read or written.
+    """Show a recording as a video on a local web page, while it is read or recorded.
 
-    Pictures that cannot be made in time are dropped, so that the pace is kept, and memory does not
-    grow with the recording. The page has play, pause and a slider. Ctrl-C ends it.
+    Pictures that cannot be computed in time are dropped, so the speed stays constant. Memory does
+    not grow with the recording. The page has play, pause and a slider. Ctrl-C stops the server.
 
     Args:
-        recording: A recording of any format; or a named pipe through which a .dat comes, of which
-            the last planes are kept.
-        method: plain, tfi, tfp, or any other that reconstructs.
-        follow: The .dat is still being written: show its newest planes.
-        fps: Pictures per second that are aimed at.
+        recording: A recording of any format, or a named pipe with the content of a .dat file. Only
+            the newest planes of a pipe are kept.
+        method: plain, tfi, tfp, or another method that reconstructs.
+        follow: Show the newest planes of a .dat file that is still being written.
+        fps: Target pictures per second.
         stride: Planes from one picture to the next.
-        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed.
-        name: Which recording of an archive.
-        port: Where the page is, on 127.0.0.1 only.
-        open: Open the browser.
+        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
+            an estimate from the brightest pixels, which is printed.
+        name: Name of the recording in an archive.
+        port: Port of the page on 127.0.0.1.
+        open: Open the page in the browser.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
     """
     check_least(1, stride=stride)
     if not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g}: it is above 0 and up to 1000")
+        raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000")
     check_port(port)
     stated = stated_rate_scale(rate_scale)
     check_method(method)
@@ -86,11 +86,11 @@ def live(
 
 
 def _newest_planes(source: PlaneSource) -> SpikeRecording:
-    """Return the newest planes, once there are enough of them."""
+    """Wait for 200 planes or the end of the source; return the newest planes, at most 200."""
     first, stop = source.span()
-    if stop - first < _LEAST and not source.ended:
-        echo(f"waiting for {_LEAST} planes")
-    while stop - first < _LEAST and not source.ended:
+    if stop - first < _MIN_PLANES and not source.ended:
+        echo(f"waiting for {_MIN_PLANES} planes")
+    while stop - first < _MIN_PLANES and not source.ended:
         time.sleep(0.05)
         first, stop = source.span()
-    return source.window(max(first, stop - _LEAST), stop)
+    return source.window(max(first, stop - _MIN_PLANES), stop)

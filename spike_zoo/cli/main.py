@@ -1,4 +1,4 @@
-"""Dispatch of commands, and the exit code and message of every error."""
+"""Dispatch of commands, and exit codes and messages of errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
-EVERYWHERE = ("--debug", "--quiet")  # switches of the program, anywhere on the line
+EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
     "build": "spike_zoo.cli.archive:archive_build",
     "info": "spike_zoo.cli.archive:archive_info",
@@ -42,24 +42,23 @@ _SUMMARIES = {
     "archive": "build, show, verify or export an HDF5 spike archive",
     "reconstruct": "turn a recording into a picture, a folder of pictures or a video",
     "deblur": "turn a blurry image and the spikes of its exposure into sharp images",
-    "classify": "classify a recording, with the probability of the class",
+    "classify": "print the most probable classes of a recording",
     "compress": "turn a recording into a bitstream",
     "decompress": "turn a bitstream into a video, pictures, features or its recording",
-    "info": "show what a recording, archive or bitstream is, without decoding it",
-    "sweep": "run a W&B sweep file here, without an account",
-    "table": "results of runs as a Markdown, CSV or HTML table",
-    "compare": "a run beside methods that need no training, on the images it was tested on",
-    "score": "NIQE and BRISQUE, which need no ground truth",
-    "report": "a recording, archive, run or bitstream as one page to look at, compare and zoom "
-    "into",
-    "app": "a page on this machine on which recordings are dropped",
-    "live": "a recording as a video on a page while it is written",
-    "configs": "the configurations that ship: list them, or copy some to change them",
-    "export": "a checkpoint as weights that load anywhere",
-    "doctor": "versions, devices, optional parts, search paths",
-    "completion": "what makes bash, zsh or fish complete commands and options",
+    "info": "show format, size and other facts of a recording, archive or bitstream",
+    "sweep": "run the runs of a W&B sweep file on this machine, without an account",
+    "table": "write the results of runs as a Markdown, CSV or HTML table",
+    "compare": "test methods without training on the images that a run was tested on",
+    "score": "measure NIQE and BRISQUE of pictures, without ground truth",
+    "report": "write an HTML report of a recording, archive, bitstream or runs",
+    "app": "serve a local web page to view and convert recordings",
+    "live": "show a recording as a video on a local web page while it is recorded",
+    "configs": "list or copy the configurations of the package",
+    "export": "write the weights of a checkpoint as safetensors or a graph",
+    "doctor": "show versions, devices, optional packages and search paths",
+    "completion": "print the completion script for bash, zsh or fish",
 }
-#: Command -> (where it is, what it does); a dictionary is a group of commands.
+#: Command -> (module and function, summary); a dictionary is a group of commands.
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     name: (_ARCHIVE if name == "archive" else f"spike_zoo.cli.{name}:{name}", summary)
     for name, summary in _SUMMARIES.items()
@@ -69,13 +68,13 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    Exit codes: 0 done, 1 content unreadable or invalid, or no way to write, 2 wrong usage, missing
-    file or unknown key, 130 interrupted, 143 terminated, 70 a fault of this package.
+    Exit codes: 0 success; 1 invalid or unreadable content, or unwritable output; 2 wrong usage,
+    missing file or unknown key; 70 internal error; 130 interrupted; 143 terminated.
 
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+    if "_ARGCOMPLETE" in os.environ:  # called by the shell for completions
         from spike_zoo.cli.completion import complete
 
         complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
@@ -86,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with quiet(wanted="--quiet" in given):
             configure_streams()
             code = _dispatch(arguments)
-            sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
-    except BaseException as error:  # noqa: BLE001  (the edge of the program)
+            sys.stdout.flush()  # raises the error of a closed pipe here, not at the exit of Python
+    except BaseException as error:  # noqa: BLE001  (every error becomes an exit code)
         code, message = _outcome(error, arguments)
         if "--debug" in given and code:
             print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
@@ -97,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Return the help of the whole program: every command in one line."""
+    """Return the help text of the program, with one line per command."""
     lines = [
         f"usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)",
         "",
@@ -108,8 +107,8 @@ def overview() -> str:
     lines += [f"  {name:<12} {summary}" for name, summary in summaries.items()]
     lines += [
         "",
-        "Everywhere: --help, --version, --quiet (results that are asked for, warnings and errors",
-        "alone), --debug (a traceback with an error).",
+        "Options of all commands: --help, --quiet (print only results, warnings and errors),",
+        "--debug (print the traceback of an error). Without a command: --version.",
     ]
     return "\n".join(lines)
 
@@ -153,7 +152,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
         check_options(parameters, arguments)
         check_configs(arguments)
     parsed = as_parsed(arguments, parameters)
-    with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
+    with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
         try:
             result = auto_cli(
                 components, args=parsed, prog=f"{PROGRAM} {command}", exit_on_error=False
@@ -162,20 +161,25 @@ def _run_function(command: str, arguments: list[str]) -> int:
             from spike_zoo.runs.problems import check_missing
 
             check_missing(
-                error, {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+                error, {name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
             )
             raise
     return result if isinstance(result, int) else 0
 
 
 def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
-    """Reject the first option that a command does not have, with the nearest one that it has.
+    """Reject unknown options.
 
     Args:
         known: Parameters of the command.
-        arguments: Of the command line.
+        arguments: Arguments of the command line.
+
+    Raises:
+        UsageError: For the first unknown option; names the nearest known option.
     """
-    names = [f"--{one.replace('_', '-')}" for one in (*known, "help", "config", "print_config")]
+    names = [
+        f"--{option.replace('_', '-')}" for option in (*known, "help", "config", "print_config")
+    ]
     for argument in arguments:
         given = argument.partition("=")[0].rstrip("+").replace("_", "-")
         if given.startswith("--") and given not in names:
@@ -185,15 +189,15 @@ def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
 
 
 def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Parameter]) -> list[str]:
-    """Return arguments as the parser takes them.
+    """Return arguments in the form that jsonargparse accepts.
 
-    Options may be written with hyphens (``--rate-scale``). A switch without a value
-    (``--overwrite``) means yes. Several values of one option become a list: ``--results runs/a
-    runs/b`` is ``--results=["runs/a", "runs/b"]``.
+    Hyphens in options (``--rate-scale``) become underscores. A boolean option without a value
+    (``--overwrite``) is set to true. Several values of an option become a list: ``--results runs/a
+    runs/b`` becomes ``--results=["runs/a", "runs/b"]``.
 
     Args:
-        arguments: Of the command line.
-        parameters: Of the command.
+        arguments: Arguments of the command line.
+        parameters: Parameters of the command.
     """
     parsed: list[str] = []
     name = ""
@@ -218,13 +222,13 @@ def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Paramet
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a command as an error does, so that nothing half written stays behind.
+def _exit_on_sigterm() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM, so that a command removes its unfinished files.
 
-    What was done on SIGTERM before is done again afterwards: a caller's processes that inherited
-    our handler could sleep through the signal that is to end them.
+    The previous handler is restored afterwards: processes of a caller that inherited ours could
+    ignore the signal.
     """
-    if threading.current_thread() is not threading.main_thread():  # others may set no handler
+    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield
         return
     hook = sys.unraisablehook
@@ -234,7 +238,7 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = hook
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not one of Python's
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: a handler outside Python
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -244,7 +248,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _terminate_again(
     hook: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs, /
 ) -> None:
-    """Send a signal again whose exception was raised in a destructor, where Python drops it."""
+    """Send SIGTERM again if its exception was raised in a destructor, where Python ignores it."""
     if isinstance(lost.exc_value, SystemExit):
         main_thread = threading.main_thread().ident
         threading.Timer(0.1, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
@@ -253,16 +257,16 @@ def _terminate_again(
 
 
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
-    """Return the exit code and the one message for an error."""
+    """Return the exit code and the message of an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
-    ours = None if is_interrupt else _ours(error)
-    if ours is not None:
-        return ours.exit_code, f"error: {_said(ours)}"
-    if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
-        return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
+    expected = None if is_interrupt else _package_error(error)
+    if expected is not None:
+        return expected.exit_code, f"error: {_message_of(expected)}"
+    if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning
+        return TERMINATED, "terminated; --run_dir FOLDER --ckpt_path last resumes the run"
     if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
         resumes = (
-            "; --ckpt_path last resumes where --run_dir says"
+            "; --run_dir FOLDER --ckpt_path last resumes the run"
             if list(arguments[:1]) == ["fit"]
             else ""
         )
@@ -300,10 +304,10 @@ def _not_written(error: OSError, command: Sequence[str]) -> str:
     )
 
 
-def _ours(error: BaseException | None) -> SpikeZooError | None:
-    """Return the error of this package that was raised or wrapped, if there is one.
+def _package_error(error: BaseException | None) -> SpikeZooError | None:
+    """Return the error of this package that was raised, or was the cause of the error, else None.
 
-    What is raised while one is handled is another error, but for parsers, which end with their own.
+    The context of an error counts as its cause only for errors of parsers.
     """
     while error is not None and not isinstance(error, SpikeZooError):
         is_parsers = isinstance(error, SystemExit) or type(error).__name__ == "ArgumentError"
@@ -311,8 +315,8 @@ def _ours(error: BaseException | None) -> SpikeZooError | None:
     return error
 
 
-def _said(error: SpikeZooError) -> str:
-    """Return what an error says, without the traceback around one of a loader's worker."""
+def _message_of(error: SpikeZooError) -> str:
+    """Return the message of an error, without the traceback that a loader's worker adds."""
     if not error.message.startswith("Caught "):
         return error.message
     return error.message.strip().splitlines()[-1].split("Error: ", 1)[-1]

@@ -1,4 +1,4 @@
-"""``reconstruct``: a recording as a picture, a folder of pictures or a video."""
+"""Command ``reconstruct``: a recording as a picture, a folder of pictures or a video."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _ALIGNED_SECONDS = 1.4e-6
-"""Of tfi-aligned for each pixel of an image, on one core."""
+"""Seconds of tfi-aligned per pixel of an image, on one core."""
 _COLOUR_SECONDS = 8e-6
-"""The same of tfi-aligned-colour."""
+"""Seconds of tfi-aligned-colour per pixel of an image, on one core."""
 
 
 def reconstruct(
@@ -59,45 +59,48 @@ def reconstruct(
     cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Turn a recording into a picture, a folder of pictures or a video.
+    """Reconstruct a picture, a folder of pictures or a video from a recording.
 
-    A folder, a pattern or an archive with a pattern of names means many recordings, which
-    are processed independently; results of the same input and options are kept.
+    A folder, a pattern, or an archive with a pattern of names processes several recordings
+    independently; results of the same input and options are kept.
 
     Args:
-        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a
-            pattern as 'clips/*.dat'.
-        out: X.mp4 for a video, X.png for one picture, else a folder that gets one PNG per plane.
-            Of many recordings with {name} in it, as results/{name}.mp4.
+        recording: A recording (.dat, .npz, .npy, .h5 or .spl), a folder of recordings, or a pattern
+            such as 'clips/*.dat'.
+        out: X.mp4 for a video, X.png for one picture, else a folder for one PNG per image. For
+            several recordings a path with {name}, such as results/{name}.mp4.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
-            export folder. By default tfi-aligned, the best without a network, if all images are
-            expected within the budget on one core; else tfi averaged over 9 planes. Of a sensor
-            with Bayer filters (--cfa) tfi-aligned-colour or tfi-colour; also tfp-colour, ssl-csc.
-        budget: Seconds for all images where no method is given.
-        center: The plane to show in one picture, counted from 0; by default the middle one.
+            export folder. Default: tfi-aligned, the best method without a network, if its expected
+            time for all images on one core is within the budget; else tfi averaged over 9 planes.
+            For a sensor with Bayer filters (--cfa): tfi-aligned-colour or tfi-colour by default;
+            also tfp-colour and ssl-csc.
+        budget: Time budget in seconds for all images; selects the default method.
+        center: Plane of a single picture, counted from 0. Default: the middle plane.
         stride: Planes from one image to the next in a video or folder.
-        start: First plane that is reconstructed in a video or folder.
-        stop: Plane before which images end; by default the end of the recording.
-        window: Planes that tfp averages; default 41.
-        average: Planes over which tfi is averaged, default 1; 9 to 21 look best.
+        start: First plane of a video or folder.
+        stop: Plane after the last one of a video or folder. Default: the end of the recording.
+        window: Planes that tfp averages. Default: 41.
+        average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
         fps: Images per second in a video.
-        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed.
-        white_balance: Of pictures in colour: gains of red, green and blue, as 1.8,1,1.4, or
-            grey-world, which makes their means equal.
-        black_level: Of pictures in colour: the value that becomes black, 0 to 1.
-        name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
+        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
+            an estimate from the brightest pixels, which is printed.
+        white_balance: Gains of red, green and blue for colour images, such as 1.8,1,1.4; or
+            grey-world for equal means of the channels.
+        black_level: Value of colour images that becomes black, 0 to 1.
+        name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
+            several.
         device: auto, cpu, cuda or mps.
-        precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
-            the default there.
-        tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
+        precision: Precision of learned methods. 32 is exact. bf16 is faster on processors with
+            fast bf16, where it is the default.
+        tile: Largest side of the tiles that are computed one after another, to save memory for
+            large sensors; 0: the whole plane.
         trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace files that are there.
-        jobs: Processes for many recordings, 0 takes one per core; for a video or folder of one
-            recording 2 or more share its images.
-        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        overwrite: Replace existing files.
+        jobs: Number of processes for several recordings; 0: one per core. For a video or folder of
+            one recording, 2 or more processes share its images.
+        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
-    if run_batch(reconstruct, locals()):  # first: nothing but the arguments
+    if run_batch(reconstruct, locals()):  # first, while locals() are only the arguments
         return
     check_least(1, stride=stride)
     stated = stated_rate_scale(rate_scale)
@@ -107,7 +110,7 @@ def reconstruct(
     source = read_recording(recording, name, **dat, check_rows=True)
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
     if method is None:
-        method, average = _within(budget, source, len(centers), window, average)
+        method, average = _default_method(budget, source, len(centers), window, average)
     settings = {"window": window, "average": average, "tile": tile}
     prepare = functools.partial(_prepared, method, device, precision, trust=trust, **settings)
     module = prepare()
@@ -133,12 +136,12 @@ def reconstruct(
 def _write(
     target: Target, stem: str, centers: Sequence[int], images: Iterable[Tensor], planes: int
 ) -> str:
-    """Write the images at some planes, named after the recording; return where they are."""
-    shown = f"planes {centers[0]} to {centers[-1]}"
+    """Write the images, named after recording and plane; return a line with the path."""
+    detail = f"planes {centers[0]} to {centers[-1]}"
     if target.kind == "picture":
-        shown = f"plane {centers[0]} of {planes}"
+        detail = f"plane {centers[0]} of {planes}"
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
-    return target.write(named, count=len(centers), detail=shown, doing="reconstructing")
+    return target.write(named, count=len(centers), detail=detail, doing="reconstructing")
 
 
 def _prepared(
@@ -151,12 +154,12 @@ def _prepared(
     tile: int | None,
     trust: bool,
 ) -> Reconstructs:
-    """Return a method with its settings."""
+    """Load a method and apply its settings."""
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
-    given = {"window": window, "average": average}
-    settings = {name: value for name, value in given.items() if value is not None}
+    options = {"window": window, "average": average}
+    settings = {name: value for name, value in options.items() if value is not None}
     module = adjusted(loaded, settings, f"--method {method}")
     if "precision" in module.picture_options:
         precision = _chosen_precision(precision)
@@ -165,40 +168,40 @@ def _prepared(
 
 
 def _check_grey(method: str, white_balance: str | None, black_level: float) -> None:
-    """Reject options of colour with a grey method."""
+    """Reject options for colour if the method is grey."""
     if white_balance is not None or black_level:
         raise UsageError(
-            f"--white_balance and --black_level are for colour; {method} is grey. Give --cfa RGGB, "
+            f"--white-balance and --black-level are for colour; {method} is grey. Give --cfa RGGB, "
             "BGGR, GRBG or GBRG, or leave --method out"
         )
 
 
-def _within(
+def _default_method(
     budget: float, source: SpikeRecording, images: int, window: int | None, average: int | None
 ) -> tuple[str, int | None]:
-    """Return the method, and the planes of tfi, that are expected to keep to a time budget.
+    """Return the default method for a time budget in seconds, and the planes to average of tfi.
 
-    An option that only one method has chooses that method.
+    ``window`` selects tfp and ``average`` selects tfi, regardless of the budget.
     """
     colour = source.cfa is not None
-    end = "-colour" if colour else ""
+    suffix = "-colour" if colour else ""
     if window is not None or average is not None:
-        return f"{'tfp' if average is None else 'tfi'}{end}", average
+        return f"{'tfp' if average is None else 'tfi'}{suffix}", average
     pixels = images * source.shape[1] * source.shape[2]
     seconds = pixels * (_COLOUR_SECONDS if colour else _ALIGNED_SECONDS)
     if seconds <= budget:
-        echo(f"method: tfi-aligned{end}, about {seconds:.0f} s on one core", sys.stderr)
-        return f"tfi-aligned{end}", None
+        echo(f"method: tfi-aligned{suffix}, about {seconds:.0f} s on one core", sys.stderr)
+        return f"tfi-aligned{suffix}", None
     echo(
-        f"method: tfi{end}, mean of 9 planes: tfi-aligned{end} would take about {seconds:.0f} s, "
-        f"and --budget is {budget:g} s",
+        f"method: tfi{suffix}, mean of 9 planes: tfi-aligned{suffix} would take about "
+        f"{seconds:.0f} s, and --budget is {budget:g} s",
         sys.stderr,
     )
-    return f"tfi{end}", 9
+    return f"tfi{suffix}", 9
 
 
 def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", "bf16"]:
-    """Return the precision: the stated one, or else bf16 where the machine computes it fast."""
+    """Return the given precision, by default bf16 if this machine computes bf16 fast, else 32."""
     from spike_zoo.nn.precision import has_fast_bf16
 
     is_fast = has_fast_bf16()
@@ -214,12 +217,12 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
 
 
 def _set_picture_options(module: Reconstructs, method: str, **options: str | int | None) -> None:
-    """Set options of how pictures are computed, where the method has them."""
+    """Set options of the method; raise UsageError if the method does not have an option."""
     for option, value in options.items():
         if value is None:
             continue
         if option not in module.picture_options:
-            raise UsageError(f"--{option} {value}: method {method} has no such choice")
+            raise UsageError(f"--{option} {value}: method {method} has no such option")
         try:
             setattr(module, option, value)
         except ValueError as error:
@@ -243,6 +246,6 @@ def _choose_centers(
     if not 0 <= start < stop <= planes:
         raise UsageError(
             f"--start {start} --stop {stop}: the recording has planes 0..{planes - 1}, and stop is "
-            "past the last plane"
+            "the plane after the last"
         )
     return centers_with_stride(stop, stride, start)

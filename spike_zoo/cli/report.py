@@ -1,4 +1,4 @@
-"""``report``: a recording, an archive, runs or a bitstream as one page to look at."""
+"""Command ``report``: HTML report of a recording, archive, bitstream or runs."""
 
 from __future__ import annotations
 
@@ -42,41 +42,41 @@ def report(
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Write an HTML report of a recording, archive, bitstream or runs that opens offline.
+    """Write an HTML report of a recording, archive, bitstream or runs, in one file.
 
     Args:
         source: A recording (.dat, .npz, .npy, .h5 or .spl), an archive (.h5), a bitstream (.sci),
             or a folder of runs.
-        out: The page, X.html; by default the source's name with .html, in the working folder.
-        title: Its heading; by default the source's name.
-        methods: Methods that stand beside each other: names, checkpoints or export folders, with
-            settings as in tfi:average=9; by default all classical and shipped ones, of which
-            stir, which takes about a second per picture, shows one plane.
-        center: The plane that is shown first, counted from 0; by default the middle one.
-        pictures: Planes that are reconstructed, spread over the recording.
-        planes: Raw planes that the page plays, around the centre.
-        start: First plane of a recording that the page shows.
-        stop: Plane before which it ends; by default the end of the recording.
-        scenes: Recordings of an archive, or of a run's test, that are shown; of runs, 0 shows the
-            pictures they kept and computes nothing.
-        name: Which recordings of an archive; by default some of the test split.
-        truth: A picture of what a recording shows at the centre, as large as its planes.
+        out: The report, X.html. Default: the name of the source with .html, in the working folder.
+        title: Title of the report. Default: the name of the source.
+        methods: Methods to compare: names, checkpoints or export folders, with settings such as
+            tfi:average=9. Default: all classical and shipped methods; stir reconstructs one plane
+            only, because it takes about a second per picture.
+        center: Plane of the first picture, counted from 0. Default: the middle plane.
+        pictures: Number of planes to reconstruct, spread over the recording.
+        planes: Number of raw planes to play, around the centre.
+        start: First plane of the recording to show.
+        stop: Plane after the last one to show. Default: the end of the recording.
+        scenes: Number of recordings to show, of an archive or of the test of a run. For runs, 0
+            shows only the pictures in their folders and computes nothing.
+        name: Names of the recordings of an archive. Default: recordings of the test split.
+        truth: Ground-truth picture at the centre plane, of the size of the planes.
         codec: The method that decodes a bitstream, and compresses with --rates.
-        deblurring: The method that makes sharp images where there are blurry ones.
-        rates: Compress the recording at every quality for the rate-distortion curve: minutes.
-        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed.
+        deblurring: The method that deblurs blurry images, if the source has some.
+        rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
+        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
+            an estimate from the brightest pixels, which is printed.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace a page that is there.
+        overwrite: Replace an existing report.
     """
     target = Path(f"{Path(source).resolve().stem}.html" if out is None else out)
     if target.suffix != ".html":
-        raise UsageError(f"--out {out}: a page is written as .html")
+        raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)
     stated = stated_rate_scale(rate_scale)
-    for wanted in methods or ():
-        check_method(split_settings(wanted)[0])
+    for method in methods or ():
+        check_method(split_settings(method)[0])
     from spike_zoo.media import write_page
     from spike_zoo.reports.choices import Choices
     from spike_zoo.reports.sources import report_of

@@ -1,4 +1,4 @@
-"""``score``: quality of pictures without ground truth, as a CSV file for tables."""
+"""Command ``score``: NIQE and BRISQUE of pictures, as a CSV file for tables."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def score(
     out: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Print NIQE and BRISQUE of pictures, which need no ground truth; lower is better.
+    """Measure NIQE and BRISQUE of pictures, without ground truth. Lower values are better.
 
     Compare only scores of the same planes of the same recordings, and include TFP and TFI as a
-    reference. Needs the extra iqa.
+    reference. Requires the extra iqa: pip install 'spike-zoo[iqa]'.
 
     Args:
         pictures: A picture or a folder of pictures, as reconstruct writes them.
-        niqe: File of NIQE's parameters for deepinv.
-        brisque: File of BRISQUE's parameters for deepinv.
-        out: CSV file of the scores, for the key scores of a row of a table file.
+        niqe: File with the parameters of NIQE for deepinv.
+        brisque: File with the parameters of BRISQUE for deepinv.
+        out: CSV file for the scores. A row of a table file reads it with the key scores.
         overwrite: Replace the CSV file if it exists.
     """
     files = _pictures(Path(pictures))
@@ -56,20 +56,20 @@ def score(
         image = torch.from_numpy(load_grey(file).astype(np.float32))[None, None]
         scores[name] = {key: _score(metric, image, key, file) for key, metric in metrics.items()}
         echo(_line(name, scores[name]))
-    means = {name: statistics.fmean(one[name] for one in scores.values()) for name in metrics}
+    means = {name: statistics.fmean(row[name] for row in scores.values()) for name in metrics}
     print(_line(f"mean of {len(scores)}", means))
     if out is not None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("name", *metrics))
-        writer.writerows((name, *one.values()) for name, one in scores.items())
+        writer.writerows((name, *row.values()) for name, row in scores.items())
         with new_file(Path(out), overwrite=overwrite) as temporary:
             temporary.write_text(text.getvalue(), encoding="utf-8")
         print(out)
 
 
 def _pictures(place: Path) -> list[Path]:
-    """Return the pictures of a folder, or the one that is named."""
+    """Return the pictures of a folder, or a single picture as a list."""
     if not place.exists():
         raise MissingFileError(f"{place}: there is no such picture or folder", path=str(place))
     if place.is_file():

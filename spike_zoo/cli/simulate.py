@@ -1,4 +1,4 @@
-"""``simulate``: scenes and a spike camera make the default archive."""
+"""Command ``simulate``: archives of simulated spike streams of scenes, videos and pictures."""
 
 from __future__ import annotations
 
@@ -33,36 +33,38 @@ Kind = Literal[
 
 
 class SceneOptions(TypedDict, total=False):
-    """Options of what is simulated; which of them a kind of archive has, the kind decides.
+    """Options of the simulated scenes. Each kind of archive supports some of them.
 
     Attributes:
-        train: Number of training scenes; of "labelled" the images of each split.
+        train: Number of training scenes; for "labelled" the number of images of each split.
         val: Number of validation scenes.
         test: Number of test scenes.
         height: Rows of a plane.
         width: Columns of a plane.
         planes: Planes of a scene.
-        stride: Planes from one sharp image to the next; default 10, of a sequence 7, to deblur 16.
-        margin: Planes kept before the first sharp image and after the last, default 75, of a
-            sequence 6; to deblur before the exposure and after it, default 20.
-        motion: Keep the motion from each sharp image to the one before it; by default only of
-            sequences.
-        flow_offset: Store the optical flow from each sharp image to the planes this many before and
-            after it, at most the margin; STIR's key times are 20.
-        noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
-            it every second scene has indoor-v1, and all to deblur ssdm-v1.
-        training: What the scenes to train on are, to compare training data: all (the
-            default), photographs, textures, unoccluded (no objects), slow (0.3 pixels a plane at
-            most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise), light-levels
-            (rate scales of 0.05 to 1, no noise); only with "reconstruction".
-        testing: What test scenes show: eight pictures at three speeds each (the default), or the
-            three photographs that the committed results were measured with.
-        cfa: Layout of the Bayer filters of "colour", by default RGGB.
-        threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
-            only with "deblur", default 2.
-        motions: Motions of each image to train on; default 4 of digits, 1 of --images.
-        limit: Take at most so many of the pictures of each split, evenly from all classes.
-        balanced: Of "s-mnist", draw so many images of each digit from the whole set to test on.
+        stride: Planes from one sharp image to the next. Default: 10; 7 for "sequence", 16 for
+            "deblur".
+        margin: Planes before the first and after the last sharp image; for "deblur" before and
+            after the exposure. Default: 75; 6 for "sequence", 20 for "deblur".
+        motion: Store the optical flow from each sharp image to the image before it. Default: only
+            for "sequence".
+        flow_offset: Store the optical flow from each sharp image to the planes at this distance
+            before and after it, at most the margin. STIR's key times have a distance of 20.
+        noise: Noise of the camera in all scenes. Default: indoor-v1 in every second scene and none
+            in the others; ssdm-v1 in all scenes of "deblur".
+        training: Training scenes, to compare training data; only with "reconstruction". all (the
+            default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
+            plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),
+            light-levels (rate scales 0.05 to 1, no noise).
+        testing: Test scenes: eight pictures at three speeds (eight, the default), or the three
+            photographs of the committed results (three).
+        cfa: Layout of the Bayer filters of "colour". Default: RGGB.
+        threshold: Firing threshold of S-SDM's camera, only with "deblur": 2, 4 and 8 are 1, 2 and 4
+            in the paper. Default: 2.
+        motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
+        limit: Largest number of pictures of each split, evenly from all classes.
+        balanced: Number of test images of each digit, drawn from the whole set; only with
+            "s-mnist".
     """
 
     train: int | None
@@ -115,39 +117,40 @@ def simulate(
 ) -> None:
     """Render moving scenes, simulate a spike camera, and write spikes and images to an archive.
 
-    The content depends on the seed and the options alone, not on how many processes made it. An
-    archive that was made with the same options is left as it is.
+    The content depends only on the seed and the options, not on the number of processes. An
+    existing archive that was made with the same options is kept.
 
     Args:
-        out: The archive to write, by default data/scenes.h5, or named after the kind.
-        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same with a
-            Bayer sensor and images in colour; "conditions" test scenes under graded light, speed,
-            noise and defects; "sequence" clips at slow, medium and fast paces with 13 images and
-            the motion between them; "deblur" exposures of 97 planes as S-SDM takes them, with a
-            blurry colour image of four times the spikes' size, and seven sharp ones to validate
-            and test with; "labelled" handwritten digits in motion, to recognise, or the pictures
-            of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that name,
-            from their usual files in --images.
+        out: The archive to write. Default: data/scenes.h5, or a name after the kind.
+        kind: Kind of archive. "reconstruction" (default): clips with sharp images. "colour": the
+            same with a Bayer sensor and colour images. "conditions": test scenes with graded light,
+            speed, noise and defects. "sequence": clips at slow, medium and fast speed with 13
+            images and the optical flow between them. "deblur": exposures of 97 planes as in S-SDM,
+            with a blurry colour image of four times the spikes' size, and seven sharp images for
+            validation and test. "labelled": moving handwritten digits, or the pictures of --images,
+            for classification. "s-mnist", "s-cifar", "s-caltech", "s-vimeo": the sets of these
+            names, from their original files in --images.
         size: Preset for the options of scenes: "small" takes seconds, "default" some minutes;
-            "paper", only with "sequence", has 2000 clips to train on and takes an hour or more.
-        seed: Seed of everything.
-        video: Make exposures of sharp video instead of scenes, as S-SDM's GOPRO set was made: a
-            file, a folder of images, or a folder of such, where a first folder named train, val
-            or test is the split. Implies "deblur".
-        interpolation: How frames are inserted into a video: along the optical flow, or blended.
-        inserted: Frames inserted between two of a video; 7 make 97 planes of 13 frames.
+            "paper", only with "sequence", has 2000 training clips and takes an hour or more.
+        seed: Seed of all random values.
+        video: Make exposures from sharp video instead of scenes, like S-SDM's GOPRO set: a video
+            file, a folder of images, or a folder of these. A first folder named train, val or test
+            is the split. Implies "deblur".
+        interpolation: Interpolation of inserted frames: along the optical flow, or blended.
+        inserted: Frames inserted between two frames of a video; with 7, 13 frames make 97 planes.
         split: Split of all exposures of the video.
-        images: Make recordings of pictures: a folder with a folder for each class (in folders
-            train, val, test or without), or with the files of the set; docs/data.md shows each.
-        jobs: Processes; 0 takes one per core.
-        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        images: Make recordings of still pictures: a folder with one folder per class (with or
+            without folders train, val and test), or with the files of a set. docs/data.md shows
+            each layout.
+        jobs: Number of processes; 0: one per core.
+        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         overwrite: Replace an archive made with other options.
     """
-    given: dict[str, Any] = {name: one for name, one in scene.items() if one is not None}
+    given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and (images is not None or {"limit", "balanced"} & given.keys()):
-        raise UsageError("--images, --limit and --balanced make another archive than --video")
+        raise UsageError("--images, --limit and --balanced do not go with --video; leave them out")
     _check_inputs(jobs, video, images)
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
@@ -165,7 +168,7 @@ def simulate(
 def _of_kind(
     kind: str, images: str | None, size: str, seed: int, given: Mapping[str, Any]
 ) -> tuple[ArchiveRequest, str]:
-    """Return what makes an archive of scenes or pictures, and the archive written by default."""
+    """Return the request for an archive of scenes or pictures, and its default path."""
     from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
     from spike_zoo.simulation.kinds.recipes import RECIPES
 
@@ -176,13 +179,15 @@ def _of_kind(
     if kind not in PICTURE_SETS:
         raise UsageError(f"--images goes with --kind {', '.join(PICTURE_SETS)}, not with {kind}")
     if size != "default":
-        raise UsageError(f"--size {size} is one of simulated scenes; --limit takes fewer pictures")
+        raise UsageError(
+            f"--size {size} is for simulated scenes; set the number of pictures with --limit"
+        )
     request = picture_request(kind, images, seed, given)
     return request, PICTURE_SETS[kind].out(Path(images or ""))
 
 
 def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
-    """Check what needs no library: the number of processes and that inputs exist."""
+    """Check the number of processes and that inputs exist, before libraries are loaded."""
     check_jobs(jobs)
     for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
         if path is not None and not Path(path).exists():
@@ -190,7 +195,7 @@ def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
 
 
 def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) -> None:
-    """Reject options of scenes or pictures: they would have no effect."""
+    """Reject options of scenes or pictures, which have no effect on a video."""
     if kind not in (None, "deblur"):
         raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")
     names = [f"--{name}" for name in given if name not in ("threshold", "noise")]
@@ -203,14 +208,14 @@ def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) 
 def _make(
     path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
 ) -> None:
-    """Write the archive, unless it is there already."""
+    """Write the archive, unless it exists and was made with the same options."""
     from spike_zoo.cli.archive import build_with_bar
 
     console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.asked:
             raise ExistingFileError(
-                f"{path} exists and was not made with these options. Pass --overwrite true to "
+                f"{path} exists and was not made with these options. Pass --overwrite to "
                 "replace it, or another name.",
                 path=str(path),
             )
@@ -232,19 +237,19 @@ def _make(
 
 
 def _made_with(path: Path) -> dict[str, Any] | None:
-    """Return the options an archive was simulated with; None if it was not simulated."""
+    """Return the options of a simulated archive; None for other files."""
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            made = json.loads(str(file.attrs.get("generator", "")))
+            options = json.loads(str(file.attrs.get("generator", "")))
     except (OSError, ValueError):
         return None
-    return made if isinstance(made, dict) else None
+    return options if isinstance(options, dict) else None
 
 
 def _summarise(path: Path, console: Console) -> None:
-    """Print where the archive is and what it holds."""
+    """Print path, number of recordings per split and size of the archive."""
     from spike_zoo.archive import SpikeArchive
 
     with SpikeArchive(path) as archive:

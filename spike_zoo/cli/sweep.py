@@ -1,4 +1,4 @@
-"""``sweep``: run W&B's sweep files on this machine, without an account."""
+"""Command ``sweep``: run W&B sweep files on this machine, without an account."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DEFAULT_PROFILE = "cpu"
 
 @dataclass
 class Stage:
-    """The runs of one sweep, by what is known of them before any begins."""
+    """The runs of one sweep, sorted into finished, failed and waiting runs."""
 
     spec: SweepSpec
     runs: list[PlannedRun]
@@ -59,14 +59,14 @@ class Stage:
     waiting: list[PlannedRun] = field(default_factory=list)
 
     def sort(self, later: Sequence[PlannedRun], *, retry: bool) -> None:
-        """Put every run where it belongs.
+        """Sort all runs into finished, failed and waiting runs.
 
         Args:
-            later: Runs of later stages that wait.
-            retry: Whether failed runs wait again.
+            later: Waiting runs of later stages, which may need a checkpoint of this stage.
+            retry: Whether failed runs are waiting again.
         """
         for run in self.runs:
-            if run.is_fit and any(_begins_with(one, run) for one in later):
+            if run.is_fit and any(_starts_from(other, run) for other in later):
                 run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
                 self.finished.append(run)
@@ -76,16 +76,16 @@ class Stage:
                 self.waiting.append(run)
 
     def look_again(self) -> None:
-        """Let finished runs wait again whose record stopped to count: their teacher is another."""
+        """Move finished runs to the waiting ones if their record is outdated by a new teacher."""
         for run in [run for run in self.finished if record_of(run) is None]:
             self.finished.remove(run)
             self.waiting.append(run)
 
     def leave_out(self, lost: Sequence[PlannedRun], console: Console) -> list[PlannedRun]:
-        """Take out and return the runs that would begin with what was lost."""
+        """Remove and return the waiting runs that need a checkpoint of a lost run."""
         stuck = []
         for run in self.waiting[:]:
-            needed = next((one for one in lost if _begins_with(run, one)), None)
+            needed = next((other for other in lost if _starts_from(run, other)), None)
             if needed is not None:
                 console.print(f"{run.name}: cannot start, it needs {needed.name}")
                 self.waiting.remove(run)
@@ -104,24 +104,25 @@ def sweep(
     count: int | None = None,
     only: str | None = None,
 ) -> int:
-    """Run the runs of a W&B sweep file that are not finished, one process each.
+    """Run the unfinished runs of a W&B sweep file, each in its own process.
 
-    Every configuration is read before the first run begins. A run is finished when its result.json
-    is there, here or among the results kept beside the sweep file; calling again runs what is left,
-    also after Ctrl-C or a crash. Grid and random searches run here; the same file goes to
-    ``wandb sweep`` and ``wandb agent``.
+    All configurations are checked before the first run starts. A run is finished if its result.json
+    exists in its folder or in the folder results next to the sweep file. Another call runs the
+    remaining runs, also after Ctrl-C or a crash. Supports grid and random search. The same file can
+    be used with ``wandb sweep`` and ``wandb agent``.
 
     Args:
-        source: The sweep file (.yaml); what it needs (needs.yaml beside it) runs before it.
-        profile: How big and how long, a file of configs/profiles; by default what the
-            variable PROFILE says, else cpu.
-        jobs: Runs at a time; 0: one for each core.
-        cluster: Dask cluster that runs them instead, as many at a time as its workers have
-            threads: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
-        retry: Run again what failed in an earlier call.
-        dry_run: Only show the commands.
-        count: Number of runs of a random search; by default its run_cap.
-        only: NAME=VALUE of a parameter, as seed_everything=0: only the runs that have it.
+        source: The sweep file (.yaml). The sweeps of a needs.yaml in the same folder run first.
+        profile: Size and duration of the runs: the name of a file in configs/profiles. Default: the
+            environment variable PROFILE, else cpu.
+        jobs: Number of runs at a time; 0: one per core.
+        cluster: Run on a Dask cluster, one run per thread of its workers: tcp://HOST:PORT, its
+            scheduler file, or slurm:FILE.yaml.
+        retry: Run the runs again that failed in an earlier call.
+        dry_run: Only print the commands.
+        count: Number of runs of a random search. Default: its run_cap.
+        only: NAME=VALUE of a parameter, such as seed_everything=0, to run only the runs with this
+            value.
 
     Returns:
         0 if every run is finished, else 1.
@@ -149,7 +150,7 @@ def sweep(
 
 
 def _environment(profile: str, jobs: int) -> dict[str, str]:
-    """Return the environment of runs: the profile, this interpreter, a fair share of cores."""
+    """Return the environment of runs: profile, this Python interpreter, an equal share of cores."""
     interpreters = str(Path(sys.executable).parent)
     environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = os.pathsep.join([interpreters, os.environ.get("PATH", os.defpath)])
@@ -167,13 +168,13 @@ def _stages(
     *,
     retry: bool,
 ) -> list[Stage]:
-    """Read all runs; a finished one waits again where others need a checkpoint that is gone."""
+    """Plan and sort all runs; repeat finished runs whose lost checkpoint a waiting run needs."""
     specs = needed_first(read_sweep(source))
     if any(takes_profile(spec) for spec in specs):
         check_profile(environment["PROFILE"])
-    unseen = [check_tables(spec) for spec in specs][-1]  # what others need may be in no table
-    if unseen:
-        names = ", ".join(path.name for path in unseen)
+    without_row = [check_tables(spec) for spec in specs][-1]  # needed sweeps may have no table
+    if without_row:
+        names = ", ".join(path.name for path in without_row)
         echo(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
@@ -196,13 +197,13 @@ def _stages(
 
 
 def _announce_differences(spec: SweepSpec, count: int | None) -> None:
-    """Print in what the runs here differ from those of W&B's agent."""
+    """Print notes on the differences from the runs of W&B's agent."""
     repeated = repetitions(spec, count)
     if repeated:
-        left = len(points_of(spec, count))
+        remaining = len(points_of(spec, count))
         echo(
-            f"note: {spec.path}: {repeated} of {left + repeated} draws repeat an earlier point and "
-            f"are left out; {left} runs are left",
+            f"note: {spec.path}: {repeated} of {remaining + repeated} draws repeat an earlier "
+            f"point and are left out; {remaining} runs remain",
             sys.stderr,
         )
     if spec.stops_early:
@@ -213,21 +214,21 @@ def _announce_differences(spec: SweepSpec, count: int | None) -> None:
         )
 
 
-def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:
-    return any(other.run_dir == one.run_dir for one in run.begins.values())
+def _starts_from(run: PlannedRun, other: PlannedRun) -> bool:
+    return any(other.run_dir == origin.run_dir for origin in run.begins.values())
 
 
 def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
-    """Check that a run of the requested sweep has the parameter and its value.
+    """Check that a run of the sweep has the parameter and value of ``--only``.
 
-    A sweep without seeds has no repetitions to choose from, so one of them means all of its runs.
+    A seed is accepted for a sweep without seeds and selects all of its runs.
     """
     points = points_of(spec, count)
     chosen = only_points(points, only)
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
     if not values and name == SEED:
-        echo(f"note: {spec.path} has no parameter {name}: all of its runs", sys.stderr)
+        echo(f"note: {spec.path} has no parameter {name}: all its runs are selected", sys.stderr)
     elif not values:
         raise UsageError(
             f"--only {only}: {spec.path} has no parameter {name!r}; its parameters are "
@@ -240,7 +241,7 @@ def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
 def _announce(
     stages: Sequence[Stage], profile: str, jobs: int, console: Console
 ) -> list[PlannedRun]:
-    """Print the number and estimated duration of runs; return those to do."""
+    """Print the number and estimated duration of runs; return the waiting runs."""
     for stage in stages:
         parts = [f"{len(stage.runs)} runs", f"{len(stage.finished)} finished"]
         if stage.failed:
@@ -249,11 +250,11 @@ def _announce(
         console.print(f"{stage.spec.path}, profile {profile}: {', '.join(parts)}")
     waiting = [run for stage in stages for run in stage.waiting]
     if waiting:
-        known = _usual_seconds(run for stage in stages for run in stage.runs)
-        took = "no run of this profile is known yet; the first one allows an estimate"
-        if known is not None:
-            took = f"about {_duration(known * len(waiting) / jobs)}"
-        console.print(f"{len(waiting)} runs, {jobs} at a time: {took}")
+        seconds = _usual_seconds(run for stage in stages for run in stage.runs)
+        estimate = "no run of this profile is finished, so there is no estimate of the time"
+        if seconds is not None:
+            estimate = f"about {_duration(seconds * len(waiting) / jobs)}"
+        console.print(f"{len(waiting)} runs, {jobs} at a time: {estimate}")
     return waiting
 
 
@@ -264,7 +265,7 @@ def _run_stage(
     cluster: str | None,
     console: Console,
 ) -> list[PlannedRun]:
-    """Run what waits in a stage; return what failed."""
+    """Run the waiting runs of a stage; return the failed runs."""
     if not stage.waiting:
         return []
     with _progress(console) as progress:
@@ -319,13 +320,13 @@ def _left(took: Sequence[float], total: int, jobs: int) -> str:
 
 
 def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
-    """Return the median time of the runs that are known, whatever has changed since."""
+    """Return the median time of finished runs, also of outdated records; None without any."""
     seconds = []
     for run in runs:
         stored = read_records(run.records).get(run.name) if run.records else None
         try:
             record: RunResult | None = RunResult.read(run.result)
-        except SpikeZooError:  # none, or damaged: it will be made again
+        except SpikeZooError:  # missing or damaged: the run is repeated
             record = stored.result if stored else None
         if record is not None:
             seconds.append(record.wall_seconds)

@@ -1,4 +1,4 @@
-"""``table``: results of runs beside published values, as Markdown, CSV and HTML."""
+"""Command ``table``: tables of results and published values as Markdown, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -40,21 +40,26 @@ def table(
     sweep: str | None = None,
     json: bool = False,
 ) -> None:
-    """Put results of runs into tables, and print them as Markdown.
+    """Fill tables with the results of runs, and print them as Markdown.
 
     Args:
-        source: A table file (.yaml), or a run or folder of runs: then every variant is a row.
-        results: Runs or folders of runs to fill a table file with; by default the folder
-            ``results`` beside it, those of methods it compares with, and ``runs``.
-        out: A folder for Markdown, CSV and HTML together, or one file ending in .md, .csv, .html
-            or, with the curves alone, .png; by default a table file's own folder below runs/tables.
-        profile: Take only runs of this profile.
+        source: A table file (.yaml), or a run or folder of runs, for a table with one row per
+            variant.
+        results: Runs or folders of runs that fill a table file. Default: the folder results next to
+            the table file, the same folder of each method that it compares with, and runs.
+        out: Folder for a Markdown, CSV and HTML file, or one file ending in .md, .csv, .html, or
+            .png for the curves. Default for a table file: a folder in runs/tables.
+        profile: Use only runs of this profile.
         sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
         json: Print JSON instead.
     """
     file, tables = _filled(source, results, profile, sweep)
     if json:
-        print(dumps({"title": file.title, "tables": [as_plain(one) for one in tables]}, indent=2))
+        print(
+            dumps(
+                {"title": file.title, "tables": [as_plain(filled) for filled in tables]}, indent=2
+            )
+        )
         return
     written = _write(file, tables, _targets(file, out, is_spec=_is_spec(source)))
     if not out or Path(out).suffix not in (*FORMS, PICTURE):
@@ -77,21 +82,21 @@ def _filled(
         spec = table_of_runs([run for run in runs if profile in (None, run.result.profile)])
         return TableFile(spec.title, (spec,), Path(source)), [fill_table(spec, runs, profile)]
     file = read_table_file(source)
-    runs = runs_of_sweep(sweep) if sweep else _usual_runs(file, results)
+    runs = runs_of_sweep(sweep) if sweep else _runs_of_table(file, results)
     return file, fill_tables(file.tables, runs, profile)
 
 
-def _usual_runs(file: TableFile, results: list[str] | None) -> list[RecordedRun]:
-    """Read the runs that were named, or committed ones and then those below ``runs``."""
+def _runs_of_table(file: TableFile, results: list[str] | None) -> list[RecordedRun]:
+    """Read the given runs; by default the committed runs and then the runs in ``runs``."""
     if results:
         return collect_runs(results)
     folders = [file.path.parent, *(variant.parent.parent for variant in file.variants)]
-    places = dict.fromkeys(folder.resolve() / "results" for folder in folders)
-    usual = [place for place in [*places, Path("runs")] if place.is_dir()]
+    committed = dict.fromkeys(folder.resolve() / "results" for folder in folders)
+    existing = [folder for folder in [*committed, Path("runs")] if folder.is_dir()]
     try:
-        return collect_runs(usual)
+        return collect_runs(existing)
     except MissingFileError:
-        return []  # a table where nothing ran yet shows what was published
+        return []  # without runs, a table shows the published values
 
 
 def _targets(file: TableFile, out: str | None, *, is_spec: bool) -> list[Path]:
@@ -112,13 +117,13 @@ def _targets(file: TableFile, out: str | None, *, is_spec: bool) -> list[Path]:
 
 
 def _write(file: TableFile, tables: list[FilledTable], targets: list[Path]) -> list[Path]:
-    """Write each form, whole or not at all."""
+    """Write all files, each atomically; return their paths."""
     for target in targets:
         if target.suffix == ".html":
             write_page(table_page(file, tables), target)
             continue
         if target.suffix == PICTURE:
-            curves = [curve for one in tables for curve in one.curves if curve.lines]
+            curves = [curve for filled in tables for curve in filled.curves if curve.lines]
             if not curves:
                 raise UsageError(f"--out {target}: {file.path} has no curves with results to draw")
             save_picture(curves_picture(curves), target, overwrite=True)

@@ -1,4 +1,4 @@
-"""Integers to bytes and back: a range coder, its fixed tables, and the ``.sci`` container."""
+"""Entropy coding: range coder, frequency tables, and the ``.sci`` and ``.spl`` bitstreams."""
 
 from __future__ import annotations
 

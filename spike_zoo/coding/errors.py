@@ -1,4 +1,4 @@
-"""What can be wrong with a bitstream, or with the machine and model that are to code one."""
+"""Errors of bitstreams, and of the models and devices that code them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from spike_zoo.errors import FormatError, SpikeZooError
 
 
 class BitstreamError(FormatError):
-    """The content is no bitstream that this version can decode."""
+    """The content is not a bitstream that this version can decode."""
 
 
 class CorruptBitstreamError(BitstreamError):
-    """Bytes of a bitstream are not those that were written.
+    """Bytes of a bitstream were changed after they were written.
 
     Args:
-        message: As for every error of this package.
-        gop: The group of pictures they belong to, counted from 0; -1 for the file's header.
-        byte_range: The first byte of the file that cannot be trusted, and past the last.
+        message: Text of the error.
+        gop: Group of pictures of the bytes, counted from 0; -1 for the header.
+        byte_range: Half-open range of the damaged bytes in the file.
         path: The file.
     """
 
@@ -33,11 +33,11 @@ class CorruptBitstreamError(BitstreamError):
 
 
 class TruncatedBitstreamError(BitstreamError):
-    """A bitstream ends before all that its header promises.
+    """A bitstream is shorter than its header states.
 
     Args:
-        message: As for every error of this package.
-        last_complete_gop: The last group of pictures that is whole; -1 if none is.
+        message: Text of the error.
+        last_complete_gop: The last complete group of pictures; -1 if there is none.
         path: The file.
     """
 
@@ -49,12 +49,12 @@ class TruncatedBitstreamError(BitstreamError):
 
 
 class ModelMismatchError(BitstreamError):
-    """A bitstream was made by another model, or with other tables, than are to decode it.
+    """The model or tables of the decoder differ from those of the encoder.
 
     Args:
-        message: As for every error of this package.
-        of_file: The digest that the bitstream names.
-        of_model: That of the model at hand.
+        message: Text of the error.
+        of_file: Digest of the model in the bitstream.
+        of_model: Digest of the decoder's model.
         path: The file.
     """
 
@@ -72,10 +72,10 @@ class ModelMismatchError(BitstreamError):
 
 
 class DecodeMismatchError(BitstreamError):
-    """What was decoded is not what was coded: the coder did not end where it began.
+    """The decoded symbols differ from the encoded ones: final state, length or checksum is wrong.
 
     Args:
-        message: As for every error of this package.
+        message: Text of the error.
         gop: The group of pictures, counted from 0.
         path: The file.
     """
@@ -86,8 +86,8 @@ class DecodeMismatchError(BitstreamError):
 
 
 class DeviceNotExactError(SpikeZooError):
-    """A device does not compute integers exactly, so its tables would not be the encoder's."""
+    """A device does not compute integers exactly, so its tables may differ from the encoder's."""
 
 
 class NotFinalizedError(SpikeZooError):
-    """A codec's integer tables were not exported yet, so nothing can be coded with it."""
+    """The integer tables of a codec are not exported yet, so it cannot encode or decode."""

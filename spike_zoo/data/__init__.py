@@ -1,4 +1,4 @@
-"""LightningDataModules over spike archives."""
+"""LightningDataModules of spike archives."""
 
 from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.data.classification import ClassificationDataModule, LabelledClips

@@ -1,4 +1,4 @@
-"""Loaders over an archive: opening, order, seeds and unpacking, whatever a sample is."""
+"""Base class of data modules: loaders, order, seeds and unpacking of samples of an archive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spike_zoo.batch import Split
 
 DEFAULT_ARCHIVE = "data/scenes.h5"
-#: Which splits a stage needs.
+#: Splits of each stage.
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -41,7 +41,7 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "predict": ("test",),
 }
 _OF_PACKING = ("packed", "width", "mode")
-_PREFETCHED = 4  # batches of a worker
+_PREFETCHED = 4  # batches per worker
 
 
 class Samples(Protocol):
@@ -55,34 +55,34 @@ class Samples(Protocol):
         """Return the number of samples."""
 
     def __getitem__(self, key: Any) -> Mapping[str, Any]:  # noqa: ANN401  (int or SampleKey)
-        """Return one sample: an int takes it whole, a SampleKey cuts and turns it by its seed."""
+        """Return one sample: uncropped for an int, cropped and turned by the seed of a key."""
 
 
 class ArchiveDataModule(LightningDataModule):
-    """Serve samples of an HDF5 spike archive; a subclass says what a sample is.
+    """Load samples of an HDF5 spike archive. Subclasses define the samples.
 
-    Bits stay packed until they are on the device. The order of training samples and everything
-    random about them depend on the seed and the epoch alone: not on workers, not on where a run
-    was resumed. Several processes share the training samples, and each validates with all.
+    Bits are unpacked on the device. The order of training samples and all random operations depend
+    only on the seed and the epoch, not on the workers or the position at which a run is resumed.
+    Several processes share the training and validation samples.
 
-    A loop without a Trainer needs nothing else: the loaders list their samples when they are made,
-    each pass over the training loader is the next epoch, and batches come as planes and pictures,
-    on the device that :meth:`to` names.
+    The data module also works in loops without a Trainer: the loaders list their samples when they
+    are created, each pass over the training loader is the next epoch, and batches contain planes
+    and images on the device set by :meth:`to`.
 
     Args:
         archive: The archive's file.
         train_split: Split of the archive to train on.
-        val_split: Split of the archive to validate with.
-        test_split: Split of the archive to test and predict, for sets whose results are those of
-            another.
+        val_split: Split of the archive to validate on.
+        test_split: Split of the archive for test and prediction, for data sets whose results are
+            published on another split.
         batch_size: Training samples in one batch of one process.
         eval_batch_size: Samples in one batch of validation, test and prediction; above 1 only
-            where all recordings have one size.
-        crop: Side in pixels of the square cut from training samples; None keeps them whole.
-        augment: Turn and flip training samples at random.
-        samples_per_epoch: Training samples of one epoch; by default each once.
-        workers: Processes that read ahead; 0 reads in the training process.
-        seed: Seed of order, crops and turns; by default that of ``--seed_everything``.
+            if all recordings have one size.
+        crop: Side in pixels of the square cut from training samples; None crops nothing.
+        augment: Rotate and flip training samples at random.
+        samples_per_epoch: Training samples per epoch; by default all.
+        workers: Worker processes of each loader; 0 reads in the training process.
+        seed: Seed of order, crops and augmentation; by default that of ``--seed_everything``.
         rate_scale: Spikes per plane at white of recordings that do not state theirs; by
             default 1, with a warning.
 
@@ -90,9 +90,9 @@ class ArchiveDataModule(LightningDataModule):
         ConfigError: If the crop is below 16 pixels or the rate scale is not above 0.
     """
 
-    #: The command that makes the default archive, for the message that it is missing.
+    #: Command that creates the default archive, for the error about a missing archive.
     simulate_command: ClassVar[str] = "python -m spike_zoo simulate"
-    #: What spikes are on the device; bytes where samples have hundreds of planes.
+    #: Type of the spikes on the device; uint8 if samples have hundreds of planes.
     spike_dtype: ClassVar[torch.dtype] = torch.float32
 
     def __init__(
@@ -134,7 +134,7 @@ class ArchiveDataModule(LightningDataModule):
         self._device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> Self:
-        """Give the batches of loops without a Trainer on this device; bits are unpacked there."""
+        """Set the device of batches in loops without a Trainer; bits are unpacked there."""
         self._device = torch.device(device)
         return self
 
@@ -143,19 +143,19 @@ class ArchiveDataModule(LightningDataModule):
         """Return the samples of one split."""
 
     def make_predicted(self) -> Samples:
-        """Return what is predicted, by default the samples that are tested."""
+        """Return the samples of prediction; by default those of the test."""
         return self.make_samples("test")
 
     def split_name(self, split: Split) -> str:
-        """Return the archive's split that a split is made of."""
+        """Return the name in the archive of a split."""
         return self.named_splits[split]
 
     @property
     def archive(self) -> SpikeArchive:
-        """The archive, opened when it is first asked for.
+        """The archive, opened at the first access.
 
         Raises:
-            MissingFileError: If there is no such file; names the command that makes one.
+            MissingFileError: If the file does not exist.
         """
         if self._archive is None:
             path = local_path(self.archive_path)
@@ -172,19 +172,19 @@ class ArchiveDataModule(LightningDataModule):
 
     @property
     def data_sha256(self) -> str:
-        """Digest of what the archive holds, for the record of a run."""
+        """Digest of the archive's contents, for the record of a run."""
         return self.archive.data_sha256()
 
     def setup(self, stage: str) -> None:
-        """Open the archive and list the samples of the splits that the stage needs.
+        """Open the archive and list the samples of the stage's splits.
 
         Raises:
-            ValueError: If it is not fit, validate, test or predict.
+            ValueError: If the stage is not fit, validate, test or predict.
         """
         if stage not in STAGES:
             raise ValueError(f"stage: one of {', '.join(STAGES)}, got {stage!r}")
         if stage == "predict":
-            self._predicted = self._checked("test", self.make_predicted())
+            self._predicted = self._check_not_empty("test", self.make_predicted())
         else:
             self.list_samples(*(split for split in STAGES[stage] if split not in self._samples))
         self._warn_of_unknown_scales(STAGES[stage])
@@ -192,19 +192,19 @@ class ArchiveDataModule(LightningDataModule):
     def list_samples(self, *splits: Split) -> None:
         """List the samples of some splits again."""
         for split in splits:
-            self._samples[split] = self._checked(split, self.make_samples(split))
+            self._samples[split] = self._check_not_empty(split, self.make_samples(split))
 
-    def _listed(self, split: Split) -> Samples:
-        """Return the samples of a split, listed now where no stage did it."""
+    def _samples_of(self, split: Split) -> Samples:
+        """Return the samples of a split; list them if :meth:`setup` did not."""
         if split not in self._samples:
             self.list_samples(split)
             self._warn_of_unknown_scales((split,))
         return self._samples[split]
 
-    def _checked(self, split: Split, samples: Samples) -> Samples:
+    def _check_not_empty(self, split: Split, samples: Samples) -> Samples:
         if len(samples):
             return samples
-        left_out = getattr(samples, "left_out", "")  # of samples that count them
+        left_out = getattr(samples, "left_out", "")  # not all classes of samples have it
         why = f": {left_out} are left out" if left_out else ""
         raise ConfigError(
             f"{self.archive_path}: split {split!r} has no sample for this configuration{why}; "
@@ -218,18 +218,18 @@ class ArchiveDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Return the training loader; its position is part of a checkpoint."""
-        samples = self._listed("train")
-        many = self.archive if isinstance(self.archive, ShardedArchive) else None
+        samples = self._samples_of("train")
+        sharded = self.archive if isinstance(self.archive, ShardedArchive) else None
         sampler = SeededSampler(
             len(samples),
             self._common_seed() if self.seed is None else self.seed,
             self._epochs,
             self.samples_per_epoch,
-            files=None if many is None else many.file_numbers(samples.names),
-            **self._sharing(),
+            files=None if sharded is None else sharded.file_numbers(samples.names),
+            **self._rank_options(),
         )
         loader = TrainingLoader(
-            samples,  # type: ignore[arg-type]  # map-style by its two methods
+            samples,  # type: ignore[arg-type]  # a map-style data set by its methods
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
@@ -239,40 +239,40 @@ class ArchiveDataModule(LightningDataModule):
             persistent_workers=self.workers > 0,
             prefetch_factor=_PREFETCHED if self.workers else None,
         )
-        loader.check, loader.finish = self.archive.check_unchanged, self._finish()
+        loader.check, loader.finish = self.archive.check_unchanged, self._batch_hook()
         return loader
 
     def val_dataloader(self) -> EvalLoader:
         """Return the validation loader."""
-        return self._eval_loader(self._listed("val"), self._sampler("val"))
+        return self._eval_loader(self._samples_of("val"), self._sampler("val"))
 
     def test_dataloader(self) -> EvalLoader:
         """Return the test loader."""
-        return self._eval_loader(self._listed("test"), self._sampler("test"))
+        return self._eval_loader(self._samples_of("test"), self._sampler("test"))
 
     def predict_dataloader(self) -> EvalLoader:
-        """Return the loader of the images to predict: the test split.
+        """Return the loader of prediction: samples of the test split.
 
         Raises:
-            ConfigError: If more processes share them than there are.
+            ConfigError: If there are more processes than samples.
         """
         if self._predicted is None:
             self.setup("predict")
         assert self._predicted is not None
-        images, processes = len(self._predicted), self._sharing().get("processes", 1)
+        images, processes = len(self._predicted), self._rank_options().get("processes", 1)
         if images < processes:
             raise ConfigError(
-                f"predict: {processes} processes, images to predict: {images}, and each process "
-                f"needs one; start at most {images} (--trainer.devices, torchrun)"
+                f"predict: {processes} processes for {images} images, but each process needs at "
+                f"least one; start at most {images} processes (--trainer.devices, torchrun)"
             )
         return self._eval_loader(self._predicted)
 
     def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)
-        """Unpack and turn the samples, on the device."""
+        """Unpack and turn the samples on the device."""
         return unpacked(batch, self.spike_dtype)
 
     def _warn_of_unknown_scales(self, splits: tuple[Split, ...]) -> None:
-        """Say once that brightness is guessed: a wrong scale costs ten decibels and more."""
+        """Warn once that rate scales are assumed: a wrong scale costs 10 dB and more."""
         if self.rate_scale is not None or self._warned_of_scales:
             return
         names = {name for split in splits for name in self.archive.names(self.split_name(split))}
@@ -280,66 +280,69 @@ class ArchiveDataModule(LightningDataModule):
         if unknown:
             self._warned_of_scales = True
             rank_zero_warn(
-                f"{self.archive_path}: {unknown} of {len(names)} recordings do not state how many "
-                "spikes a plane holds at white; 1 is assumed, so pictures may be too dark. Give "
-                "it: data.init_args.rate_scale."
+                f"{self.archive_path}: {unknown} of {len(names)} recordings do not state their "
+                "rate scale (spikes per plane at white); 1 is assumed, so images may be too dark. "
+                "Set data.init_args.rate_scale."
             )
 
-    def _driving(self) -> Trainer | None:
-        """Return the trainer that asks for batches now; None in a user's own loop."""
+    def _running_trainer(self) -> Trainer | None:
+        """Return the trainer if it is running; None in a loop without a Trainer."""
         trainer = self.trainer
         return trainer if trainer and trainer.state.status == TrainerStatus.RUNNING else None
 
-    def _finish(self) -> Callable[[Any], Any] | None:
-        """Return what Lightning's hooks would do to a batch, where it is not there to do it."""
-        return None if self._driving() else self._finished
+    def _batch_hook(self) -> Callable[[Any], Any] | None:
+        """Return a replacement of Lightning's batch hooks; None if a trainer calls them."""
+        return None if self._running_trainer() else self._finish_batch
 
-    def _finished(self, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  (the task's batch)
+    def _finish_batch(self, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  (the task's batch)
         return self.on_after_batch_transfer(move_data_to_device(dict(batch), self._device), 0)
 
     @cached_property
     def _epochs(self) -> Epochs:
-        # made where batches are asked for: it holds this module, whose archive would stay open
-        return Epochs(self._trainers_epoch)
+        # created with the first loader: the reference to this module would keep its archive open
+        return Epochs(self._epoch_of_trainer)
 
-    def _trainers_epoch(self) -> int | None:
-        """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
-        trainer = self._driving()
+    def _epoch_of_trainer(self) -> int | None:
+        """Return the trainer's next epoch; None without a trainer.
+
+        When a run resumes, this epoch is not yet the trainer's current one.
+        """
+        trainer = self._running_trainer()
         if trainer is None:
             return None
         return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]  # its kind has it
 
-    def _sharing(self) -> dict[str, int]:
-        """Return how many processes share the training samples, and which of them this is."""
-        trainer = self._driving()
-        given = None if trainer is None else trainer.distributed_sampler_kwargs
-        return {"processes": given["num_replicas"], "rank": given["rank"]} if given else {}
+    def _rank_options(self) -> dict[str, int]:
+        """Return the number of processes and the rank, as arguments of samplers; {} for one."""
+        trainer = self._running_trainer()
+        options = None if trainer is None else trainer.distributed_sampler_kwargs
+        return {"processes": options["num_replicas"], "rank": options["rank"]} if options else {}
 
     def _common_seed(self) -> int:
-        """Return a seed that all processes of a run have."""
-        seed, trainer = torch.initial_seed(), self._driving()
-        if trainer is None or not self._sharing():
+        """Return one seed for all processes of a run."""
+        seed, trainer = torch.initial_seed(), self._running_trainer()
+        if trainer is None or not self._rank_options():
             return seed
         return int(trainer.strategy.broadcast(seed))
 
     def _sampler(self, split: Split) -> EvaluationSampler:
-        """Return the samples that a trainer evaluates: all, or as many as its limit says.
+        """Return the sampler of an evaluation: all samples, or the trainer's limit of them.
 
-        Lightning would take the first ones, which may all be of one recording. Processes share
-        those of a validation.
+        Lightning would take the first samples, which may all be of one recording. Processes share
+        the samples of validation.
         """
-        trainer = self._driving()
+        trainer = self._running_trainer()
         limits = trainer and {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
         limit = limits and limits[split]
         count = limit * self.eval_batch_size if isinstance(limit, int) else None
-        sharing = self._sharing() if split == "val" else {}
-        return EvaluationSampler(len(self._samples[split]), count, **sharing)
+        options = self._rank_options() if split == "val" else {}
+        return EvaluationSampler(len(self._samples[split]), count, **options)
 
     def _eval_loader(
         self, samples: Samples, sampler: EvaluationSampler | None = None
     ) -> EvalLoader:
         loader = EvalLoader(
-            samples,  # type: ignore[arg-type]  # map-style by its two methods
+            samples,  # type: ignore[arg-type]  # a map-style data set by its methods
             sampler=sampler,
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
@@ -347,14 +350,14 @@ class ArchiveDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
-        loader.check, loader.finish = self.archive.check_unchanged, self._finish()
+        loader.check, loader.finish = self.archive.check_unchanged, self._batch_hook()
         if sampler is not None:
             loader.batches = -(-sampler.largest_share // self.eval_batch_size)
         return loader
 
 
 def counted_reasons(reasons: Mapping[str, Sequence[str]]) -> str:
-    """Return how many names there are for each reason, with the first of them."""
+    """Return text with the number of names and the first name for each reason."""
     return " and ".join(
         f"{len(names)} {reason} (the first is {names[0]!r})"
         for reason, names in reasons.items()
@@ -363,21 +366,22 @@ def counted_reasons(reasons: Mapping[str, Sequence[str]]) -> str:
 
 
 def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
-    """Reject the first argument (name -> value, least allowed) below its least; None is valid."""
+    """Raise for the first argument (name -> value, minimum) below its minimum; None is valid."""
     for name, (value, least) in limits.items():
         if value is not None and value < least:
             raise ConfigError(f"{name}: at least {least}, got {value}")
 
 
 def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)
-    """Turn a packed batch into planes and pictures of [0, 1], turned and flipped as drawn.
+    """Unpack a batch into planes and images in [0, 1], and rotate and flip both by ``mode``.
 
-    Whatever a sample is: ``packed``, ``width`` and ``mode`` become ``spikes``, the entries of
-    :data:`~spike_zoo.data.batches.PICTURES` are pictures, ``motion`` is turned as vectors are, and
-    all others stay as they are. A batch of planes is returned as it is.
+    ``packed``, ``width`` and ``mode`` become ``spikes``. Entries in
+    :data:`~spike_zoo.data.batches.PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
+    including its vectors, and all others are unchanged. A batch without ``packed`` is returned
+    unchanged.
 
     Args:
-        batch: As loaders give it, see :mod:`spike_zoo.batch`.
+        batch: Batch of a loader, see :mod:`spike_zoo.batch`.
         spikes: Type of the planes.
     """
     if "packed" not in batch:

@@ -1,8 +1,8 @@
-"""Samples put into one batch, and the way of a batch out of a worker.
+"""Collation of samples into batches, and transfer of batches from workers by shared memory.
 
-A pipe copies a batch four times, in pieces of 64 KiB; torch's way, a file in shared memory for
-each tensor, takes longer still, because every page of it is new. So workers write large arrays into
-slots of memory that they share with the process that forked them.
+A pipe copies a batch four times, in pieces of 64 KiB. Torch's transfer, a file in shared memory
+for each tensor, is even slower, because every page is newly allocated. So workers write large
+arrays into slots of memory that they share with their parent process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LARGE = 4096  # bytes of a sample's array; smaller ones are no trouble to a pipe
+LARGE = 4096  # bytes of a sample's array; smaller arrays are sent by the pipe
 PICTURES = ("image", "images", "blur")  # entries of a batch that hold intensities
 
 ALIGNED = 64  # bytes
@@ -37,15 +37,15 @@ _ALIVE: WeakValueDictionary[int, Slots] = WeakValueDictionary()
 
 
 class Slots:
-    """Slots of memory that this process shares with those it forks.
+    """Slots of memory shared by this process and its forked workers.
 
-    Each worker has slots of its own. It takes one, and this process sets it free when no array
-    shares it any more: one writer and one reader, so that no lock is needed.
+    Each worker has separate slots. A slot is taken only by its worker and freed only by this
+    process, when no array uses it any more; so no lock is needed.
 
     Args:
-        workers: Processes that fill slots.
-        each: Slots of one worker.
-        size: Bytes of a slot. Memory is only used from when it is written.
+        workers: Number of worker processes.
+        each: Slots per worker.
+        size: Bytes of a slot. The system allocates memory when it is first written.
     """
 
     def __init__(self, workers: int, each: int, size: int) -> None:
@@ -56,14 +56,14 @@ class Slots:
         slots = workers * each
         self._memory = mmap.mmap(-1, slots * (ALIGNED + self.size))
         flags = np.frombuffer(self._memory, np.uint8, slots * ALIGNED)
-        self._is_taken = flags[::ALIGNED]  # a line of the cache each
+        self._is_taken = flags[::ALIGNED]  # each flag in a separate cache line
         self._start = flags.size
         _ALIVE[self.key] = self
 
     def take(self, size: int) -> int | None:
-        """Return a free slot of this worker, now taken.
+        """Take a free slot of this worker and return its number.
 
-        None outside workers, if all are taken, and if so many bytes do not fit.
+        None outside workers, if all slots are taken, or if ``size`` exceeds a slot.
         """
         worker = get_worker_info()
         if worker is None or size > self.size:
@@ -77,27 +77,27 @@ class Slots:
 
     def memory(self, slot: int) -> NDArray[np.uint8]:
         """Return the bytes of a slot."""
-        # straight over the map: an array over this one keeps it alive, not what it is a part of
+        # a new array on the map, not a slice: arrays that use this slot keep exactly it alive
         return np.frombuffer(self._memory, np.uint8, self.size, self._start + slot * self.size)
 
     def filled(self, slot: int) -> NDArray[np.uint8]:
-        """Return the bytes of a slot, which is free when no array shares them any more."""
+        """Return the bytes of a slot, and free the slot when no array uses them any more."""
         memory = self.memory(slot)
         finalize(memory, self._set_free, slot).atexit = False
         return memory
 
     def _set_free(self, slot: int) -> None:
-        if os.getpid() == self._owner:  # a worker forked later has arrays of its own over the slot
+        if os.getpid() == self._owner:  # not in workers forked later, which inherit the arrays
             self._is_taken[slot] = 0
 
 
 def aligned(offset: int) -> int:
-    """Return the next offset at which an array of any type may begin."""
+    """Return the next aligned offset, at which an array of any type may start."""
     return -(-offset // ALIGNED) * ALIGNED
 
 
-class Left(NamedTuple):
-    """What of a batch was left in a slot: key of the slots, number, arrays by name."""
+class SlotContents(NamedTuple):
+    """Arrays of a batch in a slot: key of the slots, number of the slot, arrays by name."""
 
     key: int
     slot: int
@@ -105,66 +105,66 @@ class Left(NamedTuple):
 
 
 class Batch(dict[str, Any]):
-    """A batch that arrives from a worker as a plain dict of tensors and texts.
+    """A batch that is unpickled as a plain dict of tensors and strings.
 
-    What is in a slot stays there until the batch arrives; the rest crosses as bytes in the pipe.
+    Arrays in a slot remain there; the others are pickled as bytes.
     """
 
-    left: Left | None = None
+    in_slot: SlotContents | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        left = self.left
-        sent = {
+        in_slot = self.in_slot
+        pickled = {
             key: _bytes_of(value.numpy()) if isinstance(value, torch.Tensor) else value
             for key, value in self.items()
-            if left is None or key not in left.places
+            if in_slot is None or key not in in_slot.places
         }
-        return _arrived, (sent, left and tuple(left))
+        return _restore_batch, (pickled, in_slot and tuple(in_slot))
 
 
 class Collate:
-    """Put samples into one batch: arrays and numbers stacked, texts listed.
+    """Collate samples into one batch: arrays and numbers are stacked, strings listed.
 
-    Stacked by numpy: torch starts its threads for every stack, which costs more than copying.
+    Numpy stacks them: torch starts threads for every stack, which costs more than the copy.
     """
 
     def __init__(self, slots: Slots | None = None) -> None:
         self.slots = slots
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
-        """Return the batch of some samples.
+        """Return the batch of samples.
 
-        Pictures stay bytes where all of them are; otherwise all become float32 in [0, 1].
+        Images remain uint8 if all of them are; otherwise all become float32 in [0, 1].
         """
         columns = {key: [sample[key] for sample in samples] for key in samples[0]}
         for key, column in columns.items():
             _check_sizes(key, column)
-            columns[key] = _of_one_type(key, column)
+            columns[key] = _convert_to_one_type(key, column)
         batch = Batch()
-        memory = self._take(batch, columns)
+        memory = self._take_slot(batch, columns)
         for key, column in columns.items():
             if isinstance(column[0], str):
                 batch[key] = column
-            elif batch.left is not None and key in batch.left.places:
-                stacked = _view(memory, batch.left.places[key])
+            elif batch.in_slot is not None and key in batch.in_slot.places:
+                stacked = _view(memory, batch.in_slot.places[key])
                 batch[key] = torch.from_numpy(np.stack(column, out=stacked))
             else:
                 batch[key] = torch.from_numpy(np.array(column))
         return batch
 
-    def _take(self, batch: Batch, columns: Mapping[str, list[Any]]) -> NDArray[np.uint8]:
-        """Take a slot for a batch, if there is one, and return its memory."""
+    def _take_slot(self, batch: Batch, columns: Mapping[str, list[Any]]) -> NDArray[np.uint8]:
+        """Take a slot for a batch and return its memory; an empty array if no slot is free."""
         if self.slots is not None:
             places, size = large_places(columns)
             slot = self.slots.take(size)
             if slot is not None:
-                batch.left = Left(self.slots.key, slot, places)
+                batch.in_slot = SlotContents(self.slots.key, slot, places)
                 return self.slots.memory(slot)
         return np.empty(0, np.uint8)
 
 
 def large_places(columns: Mapping[str, list[Any]]) -> tuple[dict[str, Place], int]:
-    """Return where the large arrays of a batch lie, one after the other, and their size in all."""
+    """Return the consecutive places of a batch's large arrays in a slot, and their total size."""
     places, size = {}, 0
     for key, column in columns.items():
         first = column[0]
@@ -180,12 +180,12 @@ def _check_sizes(key: str, column: Sequence[Any]) -> None:
         if len(shapes) > 1:
             raise ConfigError(
                 f"batch: {key} of different sizes {sorted(shapes)} cannot share a batch; set "
-                "batch_size or eval_batch_size to 1, or crop"
+                "batch_size or eval_batch_size to 1, or set crop"
             )
 
 
-def _of_one_type(key: str, column: list[Any]) -> list[Any]:
-    """Return values of one type, which stacking alone would give without scaling bytes."""
+def _convert_to_one_type(key: str, column: list[Any]) -> list[Any]:
+    """Convert values to one type; uint8 is scaled to [0, 1], which stacking would not do."""
     types = sorted({str(value.dtype) for value in column if isinstance(value, np.ndarray)})
     if len(types) < 2:
         return column
@@ -206,18 +206,18 @@ def _view(memory: Any, place: Place) -> NDArray[Any]:  # noqa: ANN401  # any buf
 
 
 def _bytes_of(array: NDArray[Any]) -> tuple[bytearray, Place]:
-    # crosses in a third of the time that numpy's own form takes
+    # transferred in a third of the time of a pickled numpy array
     return bytearray(array.data), (array.shape, array.dtype.str, 0)
 
 
-def _arrived(sent: dict[str, Any], left: tuple[Any, ...] | None) -> dict[str, Any]:
-    """Return what crossed and what was left, as tensors."""
+def _restore_batch(pickled: dict[str, Any], in_slot: tuple[Any, ...] | None) -> dict[str, Any]:
+    """Return a batch with the pickled arrays and those in the slot as tensors."""
     batch = {
         key: torch.from_numpy(_view(*value)) if isinstance(value, tuple) else value
-        for key, value in sent.items()
+        for key, value in pickled.items()
     }
-    if left is not None:
-        key, slot, places = left
+    if in_slot is not None:
+        key, slot, places = in_slot
         memory = _ALIVE[key].filled(slot)
         batch |= {name: torch.from_numpy(_view(memory, places[name])) for name in places}
     return batch

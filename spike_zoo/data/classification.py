@@ -1,4 +1,4 @@
-"""Labelled clips of spikes: the middle of a recording with the class of what it shows."""
+"""Data module of labelled clips for classification: the middle of each recording and its class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABELLED_ARCHIVE = "data/digits.h5"
 
 
 class LabelledClip(NamedTuple):
-    """One sample: a labelled recording, and what is needed to read its clip."""
+    """One sample: the clip of a labelled recording, with its middle plane, size and rate scale."""
 
     name: str
     label: int
@@ -32,20 +32,18 @@ class LabelledClip(NamedTuple):
 
 
 class LabelledClips:
-    """The labelled recordings of one split, of each the clip in its middle.
-
-    The clip is the same in training: what is learned is the same as what is tested.
+    """The middle clips of the labelled recordings of one split, the same in training and test.
 
     Args:
-        archive: Where the recordings are.
-        split: Which of them.
+        archive: The archive.
+        split: Name of the split in the archive.
         clip_length: Planes of one clip.
-        rate_scale: Of recordings that do not state theirs; by default 1.
+        rate_scale: Rate scale of recordings that do not state theirs; by default 1.
 
     Attributes:
-        clips: What is served, in the order of the split.
+        clips: The samples, in the order of the split.
         unlabelled: Names of recordings without a label, which are left out.
-        short: Names of labelled recordings with fewer planes than a clip, left out too.
+        short: Names of labelled recordings with fewer planes than a clip, which are left out.
     """
 
     def __init__(
@@ -61,8 +59,8 @@ class LabelledClips:
         self.rate_scale = rate_scale
         self.unlabelled: list[str] = []
         self.short: list[str] = []
-        found = [self._clip_of(name) for name in archive.names(split)]
-        self.clips = [clip for clip in found if clip is not None]
+        clips = [self._clip_of(name) for name in archive.names(split)]
+        self.clips = [clip for clip in clips if clip is not None]
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +71,7 @@ class LabelledClips:
         return len(self.clips)
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
-        """Read one clip, whole and unturned whichever way it is asked for."""
+        """Read one clip, without crop or augmentation for both kinds of keys."""
         clip = self.clips[key.sample if isinstance(key, SampleKey) else key]
         start, stop = centred_window(clip.plane, self.clip_length)
         return {
@@ -87,8 +85,8 @@ class LabelledClips:
         }
 
     def _clip_of(self, name: str) -> LabelledClip | None:
-        """Return the clip of a recording; None where it has none, and keep its name."""
-        facts = self.archive.facts(name)  # not the recording: an archive may hold 70 000
+        """Return the clip of a recording; None, noting the name, if it has no label or is short."""
+        facts = self.archive.facts(name)  # without opening up to 70 000 recordings
         if facts.label is None:
             self.unlabelled.append(name)
             return None
@@ -101,27 +99,27 @@ class LabelledClips:
 
     @property
     def left_out(self) -> str:
-        """How many recordings are left out and why, naming the first; empty where none is."""
+        """Number of left-out recordings by reason, with the first name; empty if there is none."""
         too_short = f"with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"without a label": self.unlabelled, too_short: self.short})
 
 
 class ClassificationDataModule(ArchiveDataModule):
-    """Serve the clip in the middle of each labelled recording with its class.
+    """Load the clip in the middle of each labelled recording, and its class.
 
-    Nothing is cut, turned or flipped: the class is that of the whole recording as it is.
+    Clips are not cropped, rotated or flipped, because the label is that of the whole recording.
 
     Args:
         archive: The archive's file.
-        clip_length: Planes of one clip; what the method takes.
-        crop: Not applied: a part of a recording may show something else than its label. It is an
-            argument because profiles set it for data of every kind.
-        augment: False; anything else is rejected.
-        loading: See :class:`ArchiveDataModule`. Above 1, ``batch_size`` and ``eval_batch_size``
-            need recordings of one size.
+        clip_length: Planes of one clip, as the method requires.
+        crop: Ignored, because a crop may not show the labelled object. It is an argument because
+            profiles set it for data of every kind.
+        augment: Must be False.
+        loading: Arguments of :class:`ArchiveDataModule`. ``batch_size`` and ``eval_batch_size``
+            above 1 require recordings of one size.
 
     Raises:
-        ConfigError: If clips are to be turned, or the length is below 1.
+        ConfigError: If ``augment`` is True, or the clip length is below 1.
 
     Example:
         >>> from pathlib import Path
@@ -144,8 +142,8 @@ class ClassificationDataModule(ArchiveDataModule):
     ) -> None:
         if augment:
             raise ConfigError(
-                "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or "
-                "after a profile that sets it say --data.init_args.augment false"
+                "augment: true is not supported: a 6 that is turned is a 9, but keeps its label. "
+                "Remove it, or pass --data.init_args.augment false after a profile that sets it"
             )
         super().__init__(archive, crop=None, augment=False, **loading)
         check_at_least({"clip_length": (clip_length, 1)})
@@ -153,23 +151,23 @@ class ClassificationDataModule(ArchiveDataModule):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes by index, where the archive holds them."""
+        """Names of the classes by index, if the archive has them."""
         return self.archive.label_names
 
     def labels(self) -> Mapping[int, str]:
-        """Return every class that is served -> the first recording of it."""
-        found: dict[int, str] = {}
+        """Return the first recording of each class in the listed samples."""
+        first: dict[int, str] = {}
         for samples in self._samples.values():
             if isinstance(samples, LabelledClips):
                 for clip in samples.clips:
-                    found.setdefault(clip.label, clip.name)
-        return found
+                    first.setdefault(clip.label, clip.name)
+        return first
 
     def make_samples(self, split: Split) -> LabelledClips:
-        """Return the labelled clips of one split, and report recordings that are left out.
+        """Return the labelled clips of one split, and warn of recordings that are left out.
 
         Raises:
-            ConfigError: If none is left, or a batch would hold clips of different sizes.
+            ConfigError: If no clip is left, or a batch would contain clips of different sizes.
         """
         name = self.split_name(split)
         samples = LabelledClips(self.archive, name, self.clip_length, rate_scale=self.rate_scale)
@@ -178,16 +176,18 @@ class ClassificationDataModule(ArchiveDataModule):
             if not len(samples):
                 raise ConfigError(
                     f"{what}: nothing is left. Give the recordings labels (Take(label=...)), or "
-                    "set data.init_args.clip_length to what they have"
+                    "set data.init_args.clip_length to at most their number of planes"
                 )
-            rank_zero_warn(f"{what} are left out. Results over other recordings do not compare.")
+            rank_zero_warn(
+                f"{what} are left out. Do not compare the results with those over other recordings."
+            )
         batch = "batch_size" if split == "train" else "eval_batch_size"
         if getattr(self, batch) > 1:
             self._check_sizes(samples.clips, batch)
         return samples
 
     def _check_sizes(self, clips: Sequence[LabelledClip], batch: str) -> None:
-        """Reject clips of different sizes where one batch may hold both."""
+        """Raise if clips have different sizes."""
         other = next((clip for clip in clips if clip.size != clips[0].size), None)
         if other is not None:
             (height, width), (high, wide) = clips[0].size, other.size

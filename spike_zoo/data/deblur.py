@@ -1,4 +1,4 @@
-"""Blurry images with the spikes of their exposure, and the sharp images inside it."""
+"""Data module of motion deblurring: blurry images, spikes of the exposure and sharp images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAKE_DEBLUR_ARCHIVE = "python -m spike_zoo simulate --kind deblur"
 
 
 class ExposureSample(NamedTuple):
-    """One sample: a blurry image of a recording, its planes, and the sharp images inside them."""
+    """One sample: a blurry image, the planes of its exposure, and the sharp images inside it."""
 
     name: str
     number: int
@@ -41,15 +41,15 @@ class Exposures:
     """The blurry images of one split, each with the planes of its exposure and a margin.
 
     Args:
-        archive: Where the recordings are.
-        split: Which of them.
+        archive: The archive.
+        split: Name of the split in the archive.
         margin: Planes before and after an exposure.
-        ratio: Pixels of the images along one of the spikes'.
-        frames: Sharp images of a sample, at most; those nearest to times spread evenly over the
-            exposure, or one in its middle. 0 leaves them out.
-        crop: Side in pixels of the spikes of the square cut at random, None for whole frames.
-        augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not state theirs; by default 1.
+        ratio: Ratio of the size of images to the size of planes.
+        frames: Maximum number of sharp images per sample: those nearest to times spread evenly over
+            the exposure; for 1, the one nearest to its middle; for 0, none.
+        crop: Side of the random square crop in pixels of the spikes; None crops nothing.
+        augment: Apply one of the eight flips and rotations at random.
+        rate_scale: Rate scale of recordings that do not state theirs; by default 1.
 
     Raises:
         ConfigError: If a recording has no blurry image, too few planes around an exposure, images
@@ -82,34 +82,34 @@ class Exposures:
     @property
     def names(self) -> list[str]:
         """The recording of each sample."""
-        return [one.name for one in self.exposures]
+        return [exposure.name for exposure in self.exposures]
 
     def __len__(self) -> int:
         return len(self.exposures)
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
-        """Read one exposure; an int takes the whole frame, a key cuts and turns it by its seed."""
+        """Read one exposure: uncropped for an int, cropped and turned by the seed of a key."""
         index, seed = key if isinstance(key, SampleKey) else (key, None)
-        taken = self.exposures[index]
-        size = taken.height, taken.width
+        exposure = self.exposures[index]
+        size = exposure.height, exposure.width
         rows, columns, mode = draw_cut(size, seed, crop=self.crop, augment=self.augment)
-        first, last = taken.start - self.margin, taken.stop + self.margin
+        first, last = exposure.start - self.margin, exposure.stop + self.margin
         row_bytes = slice(columns.start // 8, packed_width(columns.stop))
-        area = {"rows": _times(rows, self.ratio), "columns": _times(columns, self.ratio)}
-        blur = _colour(self.archive.blurry_image(taken.name, taken.number, **area))
-        images = [_colour(self.archive.image(taken.name, n, **area)) for n in taken.images]
+        area = {"rows": _scaled(rows, self.ratio), "columns": _scaled(columns, self.ratio)}
+        blur = _colour(self.archive.blurry_image(exposure.name, exposure.number, **area))
+        images = [_colour(self.archive.image(exposure.name, n, **area)) for n in exposure.images]
         return {
             "packed": self.archive.read_packed(
-                taken.name, first, last, rows=rows, byte_columns=row_bytes
+                exposure.name, first, last, rows=rows, byte_columns=row_bytes
             ),
             "width": columns.stop - columns.start,
             "mode": mode,
             "blur": blur,
             "images": np.stack(images) if images else np.empty((0, *blur.shape), blur.dtype),
-            "planes": np.array(taken.planes, np.int64) - first,
-            "exposure": np.array([taken.start - first, taken.stop - first], np.int64),
-            "rate_scale": np.float32(taken.rate_scale),
-            "name": taken.name,
+            "planes": np.array(exposure.planes, np.int64) - first,
+            "exposure": np.array([exposure.start - first, exposure.stop - first], np.int64),
+            "rate_scale": np.float32(exposure.rate_scale),
+            "name": exposure.name,
         }
 
     def _exposures_of(self, name: str) -> list[ExposureSample]:
@@ -117,22 +117,22 @@ class Exposures:
         _, height, width = recording.shape
         self._check(name, spans, recording.shape)
         index = self.archive.image_index(name)
-        found = []
+        samples = []
         for number, (start, stop) in enumerate(spans.tolist()):
             images = self._inside(index, start, stop)
             planes = tuple(index[list(images)].tolist())
             scale = recording.rate_scale or self.rate_scale or 1.0
             sample = (name, number, start, stop, images, planes, height, width, scale)
-            found.append(ExposureSample(*sample))
-        return found
+            samples.append(ExposureSample(*sample))
+        return samples
 
     def _inside(self, index: NDArray[np.int64], start: int, stop: int) -> tuple[int, ...]:
-        """Return which sharp images are wanted of those inside an exposure, in order of time."""
+        """Return the numbers of the selected sharp images inside an exposure, in order of time."""
         inside = np.flatnonzero((index >= start) & (index < stop))
         if not self.frames or not inside.size:
             return ()
-        wanted = spread_planes(start, stop, min(self.frames, inside.size))
-        nearest = {int(inside[np.abs(index[inside] - plane).argmin()]) for plane in wanted}
+        times = spread_planes(start, stop, min(self.frames, inside.size))
+        nearest = {int(inside[np.abs(index[inside] - plane).argmin()]) for plane in times}
         return tuple(sorted(nearest))
 
     def _check(self, name: str, spans: NDArray[np.int64], shape: tuple[int, int, int]) -> None:
@@ -140,48 +140,48 @@ class Exposures:
         planes, height, width = shape
         if not len(spans):
             raise ConfigError(
-                f"{where} has no blurry image, so there is nothing to deblur; make an archive that "
-                f"has them with '{MAKE_DEBLUR_ARCHIVE}' or 'python -m spike_zoo archive build'"
+                f"{where} has no blurry image, so there is nothing to deblur; make an archive with "
+                f"blurry images with '{MAKE_DEBLUR_ARCHIVE}' or 'python -m spike_zoo archive build'"
             )
         before, after = int(spans[:, 0].min()), planes - int(spans[:, 1].max())
         if min(before, after) < self.margin:
             raise ConfigError(
-                f"{where} has {before} planes before its exposure and {after} after it, and the "
-                f"margin is {self.margin}; set margin to at most {min(before, after)}"
+                f"{where} has {before} planes before its exposure and {after} after it, fewer than "
+                f"the margin of {self.margin}; set margin to at most {min(before, after)}"
             )
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels of the spikes do not fit into recording {name!r} of "
                 f"{height}x{width}; use a smaller crop"
             )
-        wanted = self.ratio * height, self.ratio * width
-        for found in self.archive.picture_sizes(name):
-            if found != wanted:
+        expected = self.ratio * height, self.ratio * width
+        for size in self.archive.picture_sizes(name):
+            if size != expected:
                 raise ConfigError(
-                    f"{where} has images of {found[0]}x{found[1]} and spikes of {height}x{width}; "
-                    f"expected {wanted[0]}x{wanted[1]} at ratio {self.ratio}. Set ratio to "
-                    f"{found[0] / height:g} if your method takes it, or build the archive from "
+                    f"{where} has images of {size[0]}x{size[1]} and spikes of {height}x{width}; "
+                    f"expected {expected[0]}x{expected[1]} at ratio {self.ratio}. Set ratio to "
+                    f"{size[0] / height:g} if your method takes it, or build the archive from "
                     "images of the right size"
                 )
 
 
 class DeblurDataModule(ArchiveDataModule):
-    """Serve blurry images with the spikes of their exposure, and sharp ones to compare with.
+    """Load blurry images with the spikes of their exposure, and sharp images for evaluation.
 
-    Training needs no sharp image and gets none. A set that has no split of its own to validate
-    with names another; S-SDM's released student was trained on the images it was tested with
-    (``train_split="test"``).
+    Training is self-supervised, so its samples have no sharp images. For a data set without a
+    validation split, set ``val_split`` to another one. S-SDM's released student was trained on the
+    test images (``train_split="test"``).
 
     Args:
         archive: The archive's file.
         margin: Planes before and after the exposure, for the windows around its ends.
-        ratio: Pixels of the images along one of the spikes'.
-        frames: Sharp images per exposure to validate and test with, at most; fewer where the
-            archive has fewer, 1 takes the middle one.
+        ratio: Ratio of the size of images to the size of planes.
+        frames: Maximum number of sharp images per exposure in validation and test; 1 selects the
+            one nearest to the middle.
         crop: Side in pixels of the spikes of the square cut from training exposures (128 of the
-            spikes are 512 of the images at ratio 4); None keeps them whole.
-        augment: Turn and flip training exposures at random; the published training does not.
-        loading: See :class:`ArchiveDataModule`.
+            spikes are 512 of the images at ratio 4); None crops nothing.
+        augment: Rotate and flip training exposures at random; the published training does not.
+        loading: Arguments of :class:`ArchiveDataModule`.
 
     Raises:
         ConfigError: If the margin or ``frames`` is negative, or the ratio below 1.
@@ -217,7 +217,7 @@ class DeblurDataModule(ArchiveDataModule):
         self.frames = frames
 
     def make_samples(self, split: Split) -> Exposures:
-        """Return the exposures of one split; those to train on are cut and have no sharp image."""
+        """Return the exposures of one split; training samples are cropped, without sharp images."""
         is_training = split == "train"
         return Exposures(
             self.archive,
@@ -231,13 +231,13 @@ class DeblurDataModule(ArchiveDataModule):
         )
 
 
-def _times(pixels: slice, ratio: int) -> slice:
-    """Return the pixels of the image that those of the spikes cover."""
+def _scaled(pixels: slice, ratio: int) -> slice:
+    """Return the pixels of an image that correspond to pixels of the spikes."""
     return slice(ratio * pixels.start, ratio * pixels.stop)
 
 
 def _colour(image: NDArray[Any]) -> NDArray[Any]:
-    """Return an image as R,G,B ``(3, H, W)``, uint8 or float32 in [0, 1]; grey in all three."""
+    """Convert an image to R,G,B ``(3, H, W)``, uint8 or float32 in [0, 1]; grey is repeated."""
     if image.dtype == np.uint16:
         image = image.astype(np.float32) / 65535
     if image.ndim == 2:

@@ -1,4 +1,4 @@
-"""Loaders of samples: one for evaluation, and one for training whose position can be saved."""
+"""Data loaders of evaluation and of training; the position of the latter can be saved."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EPOCH, _BATCHES = "epoch", "batches"
-HELD = 2  # batches that training holds while a worker fills all it may fill ahead
+HELD = 2  # batches in use by training while a worker has prefetched all its batches
 
 
 class EvalLoader(DataLoader[Any]):
     """Load samples in order.
 
     All processes of a run take the same number of steps: a process with fewer samples than others
-    ends with empty batches, ``{}``.
+    yields empty batches, ``{}``, at the end.
 
     Attributes:
-        check: Called when an epoch begins.
-        finish: Applied to each batch; None where Lightning calls a hook for it.
-        batches: The number of batches of every process; by default those of the samples.
+        check: Called at the start of an epoch.
+        finish: Applied to each batch; None if Lightning calls the batch hooks.
+        batches: Number of batches of every process; by default that of the samples.
     """
 
     check: Callable[[], None] | None = None
@@ -56,23 +56,23 @@ class TrainingLoader(DataLoader[Any]):
     the same batch. Workers stay alive between epochs, with the recordings they have opened.
 
     Attributes:
-        check: Called when an epoch begins.
-        finish: Applied to each batch; None where Lightning calls a hook for it.
+        check: Called at the start of an epoch.
+        finish: Applied to each batch; None if Lightning calls the batch hooks.
     """
 
     check: Callable[[], None] | None = None
     sampler: SeededSampler
     batch_size: int
     finish: Callable[[Any], Any] | None = None
-    _position: tuple[int, int] | None = None  # epoch, and its batches that were returned
+    _position: tuple[int, int] | None = None  # epoch, number of returned batches
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch says: its own iterator)
-        """Yield the batches of an epoch, which is chosen when the first is requested."""
+        """Yield the batches of an epoch, which is determined when the first batch is requested."""
         if self.check is not None:
             self.check()
         processes = self.multiprocessing_context or multiprocessing
         is_forked = self.num_workers and processes.get_start_method() == "fork"
-        if is_forked and self._iterator is None:  # its workers are forked now
+        if is_forked and self._iterator is None:  # the workers are forked below
             self.collate_fn = Collate(self._slots())
         for number, batch in enumerate(super().__iter__(), 1):
             done = self.sampler.skipped // self.batch_size + number
@@ -80,24 +80,24 @@ class TrainingLoader(DataLoader[Any]):
             yield batch if self.finish is None else self.finish(batch)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position, for a checkpoint; after the last batch it is the next epoch's."""
+        """Return the position, for a checkpoint; after the last batch, that of the next epoch."""
         epoch, done = self._position or (self.sampler.epoch, 0)
         if done >= len(self):
             epoch, done = epoch + 1, 0
         return {_EPOCH: epoch, _BATCHES: done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a position when the next loop begins."""
+        """Set the position from which the next iteration continues."""
         if state.keys() != {_EPOCH, _BATCHES}:
             raise VersionError(
-                "the checkpoint was written by an older version, whose position in an epoch "
+                "the checkpoint was written by an older version, and its position in the epoch "
                 "cannot be read; start a new run from its weights with --init_from FILE"
             )
         self._position = state[_EPOCH], state[_BATCHES]
         self.sampler.resume(state[_EPOCH], state[_BATCHES] * self.batch_size)
 
     def _slots(self) -> Slots:
-        """Return slots that batches of the first sample's size fit into."""
+        """Return slots with the size of a batch of the first sample."""
         sample = self.dataset[SampleKey(0, 0)]
         _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
         return Slots(self.num_workers, (self.prefetch_factor or 0) + HELD, size)

@@ -1,4 +1,4 @@
-"""Clips of spikes with the ground truth image at their middle plane."""
+"""Data module of reconstruction: clips with the ground-truth image at their middle plane."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """One sample: the clip around an image of a recording, and what is needed to read it."""
+    """One sample: the image and the middle plane of a clip, with its size and rate scale."""
 
     name: str
     image: int
@@ -39,29 +39,31 @@ class Window(NamedTuple):
 
 
 class ReconstructionWindows:
-    """The clips of one split whose window lies inside its recording.
+    """The clips of one split that lie inside their recordings.
 
     Args:
-        archive: Where the recordings are.
-        split: Which of them.
+        archive: The archive.
+        split: Name of the split in the archive.
         clip_length: Planes of one clip.
-        stride: Take every ``stride``-th image of a recording.
-        crop: Side of the square cut at random, None for whole frames.
-        augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not state theirs, by default 1.
-        flow_offset: Serve the flow to the planes this many before and after each image; 0: none.
-        truth: Whether images are served. Without them a recording that has none is served too:
-            clips that follow one another, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
+        stride: Select every ``stride``-th image of a recording.
+        crop: Side of the random square crop in pixels; None crops nothing.
+        augment: Apply one of the eight flips and rotations at random.
+        rate_scale: Rate scale of recordings that do not state theirs, by default 1.
+        flow_offset: Include the flow from each image to the planes this many before and after it;
+            0 includes none.
+        truth: Include images. If False, recordings without images are included too, as overlapping
+            clips, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
+        colour: Include images in colour and the layout of the Bayer filters.
 
     Attributes:
-        images: Images of the split.
-        fitting: How many of them have their clip inside their recording.
-        windows: The clips that are left of these, by stride.
-        without: Names of recordings without images, where those are served.
-        short: Names of recordings with fewer planes than a clip.
+        images: Number of images of the split.
+        fitting: Number of images whose clip lies inside the recording.
+        windows: The samples: those clips, selected by stride.
+        without: Names of left-out recordings without images.
+        short: Names of left-out recordings with fewer planes than a clip.
 
     Raises:
-        ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
+        ConfigError: If a frame is smaller than the crop, or images and planes differ in size.
     """
 
     def __init__(
@@ -89,18 +91,18 @@ class ReconstructionWindows:
         self.images = 0
         self.without: list[str] = []
         self.short: list[str] = []
-        found = [self._windows_of(name) for name in archive.names(split)]
-        self.fitting = sum(map(len, found))
-        self.windows = [window for windows in found for window in windows[::stride]]
+        fitting = [self._windows_of(name) for name in archive.names(split)]
+        self.fitting = sum(map(len, fitting))
+        self.windows = [window for windows in fitting for window in windows[::stride]]
 
     @property
     def served(self) -> int:
-        """How many images are in a sample."""
+        """Number of images that are part of a sample."""
         return len(self.windows)
 
     @property
     def left_out(self) -> str:
-        """How many recordings are left out and why, naming the first; empty where none is."""
+        """Number of left-out recordings by reason, with the first name; empty if there is none."""
         too_short = f"recordings with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
@@ -113,7 +115,7 @@ class ReconstructionWindows:
         return len(self.windows)
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
-        """Read one clip; an int takes the whole frame, a key cuts and turns it by its seed."""
+        """Read one clip: uncropped for an int, cropped and turned by the seed of a key."""
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         window = self.windows[index]
         rows, columns, mode = self._cut(window, seed)
@@ -154,7 +156,7 @@ class ReconstructionWindows:
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
                 "use a smaller crop"
             )
-        found = []
+        windows = []
         centers = list(facts.image_index)
         self.images += len(centers)
         if planes < self.clip_length:
@@ -166,17 +168,18 @@ class ReconstructionWindows:
         for image, plane in enumerate(centers):
             start, stop = centred_window(plane, self.clip_length)
             if start >= 0 and stop <= planes:
-                found.append(Window(name, image, plane, height, width, scale))
-        return found
+                windows.append(Window(name, image, plane, height, width, scale))
+        return windows
 
     def _check_images(
-        self, name: str, found: tuple[int, int] | None, wanted: tuple[int, int]
+        self, name: str, images: tuple[int, int] | None, planes: tuple[int, int]
     ) -> None:
-        if found not in (None, wanted):
+        if images not in (None, planes):
             raise ConfigError(
-                f"{self.archive.path}: recording {name!r} has images of {found[0]}x{found[1]} and "
-                f"spikes of {wanted[0]}x{wanted[1]}; to reconstruct, both need one size. Build the "
-                "archive from images of the spikes' size, or deblur with DeblurDataModule"
+                f"{self.archive.path}: recording {name!r} has images of {images[0]}x{images[1]} "
+                f"and spikes of {planes[0]}x{planes[1]}; reconstruction requires equal sizes. "
+                "Build the archive from images of the spikes' size, or deblur with "
+                "DeblurDataModule"
             )
 
     def _check_motion(self, name: str, planes: Sequence[int]) -> None:
@@ -185,7 +188,7 @@ class ReconstructionWindows:
             [plane - self.flow_offset, plane + self.flow_offset] for plane in planes
         ]:
             raise ConfigError(
-                f"{self.archive.path}: recording {name!r} has no motion to the planes "
+                f"{self.archive.path}: recording {name!r} has no flow to the planes "
                 f"{self.flow_offset} before and after each image (flow_offset); make an "
                 f"archive with 'python -m spike_zoo simulate --flow_offset {self.flow_offset}'"
             )
@@ -206,18 +209,18 @@ class ReconstructionWindows:
 def draw_cut(
     size: tuple[int, int], seed: int | None, *, crop: int | None, augment: bool
 ) -> tuple[slice, slice, int]:
-    """Draw rows, columns and turn; cuts begin at whole bytes, so that no bit is moved.
+    """Draw rows, columns and mode of a sample. Crops start at whole bytes, so no bit is shifted.
 
     Args:
         size: Height and width of the frame.
-        seed: Of the draw; None takes the whole frame as it is.
-        crop: Side of the square to cut; None cuts nothing.
+        seed: Seed of the draw; None returns the whole frame with mode 0.
+        crop: Side of the square crop; None crops nothing.
         augment: Draw one of the flips and rotations that keep the shape.
     """
     rows, columns = slice(0, size[0]), slice(0, size[1])
     if seed is None:
         return rows, columns, 0
-    generator = random.Random(seed)  # made ten times faster than numpy's
+    generator = random.Random(seed)  # created ten times faster than numpy's generator
     if crop is not None:
         top = generator.randrange(size[0] - crop + 1)
         left = 8 * generator.randrange((size[1] - crop) // 8 + 1)
@@ -228,24 +231,24 @@ def draw_cut(
 
 
 class ReconstructionDataModule(ArchiveDataModule):
-    """Serve clips of spikes with the ground truth image at their middle plane.
+    """Load clips of spikes with the ground-truth image at their middle plane.
 
     Args:
         archive: The archive's file.
-        clip_length: Planes of one clip; what the method's window takes.
-        stride: Take every ``stride``-th image of a recording.
-        flow_offset: Also serve the flow from each image to the planes this many before and after
-            it, as ``simulate --flow_offset`` stores it; 0 serves none.
-        colour: Serve images in colour, with the layouts of the sensors' Bayer filters; clips to
-            train on are whole and as they are.
-        loading: See :class:`ArchiveDataModule`.
+        clip_length: Planes of one clip, as the method requires.
+        stride: Select every ``stride``-th image of a recording.
+        flow_offset: Include the flow from each image to the planes this many before and after it,
+            as ``simulate --flow_offset`` stores it; 0 includes none.
+        colour: Load images in colour, with the layouts of the sensors' Bayer filters. Training
+            clips are then neither cropped nor turned.
+        loading: Arguments of :class:`ArchiveDataModule`.
 
     Example:
         >>> from pathlib import Path
         >>> from spike_zoo.testing import tiny_archive
         >>> archive = tiny_archive(Path("takes.h5"))  # or your own, or what simulate makes
         >>> data = ReconstructionDataModule(str(archive), crop=32, batch_size=2, seed=0)
-        >>> for epoch in range(2):  # a loop without a Trainer; each epoch has an order of its own
+        >>> for epoch in range(2):  # a loop without a Trainer; each epoch has a different order
         ...     for batch in data.train_dataloader():
         ...         spikes, image = batch["spikes"], batch["image"]
         >>> spikes.shape, image.shape
@@ -270,9 +273,9 @@ class ReconstructionDataModule(ArchiveDataModule):
         self.stride = stride
 
     def list_samples(self, *splits: Split) -> None:
-        """List the samples of some splits again, and report images that do not count.
+        """List the samples of some splits again, and warn of left-out recordings and images.
 
-        Which images are tested decides the numbers, so validation and test say what they leave out.
+        Left-out images change the results, so validation and test warn of them.
         """
         super().list_samples(*splits)
         for split in splits:
@@ -281,7 +284,7 @@ class ReconstructionDataModule(ArchiveDataModule):
                 self._warn_of_images_left_out(split)
 
     def setup(self, stage: str) -> None:
-        """List the samples of a stage; prediction reports recordings that it leaves out too."""
+        """List the samples of a stage; prediction also warns of left-out recordings."""
         super().setup(stage)
         if stage == "predict":
             self._warn_of_recordings_left_out("test", self._predicted)
@@ -297,27 +300,27 @@ class ReconstructionDataModule(ArchiveDataModule):
         near, skipped = samples.images - samples.fitting, samples.fitting - len(samples.windows)
         over = len(samples.windows) - samples.served
         reasons = {
-            f"{near} as clip_length {self.clip_length} does not fit around them": near,
+            f"{near} because clip_length {self.clip_length} does not fit around them": near,
             f"{skipped} by stride {self.stride}": skipped,
             f"{over} at the ends of recordings, too few for a sample": over,
         }
         why = " and ".join(reason for reason, count in reasons.items() if count)
         rank_zero_warn(
             f"{self.archive_path}: {samples.images - samples.served} of {samples.images} images of "
-            f"{split} are left out: {why}. Results over other images do not compare."
+            f"{split} are left out: {why}. Do not compare the results with those over other images."
         )
 
     def make_predicted(self) -> ReconstructionWindows:
-        """Return the clips of the split to test, whether there are images of them or not.
+        """Return the clips of the test split, with or without ground-truth images.
 
-        Those of a subclass with samples of its own are predicted as they are tested.
+        If a subclass overrides :meth:`make_samples`, return its test samples.
         """
         if type(self).make_samples is not ReconstructionDataModule.make_samples:
             return self.make_samples("test")
         return self.clips_to_predict()
 
     def clips_to_predict(self) -> ReconstructionWindows:
-        """Return clips without their images: around each image, or one after another."""
+        """Return clips without ground truth: around each image, or overlapping if there is none."""
         return ReconstructionWindows(
             self.archive,
             self.split_name("test"),
@@ -329,8 +332,8 @@ class ReconstructionDataModule(ArchiveDataModule):
         )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
-        """Return the clips of one split; training clips are cut and turned, others whole."""
-        is_training = split == "train" and not self.colour  # cuts and turns change the layout
+        """Return the clips of one split; only training clips are cropped and turned."""
+        is_training = split == "train" and not self.colour  # crops and turns change the layout
         return ReconstructionWindows(
             self.archive,
             self.split_name(split),

@@ -1,4 +1,4 @@
-"""Which samples an epoch draws, and the random numbers each of them is cut with."""
+"""Samplers of training and evaluation, with a seed for each training sample."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 FILES_AT_ONCE: Final = 8
-"""Files of an archive whose samples are mixed."""
+"""Files of a sharded archive whose samples are shuffled together."""
 
 
 class SampleKey(NamedTuple):
-    """One draw: which sample, and the seed of everything random about it."""
+    """Index of a sample, and the seed of its random operations."""
 
     sample: int
     seed: int
 
 
 class Epochs:
-    """Count the epochs that are drawn: a trainer's own, or one more for each loop without one.
+    """Epoch counter: the trainer's epoch, or, without a trainer, one more for each loop.
 
     Attributes:
-        next: The epoch that a loop without a trainer draws next.
+        next: Next epoch of a loop without a trainer.
     """
 
     def __init__(self, of_trainer: Callable[[], int | None] = lambda: None) -> None:
@@ -37,7 +37,7 @@ class Epochs:
         self.next = 0
 
     def begin(self) -> int:
-        """Return the epoch that begins now."""
+        """Start an epoch and return its number."""
         current = self.of_trainer()
         epoch = self.next if current is None else current
         self.next = epoch + 1
@@ -45,27 +45,27 @@ class Epochs:
 
 
 class SeededSampler(DistributedSampler[SampleKey]):
-    """Draw every sample once an epoch in random order, each with a seed of its own.
+    """Draw every sample once per epoch in random order, each with a separate seed.
 
-    The seeds travel with the indices, so a sample does not depend on the worker that makes it, on
-    the number of workers, or on where a run was resumed. Several processes share the same draws:
-    a batch of each, put together, is what one process draws as one batch. Where the draws cannot
-    be shared out evenly, the first are drawn again. It is a distributed sampler so that Lightning
-    leaves the sharing to it, and does not shuffle once more.
+    The seeds are part of the keys, so a sample does not depend on its worker, on the number of
+    workers, or on the position at which a run is resumed. Several processes share the same draws:
+    their batches together are the batch of a single process. If the number of draws is not a
+    multiple of the processes, the first draws are repeated. The base class is a distributed
+    sampler so that Lightning neither replaces the sampler nor shuffles again.
 
     Args:
         size: Number of samples.
         seed: Seed of the run.
-        epochs: Returns the epoch when an iteration begins.
-        draws: Samples of one epoch, by default all. More than ``size`` begins again.
-        processes: How many processes share them.
+        epochs: Counter that returns the epoch at the start of an iteration.
+        draws: Samples per epoch, by default all. More than ``size`` repeats samples.
+        processes: Number of processes that share the draws.
         rank: Number of this process.
-        files: Number of the file of each sample, where they are too many to be open at once: files
-            are drawn in random order, and samples in random order of some files at a time.
+        files: File number of each sample, for archives with too many files to keep open: files are
+            drawn in random order, and samples are shuffled within a few files at a time.
 
     Attributes:
-        epoch: The epoch that is drawn.
-        skipped: How many of its draws are left out because a run was resumed behind them.
+        epoch: The current epoch.
+        skipped: Number of skipped draws at the start of the epoch in which a run is resumed.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epoch = self.epochs.begin()
         epoch, skipped = self._resumed or (self.epoch, 0)
         self._resumed = None
-        # a checkpoint after the last batch of an epoch continues with the first of the next
+        # a checkpoint after the last batch of an epoch continues with the first of the next epoch
         self.skipped = skipped if epoch == self.epoch else 0
         generator = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.draws // self.size)
@@ -105,7 +105,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         yield from itertools.islice(own, self.skipped, None)
 
     def _permutation(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return all samples in random order, of some files at a time."""
+        """Return all samples in random order, shuffled within a few files at a time."""
         if self.files is None:
             return generator.permutation(self.size)
         numbers, place = np.unique(self.files, return_inverse=True)
@@ -118,7 +118,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epoch = self.epochs.next = epoch
 
     def resume(self, epoch: int, draws: int) -> None:
-        """Continue in an epoch behind its first draws of this process."""
+        """Continue in an epoch after the given number of draws of this process."""
         self.set_epoch(epoch)
         self._resumed = epoch, draws
 
@@ -127,19 +127,19 @@ class SeededSampler(DistributedSampler[SampleKey]):
 
 
 class EvaluationSampler(DistributedSampler[int]):
-    """Take samples in order; several processes take them in turn.
+    """Return samples in order, distributed over the processes in turn.
 
-    Lightning's own would repeat samples until all processes have as many, and means would count
-    them twice.
+    Lightning's sampler would repeat samples until all processes have equally many, which would bias
+    means.
 
     Args:
         size: Number of samples.
-        count: How many are taken, spread evenly over all; by default all.
-        processes: How many processes share them.
+        count: Number of returned samples, spread evenly over all; by default all.
+        processes: Number of processes that share the samples.
         rank: Number of this process.
 
     Attributes:
-        largest_share: How many samples a process takes at most.
+        largest_share: Largest number of samples of a process.
 
     Example:
         >>> list(EvaluationSampler(36, 8))

@@ -1,4 +1,4 @@
-"""Whole scenes as samples: all images of a recording with the spikes around them."""
+"""Data module of image sequences: all or consecutive images of a recording with their spikes."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ if TYPE_CHECKING:
 
 
 class SceneWindows(ReconstructionWindows):
-    """Runs of images of the recordings of one split, each with the spikes around them.
+    """Sequences of images of the recordings of one split, each with the spikes around them.
 
-    A run is all images of a recording whose window lies inside it, or some that follow one another.
-    The motion from image to image comes with them where all recordings have it and no image between
-    two is left out by the stride.
+    A sequence contains all images of a recording whose window lies inside it, or a number of
+    consecutive ones. The flow from each image to the previous one is included if all recordings
+    have it and ``stride`` is 1.
 
     Args:
-        archive: Where the recordings are.
-        split: Which of them.
+        archive: The archive.
+        split: Name of the split in the archive.
         clip_length: Planes of the window around one image.
-        images: Images of one run; None takes all of a recording.
-        is_training: Take every run there is; otherwise each begins with the last image of the one
-            before it, so that two neighbouring images are together once, and a rest that is too
-            short is left out where it is not all that a recording has.
-        stride: Take every ``stride``-th image of a recording.
-        crop: Side of the square cut at random, None for whole frames.
-        augment: Draw one of the eight flips and rotations; one cut and one turn for a whole run.
-        rate_scale: Of recordings that do not state theirs; by default 1.
+        images: Images of one sequence; None selects all of a recording.
+        is_training: Start a sequence at every image. Otherwise a sequence starts with the last
+            image of the previous one, so that each pair of neighbouring images occurs once, and a
+            shorter rest is left out, unless the whole recording is shorter than a sequence.
+        stride: Select every ``stride``-th image of a recording.
+        crop: Side of the random square crop in pixels; None crops nothing.
+        augment: Apply one of the eight flips and rotations; crop and mode are the same for all
+            images of a sequence.
+        rate_scale: Rate scale of recordings that do not state theirs; by default 1.
 
     Raises:
-        ConfigError: If a frame is smaller than the crop, images are not of the spikes' size, or a
-            recording to train on has fewer images than a run.
+        ConfigError: If a frame is smaller than the crop, images and planes differ in size, or a
+            training recording has fewer images than a sequence.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class SceneWindows(ReconstructionWindows):
 
     @property
     def served(self) -> int:
-        """How many images are in a sample."""
+        """Number of images that are part of a sample."""
         return len({(window.name, window.image) for scene in self.scenes for window in scene})
 
     @property
@@ -95,7 +96,7 @@ class SceneWindows(ReconstructionWindows):
         return len(self.scenes)
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
-        """Read one scene; an int takes whole frames, a key cuts and turns them by its seed."""
+        """Read one sequence: uncropped for an int, cropped and turned by the seed of a key."""
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         scene = self.scenes[index]
         first, planes = scene[0], np.array([window.plane for window in scene])
@@ -121,13 +122,13 @@ class SceneWindows(ReconstructionWindows):
     def _motion(
         self, name: str, numbers: list[int], rows: slice, columns: slice
     ) -> NDArray[np.float16]:
-        """Read the motion from each of some images to the one before it."""
+        """Read the flow from each image to the previous one."""
         read = self.archive.image_motion
         return np.stack([read(name, number, rows=rows, columns=columns) for number in numbers])
 
 
 def _runs(scene: list[Window], images: int | None, is_training: bool) -> list[list[Window]]:
-    """Return the samples of one recording."""
+    """Return the sequences of one recording."""
     if images is None or len(scene) <= images:
         return [scene]
     step = 1 if is_training else max(1, images - 1)
@@ -138,42 +139,41 @@ def _check_length(archive: SpikeArchive, scenes: list[list[Window]], images: int
     for scene in scenes:
         if len(scene) < images:
             raise ConfigError(
-                f"images: {images} are asked for in a sample, and recording {scene[0].name!r} of "
-                f"{archive.path} has {len(scene)} whose clips fit; ask for fewer"
+                f"images_per_sample: {images} images per sample, but recording {scene[0].name!r} "
+                f"of {archive.path} has only {len(scene)} whose clips fit; use a smaller number"
             )
 
 
 class SceneDataModule(ReconstructionDataModule):
-    """Serve whole scenes, or runs of their images: recordings with what belongs to them.
+    """Load sequences of images with their spikes, or single clips for some splits.
 
-    A training sample is a recording with all its images, or with ``images`` of them that follow
-    one another, cut and turned as one; an epoch draws scenes or runs, not images, and those of one
-    batch have equally many planes and images. Runs to train on begin at every image. Runs to
-    validate and test with share their end image with the next one, so that each two neighbouring
-    images are evaluated together once. Whether validation, test and prediction see scenes too is
-    the task's choice: a method that reconstructs is measured on single clips, one that codes a
-    video on all of it.
+    A training sample contains all images of a recording, or ``images_per_sample`` consecutive ones,
+    with the same crop and mode. An epoch draws sequences, not images. The sequences of a batch must
+    have equally many planes and images. Training sequences start at every image. Sequences in
+    validation and test share their last image with the next sequence, so that each pair of
+    neighbouring images is evaluated once. ``full_sequence_splits`` selects the splits with
+    sequences: reconstruction is evaluated on single clips, video coding on whole recordings.
 
-    Where an archive has the motion from each image to the one before it, batches have it too; that
-    of the first image leads out of the sample.
+    If an archive has the flow from each image to the previous one, batches include it. The flow of
+    the first image leads out of the sample.
 
-    Source of the regime: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image
+    Source of this training: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image
     Reconstruction of Spiking Cameras*, NeurIPS 2024.
 
     Args:
         archive: The archive's file.
         clip_length: Planes of the window around one image.
-        stride: Take every ``stride``-th image of a recording; above 1 no motion is served.
-        full_sequence_splits: Splits served as whole scenes; other splits give single clips.
-        images_per_sample: Images of one sample; None takes all of a recording.
-        eval_images_per_sample: The same in validation and test, where it differs; 0 takes all of
-            a recording.
-        loading: See :class:`ArchiveDataModule`.
+        stride: Select every ``stride``-th image of a recording; above 1, no flow is included.
+        full_sequence_splits: Splits with sequences; other splits have single clips.
+        images_per_sample: Images of one sample; None selects all of a recording.
+        eval_images_per_sample: Images of one sample in validation and test; 0 selects all of a
+            recording, None uses ``images_per_sample``.
+        loading: Arguments of :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If ``full_sequence_splits`` names no split, ``images_per_sample`` is below 1,
-            ``eval_images_per_sample`` below 0, or ``flow_offset`` is given, which only
-            :class:`ReconstructionDataModule` serves.
+        ConfigError: If ``full_sequence_splits`` contains an unknown split, ``images_per_sample`` is
+            below 1, ``eval_images_per_sample`` below 0, or ``flow_offset`` is set, which only
+            :class:`ReconstructionDataModule` supports.
 
     Example:
         >>> from pathlib import Path
@@ -198,7 +198,7 @@ class SceneDataModule(ReconstructionDataModule):
         if self.flow_offset:
             raise ConfigError(
                 "flow_offset: scenes have the flow from image to image, not to other planes; use "
-                "ReconstructionDataModule, which serves it with single clips"
+                "ReconstructionDataModule, which includes it with single clips"
             )
         if unknown := [split for split in full_sequence_splits if split not in self.named_splits]:
             raise ConfigError(
@@ -214,7 +214,7 @@ class SceneDataModule(ReconstructionDataModule):
         )
 
     def make_predicted(self) -> ReconstructionWindows:
-        """Return the scenes that are tested, or clips, whether there are images of them or not."""
+        """Return the sequences of the test, or clips with or without ground-truth images."""
         return (
             self.make_samples("test")
             if "test" in self.full_sequence_splits
@@ -222,7 +222,7 @@ class SceneDataModule(ReconstructionDataModule):
         )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
-        """Return the scenes of a split that is served whole, the clips of another."""
+        """Return sequences for the splits in ``full_sequence_splits``, clips for the others."""
         if split not in self.full_sequence_splits:
             return super().make_samples(split)
         is_training = split == "train"
@@ -239,5 +239,5 @@ class SceneDataModule(ReconstructionDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)
-        """Unpack and turn scenes or clips, on the device; scenes as bytes."""
+        """Unpack and turn sequences or clips on the device; planes of sequences are uint8."""
         return unpacked(batch, torch.uint8 if "images" in batch else self.spike_dtype)

@@ -1,4 +1,4 @@
-"""Recordings on disk: camera files, numpy's, HDF5, lossless ones, and the sidecars beside them."""
+"""File formats of recordings: ``.dat``, ``.npy``, ``.npz``, HDF5, ``.spl``, and sidecars."""
 
 from spike_zoo.formats.recording import detect_format, read_recording, write_recording
 

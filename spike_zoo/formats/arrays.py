@@ -1,4 +1,4 @@
-"""Recordings in numpy's ``.npy`` and ``.npz``, packed while they are read, never unpickled."""
+"""Reader and writer of ``.npy`` and ``.npz`` recordings, packed while read and never unpickled."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _SPIKE_KEYS = ("spikes", "spike", "spk")
 _ATTRIBUTES = ("fps", "threshold", "rate_scale")
 _PLAIN = (bool, int, float, str, np.bool_, np.integer, np.floating)
-_NOT_SCALARS = (*_SPIKE_KEYS, "file", "allow_pickle")  # the last two are numpy's own arguments
+_NOT_SCALARS = (*_SPIKE_KEYS, "file", "allow_pickle")  # the last two are arguments of np.savez
 _BLOCK_BYTES = 1 << 22
-_MOST_ASPECT, _LEAST_SIDE = 4, 32  # of a plane of a camera
+_MOST_ASPECT, _LEAST_SIDE = 4, 32  # limits for the plane of a camera
 
 
 class _Header(NamedTuple):
@@ -44,7 +44,12 @@ class _Header(NamedTuple):
 
 
 def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
-    """Read a plain array ``(T, H, W)`` of zeros and ones and pack it block by block."""
+    """Read an array ``(T, H, W)`` of zeros and ones and pack it block by block.
+
+    Args:
+        path: The file.
+        most: Number of planes to read; by default all.
+    """
     with _format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
         left = path.stat().st_size - stream.tell()
@@ -53,10 +58,11 @@ def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
 
 
 def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> SpikeRecording:
-    """Read the spikes of an ``.npz`` file and what its scalars say.
+    """Read the spikes and the scalars of an ``.npz`` file.
 
     The spikes are the array ``key``; else ``spikes``, ``spike``, ``spk``; else the only 3-D array.
-    With a scalar ``width`` they may be packed along W. Other scalars go to ``meta``.
+    With a scalar ``width`` they may be packed along W. Other scalars are stored in ``meta``.
+    ``most`` limits the number of planes.
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
@@ -84,7 +90,7 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays of an ``.npz`` by name, or reject a zip without any."""
+    """Return the arrays of an ``.npz`` by name; raise FormatError if there are none."""
     members = {
         info.filename.removesuffix(".npy"): info
         for info in archive.infolist()
@@ -96,7 +102,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def write_npy(recording: SpikeRecording, path: Path) -> None:
-    """Write all planes as one bool array ``(T, H, W)``, block by block; fps and scales are lost."""
+    """Write all planes as one bool array ``(T, H, W)``, block by block, without attributes."""
     planes, height, width = recording.shape
     header = {"descr": "|b1", "fortran_order": False, "shape": recording.shape}
     block = max(1, _BLOCK_BYTES // (height * width))
@@ -104,13 +110,12 @@ def write_npy(recording: SpikeRecording, path: Path) -> None:
         npy.write_array_header_1_0(stream, header)
         for first in range(0, planes, block):
             values = recording.read(first, min(first + block, planes))
-            stream.write(
-                np.ascontiguousarray(values).data
-            )  # tofile would not say why a write failed
+            # not tofile: its error does not state why a write failed
+            stream.write(np.ascontiguousarray(values).data)
 
 
 def write_npz(recording: SpikeRecording, path: Path) -> None:
-    """Write the packed planes as ``spikes`` with ``width`` and all that is known as scalars."""
+    """Write the packed planes as ``spikes``, and ``width``, attributes and metadata as scalars."""
     _, _, width = recording.shape
     fields: dict[str, Any] = {
         name: value
@@ -129,7 +134,7 @@ def write_npz(recording: SpikeRecording, path: Path) -> None:
 
 
 def cleared_pad_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return packed planes whose bits beyond ``width`` are 0, a copy only where they are not."""
+    """Set the bits beyond ``width`` of packed planes to 0; copy them only if necessary."""
     if width % 8 == 0 or not (packed[..., -1] >> width % 8).any():
         return packed
     cleared = packed.copy()
@@ -139,13 +144,13 @@ def cleared_pad_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]
 
 @contextlib.contextmanager
 def _format_errors(path: Path) -> Iterator[None]:
-    """Turn what zip and numpy raise on damaged files into one line that names the file."""
+    """Convert errors of zipfile and numpy for damaged files to a FormatError of one line."""
     try:
         yield
     except SpikeZooError:
         raise
     except MemoryError as error:
-        raise FormatError.at(path, "declares more data than this machine's memory holds") from error
+        raise FormatError.at(path, "declares more data than fit into memory") from error
     except (
         zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError,
         OSError, ValueError, RuntimeError, LookupError, TypeError, OverflowError,
@@ -157,11 +162,13 @@ def _format_errors(path: Path) -> Iterator[None]:
 def _read_header(stream: IO[bytes], name: str) -> _Header:
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        raise FormatError(f"{name}: numpy format {version} holds no plain spikes", path=name)
+        raise FormatError(
+            f"{name}: numpy format {version} is not supported, expected 1.0 or 2.0", path=name
+        )
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     header = _Header(*read(stream))
     if any(not isinstance(side, int) or side < 0 for side in header.shape):
-        raise FormatError(f"{name}: declares the impossible shape {header.shape}", path=name)
+        raise FormatError(f"{name}: declares the invalid shape {header.shape}", path=name)
     return header
 
 
@@ -179,12 +186,12 @@ def _scalar(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, header:
 
 def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) -> str:
     cubes = [name for name, header in headers.items() if len(header.shape) == 3]
-    wanted = (key,) if key is not None else _SPIKE_KEYS
-    found = [name for name in wanted if name in headers]
-    if key is None and not found and len(cubes) == 1:
-        found = cubes
-    if found:
-        return found[0]
+    keys = (key,) if key is not None else _SPIKE_KEYS
+    candidates = [name for name in keys if name in headers]
+    if key is None and not candidates and len(cubes) == 1:
+        candidates = cubes
+    if candidates:
+        return candidates[0]
     listed = ", ".join(f"{name} {header.shape}" for name, header in headers.items())
     lacks = (
         f"no array is named {', '.join(_SPIKE_KEYS)}, and {len(cubes) or 'none'} have three axes"
@@ -197,7 +204,7 @@ def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) ->
 def _spikes(
     stream: IO[bytes], header: _Header, left: int, name: str, width: object, most: int | None
 ) -> tuple[NDArray[np.uint8], int]:
-    """Read spikes that are plain, or packed where ``width`` says so; return them and W."""
+    """Read spikes, packed in the file if ``width`` fits the array; return packed planes and W."""
     packed = (
         isinstance(width, int)
         and width > 0
@@ -216,11 +223,11 @@ def _spikes(
 
 
 def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
-    """Check that an array can be a spike stream ``(T, H, W)``; warn of another order of axes."""
+    """Raise if an array cannot be spikes ``(T, H, W)``; warn if the order of axes looks wrong."""
     if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
         raise NotSpikesError(
-            f"{name}: an array {shape} of {dtype} is no spike stream; expected numbers 0 or 1 of "
-            "shape (planes, height, width)",
+            f"{name}: an array {shape} of {dtype} is not a spike stream; expected numbers 0 or 1 "
+            "of shape (planes, height, width)",
             path=name,
         )
     planes, height, width = shape
@@ -244,7 +251,7 @@ def _is_transposed(planes: int, height: int, width: int) -> bool:
 
 
 def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Pack planes of zeros and ones."""
+    """Pack planes; raise NotSpikesError if a value is neither 0 nor 1."""
     try:
         return pack_bits(data)
     except ValueError as error:
@@ -263,7 +270,7 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
 def _check_size(header: _Header, left: int, name: str) -> None:
     if header.size > left:
         raise FormatError(
-            f"{name}: cut short, the header promises {header.size} bytes and {left} follow",
+            f"{name}: truncated, the header states {header.size} bytes but {left} follow",
             path=name,
         )
 

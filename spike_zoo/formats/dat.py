@@ -1,4 +1,4 @@
-"""Headerless ``.dat`` recordings: which bit is which pixel, read by ranges of planes."""
+"""Reader of headerless ``.dat`` recordings, and their bit layouts."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes.recording import Selection, SpikeRecording
 
-_BLOCK_PIXELS = 1 << 23  # at a time: small beside any result, large beside a call
+_BLOCK_PIXELS = 1 << 23  # per block: little memory, negligible overhead of calls
 
 
 @dataclass(frozen=True)
 class DatLayout:
-    """How the planes of a ``.dat`` file lie in its bytes.
+    """Bit layout of the planes in a ``.dat`` file.
 
     Bit k of byte j of a plane is its pixel ``8 j + k`` in row order, without padding per row.
 
     Attributes:
         height: Rows H.
-        width: Stored columns, those that are no image included.
-        frame_align: Where ``H * width`` is no multiple of 8: ``"byte"`` starts every plane on a
-            byte and fills its last byte with zeros, ``"bit"`` runs on over the whole file.
-        columns: Half-open ranges of the stored columns that are image, left to right; None: all.
+        width: Stored columns, including columns outside the image.
+        frame_align: If ``H * width`` is not a multiple of 8: ``"byte"`` starts every plane on a
+            byte and pads its last byte with zeros; ``"bit"`` stores planes without padding.
+        columns: Half-open ranges of the stored columns in the image, left to right; None: all.
         flip: Stored rows run bottom to top, as the sensors write them.
-        offset: Bytes before the first whole plane.
+        offset: Bytes before the first complete plane.
     """
 
     height: int
@@ -67,8 +67,8 @@ class DatLayout:
             )
         if self.pixels < 8 and self.frame_align == "bit":
             raise GeometryError(
-                f"planes of {self.pixels} pixels that run on bit by bit cannot be counted: "
-                "the last byte may hold one more"
+                f"planes of {self.pixels} pixels with frame_align bit cannot be counted: the last "
+                "byte may contain one more; use frame_align byte"
             )
 
     def _check_columns(self) -> None:
@@ -81,7 +81,7 @@ class DatLayout:
                 )
             past = last
         if self.columns is not None and not self.columns:
-            raise GeometryError("columns selects nothing; leave it out to take all of them")
+            raise GeometryError("columns selects nothing; omit it to select all columns")
 
     @property
     def pixels(self) -> int:
@@ -95,12 +95,12 @@ class DatLayout:
 
     @property
     def runs_on(self) -> bool:
-        """Whether planes begin inside a byte."""
+        """Whether planes may start inside a byte."""
         return self.frame_align == "bit" and self.pixels % 8 != 0
 
     @cached_property
     def byte_columns(self) -> slice | None:
-        """The bytes of a stored row that are the image's; None where rows need repacking."""
+        """The bytes of a stored row in the image; None if rows or columns are not whole bytes."""
         columns = self.columns or ((0, self.width),)
         first, past = columns[0]
         if len(columns) > 1 or any(side % 8 for side in (self.width, first, past)):
@@ -108,11 +108,11 @@ class DatLayout:
         return slice(first // 8, past // 8)
 
     def bytes_for(self, planes: int) -> int:
-        """Return the number of bytes of so many planes, without the offset."""
+        """Return the number of bytes of ``planes`` planes, without the offset."""
         return -(-planes * self.pixels // 8) if self.runs_on else planes * -(-self.pixels // 8)
 
     def planes_in(self, size: int) -> tuple[int, int]:
-        """Return how many whole planes a file of ``size`` bytes holds and how many bytes remain."""
+        """Return the number of complete planes in ``size`` bytes, and the number of other bytes."""
         size = max(0, size - self.offset)
         planes = size * 8 // self.pixels if self.runs_on else size // -(-self.pixels // 8)
         return planes, size - self.bytes_for(planes)
@@ -124,7 +124,18 @@ class DatLayout:
 def open_dat(
     path: Path, layout: DatLayout, *, allow_partial: bool = False, check_rows: bool = False
 ) -> DatPlanes:
-    """Open a ``.dat`` file; its bytes are read when planes are asked for."""
+    """Open a ``.dat`` file, whose planes are read on demand.
+
+    Args:
+        path: The file.
+        layout: Layout of its planes.
+        allow_partial: Drop an incomplete last plane with a warning.
+        check_rows: Warn if the image seems to be rolled.
+
+    Raises:
+        GeometryError: If the size is not a whole number of planes.
+        FormatError: If padding bits are not zero.
+    """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)
     if not planes or (left and not allow_partial):
@@ -147,10 +158,10 @@ def _warn_if_rolled(planes: DatPlanes) -> None:
     if not rows or layout.width % 8:
         return
     warnings.warn(
-        f"{planes.path}: the picture seems to be rolled by {rows} rows: the file probably begins "
+        f"{planes.path}: the picture seems to be rolled by {rows} rows: the file probably starts "
         f"inside a plane. To skip the incomplete first plane, write 'offset: "
         f"{rows * layout.width // 8}' into {planes.path.name}.yaml (and pass --allow-partial if "
-        "the last plane is then incomplete); 'offset: 0' keeps the picture as it is",
+        "the last plane is then incomplete); 'offset: 0' disables this warning",
         stacklevel=4,
     )
 
@@ -167,7 +178,7 @@ def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left
 
 
 class DatPlanes:
-    """Packed planes of a file, read when asked; nothing stays open, pickles as its path."""
+    """Packed planes of a ``.dat`` file, read on demand. No file stays open."""
 
     def __init__(self, path: Path, layout: DatLayout, planes: int) -> None:
         self.path = path
@@ -177,7 +188,10 @@ class DatPlanes:
 
     @property
     def mapped(self) -> NDArray[np.uint8] | None:
-        """The file itself as packed planes where rows are whole bytes; the flip is a stride."""
+        """Memory map of the file as packed planes; None if rows are not whole bytes.
+
+        A flip is a negative stride.
+        """
         columns = self.layout.byte_columns
         if columns is None or self._copy is not None:
             return None
@@ -210,7 +224,7 @@ class DatPlanes:
         if columns is not None and not uses_kernel((stop - start) * layout.pixels // 8):
             return unpack_bits(self[start:stop], layout.image_width)
         planes = np.empty((stop - start, layout.height, layout.image_width), np.bool_)
-        # rows that begin inside a byte are unpacked into temporary planes, which stay in the cache
+        # rows that start inside a byte are unpacked into temporary planes that fit the CPU cache
         pixels = _BLOCK_PIXELS if columns is not None else _BLOCK_PIXELS >> 3
         block = max(1, pixels // layout.pixels)
         for first in range(start, stop, block):
@@ -231,7 +245,7 @@ class DatPlanes:
         row_bytes: slice,
         out: NDArray[np.uint8],
     ) -> None:
-        """Copy rows that are whole bytes; ``take`` has twice the speed of a reversed slice."""
+        """Copy rows of whole bytes; ``take`` is twice as fast as a reversed slice."""
         stored = self._read(first, last).reshape(last - first, self.layout.height, -1)
         kept = stored[:, :, self.layout.byte_columns][:, :, row_bytes]
         if self.layout.flip:
@@ -239,7 +253,7 @@ class DatPlanes:
         np.take(kept, rows, axis=1, out=out, mode="clip")
 
     def check_last_byte(self) -> None:
-        """Reject planes that run on bit by bit and are followed by something."""
+        """Raise if bits after the last plane, in a layout without padding, are not zero."""
         spare = -self.shape[0] * self.layout.pixels % 8
         if self.layout.runs_on and spare:
             last = self._read(self.shape[0] - 1, self.shape[0])[-1]
@@ -247,9 +261,10 @@ class DatPlanes:
                 raise self._bits_after("the last plane")
 
     def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the bytes that hold planes ``[start, stop)``.
+        """Read the bytes of planes ``[start, stop)``.
 
-        A read copies less than a map faults in, and a file cut meanwhile is an error, no signal.
+        Compared with a memory map, fewer bytes are loaded, and truncation of the open file is an
+        error instead of a signal.
         """
         layout = self.layout
         if layout.runs_on:
@@ -262,7 +277,7 @@ class DatPlanes:
         with self.path.open("rb") as stream:
             stream.seek(layout.offset + first)
             if stream.readinto(data.data) != data.size:
-                raise FormatError.at(self.path, "was cut short after opening")
+                raise FormatError.at(self.path, "was truncated after it was opened")
         return data
 
     def _upright(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -273,7 +288,7 @@ class DatPlanes:
         stored = self._read(first, last)
         if layout.runs_on:
             begin = first * layout.pixels % 8
-            # planes begin inside a byte: spread all bits, then leave out those of the neighbours
+            # planes start inside a byte: unpack all bits, then drop those of other planes
             bits = unpack_bits(stored, stored.size * 8)[begin:][: (last - first) * layout.pixels]
         else:
             stored = stored.reshape(last - first, -1)
@@ -294,7 +309,7 @@ class DatPlanes:
 
 
 def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArray[np.uint8]]:
-    """Yield the bytes of a ``.dat`` file block by block: the exact inverse of reading it."""
+    """Yield the bytes of a ``.dat`` file in blocks, as the exact inverse of reading."""
     planes, height, width = recording.shape
     if (height, width) != (layout.height, layout.image_width):
         raise GeometryError(
@@ -302,7 +317,7 @@ def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArr
             f"{layout.height}x{layout.image_width}"
         )
     block = max(1, _BLOCK_PIXELS // layout.pixels)
-    block = -(-block // 8) * 8  # so that blocks end on whole bytes, also bit by bit
+    block = -(-block // 8) * 8  # so that blocks are whole bytes without padding too
     for first in range(0, planes, block):
         stored = recording.read(first, min(first + block, planes))
         if layout.columns is not None:
@@ -314,10 +329,10 @@ def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArr
 
 
 def _among_stored_columns(image: NDArray[np.bool_], layout: DatLayout) -> NDArray[np.bool_]:
-    """Put the image's columns back to where they are stored; the others are zero."""
+    """Return planes with all stored columns; columns outside the image are zero."""
     stored = np.zeros((*image.shape[:2], layout.width), np.bool_)
-    taken = 0
+    column = 0
     for first, last in layout.columns or ():
-        stored[..., first:last] = image[..., taken : taken + last - first]
-        taken += last - first
+        stored[..., first:last] = image[..., column : column + last - first]
+        column += last - first
     return stored

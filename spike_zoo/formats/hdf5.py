@@ -1,4 +1,4 @@
-"""HDF5 files opened by each process for itself, and the links in them that are not followed."""
+"""HDF5 files opened separately by each process, without links to other files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEMA = "spike-archive"
 SCHEMA_VERSION = 1
 RECORDINGS = "recordings"
 
-_CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is read whole
+_CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is cached
 _MOST_OPEN_GROUPS = 256
 _MOST_OPEN_DATASETS = 32  # each has a chunk cache
 _MOST_MAPPED_DATASETS = 4096
@@ -38,10 +38,10 @@ _MOST_SOFT_LINKS = 16
 
 @contextlib.contextmanager
 def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
-    """Turn what h5py raises on damaged files into one line that names the file.
+    """Convert errors of h5py for damaged files to a FormatError of one line.
 
     Raises:
-        FormatError: Instead of it.
+        FormatError: Instead of h5py's errors.
     """
     try:
         yield
@@ -53,22 +53,21 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(
             f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}), or another program "
-            "is writing it; wait for that program to end, else copy or build the file again",
+            "is writing it; wait for that program to end, or copy or build the file again",
             code="E01",
             path=inside or str(path),
         ) from error
     except MemoryError as error:
-        message = f"{path}: {inside} declares more data than memory holds"
+        message = f"{path}: {inside} declares more data than fit into memory"
         raise FormatError(message, path=inside) from error
 
 
 class Hdf5File:
-    """An HDF5 file for reading that every process opens for itself when it first reads.
+    """An HDF5 file for reading, opened separately by each process at the first read.
 
-    Nothing outside the file is ever read: external links, soft links through them, virtual data
-    sets and data sets stored in other files are rejected. Closing drops the handle; a later read
-    opens the file again, if it is still the same. Pickles as its path, size and time of
-    modification.
+    Other files are never read: external links, soft links through them, virtual data sets and data
+    sets stored in other files raise an error. After :meth:`close`, a later read opens the file
+    again, if it is unchanged. Pickled as its path, size and time of modification.
 
     Args:
         path: The file.
@@ -76,10 +75,10 @@ class Hdf5File:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._state: tuple[int, int] | None = None  # when it was first opened
+        self._state: tuple[int, int] | None = None  # size and time of the file at first opening
         self._handle: h5py.File | None = None
         self._process = 0
-        self.is_partial = False  # whether it is a copy of a remote file that lacks blocks
+        self.is_partial = False  # whether it is an incomplete copy of a remote file
         self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         self._checked: set[str] = set()
@@ -95,17 +94,17 @@ class Hdf5File:
 
     @property
     def handle(self) -> h5py.File:
-        """The open file, this process's own.
+        """The file, opened by this process.
 
         Raises:
-            MissingFileError: If there is no such file.
-            FormatError: E01, if it is not HDF5 or cut short.
-            RecordingError: If it is not the file that was first opened.
+            MissingFileError: If the file does not exist.
+            FormatError: E01, if the file is not HDF5 or truncated.
+            RecordingError: If the file has changed since it was first opened.
         """
         if self._handle is None or self._process != os.getpid():
-            self.close()  # what was inherited through a fork belongs to the parent
+            self.close()  # a handle inherited through a fork belongs to the parent
             if not self.path.is_file():
-                what = "is no file" if self.path.exists() else "there is no such file"
+                what = "is not a file" if self.path.exists() else "there is no such file"
                 raise MissingFileError.at(self.path, f"{what}")
             if not h5py.is_hdf5(self.path):
                 raise FormatError.at(
@@ -119,12 +118,12 @@ class Hdf5File:
             with hdf5_errors(self.path):
                 self._handle = _open(self.path, copy)
             self._process = os.getpid()
-            if copy is None:  # else fetching checks that the remote file is the same
+            if copy is None:  # for a copy, fetching checks that the remote file is unchanged
                 self._compare(os.fstat(self._handle.id.get_vfd_handle()))
         return self._handle
 
     def check_unchanged(self) -> None:
-        """Check that the path still leads to the file that was first opened.
+        """Check that the file is the one that was first opened.
 
         Raises:
             RecordingError: If the file was replaced, modified or removed.
@@ -136,7 +135,7 @@ class Hdf5File:
                 raise self._changed("was removed") from error
 
     def _compare(self, status: os.stat_result) -> None:
-        # not the inode: some network file systems give a file another one now and then
+        # without the inode, which changes on some network file systems
         state = status.st_size, status.st_mtime_ns
         if self._state not in (None, state):
             self.close()
@@ -151,10 +150,10 @@ class Hdf5File:
         )
 
     def close(self) -> None:
-        """Drop the handle of this process."""
-        for kept in (self._groups, self._datasets, self._checked, self._mapped):
-            kept.clear()
-        self._map = None  # unmapped when the last array over it goes
+        """Close the file in this process."""
+        for cache in (self._groups, self._datasets, self._checked, self._mapped):
+            cache.clear()
+        self._map = None  # unmapped when the last array on it is deleted
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -169,64 +168,64 @@ class Hdf5File:
         """Return the data set at a path inside the file.
 
         Raises:
-            MissingItemError: If there is nothing.
-            FormatError: E12, if it leaves the file or holds objects; else if it is no data set
-                or needs a filter that is not installed.
+            MissingItemError: If the path does not exist.
+            FormatError: E12, if the data are stored in another file or have an object type; also
+                if the object is not a data set or needs a filter that is not installed.
         """
         handle = self.handle
         if inside in self._datasets:
             return self._datasets[inside]
         if inside in self._checked:
-            found = handle[inside]
+            dataset = handle[inside]
         else:
-            found = self.find(inside)
-            if not isinstance(found, h5py.Dataset):
-                raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
-            _check_storage(self.path, inside, found)
+            dataset = self.find(inside)
+            if not isinstance(dataset, h5py.Dataset):
+                raise FormatError(f"{self.path}: {inside} is not a data set", path=inside)
+            _check_storage(self.path, inside, dataset)
             self._checked.add(inside)
-        _keep(self._datasets, inside, found, _MOST_OPEN_DATASETS)
-        return found
+        _add_to_cache(self._datasets, inside, dataset, _MOST_OPEN_DATASETS)
+        return dataset
 
     def mapped(self, inside: str) -> MappedDataset | None:
-        """Return a data set over a map of the file; None where only HDF5 can read it.
+        """Return a data set on a memory map of the file; None if it must be read through HDF5.
 
-        Errors are those of :meth:`dataset`, and those of a file that was cut short or whose size
-        has changed.
+        Raises the errors of :meth:`dataset`, and errors if the file was truncated or its size has
+        changed.
         """
         handle = self.handle
         if self.is_partial:
             return None
-        # reading a map beyond the end of its file ends the process with a signal
+        # reading a map beyond the end of the file kills the process with a signal
         if self._map is not None and self._map.size() != len(self._map):
             raise self._changed("was modified")
         if inside not in self._mapped:
             dataset = self.dataset(inside)
             with hdf5_errors(self.path, inside):
-                if self._map is None:  # of the very file that is open, whatever its name is now
-                    opened = handle.id.get_vfd_handle()
-                    self._map = mmap.mmap(opened, 0, access=mmap.ACCESS_READ)
-                found = map_dataset(self.path, inside, dataset, self._map)
-            _keep(self._mapped, inside, found, _MOST_MAPPED_DATASETS)
+                if self._map is None:  # by descriptor: the path may lead to another file now
+                    descriptor = handle.id.get_vfd_handle()
+                    self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+                mapped = map_dataset(self.path, inside, dataset, self._map)
+            _add_to_cache(self._mapped, inside, mapped, _MOST_MAPPED_DATASETS)
         return self._mapped[inside]
 
     def group(self, inside: str) -> h5py.Group:
         """Return the group at a path inside the file; errors as for :meth:`dataset`."""
-        found = self.find(inside)
-        if not isinstance(found, h5py.Group):
-            raise FormatError(f"{self.path}: {inside} is no group", path=inside)
-        return found
+        group = self.find(inside)
+        if not isinstance(group, h5py.Group):
+            raise FormatError(f"{self.path}: {inside} is not a group", path=inside)
+        return group
 
     def members(self, inside: str) -> list[str]:
-        """Return the names in a group in the order they were added; none if it is not there."""
+        """Return the names in a group in the order of creation; empty if there is no group."""
         with hdf5_errors(self.path, inside):
             try:
                 group = self.group(inside)
             except MissingItemError:
                 return []
-            return [_text(name) for name in group]  # one that is not UTF-8 comes as bytes
+            return [_text(name) for name in group]  # names that are not UTF-8 are bytes
 
     def holds(self, inside: str) -> bool:
-        """Return whether there is something at a path inside the file."""
+        """Return whether a path inside the file exists."""
         try:
             self.find(inside)
         except MissingItemError:
@@ -234,11 +233,11 @@ class Hdf5File:
         return True
 
     def find(self, inside: str) -> h5py.Group | h5py.Dataset:
-        """Return the object at a path, following only links that stay in the file.
+        """Return the object at a path, following only links inside the file.
 
         Raises:
-            MissingItemError: If there is nothing.
-            FormatError: E12, if a link leaves the file.
+            MissingItemError: If the path does not exist.
+            FormatError: E12, if a link leads out of the file.
         """
         with hdf5_errors(self.path, inside):
             return self._follow(inside)
@@ -251,35 +250,35 @@ class Hdf5File:
             place, names, walked = self._groups[parent], names[-1:], parent
         while names:
             name = names.pop(0)
-            # asking "name in place" would follow the link
+            # not "name in place", which would follow the link
             link = place.get(name, getlink=True) if isinstance(place, h5py.Group) else None
             if link is None:
                 raise MissingItemError(f"{self.path}: there is no {inside} in it", path=inside)
             if isinstance(link, h5py.SoftLink):
                 followed += 1
                 if followed > _MOST_SOFT_LINKS:
-                    raise _leaves(self.path, inside, "a circle of soft links")
+                    raise _storage_error(self.path, inside, "a cycle of soft links")
                 place = self.handle["/"] if link.path.startswith("/") else place
                 names = _parts(link.path) + names
             elif isinstance(link, h5py.HardLink):
                 place, walked = place[name], f"{walked}/{name}".lstrip("/")
                 if isinstance(place, h5py.Group) and not followed:
-                    # only hard links lead to it: its members are found in one step from now on
-                    _keep(self._groups, walked, place, _MOST_OPEN_GROUPS)
+                    # reached by hard links only, so its members can be found in one step
+                    _add_to_cache(self._groups, walked, place, _MOST_OPEN_GROUPS)
             else:
-                raise _leaves(self.path, inside, "an external link")
+                raise _storage_error(self.path, inside, "an external link")
         return place
 
 
-def _keep(cache: dict[str, Any], key: str, value: object, most: int) -> None:
-    """Add a value to a cache that drops the oldest one when it is full."""
+def _add_to_cache(cache: dict[str, Any], key: str, value: object, most: int) -> None:
+    """Add a value to a cache of at most ``most`` values; drop the oldest ones."""
     while len(cache) >= most:
         cache.pop(next(iter(cache)), None)
     cache[key] = value
 
 
 def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
-    """Open a file without locks: archives are replaced by renaming, never written in place."""
+    """Open a file without locks, because archives are replaced by renaming, not in place."""
     source = path if copy is None else BlockReader(copy)
     try:
         return h5py.File(source, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
@@ -293,7 +292,7 @@ def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
             ) from error
         if "locking flag" not in str(error):
             raise
-        # this process has it open with locks already, and HDF5 allows one way at a time
+        # this process has the file open with locks, and HDF5 does not allow both ways
         return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES)
 
 
@@ -301,7 +300,8 @@ def _parts(inside: str) -> list[str]:
     return [part for part in inside.split("/") if part not in ("", ".")]
 
 
-def _leaves(path: Path, inside: str, what: str) -> FormatError:
+def _storage_error(path: Path, inside: str, what: str) -> FormatError:
+    """Return the error E12 for a link or data set that is not stored in the file."""
     return FormatError(
         f"{path}: {inside} is {what}, and nothing outside the file is read; build the archive "
         "again from the recordings themselves",
@@ -314,11 +314,11 @@ def _check_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
     with hdf5_errors(path, inside):
         creation = dataset.id.get_create_plist()
         if creation.get_layout() == h5py.h5d.VIRTUAL:
-            raise _leaves(path, inside, "a virtual data set")
+            raise _storage_error(path, inside, "a virtual data set")
         if creation.get_external_count():
-            raise _leaves(path, inside, "stored in another file")
+            raise _storage_error(path, inside, "stored in another file")
         if holds_objects(dataset.dtype):
-            raise _leaves(path, inside, "made of objects or references")
+            raise _storage_error(path, inside, "made of objects or references")
         for number in range(creation.get_nfilters()):
             code, _, _, name = creation.get_filter(number)
             if not h5py.h5z.filter_avail(code) and not plugins_loaded():
@@ -346,10 +346,10 @@ def plugins_loaded() -> bool:
 
 
 def check_root(file: Hdf5File) -> None:
-    """Reject a file that is not an archive this package reads.
+    """Raise if a file is not an archive that this version can read.
 
     Raises:
-        FormatError: E01, if the root does not name the schema and its version.
+        FormatError: E01, if the root does not state the schema and its version.
         VersionError: E02, if the version is newer.
     """
     attributes = read_attributes(file, "/")
@@ -373,22 +373,22 @@ def check_root(file: Hdf5File) -> None:
 def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
     """Return the attributes of a group or data set as plain Python values.
 
-    Arrays and objects are left out: no rule of the schema asks for one.
+    Arrays and objects are left out; the schema has none.
     """
     values: dict[str, Any] = {}
     with hdf5_errors(file.path, inside):
         attributes = file.find(inside).attrs
         for name in attributes:
-            kept = attributes.get_id(name)
-            if kept.shape == () and not holds_objects(kept.dtype) and kept.dtype.kind != "V":
-                value = np.empty((), kept.dtype)
-                kept.read(value)  # as attributes[name] does, without opening it again
+            stored = attributes.get_id(name)
+            if stored.shape == () and not holds_objects(stored.dtype) and stored.dtype.kind != "V":
+                value = np.empty((), stored.dtype)
+                stored.read(value)  # as attributes[name], without opening the attribute again
                 item = value.item()
                 values[_text(name)] = _text(item) if isinstance(item, bytes | str) else item
     return values
 
 
 def _text(text: str | bytes) -> str:
-    """Return text with every byte that is not UTF-8 spelled out in hexadecimal."""
+    """Return text with every byte that is not UTF-8 as a hexadecimal escape."""
     stored = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return stored.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Data sets read straight from a map of their file: a crop costs what copying its bytes costs."""
+"""Unfiltered HDF5 data sets read from a memory map of the file, for fast crops."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class MappedDataset:
-    """An unfiltered data set whose bytes are taken from a map of the file, not through HDF5.
+    """An unfiltered data set that is read from a memory map of the file, not through HDF5.
 
     Args:
-        blocks: Arrays over the map that make up the data set along its first axis, equally long
-            but for the last, which may reach beyond the end.
-        length: Of the first axis.
+        blocks: Arrays on the map, consecutive along the first axis and of equal length; the last
+            may exceed the data set.
+        length: Length of the first axis.
 
     Attributes:
-        shape: Of the data set.
+        shape: Shape of the data set.
     """
 
     def __init__(self, blocks: Sequence[NDArray[Any]], length: int) -> None:
@@ -34,7 +34,7 @@ class MappedDataset:
         self.shape = (length, *blocks[0].shape[1:])
 
     def __getitem__(self, selection: slice | tuple[slice, ...]) -> NDArray[Any]:
-        """Return a copy of a range along the first axis, cut by slices along the others."""
+        """Return a copy of a range along the first axis, with slices along the others."""
         along, *rest = selection if isinstance(selection, tuple) else (selection,)
         start, stop, step = along.indices(self.shape[0])
         if step != 1:
@@ -50,10 +50,9 @@ class MappedDataset:
 
 
 def joined_copy(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return a copy of arrays of one shape but for the first axis, one after the other.
+    """Return a copy of arrays concatenated along the first axis.
 
-    Where rows lie in one piece they are copied as one item each: in half of the time that numpy
-    takes to copy short rows byte by byte.
+    Contiguous rows are copied as one item each, in half the time of numpy's copy of short rows.
     """
     first = parts[0]
     if first.ndim > 1 and first.size and first.strides[-1] == first.itemsize:
@@ -67,12 +66,11 @@ def joined_copy(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def map_dataset(
     path: object, inside: str, dataset: h5py.Dataset, file_map: mmap.mmap
 ) -> MappedDataset | None:
-    """Return a data set over a map of its file; None where HDF5 itself has to read it.
+    """Return a data set on a memory map of its file; None if it must be read through HDF5.
 
-    HDF5 reads what is filtered, stored in the header, cut across the later axes, of another byte
-    order, or in a file that begins with a foreign block.
+    HDF5 must read data sets that are filtered, stored in the header, chunked along later axes, of
+    another byte order, or in a file with a user block.
     """
-    # a map shows the bytes on disk: only what is stored plain and whole may go past HDF5
     creation = dataset.id.get_create_plist()
     is_plain = dataset.dtype.isnative and dataset.dtype.kind in "uif"
     if creation.get_nfilters() or not is_plain or dataset.file.userblock_size or not dataset.size:
@@ -84,7 +82,7 @@ def map_dataset(
         length = dataset.chunks[0]
         if dataset.chunks[1:] != dataset.shape[1:]:
             return None
-        # one pass over the chunk index: get_chunk_info(n) would walk it from the start for every n
+        # one pass over the chunk index; get_chunk_info(n) would iterate from the start for each n
         stored: list[tuple[int, int]] = []
         dataset.id.chunk_iter(
             lambda chunk: stored.append((chunk.chunk_offset[0], chunk.byte_offset))
@@ -92,14 +90,14 @@ def map_dataset(
         # chunks may lie anywhere in the file: sort them by their first plane
         offsets = [offset for _, offset in sorted(stored)]
     if len(offsets) != -(-dataset.shape[0] // length):
-        return None  # parts that were never written: only HDF5 can read them
+        return None  # some chunks were never written; HDF5 handles this
     block = (length, *dataset.shape[1:])
     # reading a map beyond the end of its file kills the process with a signal: check first
     end = max(offsets) + int(np.prod(block)) * dataset.dtype.itemsize
     if end > len(file_map):
         raise FormatError(
-            f"{path}: {inside} reaches to byte {end}, the file ends at {len(file_map)}: it was cut "
-            "short; copy or build it again",
+            f"{path}: {inside} reaches to byte {end}, but the file ends at {len(file_map)}: it is "
+            "truncated; copy or build it again",
             code="E01",
             path=inside,
         )

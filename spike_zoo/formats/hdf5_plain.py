@@ -1,4 +1,4 @@
-"""Data sets of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read."""
+"""Reader of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MOST_GROUPS = 1000
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether an HDF5 file states that it is an archive, or holds a group of recordings.
+    """Return whether an HDF5 file has the schema of archives or a group of recordings.
 
-    A folder is one if it has an index.
+    A folder is an archive if it has an index.
     """
     if is_sharded(path):
         return True
@@ -79,7 +79,7 @@ def _is_archive(file: Hdf5File) -> bool:
 
 
 def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.uint8]:
-    """Return the packed planes of a data set, read in whole chunks along time."""
+    """Return the packed planes of a data set, read by whole chunks along time."""
     check_spikes(dataset.shape, dataset.dtype, name)
     planes, height, width = dataset.shape
     chunk = dataset.chunks[0] if dataset.chunks else 1
@@ -99,13 +99,13 @@ def _shapes(file: Hdf5File) -> dict[str, tuple[int, ...]]:
         for member in file.members(group):
             inside = f"{group}/{member}".lstrip("/")
             try:
-                found = file.find(inside)
-            except (FormatError, MissingItemError):  # a link that leaves the file, or to nothing
+                item = file.find(inside)
+            except (FormatError, MissingItemError):  # a link out of the file or without target
                 continue
-            address = h5py.h5o.get_info(found.id).addr
-            if isinstance(found, h5py.Group) and address not in visited:
+            address = h5py.h5o.get_info(item.id).addr
+            if isinstance(item, h5py.Group) and address not in visited:
                 visited.add(address)
                 groups.append(inside)
-            elif isinstance(found, h5py.Dataset) and found.shape:
-                shapes[inside] = found.shape
+            elif isinstance(item, h5py.Dataset) and item.shape:
+                shapes[inside] = item.shape
     return shapes

@@ -1,4 +1,4 @@
-"""One recording in one HDF5 group: its planes, read when asked, its attributes and checksums."""
+"""Reader of one recording in an HDF5 group: planes, attributes and checksums."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes.recording import Selection
 
-CHECKSUM: Final = "sha256"  # the attribute's name
+CHECKSUM: Final = "sha256"  # name of the attribute
 _BLOCK_BYTES = 1 << 24
 SPIKES = "spikes"
 LABEL = "labels/class"
@@ -40,14 +40,14 @@ REQUIRED = (
 )  # fmt: skip
 TEXTS = ("simulator", "licence", "notes", "cfa")
 NUMBERS = ("threshold", "gain", "rate_scale")
-OPTIONAL = (*NUMBERS, *TEXTS, "seed", "meta")  # meta: a JSON object of whatever else is known
+OPTIONAL = (*NUMBERS, *TEXTS, "seed", "meta")  # meta: a JSON object with further metadata
 SOURCE_FORMATS = ("dat", "npz", "npy", "simulated")
 
 
 class StoredPlanes:
-    """Packed planes of a data set in an archive, read from the chunks that hold what is asked.
+    """Packed planes of a data set in an archive, read on demand from the required chunks.
 
-    A data set packed along time is expanded on first use and then kept in memory.
+    A data set packed along time is repacked at the first read and then cached in memory.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class StoredPlanes:
 def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
     """Open one recording of an archive, or read a plain data set of spikes ``(T, H, W)``.
 
-    The name may be omitted if there is only one.
+    The name may be omitted if the file has only one.
     """
     file = Hdf5File(path)
     plain = read_plain(file, name)
@@ -104,7 +104,7 @@ def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
 
 
 def missing_recording(path: Path, name: str | None, names: list[str]) -> MissingItemError:
-    """Return the error that lists the recordings of an archive."""
+    """Return the error for a missing recording, with the names of existing ones."""
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     what = "several recordings, name one" if name is None else f"no recording {name!r}"
     if not names:
@@ -113,7 +113,7 @@ def missing_recording(path: Path, name: str | None, names: list[str]) -> Missing
 
 
 def read_group(file: Hdf5File, name: str) -> SpikeRecording:
-    """Return the recording of one group, its planes still on disk."""
+    """Return the recording of one group, without reading its planes."""
     inside = f"{RECORDINGS}/{name}"
     attributes = read_attributes(file, inside)
     planes = stored_planes(file, name, attributes)
@@ -139,7 +139,7 @@ def read_group(file: Hdf5File, name: str) -> SpikeRecording:
 
 
 def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> StoredPlanes:
-    """Return the planes of one group after checking that its data set can hold them."""
+    """Return the planes of one group, after checking type, shape and size of its data set."""
     inside = f"{RECORDINGS}/{name}/{SPIKES}"
     if not file.holds(inside):
         raise FormatError(f"{file.path}: {inside} is missing", code="E03", path=inside)
@@ -162,7 +162,7 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
     }.get(str(layout))
     if expected != dataset.shape:
         raise _shape_error(
-            file, inside, f"shape {dataset.shape} is not {expected} as the attributes say"
+            file, inside, f"shape {dataset.shape} is not {expected}, which the attributes state"
         )
     if not is_complete(file, inside, dataset):
         raise _shape_error(file, inside, "part of the declared data was never written")
@@ -174,7 +174,7 @@ def _shape_error(file: Hdf5File, inside: str, what: str) -> FormatError:
 
 
 def is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:
-    """Return whether every chunk is in the file: HDF5 would invent zeros for one that is not."""
+    """Return whether every chunk is in the file; HDF5 returns zeros for missing chunks."""
     with hdf5_errors(file.path, inside):
         if dataset.chunks is None:
             return bool(dataset.id.get_storage_size() >= dataset.nbytes)
@@ -202,26 +202,28 @@ def _further_meta(file: Hdf5File, inside: str, text: object) -> dict[str, Any]:
     except (ValueError, RecursionError):
         further = None
     if not isinstance(further, dict):
-        raise FormatError(f"{file.path}: {inside}: attribute meta is no JSON object", path=inside)
+        raise FormatError(
+            f"{file.path}: {inside}: attribute meta is not a JSON object", path=inside
+        )
     return further
 
 
 def _label(file: Hdf5File, inside: str) -> dict[str, Any]:
-    """Return the class of the take and its name, where they are stored."""
+    """Return the class index and the class name of a recording, if they are stored."""
     where = f"{inside}/{LABEL}"
     if not file.holds(where):
         return {}
     with hdf5_errors(file.path, where):
         dataset = file.dataset(where)
         if dataset.shape != () or dataset.dtype.kind not in "iu":
-            raise FormatError(f"{file.path}: {where} is no whole number", path=where)
+            raise FormatError(f"{file.path}: {where} is not a whole number", path=where)
         label = {"label": int(dataset[()])}
-    named = read_attributes(file, where).get("name")
-    return label | ({} if named is None else {"label_name": named})
+    name = read_attributes(file, where).get("name")
+    return label | ({} if name is None else {"label_name": name})
 
 
 def write_checked(group: h5py.Group, name: str, data: ArrayLike, **options: Any) -> h5py.Dataset:
-    """Write a data set with the checksum of its values; options are those of h5py."""
+    """Write a data set with the checksum of its values; ``options`` are arguments of h5py."""
     values = np.asarray(data)
     stored = group.create_dataset(name, data=values, **options)
     stored.attrs[CHECKSUM] = values_sha256(values)
@@ -245,7 +247,7 @@ def dataset_sha256(file: Hdf5File, inside: str) -> str:
 
 
 def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
-    """Return the least and the greatest value of a data set, NaN if any is NaN."""
+    """Return the minimum and the maximum of a data set; NaN if any value is NaN."""
     with hdf5_errors(file.path, inside):
         ranges = [(block.min(), block.max()) for block in _value_blocks(file.dataset(inside))]
     low, high = np.array(ranges, np.float64).T
@@ -253,7 +255,7 @@ def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
 
 
 def stored_sha256(file: Hdf5File, inside: str) -> str | None:
-    """Return the checksum written with a data set; None without one."""
+    """Return the stored checksum of a data set; None without one."""
     checksum = read_attributes(file, inside).get(CHECKSUM)
     return None if checksum is None else str(checksum)
 
@@ -268,7 +270,7 @@ def _value_blocks(stored: h5py.Dataset) -> Iterator[NDArray[Any]]:
 
 
 def _plain_bytes(values: NDArray[Any]) -> bytes:
-    """Return values as bytes; texts and records spelled out, as their memory is no value."""
+    """Return values as bytes; strings and records by ``repr``, as their memory has pointers."""
     if values.dtype.kind in "OV":
         return repr(values.tolist()).encode()
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()

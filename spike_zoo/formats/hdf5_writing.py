@@ -1,4 +1,4 @@
-"""Writing a recording into an HDF5 group, hashed on the way, and what makes a file an archive."""
+"""Writer of a recording into an HDF5 group with its checksum, and creation of archive files."""
 
 from __future__ import annotations
 
@@ -41,22 +41,24 @@ if TYPE_CHECKING:
 NAME_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
 PLANES_PER_CHUNK = 16
 _BLOCK_BYTES = 1 << 24
-_ROWS_BYTES = 1 << 26  # of all planes, read at once: a coded recording is decoded for each
+_ROWS_BYTES = (
+    1 << 26
+)  # size of a block of rows of all planes; a coded recording is decoded per block
 
 
 class _Output(io.FileIO):
-    """The bytes of an HDF5 file being written, with the first error instead of an exception.
+    """Output stream of an HDF5 file that stores the first error instead of raising it.
 
-    HDF5 crashes the process when it closes a file that it could not write, so it must not notice.
+    HDF5 crashes the process when it closes a file after a failed write, so errors are hidden.
 
     Attributes:
-        error: Of the first write that failed; later writes do nothing.
+        error: Error of the first failed write; later writes do nothing.
     """
 
     error: OSError | None = None
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all bytes, or keep the error."""
+        """Write all bytes, or store the error."""
         rest = memoryview(data)
         size = len(rest)
         try:
@@ -67,7 +69,7 @@ class _Output(io.FileIO):
         return size
 
     def truncate(self, size: int | None = None, /) -> int:
-        """Set the size of the file, or keep the error."""
+        """Set the size of the file, or store the error."""
         try:
             if self.error is None:
                 return super().truncate(size)
@@ -79,7 +81,7 @@ class _Output(io.FileIO):
 class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
     """An HDF5 file for writing, in the layout of HDF5 1.10.
 
-    Older layouts need twice the bytes around the data.
+    Older layouts need twice as many bytes of metadata.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -87,21 +89,21 @@ class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
         super().__init__(self._output, mode, libver=("v110", "v110"))
 
     def check(self) -> None:
-        """Raise the error of the first write that failed."""
+        """Raise the error of the first failed write."""
         if self._output.error is not None:
             raise self._output.error
 
     def close(self) -> None:
-        """Close the file and raise the error of a write that failed."""
-        with _signals_held_back():  # an exception from a handler would reach HDF5
+        """Close the file and raise the error of a failed write."""
+        with _deferred_signals():  # an exception of a handler would reach HDF5
             super().close()
             self._output.close()
         self.check()
 
 
 @contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Run the handlers of SIGINT and SIGTERM after the block instead of inside it."""
+def _deferred_signals() -> Iterator[None]:
+    """Defer the handlers of SIGINT and SIGTERM to the end of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread only
         return
@@ -122,39 +124,43 @@ def _signals_held_back() -> Iterator[None]:
 def write_h5(
     recording: SpikeRecording, path: Path, *, fallback_name: str, compression: str | None = None
 ) -> None:
-    """Write a valid archive of one recording; its name is ``meta["name"]`` or the fallback."""
+    """Write an archive of one recording, named ``meta["name"]`` or else ``fallback_name``."""
     name = recording_name(str(recording.meta.get("name", fallback_name)))
     with new_archive_file(path) as file:
         write_group(new_group(file, name), recording, compression=compression)
 
 
 def recording_name(text: str) -> str:
-    """Return the nearest name that the schema allows (E11).
+    """Convert text to a name that the schema allows (E11).
 
-    Accents are left out; letters of other scripts become their code points, so that two names stay
-    two: ``naïve 1`` is ``naive_1``, ``\u8857`` is ``u8857``.
+    Accents are removed; letters of other scripts become their code points, so that different names
+    remain different: ``naïve 1`` is ``naive_1``, ``\u8857`` is ``u8857``.
     """
-    plain = [one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one)]
-    spelt = (f"u{ord(one):x}" if one.isalnum() and not one.isascii() else one for one in plain)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "".join(spelt))[:120].lstrip(".")
+    plain = [
+        char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char)
+    ]
+    ascii_text = "".join(
+        f"u{ord(char):x}" if char.isalnum() and not char.isascii() else char for char in plain
+    )
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_text)[:120].lstrip(".")
     return name or "recording"
 
 
 def new_archive_file(path: Path, generator: str | None = None) -> OutputFile:
-    """Make an HDF5 file that is an archive of this schema, without recordings yet."""
+    """Create an archive file with its root attributes, without recordings."""
     file = OutputFile(path, "w")
     file.attrs["schema"] = SCHEMA
     file.attrs["schema_version"] = np.int64(SCHEMA_VERSION)
     file.attrs["generator"] = generator or "spike_zoo"
-    file.create_group(RECORDINGS, track_order=True)  # in the order they were added
+    file.create_group(RECORDINGS, track_order=True)  # lists recordings in the order of writing
     return file
 
 
 def new_group(file: h5py.File, name: str) -> h5py.Group:
-    """Make the empty group of a recording; its attributes will lie in the header itself."""
+    """Create the empty group of a recording, with attributes in the object header."""
     creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     creation.set_attr_phase_change(64, 32)
-    creation.set_obj_track_times(False)  # the same content has the same bytes
+    creation.set_obj_track_times(False)  # so that equal contents have equal bytes
     h5py.h5g.create(file[RECORDINGS].id, name.encode(), gcpl=creation)
     return file[RECORDINGS][name]
 
@@ -169,11 +175,12 @@ def write_group(
     """Write planes and attributes of a recording into its group, block by block.
 
     Args:
-        group: An empty group of the recording's name.
-        recording: Read once, in ranges of planes (wpack) or of rows (tpack).
+        group: The empty group of the recording.
+        recording: The recording, read in ranges of planes (wpack), or of rows and then of planes
+            (tpack).
         compression: ``"gzip"`` or ``"zstd"``; None: no filter.
-        layout: ``"wpack"``, bits along rows in whole-frame chunks; ``"tpack"``, bits along time,
-            for cold storage: twice as small under a filter, but only readable as a whole.
+        layout: ``"wpack"``: bits along rows, in chunks of complete planes. ``"tpack"``: bits along
+            time, for cold storage; with a filter half the size, but it can only be read completely.
     """
     if problem := rate_scale_problem(recording.rate_scale):
         raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
@@ -188,7 +195,7 @@ def write_group(
 
 
 def rate_scale_problem(rate_scale: object) -> str | None:
-    """Describe what is wrong with the rate scale of a recording (E04)."""
+    """Describe the error of the rate scale of a recording (E04), or None."""
     if rate_scale is not None and not (isinstance(rate_scale, int | float) and 0 < rate_scale <= 1):
         return (
             f"rate_scale is {rate_scale}, expected spikes per plane at white, above 0 and at most "
@@ -198,7 +205,7 @@ def rate_scale_problem(rate_scale: object) -> str | None:
 
 
 def write_label(group: h5py.Group, label: int, label_name: object = None) -> None:
-    """Write the class index of a take and, where known, the name of the class."""
+    """Write the class index of a take and the name of the class, if it is a string."""
     if LABEL in group:
         del group[LABEL]
     stored = write_checked(group, LABEL, np.int64(label))
@@ -207,7 +214,7 @@ def write_label(group: h5py.Group, label: int, label_name: object = None) -> Non
 
 
 def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
-    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``."""
+    """Return h5py's arguments of a data set for no filter, ``"gzip"`` or ``"zstd"``."""
     if compression is None:
         return {}
     if compression == "gzip":
@@ -224,7 +231,7 @@ def compression_options(compression: str | None, level: int = 4) -> dict[str, An
 
 
 def chunk_planes(planes: int) -> int:
-    """Return the planes of one chunk: about 16, evened out so that the last is nearly full."""
+    """Return the planes per chunk: at most 16, balanced so that the last chunk is nearly full."""
     return math.ceil(planes / math.ceil(planes / PLANES_PER_CHUNK))
 
 
@@ -271,7 +278,7 @@ def _write_along_time(group: h5py.Group, recording: SpikeRecording, compression:
 
 
 def _blocks(recording: SpikeRecording, chunk: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield packed planes in whole chunks, contiguous and with their pad bits 0."""
+    """Yield packed planes in whole chunks, contiguous and with padding bits 0."""
     planes, height, width = recording.shape
     step = chunk * max(1, _BLOCK_BYTES // (chunk * height * packed_width(width)))
     for first in range(0, planes, step):
@@ -304,8 +311,8 @@ def _write_attributes(
     if isinstance(meta.get("seed"), int | np.integer):
         fields["seed"] = np.int64(meta["seed"])
     fields |= {key: str(meta[key]) for key in TEXTS if key in meta}
-    known = {*fields, *NUMBERS, "seed", "name", "label", "label_name"}
-    further = {key: value for key, value in meta.items() if key not in known}
+    stored_keys = {*fields, *NUMBERS, "seed", "name", "label", "label_name"}
+    further = {key: value for key, value in meta.items() if key not in stored_keys}
     if further:
         fields["meta"] = json.dumps(further, sort_keys=True, default=_json_value)
     for key, value in fields.items():
@@ -313,10 +320,10 @@ def _write_attributes(
 
 
 def _in_utf8(text: str) -> str:
-    """Return a text whose bytes that are not UTF-8, as in file names in Latin-1, are escaped."""
+    """Escape bytes of a text that are not UTF-8, such as those of file names in Latin-1."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _json_value(value: object) -> object:
-    """Write numpy's values as plain ones and anything else as text."""
+    """Convert numpy's values to Python values, and others to text, for JSON."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,4 +1,4 @@
-"""Local copies of remote files that hold only the blocks read so far."""
+"""Local copies of remote files that are fetched in blocks on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BLOCK: Final = 1 << 23
-"""Bytes that are fetched at a time."""
+"""Bytes of a block."""
 _FETCHED: Final = b"1"
 
 failures: Final[dict[Path, SpikeZooError]] = {}
@@ -27,8 +27,8 @@ failures: Final[dict[Path, SpikeZooError]] = {}
 class PartialCopy:
     """A sparse file of full size, whose blocks are fetched before they are read.
 
-    Several processes may share it. When all blocks are there, its marker is deleted, and the copy
-    is an ordinary file.
+    Several processes may share a copy. When all blocks are fetched, the marker file is deleted, and
+    the copy is an ordinary file.
 
     Args:
         path: The copy.
@@ -39,11 +39,11 @@ class PartialCopy:
         self._marker = _marker_of(path)
 
     def fetch(self, start: int, stop: int) -> None:
-        """Fetch the blocks that hold bytes ``[start, stop)`` and are not there.
+        """Fetch the missing blocks of bytes ``[start, stop)``.
 
         Raises:
             MissingFileError: If the remote file cannot be read, or the copy was removed.
-            RecordingError: If the remote file has changed since the copy was begun.
+            RecordingError: If the remote file has changed since the copy was started.
         """
         try:
             marker = self._marker.open("r+b")
@@ -53,7 +53,7 @@ class PartialCopy:
             raise MissingFileError.at(
                 self.path,
                 "was removed from the cache while it was read; set "
-                "SPIKE_ZOO_CACHE_GB to more than the files that are read at a time",
+                "SPIKE_ZOO_CACHE_GB to more than the total size of the files in use",
             ) from error
         with marker:
             source = json.loads(marker.readline())
@@ -96,17 +96,17 @@ class PartialCopy:
 
 
 def partial_copy(path: Path) -> PartialCopy | None:
-    """Return the copy of a remote file that is at a path; None for any other file."""
+    """Return the incomplete copy of a remote file at a path; None for other files."""
     return PartialCopy(path) if _marker_of(path).is_file() else None
 
 
 def has_blocks(system: Any, inside: str, size: int | None) -> bool:  # noqa: ANN401  (fsspec's)
-    """Return whether a remote file has several blocks, and its server sends parts of files.
+    """Return whether a remote file has several blocks and the server supports range requests.
 
     Args:
-        system: Its file system.
-        inside: Its path there.
-        size: Bytes of the file, if they are known.
+        system: File system of fsspec.
+        inside: Path in the file system.
+        size: Bytes of the file, if known.
     """
     if size is None or size <= BLOCK:
         return False
@@ -116,12 +116,12 @@ def has_blocks(system: Any, inside: str, size: int | None) -> bool:  # noqa: ANN
         with system.open(inside, block_size=1, cache_type="none") as stream:
             stream.seek(size - 1)
             return len(stream.read(1)) == 1
-    except ValueError:  # the server sends files from their beginning
+    except ValueError:  # the server does not support range requests
         return False
 
 
 def start_copy(path: Path, address: str, size: int, version: str) -> None:
-    """Create a copy that holds only the first block, unless there is one."""
+    """Create a copy unless it exists, and fetch its first block."""
     if not path.is_file():
         source = {"address": address, "size": size, "version": version}
         with new_file(_marker_of(path), overwrite=True) as part:
@@ -136,7 +136,7 @@ def _marker_of(path: Path) -> Path:
 
 
 class BlockReader(io.RawIOBase):
-    """The bytes of a partial copy as a stream, which h5py reads.
+    """Stream of a partial copy, for h5py.
 
     Args:
         copy: The copy.
@@ -166,13 +166,13 @@ class BlockReader(io.RawIOBase):
     def readinto(self, target: Any) -> int | None:  # noqa: ANN401  (any buffer)
         """Read the next bytes into a buffer."""
         start = self._stream.tell()
-        # HDF5's lock is held here, and fsspec works in another thread, which must not wait for that
-        # lock because its garbage collection deletes an object of h5py
+        # HDF5's lock is held here, and fsspec works in another thread. If garbage collection in
+        # that thread deleted an object of h5py, it would wait for the lock: a deadlock
         collects = gc.isenabled()
         gc.disable()
         try:
             self._copy.fetch(start, start + memoryview(target).nbytes)
-        except SpikeZooError as error:  # HDF5 replaces it by one of its own
+        except SpikeZooError as error:  # stored, because HDF5 raises another error instead
             failures[self._copy.path] = error
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Recordings on disk: one function reads and one writes every format, known by its suffix."""
+"""Reading and writing of recordings in all file formats."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ _FORMATS: dict[str, Format] = {
     ".spl": "spl",
 }
 RECORDING_SUFFIXES: Final = tuple(_FORMATS)
-"""Of every file that can be read and written as a recording."""
+"""Suffixes of files that can be read and written as a recording."""
 ARCHIVE_SUFFIXES: Final = tuple(end for end, kind in _FORMATS.items() if kind == "hdf5")
-"""Of those that may hold several, with images and labels."""
+"""Suffixes of archives, which may contain several recordings with images and labels."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
 
 
 def detect_format(path: str | Path) -> Format:
-    """Return the format of a recording, by its first bytes and its suffix.
+    """Detect the format of a recording from its first bytes and its suffix.
 
     Raises:
-        MissingFileError: If there is no such file.
-        FormatError: If it is no regular file, is empty, is of no known format, or its suffix
-            names another format than its content.
+        MissingFileError: If the file does not exist.
+        FormatError: If the path is not a regular file, the file is empty, the format is unknown,
+            or the suffix does not match the content.
     """
     path = path if isinstance(path, Path) else local_path(path)
     if is_sharded(path):
@@ -77,26 +77,26 @@ def detect_format(path: str | Path) -> Format:
         raise FormatError.at(path, "the file is empty")
     if path.suffix.lower() == ".sci":
         raise FormatError(
-            f"{path} is a bitstream, not a recording; make pictures of it with decompress",
+            f"{path} is a bitstream, not a recording; decode it to images with decompress",
             path=str(path),
         )
-    named, found = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
-    if named is None and found is None:
+    by_suffix, by_content = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
+    if by_suffix is None and by_content is None:
         raise FormatError.at(path, f"unknown format; {_KNOWN}")
-    if found is None and named != "dat":
+    if by_content is None and by_suffix != "dat":
         raise FormatError.at(
             path,
-            f"the suffix says {named}, but the content is no {named} file (damaged, or "
+            f"the suffix is that of {by_suffix}, but the content is not {by_suffix} (damaged, or "
             f"raw bits that should be named .dat); {_KNOWN}",
         )
-    if named is not None and found is not None and named != found:
-        suffix = ".h5" if found == "hdf5" else f".{found}"
+    if by_suffix is not None and by_content is not None and by_suffix != by_content:
+        suffix = ".h5" if by_content == "hdf5" else f".{by_content}"
         raise FormatError.at(
             path,
-            f"the suffix says {named}, but the content is {found}; rename the file to "
-            f"{path.with_suffix(suffix).name}",
+            f"the suffix is that of {by_suffix}, but the content is {by_content}; rename the file "
+            f"to {path.with_suffix(suffix).name}",
         )
-    return found or "dat"
+    return by_content or "dat"
 
 
 def _format_by_content(path: Path) -> Format | None:
@@ -144,43 +144,44 @@ def read_recording(
     rate_scale: float | None = None,
     cfa: Cfa | None = None,
 ) -> SpikeRecording:
-    """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
+    """Open a spike recording. Planes of ``.dat``, ``.h5`` and ``.spl`` are read on demand.
 
-    What the caller states comes first, then what the file says, then its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or up to five folders
-    above).
+    Arguments override the attributes of the file, which override those of its sidecar
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` in the same folder or up to five
+    folders above).
 
     Args:
-        path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and
-            suffix; or its address, as ``s3://bucket/street.dat``, see :func:`local_path`.
+        path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, detected by content and
+            suffix; or its address, such as ``s3://bucket/street.dat``, see :func:`local_path`.
         name: Recording in an archive, key of the spikes in an ``.npz``, or data set of spikes
             ``(T, H, W)`` in an HDF5 file that is not an archive.
-        height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
-        width: Stored columns, W unless ``columns`` selects among them; needed as ``height`` is.
-        frame_align: For a ``.dat`` whose planes are not whole bytes: ``"byte"`` if each begins on
-            a byte, ``"bit"`` if they run on.
-        columns: For a ``.dat`` with columns that are no image: the half-open ranges that are,
-            as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
+        height: Rows H; required for ``.dat`` without a sidecar, only checked for other formats.
+        width: Stored columns, W unless ``columns`` selects some of them; required like ``height``.
+        frame_align: For a ``.dat`` whose planes are not whole bytes: ``"byte"`` if each starts on
+            a byte, ``"bit"`` if they are stored without padding.
+        columns: For a ``.dat`` with columns outside the image: the half-open ranges of the image,
+            such as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
-            sidecar says, else true.
-        mirror: Reverse the columns of a ``.dat``; None: as its sidecar says, else false.
+            sidecar states, else true.
+        mirror: Reverse the columns of a ``.dat``; None: as its sidecar states, else false.
         rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees, after flip and mirror;
-            None: as its sidecar says, else 0. Height and width are those before the rotation.
-        offset: Bytes of a ``.dat`` before its first whole plane; None: as its sidecar says, else 0.
+            None: as its sidecar states, else 0. Height and width are those before the rotation.
+        offset: Bytes of a ``.dat`` before its first complete plane; None: as its sidecar states,
+            else 0.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
-        check_rows: Warn if the picture of a ``.dat`` seems to be rolled because the file begins
+        check_rows: Warn if the image of a ``.dat`` seems to be rolled because the file starts
             inside a plane, unless its offset is stated. Reads up to 256 planes.
-        fps: Planes per second, instead of what the file says.
-        rate_scale: Spikes per plane at white, instead of what the file says.
-        cfa: Layout of the Bayer filters of the upright image, instead of what the file says.
+        fps: Planes per second, overrides the file.
+        rate_scale: Spikes per plane at white, overrides the file.
+        cfa: Layout of the Bayer filters of the upright image, overrides the file.
 
     Raises:
-        MissingFileError: If there is no such file.
-        MissingGeometryError: If the size of a ``.dat`` is not known; the message lists sizes that
+        MissingFileError: If the file does not exist.
+        MissingGeometryError: If the size of a ``.dat`` is unknown; the message lists sizes that
             fit its length.
-        GeometryError: If the data is not a whole number of planes of that size.
-        FormatError: If the content is damaged, of no known format, or not spikes.
-        MissingItemError: If ``name`` is needed or unknown; the message lists the names.
+        GeometryError: If the data are not a whole number of planes of that size.
+        FormatError: If the content is damaged, of an unknown format, or not spikes.
+        MissingItemError: If ``name`` is required or unknown; the message lists the names.
 
     Example:
         >>> Path("clip.dat").write_bytes(bytes(3 * 250 * 400 // 8))
@@ -195,12 +196,12 @@ def read_recording(
     if kind == "dat":
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
         stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset)
-        beside = stated.or_else(sidecar.own_sidecar(path))
-        if None in (beside.height, beside.width):
-            beside = beside.or_else(sidecar.folder_sidecar(path))
-        layout, check_rows = _dat_layout(path, beside), check_rows and beside.offset is None
+        settings = stated.or_else(sidecar.own_sidecar(path))
+        if None in (settings.height, settings.width):
+            settings = settings.or_else(sidecar.folder_sidecar(path))
+        layout, check_rows = _dat_layout(path, settings), check_rows and settings.offset is None
         planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
-        recording = dat_recording(planes, beside)
+        recording = dat_recording(planes, settings)
     else:
         if (frame_align, columns, offset) != (None, None, None):
             raise UsageError(
@@ -208,10 +209,10 @@ def read_recording(
             )
         if mirror or rotate:
             raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
-        beside = sidecar.own_sidecar(path)
+        settings = sidecar.own_sidecar(path)
         recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)
-    _complete(recording, path, kind, beside)
+    _complete(recording, path, kind, settings)
     recording.fps = recording.fps if fps is None else _stated("fps", fps)
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
@@ -242,8 +243,8 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
     return read_h5(path, name)
 
 
-def _dat_layout(path: Path, beside: Sidecar) -> DatLayout:
-    height, width, flip = beside.height, beside.width, beside.flip
+def _dat_layout(path: Path, settings: Sidecar) -> DatLayout:
+    height, width, flip = settings.height, settings.width, settings.flip
     if height is None or width is None:
         raise MissingGeometryError.at(
             path,
@@ -251,9 +252,9 @@ def _dat_layout(path: Path, beside: Sidecar) -> DatLayout:
             f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
             f"config.yaml). {fitting_sizes(path)}",
         )
-    is_flipped, offset = flip is None or flip, beside.offset or 0
+    is_flipped, offset = flip is None or flip, settings.offset or 0
     try:
-        return DatLayout(height, width, beside.frame_align, beside.columns, is_flipped, offset)
+        return DatLayout(height, width, settings.frame_align, settings.columns, is_flipped, offset)
     except GeometryError as error:
         raise GeometryError.at(path, f"{error}") from error
 
@@ -266,19 +267,19 @@ def _check_size(
         raise GeometryError.at(
             path,
             f"holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
-            "as asked; leave height and width out, the file states its size",
+            "as stated; omit height and width, the file states its size",
         )
 
 
-def _complete(recording: SpikeRecording, path: Path, kind: Format, beside: Sidecar) -> None:
-    """Fill in what the file itself left open."""
-    label, said = recording.meta.get("label"), dict(beside.meta)
-    if label is not None and said.get("label", label) != label:
-        said.pop("label_name", None)  # of another class than the file's own
-    recording.meta = said | recording.meta
-    recording.fps = recording.fps or beside.fps or 0.0
-    recording.threshold = recording.threshold or beside.threshold
-    recording.rate_scale = recording.rate_scale or beside.rate_scale
+def _complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
+    """Set the attributes and metadata that the file does not state from its sidecar."""
+    label, meta = recording.meta.get("label"), dict(settings.meta)
+    if label is not None and meta.get("label", label) != label:
+        meta.pop("label_name", None)  # the name of another class than that of the file
+    recording.meta = meta | recording.meta
+    recording.fps = recording.fps or settings.fps or 0.0
+    recording.threshold = recording.threshold or settings.threshold
+    recording.rate_scale = recording.rate_scale or settings.rate_scale
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)
@@ -304,17 +305,17 @@ def write_recording(
     with_sidecar: bool = False,
     compression: str | None = None,
 ) -> Path:
-    """Write a recording in the format its suffix names, as the exact inverse of reading it.
+    """Write a recording in the format of the suffix, as the exact inverse of reading.
 
-    The file appears whole or not at all. ``.npz`` and ``.h5`` keep fps, scales and meta; ``.spl``,
-    and ``.dat`` with a sidecar, fps and scales; ``.npy`` and ``.dat`` alone only the planes.
+    An error leaves no incomplete file. ``.npz`` and ``.h5`` store fps, scales and meta; ``.spl``,
+    and ``.dat`` with a sidecar, fps and scales; ``.npy``, and ``.dat`` without one, only planes.
 
     Args:
         recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
         path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
         overwrite: Replace an existing target, and with ``with_sidecar`` its sidecar.
-        frame_align: ``.dat`` only, where planes are not whole bytes: see :func:`read_recording`.
-        columns: ``.dat`` only: where the image's columns are stored; the others become zero.
+        frame_align: ``.dat`` only, if planes are not whole bytes: as for :func:`read_recording`.
+        columns: ``.dat`` only: ranges of the stored columns in the image; the others become zero.
         stored_width: ``.dat`` only: number of stored columns, with ``columns``.
         flip: ``.dat`` only: store rows bottom to top, as the sensors do.
         with_sidecar: ``.dat`` only: also write ``<file>.yaml``, so that no option is needed to
@@ -322,12 +323,12 @@ def write_recording(
         compression: ``.h5`` only: ``"gzip"`` or ``"zstd"``.
 
     Returns:
-        The path written.
+        The path.
 
     Raises:
-        ExistingFileError: If the target exists and ``overwrite`` is off, or a sidecar that is not
-            written now lies beside a ``.dat`` and says something else.
-        UsageError: If the suffix names no format.
+        ExistingFileError: If the target exists and ``overwrite`` is False, or an existing sidecar
+            of a ``.dat``, which is not written, contradicts the recording.
+        UsageError: If the suffix is unknown.
         GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
             has more than the 2^24 pixels of a ``.spl``.
         ValueError: If a value is neither 0 nor 1.
@@ -378,15 +379,15 @@ def _write_dat(
     overwrite: bool,
     with_sidecar: bool,
 ) -> None:
-    beside = sidecar.sidecar_path(path)
+    sidecar_file = sidecar.sidecar_path(path)
     if with_sidecar:
-        check_absent(beside, overwrite=overwrite)
+        check_absent(sidecar_file, overwrite=overwrite)
     else:
         sidecar.check_consistent(path, recording, layout)
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):
-                stream.write(block.data)  # tofile would not say why a write failed
+                stream.write(block.data)  # the error of tofile does not state why a write failed
         if with_sidecar:
             text = sidecar.sidecar_text(
                 recording,
@@ -395,5 +396,5 @@ def _write_dat(
                 frame_align=layout.frame_align if layout.pixels % 8 else None,
                 flip=layout.flip,
             )
-            with new_file(beside, overwrite=overwrite) as described:
-                described.write_text(text, encoding="utf-8")
+            with new_file(sidecar_file, overwrite=overwrite) as part:
+                part.write_text(text, encoding="utf-8")

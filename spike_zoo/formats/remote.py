@@ -1,4 +1,4 @@
-"""Recordings and archives by address, as ``s3://bucket/street.dat``, through a local cache."""
+"""Cached local copies of remote recordings and archives, such as ``s3://bucket/street.dat``."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _IN_BLOCKS: Final = (".dat", ".h5", ".hdf5")  # formats that are read in parts
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a text is an address and no path: ``https://host/street.dat``."""
+    """Return whether a value is an address such as ``https://host/street.dat``, not a path."""
     return isinstance(path, str) and "://" in path
 
 
 def local_path(path: str | Path) -> Path:
-    """Return a path as it is, or the path of a local copy of what an address names.
+    """Return a path unchanged, or the path of the local copy of an address.
 
-    Of ``.dat`` and HDF5 files, and of the shards of an archive, blocks of 8 MiB are copied when
-    they are read; other files are copied as a whole. Copies lie in the folder that
-    ``SPIKE_ZOO_CACHE`` names, by default ``~/.cache/spike_zoo``. If all of them take more than
-    ``SPIKE_ZOO_CACHE_GB`` (50), those that were used least lately are removed.
+    ``.dat`` and HDF5 files, and shards of an archive, are copied in blocks of 8 MiB when they are
+    read; other files are copied completely. Copies are stored in the folder ``SPIKE_ZOO_CACHE``, by
+    default ``~/.cache/spike_zoo``. If they take more than ``SPIKE_ZOO_CACHE_GB`` (default 50), the
+    least recently used ones are removed.
 
     Raises:
-        UsageError: If fsspec, or what it needs for the address, is not installed.
-        MissingFileError: If there is nothing at the address, or it cannot be read.
+        UsageError: If fsspec, or its package for the address, is not installed.
+        MissingFileError: If the address does not exist or cannot be read.
     """
     if not (isinstance(path, str) and is_address(path)):
         return Path(path)
     copy = _copied(path)
-    if not copy.exists():  # removed for room
+    if not copy.exists():  # removed because the cache was full
         _copied.cache_clear()
         copy = _copied(path)
     return copy
@@ -51,11 +51,12 @@ def local_path(path: str | Path) -> Path:
 
 @functools.cache
 def _copied(address: str) -> Path:
+    """Copy a remote file with its sidecar, or the index of a sharded archive; return its path."""
     system, inside = file_system(address)
     try:
         facts = system.info(inside)
         if facts.get("type") == "directory" or not Path(inside).suffix:
-            return _index_copied(system, inside, address)
+            return _copy_index(system, inside, address)
         folder = cache_folder(f"{address} {version_of(facts)}")
         target = folder / Path(inside).name
         if system.exists(inside + _SIDECAR):
@@ -69,8 +70,8 @@ def _copied(address: str) -> Path:
     return target
 
 
-def _index_copied(system: Any, inside: str, address: str) -> Path:  # noqa: ANN401  (fsspec's)
-    """Copy the index of a sharded archive, and note where its shards are."""
+def _copy_index(system: Any, inside: str, address: str) -> Path:  # noqa: ANN401  (fsspec's)
+    """Copy the index of a sharded archive, and store its address; return the local folder."""
     inside = inside.rstrip("/")
     facts = system.info(f"{inside}/{INDEX}")
     folder = cache_folder(f"{address} {version_of(facts)}")
@@ -85,15 +86,15 @@ def is_remote(folder: Path) -> bool:
 
 
 def fetch_shard(file: Path, size: int) -> None:
-    """Begin the copy of a shard in the local folder of its archive, unless it is there.
+    """Start the copy of a shard into the local folder of its archive, unless it exists.
 
     Args:
-        file: Where it is expected.
-        size: Its size in bytes by the index.
+        file: Path of the copy.
+        size: Size in bytes according to the index.
 
     Raises:
-        MissingFileError: If it cannot be read.
-        FormatError: If it has another size.
+        MissingFileError: If the remote file cannot be read.
+        FormatError: If the remote file has another size.
     """
     address = f"{(file.parent / SOURCE).read_text(encoding='utf-8')}/{file.name}"
     if file.is_file():
@@ -113,7 +114,7 @@ def fetch_shard(file: Path, size: int) -> None:
 
 
 def _fetch(system: Any, inside: str, target: Path) -> None:  # noqa: ANN401  (fsspec's)
-    """Copy a remote file to a path, which appears when it is complete."""
+    """Copy a remote file to a path, unless it exists; the file is created when it is complete."""
     if not target.is_file():
         with new_file(target, overwrite=True) as part:
             system.get_file(inside, str(part))

@@ -1,4 +1,4 @@
-"""Files of remote systems through fsspec, and the local cache of their copies."""
+"""Access to remote files through fsspec, and the cache folder of local copies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 CACHE_VARIABLE: Final = "SPIKE_ZOO_CACHE"
 LIMIT_VARIABLE: Final = "SPIKE_ZOO_CACHE_GB"
 MARKER: Final = ".blocks"
-"""Suffix of the file beside a copy that states where it comes from and which blocks it holds."""
+"""Suffix of the marker of a copy: a file with the address and the fetched blocks of the copy."""
 INDEX: Final = "index.json"
 SOURCE: Final = ".source"
-"""File in the local folder of a sharded archive that states where it comes from."""
+"""File in the local folder of a sharded archive with the address of the archive."""
 _LIMIT: Final = 50.0
 
 
@@ -27,8 +27,8 @@ def file_system(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it.
 
     Raises:
-        UsageError: If a package is missing.
-        MissingFileError: If its server does not answer.
+        UsageError: If a required package is not installed.
+        MissingFileError: If the server does not respond.
     """
     try:
         import fsspec
@@ -39,15 +39,15 @@ def file_system(address: str) -> tuple[Any, str]:
             f"{address}: {error}. Addresses need: pip install 'spike-zoo[remote]', and for s3:// "
             "also s3fs, for gs:// gcsfs"
         ) from error
-    except OSError as error:  # some kinds connect here
+    except OSError as error:  # some file systems connect here
         raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
     return system, inside
 
 
 def version_of(facts: dict[str, Any]) -> str:
-    """Return what changes with the content of a remote file."""
-    known = ("size", "ETag", "etag", "LastModified", "Last-Modified", "mtime", "last_modified")
-    return " ".join(str(facts[key]) for key in known if facts.get(key) is not None)
+    """Return a string that changes with the content of a remote file: size, ETag and time."""
+    keys = ("size", "ETag", "etag", "LastModified", "Last-Modified", "mtime", "last_modified")
+    return " ".join(str(facts[key]) for key in keys if facts.get(key) is not None)
 
 
 def _cache() -> Path:
@@ -55,14 +55,14 @@ def _cache() -> Path:
 
 
 def cache_folder(key: str) -> Path:
-    """Return the folder of what a key names."""
+    """Create the cache folder of a key and return its path."""
     folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:20]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def make_room(kept: Path) -> None:
-    """Remove the files that were used least lately, until the cache keeps to its limit."""
+    """Remove the least recently used files, except ``kept``, until the cache is below its limit."""
     limit = float(os.environ.get(LIMIT_VARIABLE) or _LIMIT) * 1e9
     files = sorted(_files(_cache()))
     total = sum(size for _, size, _ in files)
@@ -76,7 +76,7 @@ def make_room(kept: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Yield time of last use, size and path of each file; other processes may remove some."""
+    """Yield time of last use, size and path of each file; skip files that disappear meanwhile."""
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
             if path.is_file():

@@ -1,8 +1,8 @@
-"""The index of an archive that is a folder: which of its files holds a recording.
+"""Index of a sharded archive: the file and the metadata of each recording.
 
-``index.json`` is a JSON array with a line for each element, so that one recording is found without
-parsing the others: first the files and splits, then for each recording its name, the number of its
-file and what an archive's table states of it.
+``index.json`` is a JSON array with one element per line, so that one recording can be parsed
+without the others: first the files and splits, then for each recording its name, the number of its
+file and its row in the table of contents.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def write_index(
     splits: Mapping[str, Sequence[str]],
     label_names: Sequence[str],
 ) -> None:
-    """Write the index of a folder, replacing one that is there.
+    """Write or replace the index of a folder.
 
     Args:
-        folder: Where the files are.
-        files: Their names.
-        rows: For each recording its name, the number of its file, and what is known of it.
+        folder: The folder of the files.
+        files: Names of the files.
+        rows: For each recording its name, the number of its file, and its row in the table of
+            contents.
         splits: Names of each split.
         label_names: Names of the classes by class index.
     """
@@ -55,14 +56,14 @@ def write_index(
 
 
 class ShardIndex:
-    """An index, of which lines are parsed when they are asked for.
+    """Reader of an index, which parses lines on demand.
 
     Args:
-        folder: Where it is.
+        folder: The folder of the index.
 
     Raises:
-        MissingFileError: If there is none, or one of the files is not there.
-        FormatError: If it is damaged, of a newer version, or a file has another size.
+        MissingFileError: If the index or one of the files does not exist.
+        FormatError: If the index is damaged or of another version, or a file has another size.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,8 +72,8 @@ class ShardIndex:
         if not path.is_file():
             raise MissingFileError.at(
                 folder,
-                f"a folder without {INDEX} is no archive; if a build with --shards was "
-                "stopped, the same command builds what is missing",
+                f"a folder without {INDEX} is not an archive; if a build with --shards was "
+                "stopped, the same command builds the missing files",
             )
         self._lines = path.read_bytes().split(b"\n")
         try:
@@ -80,7 +81,7 @@ class ShardIndex:
             version, sizes = head["version"], dict(head["files"])
             self.splits: dict[str, list[str]] = dict(head["splits"])
             if not all(isinstance(listed, list) for listed in self.splits.values()):
-                raise TypeError("a split is no list of names")
+                raise TypeError("a split is not a list of names")
             self.label_names = tuple(head["label_names"])
             self._where = {
                 self._name_in(self._lines[number]): number
@@ -91,7 +92,7 @@ class ShardIndex:
         if version != VERSION:
             raise FormatError(f"{path}: version {version}, this package reads {VERSION}")
         self.files: list[str] = list(sizes)
-        self._numbers: dict[str, int] = {}  # of the files of recordings that were asked for
+        self._numbers: dict[str, int] = {}  # cache of the file numbers of recordings
         self._sizes = sizes
         self._check_files(sizes)
 
@@ -112,7 +113,7 @@ class ShardIndex:
                 raise FormatError.at(
                     file,
                     f"has {file.stat().st_size} bytes and not the {size} of {INDEX}: it is "
-                    "cut short or of another build",
+                    "truncated or from another build; copy or build it again",
                 )
 
     @staticmethod
@@ -121,32 +122,32 @@ class ShardIndex:
         return line[start : line.index(b'"', start)].decode("ascii")
 
     def names(self) -> list[str]:
-        """Return the names of all recordings in their order."""
+        """Return the names of all recordings in the order of the index."""
         return list(self._where)
 
     def __contains__(self, name: object) -> bool:
         return name in self._where
 
     def row(self, name: str) -> list[Any]:
-        """Return what the index states of a recording: name, number of the file, the rest.
+        """Return the line of a recording: name, number of the file, row in the table of contents.
 
         Raises:
-            FormatError: If its line is damaged.
+            FormatError: If the line is damaged.
         """
         line = self._lines[self._where[name]]
         try:
             row = json.loads(line.removesuffix(b","))
             if not (isinstance(row, list) and row[0] == name and row[1] in range(len(self.files))):
-                raise ValueError("no row of a recording")
+                raise ValueError("not a row of this recording")
         except (ValueError, LookupError, TypeError) as error:
             raise FormatError(f"{self.folder / INDEX}: {name}: damaged ({error})") from error
         return row
 
     def number_of(self, name: str) -> int:
-        """Return the number of the file that holds a recording; its row is parsed once.
+        """Return the number of the file with a recording.
 
         Raises:
-            MissingItemError: If there is no such recording; lists some there are.
+            MissingItemError: If the archive has no such recording.
         """
         if name not in self._numbers:
             if name not in self._where:
@@ -157,7 +158,7 @@ class ShardIndex:
         return self._numbers[name]
 
     def file_of(self, name: str) -> Path:
-        """Return the file that holds a recording; errors as for :meth:`number_of`."""
+        """Return the file with a recording, copied if it is remote; errors as :meth:`number_of`."""
         file = self.folder / self.files[self.number_of(name)]
         if is_remote(self.folder):
             fetch_shard(file, self._sizes[file.name])
@@ -167,7 +168,7 @@ class ShardIndex:
         """Return the name of the only recording.
 
         Raises:
-            MissingItemError: If there are several; lists some.
+            MissingItemError: If the archive does not have exactly one recording.
         """
         names = self.names()
         if len(names) != 1:

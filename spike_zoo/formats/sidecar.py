@@ -1,4 +1,4 @@
-"""YAML files beside headerless recordings: SpikeCV's ``config.yaml`` and our ``<file>.yaml``."""
+"""Sidecars of recordings: YAML files ``<file>.yaml``, and SpikeCV's ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = (
     *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
     *("fps", "threshold", "rate_scale", "cfa", "planes", "label", "label_name"),
 )
-"""Every field that means something; docs/data.md shows what."""
+"""All fields with a meaning, described in docs/data.md."""
 _SIZE_FIELDS = ("spike_w", "spike_h")
 _MOST_FOLDERS_ABOVE = 5
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
@@ -30,7 +30,7 @@ _OF_SPIKECV = (
     *("device", "filename", "filepath", "is_labeled", "labeled_data_type", "labeled_data_suffix"),
     *("label_root_list", "label_type", "preprocessed"),
 )
-_MEANT = {
+_SYNONYMS = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
     **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
@@ -42,22 +42,22 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a YAML file says about the recording that it lies beside.
+    """Settings of a recording from a YAML file. None: not stated.
 
     Attributes:
         height: Rows of the stored planes (``spike_h``).
-        width: Columns of the stored planes (``spike_w``), those without image included.
+        width: Columns of the stored planes (``spike_w``), including columns outside the image.
         columns: Half-open ranges of the stored columns that belong to the image.
-        frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
+        frame_align: ``"byte"`` or ``"bit"``, if planes are not whole bytes.
         flip: Whether the stored rows run bottom to top.
         mirror: Whether the stored columns run right to left.
-        rotate: Clockwise rotation in degrees that turns the picture upright.
-        offset: Bytes before the first whole plane.
+        rotate: Clockwise rotation in degrees that turns the image upright.
+        offset: Bytes before the first complete plane.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
         rate_scale: Spikes per plane at white.
-        planes: Which planes the pictures of the recording show, in the order of their names.
-        meta: All other fields, as they stand.
+        planes: Planes of the ground-truth images of the recording, in the order of their names.
+        meta: All other fields, unchanged.
     """
 
     height: int | None = None
@@ -75,20 +75,20 @@ class Sidecar:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def or_else(self, other: Sidecar | None) -> Sidecar:
-        """Return what this file says, and where it says nothing what another says."""
+        """Return these settings, completed by those of another sidecar."""
         if other is None:
             return self
-        said = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(other, **(said | {"meta": other.meta | self.meta}))
+        stated = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **(stated | {"meta": other.meta | self.meta}))
 
 
 def sidecar_path(recording: Path) -> Path:
-    """Return the name of a recording's own sidecar: ``clip.dat`` has ``clip.dat.yaml``."""
+    """Return the path of a recording's sidecar: that of ``clip.dat`` is ``clip.dat.yaml``."""
     return Path(f"{recording}.yaml")
 
 
 def own_sidecar(recording: Path) -> Sidecar:
-    """Read the sidecar that bears the recording's name; without one nothing is known."""
+    """Read the sidecar with the recording's name; return an empty one if it does not exist."""
     path = sidecar_path(recording)
     return _parse(path, _load(path)) if path.is_file() else Sidecar()
 
@@ -96,9 +96,9 @@ def own_sidecar(recording: Path) -> Sidecar:
 def folder_sidecar(recording: Path) -> Sidecar | None:
     """Read SpikeCV's ``config.yaml``, which is stored at the root of a data set.
 
-    The nearest one beside the recording or in the five folders above is read. More than one folder
-    above the recording, files without ``spike_w`` and ``spike_h`` belong to other programs and are
-    skipped.
+    The nearest file in the folder of the recording or the five folders above is read. More than one
+    folder above, files without ``spike_w`` and ``spike_h`` are skipped, because they belong to
+    other programs.
     """
     folder = recording.absolute().parent
     for above, home in enumerate((folder, *folder.parents[:_MOST_FOLDERS_ABOVE])):
@@ -110,15 +110,15 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
         if missing:
             raise FormatError.at(
                 path,
-                f"no {' and no '.join(missing)}; a SpikeCV data set states both, or "
-                "give the height and width yourself",
+                f"no {' and no '.join(missing)}; a SpikeCV data set states both. Add them, or "
+                "pass the height and width",
             )
         return _parse(path, fields)
     return None
 
 
 def _states_size(path: Path) -> bool:
-    """Return whether a file can be read and has a field of SpikeCV's size."""
+    """Return whether a file is readable and has ``spike_w`` or ``spike_h``."""
     try:
         return not _load(path).keys().isdisjoint(_SIZE_FIELDS)
     except (FormatError, OSError):
@@ -133,7 +133,7 @@ def sidecar_text(
     frame_align: str | None,
     flip: bool,
 ) -> str:
-    """Return the YAML of a recording's own sidecar, enough to read its ``.dat`` without options."""
+    """Return the YAML of a recording's sidecar, to read its ``.dat`` without options."""
     import yaml
 
     _, height, _ = recording.shape
@@ -148,42 +148,43 @@ def sidecar_text(
         "rate_scale": recording.rate_scale,
         "cfa": recording.cfa,
     }
-    known = {name: value for name, value in fields.items() if value is not None}
-    return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
+    stated = {name: value for name, value in fields.items() if value is not None}
+    return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
 
 
 def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
-    """Reject the own sidecar of a ``.dat`` that would make another recording of it.
+    """Raise if the existing sidecar of a ``.dat`` contradicts the recording to be written.
 
-    What only one of both says is no contradiction.
+    Settings that only one of them states are not compared.
     """
-    beside = own_sidecar(path)
-    said = {
-        "spike_h": (beside.height, layout.height),
-        "spike_w": (beside.width, layout.width),
-        "columns": (beside.columns, layout.columns or ((0, layout.width),)),
-        "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
-        "flip": (beside.flip, layout.flip),
-        "mirror": (beside.mirror, False),
-        "rotate": (beside.rotate, 0),
-        "offset": (beside.offset, layout.offset),
-        "fps": (beside.fps or None, recording.fps or None),
-        "threshold": (beside.threshold, recording.threshold),
-        "rate_scale": (beside.rate_scale, recording.rate_scale),
+    stated = own_sidecar(path)
+    pairs = {
+        "spike_h": (stated.height, layout.height),
+        "spike_w": (stated.width, layout.width),
+        "columns": (stated.columns, layout.columns or ((0, layout.width),)),
+        "frame_align": (stated.frame_align, layout.frame_align if layout.pixels % 8 else None),
+        "flip": (stated.flip, layout.flip),
+        "mirror": (stated.mirror, False),
+        "rotate": (stated.rotate, 0),
+        "offset": (stated.offset, layout.offset),
+        "fps": (stated.fps or None, recording.fps or None),
+        "threshold": (stated.threshold, recording.threshold),
+        "rate_scale": (stated.rate_scale, recording.rate_scale),
     }
-    said |= {
-        key: (beside.meta.get(key), recording.meta.get(key))
+    pairs |= {
+        key: (stated.meta.get(key), recording.meta.get(key))
         for key in ("cfa", "label", "label_name")
     }
-    others = [
+    contradictions = [
         f"{name}: {_in_yaml(old)} (here {_in_yaml(new)})"
-        for name, (old, new) in said.items()
+        for name, (old, new) in pairs.items()
         if None not in (old, new) and old != new
     ]
-    if others:
+    if contradictions:
         raise ExistingFileError(
-            f"{sidecar_path(path)} says {', '.join(others)}, and {path.name} would be read so. "
-            "Write its sidecar too (with_sidecar=True, overwrite=True), or move this one away",
+            f"{sidecar_path(path)} states {', '.join(contradictions)}, which would be used to "
+            f"read {path.name}. Write its sidecar too (with_sidecar=True, overwrite=True), or "
+            "remove the existing sidecar",
             path=str(sidecar_path(path)),
         )
 
@@ -207,7 +208,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     _check_spelling(path, fields)
     meta = dict(fields)
-    for name in _PATH_FIELDS:  # written on Windows by some
+    for name in _PATH_FIELDS:  # may be written on Windows
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
     _check_class(path, meta)
@@ -269,22 +270,23 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
-    """Reject fields that are nearly a known one: they would be kept and have no effect."""
+    """Raise for fields with a name similar to a known one, which would have no effect."""
     for name in fields:
         if name in FIELDS or name in _OF_SPIKECV:
             continue
-        meant = name.lower()
-        near = _MEANT.get(meant) or next(iter(get_close_matches(meant, FIELDS, 1, 0.75)), None)
-        if near is not None:
+        lower = name.lower()
+        similar = _SYNONYMS.get(lower)
+        similar = similar or next(iter(get_close_matches(lower, FIELDS, 1, 0.75)), None)
+        if similar is not None:
             raise FormatError.at(
                 path,
-                f"{name} is no field of a sidecar, did you mean {near}? Known are "
-                f"{', '.join(FIELDS)}; others are kept and mean nothing",
+                f"{name} is no field of a sidecar, did you mean {similar}? Known are "
+                f"{', '.join(FIELDS)}; others are stored as metadata and have no effect",
             )
 
 
 def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
-    """Reject a class that no archive could hold; a valid one stays among the notes."""
+    """Raise if ``label`` or ``label_name`` is invalid; valid ones remain in ``meta``."""
     label, name = fields.get("label"), fields.get("label_name")
     if label is not None and not is_class(label):
         raise FormatError.at(

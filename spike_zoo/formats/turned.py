@@ -1,4 +1,4 @@
-"""Planes of a camera that was mounted mirrored or rotated, turned upright while they are read."""
+"""Mirroring and rotation of ``.dat`` planes while they are read, for mounted cameras."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _BLOCK_PIXELS = 1 << 23
 
 
 def check_rotation(rotate: int | None) -> None:
-    """Check a clockwise rotation in degrees."""
+    """Raise if a clockwise rotation is not 0, 90, 180 or 270 degrees; None is valid."""
     if rotate not in (None, *ROTATIONS):
         raise UsageError(f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {rotate}")
 
 
-def dat_recording(planes: DatPlanes, beside: Sidecar) -> SpikeRecording:
-    """Return the recording of a ``.dat`` file, mirrored and rotated as its sidecar says."""
-    check_rotation(beside.rotate)
-    mirror, rotate = bool(beside.mirror), beside.rotate or 0
-    meta = beside.meta | {"source_flipped": planes.layout.flip}
+def dat_recording(planes: DatPlanes, settings: Sidecar) -> SpikeRecording:
+    """Return the recording of a ``.dat`` file, mirrored and rotated as its sidecar states."""
+    check_rotation(settings.rotate)
+    mirror, rotate = bool(settings.mirror), settings.rotate or 0
+    meta = settings.meta | {"source_flipped": planes.layout.flip}
     if not mirror and not rotate:
         return SpikeRecording(planes, planes.layout.image_width, meta=meta)
     turned = TurnedPlanes(planes, mirror=mirror, turns=rotate // 90)
@@ -41,7 +41,7 @@ def dat_recording(planes: DatPlanes, beside: Sidecar) -> SpikeRecording:
 
 
 class TurnedPlanes:
-    """Packed planes that are mirrored, then rotated by clockwise quarter turns, when read."""
+    """Packed planes that are mirrored and then rotated by clockwise quarter turns when read."""
 
     def __init__(self, planes: DatPlanes, *, mirror: bool, turns: int) -> None:
         self._stored = planes

@@ -1,4 +1,4 @@
-"""A recording as a video on a page of this machine while it is read or still being written."""
+"""Live view: a local web page that shows a recording as a video while it is recorded."""
 
 from spike_zoo.live.player import Player
 from spike_zoo.live.server import LiveServer

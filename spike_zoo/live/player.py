@@ -1,4 +1,4 @@
-"""Which plane is shown when: pictures that come late are dropped, and memory stays the same."""
+"""Player of the live view: pictures at a constant rate, dropped if late, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from spike_zoo.live.sources import PlaneSource
     from spike_zoo.tasks.protocols import Reconstructs
 
-_AROUND: Final = 128  # planes on either side that are read for a picture
+_AROUND: Final = 128  # planes before and after the shown plane that a method gets
 _JPEG_QUALITY: Final = 90
-_RATES: Final = 25  # pictures over which their rate is measured
-_PATIENCE: Final = 15.0  # seconds without a page, after which no pictures are made
+_RATES: Final = 25  # pictures over which the rate is measured
+_IDLE: Final = 15.0  # seconds without a request, after which the player pauses
 
 
 @dataclass(frozen=True)
 class LiveState:
-    """A picture and how it came about.
+    """State of the player with its latest picture.
 
     Attributes:
-        number: How many pictures there have been.
-        plane: What it shows.
-        first: First plane that can be shown.
-        stop: Past the last plane.
-        playing: Whether planes go on by themselves.
+        number: Number of pictures so far.
+        plane: Plane of the picture.
+        first: First available plane.
+        stop: Plane after the last available one.
+        playing: Whether the player advances.
         following: Whether the newest plane is shown.
-        ended: Whether no more planes will come.
-        seconds: What its computing took.
-        latency: Seconds from the arrival of the last plane that it needs to the picture; None
-            where that plane was stored before.
-        rate: Pictures per second, over the last ones.
-        dropped: Pictures that were left out to keep the pace, in all.
+        ended: Whether the source will have no more planes.
+        seconds: Time to compute the picture.
+        latency: Seconds from the arrival of the last plane that the picture needs to the picture;
+            None if the time of arrival is unknown.
+        rate: Pictures per second, over the last 25 pictures.
+        dropped: Total number of dropped pictures.
     """
 
     number: int
@@ -53,15 +53,17 @@ class LiveState:
 
 
 class Player:
-    """Make pictures at a constant rate, in a separate thread.
+    """Compute pictures of a source at a constant rate.
+
+    :meth:`run` is called in a separate thread; the other methods are called by the server.
 
     Args:
-        source: The planes.
-        method: Makes the pictures.
+        source: Source of the planes.
+        method: Method that reconstructs the pictures.
         rate_scale: Spikes per plane at white.
         fps: Pictures per second.
         stride: Planes from one picture to the next.
-        follows: Whether the newest plane is shown at first.
+        follows: Whether to start with the newest plane and follow it.
     """
 
     def __init__(
@@ -85,22 +87,22 @@ class Player:
         self._jpeg = b""
         self._changed = threading.Condition()
         self._ends = False
-        self._asked = time.monotonic()
+        self._requested = time.monotonic()
 
     def run(self) -> None:
-        """Make pictures until :meth:`stop` is called or the source fails."""
+        """Compute pictures until :meth:`stop` is called or the source raises an error."""
         due = time.monotonic()
         try:
             while not self._ends:
-                made = self._make()
+                is_new = self._make()
                 due += self.tick
                 now = time.monotonic()
                 late = int((now - due) / self.tick) if now > due else 0
-                if made and late:
+                if is_new and late:
                     due += late * self.tick
                     self._dropped += late
                     self._advance(late)
-                elif not made:
+                elif not is_new:
                     due = max(due, now)
                 time.sleep(max(due - now, 0))
         finally:
@@ -110,11 +112,11 @@ class Player:
 
     @property
     def ended(self) -> bool:
-        """Whether no more pictures are made."""
+        """Whether the player has stopped."""
         return self._ends
 
     def stop(self) -> None:
-        """Make no more pictures."""
+        """Stop the player."""
         self._ends = True
 
     def control(
@@ -123,9 +125,9 @@ class Player:
         """Play or pause, go to a plane, or follow the newest one.
 
         Args:
-            playing: Whether planes go on by themselves.
-            plane: What is shown next.
-            follow: Whether the newest plane is shown.
+            playing: Whether the player advances.
+            plane: The next plane to show.
+            follow: Whether to show the newest plane.
         """
         with self._changed:
             if playing is not None:
@@ -137,8 +139,13 @@ class Player:
                 self._playing = self._playing or follow
 
     def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
-        """Return the first picture after one, as JPEG; the last one if none came in time."""
-        self._asked = time.monotonic()
+        """Wait for a picture after ``number``; return the latest state and its JPEG.
+
+        Args:
+            number: Number of the last picture that the caller has.
+            timeout: Seconds to wait.
+        """
+        self._requested = time.monotonic()
         with self._changed:
             self._changed.wait_for(lambda: self._ends or self._number > number, timeout)
             return self._shown, self._jpeg
@@ -153,7 +160,7 @@ class Player:
                 self._position += pictures * self.stride
 
     def _make(self) -> bool:
-        """Make the picture that is due; return whether there was one."""
+        """Compute the next picture; return False if there is none to compute."""
         first, stop = self.source.span()
         with self._changed:
             last = max(first, stop - 1 - (0 if self.source.ended else self.ahead))
@@ -166,7 +173,7 @@ class Player:
             self._shown.plane,
             self._shown.playing,
         )
-        is_watched = time.monotonic() - self._asked < _PATIENCE
+        is_watched = time.monotonic() - self._requested < _IDLE
         has_enough = stop - first > (0 if self.source.ended else self.ahead)
         if not (has_enough and is_new and is_watched):
             return False
@@ -197,6 +204,6 @@ class Player:
         recording = self.source.window(start, past)
         (image,) = self.method.reconstruct(recording, [plane - start], rate_scale=self.rate_scale)
         pixels = to_bytes(image)
-        pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV takes B,G,R
+        pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV expects B,G,R
         _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return coded.tobytes()

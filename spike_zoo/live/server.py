@@ -1,4 +1,4 @@
-"""The page of the live view, served to this machine alone."""
+"""HTTP server of the live view, for this machine only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.live.player import Player
 
 _BOUNDARY: Final = "picture"
-_MOST_BYTES: Final = 1000  # of what a page asks for
+_MOST_BYTES: Final = 1000  # of the body of a POST request
 _POLICY: Final = (
     "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -28,12 +28,12 @@ class LiveServer(ThreadingHTTPServer):
     """Serve the pictures of a player.
 
     Args:
-        player: Makes them, in a thread of its own while the server runs.
-        port: Where it listens; 0 takes a free one.
+        player: The player, which runs in a separate thread while the server runs.
+        port: Port of the server; 0 selects a free one.
         title: Name of the recording.
 
     Raises:
-        UsageError: If the port is taken.
+        UsageError: If the port is in use.
     """
 
     daemon_threads = True
@@ -47,7 +47,7 @@ class LiveServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where a browser finds the page."""
+        """URL of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
     def serve(self) -> None:
@@ -69,12 +69,12 @@ class LiveServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers a page."""
+    """Handler of requests of the page."""
 
     server: LiveServer
 
     def do_GET(self) -> None:
-        """Answer with the page, its pictures or the state."""
+        """Send the page, the stream of pictures, or the state as JSON."""
         if not self._is_local():
             return
         answers = {"/": self._page, "/pictures": self._pictures, "/state": self._state}
@@ -88,23 +88,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the page was closed
 
     def do_POST(self) -> None:
-        """Do what the page asks for."""
+        """Control the player with the JSON of the request."""
         if not self._is_local():
             return
         try:
             size = int(self.headers.get("Content-Length", ""))
-            wanted = json.loads(self.rfile.read(size)) if 0 < size <= _MOST_BYTES else None
-            self.server.player.control(**_checked(wanted))
+            command = json.loads(self.rfile.read(size)) if 0 < size <= _MOST_BYTES else None
+            self.server.player.control(**_checked(command))
         except (ValueError, TypeError):
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         self._send("application/json", b"{}")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing of requests."""
+        """Log no requests."""
 
     def _is_local(self) -> bool:
-        """Reject requests of other sites."""
+        """Return whether a request is from this machine; send an error if not."""
         if is_local(self.headers.get("Host"), self.headers.get("Origin")):
             return True
         self.send_error(HTTPStatus.FORBIDDEN)
@@ -115,9 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send("text/html; charset=utf-8", text.encode())
 
     def _state(self) -> None:
-        shown, _ = self.server.player.wait(-1, 0.0)
+        latest, _ = self.server.player.wait(-1, 0.0)
         state = {"title": self.server.title, "stride": self.server.player.stride}
-        facts = {} if shown is None else asdict(shown)
+        facts = {} if latest is None else asdict(latest)
         self._send("application/json", json.dumps(state | facts).encode())
 
     def _pictures(self) -> None:
@@ -127,10 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         number = 0
         while not self.server.player.ended:
-            shown, jpeg = self.server.player.wait(number)
-            if shown is None or shown.number == number:
+            latest, jpeg = self.server.player.wait(number)
+            if latest is None or latest.number == number:
                 continue
-            number = shown.number
+            number = latest.number
             kind = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
             head = f"--{_BOUNDARY}\r\n{kind}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
@@ -145,11 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _checked(wanted: object) -> dict[str, Any]:
-    """Return what a page asks for, or raise ValueError."""
+def _checked(command: object) -> dict[str, Any]:
+    """Check names and types of the arguments of ``Player.control``; raise ValueError."""
     kinds = {"playing": bool, "plane": int, "follow": bool}
-    if not isinstance(wanted, dict) or not all(
-        name in kinds and type(value) is kinds[name] for name, value in wanted.items()
+    if not isinstance(command, dict) or not all(
+        name in kinds and type(value) is kinds[name] for name, value in command.items()
     ):
-        raise ValueError(wanted)
-    return wanted
+        raise ValueError(command)
+    return command

@@ -1,4 +1,4 @@
-"""Where planes of a live view come from: a recording, a file that grows, a pipe."""
+"""Sources of planes for the live view: a recording, a growing file or a pipe."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes import SpikeRecording
 
-_KEPT_BYTES: Final = 1 << 28  # of a pipe: the last 21 000 planes of 250 x 400
+_KEPT_BYTES: Final = 1 << 28  # of a pipe: 21 000 planes of 250 x 400
 _READ_BYTES: Final = 1 << 20
 _ARRIVALS: Final = 1024
 
 
 class PlaneSource(Protocol):
-    """Planes that are there now, of which there may be more later.
+    """Source of planes whose number may grow.
 
     Attributes:
-        ended: Whether no more planes will come.
+        ended: Whether no more planes will arrive.
     """
 
     ended: bool
 
     def span(self) -> tuple[int, int]:
-        """Return the first plane that can be read now, and past the last one.
+        """Return the first available plane and the plane after the last one.
 
         Raises:
-            SpikeZooError: If what was there is gone, as in a file that shrank.
+            SpikeZooError: If planes have disappeared, for example because a file became shorter.
         """
 
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return planes ``[start, stop)`` in memory."""
 
     def arrival(self, plane: int) -> float | None:
-        """Return when a plane was first seen, by ``time.monotonic``; None for stored ones."""
+        """Return when a plane arrived, by ``time.monotonic``; None if unknown."""
 
 
 class StoredRecording:
-    """A recording that is complete.
+    """Source of the planes of a complete recording.
 
     Args:
         recording: The spikes.
@@ -66,40 +66,40 @@ class StoredRecording:
         self.recording = recording
 
     def span(self) -> tuple[int, int]:
-        """Return its planes."""
+        """Return 0 and the number of planes."""
         return 0, len(self.recording)
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return some of them."""
+        """Return planes ``[start, stop)``."""
         return self.recording.between(start, stop)
 
     def arrival(self, plane: int) -> float | None:
-        """Return None: they were there before."""
+        """Return None: the planes were stored before."""
         return None
 
 
 class _Arrivals:
-    """When planes were first seen."""
+    """Times of arrival of the newest planes."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
 
     def note(self, stop: int) -> None:
-        """Note that there are planes up to one."""
+        """Record the time at which planes up to ``stop`` are available."""
         if not self._seen or stop > self._seen[-1][0]:
             self._seen.append((stop, time.monotonic()))
 
     def of(self, plane: int) -> float | None:
-        """Return when a plane was first seen, if it is not long ago."""
+        """Return when a plane arrived; None if there is no record of the plane."""
         return next((when for stop, when in list(self._seen) if stop > plane), None)
 
 
 class GrowingFile:
-    """A ``.dat`` file that another program is writing; planes are read when they are complete.
+    """Source of the complete planes of a ``.dat`` file that another program is writing.
 
     Args:
         path: The file.
-        dat: How it is read, see :func:`read_recording`.
+        dat: Options of :func:`read_recording`.
     """
 
     ended = False
@@ -113,7 +113,7 @@ class GrowingFile:
         self.span()
 
     def span(self) -> tuple[int, int]:
-        """Return the planes that are complete.
+        """Return 0 and the number of complete planes.
 
         Raises:
             FormatError: If the file became shorter.
@@ -122,7 +122,7 @@ class GrowingFile:
         if size < self._size:
             raise FormatError(
                 f"{self.path}: became shorter while it was read ({size} bytes, {self._size} "
-                "before); start again with the new file",
+                "before); start the command again",
                 path=str(self.path),
             )
         if size > self._size:
@@ -139,27 +139,28 @@ class GrowingFile:
         return 0, stop
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return planes that are complete."""
+        """Return planes ``[start, stop)``."""
         assert self._recording is not None
         return self._recording.between(start, stop)
 
     def arrival(self, plane: int) -> float | None:
-        """Return when a plane was first seen."""
+        """Return when a plane was first available."""
         return self._arrivals.of(plane)
 
 
 class Pipe:
-    """A named pipe, or standard input, through which a ``.dat`` comes; the last planes are kept.
+    """Source of the newest planes of a named pipe, or standard input, with ``.dat`` content.
 
     Args:
-        stream: What is read; a thread reads it, so that who writes never waits for a picture.
-        name: Of the pipe, for errors.
-        layout: How planes are stored.
-        beside: What else is known of the recording.
-        kept_bytes: Most memory of the planes that are kept.
+        stream: The pipe. A thread reads it, so that the writing program is never blocked by the
+            computation of a picture.
+        name: Name of the pipe, for errors.
+        layout: Layout of the planes.
+        beside: Other facts of the recording.
+        kept_bytes: Memory for the kept planes, at least 512 planes.
 
     Raises:
-        GeometryError: If planes do not begin on a byte.
+        GeometryError: If planes do not start at a byte.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class Pipe:
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         if layout.runs_on:
-            raise GeometryError(f"{name}: planes in a pipe must begin on a byte (frame_align)")
+            raise GeometryError(f"{name}: planes in a pipe must start at a byte (frame_align)")
         self.ended = False
         self._beside = beside or Sidecar()
         self._plane_bytes = layout.bytes_for(1)
@@ -182,12 +183,12 @@ class Pipe:
         threading.Thread(target=self._fill, daemon=True).start()
 
     def _fill(self) -> None:
-        left = self._planes.layout.offset
+        to_skip = self._planes.layout.offset
         rest = b""
         with self._stream as stream:
             while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]  # buffered
-                skipped = min(left, len(data))
-                left -= skipped
+                skipped = min(to_skip, len(data))
+                to_skip -= skipped
                 rest += data[skipped:]
                 whole = len(rest) // self._plane_bytes * self._plane_bytes
                 if whole:
@@ -197,22 +198,22 @@ class Pipe:
         self.ended = True
 
     def span(self) -> tuple[int, int]:
-        """Return the planes that are kept."""
+        """Return the first kept plane and the plane after the last one."""
         return self._planes.span()
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return some of them."""
+        """Return planes ``[start, stop)``."""
         recording = dat_recording(self._planes.part(start, stop), self._beside)
         recording.rate_scale, recording.fps = self._beside.rate_scale, self._beside.fps or 0.0
         return recording
 
     def arrival(self, plane: int) -> float | None:
-        """Return when a plane came."""
+        """Return when a plane arrived."""
         return self._arrivals.of(plane)
 
 
 class _PipePlanes:
-    """The stored bytes of the last planes, in a ring."""
+    """Ring buffer of the stored bytes of the newest planes."""
 
     def __init__(self, path: Path, layout: DatLayout, kept: int) -> None:
         self.path, self.layout = path, layout
@@ -221,7 +222,7 @@ class _PipePlanes:
         self._lock = threading.Lock()
 
     def append(self, planes: NDArray[np.uint8]) -> int:
-        """Add planes and return how many there have been."""
+        """Append planes; return the total number of planes so far."""
         with self._lock:
             self._stop += len(planes)
             kept = planes[-len(self._ring) :]
@@ -230,22 +231,24 @@ class _PipePlanes:
             return self._stop
 
     def span(self) -> tuple[int, int]:
-        """Return the first plane that is kept, and past the last one."""
+        """Return the first kept plane and the plane after the last one."""
         with self._lock:
             return max(0, self._stop - len(self._ring)), self._stop
 
     def part(self, start: int, stop: int) -> DatPlanes:
-        """Return a copy of some planes, which can be read as those of a file."""
+        """Return a copy of planes ``[start, stop)``, with the interface of a file's planes."""
         with self._lock:
             oldest = max(0, self._stop - len(self._ring))
             if start < oldest:
-                raise SpikeZooError(f"plane {start} has left the memory, {oldest} is the oldest")
+                raise SpikeZooError(
+                    f"plane {start} is no longer in memory, the oldest is plane {oldest}"
+                )
             stored = self._ring[np.arange(start, stop) % len(self._ring)]
         return _MemoryPlanes(self.path, self.layout, stored)
 
 
 class _MemoryPlanes(DatPlanes):
-    """Planes of which the stored bytes are in memory."""
+    """Planes whose stored bytes are in memory."""
 
     def __init__(self, path: Path, layout: DatLayout, stored: NDArray[np.uint8]) -> None:
         super().__init__(path, layout, len(stored))
@@ -261,20 +264,21 @@ class _MemoryPlanes(DatPlanes):
 
 
 def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any) -> PlaneSource:
-    """Return where the planes of a path come from.
+    """Open a recording, a growing file or a pipe as a source of planes.
 
     Args:
-        path: A recording of any format; a named pipe through which a ``.dat`` comes.
-        name: Recording of an archive.
-        follow: Whether a ``.dat`` is still being written.
-        dat: How a ``.dat`` is read, see :func:`read_recording`.
+        path: A recording of any format, or a named pipe with the content of a ``.dat`` file.
+        name: Name of the recording in an archive.
+        follow: Whether a ``.dat`` file is still being written.
+        dat: Options of :func:`read_recording` for ``.dat`` files.
 
     Raises:
-        MissingGeometryError: If the size of a pipe's planes is not known.
+        MissingGeometryError: If the size of a pipe's planes is unknown.
+        FormatError: If ``follow`` is set and the file is not a ``.dat`` file.
     """
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        layout, beside = _pipe_layout(path, dat)
-        return Pipe(path.open("rb"), str(path), layout, beside)
+        layout, sidecar = _pipe_layout(path, dat)
+        return Pipe(path.open("rb"), str(path), layout, sidecar)
     if follow:
         if path.suffix.lower() != ".dat":
             raise FormatError(f"{path}: only a .dat can be read while it is written (--follow)")
@@ -286,14 +290,14 @@ def _pipe_layout(path: Path, dat: dict[str, Any]) -> tuple[DatLayout, Sidecar]:
     names = ("height", "width", "flip", "mirror", "rotate")
     options: dict[str, Any] = {name: dat.get(name) for name in names}
     stated = Sidecar(**options)
-    beside = stated.or_else(own_sidecar(path))
+    sidecar = stated.or_else(own_sidecar(path))
     if dat.get("cfa") is not None:
-        beside.meta["cfa"] = dat["cfa"]
-    if beside.height is None or beside.width is None:
+        sidecar.meta["cfa"] = dat["cfa"]
+    if sidecar.height is None or sidecar.width is None:
         raise MissingGeometryError(
-            f"{path}: what comes through a pipe does not state its size: --height and --width",
+            f"{path}: a pipe does not state the size of its planes; give --height and --width",
             path=str(path),
         )
-    flip = beside.flip is None or beside.flip
-    layout = DatLayout(beside.height, beside.width, "byte", beside.columns, flip)
-    return layout, beside
+    flip = sidecar.flip is None or sidecar.flip
+    layout = DatLayout(sidecar.height, sidecar.width, "byte", sidecar.columns, flip)
+    return layout, sidecar

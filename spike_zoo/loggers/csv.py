@@ -1,4 +1,4 @@
-"""Metrics in one CSV file per run that a resumed run goes on writing."""
+"""CSV logger of metrics that appends to the file of a resumed run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AppendingWriter(ExperimentWriter):
-    """Keeps the rows that are there; Lightning's own writer deletes them."""
+    """Writer that keeps existing rows; Lightning's writer deletes them."""
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
@@ -31,10 +31,10 @@ class AppendingWriter(ExperimentWriter):
 
 
 class AppendingCSVLogger(CSVLogger):
-    """Write ``metrics.csv`` and ``hparams.yaml`` into a run's folder, after what is there.
+    """Write ``metrics.csv`` and ``hparams.yaml`` into a run's folder; append to existing rows.
 
     Args:
-        folder: The run's folder.
+        folder: Folder of the run.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -43,19 +43,19 @@ class AppendingCSVLogger(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """The writer, made when the first value is logged."""
+        """The writer, created on first use."""
         if self._experiment is None:
             self._fs.makedirs(self.root_dir, exist_ok=True)
             self._experiment = AppendingWriter(log_dir=self.log_dir)
-        return self._experiment  # type: ignore[return-value]  # made just above
+        return self._experiment  # type: ignore[return-value]  # not None
 
 
 def keep_rows_before(path: Path, step: int) -> None:
-    """Remove rows of a log from a step on, which a run that resumes there writes again.
+    """Remove the rows of a log from a step on, because the resumed run writes them again.
 
     Args:
-        path: ``metrics.csv``; nothing happens where it is not there.
-        step: The first step to come. A last row that was cut short goes too.
+        path: ``metrics.csv``; it may be missing.
+        step: First step of the resumed run. A truncated last row is removed, too.
     """
     if not path.is_file():
         return
@@ -66,7 +66,7 @@ def keep_rows_before(path: Path, step: int) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a log; one that was cut short lacks its last values."""
+    """Read the rows of a log; in a truncated row the last values are None."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -74,7 +74,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def write_rows(
     path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, end: str = "\r\n"
 ) -> None:
-    """Write rows under names, whole or not at all; those of a log end as Lightning's do."""
+    r"""Write rows with a header of column names atomically.
+
+    The default line end, ``\r\n``, is that of Lightning's log.
+    """
     with (
         new_file(path, overwrite=True) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
@@ -85,7 +88,7 @@ def write_rows(
 
 
 def _step_of(row: dict[str, str]) -> float:
-    """Return a row's step; that of one cut short is past every other."""
+    """Return the step of a row; infinity for a truncated row."""
     if None in row.values() or not (row.get("step") or "").isdigit():
         return float("inf")
     return int(row["step"])

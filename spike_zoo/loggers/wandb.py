@@ -1,4 +1,4 @@
-"""W&B as a logger that never stops a run, asks for nothing, and uploads no secrets."""
+"""W&B logger that falls back to offline mode, never prompts for a login, and uploads no secrets."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import ModelCheckpoint
     from wandb import Run
 
-FINISH_SECONDS = 600.0  # for what is still to be uploaded when a run ends
+FINISH_SECONDS = 600.0  # time limit of uploads at the end of a run
 INIT_SECONDS = 30.0
 PROJECT = "spike_zoo"
 ONLINE_MODES = (None, "online", "run", "shared")
 TENSORS = ("state_dict", "optimizer_states", "lr_schedulers", "loops")  # of a checkpoint
 LONGEST_TAG, LONGEST_ARTIFACT_NAME = 64, 128  # W&B's limits
-#: What W&B would note by itself holds the command line with all its values, user, host, and the
-#: git remote, whose address may carry a token; its console capture holds paths. The run's
-#: configuration, commit and versions are logged by us instead. System metrics stay on.
+#: Settings that disable W&B's metadata: it includes the command line with all values, user, host,
+#: and the git remote, whose URL may contain a token; the captured console contains paths. This
+#: package logs configuration, commit and versions instead. System metrics stay on.
 SETTINGS = {
     "x_disable_meta": True,  # command line, host, user, program, working folder
     "host": "",
@@ -44,30 +44,31 @@ SETTINGS = {
     "save_code": False,
     "console": "off",
     "init_timeout": INIT_SECONDS,
-    "finish_timeout": FINISH_SECONDS,  # what is not uploaded by then is on the disk
+    "finish_timeout": FINISH_SECONDS,  # data not uploaded by then are still on disk
 }
 
 
 class SafeWandbLogger(WandbLogger):
-    """Lightning's logger for W&B; training goes on offline where there is no account or network.
+    """Lightning's W&B logger; without account or network, the run is logged offline.
 
-    Nothing asks for a login: where W&B cannot be used, one warning names the command that uploads
-    the run later. Values are logged as :func:`redact` shows them, and W&B's own record of
-    command line, host, git remote and console is off (``SETTINGS``).
+    There is no login prompt: if W&B cannot be used, one warning states the command that uploads
+    the run later. Values are redacted by :func:`redact` before they are logged. W&B's recording of
+    command line, host, git remote and console is disabled (``SETTINGS``).
 
     Args:
-        project: By default what ``WANDB_PROJECT`` says, else ``"spike_zoo"``.
-        entity: User or team; by default your own.
-        name: Of the run; by default this and ``group`` come from the run's folder and variant.
-        group: What the run is a repetition of.
-        tags: Words to filter by, beside method and profile.
-        notes: A longer text.
-        id: Of a run to continue.
-        save_dir: Where ``wandb/`` goes; the command line puts it into the run's folder.
-        offline: Write files alone.
-        log_model: Whether the best and the last checkpoint become artefacts after a fit, see
-            :meth:`log_checkpoints`.
-        settings: Of W&B; come before ``SETTINGS``.
+        project: By default the value of ``WANDB_PROJECT``, or ``"spike_zoo"``.
+        entity: User or team; by default the user's.
+        name: Name of the run; by default name and ``group`` are derived from the run's folder and
+            variant.
+        group: Name shared by repetitions of a run.
+        tags: Tags in addition to method and profile.
+        notes: Description of the run.
+        id: Id of a run to resume.
+        save_dir: Folder of ``wandb/``; the command line sets it to the run's folder.
+        offline: Write local files only.
+        log_model: Whether the best and the last checkpoint are uploaded as artefacts after a fit,
+            see :meth:`log_checkpoints`.
+        settings: Settings of W&B; they override ``SETTINGS``.
     """
 
     def __init__(
@@ -97,16 +98,17 @@ class SafeWandbLogger(WandbLogger):
             notes=notes,
             settings=settings,
         )
-        self._log_model = log_model  # Lightning rejects it beside offline, where it has no effect
+        # Not passed to Lightning, which rejects it in combination with offline.
+        self._log_model = log_model
         self._latest_step = 0
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Run:
-        """The run, begun when it is first asked for."""
+        """The W&B run, started on first use."""
         if self._experiment is None and getattr(self, "_attach_id", None) is None:
-            self._experiment = self._begin()
-            # as Lightning does: curves run over the trainer's steps
+            self._experiment = self._start_run()
+            # As in Lightning: the x axis of curves is the trainer's step.
             self._experiment.define_metric("trainer/global_step")
             self._experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return super().experiment
@@ -121,29 +123,31 @@ class SafeWandbLogger(WandbLogger):
         tags: Sequence[str] = (),
         is_resumed: bool = False,
     ) -> None:
-        """Say what the run is, before it begins; what the configuration says comes first.
+        """Set name, group, job type and tags before the run starts.
+
+        Values of the configuration take precedence.
 
         Args:
-            name: Of the run.
-            folder: Where ``wandb/`` goes.
-            group: What the run is a repetition of.
-            job_type: What kind of run it is.
-            tags: Words to filter by, beside those of the configuration.
-            is_resumed: Continue the run that was begun online in the folder, if there is one.
+            name: Name of the run.
+            folder: Folder of ``wandb/``.
+            group: Name shared by repetitions of a run.
+            job_type: Kind of the run.
+            tags: Tags in addition to those of the configuration.
+            is_resumed: Resume the latest online run of the folder, if there is one.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._save_dir = self._wandb_init["dir"] = str(folder)
         earlier = _online_id(folder) if is_resumed else None
-        filled = {"name": name, "group": group, "job_type": job_type, "id": earlier}
-        for key, value in filled.items():
+        defaults = {"name": name, "group": group, "job_type": job_type, "id": earlier}
+        for key, value in defaults.items():
             self._wandb_init[key] = self._wandb_init.get(key) or value
-        every = [*(self._wandb_init.get("tags") or ()), *tags]
-        self._wandb_init["tags"] = [tag[:LONGEST_TAG] for tag in dict.fromkeys(every)]
+        all_tags = [*(self._wandb_init.get("tags") or ()), *tags]
+        self._wandb_init["tags"] = [tag[:LONGEST_TAG] for tag in dict.fromkeys(all_tags)]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log values at a step; those of the test after a fit stand at the fit's last step."""
-        if step is not None and step < self._latest_step:  # that test's trainer counts from 0
+        """Log values at a step; values of the test after a fit get the fit's last step."""
+        if step is not None and step < self._latest_step:  # the test's trainer counts from 0
             metrics = {name: value for name, value in metrics.items() if name != "epoch"}
             step = self._latest_step
         self._latest_step = step or self._latest_step
@@ -159,49 +163,49 @@ class SafeWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_result(self, summary: Mapping[str, Any]) -> None:
-        """Put a run's record into its summary, without secrets."""
+        """Write a run's record to the W&B summary, without secrets."""
         self.experiment.summary.update(redact(dict(summary)))
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Do nothing: checkpoints are uploaded after the fit, by name."""
+        """Do nothing; :meth:`log_checkpoints` uploads checkpoints after the fit."""
 
     @rank_zero_only
     def log_checkpoints(self, files: Mapping[str, Path], metadata: Mapping[str, Any]) -> None:
         """Upload checkpoints as versions of one artefact named after the run.
 
-        ``spike_zoo.load("wandb:entity/project/name:best")`` opens them. Offline runs, and those
-        with ``log_model: false``, leave them files.
+        ``spike_zoo.load("wandb:entity/project/name:best")`` loads them. Offline runs, and those
+        with ``log_model: false``, upload nothing.
 
         Args:
             files: Alias -> checkpoint.
-            metadata: Shown beside them.
+            metadata: Metadata of the artefacts.
         """
         import wandb
 
         if not self._log_model or self.experiment.offline or self.experiment.disabled:
             return
         name = re.sub(r"[^\w.-]", "-", self.experiment.name or self.experiment.id)
-        shown = redact({**metadata, "run": self.experiment.id})
+        redacted = redact({**metadata, "run": self.experiment.id})
         for alias, path in files.items():
-            artifact = wandb.Artifact(name[:LONGEST_ARTIFACT_NAME], "model", metadata=shown)
+            artifact = wandb.Artifact(name[:LONGEST_ARTIFACT_NAME], "model", metadata=redacted)
             try:
                 shared = _shareable(path, Path(self.experiment.dir).parent / "checkpoints")
-                # no further copy: it is read only; relative, for its path is uploaded too
-                here = os.path.relpath(shared)
-                artifact.add_file(here, path.name, policy="immutable", skip_cache=True)
+                # Both options avoid a further copy. The path is relative because W&B uploads it.
+                relative = os.path.relpath(shared)
+                artifact.add_file(relative, path.name, policy="immutable", skip_cache=True)
                 self.experiment.log_artifact(artifact, aliases=[alias])
             except (wandb.errors.Error, OSError) as error:
                 warnings.warn(f"{path}: not uploaded to W&B ({error})", stacklevel=2)
 
-    def _begin(self) -> Run:
+    def _start_run(self) -> Run:
         import wandb
 
-        given = self._wandb_init.get("settings") or {}
-        settings = wandb.Settings(**{**SETTINGS, "git_commit": commit(), **given})
+        user_settings = self._wandb_init.get("settings") or {}
+        settings = wandb.Settings(**{**SETTINGS, "git_commit": commit(), **user_settings})
         arguments = {**self._wandb_init, "settings": settings}
-        arguments.pop("anonymous", None)  # has no effect but a warning
-        asked: Any = arguments.pop("mode", None)
-        mode: Any = "offline" if self._offline else asked or os.environ.get("WANDB_MODE")
+        arguments.pop("anonymous", None)  # deprecated: only causes a warning
+        user_mode: Any = arguments.pop("mode", None)
+        mode: Any = "offline" if self._offline else user_mode or os.environ.get("WANDB_MODE")
         if mode not in ONLINE_MODES:
             return wandb.init(**arguments, mode=mode)
         try:
@@ -212,30 +216,36 @@ class SafeWandbLogger(WandbLogger):
             reason = str(error).splitlines()[0]
         run = wandb.init(**arguments, mode="offline")
         warnings.warn(
-            f"W&B is offline for this run ({reason}). Everything else goes on; upload it later "
-            f"with: wandb sync {Path(run.dir).parent}",
+            f"W&B is offline for this run ({reason}). The run continues; upload it later with: "
+            f"wandb sync {Path(run.dir).parent}",
             stacklevel=2,
         )
         return run
 
 
 def finish_wandb(exit_code: int = 0) -> None:
-    """End the W&B run of this process, if there is one, so that the next one is its own."""
+    """Finish the W&B run of this process, if there is one, so that the next fit starts a new run.
+
+    Args:
+        exit_code: Exit code that W&B records; 0 means success.
+    """
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=exit_code)
 
 
 def _shareable(path: Path, folder: Path) -> Path:
-    """Return a copy of a checkpoint without the paths that Lightning notes in it."""
+    """Write a copy of a checkpoint without the paths that Lightning stores, and return its path."""
     content = read_checkpoint(path)
-    shown = {name: value if name in TENSORS else redact(value) for name, value in content.items()}
+    redacted = {
+        name: value if name in TENSORS else redact(value) for name, value in content.items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(shown, folder / path.name)
+    torch.save(redacted, folder / path.name)
     return folder / path.name
 
 
 def _online_id(folder: Path) -> str | None:
-    """Return the id of the newest run in a folder that was begun online."""
-    found = sorted((folder / "wandb").glob("run-*-*"))
-    return found[-1].name.rpartition("-")[2] if found else None
+    """Return the id of the latest online run in a folder."""
+    runs = sorted((folder / "wandb").glob("run-*-*"))
+    return runs[-1].name.rpartition("-")[2] if runs else None

@@ -1,4 +1,4 @@
-"""Arrays to one ``.npz``, part by part, so that they may be larger than memory."""
+"""Writer of ``.npz`` files whose arrays are appended in parts and may be larger than memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class ArraysWriter:
-    """Write arrays that grow along their first axis; the file appears whole or not at all.
+    """Write arrays in parts along their first axis to an ``.npz`` file.
 
-    Use it as a context manager. When the block ends with an error, Ctrl-C included, nothing
-    stays behind.
+    A context manager. The file is created at the end of the block; after an error or Ctrl-C no file
+    remains.
 
     Args:
-        path: The file; missing folders are made.
-        overwrite: Replace a file that is there.
+        path: The file; missing folders are created.
+        overwrite: Replace an existing file.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
@@ -52,19 +52,20 @@ class ArraysWriter:
         return self
 
     def append(self, **parts: NDArray[np.generic]) -> None:
-        """Add to each array.
+        """Append a part to each array.
 
         Raises:
             MediaError: If the type or the size of a part differs from that of the first.
         """
         for name, part in parts.items():
             if name not in self._growing:
-                spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  (the stack's)
+                spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  (the stack closes it)
                 self._growing[name] = _Growing(self._stack.enter_context(spool), part[:0])
             growing = self._growing[name]
             if (part.dtype, part.shape[1:]) != (growing.empty.dtype, growing.empty.shape[1:]):
                 raise MediaError(
-                    f"{self.path}: a part of {name!r} is {part.dtype} {part.shape}, others are not"
+                    f"{self.path}: a part of {name!r} is {part.dtype} {part.shape}; its first part "
+                    "has another type or size"
                 )
             growing.spool.write(np.ascontiguousarray(part).tobytes())
             growing.length += len(part)
@@ -84,16 +85,16 @@ class ArraysWriter:
 
 @dataclass
 class _Growing:
-    """One array, whose parts wait on disk until its length is known."""
+    """One array, whose parts are stored in a temporary file until its length is known."""
 
     spool: IO[bytes]
     empty: NDArray[np.generic]
     length: int = 0
 
     def write(self, member: IO[bytes]) -> None:
-        """Write the array as numpy does."""
-        described = np.lib.format.header_data_from_array_1_0(self.empty)
-        described |= {"fortran_order": False, "shape": (self.length, *self.empty.shape[1:])}
-        np.lib.format.write_array_header_2_0(member, described)
+        """Write the array in the ``.npy`` format."""
+        header = np.lib.format.header_data_from_array_1_0(self.empty)
+        header |= {"fortran_order": False, "shape": (self.length, *self.empty.shape[1:])}
+        np.lib.format.write_array_header_2_0(member, header)
         self.spool.seek(0)
         shutil.copyfileobj(self.spool, member)

@@ -1,4 +1,4 @@
-"""Charts by matplotlib: SVG for pages, arrays for PNG files."""
+"""Charts with matplotlib: SVG for pages, arrays for PNG files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ INK: Final = "#26292f"
 _GRID: Final = "#d6dbe3"
 #: Colours of a page -> CSS, so that drawings follow its light and dark theme.
 _THEME: Final = {INK: "currentColor", _GRID: "var(--line)"}
-#: Distinguishable on light and dark backgrounds, and with common colour blindness.
+#: Colours for light and dark backgrounds, and for common colour blindness.
 COLOURS: Final = ("#2f80c9", "#d9822b", "#2f9e6a", "#b5508f", "#8a6fd1", "#9a8b2f", "#7a8288")
 _SETTINGS: Final[Any] = {
-    "svg.hashsalt": "spike-zoo",  # ids are the same in every run
-    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "spike-zoo",  # reproducible ids
+    "svg.fonttype": "none",  # text elements instead of outlines
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib: the same layout everywhere
     "axes.edgecolor": _GRID,
@@ -41,26 +41,26 @@ _SETTINGS: Final[Any] = {
 _LARGEST_CELL, _SMALLEST_CELL, _WIDEST_GRID = 0.56, 0.12, 12.0  # inches of a confusion matrix
 _LONGEST_NAME: Final = 20  # letters of a class name
 _MOST_IN_LEGEND: Final = 20  # classes
-_DARK: Final = 0.55  # share from which numbers are white
+_DARK: Final = 0.55  # share of the row above which numbers are white
 
 
 def new_chart(width: float = 5.6, height: float = 3.8) -> tuple[Figure, Axes]:
-    """Return an empty figure of some inches and its axes with a grid."""
+    """Return an empty figure, with its size in inches, and its axes with a grid."""
     figure, (axes,) = new_charts(1, 1, width, height)
     return figure, axes
 
 
 def new_charts(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure of some inches and its axes with grids, line by line."""
+    """Return an empty figure, with its size in inches, and its axes with grids, row by row."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-        for one in axes:
-            one.grid(visible=True)
-            one.set_axisbelow(True)
+        for panel in axes:
+            panel.grid(visible=True)
+            panel.set_axisbelow(True)
     return figure, axes
 
 
@@ -83,7 +83,7 @@ def to_svg(figure: Figure, label: str) -> Markup:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
-    # a page has styles and metadata of its own, and ids must be unique in it
+    # the page has styles and metadata, and ids must be unique in the page
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     for colour, css in _THEME.items():
@@ -106,10 +106,10 @@ def to_array(figure: Figure) -> NDArray[np.uint8]:
 
 
 def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.uint8]:
-    """Draw a confusion matrix: numbers of samples, colours are shares of each row.
+    """Draw a confusion matrix with numbers of samples; colours are shares of the row.
 
     Args:
-        counts: ``(K, K)``, samples of the row's class that were classified as the column's.
+        counts: ``(K, K)``, number of samples by true class (row) and predicted class (column).
         names: Names of the K classes.
 
     Returns:
@@ -151,20 +151,20 @@ def map_chart(
     ringed: NDArray[np.bool_] | None = None,
     title: str = "",
 ) -> NDArray[np.uint8]:
-    """Draw points in the colours of their classes, with class names at the median of the points.
+    """Draw points coloured by class, with the name of each class at the median of its points.
 
     Args:
         points: ``(N, 2)``.
-        classes: ``(N,)``, the class of each.
+        classes: ``(N,)``, class index of each point.
         names: Names of the classes.
-        ringed: ``(N,)``, which points were classified wrongly.
-        title: Heading.
+        ringed: ``(N,)``, True for misclassified points, which are drawn with a ring.
+        title: Title of the chart.
 
     Returns:
         uint8 ``(H, W, 3)``, R,G,B.
 
     Raises:
-        ValueError: If there is no point, or not one class for each.
+        ValueError: If there is no point, or the number of classes differs from that of points.
     """
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or len(classes) != len(points):
         raise ValueError(f"{len(classes)} classes need points (N, 2), got {points.shape}")
@@ -175,24 +175,29 @@ def map_chart(
     axes.grid(visible=False)
     axes.set(xticks=[], yticks=[], aspect="equal")
     rings = np.zeros(len(points), bool) if ringed is None else ringed
-    for one in present:
-        chosen = classes == one
+    for label in present:
+        chosen = classes == label
         for is_ring in (False, True):
             x, y = points[chosen & (rings == is_ring)].T
             look: dict[str, Any] = {"edgecolors": INK if is_ring else "white"}
             look |= {"linewidths": 1.5 if is_ring else 0.5, "zorder": 3 if is_ring else 2}
-            axes.scatter(x, y, s=40, color=[colours[one]], **look)
+            axes.scatter(x, y, s=40, color=[colours[label]], **look)
         x, y = np.median(points[chosen], axis=0)
         look = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
-        axes.text(x, y, _shortened(names[one]), ha="center", va="center", bbox=look, zorder=4)
+        axes.text(x, y, _shortened(names[label]), ha="center", va="center", bbox=look, zorder=4)
     if has_legend:
         from matplotlib.lines import Line2D
 
         dots = [
             Line2D(
-                [], [], marker="o", linestyle="", color=colours[one], label=_shortened(names[one])
+                [],
+                [],
+                marker="o",
+                linestyle="",
+                color=colours[label],
+                label=_shortened(names[label]),
             )
-            for one in present
+            for label in present
         ]
         figure.legend(handles=dots, loc="outside right upper", frameon=False, labelcolor=INK)
     figure.suptitle(title)
@@ -210,5 +215,5 @@ def class_colours(classes: int) -> list[tuple[float, ...]]:
 
 
 def _shortened(name: str) -> str:
-    name = name.replace("$", r"\$")  # no formula
+    name = name.replace("$", r"\$")  # not the start of a formula
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"

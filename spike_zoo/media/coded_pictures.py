@@ -1,4 +1,4 @@
-"""Reconstructed images in an MP4, with a description of the recording and of the method."""
+"""MP4 files of reconstructed images with metadata on recording and method."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ FORMAT: Final = "spike-zoo pictures 1"
 
 @dataclass(frozen=True)
 class CodedPictures:
-    """What an MP4 of reconstructed images states of itself.
+    """Metadata of an MP4 file of reconstructed images.
 
     Attributes:
-        method: Name of the method that made the images.
+        method: Name of the method that reconstructed the images.
         digest: Start of the SHA-256 of its weights.
         codec: Name of the video codec.
-        crf: Its constant rate factor.
-        first: The plane that the first image shows.
+        crf: Constant rate factor of the codec.
+        first: Plane of the first image.
         stride: Planes from one image to the next.
         images: Number of images.
-        planes: Number of planes that they stand for, of which bits per plane are counted.
-        height: Rows of an image; the video has an even number.
-        width: Columns of an image.
+        planes: Number of planes of the recording, for the bits per pixel and plane.
+        height: Rows of an image; the video may have more, for a multiple of 8.
+        width: Columns of an image; the video may have more, for a multiple of 8.
         rate_scale: Spikes per plane at white.
-        fps: Planes per second of the camera; None where unknown.
+        fps: Planes per second of the camera; None if unknown.
     """
 
     method: str
@@ -55,24 +55,24 @@ class CodedPictures:
     fps: float | None = None
 
     def plane(self, number: int) -> int:
-        """Return the plane that an image shows."""
+        """Return the plane of an image."""
         return self.first + self.stride * number
 
     def bits_per_pixel(self, size: float) -> float:
-        """Return bits per pixel and plane of so many bytes; raw spikes have 1."""
+        """Return the bits per pixel and plane of a size in bytes; raw spikes have 1."""
         return 8 * size / (self.planes * self.height * self.width)
 
     def as_text(self) -> str:
-        """Return the description as it is stored."""
+        """Return the metadata as JSON, as stored in the comment of the MP4."""
         return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the description of a file.
+        """Read the metadata of a file.
 
         Raises:
             MissingFileError: If there is no such file.
-            FormatError: If it is no video, or one that ``compress --codec`` did not write.
+            FormatError: If the file is no video, or was not written by ``compress --codec``.
         """
         if not Path(path).is_file():
             raise MissingFileError(f"{path}: there is no such file", path=str(path))
@@ -85,13 +85,13 @@ class CodedPictures:
             ) from error
         try:
             content = json.loads(comment)
-            values = {one.name: content[one.name] for one in fields(cls)}
+            values = {field.name: content[field.name] for field in fields(cls)}
             if content["format"] != FORMAT:
                 raise ValueError(content["format"])
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(
                 f"{path}: an MP4 without the description that 'compress --codec' stores, so its "
-                "planes are unknown; play it as it is",
+                "planes are unknown; it can only be played",
                 path=str(path),
             ) from error
         return cls(**values)
@@ -101,16 +101,16 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]
     """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1].
 
     Raises:
-        FormatError: See :meth:`CodedPictures.read`.
-        MediaError: If the video is damaged, or does not have all images.
+        FormatError: If the metadata cannot be read, or images are missing.
+        MediaError: If the video is damaged.
     """
-    described, frames = CodedPictures.read(path), VideoFrames(path)
-    if len(frames) != described.images:
+    metadata, frames = CodedPictures.read(path), VideoFrames(path)
+    if len(frames) != metadata.images:
         raise FormatError(
-            f"{path}: has {len(frames)} of {described.images} images; copy the file again",
+            f"{path}: has {len(frames)} of {metadata.images} images; copy the file again",
             path=str(path),
         )
-    for number, frame in enumerate(frames.read(0, described.images)):
-        pixels = frame[: described.height, : described.width, 0]
+    for number, frame in enumerate(frames.read(0, metadata.images)):
+        pixels = frame[: metadata.height, : metadata.width, 0]
         image = np.asarray(pixels[None] / 255, np.float32)
-        yield described.plane(number), image
+        yield metadata.plane(number), image

@@ -1,4 +1,4 @@
-"""Frames to the bytes of a video codec and back: what other codecs need for the same pictures."""
+"""Coding and decoding of frames with x264, x265 and SVT-AV1 at a constant quantiser."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RATE: Final = 25  # images per second; with constant quantisers it decides nothing
-MULTIPLE, SMALLEST = 8, 24  # pixels: what all encoders take, and two units of x265's smallest
+RATE: Final = 25  # images per second; no effect on the bits with a constant quantiser
+MULTIPLE, SMALLEST = 8, 24  # sides in pixels; 24 is wider than the smallest unit of x265 (16)
 NO_COLOUR: Final = 128
-#: Between two units of an H.264 stream; a unit of this type holds notes and no picture.
-UNIT_START, H264_NOTES = b"\x00\x00\x01", 6
+#: Start code of units in an H.264 stream, and type of units of supplemental information (SEI).
+UNIT_START, H264_SEI = b"\x00\x00\x01", 6
 CHANNELS: Final = 3
 
 
 class Codec(NamedTuple):
-    """What is known of a codec.
+    """Names and options of a codec in FFmpeg.
 
     Attributes:
-        encoder: FFmpeg's name.
-        decoder: Likewise.
-        options: The encoder's, ``{qp}`` for the quantiser, ``{unit}`` for the largest coding unit.
+        encoder: FFmpeg's name of the encoder.
+        decoder: FFmpeg's name of the decoder.
+        options: Options of the encoder, with ``{qp}`` for the quantiser and ``{unit}`` for the
+            largest coding unit.
         largest_qp: The coarsest quantiser.
-        is_planar: Whether it codes three channels at full size; if not, one of 4:2:0 alone.
+        is_planar: Whether three channels are coded at full size (4:4:4); if not, only the luma of
+            4:2:0 is used.
     """
 
     encoder: str
@@ -43,7 +45,7 @@ class Codec(NamedTuple):
     is_planar: bool
 
 
-#: One thread, a constant quantiser, tuned to PSNR as all these are compared by it.
+#: One thread, constant quantiser, tuned for PSNR, by which the codecs are compared.
 CODECS: Final[dict[str, Codec]] = {
     "x264": Codec(
         "libx264",
@@ -74,14 +76,13 @@ CODECS: Final[dict[str, Codec]] = {
 
 
 class CodedVideo(NamedTuple):
-    """Frames as a codec writes them.
+    """Coded frames.
 
     Attributes:
         codec: A name of :data:`CODECS`.
-        packets: What the encoder wrote, in the order in which a decoder takes it. Put together
-            they are an elementary stream: H.264 and H.265 with start codes, AV1 as open bitstream
-            units.
-        shape: Of the frames.
+        packets: Packets of the encoder in decoding order. Concatenated, they are an elementary
+            stream: H.264 and H.265 with start codes, AV1 as open bitstream units.
+        shape: Shape of the frames.
     """
 
     codec: str
@@ -90,35 +91,35 @@ class CodedVideo(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """Length of the elementary stream: with its headers, without any container.
+        """Length of the elementary stream, with its headers and without a container.
 
-        x264's note on its own version and settings (some 650 bytes) is left out, for no decoder
-        needs it; x265 and SVT-AV1 are asked for none.
+        The unit in which x264 states its version and settings (some 650 bytes) is removed, because
+        no decoder needs it. x265 and SVT-AV1 are configured to write none.
         """
         return sum(map(len, self.packets))
 
 
 def available_codecs() -> tuple[str, ...]:
-    """Return the names of :data:`CODECS` that this build of PyAV has encoder and decoder of."""
+    """Return the names of :data:`CODECS` with encoder and decoder in this build of PyAV."""
     return tuple(name for name in CODECS if not _missing(name))
 
 
 def codec_of(codec: str) -> Codec:
-    """Return what is known of a codec that can be used here.
+    """Return a codec that this build of PyAV supports.
 
     Raises:
-        MediaError: If it is not in this build of PyAV; names it and those that are.
+        MediaError: If this build of PyAV does not have the codec; names the available ones.
         ValueError: If the name is unknown.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
     if missing := _missing(codec):
         raise MediaError(
-            f"{codec}: this build of PyAV has no {missing}; it can code with "
-            f"{', '.join(available_codecs()) or 'none of ours'}. Install PyAV's own wheel (pip "
-            "install av), or choose one of these."
+            f"{codec}: this build of PyAV has no {missing}; available codecs: "
+            f"{', '.join(available_codecs()) or 'none'}. Install PyAV's wheel (pip install av), "
+            "or choose one of these."
         )
-    # the library reads it when it first says something; 1 leaves its errors
+    # SVT-AV1 reads it at its first log message; 1: errors only
     os.environ.setdefault("SVT_LOG", "1")
     return CODECS[codec]
 
@@ -126,45 +127,45 @@ def codec_of(codec: str) -> Codec:
 def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     """Code frames with a constant quantiser; the same frames give the same bytes.
 
-    The encoder may look ahead and predict from both sides, as it would for a file. Frames are
-    padded to multiples of 8 with their edge values, and cropped when they are decoded.
+    The encoder may look ahead and use B-frames. Frames are padded to multiples of 8 with their edge
+    values, and cropped after decoding.
 
     Args:
-        frames: ``(N, H, W)`` of one channel, or ``(N, 3, H, W)``, whose channels are coded as
-            4:4:4 planes. AV1 has no such encoder here, so that it sees them below each other, as
-            one tall picture of one channel.
+        frames: uint8 ``(N, H, W)``, or ``(N, 3, H, W)`` with channels coded as 4:4:4 planes. The
+            SVT-AV1 encoder has no 4:4:4; for it, the three channels are stacked vertically into one
+            image of one channel.
         codec: A name of :data:`CODECS`.
-        qp: The quantiser: 0 is the finest, 51 the coarsest of x264 and x265, 63 of SVT-AV1.
+        qp: Quantiser, from 0 (finest) to 51 (x264, x265) or 63 (SVT-AV1).
 
     Raises:
-        MediaError: If the codec is not in this build of PyAV; names it and those that are.
-        ValueError: If the codec is unknown, the quantiser outside its range, or the frames are
-            none.
+        MediaError: If this build of PyAV does not have the codec; names the available ones.
+        ValueError: If the codec is unknown, the quantiser outside its range, or the frames have
+            another type or shape or are empty.
     """
-    known = codec_of(codec)
-    if not 0 <= qp <= known.largest_qp:
-        raise ValueError(f"{codec}: qp must be in 0..{known.largest_qp}, got {qp}")
+    settings = codec_of(codec)
+    if not 0 <= qp <= settings.largest_qp:
+        raise ValueError(f"{codec}: qp must be in 0..{settings.largest_qp}, got {qp}")
     is_planar = frames.ndim == 4 and frames.shape[1] == CHANNELS
     if frames.dtype != np.uint8 or not frames.size or not (frames.ndim == 3 or is_planar):
         raise ValueError(
             f"{codec}: frames are uint8 (N, H, W) or (N, 3, H, W), got {frames.dtype} "
             f"{frames.shape}"
         )
-    if is_planar and not known.is_planar:  # channels below each other
+    if is_planar and not settings.is_planar:  # (N, 3, H, W) -> (N, 3 H, W)
         pictures = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
     else:
         pictures = _enlarged(frames)
-    context = _context(known.encoder, "w")
+    context = _context(settings.encoder, "w")
     context.height, context.width = pictures.shape[-2:]
-    one_channel = "gray" if known.is_planar else "yuv420p"
+    one_channel = "gray" if settings.is_planar else "yuv420p"
     context.pix_fmt = one_channel if pictures.ndim == 3 else "yuv444p"
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
-    given = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
-    context.options = {name: text.format(**given) for name, text in known.options.items()}
+    values = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
+    context.options = {name: text.format(**values) for name, text in settings.options.items()}
     with normal_priority():
         packets = [bytes(packet) for packet in _packets(context, pictures)]
     if codec == "x264":
-        packets = [_without_notes(packet) for packet in packets]
+        packets = [_without_sei(packet) for packet in packets]
     return CodedVideo(codec, tuple(packets), frames.shape)
 
 
@@ -172,8 +173,9 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
 def normal_priority() -> Iterator[None]:
     """Restore the priority of this thread after the block.
 
-    For the root user, SVT-AV1 raises it to real-time priority and leaves it there. Threads that are
-    started later inherit it, and while they wait for each other no other process gets a core.
+    For the root user, SVT-AV1 sets real-time priority and does not reset it. Threads that are
+    started later inherit this priority, and other processes get no core while they wait for each
+    other.
     """
     if not hasattr(os, "sched_getscheduler"):  # only on Linux
         yield
@@ -187,16 +189,16 @@ def normal_priority() -> Iterator[None]:
 
 
 def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
-    """Return the frames of a coded video, in order of time, of the shape that they had.
+    """Return the frames of a coded video in display order, cropped to their original shape.
 
     Raises:
-        MediaError: If the decoder is not in this build of PyAV, or the stream has not as many
-            frames as it should.
+        MediaError: If this build of PyAV does not have the decoder, or the stream is damaged or has
+            another number of frames.
     """
-    known = codec_of(coded.codec)
-    context = _context(known.decoder, "r")
+    settings = codec_of(coded.codec)
+    context = _context(settings.decoder, "r")
     try:
-        decoded = [one for data in coded.packets for one in context.decode(av.Packet(data))]
+        decoded = [frame for data in coded.packets for frame in context.decode(av.Packet(data))]
         decoded += context.decode(None)
     except av.FFmpegError as error:
         raise MediaError(f"{coded.codec}: the stream is damaged ({error})") from error
@@ -206,24 +208,24 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
             f"{coded.codec}: the stream holds {len(decoded)} frames, {count} were coded"
         )
     is_planar = len(coded.shape) == 4
-    if is_planar and not known.is_planar:
+    if is_planar and not settings.is_planar:
         tall = np.stack([_luma(frame) for frame in decoded])[:, : CHANNELS * height, :width]
         return np.ascontiguousarray(tall.reshape(count, CHANNELS, height, width))
     read = _planes if is_planar else _luma
-    return np.ascontiguousarray(np.stack([read(one) for one in decoded])[..., :height, :width])
+    return np.ascontiguousarray(np.stack([read(frame) for frame in decoded])[..., :height, :width])
 
 
 def _missing(codec: str) -> str:
-    """Return which half of a codec this build of PyAV lacks, nothing where it has both."""
-    known = CODECS[codec]
+    """Return the name of the encoder or decoder that this build of PyAV lacks, else ""."""
+    settings = CODECS[codec]
     try:
-        av.Codec(known.encoder, "w")
-    except (ValueError, av.FFmpegError):  # its UnknownCodecError is a ValueError
-        return f"encoder {known.encoder}"
+        av.Codec(settings.encoder, "w")
+    except (ValueError, av.FFmpegError):  # PyAV's UnknownCodecError is a ValueError
+        return f"encoder {settings.encoder}"
     try:
-        av.Codec(known.decoder, "r")
+        av.Codec(settings.decoder, "r")
     except (ValueError, av.FFmpegError):
-        return f"decoder {known.decoder}"
+        return f"decoder {settings.decoder}"
     return ""
 
 
@@ -234,15 +236,16 @@ def _context(name: str, mode: Literal["r", "w"]) -> av.VideoCodecContext:
 
 
 def largest_unit(height: int, width: int) -> int:
-    """Return the side of x265's largest coding units, so that two stand beside each other.
+    """Return the side of the largest coding units of x265, smaller than the width of the image.
 
-    Where one is as wide as a picture it reads what it never wrote: bytes differ at every call.
+    With a unit as wide as the image, x265 reads uninitialised memory, and bytes differ between
+    calls.
     """
     return next((side for side in (64, 32) if width > side and height >= side), 16)
 
 
 def padded_side(side: int, multiple: int) -> int:
-    """Return the side of a frame that an encoder takes, at least 24 where 8 is the multiple."""
+    """Return a side padded to a multiple for an encoder; at least 24 if the multiple is 8."""
     return max(SMALLEST if multiple == MULTIPLE else 0, side + -side % multiple)
 
 
@@ -253,7 +256,7 @@ def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def colourless(luma: NDArray[np.uint8]) -> av.VideoFrame:
-    """Return a frame of 4:2:0 with some brightness ``(H, W)`` and no colour."""
+    """Return a 4:2:0 frame with luma ``(H, W)`` and neutral chroma."""
     height, width = luma.shape
     planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
     planes[:height] = luma
@@ -274,10 +277,10 @@ def _packets(
     yield from context.encode(None)
 
 
-def _without_notes(packet: bytes) -> bytes:
-    """Return a packet of H.264 without supplemental units."""
+def _without_sei(packet: bytes) -> bytes:
+    """Return a packet of H.264 without SEI units."""
     first, *units = packet.split(UNIT_START)
-    kept = [unit for unit in units if unit[0] & 0x1F != H264_NOTES]
+    kept = [unit for unit in units if unit[0] & 0x1F != H264_SEI]
     return UNIT_START.join([first, *kept])
 
 

@@ -1,4 +1,4 @@
-"""Motion as a picture: the colour is the direction, the strength how far."""
+"""Colour coding of optical flow: hue for direction, saturation for length."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ UNKNOWN = 0.5  # grey
 
 
 def longest(motion: Tensor) -> float:
-    """Return the length of the longest known motion of ``(2, H, W)``, at least one pixel."""
+    """Return the largest length of a flow ``(2, H, W)``, ignoring NaN, but at least 1 pixel."""
     return max(1.0, float(motion.nan_to_num().float().norm(dim=0).max()))
 
 
 def flow_picture(motion: Tensor, largest: float) -> Tensor:
-    """Return a motion in colours: hue is its direction, saturation its length, still is white.
+    """Return optical flow in colours: hue is direction, saturation is length, white is no motion.
 
     Args:
         motion: ``(2, H, W)`` in pixels, (dx, dy); NaN is drawn grey.
@@ -28,11 +28,11 @@ def flow_picture(motion: Tensor, largest: float) -> Tensor:
         >>> flow_picture(right, 1.0).flatten().tolist()
         [1.0, 0.0, 0.0]
     """
-    known = torch.isfinite(motion).all(dim=0)
+    is_finite = torch.isfinite(motion).all(dim=0)
     dx, dy = motion.nan_to_num().float()
     length = (torch.hypot(dx, dy) / largest).clamp(max=1.0)
     angle = torch.atan2(dy, dx) / (2 * torch.pi)  # in turns, the hue
     thirds = torch.tensor([0.0, -1 / 3, 1 / 3], device=motion.device).view(3, 1, 1)
-    ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the channel's own hue
+    ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the hue of the channel
     pure = (2.0 - ramp).clamp(0.0, 1.0)
-    return torch.where(known, 1.0 - length * (1.0 - pure), UNKNOWN)
+    return torch.where(is_finite, 1.0 - length * (1.0 - pure), UNKNOWN)

@@ -1,4 +1,4 @@
-"""Frames of videos and of folders of images, read by ranges: a video may be longer than memory."""
+"""Readers of ranges of frames in videos and in folders of images."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
 class FrameSource(Protocol):
-    """Frames in order of time; picklable, nothing stays open between reads.
+    """Frames in temporal order. Picklable; no file is open between reads.
 
     Attributes:
-        path: Where they are.
+        path: The file or folder.
         fps: Frames per second; 0 if unknown.
     """
 
@@ -47,7 +47,7 @@ class FolderFrames:
 
     Raises:
         MissingFileError: If there is no such folder.
-        MediaError: If it holds no image.
+        MediaError: If the folder contains no image.
     """
 
     fps = 0.0
@@ -58,7 +58,9 @@ class FolderFrames:
             raise MissingFileError(f"{self.path}: there is no such folder", path=str(self.path))
         self.files = images_in(self.path)
         if not self.files:
-            raise MediaError(f"{self.path}: no image in it ({', '.join(PICTURE_SUFFIXES)})")
+            raise MediaError(
+                f"{self.path}: the folder contains no image ({', '.join(PICTURE_SUFFIXES)})"
+            )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -67,7 +69,7 @@ class FolderFrames:
         """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
 
         Raises:
-            MediaError: If one is no picture.
+            MediaError: If a file is no picture.
         """
         for file in self.files[first:last]:
             pixels = to_bytes(load_picture(file))
@@ -75,14 +77,14 @@ class FolderFrames:
 
 
 class VideoFrames:
-    """The frames of a video file; a range is read from the key frame before it.
+    """The frames of a video file. A range is decoded from the key frame before its start.
 
     Args:
         path: The file, of any format that FFmpeg reads.
 
     Raises:
         MissingFileError: If there is no such file.
-        MediaError: If it holds no video, or one whose frames have no times.
+        MediaError: If the file contains no video, or frames without time stamps.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -91,13 +93,13 @@ class VideoFrames:
             raise MissingFileError(f"{self.path}: there is no such video", path=str(self.path))
         with _opened(self.path) as (container, stream):
             self.fps = float(stream.average_rate or 0)
-            packets = container.demux(stream)  # kept, they would be the whole file in memory
+            packets = container.demux(stream)  # a list of packets would load the whole file
             stamps = [packet.pts for packet in packets if packet.size and not packet.is_discard]
         times = {time for time in stamps if time is not None}
         if not times or len(times) != len(stamps):
             raise MediaError(
-                f"{self.path}: its frames have no times of their own; write them as images into a "
-                "folder and pass that"
+                f"{self.path}: the frames have no time stamps; write them as images into a "
+                "folder and use the folder"
             )
         self.times: Sequence[int] = sorted(times)
 
@@ -108,10 +110,10 @@ class VideoFrames:
         """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
 
         Raises:
-            MediaError: If the video is damaged there.
+            MediaError: If the video is damaged in this range.
         """
-        wanted = iter(self.times[first:last])
-        expected = next(wanted, None)
+        times = iter(self.times[first:last])
+        expected = next(times, None)
         if expected is None:
             return
         with _opened(self.path) as (container, stream):
@@ -122,7 +124,7 @@ class VideoFrames:
                 if frame.pts > expected:
                     break
                 yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                expected = next(wanted, None)
+                expected = next(times, None)
                 if expected is None:
                     return
         number = self.times.index(expected)
@@ -130,16 +132,16 @@ class VideoFrames:
 
 
 def find_footage(path: str | Path) -> dict[str, FrameSource]:
-    """Return what a video, a folder of images, or a folder of either holds.
+    """Return the frames of a video, of a folder of images, or of a folder with several of these.
 
     Returns:
-        The sources by their place below the folder, without suffix, as ``train/GOPR0372``; of a
-        single one by its name.
+        Name -> frames. In a folder the name is the relative path without suffix, such as
+        ``train/GOPR0372``.
 
     Raises:
-        MissingFileError: If there is nothing of that name.
-        MediaError: If there are no frames in it.
-        UsageError: If two of them have the same place and name.
+        MissingFileError: If the path does not exist.
+        MediaError: If there are no frames.
+        UsageError: If two videos or folders have the same name.
     """
     root = Path(path)
     if root.is_file():
@@ -148,22 +150,21 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
         raise MissingFileError(f"{root}: there is no such video or folder", path=str(root))
     if images_in(root):
         return {root.resolve().name: FolderFrames(root)}
-    found: dict[str, FrameSource] = {}
+    sources: dict[str, FrameSource] = {}
     for entry in entries_below(root):
         is_folder = entry.is_dir() and bool(images_in(entry))
         if not is_folder and not (entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()):
             continue
         place = entry.relative_to(root)
         name = (place if is_folder else place.with_suffix("")).as_posix()
-        if name in found:
+        if name in sources:
             raise UsageError(
-                f"{found[name].path} and {entry} would both be called {name}; rename one of them, "
-                "or move it elsewhere"
+                f"{sources[name].path} and {entry} would both be named {name}; rename or move one"
             )
-        found[name] = FolderFrames(entry) if is_folder else VideoFrames(entry)
-    if not found:
-        raise MediaError(f"{root}: no video and no folder of images in it")
-    return found
+        sources[name] = FolderFrames(entry) if is_folder else VideoFrames(entry)
+    if not sources:
+        raise MediaError(f"{root}: the folder contains no video and no folder of images")
+    return sources
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -176,12 +177,12 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
     """Return the image in the middle of a video, ``(H, W, 3)``.
 
     Raises:
-        MediaError: If it is not a video that can be read.
+        MediaError: If the video cannot be read.
     """
     path = Path(path)
     with _opened(path) as (container, stream):
         middle = (stream.start_time or 0) + (stream.duration or 0) // 2
-        container.seek(middle, stream=stream)  # to the key frame before it
+        container.seek(middle, stream=stream)  # seeks to the key frame before
         image = None
         for frame in container.decode(stream):
             image = frame
@@ -194,11 +195,11 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a file and its video; FFmpeg's errors name the file."""
+    """Open a file and its video stream; errors of FFmpeg become MediaError with the path."""
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
-                raise MediaError(f"{path}: there is no video in it")
+                raise MediaError(f"{path}: the file contains no video")
             yield container, container.streams.video[0]
     except FFmpegError as error:
         raise MediaError(f"{path}: not a video that can be read ({error.strerror})") from error

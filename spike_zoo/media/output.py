@@ -1,4 +1,4 @@
-"""Where pictures of a command go: one file, a video or a folder, whole or not at all."""
+"""Output of images as a picture, a video or a folder of pictures, with progress bars."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from spike_zoo.media.pictures import Picture
 
 _LOG = logging.getLogger(__name__)
-EVERY = 60.0  # seconds from one line to the next where no terminal shows a bar
+EVERY = 60.0  # seconds between progress lines without a terminal
 
-FILES = (".mp4", ".png")  # beside a folder
+FILES = (".mp4", ".png")  # outputs that are no folder
 Kind = Literal["picture", "video", "folder"]
 Item = TypeVar("Item")
 
 
 def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
-    """Return what a user's ``--out`` means.
+    """Return the kind of output of ``--out``.
 
     Args:
-        out: What was given.
-        files: Suffixes of those that the command writes, for the message.
+        out: Value of ``--out``.
+        files: Suffixes of files that the command writes, for the message.
 
     Raises:
-        UsageError: If it ends in the suffix of something else.
+        UsageError: If the suffix is not supported.
     """
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
@@ -50,27 +50,27 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
 
 
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
-    """Raise ExistingFileError for a target that is there or of the wrong sort, before any work."""
+    """Raise ExistingFileError if a target exists, or is a file instead of a folder."""
     if kind != "folder":
         check_absent(target, overwrite=overwrite)
     elif target.exists() and not target.is_dir():
         raise ExistingFileError(f"{target} is a file; give another name for the folder")
     elif target.is_dir() and any(target.iterdir()) and not overwrite:
         raise ExistingFileError(
-            f"{target} exists and is not empty; choose another folder, or add --overwrite true to "
+            f"{target} exists and is not empty; choose another folder, or add --overwrite to "
             "replace pictures of the same name"
         )
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the images of a command go, known to be free before any work is done.
+    """Output of the images of a command, checked before any computation.
 
     Attributes:
         path: The file or folder.
-        kind: What it is.
+        kind: Picture, video or folder.
         fps: Images per second of a video.
-        overwrite: Replace files that are there.
+        overwrite: Replace existing files.
     """
 
     path: Path
@@ -80,54 +80,54 @@ class Target:
 
     @classmethod
     def of(cls, out: str, *, fps: float, overwrite: bool, files: Sequence[str] = FILES) -> Self:
-        """Return what ``--out``, ``--fps`` and ``--overwrite`` mean; see :func:`kind_of`.
+        """Return the target of ``--out``, ``--fps`` and ``--overwrite``.
 
         Raises:
-            UsageError: If the suffix is that of something else, or no video has such a speed.
-            ExistingFileError: See :func:`check_target`.
+            UsageError: If the suffix is not supported, or ``fps`` not above 0 and at most 1000.
+            ExistingFileError: If the target exists, or is a file instead of a folder.
         """
         kind = kind_of(out, files)
         if not 0 < fps <= 1000:
-            raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
+            raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000 images per second")
         check_target(Path(out), kind, overwrite=overwrite)
         return cls(Path(out), kind, fps, overwrite)
 
     def write(
         self, images: Iterable[tuple[str, Picture]], *, count: int, detail: str, doing: str
     ) -> str:
-        """Write images that are made while they are asked for, and show how far that is.
+        """Write images from an iterator, and show progress.
 
         Args:
-            images: What a file of a folder is called, without suffix, and the image,
-                ``(C, H, W)`` in [0, 1]; a single picture is the first.
-            count: How many there should be, for the bar.
-            detail: What they show, in words.
-            doing: What the bar says.
+            images: Pairs of a file name without suffix and an image, ``(C, H, W)`` in [0, 1]. A
+                single picture is the first image.
+            count: Number of images, for the progress bar.
+            detail: Description of the images for the returned line.
+            doing: Label of the progress bar.
 
         Returns:
-            One line that says where they are.
+            A line with the path and the number of images.
         """
         if self.kind == "picture":
             save_picture(next(iter(images))[1], self.path, overwrite=self.overwrite)
             return f"picture: {self.path} ({detail})"
-        shown = with_progress(images, count, doing)
+        tracked = with_progress(images, count, doing)
         if self.kind == "video":
-            from spike_zoo.media.video import VideoWriter  # its encoder takes a while to load
+            from spike_zoo.media.video import VideoWriter  # slow import
 
             with VideoWriter(self.path, self.fps, overwrite=self.overwrite) as video:
-                for _, image in shown:
+                for _, image in tracked:
                     video.write(image)
             return f"video: {self.path} ({video.images} images, {self.fps:g} a second)"
         written = 0
         with new_folder(self.path) as folder:
-            for stem, image in shown:
+            for stem, image in tracked:
                 save_picture(image, folder / f"{stem}.png")
                 written += 1
         return f"pictures: {self.path} ({written} files, {detail})"
 
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:
-    """Show a bar with the time left on stderr while they are made, or log a line a minute."""
+    """Iterate over items with a progress bar on stderr, or log a line per minute if no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return _logged(items, total, doing)
@@ -135,7 +135,7 @@ def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Ite
 
 
 def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
-    """Yield items, and log how many there are and about how long the others take."""
+    """Yield items, and log their number and the estimated remaining time."""
     begin = last = time.monotonic()
     for later, item in enumerate(items):
         now = time.monotonic()
@@ -151,7 +151,7 @@ def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
 
 @contextlib.contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr if it is a terminal; yield the function to call with (done, total)."""
+    """Show a progress bar if stderr is a terminal; yield its update function (done, total)."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=None)
@@ -160,7 +160,7 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files move into ``target`` when all went well."""
+    """Yield a temporary folder; move its files into ``target`` if the block raises no error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = temporary_path(target)

@@ -1,4 +1,4 @@
-"""One HTML file that shows pictures, videos and tables anywhere, without a network."""
+"""Content of an HTML page: sections, tables, pictures, viewers, videos and commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Block:
-    """One part of a page: the template's macro for it and what that shows."""
+    """One part of a page: the name of a macro of the template, and its arguments."""
 
     kind: str
     content: dict[str, Any]
@@ -27,17 +27,17 @@ class Block:
 
 @dataclass
 class Page:
-    """A page, built from top to bottom.
+    """An HTML page whose parts are added from top to bottom.
 
-    Texts are plain; ``**...**`` around a whole text or cell makes it bold.
+    Texts are plain. ``**...**`` around a whole text or cell makes it bold.
 
     Args:
-        title: Heading, and the name in the browser's tab.
-        subtitle: A line below it.
+        title: Heading, and title of the browser's tab.
+        subtitle: A line below the heading.
 
     Attributes:
-        blocks: Its parts, from top to bottom.
-        shown: What the interactive ones of them show, by their ``number``.
+        blocks: Parts of the page, from top to bottom.
+        shown: Content of the interactive parts; their ``number`` is the index.
     """
 
     title: str
@@ -67,10 +67,10 @@ class Page:
             header: Headings of the columns.
             rows: The cells, row by row.
             caption: Caption above the table.
-            notes: What a reader must know, below it.
+            notes: Notes below the table.
 
         Raises:
-            ValueError: If a row has not as many cells as the header.
+            ValueError: If a row and the header have different numbers of cells.
         """
         for row in rows:
             if len(row) != len(header):
@@ -82,30 +82,34 @@ class Page:
         self._add("warning", text=text)
 
     def add_drawings(self, drawings: Sequence[tuple[Markup, str]]) -> None:
-        """Add SVG drawings with their captions beside each other."""
+        """Add a row of SVG drawings with captions."""
         self._add("drawings", drawings=drawings)
 
     def add_strips(
         self, names: Sequence[str], strips: Sequence[tuple[str, Sequence[Path]]]
     ) -> None:
-        """Add rows of small pictures: a name, then one picture for each of ``names``.
+        """Add rows of small pictures: a row's name, then one picture per column.
 
-        A row with a single picture shows it over all columns.
+        A single picture of a row spans all columns.
+
+        Args:
+            names: Headings of the columns.
+            strips: Name and pictures of each row.
         """
         rows = [(name, [picture_source(path) for path in pictures]) for name, pictures in strips]
         self._add("strips", names=names, rows=rows)
 
     def add_viewer(self, shown: Viewer | SpikePlanes) -> None:
-        """Add pictures over time under a slider, or raw planes that play."""
+        """Add an interactive viewer of pictures over time, or of raw planes."""
         self._add("interactive", number=len(self.shown), label=shown.label, caption=shown.caption)
         self.shown.append(shown)
 
     def add_legend(self, picture: Picture, text: str) -> None:
-        """Add a small picture that says what colours mean, with words beside it."""
+        """Add a legend of colours: a small picture and a text."""
         self._add("legend", source=picture_source(picture), text=text)
 
     def add_facts(self, facts: Sequence[tuple[str, object]]) -> None:
-        """Add short facts, each a name with its value, beside each other."""
+        """Add a row of facts, each with name and value."""
         self._add("facts", facts=facts)
 
     def add_commands(self, commands: Sequence[tuple[str, str]]) -> None:
@@ -117,7 +121,7 @@ class Page:
 
         Raises:
             MissingFileError: If there is no such file.
-            MediaError: If it is not a video that can be read.
+            MediaError: If the video cannot be read.
         """
         from spike_zoo.media.frames import middle_image
 

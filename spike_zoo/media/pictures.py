@@ -1,4 +1,4 @@
-"""Images in [0, 1] to PNG files and back, alone or beside each other with captions."""
+"""Reading and writing of pictures, and contact sheets with captions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Picture: TypeAlias = Tensor | NDArray[Any]
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Of files that are taken for pictures, wherever folders are looked through."""
+"""Suffixes of files that are read as pictures in folders."""
 GAP = 6
 BACKGROUND, INK = 24, 235
 SMALLEST_TEXT, LARGEST_TEXT = 10, 26
@@ -30,7 +30,7 @@ HIGHEST_OF_16_BITS = 65535
 
 
 def to_bytes(image: Picture) -> NDArray[np.uint8]:
-    """Return an image as 8-bit numbers, rounded to the nearest, halves up.
+    """Convert an image to 8 bits, rounded to nearest, halves up.
 
     Args:
         image: ``(H, W)``, ``(1, H, W)``, ``(3, H, W)`` or ``(H, W, 3)``; float in [0, 1] (clipped
@@ -40,7 +40,7 @@ def to_bytes(image: Picture) -> NDArray[np.uint8]:
         uint8 ``(H, W)`` or ``(H, W, 3)``.
 
     Raises:
-        ValueError: If the shape or type is another, or a value is not a number.
+        ValueError: If shape or type are not supported, or a value is NaN.
 
     Example:
         >>> to_bytes(np.array([[0.0, 0.5, 1.0]])).tolist()
@@ -61,26 +61,26 @@ def to_bytes(image: Picture) -> NDArray[np.uint8]:
         raise ValueError(f"a picture is float in [0, 1], bool or uint8, got {array.dtype}")
     if np.isnan(array).any():
         raise ValueError("the picture holds values that are not numbers (NaN)")
-    # halves go up: a rate of 1/2 is 212.5 at a rate scale of 0.6, and common
+    # round halves up: a common rate of 1/2 is 212.5 at a rate scale of 0.6
     return np.floor(array.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def to_pillow(image: Picture) -> Image.Image:
-    """Return an image as Pillow's, which notebooks show; takes what :func:`to_bytes` takes."""
+    """Convert an image, as for :func:`to_bytes`, to a Pillow image, which notebooks display."""
     return Image.fromarray(to_bytes(image))
 
 
 def save_picture(image: Picture, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write an image as 8-bit PNG; the file appears whole or not at all.
+    """Write an image as 8-bit PNG, atomically.
 
     Args:
-        image: What :func:`to_bytes` takes.
-        path: The file; missing folders are made.
-        overwrite: Replace a file that is there.
+        image: An image as for :func:`to_bytes`.
+        path: The file; missing folders are created.
+        overwrite: Replace an existing file.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
-        ValueError: If it is not an image.
+        ValueError: If the shape or type of the image is not supported.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")
@@ -96,11 +96,11 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
     """Read an image file of any common format.
 
     Returns:
-        float32 ``(1, H, W)`` or ``(3, H, W)`` in [0, 1]; transparency is left out.
+        float32 ``(1, H, W)`` or ``(3, H, W)`` in [0, 1], without transparency.
 
     Raises:
         MissingFileError: If there is no such file.
-        MediaError: If it holds no picture, a damaged one, or one of more pixels than Pillow reads.
+        MediaError: If the file is no picture, is damaged, or has more pixels than Pillow reads.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")
@@ -116,7 +116,8 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
             array = np.asarray(image if image.mode in ("L", "I;16", "I") else _plain(image))
     except Image.DecompressionBombError as error:
         raise MediaError(
-            f"{file}: too large for a picture; cut it, or make it smaller ({error})", path=str(file)
+            f"{file}: too large for a picture; crop it, or make it smaller ({error})",
+            path=str(file),
         ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{file}: not a picture that can be read ({error})", path=str(file)) from (
@@ -128,29 +129,29 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
 
 
 def load_grey(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image file as grey of 8 bits, ``(H, W)``; errors as for :func:`load_picture`."""
+    """Read an image file as 8-bit grey, ``(H, W)``; errors as for :func:`load_picture`."""
     return to_grey(to_bytes(load_picture(path)))
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image of 8 bits as grey, ``(H, W)``: 0.299 R + 0.587 G + 0.114 B, rounded."""
+    """Convert an 8-bit image to grey, ``(H, W)``: 0.299 R + 0.587 G + 0.114 B, rounded."""
     return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
 
 
 def side_by_side(
     images: Sequence[Picture], captions: Sequence[str] | None = None
 ) -> NDArray[np.float32]:
-    """Put images beside each other, each below its caption.
+    """Arrange images in a row, with captions above them.
 
     Args:
-        images: What :func:`to_bytes` takes; sizes may differ.
-        captions: One for each image.
+        images: Images as for :func:`to_bytes`; sizes may differ.
+        captions: One caption per image.
 
     Returns:
-        float32 ``(1, H, W)``, or ``(3, H, W)`` where an image has colour, in [0, 1].
+        float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
 
     Raises:
-        ValueError: If there is no image, or not one caption for each.
+        ValueError: If there is no image, or the number of captions differs from that of images.
 
     Example:
         >>> dark, bright = np.zeros((20, 30)), np.ones((20, 30))
@@ -163,18 +164,19 @@ def side_by_side(
 def contact_sheet(
     images: Sequence[Picture], captions: Sequence[str] | None = None, columns: int = 4
 ) -> NDArray[np.float32]:
-    """Put images into a grid, row by row, each below its caption.
+    """Arrange images in a grid, row by row, with captions above them.
 
     Args:
-        images: What :func:`to_bytes` takes; the largest sets the size of a cell.
-        captions: One for each image; cut short where the image is too narrow.
-        columns: Images in one row.
+        images: Images as for :func:`to_bytes`; the largest height and width set the cell size.
+        captions: One caption per image, shortened to the width of a cell.
+        columns: Images per row.
 
     Returns:
-        float32 ``(1, H, W)``, or ``(3, H, W)`` where an image has colour, in [0, 1].
+        float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
 
     Raises:
-        ValueError: If there is no image, not one caption for each, or no column.
+        ValueError: If there is no image or no column, or the number of captions differs from that
+            of images.
     """
     if not images or columns < 1:
         raise ValueError("a contact sheet needs at least one image and one column")
@@ -210,14 +212,14 @@ def _as_array(image: Picture) -> NDArray[Any]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return grey or R,G,B without transparency or palette."""
+    """Convert an image to grey or R,G,B, without transparency and palette."""
     return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
 def _write_caption(
     sheet: Image.Image, caption: str, box: tuple[int, int, int, int], size: int
 ) -> None:
-    """Write one line centred into a box (left, top, width, height), cut short to fit."""
+    """Write a line centred in a box (left, top, width, height), shortened to fit."""
     left, top, width, height = box
     font = ImageFont.load_default(size)
     text = caption

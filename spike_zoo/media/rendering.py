@@ -1,7 +1,7 @@
-"""Pages as HTML: one file with its styles, script, data and pictures, that asks nothing of anybody.
+"""Rendering of pages as one HTML file that contains styles, script, data and pictures.
 
-The page forbids itself every other source (Content-Security-Policy): its one style sheet and its
-one script are named by their digests, pictures come from the page itself, and nothing is fetched.
+A Content-Security-Policy blocks every external source: it allows the style sheet and the script by
+their digests, and pictures and videos as data URIs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from spike_zoo.files import new_file
 if TYPE_CHECKING:
     from spike_zoo.media.page import Page
 
-_SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # one after another
+_SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # concatenated in this order
 
 
 def write_page(page: Page, path: str | Path) -> None:
-    """Write a page as one HTML file, replacing one that is there; whole or not at all."""
+    """Write a page as one HTML file, atomically; replace an existing file."""
     html = render_page(page)
     with new_file(Path(path), overwrite=True) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
@@ -47,7 +47,7 @@ def render_page(page: Page) -> str:
         policy=_policy(style, script if page.shown else ""),
         style=Markup(style),
         script=Markup(script),
-        data=_as_block([one.as_data() for one in page.shown]),
+        data=_as_json([item.as_data() for item in page.shown]),
     )
 
 
@@ -56,13 +56,13 @@ def _part(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return what a page may load: itself."""
+    """Return the Content-Security-Policy of a page."""
     rules = {
         "default-src": "'none'",
         "img-src": "data:",
         "media-src": "data:",
         "style-src": _digest(style),
-        "style-src-attr": "'unsafe-inline'",  # dashes of lines in drawings
+        "style-src-attr": "'unsafe-inline'",  # line styles in SVG drawings
         "script-src": _digest(script) if script else "'none'",
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -74,8 +74,8 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _as_block(data: object) -> Markup:
-    """Return data as JSON that no text of it can end before its end."""
+def _as_json(data: object) -> Markup:
+    """Return data as JSON for a script element, with characters escaped that could end it."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -83,7 +83,7 @@ def _as_block(data: object) -> Markup:
 
 
 def _emphasised(text: object) -> Markup:
-    """Escape a text unless it is HTML; ``**`` around the whole of it becomes bold."""
+    """Escape a text unless it is Markup; make a text in ``**...**`` bold."""
     if isinstance(text, Markup):
         return text
     plain = str(text)

@@ -1,4 +1,4 @@
-"""Images to MP4, one by one, so that a video may be longer than memory."""
+"""Writer of MP4 videos, image by image, with H.264, H.265 or AV1."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class VideoCodec(NamedTuple):
     """An encoder of videos with a constant rate factor.
 
     Attributes:
-        encoder: FFmpeg's name.
-        tag: Four characters that name the codec in an MP4.
-        options: The encoder's: one thread, so that the same images give the same bytes; ``{unit}``
-            for the largest coding unit.
-        crf: The default rate factor: the lower, the better.
-        largest_crf: The coarsest one.
-        multiple: Of which both sides of an image must be.
+        encoder: FFmpeg's name of the encoder.
+        tag: Four-character code of the codec in an MP4 file.
+        options: Options of the encoder, with ``{unit}`` for the largest coding unit. The encoder
+            uses one thread, so that the same images give the same bytes.
+        crf: Default constant rate factor; lower values give better quality.
+        largest_crf: Largest constant rate factor.
+        multiple: Number that divides both sides of the coded image.
     """
 
     encoder: str
@@ -62,18 +62,18 @@ FINEST_RATE = 1001 * 1000
 
 
 class VideoWriter:
-    """Write an MP4, by default an H.264 one that every browser plays; it appears when complete.
+    """Write an MP4 video, by default H.264, which all browsers play.
 
-    Use it as a context manager. When the block ends with an error, Ctrl-C included, nothing
-    stays behind.
+    A context manager. The file is created at the end of the block; after an error or Ctrl-C no file
+    remains.
 
     Args:
-        path: The file; missing folders are made.
+        path: The file; missing folders are created.
         fps: Images per second.
-        overwrite: Replace a file that is there.
+        overwrite: Replace an existing file.
         codec: ``"x264"``, ``"x265"`` or ``"av1"``.
-        crf: Constant rate factor; by default the codec's of :data:`VIDEO_CODECS`.
-        comment: Text that is stored beside the images.
+        crf: Constant rate factor; by default that of the codec in :data:`VIDEO_CODECS`.
+        comment: Comment in the metadata of the file.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
@@ -114,7 +114,7 @@ class VideoWriter:
         self._shape: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:  # no __exit__ is called where this fails
+        with contextlib.ExitStack() as stack:  # closes everything if this block fails
             temporary = stack.enter_context(new_file(self.path, overwrite=self.overwrite))
             options = {"movflags": "faststart"}
             container = av.open(temporary, "w", format="mp4", options=options)
@@ -137,22 +137,22 @@ class VideoWriter:
         """Append an image.
 
         Args:
-            image: What :func:`spike_zoo.media.to_bytes` takes; all of one size. Sides that the
-                codec does not take are padded with their last row or column.
+            image: An image as for :func:`spike_zoo.media.to_bytes`; all have the same shape. Sides
+                are padded with their last row or column to a multiple that the codec supports.
 
         Raises:
-            MediaError: If the size differs from the first image's, or is below 2x2.
+            MediaError: If the shape differs from that of the first image, or is below 2x2.
         """
         pixels = to_bytes(image)
         if self._shape is None:
-            self._begin(pixels)
+            self._open_stream(pixels)
         if pixels.shape != self._shape:
             raise MediaError(
                 f"{self.path}: image {self.images} has shape {pixels.shape}, the first one had "
                 f"{self._shape}"
             )
         padded = np.pad(pixels, [*self._padding, (0, 0)][: pixels.ndim], mode="edge")
-        # levels are rounded; the library's own conversion cuts off
+        # rounded levels for grey: FFmpeg's conversion truncates
         is_grey = padded.ndim == 2
         frame = colourless(STUDIO_LEVELS[padded]) if is_grey else _colour_frame(padded)
         frame.pts = self.images
@@ -163,23 +163,23 @@ class VideoWriter:
 
     def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
         for packet in packets:
-            if self.codec.encoder == "libx265":  # its times of decoding are wrong in short videos
+            if self.codec.encoder == "libx265":  # wrong decoding times in short videos
                 packet.dts = self._packets - X265_DELAY
             self._packets += 1
             self._container.mux(packet)
 
-    def _begin(self, pixels: NDArray[np.uint8]) -> None:
+    def _open_stream(self, pixels: NDArray[np.uint8]) -> None:
         height, width = pixels.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             raise MediaError(f"{self.path}: a video needs 2 x 2 pixels, got {width} x {height}")
         self._shape = pixels.shape
-        os.environ.setdefault("SVT_LOG", "1")  # errors alone; read when the encoder is loaded
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the encoder is loaded
         try:
             added = self._container.add_stream(self.codec.encoder, rate=self.rate)
         except (ValueError, av.FFmpegError) as error:
             raise MediaError(
                 f"{self.path}: this build of PyAV has no encoder {self.codec.encoder}; install "
-                "PyAV's own wheel (pip install av), or choose another codec"
+                "PyAV's wheel (pip install av), or choose another codec"
             ) from error
         stream = cast("av.VideoStream", added)
         rows, columns = (padded_side(side, self.codec.multiple) for side in (height, width))
@@ -200,7 +200,7 @@ class VideoWriter:
 def save_video(
     images: Iterable[Picture], path: str | Path, fps: float = 25.0, *, overwrite: bool = False
 ) -> None:
-    """Write images as MP4 (see :class:`VideoWriter`).
+    """Write images as an MP4 video with :class:`VideoWriter`.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.

@@ -1,4 +1,4 @@
-"""What the interactive parts of a page show, as data: pictures over time, and raw spikes."""
+"""Data of the interactive viewers of a page: pictures over time, and raw planes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ MIME_TYPES: Final = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One of the things a viewer puts beside each other: a method, a truth, a motion.
+    """Pictures of a method, the ground truth or a flow field in a viewer.
 
     Attributes:
-        name: What it is called.
-        pictures: Data URIs, one for each moment, or a single one that stays; empty where there is
-            none at that moment.
-        notes: What is said of each picture, as its PSNR; empty where nothing is.
+        name: Name of the layer.
+        pictures: Data URIs, one per moment, or one for all moments; empty for a missing picture.
+        notes: A note per picture, such as its PSNR; may be empty.
     """
 
     name: str
@@ -49,29 +48,30 @@ class Layer:
     def of(
         cls, name: str, pictures: Sequence[Picture | str | Path | None], notes: Sequence[str] = ()
     ) -> Layer:
-        """Return a layer of images or files, see :func:`picture_source`; None for missing ones."""
-        sources = ("" if one is None else picture_source(one) for one in pictures)
+        """Return a layer of images or files; None is a missing picture."""
+        sources = ("" if picture is None else picture_source(picture) for picture in pictures)
         return cls(name, tuple(sources), tuple(notes))
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """Layers of the same scene: two of them under a slider, all of them in crops, over time.
+    """Layers of the same scene over time: two with a slider between them, all as crops.
 
     Attributes:
-        label: What it shows, for those who cannot see it.
-        layers: At least one; sizes may differ, they are shown as large as each other.
-        moments: What each moment is called.
-        sides: Which layers stand left and right of the slider at first.
-        size: Width and height in which it is shown, in pixels.
-        focus: Where the crops are at first, as fractions of width and height.
-        caption: Text below it.
-        has_differences: Whether brightness may be subtracted between layers.
-        has_strip: Whether the moments of the right side are shown as small pictures.
-        first: The moment that is shown first.
+        label: Description for screen readers.
+        layers: One or more layers; all are displayed in the same size.
+        moments: Names of the moments.
+        sides: Indices of the initial layers left and right of the slider.
+        size: Displayed width and height in pixels.
+        focus: Initial position of the crops, as fractions of width and height.
+        caption: Text below the viewer.
+        has_differences: Whether the viewer offers difference images between layers.
+        has_strip: Whether all moments of the right layer are shown as small pictures.
+        first: Index of the initial moment.
 
     Raises:
-        ValueError: If there is no layer, or one has neither one picture nor one for each moment.
+        ValueError: If there is no layer or no moment, or the number of pictures of a layer is
+            neither 1 nor the number of moments.
     """
 
     label: str
@@ -95,14 +95,14 @@ class Viewer:
                 )
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as what the page's script reads."""
+        """Return the data for the script of the page."""
         count = len(self.layers)
         return {
             "kind": "viewer",
             "label": self.label,
             "layers": [
-                {"name": one.name, "pictures": one.pictures, "notes": one.notes}
-                for one in self.layers
+                {"name": layer.name, "pictures": layer.pictures, "notes": layer.notes}
+                for layer in self.layers
             ],
             "moments": self.moments,
             "sides": [side % count for side in self.sides],
@@ -116,16 +116,17 @@ class Viewer:
 
 @dataclass(frozen=True)
 class SpikePlanes:
-    """Raw planes that a page plays, one by one or averaged over a window of any length.
+    """Raw planes for playback, plane by plane or averaged over a window of any length.
 
     Attributes:
-        packed: Base64 of zlib of the planes, eight planes of a pixel in a byte, the first lowest.
+        packed: Base64 of the zlib-compressed planes; a byte has eight planes of a pixel, the first
+            in the lowest bit.
         shape: Planes, height and width.
         first: Number of the first plane in its recording.
         rate_scale: Spikes per plane at white.
-        window: Planes that are averaged at first.
-        label: What it shows, for those who cannot see it.
-        caption: Text below it.
+        window: Initial number of averaged planes.
+        label: Description for screen readers.
+        caption: Text below the viewer.
     """
 
     packed: str
@@ -137,16 +138,16 @@ class SpikePlanes:
     caption: str = ""
 
     @classmethod
-    def of(cls, spikes: NDArray[np.bool_], **described: Any) -> SpikePlanes:
-        """Return planes ``(T, H, W)`` with what is said of them, see the attributes."""
-        # a pixel's planes beside each other: it fires regularly, which zlib sees
+    def of(cls, spikes: NDArray[np.bool_], **attributes: Any) -> SpikePlanes:
+        """Return the viewer of planes ``(T, H, W)`` with the given attributes."""
+        # the planes of a pixel are adjacent: its regular spikes compress better with zlib
         packed = np.packbits(np.moveaxis(spikes, 0, -1), axis=-1, bitorder="little")
         text = base64.b64encode(zlib.compress(packed.tobytes(), 9)).decode()
         planes, height, width = spikes.shape
-        return cls(text, (planes, height, width), **described)
+        return cls(text, (planes, height, width), **attributes)
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as what the page's script reads."""
+        """Return the data for the script of the page."""
         return {
             "kind": "spikes",
             "label": self.label,
@@ -159,11 +160,11 @@ class SpikePlanes:
 
 
 def picture_source(picture: Picture | str | Path) -> str:
-    """Return an image (see ``to_bytes``) or a file as a data URI; one stays as it is.
+    """Return an image (as for ``to_bytes``) or a file as a data URI; keep a data URI unchanged.
 
     Raises:
         MissingFileError: If there is no such file.
-        ValueError: If it is of a kind that no page shows.
+        ValueError: If the suffix of the file is not supported.
     """
     if isinstance(picture, str) and picture.startswith("data:"):
         return picture

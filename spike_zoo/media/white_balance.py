@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 GREY_WORLD: Final = "grey-world"
-_SATURATED: Final = 0.95  # of the rate scale, above which a pixel does not count
+_SATURATED: Final = 0.95  # of the rate scale; pixels above are ignored
 _PLANES: Final = 256
 
 
 @dataclass(frozen=True)
 class WhiteBalance:
-    """What is subtracted from a picture, and by what its channels are multiplied.
+    """Black level and channel gains of colour pictures.
 
     Attributes:
-        gains: Of red, green and blue; the smallest is 1, so that saturated pixels stay white.
+        gains: Gains of red, green and blue. The smallest is 1, so that saturated pixels stay white.
         black: Value of black, 0 to 1; white stays 1.
     """
 
@@ -37,20 +37,20 @@ class WhiteBalance:
     def of(
         cls, option: str | None, black: float, recording: SpikeRecording, rate_scale: float
     ) -> Self:
-        """Return what the options ``--white_balance`` and ``--black_level`` mean.
+        """Return the white balance of the options ``--white-balance`` and ``--black-level``.
 
         Args:
-            option: Three gains as ``"1.8,1,1.4"``; or ``"grey-world"``, which makes the means of
-                the three colours equal; None multiplies by 1.
+            option: Three gains such as ``"1.8,1,1.4"``, or ``"grey-world"`` for equal means of the
+                channels; None: gains of 1.
             black: The value of black.
-            recording: Of a sensor with Bayer filters.
+            recording: Recording of a sensor with Bayer filters.
             rate_scale: Spikes per plane at white.
 
         Raises:
             UsageError: If an option is outside its range, or the recording states no filters.
         """
         if not 0 <= black < 1:
-            raise UsageError(f"--black_level {black:g}: it is 0 or more and below 1")
+            raise UsageError(f"--black-level {black:g}: must be at least 0 and below 1")
         if option is None:
             return cls(black=black)
         gains = _grey_world(recording, rate_scale) if option == GREY_WORLD else _numbers(option)
@@ -59,7 +59,7 @@ class WhiteBalance:
         return cls((red, green, blue), black)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Return a picture ``(3, H, W)`` in [0, 1]."""
+        """Apply black level and gains to a picture ``(3, H, W)``; clip to [0, 1]."""
         gains = image.new_tensor(self.gains).view(3, 1, 1)
         return ((image - self.black) / (1 - self.black) * gains).clamp(0, 1)
 
@@ -75,14 +75,14 @@ def _numbers(option: str) -> list[float]:
         gains = []
     if len(gains) != 3 or not all(0 < gain < 1000 for gain in gains):
         raise UsageError(
-            f"--white_balance {option}: give three gains of red, green and blue above 0, as "
-            f"1.8,1,1.4, or {GREY_WORLD}"
+            f"--white-balance {option}: give three gains of red, green and blue above 0, such "
+            f"as 1.8,1,1.4, or {GREY_WORLD}"
         )
     return gains
 
 
 def _grey_world(recording: SpikeRecording, rate_scale: float) -> list[float]:
-    """Return gains by which the means of the colours are equal, without saturated pixels."""
+    """Return gains for equal means of the colours, without saturated pixels."""
     count, height, width = recording.shape
     first = max(0, (count - _PLANES) // 2)
     rates = recording.read(first, min(first + _PLANES, count)).mean(axis=0)
@@ -91,7 +91,7 @@ def _grey_world(recording: SpikeRecording, rate_scale: float) -> list[float]:
     means = [rates[mask & counted].mean() if (mask & counted).any() else 0.0 for mask in masks]
     if min(means) <= 0:
         raise UsageError(
-            f"--white_balance {GREY_WORLD}: a colour has no spikes, or all its pixels are "
-            "saturated; give three gains, as 1.8,1,1.4"
+            f"--white-balance {GREY_WORLD}: a colour has no spikes, or all its pixels are "
+            "saturated; give three gains, such as 1.8,1,1.4"
         )
     return list(means[1] / np.array(means))

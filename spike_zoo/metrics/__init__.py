@@ -1,6 +1,6 @@
-"""Metrics: image quality per task, means over images.
+"""Metrics of image quality, optical flow, recognition and rate.
 
-Names load on first use: tables ask for facts about metrics without what it takes to measure.
+Names load on first use, so that tables can read facts about metrics without importing torch.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ __all__ = [
     "ssim_uniform7",
 ]
 
-#: File of this folder -> public names in it.
+#: Module of this package -> its public names.
 _NAMES = {
     "collections": ("reconstruction_metrics",),
     "facts": ("METRICS", "MetricFacts"),

@@ -1,4 +1,4 @@
-"""The metrics of each task as one collection."""
+"""Metric collections of the tasks."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def reconstruction_metrics(
         protocols: Names of :data:`spike_zoo.metrics.published.PROTOCOLS`, whose metrics are added.
 
     Returns:
-        ``psnr``, ``ssim``, ``lpips`` where its backbone is at hand, and those of the protocols.
+        ``psnr``, ``ssim``, ``lpips`` if its backbone is available, and those of the protocols.
 
     Raises:
         ConfigError: If a protocol is unknown.
-        MissingFileError: If ``lpips`` names a file that is not there.
+        MissingFileError: If ``lpips`` is a path and the file does not exist.
     """
     unknown = sorted(set(protocols) - set(PROTOCOLS))
     if unknown:
@@ -55,7 +55,7 @@ def reconstruction_metrics(
 
 
 def flow_metrics() -> MetricCollection:
-    """Return the end-point errors of a flow and of no motion, means over images in pixels."""
+    """Return the end-point errors of a flow and of zero flow, means over images in pixels."""
     metrics: dict[str, Metric | MetricCollection] = {
         "epe": MeanPerImage(end_point_error),
         "epe_still": MeanPerImage(still_error),
@@ -64,18 +64,18 @@ def flow_metrics() -> MetricCollection:
 
 
 def _lpips_backbone(choice: str) -> str | Path | None:
-    """Return the file of LPIPS's backbone, None where the metric is off."""
+    """Return the file of LPIPS's backbone; None if the metric is off."""
     if choice == "off":
         return None
     if choice != "auto":
         return choice
-    found = find_backbone("alex")
-    if found is None:
+    file = find_backbone("alex")
+    if file is None:
         _warn_lpips_off()
-    return found
+    return file
 
 
 @cache
 def _warn_lpips_off() -> None:
-    """Warn once per process: libraries reset Python's registry of warnings."""
+    """Warn once per process; cached, because libraries reset Python's registry of warnings."""
     warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=6)

@@ -1,6 +1,6 @@
-"""What is known of metrics without measuring anything: heading, unit, which way is better.
+"""Facts about metrics: heading, unit, and whether higher is better.
 
-Plain data, so that tables need none of the libraries that measure.
+Does not import torch, so that tables load fast.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from spike_zoo.metrics.speeds import split_speed
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """Heading of a metric's column, and how its values compare.
+    """Heading and unit of a metric's column, and the comparison of its values.
 
     Attributes:
-        name: What people call it.
-        unit: Of its values, where they have one.
-        higher_is_better: Which way is better.
-        needs_file: Whether it needs a file that cannot always be had, so that it may be missing.
+        name: Common name of the metric.
+        unit: Unit of the values; empty if they have none.
+        higher_is_better: Whether higher values are better.
+        needs_file: Whether the metric needs an optional file, so that it may be missing.
     """
 
     name: str
@@ -30,7 +30,7 @@ class MetricFacts:
 
     @property
     def heading(self) -> str:
-        """The name with the unit.
+        """Name with unit.
 
         >>> MetricFacts("PSNR", "dB").heading
         'PSNR (dB)'
@@ -83,11 +83,11 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "niqe": MetricFacts("NIQE", higher_is_better=False, needs_file=True),
     "brisque": MetricFacts("BRISQUE", higher_is_better=False, needs_file=True),
 }
-#: What a metric's name may end in: a mean over the middle images of exposures alone.
+#: Suffix of metrics that are means over the middle images of exposures alone.
 MIDDLE: Final = "_middle"
 #: Metrics of recognition that are also measured for each class: ``f1_3`` is that of class 3.
 OF_CLASS: Final = re.compile(r"(precision|recall|f1)_(\d+)")
-#: What a metric's name ends in that is measured at each rate point of a codec: ``psnr_q0``.
+#: Metrics at one rate point of a codec: ``psnr_q0``.
 OF_RATE_POINT: Final = re.compile(r"(.+)_(q\d+)")
 
 
@@ -100,9 +100,9 @@ def facts_of(metric: str) -> MetricFacts | None:
     ('SSIM', 'PSNR at q2 (dB)')
     """
     if of_point := OF_RATE_POINT.fullmatch(metric):
-        measured = facts_of(of_point[1])
-        return measured and replace(measured, name=f"{measured.name} at {of_point[2]}")
+        facts = facts_of(of_point[1])
+        return facts and replace(facts, name=f"{facts.name} at {of_point[2]}")
     if of_class := OF_CLASS.fullmatch(metric):
-        known, number = METRICS[of_class[1]], of_class[2]
-        return replace(known, name=f"{known.name} of class {number}")
+        facts, number = METRICS[of_class[1]], of_class[2]
+        return replace(facts, name=f"{facts.name} of class {number}")
     return METRICS.get(split_speed(metric)[0].removesuffix(MIDDLE))

@@ -1,4 +1,4 @@
-"""How far estimated motion is from the true one, beside no motion at all."""
+"""Errors of optical flow: end-point error, and its ratio to that of zero flow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
-    """Return the mean distance in pixels between each motion and the truth, where that is known.
+    """Return the mean end-point error of each flow in pixels, over the pixels with known flow.
 
     Shape:
         - motions: ``(B, 2, H, W)``.
-        - truths: ``(B, 2, H, W)``, NaN where unknown; somewhere known.
+        - truths: ``(B, 2, H, W)``, NaN where unknown; at least one pixel per sample is known.
         - Output: ``(B,)``.
     """
     known = torch.isfinite(truths).all(dim=1)
@@ -25,14 +25,20 @@ def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
 
 
 def still_error(motions: Tensor, truths: Tensor) -> Tensor:
-    """Return the end-point error of no motion: how far things moved. Shapes as above."""
+    """Return the end-point error of zero flow, that is the mean true displacement.
+
+    Shape:
+        - motions: ``(B, 2, H, W)``, only for its shape.
+        - truths: ``(B, 2, H, W)``, NaN where unknown.
+        - Output: ``(B,)``.
+    """
     return end_point_error(torch.zeros_like(motions), truths)
 
 
 def motion_spread(motions: Tensor) -> Tensor:
-    """Return how little vectors lie on one line: 1 if all directions are equal, 0 on a line.
+    """Return the isotropy of flow vectors: 1 if all directions are equal, 0 if all are collinear.
 
-    The ratio of the deviations along the two principal axes of vectors about zero.
+    This is the ratio of the root mean squares along the two principal axes of the vectors.
 
     Args:
         motions: ``(B, 2, H, W)``.
@@ -43,19 +49,19 @@ def motion_spread(motions: Tensor) -> Tensor:
 
 
 def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
+    """Return the ratios of mean flow errors to those of zero flow, over all images and per speed.
 
     Args:
-        values: What was measured, as ``val/epe`` and ``val/epe_still_fast``.
+        values: Measured means by name, for example ``val/epe`` and ``val/epe_still_fast``.
 
     Returns:
-        As ``val/epe_ratio`` and ``val/epe_ratio_fast``.
+        Ratios by name, for example ``val/epe_ratio`` and ``val/epe_ratio_fast``.
     """
     ratios = {}
     for name, still in values.items():
-        stem, found, pace = name.partition("epe_still")
-        if found and f"{stem}epe{pace}" in values and still > 0:
-            ratios[f"{stem}epe_ratio{pace}"] = values[f"{stem}epe{pace}"] / still
+        stem, separator, speed = name.partition("epe_still")
+        if separator and f"{stem}epe{speed}" in values and still > 0:
+            ratios[f"{stem}epe_ratio{speed}"] = values[f"{stem}epe{speed}"] / still
     return ratios
 
 

@@ -1,8 +1,8 @@
-"""A score without ground truth: how likely spikes are that a reconstruction did not use.
+"""Likelihood of held-out spikes: a quality score of reconstructions without ground truth.
 
-An integrate-and-fire pixel of threshold 1 gathers charge A over K planes and has fired n times with
-probability max(0, 1 - abs(n - A)), for any light, since its phase is not known. The expected
-logarithm of this probability is largest at the true A.
+An integrate-and-fire pixel of threshold 1 that gathers charge A over K planes fires n times with
+probability max(0, 1 - abs(n - A)), for any course of the light, because its phase is unknown. The
+expected logarithm of this probability is largest at the true A.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIGMA: Final = 0.25
-"""Deviation of the charge: shot noise, jitter and small errors of motion."""
+"""Standard deviation of the charge: shot noise, jitter and small errors of the flow."""
 EPSILON: Final = 0.01
-"""Share of counts that anything may cause."""
+"""Weight of a uniform distribution of counts (outliers)."""
 MOST_SHIFT: Final = 6.0
-"""Pixels to the held-out planes, above which an estimated flow is too inaccurate."""
+"""Largest displacement to the held-out planes in pixels; flow beyond it is too inaccurate."""
 
 
 class HeldOut(NamedTuple):
-    """How well a picture predicts spikes that it was not made from.
+    """Score of an image's prediction of held-out spikes.
 
     Attributes:
-        bits: Bits per pixel and plane gained over a histogram of counts; higher is better.
-        brier: Mean squared error of the predicted counts, over K squared; lower is better.
-        share: Share of the pixels that count.
+        bits: Gain over a histogram of counts in bits per pixel and plane; higher is better.
+        brier: Mean squared error of the predicted counts, divided by K squared; lower is better.
+        share: Fraction of the pixels that are evaluated.
     """
 
     bits: float
@@ -41,14 +41,14 @@ class HeldOut(NamedTuple):
 
 
 def pattern_probability(spikes: Tensor, rates: Tensor) -> Tensor:
-    """Return the probability of the spikes of some planes, given the light of each.
+    """Return the probability of a pattern of spikes, given the light in each plane.
 
     Args:
         spikes: ``(K, ...)``, 0 or 1.
         rates: ``(K, ...)`` in [0, 1], spikes per plane.
 
     Returns:
-        float64 ``(...)``: the share of the unknown phases that lead to just these spikes.
+        float64 ``(...)``: the fraction of the unknown phases that result in exactly these spikes.
 
     Example:
         >>> pattern_probability(torch.tensor([[1.0], [0.0]]), torch.tensor([[0.4], [0.3]]))
@@ -66,8 +66,8 @@ def count_log2(
 
     Args:
         counts: Spikes in ``planes`` planes.
-        charge: Predicted light in them, in thresholds.
-        planes: How many planes.
+        charge: Predicted light in these planes, in units of the threshold.
+        planes: Number of planes.
         sigma: See :data:`SIGMA`.
         epsilon: See :data:`EPSILON`.
     """
@@ -88,24 +88,24 @@ def heldout_likelihood(
     counted: Tensor | None = None,
     gain: Literal["fitted", "one"] = "fitted",
 ) -> HeldOut:
-    """Score a picture by later spikes that it was not made from.
+    """Score an image by later spikes that were not used for its reconstruction.
 
     Args:
         image: ``(1, H, W)`` or ``(H, W)`` in [0, 1].
-        spikes: ``(K, H, W)``, consecutive planes that were held out. At least 20 planes must lie
-            between those that the picture was made from and these: charge is conserved, so errors
-            of neighbouring planes are opposite.
-        offset: Planes from the picture's plane to the first of ``spikes``.
+        spikes: ``(K, H, W)``, consecutive held-out planes. At least 20 planes must lie between
+            these and the planes used for the image: charge is conserved, so errors of neighbouring
+            planes are opposite.
+        offset: Planes from the image's plane to the first of ``spikes``.
         rate_scale: Spikes per plane at white.
-        seen: ``(K, H, W)``, the last planes that were not held out: their counts are the baseline.
-        velocity: ``(2, H, W)``, (dx, dy) in pixels per plane; by default nothing moves. Pixels that
-            move further than 6 pixels do not count, nor does what comes from outside.
-        counted: bool ``(H, W)``, further pixels that do not count where False.
-        gain: ``"fitted"`` scales the prediction to the number of spikes, so that an unknown
-            brightness makes no difference; ``"one"`` does not.
+        seen: ``(K, H, W)``, the last planes that were not held out; their counts are the baseline.
+        velocity: ``(2, H, W)``, (dx, dy) in pixels per plane; by default zero. Pixels that move by
+            more than 6 pixels or come from outside the image are not evaluated.
+        counted: bool ``(H, W)``; pixels with False are not evaluated either.
+        gain: ``"fitted"`` scales the prediction to the number of spikes, so that the score is
+            independent of the unknown brightness; ``"one"`` does not scale.
 
     Returns:
-        The score; NaN where no pixel counts.
+        The score; NaN if no pixel is evaluated.
 
     Raises:
         ValueError: If sizes differ.
@@ -146,7 +146,7 @@ def heldout_likelihood(
 def _carried(
     picture: Tensor, offset: int, planes: int, velocity: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the light that a moving picture gives in some planes, and where it is known."""
+    """Return the light of a moving image summed over some planes, and a mask of valid pixels."""
     height, width = picture.shape
     if velocity is None:
         return planes * picture, torch.ones_like(picture, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""How close an image is to its ground truth, one value per image."""
+"""Image quality against ground truth (PSNR, SSIM), one value per image."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     Measure = Callable[[Tensor, Tensor], Tensor]
 
-BEST_PSNR = 100.0  # dB given to a perfect image, so that one does not make a mean infinite
-SMALLEST_SIDE = 11  # the widest window of a measure below
-ROUNDING = 0.01  # how far outside [0, 1] values may lie
+BEST_PSNR = 100.0  # dB of a perfect image, so that means stay finite
+SMALLEST_SIDE = 11  # widest window of the measures below
+ROUNDING = 0.01  # tolerance of values outside [0, 1]
 
 
 def check_range(images: Tensor, targets: Tensor) -> None:
     """Raise ValueError for values outside [0, 1] by more than :data:`ROUNDING`."""
     for name, values in (("images", images), ("targets", targets)):
-        low, high = (float(one) for one in torch.aminmax(values.detach()))
+        low, high = (float(limit) for limit in torch.aminmax(values.detach()))
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(
                 f"{name} must lie in [0, 1], got {low:.4g} to {high:.4g}: divide them by their "
@@ -58,8 +58,9 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
     """Return the SSIM of each image: Gaussian window, sigma 1.5, data range 1.
 
-    All pixels count, with the image mirrored at its border, as in torchmetrics. scikit-image leaves
-    out the outer 5 pixels: on the mean of 9 of TFI it has 0.8295 where this has 0.8266.
+    The mean is over all pixels, with the image mirrored at its border, as in torchmetrics.
+    scikit-image leaves out the outer 5 pixels: for the mean of 9 images of TFI, scikit-image
+    returns 0.8295, this function 0.8266.
 
     Raises:
         ValueError: If a value lies outside [0, 1] by more than rounding.
@@ -75,15 +76,14 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def ssim_uniform7(images: Tensor, targets: Tensor, data_range: float = 1.0) -> Tensor:
-    """Return the SSIM of each image as scikit-image's defaults measure it.
+    """Return the SSIM of each image with scikit-image's default settings.
 
-    The window is a 7x7 mean, covariances are those of a sample (n - 1), and only whole windows
-    count.
+    Uniform 7x7 window, sample covariances (n - 1), no padding.
 
     Args:
         images: ``(B, C, H, W)``.
-        targets: As ``images``.
-        data_range: Highest minus lowest value there can be.
+        targets: Ground truth, ``(B, C, H, W)``.
+        data_range: Largest minus smallest possible value.
     """
     size = 7
     unbiased = size**2 / (size**2 - 1)
@@ -99,7 +99,7 @@ def ssim_uniform7(images: Tensor, targets: Tensor, data_range: float = 1.0) -> T
 
 
 class MeanOfValues(Metric):
-    """The mean of values that were measured already."""
+    """Mean of values that have been measured before."""
 
     full_state_update = False
     total: Tensor
@@ -116,16 +116,16 @@ class MeanOfValues(Metric):
         self.count += values.numel()
 
     def compute(self) -> Tensor:
-        """Return the mean over all values so far."""
+        """Return the mean over all values since the last reset."""
         return (self.total / self.count).float()
 
 
 class MeanPerImage(MeanOfValues):
-    """The mean of one measure over images, whatever the batches were.
+    """Mean of one measure over images, independent of the batch size.
 
     Args:
         measure: Maps images and targets ``(B, C, H, W)`` in [0, 1] to ``(B,)``. Higher is better,
-            unless it has an attribute ``higher_is_better`` that says otherwise.
+            unless its attribute ``higher_is_better`` is False.
 
     Attributes:
         per_image: The value of every image since the last reset, on this process.
@@ -138,7 +138,7 @@ class MeanPerImage(MeanOfValues):
 
     @property
     def higher_is_better(self) -> bool:  # type: ignore[override]  # torchmetrics has an attribute
-        """Which way is better."""
+        """Whether higher values of the measure are better."""
         return getattr(self.measure, "higher_is_better", True)
 
     def update(self, images: Tensor, targets: Tensor) -> None:  # type: ignore[override]  # measured here
@@ -157,12 +157,12 @@ class MeanPerImage(MeanOfValues):
                 f"metrics need images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
                 f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
-        with torch.autocast(images.device.type, enabled=False):  # bf16 windows halve an SSIM
+        with torch.autocast(images.device.type, enabled=False):  # bf16 halves the SSIM
             values = self.measure(images.detach().float(), targets.detach().float())
         super().update(values)
         self.per_image += values.detach().unbind()
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Reset the mean and the values per image."""
         super().reset()
         self.per_image = []

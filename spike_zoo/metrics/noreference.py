@@ -1,4 +1,4 @@
-"""NIQE and BRISQUE: quality of images without ground truth, by deepinv."""
+"""No-reference image quality by NIQE and BRISQUE of deepinv."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SMALLEST: Final = 192
-"""Rows and columns that an image needs: NIQE compares at least four patches of 96 x 96."""
+"""Least height and width of an image: NIQE compares at least four patches of 96 x 96."""
 
 
 def no_reference_metrics(
     niqe: str | None = None, brisque: str | None = None
 ) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return NIQE and BRISQUE with parameters from files, nothing is downloaded; lower is better.
+    """Return NIQE and BRISQUE with parameters from local files; lower is better.
 
     Args:
         niqe: File of NIQE's parameters, as ``deepinv.loss.metric.NIQE.create_weights`` writes it.
@@ -28,7 +28,7 @@ def no_reference_metrics(
             ``dual_coef``, ``rho`` and ``gamma``.
 
     Returns:
-        ``"niqe"`` and ``"brisque"`` where their files are given -> function that maps
+        ``"niqe"`` and ``"brisque"``, each if its file is given -> function that maps
         ``(B, 1, H, W)`` in 0 to 255 to ``(B,)``.
 
     Raises:
@@ -37,7 +37,8 @@ def no_reference_metrics(
         WeightsError: If a file does not contain such parameters.
     """
     given = (("niqe", niqe), ("brisque", brisque))
-    files = {name: Path(file).absolute() for name, file in given if file}  # never "download"
+    # Absolute paths: deepinv would take the name "download" as a request to download.
+    files = {name: Path(file).absolute() for name, file in given if file}
     if not files:
         raise UsageError("give --niqe FILE or --brisque FILE, the parameters of the metrics")
     for file in files.values():

@@ -1,4 +1,4 @@
-"""LPIPS with a backbone from a file, so that nothing is fetched while a run is under way."""
+"""LPIPS with a backbone from a local file, without downloads."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from spike_zoo.metrics.facts import METRICS
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALLEST_SIDE = 32  # below it a layer of the backbone has no output
+SMALLEST_SIDE = 32  # for smaller images a layer of the backbone has no output
 
 
 def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module:
-    """Return the frozen LPIPS network over a backbone's state dict.
+    """Return the frozen LPIPS network with a backbone's weights.
 
     Args:
-        state: Torchvision's entries; those of ``features`` are enough.
+        state: Torchvision's state dict; the entries of ``features`` suffice.
         backbone: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
 
     Raises:
-        WeightsError: If the state dict is of another network.
+        WeightsError: If the state dict belongs to another network.
     """
     import lpips
 
@@ -40,13 +40,13 @@ def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module
 
 
 class LPIPS:
-    """The LPIPS distance of each image to its ground truth; lower is better.
+    """LPIPS distance of each image to its ground truth; lower is better.
 
     Args:
-        path: File of the backbone; default the one that is found on this machine.
+        path: File of the backbone; by default the local file of ``find_backbone``.
         backbone: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
-        rescale: Map [0, 1] to the [-1, 1] the network was made for. STIR's published numbers
-            were measured without (Fan et al., NeurIPS 2024).
+        rescale: Map [0, 1] to [-1, 1], the range that the network was trained for. STIR's published
+            numbers were measured without rescaling (Fan et al., NeurIPS 2024).
 
     Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
     Metric*, CVPR 2018.
@@ -61,7 +61,11 @@ class LPIPS:
         self.rescale = rescale
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Measure ``(B, 1 or 3, H, W)`` in [0, 1] -> ``(B,)``; ValueError below 32 x 32."""
+        """Return the distances ``(B,)`` of images ``(B, 1 or 3, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: If the images are smaller than 32 x 32.
+        """
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"LPIPS needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "

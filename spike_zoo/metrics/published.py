@@ -1,7 +1,7 @@
-"""How authors measure what they publish: one protocol each, as data.
+"""Published evaluation protocols, for comparison with the numbers of papers.
 
-A protocol differs from the usual metrics in the range of values, in windows or in what a perfect
-image deserves; its numbers are those to compare with the paper's.
+Protocols differ from the usual metrics in the range of values, the windows or the value of a
+perfect image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BORDER: Final = 10
 
 
 def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the PSNR of each image as STIR's evaluation does: on 0..255, infinite for no error.
+    """Return the PSNR of each image as in STIR's evaluation: on 0..255, infinite for no error.
 
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
@@ -42,9 +42,9 @@ def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the SSIM of each image as STIR's evaluation does.
+    """Return the SSIM of each image as in STIR's evaluation.
 
-    On 0..255 in float64, Gaussian window 11x11 with sigma 1.5, whole windows only.
+    On 0..255 in float64, Gaussian window 11x11 with sigma 1.5, no padding.
 
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
@@ -61,14 +61,15 @@ def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
 def psnr_border10(images: Tensor, targets: Tensor) -> Tensor:
     """Return the PSNR of each image over all channels, without 10 pixels at each border.
 
-    Pixels near a border have fewer neighbours to demosaick from and leave the sensor soonest.
+    Pixels near a border have fewer neighbours for demosaicking, and moving objects leave the
+    sensor there first.
 
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1], larger than 20 x 20.
         - Output: ``(B,)``, dB.
 
     Raises:
-        ValueError: If nothing is left inside the border.
+        ValueError: If a side is not larger than 20 pixels.
     """
     if min(images.shape[-2:]) <= 2 * _BORDER:
         size = " x ".join(str(side) for side in images.shape[-2:])
@@ -78,10 +79,11 @@ def psnr_border10(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def psnr_official(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the PSNR of each image as S-SDM's evaluation does, infinite for no error.
+    """Return the PSNR of each image as in S-SDM's evaluation, infinite for no error.
 
-    The data range is 2 for an image with any value below one half, which in practice is the usual
-    PSNR, and 1 for the others, as scikit-image takes it from the first image.
+    Images are mapped to [-1, 1]. The data range is 2 for an image with any value below one half,
+    which in practice gives the usual PSNR, and 1 otherwise, because scikit-image derives it from
+    the first image.
 
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
@@ -89,17 +91,17 @@ def psnr_official(images: Tensor, targets: Tensor) -> Tensor:
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released evaluation.
     """
-    x, y = _moved(images), _moved(targets)
+    x, y = _to_signed(images), _to_signed(targets)
     data_range = torch.where((x < 0).flatten(1).any(dim=1), 2.0, 1.0)
     error = (x - y).square().mean(dim=(1, 2, 3))
     return 10 * torch.log10(data_range**2 / error)
 
 
 def ssim_official(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the SSIM of each image as S-SDM's evaluation does.
+    """Return the SSIM of each image as in S-SDM's evaluation.
 
-    A 7x7 mean window and data range 2; the shift to [-1, 1] changes the comparison of luminance,
-    so the value is not that of the images in [0, 1].
+    Uniform 7x7 window and data range 2 on images mapped to [-1, 1]. The shift changes the
+    luminance term, so the value differs from that of the images in [0, 1].
 
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
@@ -107,17 +109,18 @@ def ssim_official(images: Tensor, targets: Tensor) -> Tensor:
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released evaluation.
     """
-    return ssim_uniform7(_moved(images), _moved(targets), data_range=2.0)
+    return ssim_uniform7(_to_signed(images), _to_signed(targets), data_range=2.0)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one source measures, beside the usual metrics.
+    """Metrics of one published evaluation.
 
     Attributes:
-        source: Whose it is.
+        source: Publication of the protocol.
         measures: Name of a metric -> its measure.
-        perceptual: Name of a metric -> what makes its measure from the file of LPIPS's backbone.
+        perceptual: Name of a metric -> function that builds its measure from the file of LPIPS's
+            backbone.
     """
 
     source: str
@@ -144,5 +147,6 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
 }
 
 
-def _moved(images: Tensor) -> Tensor:
+def _to_signed(images: Tensor) -> Tensor:
+    """Map images from [0, 1] to [-1, 1], clamped, float64."""
     return (2 * images.double() - 1).clamp(-1, 1)

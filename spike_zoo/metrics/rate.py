@@ -1,6 +1,6 @@
-"""What a bitstream costs, what that saves, and how two curves of rate and quality compare.
+"""Rate of bitstreams (bpp, bit saving), accuracy decrease, and BD-rate of two curves.
 
-Plain numbers, so that tables need none of the libraries that measure.
+Does not import torch, so that tables load fast.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 Interpolation = Literal["cubic", "pchip"]
 FEWEST_POINTS: Final = 4
-"""Of each curve: with fewer a third-order polynomial is not determined."""
+"""Least number of points of a curve, because a polynomial of third order has 4 coefficients."""
 
 
 class BDRate(NamedTuple):
-    """How much more rate a curve needs than another for the same quality.
+    """Bjøntegaard delta of a tested curve against an anchor.
 
     Attributes:
-        percent: Below 0 it needs less; NaN where both cannot be compared.
-        reason: Why not, empty where they can.
-        overlap: Range of qualities on both curves, as a share of the smaller of their ranges. A
-            BD-rate of a small overlap says little.
+        percent: Additional rate at equal quality; negative if the tested curve needs less rate,
+            NaN if the curves cannot be compared.
+        reason: Why the curves cannot be compared; empty if they can.
+        overlap: Common range of quality, as a fraction of the smaller of the two ranges. With a
+            small overlap the BD-rate is not meaningful.
     """
 
     percent: float
@@ -33,11 +34,11 @@ class BDRate(NamedTuple):
 
 
 class AccuracyDecrease(NamedTuple):
-    """What compression takes from an accuracy.
+    """Decrease of an accuracy by compression.
 
     Attributes:
         points: Difference in percentage points.
-        percent: The same as a share of the accuracy before, in percent.
+        percent: Difference relative to the accuracy without compression, in percent.
     """
 
     points: float
@@ -48,8 +49,8 @@ def bpp(n_bytes: float, shape: tuple[int, int, int]) -> float:
     """Return bits per pixel and plane; bit-packed spikes have 1.
 
     Args:
-        n_bytes: Of the complete file, headers included.
-        shape: The recording's planes, height and width ``(T, H, W)``.
+        n_bytes: Size of the complete file, headers included.
+        shape: Planes, height and width of the recording, ``(T, H, W)``.
 
     Raises:
         ValueError: If the bytes are negative, or a side is below 1.
@@ -64,15 +65,15 @@ def bpp(n_bytes: float, shape: tuple[int, int, int]) -> float:
 
 
 def bpp_f(n_bytes: float, shape: tuple[int, int, int], features: int) -> float:
-    """Return bits per pixel and *feature*; with 5 features of 41 planes 8.2 times :func:`bpp`.
+    """Return bits per pixel and *feature*; for 5 features of 41 planes 8.2 times :func:`bpp`.
 
     Args:
         n_bytes: As in :func:`bpp`.
-        shape: The recording's ``(T, H, W)``.
-        features: How many the planes were turned into.
+        shape: Planes, height and width of the recording, ``(T, H, W)``.
+        features: Number of features that represent the planes.
 
     Raises:
-        ValueError: As :func:`bpp` does, and if there is no feature.
+        ValueError: If the bytes are negative, or a side or ``features`` is below 1.
 
     Example:
         >>> bpp_f(1025, (41, 200, 10), 5)
@@ -82,7 +83,7 @@ def bpp_f(n_bytes: float, shape: tuple[int, int, int], features: int) -> float:
 
 
 def bit_saving(rate: float) -> float:
-    """Return what is saved of the raw spikes' 1 bit per pixel and plane, in percent.
+    """Return the saving against raw spikes (1 bit per pixel and plane), in percent.
 
     Example:
         >>> bit_saving(0.25)
@@ -92,17 +93,16 @@ def bit_saving(rate: float) -> float:
 
 
 def accuracy_decrease(before: float, after: float) -> AccuracyDecrease:
-    """Return what compression takes from an accuracy, absolute and relative.
+    """Return the absolute and the relative decrease of an accuracy by compression.
 
-    The paper's tables do not say which of both they have.
+    The paper's tables do not state which of the two they list.
 
     Args:
-        before: Accuracy without compression, in [0, 1]; of 0 there is no share, so ``percent`` is
-            NaN.
-        after: With it, in [0, 1].
+        before: Accuracy without compression, in [0, 1]. If it is 0, ``percent`` is NaN.
+        after: Accuracy with compression, in [0, 1].
 
     Raises:
-        ValueError: If one is outside its range.
+        ValueError: If an accuracy is outside [0, 1].
 
     Example:
         >>> accuracy_decrease(0.75, 0.5)
@@ -119,23 +119,25 @@ def bd_rate(
     tested: Sequence[tuple[float, float]],
     method: Interpolation = "cubic",
 ) -> BDRate:
-    """Return the Bjøntegaard delta of two curves: how much more rate the tested one needs.
+    """Return the Bjøntegaard delta rate of a curve against an anchor.
 
-    The logarithm of the rate is interpolated over quality, and the difference averaged where both
-    curves have qualities. Points may come in any order.
+    The logarithm of the rate is interpolated over quality, and the difference is averaged over the
+    common range of quality. Points may be in any order.
 
     Args:
-        anchor: ``(rate, quality)`` of the curve that it is held against.
-        tested: Likewise of the one in question.
+        anchor: Points ``(rate, quality)`` of the anchor.
+        tested: Points ``(rate, quality)`` of the tested curve.
         method: ``"cubic"``: one polynomial of third order, as Bjøntegaard did; ``"pchip"``:
-            piecewise cubic Hermite polynomials, as standards do, which do not swing between points.
+            piecewise cubic Hermite polynomials, as in standards, which do not overshoot between
+            points.
 
     Returns:
-        The percent, NaN with a reason where a curve has fewer than 4 points, a rate that is not
-        above 0, or a quality that does not grow with the rate, or where no quality is on both.
+        The BD-rate. It is NaN with a reason if a curve has fewer than 4 points, a rate of 0 or
+        less, or a quality that does not increase with the rate, or if the ranges of quality do not
+        overlap.
 
     Raises:
-        ValueError: If the method is neither of both.
+        ValueError: If the method is unknown.
 
     Source: Bjøntegaard, *Calculation of average PSNR differences between RD-curves*, VCEG-M33,
     2001.
@@ -150,7 +152,7 @@ def bd_rate(
         raise ValueError(f"method must be cubic or pchip, got {method!r}")
     anchor, tested = sorted(anchor), sorted(tested)
     reason = _fault("the anchor", anchor) or _fault("the tested curve", tested)
-    reason = reason or _apart([one for _, one in anchor], [one for _, one in tested])
+    reason = reason or _gap([quality for _, quality in anchor], [quality for _, quality in tested])
     if reason:
         return BDRate(math.nan, reason)
     low, high = max(anchor[0][1], tested[0][1]), min(anchor[-1][1], tested[-1][1])
@@ -177,7 +179,7 @@ def _log_rate_integral(
 
 
 def _fault(name: str, curve: Sequence[tuple[float, float]]) -> str:
-    """Return why a curve has no BD-rate, nothing where it has one."""
+    """Return why a curve has no BD-rate; empty if it has one."""
     if len(curve) < FEWEST_POINTS:
         return f"{name} has {len(curve)} points, {FEWEST_POINTS} are needed"
     if not all(math.isfinite(value) for point in curve for value in point) or curve[0][0] <= 0:
@@ -187,8 +189,8 @@ def _fault(name: str, curve: Sequence[tuple[float, float]]) -> str:
     return ""
 
 
-def _apart(anchor: Sequence[float], tested: Sequence[float]) -> str:
-    """Return how far apart the qualities of two curves are, nothing where they overlap."""
+def _gap(anchor: Sequence[float], tested: Sequence[float]) -> str:
+    """Return a message with both ranges of quality if they do not overlap; empty otherwise."""
     low, high = max(anchor[0], tested[0]), min(anchor[-1], tested[-1])
     if low < high:
         return ""

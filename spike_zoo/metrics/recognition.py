@@ -1,4 +1,4 @@
-"""How well classes are recognised: over all samples, over classes, and of each class."""
+"""Metrics of recognition: accuracy, precision, recall and F1, over all classes and per class."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchmetrics import Metric
 
-_OF_EACH: Final = "_of_each"  # ends the name of a metric with a value for every class
+_OF_EACH: Final = "_of_each"  # suffix of metrics with one value per class
 
 
 def recognition_metrics(classes: int) -> MetricCollection:
-    """Return the metrics of recognition, which take labels or probabilities and the truth.
+    """Return the metrics of recognition; they take labels or probabilities, and the true classes.
 
     Args:
-        classes: How many there are, at least 2.
+        classes: Number of classes, at least 2.
 
     Returns:
-        ``accuracy``, the share of samples whose class was found (torchmetrics' own default is the
-        mean over classes); ``precision``, ``recall`` and ``f1``, means over the classes that were
-        seen or named; and the same three of each class as vectors, which
-        :func:`class_by_class` gives names. Where nothing can be divided by they are 0.
+        ``accuracy``, the fraction of correctly classified samples (torchmetrics' default is the
+        mean over classes); ``precision``, ``recall`` and ``f1``, means over the classes that occur
+        in the truth or the predictions; and the same three per class as vectors, which
+        :func:`class_by_class` splits. A division by zero gives 0.
     """
     kinds = {"precision": MulticlassPrecision, "recall": MulticlassRecall, "f1": MulticlassF1Score}
     metrics: dict[str, Metric | MetricCollection] = {
@@ -44,17 +44,17 @@ def recognition_metrics(classes: int) -> MetricCollection:
 
 
 def class_by_class(values: Mapping[str, Tensor], *, with_classes: bool = True) -> dict[str, Tensor]:
-    """Return single values, those of each class named after its index: ``test/f1_0``.
+    """Split vectors of values per class into scalars named by class index, as ``test/f1_0``.
 
     Args:
-        values: What :func:`recognition_metrics` computed, under any prefix.
-        with_classes: Whether values of single classes are wanted.
+        values: Values of :func:`recognition_metrics`, with any prefix.
+        with_classes: Whether to include the values per class.
     """
-    found = {}
+    scalars = {}
     for name, value in values.items():
         if not name.endswith(_OF_EACH):
-            found[name] = value
+            scalars[name] = value
         elif with_classes:
             stem = name.removesuffix(_OF_EACH)
-            found |= {f"{stem}_{index}": one for index, one in enumerate(value)}
-    return found
+            scalars |= {f"{stem}_{index}": scalar for index, scalar in enumerate(value)}
+    return scalars

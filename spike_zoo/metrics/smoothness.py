@@ -1,4 +1,4 @@
-"""How smooth features are in space, and how still pictures of a scene at rest are in time."""
+"""Spatial smoothness of features (Laplacian), and flicker of images of a static scene."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALLEST_SIDE = 3  # the Laplacian takes a pixel and its four neighbours
-FEWEST_IMAGES = 2  # one has no deviation
+SMALLEST_SIDE = 3  # the Laplacian needs a pixel and its four neighbours
+FEWEST_IMAGES = 2  # a single image has no deviation
 
 
 class LaplacianNorms(NamedTuple):
-    """How much the Laplacian of features is, ``(B,)`` each.
+    """Norms of the Laplacian of features, each ``(B,)``.
 
     Attributes:
-        lap1: Mean of its magnitude.
-        lap2: Mean of its square.
-        lap1_normalised: ``lap1`` over the deviation of all values of a sample, so that features
-            of less contrast are not smoother by that alone.
-        lap2_normalised: ``lap2`` over the square of that deviation.
+        lap1: Mean magnitude of the Laplacian.
+        lap2: Mean square of the Laplacian.
+        lap1_normalised: ``lap1`` divided by the standard deviation of a sample's values, so that
+            low contrast alone does not count as smoothness.
+        lap2_normalised: ``lap2`` divided by the variance of a sample's values.
     """
 
     lap1: Tensor
@@ -31,11 +31,11 @@ class LaplacianNorms(NamedTuple):
 
 
 def laplacian(features: Tensor) -> Tensor:
-    """Return the sum of the four neighbours of each inner pixel less four times the pixel.
+    """Return the Laplacian of each channel: four neighbours minus four times the pixel.
 
-    That is the kernel [[0, 1, 0], [1, -4, 1], [0, 1, 0]] on each channel, without padding. kornia's
-    ``laplacian`` has another one (eight neighbours, mirrored borders); its ``filter2d`` with this
-    kernel gives these numbers, but in bf16 where a step is autocast, which slices are not.
+    The kernel is [[0, 1, 0], [1, -4, 1], [0, 1, 0]], without padding. kornia's ``laplacian`` uses
+    eight neighbours and mirrored borders. kornia's ``filter2d`` with this kernel gives the same
+    values, but computes in bf16 under autocast; sums of slices are not affected by autocast.
 
     Shape:
         - features: ``(B, C, H, W)``, H and W at least 3.
@@ -55,25 +55,25 @@ def laplacian(features: Tensor) -> Tensor:
 
 
 def laplacian_norms(features: Tensor) -> LaplacianNorms:
-    """Return how rough features are, raw and by their own contrast; a loss may use it.
+    """Return the norms of the Laplacian of features; differentiable, so losses may use them.
 
     Shape:
         - features: ``(B, C, H, W)``.
 
     Returns:
-        One value for each sample; 0 where a sample is of one value throughout.
+        One value per sample for each norm; 0 for constant samples.
 
     Raises:
         ValueError: If a side is below 3 pixels.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Table II; its "L2" is a mean square.
+    Table II; the table's "L2" is a mean square.
     """
     dims = (1, 2, 3)
     values = laplacian(features)
     lap1, lap2 = values.abs().mean(dims), values.square().mean(dims)
     deviation = features.std(dims, correction=0)
-    least = torch.finfo(features.dtype).tiny  # nothing over nothing is nothing
+    least = torch.finfo(features.dtype).tiny  # avoids 0 / 0 for constant samples
     return LaplacianNorms(
         lap1,
         lap2,
@@ -83,13 +83,13 @@ def laplacian_norms(features: Tensor) -> LaplacianNorms:
 
 
 def frame_deviation(images: Tensor) -> Tensor:
-    """Return how much pictures of a scene at rest flicker: 0 where all are the same.
+    """Return the flicker of images of a static scene; 0 if all images are equal.
 
     Args:
-        images: ``(N, 1, H, W)`` in [0, 1], pictures of a static scene in order of time.
+        images: ``(N, 1, H, W)`` in [0, 1], images of a static scene in order of time.
 
     Returns:
-        The mean over pixels of the deviation over time (of N values, not N - 1), a scalar.
+        The mean over pixels of the standard deviation over time (divisor N, not N - 1), a scalar.
 
     Raises:
         ValueError: If there are fewer than two images.

@@ -1,6 +1,6 @@
-"""The speed of a recording, which is part of its name: results are grouped by it.
+"""Speed of a recording (slow, medium, fast), read from its name; results are grouped by it.
 
-Plain text, so that tables need none of the libraries that measure.
+Does not import torch, so that tables load fast.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from typing import Final
 
 SPEEDS: Final = ("slow", "medium", "fast")
-"""Words by which names of recordings state their speed, the slowest first."""
+"""Words in names of recordings that state the speed, the slowest first."""
 BY_SPEED: Final = ("psnr", "ssim", "epe", "epe_still")
 """Metrics that are also logged for the recordings of each speed alone, as ``psnr_fast``."""
 
 
 def speed_of(name: str) -> str | None:
-    """Return the speed that a name states as a whole word; None where it states none, or several.
+    """Return the speed that a name contains as a whole word; None for no or several speeds.
 
     >>> speed_of("test-astronaut-fast-02"), speed_of("street_SLOW.3"), speed_of("breakfast-1")
     ('fast', 'slow', None)
@@ -26,7 +26,7 @@ def speed_of(name: str) -> str | None:
 
 
 def split_speed(metric: str) -> tuple[str, str | None]:
-    """Return a metric without the speed that its name ends in, and that speed.
+    """Split the speed from the end of a metric's name; the speed is None if there is none.
 
     >>> split_speed("psnr_fast"), split_speed("psnr_stir")
     (('psnr', 'fast'), ('psnr_stir', None))

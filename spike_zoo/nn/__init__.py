@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spike_zoo._first_use import on_first_use
-from spike_zoo.nn.warp import sampling_grid, warp  # at once: the file has the name of its function
+
+# Imported eagerly: with lazy loading the submodule "warp" would hide the function of this name.
+from spike_zoo.nn.warp import sampling_grid, warp
 
 if TYPE_CHECKING:
     from spike_zoo.nn.deformable import deform_conv2d

@@ -21,28 +21,28 @@ def deform_conv2d(
     padding: int = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Return a convolution whose taps are moved and weighed at every pixel.
+    """Apply a convolution with an offset and a weight (mask) per tap and pixel.
 
-    Signature, order of channels and result are torchvision's. Samples are bilinear; outside of the
-    image is 0, as where an offset is not finite. Where a position is whole, the offset's gradient
-    is the slope to the right and down.
+    Signature, order of channels and result are torchvision's. Sampling is bilinear; samples outside
+    the image and with offsets that are not finite are 0. At integer positions, the gradient of the
+    offset is the slope to the right and down.
 
     Args:
         input: ``(B, C, H, W)``.
-        offset: ``(B, 2 * groups * K * K, H, W)`` in pixels: of each group and each tap, row by row
-            of the kernel, first down, then right. A group is ``C / groups`` channels that look at
-            the same places; how many there are is read off the number of channels.
+        offset: ``(B, 2 * groups * K * K, H, W)`` in pixels; (down, right) for each tap of the
+            kernel, row by row, for each group. The ``C / groups`` channels of a group share their
+            sampling positions. The number of groups follows from the number of channels.
         weight: ``(N, C, K, K)``, K odd.
         bias: ``(N,)``.
         padding: ``K // 2``, so that the image keeps its size.
-        mask: ``(B, groups * K * K, H, W)``, what a sample counts; 1 by default.
+        mask: ``(B, groups * K * K, H, W)``, factor of each sample; 1 by default.
 
     Returns:
-        ``(B, N, H, W)`` in the input's precision, also within autocast; computed in float32 at
-        least.
+        ``(B, N, H, W)`` in the input's precision, also within autocast; computed in at least
+        float32.
 
     Raises:
-        ValueError: If shapes do not belong together; names the numbers.
+        ValueError: If the shapes do not match; states them.
 
     Source: Zhu et al., *Deformable ConvNets v2: More Deformable, Better Results*, CVPR 2019,
     Eq. (1).
@@ -54,12 +54,12 @@ def deform_conv2d(
     by_operator = has_operator(input.device.type) and not torch.compiler.is_compiling()
     compute = deform_conv2d_operator if by_operator else _plain
     with without_autocast(input.device.type):
-        made = compute(input.to(dtype), offset.to(dtype), weight.to(dtype), bias, mask)
-    return made.to(input.dtype)
+        output = compute(input.to(dtype), offset.to(dtype), weight.to(dtype), bias, mask)
+    return output.to(input.dtype)
 
 
 def _check_kernel(input: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> None:
-    """Reject weights of another form or for another number of channels."""
+    """Raise ValueError for weights of another shape or for another number of channels."""
     if input.ndim != 4 or weight.ndim != 4:
         raise ValueError(
             f"input must be (B, C, H, W) and weight (N, C, K, K), got {tuple(input.shape)} and "
@@ -78,7 +78,7 @@ def _check_kernel(input: Tensor, weight: Tensor, bias: Tensor | None, padding: i
 
 
 def _check_taps(input: Tensor, offset: Tensor, mask: Tensor | None, taps: int) -> None:
-    """Reject offsets and masks that do not give every group of channels its taps."""
+    """Raise ValueError for offsets and masks whose channels do not match groups and taps."""
     batch, channels, height, width = input.shape
     groups = max(1, offset.shape[1] // (2 * taps)) if offset.ndim == 4 else 1
     wanted = (batch, 2 * groups * taps, height, width)
@@ -89,8 +89,8 @@ def _check_taps(input: Tensor, offset: Tensor, mask: Tensor | None, taps: int) -
         )
     if channels % groups:
         raise ValueError(
-            f"{channels} channels cannot be shared out among {groups} groups, as many as the "
-            f"{offset.shape[1]} channels of the offset stand for"
+            f"{channels} channels are not divisible by {groups} groups, the number given by the "
+            f"{offset.shape[1]} channels of the offset"
         )
     wanted = (batch, groups * taps, height, width)
     if mask is not None and mask.shape != wanted:
@@ -103,21 +103,21 @@ def _check_taps(input: Tensor, offset: Tensor, mask: Tensor | None, taps: int) -
 def _plain(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> Tensor:
-    """Compute it of PyTorch's own operations, so on every device and by every compiler."""
+    """Compute the convolution with PyTorch operations, for all devices and compilers."""
     columns = _columns(input, offset, mask, kernel=weight.shape[-1])
-    # one product for each image, of the same weights: `@` would copy the columns to make it one
-    made = torch.bmm(weight.flatten(1).expand(len(input), -1, -1), columns)
-    made = made.unflatten(2, input.shape[-2:])
-    return made if bias is None else made + bias[:, None, None]
+    # One product per image with the same weights: `@` would copy the columns into one matrix.
+    output = torch.bmm(weight.flatten(1).expand(len(input), -1, -1), columns)
+    output = output.unflatten(2, input.shape[-2:])
+    return output if bias is None else output + bias[:, None, None]
 
 
 def _columns(input: Tensor, offset: Tensor, mask: Tensor | None, kernel: int) -> Tensor:
-    """Return what all taps see at all pixels, ``(B, C * K * K, H * W)``."""
+    """Return the samples of all taps at all pixels, ``(B, C * K * K, H * W)``."""
     batch, channels, height, width = input.shape
     y, x = _positions(offset, kernel)
-    is_seen = (y >= -1) & (y < height) & (x >= -1) & (x < width)
-    # A margin of zeros on all sides is what lies outside; whatever is farther looks at its corner.
-    y, x = torch.where(is_seen, y, -1.0), torch.where(is_seen, x, -1.0)
+    is_inside = (y >= -1) & (y < height) & (x >= -1) & (x < width)
+    # The image has a margin of zeros; positions beyond the margin are moved to its corner.
+    y, x = torch.where(is_inside, y, -1.0), torch.where(is_inside, x, -1.0)
     top, left = y.detach().floor(), x.detach().floor()
     down, right = y - top, x - left
     up, back = 1.0 - down, 1.0 - right
@@ -129,18 +129,20 @@ def _columns(input: Tensor, offset: Tensor, mask: Tensor | None, kernel: int) ->
     table = F.pad(input, (1, 1, 1, 1)).reshape(batch, y.shape[1], channels // y.shape[1], -1)
     first = (top.long() + 1) * stride + left.long() + 1
     corners = zip(shares, (0, 1, stride, stride + 1), strict=True)
-    seen = (_picked(table, first + step) * share.flatten(2)[:, :, None] for share, step in corners)
-    return functools.reduce(torch.add, seen).reshape(batch, channels * kernel**2, height * width)
+    terms = (
+        _gathered(table, first + step) * share.flatten(2)[:, :, None] for share, step in corners
+    )
+    return functools.reduce(torch.add, terms).reshape(batch, channels * kernel**2, height * width)
 
 
-def _picked(table: Tensor, index: Tensor) -> Tensor:
-    """Return what all channels ``(B, groups, C, P)`` of a group have at its places."""
-    # They look at the same ones: the index is repeated, not copied.
+def _gathered(table: Tensor, index: Tensor) -> Tensor:
+    """Return the values of a table ``(B, groups, C, P)`` at the positions of each group."""
+    # All channels of a group share their positions: the index is expanded, not copied.
     return table.gather(3, index.flatten(2)[:, :, None].expand(-1, -1, table.shape[2], -1))
 
 
 def _positions(offset: Tensor, kernel: int) -> tuple[Tensor, Tensor]:
-    """Return the rows and columns that are looked at, each ``(B, groups, K * K, H, W)``."""
+    """Return rows and columns of the sampling positions, each ``(B, groups, K * K, H, W)``."""
     batch, _, height, width = offset.shape
     down, right = offset.reshape(batch, -1, kernel * kernel, 2, height, width).unbind(3)
     reach = torch.arange(kernel, device=offset.device) - kernel // 2

@@ -1,4 +1,4 @@
-"""Modules in evaluation mode for a while."""
+"""Context manager for evaluation mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while; then each part is in its own again."""
+    """Put a module into evaluation mode, and restore the mode of each submodule on exit."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""Motion learned from the true one: at every size at which it is estimated."""
+"""Supervised multi-scale loss of optical flow."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOTION_WEIGHTS: Final = MappingProxyType({1: 0.025, 2: 0.05, 4: 0.1, 8: 0.2, 16: 0.4})
-"""Weight of the end-point error by how much smaller than the pictures a motion is."""
+"""Downscaling factor of a flow -> weight of its end-point error."""
 
 
 def motion_loss(motions: Mapping[int, Tensor], truth: Tensor) -> Tensor:
-    """Return the weighted sum of the end-point errors of motions of several sizes.
+    """Return the weighted sum of the end-point errors of flows at several scales.
 
     Args:
-        motions: How much smaller -> motion ``(B, 2, H / n, W / n)`` in pixels of that size.
-        truth: ``(B, 2, H, W)`` in pixels, NaN where unknown.
+        motions: Downscaling factor n -> flow ``(B, 2, H / n, W / n)`` in pixels of that scale.
+        truth: True flow ``(B, 2, H, W)`` in pixels, NaN where unknown.
     """
     weighted = [
         MOTION_WEIGHTS[factor] * mean_error(motion, pooled_motion(truth, factor))
@@ -33,19 +33,19 @@ def motion_loss(motions: Mapping[int, Tensor], truth: Tensor) -> Tensor:
 
 
 def mean_error(motion: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean distance in pixels between a motion and the truth, where that is known."""
+    """Return the mean end-point error of a flow in pixels, over the pixels with known flow."""
     known = torch.isfinite(truth).all(dim=1)
     difference = motion - torch.where(known[:, None], truth, 0.0)
-    distance = (difference.square().sum(dim=1) + 1e-6).sqrt()  # no kink where both agree
+    distance = (difference.square().sum(dim=1) + 1e-6).sqrt()  # differentiable at 0
     return (distance * known).sum() / known.sum().clamp(min=1)
 
 
 def pooled_motion(truth: Tensor, factor: int) -> Tensor:
-    """Return a motion at a smaller size, in pixels of that: the mean of what is known there.
+    """Downscale a flow by averaging its known vectors, in pixels of the smaller size.
 
     Args:
         truth: ``(B, 2, H, W)``, NaN where unknown.
-        factor: How much smaller.
+        factor: Downscaling factor.
     """
     known = torch.isfinite(truth).all(dim=1, keepdim=True)
     share = F.avg_pool2d(known.to(truth.dtype), factor)
@@ -54,6 +54,6 @@ def pooled_motion(truth: Tensor, factor: int) -> Tensor:
 
 
 def padded_motion(truth: Tensor, multiple: int) -> Tensor:
-    """Return a motion ``(..., H, W)`` padded as by :func:`pad_to_multiple`, unknown outside."""
+    """Pad a flow ``(..., H, W)`` with NaN (unknown) to the size of :func:`pad_to_multiple`."""
     rows, columns = (centred_padding(side, multiple) for side in truth.shape[-2:])
     return F.pad(truth, (*columns, *rows), value=torch.nan)

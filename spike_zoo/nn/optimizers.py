@@ -1,4 +1,4 @@
-"""The optimiser that every method trains with, so that all of them take its fastest form."""
+"""Fused Adam optimiser and its learning-rate schedule, shared by all methods."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def adam(
     parameters: Iterable[torch.nn.Parameter], learning_rate: float, weight_decay: float = 0.0
 ) -> torch.optim.Adam:
-    """Return Adam with betas 0.9 and 0.999 that updates all weights in one pass over memory.
+    """Return fused Adam with betas 0.9 and 0.999.
 
-    PyTorch's default takes CPUs two to four times as long.
+    On CPUs, PyTorch's default (not fused) takes two to four times as long.
     """
     optimizer = torch.optim.Adam(
         parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
     )
-    # The trainer undoes the scale of float16 losses; else it would not clip gradients.
+    # So that the trainer unscales gradients of float16 training; otherwise it cannot clip them.
     optimizer._step_supports_amp_scaling = False
     return optimizer
 
@@ -38,19 +38,19 @@ def scheduled_adam(
     warmup: float = 0.0,
     per_batch: int = 1,
 ) -> OptimizerLRScheduler:
-    """Return Adam with a learning rate that moves at every update, by the module's options.
+    """Return Adam with a learning-rate schedule per update, from a module's hyperparameters.
 
-    These are ``learning_rate``, ``schedule`` and, where it has them, ``weight_decay``, ``warmup``.
+    Reads ``learning_rate`` and ``schedule``, and ``weight_decay`` and ``warmup`` if present.
 
     Args:
-        module: About to be fitted.
-        parameters: What is trained.
-        learning_rate: Replaces the option of that name.
-        warmup: Of a module without that option.
-        per_batch: See :func:`make_scheduler`.
+        module: Module of the fit.
+        parameters: Trained parameters.
+        learning_rate: Overrides the hyperparameter ``learning_rate``.
+        warmup: Warm-up if the module has no such hyperparameter.
+        per_batch: Updates per batch, see :func:`make_scheduler`.
 
     Raises:
-        ConfigError: If the schedule is a fraction of a run without an end.
+        ConfigError: If the run has no finite length.
     """
     options = module.hparams
     rate = options["learning_rate"] if learning_rate is None else learning_rate

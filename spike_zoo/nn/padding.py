@@ -1,4 +1,4 @@
-"""Sizes that a network can halve or turn: padding evenly on both sides, and cropping back."""
+"""Centred padding to multiples and squares, and the inverse cropping."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch.nn import functional as F
 
 
 def split_evenly(missing: int) -> tuple[int, int]:
-    """Return how many of some missing pixels to add before and after."""
+    """Split a number of missing pixels into those added before and after."""
     return missing // 2, missing - missing // 2
 
 
 def centred_padding(size: int, multiple: int) -> tuple[int, int]:
-    """Return how many pixels to add before and after for the next multiple of a size."""
+    """Return the pixels to add before and after to pad a size to the next multiple."""
     return split_evenly(-size % multiple)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Return ``(B, C, H, W)`` with its border repeated until H and W are multiples."""
+    """Pad ``(B, C, H, W)`` by repeating its border until H and W are multiples."""
     top, bottom = centred_padding(x.shape[-2], multiple)
     left, right = centred_padding(x.shape[-1], multiple)
     if not (top or bottom or left or right):
@@ -26,9 +26,9 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def pad_to_square(x: Tensor) -> Tensor:
-    """Return ``(B, C, side, side)``, the shorter side of ``(B, C, H, W)`` mirrored to the longer.
+    """Pad ``(B, C, H, W)`` by reflection of its shorter side to a square.
 
-    Either half of what is missing must be less than the shorter side.
+    The padding on each side must be smaller than the shorter side.
     """
     height, width = x.shape[-2:]
     if height == width:
@@ -39,6 +39,6 @@ def pad_to_square(x: Tensor) -> Tensor:
 
 
 def crop_padding(x: Tensor, height: int, width: int) -> Tensor:
-    """Return the ``height x width`` pixels in the middle, the inverse of the padding."""
+    """Return the central ``height x width`` pixels, the inverse of the padding."""
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return x[..., top : top + height, left : left + width]

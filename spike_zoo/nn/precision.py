@@ -1,4 +1,4 @@
-"""Where half precision pays, and layers that must not be rounded to it."""
+"""Detection of fast bf16, and layers in full precision within autocast."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 _SIDE, _REPEATS = 256, 8
-_LEAST_GAIN = 0.8  # of the time in single precision
+_LEAST_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's time
 
 
 def has_fast_bf16(*, gpu: bool = True) -> bool:
-    """Return whether bf16 is faster here: on a GPU that has it, or on this processor as measured.
+    """Return whether bf16 is faster than float32 on this machine.
+
+    On a GPU the answer is whether it supports bf16; on a CPU the speed is measured.
 
     Args:
-        gpu: Whether a GPU would be taken where there is one.
+        gpu: Whether a GPU is used if there is one.
     """
     if gpu and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -26,7 +28,7 @@ def has_fast_bf16(*, gpu: bool = True) -> bool:
 
 @functools.cache
 def _is_faster_in_bf16() -> bool:
-    """Time a small matrix product: on some processors bf16 is slow despite its instructions."""
+    """Compare the times of matrix products: some CPUs with bf16 instructions are slow in bf16."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -37,20 +39,20 @@ def _is_faster_in_bf16() -> bool:
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
-    """Return the least time of a few matrix products."""
-    matrix, taken = torch.ones(_SIDE, _SIDE, dtype=dtype), []
+    """Return the shortest time of several matrix products."""
+    matrix, seconds = torch.ones(_SIDE, _SIDE, dtype=dtype), []
     for _ in range(_REPEATS):
         start = time.perf_counter()
         matrix @ matrix
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
-    """Return a context in which nothing is cast to half precision.
+    """Return a context that disables autocast.
 
     Args:
-        device: Type of the device that computes, as ``"cpu"``.
+        device: Device type, as ``"cpu"``.
     """
     if not torch.amp.is_autocast_available(device):
         return contextlib.nullcontext()
@@ -60,7 +62,7 @@ def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
 def in_full_precision(layer: nn.Module, *inputs: Tensor) -> Tensor:
     """Apply a layer in the precision of its parameters, also within autocast.
 
-    For the few cheap layers whose output is a flow or an image: bfloat16 keeps 8 bits, which is
+    Use it for cheap layers whose output is a flow or an image: bfloat16 keeps 8 bits, a rounding of
     0.06 pixels at a flow of 16 and a visible step in an image.
     """
     dtype = next(layer.parameters()).dtype

@@ -1,4 +1,4 @@
-"""Learning rates that move over the whole length of a run, which is known when training starts."""
+"""Learning-rate schedules over the total number of updates of a run."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ if TYPE_CHECKING:
     from lightning import Trainer
     from torch.optim import Optimizer
 
-#: Number of the update, from 0, and updates of the run -> what the learning rate is multiplied by.
+#: Index of the update, from 0, and total number of updates -> factor of the learning rate.
 Factor: TypeAlias = Callable[[int, float], float]
 ScheduleKind = Literal[
     "cosine", "milestones", "milestones_90", "linear", "constant", "per_step_official"
 ]
-#: What a checkpoint does not restore: settings and length are those of the run that continues.
-_OWN = ("factor", "count", "updates", "base_lrs", "_last_lr")
+#: Attributes that a checkpoint does not contain: a resumed run uses its own settings and length.
+_NOT_SAVED = ("factor", "count", "updates", "base_lrs", "_last_lr")
 
 
 def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Factor:
     """Return a schedule by name.
 
     Args:
-        kind: ``"cosine"`` and ``"linear"`` fall to 0 at the end of the run; ``"milestones"``
-            multiplies by 0.7 after each quarter of it, as STIR was trained, ``"milestones_90"`` by
-            0.9, as SSMT was; ``"constant"`` stays.
-            ``"per_step_official"`` is what S-SDM's released student was trained with: a cosine
-            meant for epochs and stepped every iteration, which swings between 1 and 0 with a
-            period of twice the epochs in iterations.
-        warmup: Fraction of the run in which the factor rises from 0, before it may fall.
-        epochs: Of the whole run.
+        kind: ``"cosine"`` and ``"linear"`` decrease to 0 at the end of the run. ``"milestones"``
+            multiplies by 0.7 after each quarter of the run, as for STIR; ``"milestones_90"`` by
+            0.9, as for SSMT. ``"constant"`` is constant.
+            ``"per_step_official"`` is the schedule of S-SDM's released student: a cosine defined
+            over epochs but stepped every iteration, which oscillates between 1 and 0 with a period
+            of ``2 * epochs`` iterations.
+        warmup: Fraction of the run in which the factor rises linearly from 0. Cosine and linear
+            decrease after it.
+        epochs: Number of epochs of the run.
     """
 
     def factor(step: int, updates: float) -> float:
         quarters = sum(step / updates >= quarter for quarter in (0.25, 0.5, 0.75))
-        left = max((min(step / updates, 1.0) - warmup) / (1.0 - warmup), 0.0)
+        progress = max((min(step / updates, 1.0) - warmup) / (1.0 - warmup), 0.0)
         factors: dict[ScheduleKind, float] = {
-            "cosine": 0.5 * (1.0 + math.cos(math.pi * left)),
-            "linear": 1.0 - left,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
+            "linear": 1.0 - progress,
             "milestones": 0.7**quarters,
             "milestones_90": 0.9**quarters,
             "constant": 1.0,
@@ -55,10 +56,11 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
 
 
 def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None:
-    """Reject an unknown schedule, a learning rate that is not positive, a warm-up outside 0 to 1.
+    """Check the settings of a schedule.
 
     Raises:
-        ValueError: If one is outside its range.
+        ValueError: If the schedule is unknown, the learning rate is not positive, or the warm-up is
+            outside [0, 1).
     """
     if kind not in get_args(ScheduleKind):
         raise ValueError(f"schedule must be one of {get_args(ScheduleKind)}, got {kind!r}")
@@ -69,16 +71,16 @@ def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None
 
 
 class RunSchedule(LambdaLR):
-    """A learning rate multiplied by a factor of the update and of the run's number of updates.
+    """Learning-rate schedule whose factor depends on the update and the run's number of updates.
 
-    Asking a trainer for that number sets its data up. Where a run is resumed this must not happen
-    before the loader's position is restored, or the epoch would begin again. So the number is
-    asked for when training starts, see :func:`start_schedules`.
+    Reading the number of updates from a trainer sets up its data. In a resumed run, this must not
+    happen before the loader's position is restored; otherwise the epoch would start again. So the
+    number is read when training starts, see :func:`start_schedules`.
 
     Args:
-        optimizer: Whose learning rate moves.
-        factor: How it moves, see :func:`schedule_factor`.
-        count: Returns the updates of the run; called when training has its data.
+        optimizer: Optimiser of the learning rate.
+        factor: Factor of the learning rate, see :func:`schedule_factor`.
+        count: Returns the number of updates of the run; called after the data are set up.
 
     Example:
         >>> import torch
@@ -101,7 +103,7 @@ class RunSchedule(LambdaLR):
         super().__init__(optimizer, lambda step: self.factor(step, self.updates))
 
     def begin(self) -> None:
-        """Ask for the number of updates, and set the learning rate of the next one."""
+        """Read the number of updates, and set the learning rate of the next update."""
         self.updates = max(self.count(), 1.0)
         scale = self.factor(self.last_epoch, self.updates)
         self._last_lr = [base * scale for base in self.base_lrs]
@@ -109,8 +111,10 @@ class RunSchedule(LambdaLR):
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the progress, without length and learning rates: those are the new run's."""
-        return {name: value for name, value in super().state_dict().items() if name not in _OWN}
+        """Return the progress without length and learning rates, which a resumed run sets."""
+        return {
+            name: value for name, value in super().state_dict().items() if name not in _NOT_SAVED
+        }
 
 
 def make_scheduler(
@@ -121,17 +125,17 @@ def make_scheduler(
     *,
     warmup: float = 0.0,
 ) -> RunSchedule:
-    """Return the schedule of an optimiser, one step for each update.
+    """Return the schedule of an optimiser, with one step per update.
 
     Args:
-        optimizer: Whose learning rate moves.
+        optimizer: Optimiser of the learning rate.
         schedule: See :func:`schedule_factor`.
-        trainer: About to fit.
-        per_batch: Updates that the module makes of one batch by itself.
-        warmup: Fraction of the run in which the rate rises.
+        trainer: Trainer of the fit.
+        per_batch: Updates per batch, for modules with manual optimisation.
+        warmup: Fraction of the run in which the learning rate rises.
 
     Raises:
-        ConfigError: If the run has no end.
+        ConfigError: If the run has no finite length.
     """
     check_finite_length(trainer)
     factor = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
@@ -139,14 +143,14 @@ def make_scheduler(
 
 
 def start_schedules(trainer: Trainer) -> None:
-    """Set the length of the run for every :class:`RunSchedule` of a trainer with data."""
+    """Start every :class:`RunSchedule` of a trainer whose data are set up."""
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, RunSchedule):
             config.scheduler.begin()
 
 
 def check_finite_length(trainer: Trainer) -> None:
-    """Reject a run without an end, of which nothing can be a fraction.
+    """Raise ConfigError if a run has no finite length, which schedules need.
 
     Raises:
         ConfigError: If neither epochs nor steps are limited.
@@ -159,23 +163,23 @@ def check_finite_length(trainer: Trainer) -> None:
 
 
 def total_updates(trainer: Trainer, per_batch: int = 1) -> float:
-    """Return how often the weights are updated in a run whose data are set up.
+    """Return the number of weight updates of a run whose data are set up.
 
     Args:
-        trainer: About to fit.
-        per_batch: Updates that a module makes of one batch by itself.
+        trainer: Trainer of the fit.
+        per_batch: Updates per batch, for modules with manual optimisation.
 
     Raises:
-        ConfigError: If the run has no end.
+        ConfigError: If the run has no finite length.
     """
-    updates = float(trainer.estimated_stepping_batches)  # counts one for a batch
+    updates = float(trainer.estimated_stepping_batches)  # with one update per batch
     if per_batch > 1 and trainer.max_epochs not in (None, -1):
         updates = float(trainer.num_training_batches) * (trainer.max_epochs or 1) * per_batch
         if trainer.max_steps != -1:
             updates = min(updates, trainer.max_steps)
-    if not math.isfinite(updates) or updates < 0:  # -1: batches without number, steps without end
+    if not math.isfinite(updates) or updates < 0:  # -1: neither batches nor steps are limited
         raise ConfigError(
-            "the learning rate is scheduled over the run's length, and the data have none: give "
-            "--trainer.max_steps"
+            "the learning rate is scheduled over the run's length, but the data have no length: "
+            "give --trainer.max_steps"
         )
     return updates

@@ -1,4 +1,4 @@
-"""Outputs of frozen networks, cached where the same samples come again at every epoch."""
+"""Cache of outputs of frozen networks for samples that repeat every epoch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ GIB = 2**30
 
 
 class TensorStore(Protocol):
-    """Tensors by key that are kept beyond a run."""
+    """Persistent store of tensors by key."""
 
     def read(self, key: Any) -> Tensor | None:  # noqa: ANN401  (the store's own)
-        """Return the tensor of a key; None where there is none."""
+        """Return the tensor of a key, or None."""
         ...
 
     def write(self, key: Any, value: Tensor) -> None:  # noqa: ANN401  (the store's own)
-        """Keep the tensor of a key."""
+        """Store the tensor of a key."""
         ...
 
 
 class TensorCache:
-    """Cache tensors by key, as half floats in the processor's memory, until it is full.
+    """Cache tensors by key, as float16 in main memory, until it is full.
 
-    First come, first kept: to remove the oldest tensor would remove every sample just before its
-    next epoch. New values are rounded like cached ones, so that a resumed run computes with the
-    same values.
+    Tensors are never evicted: with eviction of the oldest one, every sample would be evicted just
+    before its next epoch. New values are rounded like cached ones, so that a resumed run computes
+    with the same values.
 
     Args:
-        gib: Limit of the memory; later tensors are computed each time. 0 caches and rounds nothing.
-        store: Keeps all tensors beyond the run.
+        gib: Limit of the memory in GiB; tensors beyond it are computed each time. 0 disables cache
+            and rounding.
+        store: Persistent store of all tensors.
 
     Raises:
         ValueError: If the limit is negative.
@@ -57,20 +58,20 @@ class TensorCache:
         """Return the values of a batch, ``(B, ...)``, float32 on a device.
 
         Args:
-            keys: One for each sample.
-            compute: Returns the values of the samples at some places of the batch, ``(n, ...)``.
-            device: Of the result.
+            keys: Key of each sample.
+            compute: Returns the values ``(n, ...)`` of the samples with given indices in the batch.
+            device: Device of the result.
         """
         if not self.is_enabled:
             return compute(list(range(len(keys)))).float()
         values = {key: value for key in keys if (value := self._read(key)) is not None}
-        new = [place for place, key in enumerate(keys) if key not in values]
+        new = [index for index, key in enumerate(keys) if key not in values]
         if new:
-            for place, value in zip(new, compute(new).half().cpu(), strict=True):
-                values[keys[place]] = value
-                self._keep(keys[place], value)
+            for index, value in zip(new, compute(new).half().cpu(), strict=True):
+                values[keys[index]] = value
+                self._keep(keys[index], value)
                 if self._store is not None:
-                    self._store.write(keys[place], value)
+                    self._store.write(keys[index], value)
         return torch.stack([values[key] for key in keys]).to(device, torch.float32)
 
     def _read(self, key: Hashable) -> Tensor | None:
@@ -85,4 +86,4 @@ class TensorCache:
         size = value.numel() * value.element_size()
         if key not in self._cached and size <= self._free_bytes:
             self._free_bytes -= size
-            self._cached[key] = value.clone()  # holds nothing else of its batch
+            self._cached[key] = value.clone()  # a view would keep the whole batch in memory

@@ -1,4 +1,4 @@
-"""Threads that torch computes with on a processor that other processes use too."""
+"""Number of torch's CPU threads on shared machines, and parallel jobs with ordered results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LOAD = Path("/proc/loadavg")
 
 
 def limit_threads() -> None:
-    """Limit torch's threads to the cores that are free, unless ``OMP_NUM_THREADS`` is set.
+    """Limit torch's threads to the number of free cores, unless ``OMP_NUM_THREADS`` is set.
 
-    OpenMP's threads wait for each other in busy loops: with more threads than free cores an
+    OpenMP threads wait for each other in busy loops. With more threads than free cores, an
     operation takes many times as long as with one thread.
     """
     if "OMP_NUM_THREADS" not in os.environ:
@@ -32,10 +32,11 @@ def limit_threads() -> None:
 
 
 def free_cores() -> int:
-    """Return how many cores this process may use and no other process keeps busy, at least 1.
+    """Return the number of cores available to this process and not used by others, at least 1.
 
-    Affinity and cgroup limits count. Of the average load of the last minute and the processes
-    that run now the smaller counts, so that neither work that has ended nor a short peak does.
+    Affinity and cgroup limits are respected. The load of other processes is the smaller of the
+    average load of the last minute and the number of processes running now, so that finished work
+    and short peaks are ignored.
     """
     usable, total = cpu_count(), os.cpu_count() or 1
     try:
@@ -47,29 +48,29 @@ def free_cores() -> int:
 
 
 def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iterator[Result]:
-    """Run jobs in threads, in each of which torch computes with one, and yield their results.
+    """Run jobs in parallel threads with one torch thread each, and yield their results in order.
 
-    Jobs are taken a few ahead of the results, in the thread of the caller, with one thread of
-    torch too: its threads would keep the cores busy while they wait.
+    The iterable of jobs is consumed in the caller's thread, a few jobs ahead of the results, also
+    with one torch thread: waiting torch threads would keep the cores busy.
 
     Args:
-        jobs: Mostly spend their time outside of Python.
-        threads: How many jobs run at a time; 1: in the thread of the caller.
+        jobs: Functions that release the GIL most of the time.
+        threads: Number of jobs that run in parallel. With 1, jobs run in the caller's thread.
     """
     if threads == 1:
         for job in jobs:
             yield job()
         return
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        coming = iter(jobs)
-        running: deque[Future[Result]] = deque()
+        remaining = iter(jobs)
+        submitted: deque[Future[Result]] = deque()
         while True:
             with _one_thread():
-                wanted = threads + 2 - len(running)
-                running.extend(pool.submit(job) for job in islice(coming, wanted))
-                if not running:
+                count = threads + 2 - len(submitted)
+                submitted.extend(pool.submit(job) for job in islice(remaining, count))
+                if not submitted:
                     return
-                result = running.popleft().result()
+                result = submitted.popleft().result()
             yield result
 
 

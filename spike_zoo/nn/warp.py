@@ -1,4 +1,4 @@
-"""Backward warping by optical flow, the step every motion-compensating method shares."""
+"""Backward warping by optical flow."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch.nn import functional as F
 
 
 def _axis(length: int, like: Tensor) -> Tensor:
-    # In float32 whatever the flow is: double precision starts from the same rounded positions.
+    # In float32 for any flow: double precision uses the same rounded positions.
     axis = torch.linspace(-1.0, 1.0, length, dtype=torch.float32, device=like.device)
     return axis.to(like.dtype)
 
 
 def sampling_grid(flow: Tensor) -> Tensor:
-    """Return the normalised positions that a flow points at, for ``align_corners=True``.
+    """Return the normalised sampling positions of a flow, for ``align_corners=True``.
 
     Args:
-        flow: ``(B, 2, H, W)`` in pixels; channel 0 points right, channel 1 down.
+        flow: ``(B, 2, H, W)`` in pixels; channel 0 is to the right, channel 1 down.
 
     Returns:
-        ``(B, H, W, 2)``, -1 and 1 on the centres of the first and last pixel; float32 for every
-        lower precision, because neighbouring columns are equal in bfloat16 and float16. NaN
-        becomes the first pixel: grid_sample would read outside its memory.
+        ``(B, H, W, 2)``; -1 and 1 are the centres of the first and last pixel. At least float32,
+        because neighbouring columns are equal in bfloat16 and float16. NaN is replaced by the
+        first pixel, because grid_sample would read outside its memory.
     """
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     height, width = flow.shape[-2:]
@@ -34,14 +34,14 @@ def sampling_grid(flow: Tensor) -> Tensor:
 def warp(features: Tensor, flow: Tensor) -> Tensor:
     """Return features sampled where the flow points: ``out(y, x) = features(y + v, x + u)``.
 
-    Bilinear; positions outside the image are moved to its border.
+    Interpolation is bilinear; positions outside the image are clamped to its border.
 
     Args:
         features: ``(B, C, H, W)``.
-        flow: ``(B, 2, H, W)`` in pixels of that size, (u, v) to the right and down.
+        flow: ``(B, 2, H, W)`` in pixels of the features, (u, v) to the right and down.
 
     Returns:
-        ``(B, C, H, W)`` in the features' precision; sampled in float32 at least.
+        ``(B, C, H, W)`` in the features' precision, sampled in at least float32.
 
     Example:
         >>> import torch

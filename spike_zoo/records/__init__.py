@@ -1,4 +1,4 @@
-"""Records of runs: results, provenance, initial weights, model cards."""
+"""Records of runs: results, provenance, initial weights and model cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's card: what weights are, what they reach, of which data, by which recipe."""
+"""Model cards of weights, in Markdown for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from spike_zoo.records.result import RunResult
 
 LIBRARY = "spike-zoo"
-#: Command -> a line that takes weights with it.
+#: Command -> example of its use with weights.
 _LINES = {
     "reconstruct": "reconstruct street.npz --method {} --out street.mp4",
     "deblur": "deblur photo.png spikes.npz --weights {} --frames 7 --out sharp.mp4",
     "classify": "classify digit.npz --method {}",
 }
-#: What has a meaning in Markdown and HTML; an underscore inside a word has none.
+#: Characters with a meaning in Markdown or HTML, except underscores inside a word.
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~$#!]|(?<![^\W_])_|_(?![^\W_])")
 
 
@@ -35,17 +35,17 @@ def model_card(
     *,
     licence: str = "mit",
 ) -> str:
-    """Return the card of weights as Markdown with the header that the Hub reads.
+    """Return a model card as Markdown with the YAML header of the Hub.
 
-    Nothing is invented: what the record does not say is not in the card, and without a record it
-    says that none of these weights is at hand.
+    The card contains only values of the record. Without a record it states that no test result of
+    these weights is available.
 
     Args:
-        name: What the weights are called, ``owner/name`` or a folder's name.
-        described: ``class_path``, ``hyper_parameters``, ``summary``, one sentence about the class,
-            and ``command``, which takes such weights.
-        result: The record of the run that tested just these weights.
-        licence: Of the weights, by the Hub's short name.
+        name: Name of the weights: ``owner/name`` or the name of a folder.
+        described: ``class_path``, ``hyper_parameters``, ``summary`` (one sentence about the class)
+            and ``command`` (the command that uses the weights).
+        result: Record of the run that tested these weights.
+        licence: Licence of the weights, by its short name on the Hub.
     """
     class_name = str(described["class_path"]).rpartition(".")[2]
     header = yaml.safe_dump(_header(name, class_name, result, licence), sort_keys=False)
@@ -63,18 +63,18 @@ def model_card(
 
 
 def _inert(text: object) -> str:
-    """Return text as one line without markup: its special characters are HTML entities."""
+    """Return text as one line with special characters as HTML entities."""
     line = visible(" ".join(str(text).split()))
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", line)
 
 
 def _as_code(text: object) -> str:
-    """Return text as one line inside backticks."""
+    """Return text as one line of inline code."""
     return f"`{visible(' '.join(str(text).split())).replace('`', chr(39))}`"
 
 
 def _fenced(language: str, text: str) -> str:
-    """Return a block of code; its fence is longer than any inside the text."""
+    """Return a code block whose fence is longer than any run of backticks in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{visible(text)}\n{fence}"
 
@@ -93,16 +93,16 @@ def _header(name: str, class_name: str, result: RunResult | None, licence: str) 
     metrics = [{"type": key, "value": value} for key, value in measured.items()]
     archive = _archive(result) or "unknown"
     data = {"type": archive, "name": archive, "split": "test"}
-    one = {"task": {"type": kind}, "dataset": data, "metrics": metrics}
+    entry = {"task": {"type": kind}, "dataset": data, "metrics": metrics}
     return {
         **header,
         "metrics": list(measured),
-        "model-index": [{"name": name.rpartition("/")[2], "results": [one]}],
+        "model-index": [{"name": name.rpartition("/")[2], "results": [entry]}],
     }
 
 
 def _tested(result: RunResult | None) -> Iterator[tuple[str, float]]:
-    """Yield what was measured on the test split, without metrics of single classes."""
+    """Yield name and value of the test metrics, without metrics of single classes."""
     for key, value in sorted((result.metrics if result else {}).items()):
         split, _, metric = key.partition("/")
         if split == "test" and "/" not in metric and not metric.rpartition("_")[2].isdigit():
@@ -123,14 +123,14 @@ def _use(name: str, command: str) -> str:
         "## Use",
         _fenced("sh", f"pip install 'spike-zoo[hub]'\nspike-zoo {line}"),
         _fenced("python", f"import spike_zoo\n\nmethod = spike_zoo.load({quoted})"),
-        "The file holds tensors and plain values alone, and runs no code.",
+        "The file contains only tensors and plain values; loading it runs no code.",
     ]
     return "\n\n".join(parts)
 
 
 def _measured(result: RunResult | None) -> Iterator[str]:
     if result is None or not dict(_tested(result)):
-        yield "## What it reaches\n\nNo record of a test of just these weights is at hand."
+        yield "## Results\n\nNo test record of these weights is available."
         return
     lines = ["| measured | value |", "|---|---:|"]
     lines += [f"| {_inert(metric)} | {value:.4g} |" for metric, value in _tested(result)]
@@ -139,7 +139,7 @@ def _measured(result: RunResult | None) -> Iterator[str]:
         size = " x ".join(map(str, result.image_size))
         lines.append(f"| multiply-accumulates of one image of {size} | {result.macs / 1e9:.3g} G |")
     images = f" of {result.images} images" if result.images else ""
-    yield "## What it reaches\n\n" + "\n".join(lines) + f"\n\nMeans{images}, one run, test split."
+    yield "## Results\n\n" + "\n".join(lines) + f"\n\nMeans{images}, one run, test split."
 
 
 def _data(result: RunResult | None) -> Iterator[str]:
@@ -156,9 +156,9 @@ def _data(result: RunResult | None) -> Iterator[str]:
 
 def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[str]:
     arguments = redact(described.get("hyper_parameters") or {})
-    shown = yaml.safe_dump(arguments, sort_keys=False).strip()
-    of_class = f"Arguments of {_as_code(described['class_path'])}:"
-    text = f"## How it was made\n\n{of_class}\n\n{_fenced('yaml', shown)}"
+    yaml_text = yaml.safe_dump(arguments, sort_keys=False).strip()
+    heading = f"Arguments of {_as_code(described['class_path'])}:"
+    text = f"## How it was made\n\n{heading}\n\n{_fenced('yaml', yaml_text)}"
     if result is not None:
         facts = {
             "configurations": ", ".join(result.configs) or None,
@@ -167,12 +167,14 @@ def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[
             "hours": f"{result.wall_seconds / 3600:.2g}",
             "commit": result.commit,
             "torch": result.versions.get("torch"),
-            "began with": ", ".join(str(one.get("path")) for one in result.begins_with.values())
+            "initialised from": ", ".join(
+                str(origin.get("path")) for origin in result.begins_with.values()
+            )
             or None,
         }
         lines = [
             f"| {key} | {_inert(value)} |" for key, value in facts.items() if value is not None
         ]
         text += "\n\n| | |\n|---|---|\n" + "\n".join(lines)
-        text += "\n\nThe whole configuration is in `result.json`."
+        text += "\n\nThe complete configuration is in `result.json`."
     yield text

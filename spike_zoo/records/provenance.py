@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, configuration."""
+"""Provenance of results: commit, library versions and digests of configurations."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", "h5py")
-#: Keys of a configuration that say where or how a run is watched, not what it computes.
+#: Keys of a configuration without effect on numbers, such as output folders and logging.
 INCIDENTAL = (
     *("run_dir", "config", "ckpt_path", "verbose", "test_after_fit", "weights_only"),
-    "init_strict",  # decides whether a run starts, not what it computes
+    "init_strict",  # may reject a run, but does not change its numbers
 )
 INCIDENTAL_TRAINER = (
     "logger",
@@ -34,67 +34,73 @@ INCIDENTAL_TRAINER = (
     "enable_model_summary",
     "log_every_n_steps",
 )
-#: Decide numbers where they are given; records of earlier versions do not have them.
+#: Keys that affect numbers only if set; records of earlier versions do not contain them.
 OPTIONAL = ("compile", "init_from")
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-#: Dotted keys that change no number, but count in digests of earlier records.
+_NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+#: Dotted keys without effect on numbers that digests of earlier records include.
 INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.cache_dir")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this package, Python and the libraries that decide numbers."""
-    found = {"spike_zoo": spike_zoo.__version__, "python": platform.python_version()}
+    """Return the versions of this package, of Python and of the libraries that affect numbers."""
+    installed = {"spike_zoo": spike_zoo.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
+            installed[package] = "missing"
+    return installed
 
 
 def commit() -> str | None:
-    """Return the commit of this package's checkout, ``-dirty`` where files differ; else None."""
+    """Return the commit of this package's checkout, with ``-dirty`` if files differ.
+
+    Returns:
+        The commit; None without a checkout.
+    """
     root = Path(spike_zoo.__file__).resolve().parent.parent
     described = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     return described or None
 
 
 def effective_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a configuration decides the numbers, without names and ways to watch."""
-    kept = {
+    """Return the part of a configuration that affects numbers, without ``INCIDENTAL`` keys."""
+    effective = {
         key: value
         for key, value in config.items()
         if key not in INCIDENTAL and (value or key not in OPTIONAL)
     }
-    if isinstance(kept.get("trainer"), dict):
-        kept["trainer"] = {
-            key: value for key, value in kept["trainer"].items() if key not in INCIDENTAL_TRAINER
+    if isinstance(effective.get("trainer"), dict):
+        effective["trainer"] = {
+            key: value
+            for key, value in effective["trainer"].items()
+            if key not in INCIDENTAL_TRAINER
         }
-    return kept
+    return effective
 
 
 def config_hash(
     config: dict[str, Any], begins_with: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
-    """Return a digest of what a configuration computes, whatever its run is called.
+    """Return a digest of the effective configuration, independent of names and folders of a run.
 
     Args:
         config: Complete configuration.
-        begins_with: The checkpoints it names, which count by their weights.
+        begins_with: Checkpoints of initial weights; the digest includes their ``sha256``.
     """
     content = effective_config(config)
     if begins_with:
-        content["begins_with"] = {key: one.get("sha256") for key, one in begins_with.items()}
+        content["begins_with"] = {key: origin.get("sha256") for key, origin in begins_with.items()}
     text = json.dumps(plain_numbers(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def plain_numbers(value: Any) -> Any:  # noqa: ANN401  (any YAML value)
-    """Return a value in which 1.0 is 1: parsers write the one or the other."""
+    """Return a value with whole floats as integers, because parsers write 1 or 1.0."""
     if isinstance(value, dict):
-        return {key: plain_numbers(one) for key, one in value.items()}
+        return {key: plain_numbers(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_numbers(one) for one in value]
+        return [plain_numbers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -105,35 +111,35 @@ def differences(
     *,
     apart_from: Collection[str] = (),
 ) -> list[str]:
-    """Return in what two configurations do not compute the same, in words.
+    """Return descriptions of the differences between two effective configurations.
 
-    Parameters that came in between and stand at their default change nothing.
+    New parameters with their default value are not a difference.
 
     Args:
         recorded: Complete configuration of a run.
-        wanted: Complete configuration of another.
-        defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
-        apart_from: Dotted keys that do not count.
+        wanted: Complete configuration of another run.
+        defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
+        apart_from: Dotted keys that are ignored.
     """
-    before, now = (_counted(config, apart_from) for config in (recorded, wanted))
-    found = [
+    before, now = (_effective_leaves(config, apart_from) for config in (recorded, wanted))
+    changes = [
         f"{key}: {value!r}, was {before[key]!r}"
         for key, value in now.items()
         if key in before and not _is_same(before[key], value)
     ]
-    new = [key for key in now if key not in before and key not in defaults]
-    found += [f"{key}: {now[key]!r}, was not there" for key in new]
-    gone = [key for key in before if key not in now and not key.startswith("trainer.")]
-    return found + [f"{key}: not there, was {before[key]!r}" for key in gone]
+    added = [key for key in now if key not in before and key not in defaults]
+    changes += [f"{key}: {now[key]!r}, was not set" for key in added]
+    removed = [key for key in before if key not in now and not key.startswith("trainer.")]
+    return changes + [f"{key}: not set, was {before[key]!r}" for key in removed]
 
 
-def _counted(config: dict[str, Any], apart_from: Collection[str]) -> dict[str, Any]:
-    left_out = {*INCIDENTAL_KEYS, *apart_from}
-    return {key: value for key, value in leaves(effective_config(config)) if key not in left_out}
+def _effective_leaves(config: dict[str, Any], apart_from: Collection[str]) -> dict[str, Any]:
+    ignored = {*INCIDENTAL_KEYS, *apart_from}
+    return {key: value for key, value in leaves(effective_config(config)) if key not in ignored}
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
-    """Yield every dotted key with its value; lists are values."""
+    """Yield every dotted key of nested mappings with its value; lists are not entered."""
     if not isinstance(value, dict):
         yield key, value
         return
@@ -142,7 +148,7 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN
 
 
 def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML value)
-    """Compare values; a text with names in braces is any file that it may have stood for."""
+    """Return whether two values are equal; ``{name}`` in a wanted text matches any characters."""
     if isinstance(wanted, str) and isinstance(recorded, str) and "{" in wanted:
         return recorded == wanted or fnmatchcase(recorded, re.sub(r"\{\w*\}", "*", wanted))
     return bool(recorded == wanted)
@@ -159,27 +165,29 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def arguments_of(found: type) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a class by name: its own, and its base's behind ``**options``."""
+def arguments_of(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a class by name, with the base's arguments behind ``**options``."""
     named: dict[str, inspect.Parameter] = {}
-    for base in found.__mro__:
+    for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
         _, *parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        named = {one.name: one for one in parameters if one.kind in _NAMED} | named
-        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        named = {
+            parameter.name: parameter for parameter in parameters if parameter.kind in _NAMED_KINDS
+        } | named
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
             break
     return named
 
 
 def argument_defaults(class_path: str) -> dict[str, Any]:
-    """Return a class's arguments with defaults as YAML has them; none if it cannot be imported."""
+    """Return a class's arguments with defaults in YAML's types; empty if the import fails."""
     module, _, name = class_path.rpartition(".")
     try:
         parameters = arguments_of(getattr(importlib.import_module(module), name))
     except (ImportError, AttributeError, ValueError, TypeError):
         return {}
-    return {name: _as_yaml(one.default) for name, one in parameters.items()}
+    return {name: _as_yaml(parameter.default) for name, parameter in parameters.items()}
 
 
 def _as_yaml(default: Any) -> Any:  # noqa: ANN401  (any default)

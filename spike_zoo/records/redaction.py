@@ -1,4 +1,4 @@
-"""What must not leave this machine with a run: secrets, and whose folders its files lie in."""
+"""Redaction of secrets and home directories in configurations and records."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import Any
 
 HIDDEN = "(hidden)"
 _SECRET_NAME = re.compile(r"(api_?key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # of an address: user:token@host
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # user:token@ before the host of an address
 
 
 def redact(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
-    """Return a configuration or record as it may be shown to others.
+    """Return a configuration or record without secrets and personal folder names.
 
-    Values whose name says that they are secret are hidden, as are a user and password inside an
-    address. Paths below the working folder become relative, others lose home folder and user name.
+    Values of keys such as ``token`` or ``password`` are replaced by ``(hidden)``. User and password
+    are removed from addresses. Paths inside the working folder become relative. In other absolute
+    paths the home folder becomes ``~`` and the user name becomes ``USER``.
 
     Args:
         value: Plain values, in dictionaries and lists.
     """
     if isinstance(value, dict):
         return {
-            redact(name): HIDDEN if one and _SECRET_NAME.search(str(name)) else redact(one)
-            for name, one in value.items()
+            redact(name): HIDDEN if item and _SECRET_NAME.search(str(name)) else redact(item)
+            for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [redact(one) for one in value]
-    return _shown(str(value)) if isinstance(value, str | Path) else value
+        return [redact(item) for item in value]
+    return _redacted_text(str(value)) if isinstance(value, str | Path) else value
 
 
-def _shown(text: str) -> str:
+def _redacted_text(text: str) -> str:
     text = _CREDENTIALS.sub("", text)
     if not text.startswith("/"):
         return text
@@ -47,5 +48,5 @@ def _shown(text: str) -> str:
 def _user() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
+    except (KeyError, OSError, ImportError):  # the user of a container may have no name
         return None

@@ -1,4 +1,4 @@
-"""``result.json``: what a run measured and everything needed to compare it with others."""
+"""Record of a run, ``result.json``: metrics, costs, configuration and versions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 FILENAME = "result.json"
-#: Below ``images``: folders with a test's pictures, each named after its sample.
+#: Folders of a test's pictures below ``images``; each picture is named after its sample.
 RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
-PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
+PER_IMAGE_FILENAME = "per_image.csv"  # metrics of each test image
 PREDICTIONS_FILENAME = "predictions.csv"
-#: What a test of recognition leaves in the run's folder.
+#: Files that a test of recognition writes into the run's folder.
 CONFUSION_FILENAME = "confusion.csv"
 CONFUSION_PICTURE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"
 FORWARD = "forward"  # the cost that every method has: one reconstruction
 #: The cost of one reconstruction, repeated at the top level of a record.
 COST_FIELDS = ("macs", "image_size", "seconds_per_image")
-#: Two numbers that json.dumps writes on four lines, as in a point of a curve or a size.
+#: Pair of numbers, as a point of a curve or a size, which json.dumps writes on four lines.
 _PAIR = re.compile(r"\[\n\s*([^\s,\[\]{}]+),\n\s*([^\s,\[\]{}]+)\n\s*\]")
 
 Curve = tuple[tuple[float, float], ...]
@@ -34,11 +34,11 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job costs for one image.
+    """Cost of one job for one image.
 
     Attributes:
-        macs: Multiply-accumulates of convolutions and products.
-        seconds: Median time, the first left out.
+        macs: Multiply-accumulates of convolutions and matrix products.
+        seconds: Median time, without the first measurement.
         size: Height and width of the image.
     """
 
@@ -48,7 +48,7 @@ class Cost:
 
     @property
     def macs_per_pixel(self) -> float | None:
-        """Multiply-accumulates by pixel of the image, None where one of both is unknown.
+        """Multiply-accumulates per pixel of the image; None if either number is unknown.
 
         >>> Cost(macs=600, size=(10, 20)).macs_per_pixel
         3.0
@@ -70,26 +70,26 @@ class RunResult:
         profile: Name of the profile among them.
         seed: Seed of the run.
         data_sha256: Digest of the archive.
-        metrics: What was measured, by log key.
+        metrics: Log key -> value.
         parameters: Number of the network's parameters.
-        costs: Name of a job -> what it costs for the test's first images. ``"forward"`` is one
-            reconstruction, whose size is that of the image that comes out; a method may have
-            others, as ``"compress"``.
-        wall_seconds: Time of the whole run, over all of its legs.
+        costs: Name of a job -> its cost on the first test images. ``"forward"`` is one
+            reconstruction; its size is the size of the reconstructed image. Methods may add jobs,
+            as ``"compress"``.
+        wall_seconds: Time of the run, summed over interruptions and resumptions.
         config: The complete configuration.
-        config_hash: Digest of what it computes, and of the weights it begins with.
+        config_hash: Digest of the effective configuration and the initial weights.
         versions: Versions of the libraries.
         commit: Commit of the code.
-        checkpoint: The file that was tested.
-        checkpoint_sha256: Digest of its weights.
-        begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
-            ``sha256`` of its weights and ``recipe`` of the run that made it.
-        finished: When the run ended, UTC.
-        images: How many images the metrics are means over.
-        images_sha256: Digest of which, see :class:`spike_zoo.callbacks.PerImageMetrics`.
-        curves: Name -> points ``(x, y)``, as ``"rate_distortion/psnr"``: what one number per
-            metric cannot say.
-        schema: Version of this record's form.
+        checkpoint: The tested checkpoint.
+        checkpoint_sha256: Digest of the weights in ``checkpoint``.
+        begins_with: Dotted key of the configuration -> checkpoint of initial weights, as ``path``,
+            ``sha256`` of the weights and ``recipe`` of the run that trained them.
+        finished: End of the run, UTC.
+        images: Number of images that the metrics are averaged over.
+        images_sha256: Digest that identifies these images, from
+            :class:`spike_zoo.callbacks.PerImageMetrics`.
+        curves: Name, as ``"rate_distortion/psnr"`` -> points ``(x, y)``.
+        schema: Version of the record's schema.
     """
 
     method: str
@@ -122,7 +122,7 @@ class RunResult:
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width of the image that a reconstruction's cost is of."""
+        """Height and width of the image on which the cost of a reconstruction was measured."""
         return self._forward.size
 
     @property
@@ -135,34 +135,35 @@ class RunResult:
         return self.costs.get(FORWARD, Cost())
 
     def content(self) -> dict[str, Any]:
-        """Return the fields as written; the cost of a reconstruction is in them twice."""
+        """Return the fields as written; the cost of a reconstruction is repeated at top level."""
         return {**asdict(self), **{name: getattr(self, name) for name in COST_FIELDS}}
 
     def write(self, path: Path) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record atomically."""
         text = _PAIR.sub(r"[\1, \2]", json.dumps(self.content(), indent=2, default=str))
         with new_file(path, overwrite=True) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
 
     def summary(self) -> dict[str, Any]:
-        """Return the record as a tracking service shows it: without the configuration.
+        """Return the record for a tracking service, without configuration and metrics.
 
-        The metrics are left out too, for they were logged while they were measured.
+        The metrics are omitted because they are already logged.
         """
-        return {k: one for k, one in self.content().items() if k not in ("config", "metrics")}
+        return {k: value for k, value in self.content().items() if k not in ("config", "metrics")}
 
     @classmethod
     def from_summary(
         cls, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None
     ) -> Self:
-        """Rebuild a record from :meth:`summary` and the metrics logged beside it.
+        """Rebuild a record from :meth:`summary` and the logged metrics.
 
         Args:
             summary: The run's summary.
-            shown: What the service shows as its configuration: ours below ``config``.
+            shown: Configuration in the tracking service, with the run's configuration below the
+                key ``config``.
 
         Raises:
-            FormatError: If a field is missing; names it.
+            FormatError: If a field is missing; states the field.
         """
         metrics = {
             name: float(value)
@@ -176,12 +177,12 @@ class RunResult:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a record; a folder means the one inside.
+        """Read a record from a file, or from ``result.json`` in a folder.
 
         Raises:
-            MissingFileError: If there is no such file.
-            VersionError: If a newer version of this package wrote it.
-            FormatError: If it is not such a record; names the field.
+            MissingFileError: If the file does not exist.
+            VersionError: If the record has another schema version.
+            FormatError: If the file is not a record; states the field.
         """
         file = Path(path)
         file = file / FILENAME if file.is_dir() else file
@@ -204,23 +205,23 @@ class RunResult:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
-        """Return the record that a mapping of its fields describes.
+        """Build a record from a mapping of its fields.
 
         Args:
             content: The fields.
-            what: How an error calls it.
-            path: Its file, where it is one.
+            what: Name of the content in error messages.
+            path: File of the content; None if there is no file.
 
         Raises:
-            FormatError: If a field is missing or no such thing; names it.
+            FormatError: If a field is missing, or if costs or curves are damaged.
         """
         names = cls.__dataclass_fields__
-        for name, one in names.items():
-            if name not in content and one.default is one.default_factory is MISSING:
+        for name, item in names.items():
+            if name not in content and item.default is item.default_factory is MISSING:
                 raise FormatError(f"{what} lacks the field {name!r}", path=path)
         fields = {name: content[name] for name in names if name in content}
         try:
-            fields["costs"] = {name: _cost(one) for name, one in content["costs"].items()}
+            fields["costs"] = {name: _cost(item) for name, item in content["costs"].items()}
             listed = content.get("curves") or {}
             fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
         except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -234,7 +235,7 @@ def _cost(content: Mapping[str, Any]) -> Cost:
 
 
 def as_curve(points: Iterable[Iterable[float]]) -> Curve:
-    """Return the points of a curve as plain numbers.
+    """Return the points of a curve as tuples of floats.
 
     >>> as_curve([[0, 1], [0.5, 2]])
     ((0.0, 1.0), (0.5, 2.0))
@@ -243,18 +244,18 @@ def as_curve(points: Iterable[Iterable[float]]) -> Curve:
 
 
 def variant_and_profile(files: list[str]) -> tuple[str, str | None]:
-    """Return the variant's name and the profile among stacked configuration files.
+    """Return the names of the variant and of the profile among stacked configuration files.
 
-    A profile of ``configs/profiles`` is what a run is called after; a method's own file beside it
-    may be another's, as where ``sweep_long.yaml`` is tried with the profile smoke.
+    A profile in ``configs/profiles`` has priority over the profile of a method's file, as
+    ``profiles/cpu/student.yaml``, because a method's file may be combined with another profile.
     """
-    profile, own, variant = None, None, "unnamed"
+    profile, method_profile, variant = None, None, "unnamed"
     for file in files:
         path = Path(file)
         if path.parent.name == "profiles":
             profile = path.stem
-        elif path.parent.parent.name == "profiles":  # a method's own: profiles/cpu/student.yaml
-            own = path.parent.name
+        elif path.parent.parent.name == "profiles":  # of a method: profiles/cpu/student.yaml
+            method_profile = path.parent.name
         elif path.parent.name != "loggers":
             variant = path.stem
-    return variant, profile or own
+    return variant, profile or method_profile

@@ -1,4 +1,4 @@
-"""What a run began with, written before it learns: going on with something else is refused."""
+"""Digests of data and initial weights at the start of a run, compared when the run is resumed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def is_child() -> bool:
 
 @dataclass(frozen=True)
 class RunStart:
-    """What a run reads that its configuration only names.
+    """Digests of the files that the configuration of a run names.
 
     Attributes:
-        data_sha256: Digest of the archive; None where the data have none.
-        begins_with: Dotted key of the configuration -> the checkpoint it names, see
+        data_sha256: Digest of the archive; None for data without a digest.
+        begins_with: Dotted key of the configuration -> identity of the checkpoint, from
             :func:`spike_zoo.records.initial_weights.checkpoint_identity`.
     """
 
@@ -36,16 +36,16 @@ class RunStart:
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write the record into a run's folder, whole or not at all."""
+        """Write ``start.json`` into a run's folder, atomically."""
         with new_file(folder / FILENAME, overwrite=True) as temporary:
             temporary.write_text(f"{json.dumps(asdict(self), indent=2)}\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Read the record of a run's folder; None where an older version began it.
+        """Read ``start.json`` of a run's folder; None if an older version started the run.
 
         Raises:
-            FormatError: If it is damaged.
+            FormatError: If the file is damaged.
         """
         file = folder / FILENAME
         if not file.is_file():
@@ -54,16 +54,16 @@ class RunStart:
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise FormatError(
-                f"{file}: not what the start of a run writes ({error}); begin the run again",
+                f"{file}: not a record of the start of a run ({error}); start the run again",
                 path=str(file),
             ) from error
 
     def changes(self, now: RunStart) -> Iterator[str]:
-        """Yield what has changed between the start of a run and now, in words."""
+        """Yield a description of each difference between the start of a run and now."""
         if self.data_sha256 and now.data_sha256 and self.data_sha256 != now.data_sha256:
             yield f"the data are {now.data_sha256[:12]}, were {self.data_sha256[:12]}"
         for key in sorted(self.begins_with.keys() | now.begins_with.keys()):
-            before, after = (one.begins_with.get(key, {}).get("sha256") for one in (self, now))
+            before, after = (start.begins_with.get(key, {}).get("sha256") for start in (self, now))
             if before != after:
-                named = now.begins_with.get(key, self.begins_with.get(key, {})).get("path")
-                yield f"{key}: the weights in {named} are others"
+                path = now.begins_with.get(key, self.begins_with.get(key, {})).get("path")
+                yield f"{key}: the weights in {path} have changed"

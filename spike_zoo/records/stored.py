@@ -1,4 +1,4 @@
-"""``records.jsonl``: the records of a sweep's runs under one profile, one run a line."""
+"""Reader and writer of ``records.jsonl``: the records of a sweep for one profile, one per line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ImageMetrics = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """The record of a run and what was measured on each test image.
+    """The record of a run and the metrics of each test image.
 
     Attributes:
         result: The record.
-        images: For each image ``name`` of its recording, ``plane`` and the metrics.
+        images: ``name`` of the recording, ``plane`` and metrics of each image.
     """
 
     result: RunResult
@@ -37,12 +37,12 @@ class StoredRecord:
 
     @classmethod
     def of_run(cls, folder: Path) -> Self:
-        """Read ``result.json`` and, where it exists, ``per_image.csv`` of a run's folder."""
+        """Read ``result.json`` and, if it exists, ``per_image.csv`` of a run's folder."""
         return cls(RunResult.read(folder / FILENAME), read_per_image(folder))
 
     @classmethod
     def from_line(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the record that a line describes.
+        """Build a record from the parsed JSON of a line.
 
         Raises:
             FormatError: If a field is missing.
@@ -53,14 +53,14 @@ class StoredRecord:
         return cls(RunResult.from_content(content.get("result", {}), source), images)
 
     def as_line(self, name: str) -> str:
-        """Return the record as a line of JSON, with per-image metrics by column."""
+        """Return the record as one line of JSON, with the metrics of images by column."""
         columns = {key: [row[key] for row in self.images] for key in (self.images or ({},))[0]}
         content = {"name": name, "result": self.result.content(), "per_image": columns}
         return json.dumps(content, default=str, separators=(",", ":"))
 
 
 def read_per_image(folder: Path) -> ImageMetrics:
-    """Read ``per_image.csv`` of a run's folder; empty without one.
+    """Read ``per_image.csv`` of a run's folder; empty if the file does not exist.
 
     Raises:
         FormatError: If a value is not a number.
@@ -80,10 +80,10 @@ def read_per_image(folder: Path) -> ImageMetrics:
 
 
 def read_records(path: Path) -> Mapping[str, StoredRecord]:
-    """Read a ``records.jsonl``: name of a run -> its record; empty where there is no file.
+    """Read a ``records.jsonl``: name of a run -> its record; empty if the file does not exist.
 
     Raises:
-        FormatError: If a line is not a record; names file and line.
+        FormatError: If a line is not a record; states file and line.
     """
     if not path.is_file():
         return {}
@@ -91,9 +91,9 @@ def read_records(path: Path) -> Mapping[str, StoredRecord]:
 
 
 def store_record(path: Path, name: str, folder: Path) -> None:
-    """Add the record of a run to a ``records.jsonl``, in place of an older one of this name.
+    """Add the record of a run to a ``records.jsonl``; an older record of this name is replaced.
 
-    Several processes may store at once: the folder is locked meanwhile.
+    The folder is locked, so that several processes can store records.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path.parent, os.O_RDONLY)
@@ -101,7 +101,7 @@ def store_record(path: Path, name: str, folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         records = {**read_records(path), name: StoredRecord.of_run(folder)}
         with new_file(path, overwrite=True) as part:
-            lines = (records[one].as_line(one) + "\n" for one in sorted(records))
+            lines = (records[key].as_line(key) + "\n" for key in sorted(records))
             part.write_text("".join(lines), encoding="utf-8")
     finally:
         os.close(lock)
@@ -109,7 +109,7 @@ def store_record(path: Path, name: str, folder: Path) -> None:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
-    """Read a file once as long as it does not change."""
+    """Read a file; the result is cached until the modification time changes."""
     records = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         source = f"{path}, line {number}"
@@ -122,7 +122,7 @@ def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
 
 
 def _number(text: str) -> float | int | None:
-    """Return a number as written, whole ones as integers; None for an empty cell."""
+    """Return the number in a cell, as int if it has only digits; None for an empty cell."""
     if not text:
         return None
     return int(text) if text.lstrip("-").isdigit() else float(text)

@@ -1,1 +1,1 @@
-"""What a page shows of a recording, an archive, runs or a bitstream, one file per part."""
+"""HTML reports of recordings, archives, runs and bitstreams."""

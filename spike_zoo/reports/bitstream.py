@@ -1,4 +1,4 @@
-"""What a ``.sci`` file holds: its facts and bits without any model, its pictures with one."""
+"""Report of an ``.sci`` bitstream: facts, bits per frame, decoded pictures and motion."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from spike_zoo.reports.choices import Choices
     from spike_zoo.tasks.protocols import Compresses
 
-_MOST_FRAMES: Final = 48  # that are decoded
+_MOST_FRAMES: Final = 48  # decoded frames
 
 
 def bitstream_page(source: Path, title: str, choices: Choices) -> Page:
-    """Return the page of a bitstream, damaged or not.
+    """Return the report of a bitstream, which may be damaged.
 
     Raises:
-        BitstreamError: If it has no whole header.
+        BitstreamError: If the header is damaged.
     """
     reader = BitstreamReader(source, strict=False)
     header = reader.header
@@ -56,8 +56,9 @@ def _add_bits(page: Page, reader: BitstreamReader) -> None:
     bits = {k: 8 * length / header.group_length(k) for k, length in lengths.items()}
     page.add_section(
         "Bits per frame",
-        "A group of pictures is one stream of bits, so its frames share them. The first frame of "
-        "a group is coded by itself, the others from the one before.",
+        "The frames of a group of pictures are coded into one stream of bits, so the mean per "
+        "frame is shown. The first frame is an I-frame, the others are predicted from "
+        "the frame before.",
     )
     raw = header.height * header.width * header.step
     mean = 8 * sum(lengths.values()) / sum(header.group_length(k) for k in lengths)
@@ -80,7 +81,7 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
-    """Add pictures and motion, or say why there are none."""
+    """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
     from spike_zoo.checkpoints.loading import load, pick_device
     from spike_zoo.reports.methods import called
     from spike_zoo.tasks.protocols import codec_from
@@ -102,9 +103,9 @@ def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None
     from spike_zoo.reports.motion import add_motion_viewer
 
     header = reader.header
-    wanted = min(max(1, _MOST_FRAMES // header.gop), header.groups)
-    stream = islice(codec.decompress_stream(reader), wanted)
-    groups = list(with_progress(stream, wanted, "decoding"))
+    count = min(max(1, _MOST_FRAMES // header.gop), header.groups)
+    stream = islice(codec.decompress_stream(reader), count)
+    groups = list(with_progress(stream, count, "decoding"))
     images = dict(codec.reconstruct_stream(iter(groups)))
     if not images:
         raise reader.errors[0]
@@ -112,32 +113,31 @@ def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None
     if len(frames) < header.frames:
         page.add_text(f"The first {len(frames)} of {header.frames} frames.")
     moments = tuple(f"plane {header.plane(index)}" for index in frames)
-    shown = torch.stack([images[index] for index in frames]).cpu()
+    pictures = torch.stack([images[index] for index in frames]).cpu()
     numbers = [int(index) for group in groups for index in group.feature_index]
     rows = [numbers.index(index) for index in frames]
     features = torch.cat([torch.as_tensor(group.features) for group in groups])[rows]
-    page.add_viewer(_viewer(shown, features.cpu(), moments))
+    page.add_viewer(_viewer(pictures, features.cpu(), moments))
     page.add_section(
         "Motion",
-        f"Where each pixel was {header.step} planes before, as the bitstream says it; the first "
-        "frame of a group has none.",
+        f"The decoded optical flow of each frame to the frame {header.step} planes before. The "
+        "first frame of a group has none.",
     )
     motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
-    add_motion_viewer(page, "decoded motion", moments, shown, {"motion": motion.float().cpu()})
+    add_motion_viewer(page, "decoded motion", moments, pictures, {"motion": motion.float().cpu()})
 
 
-def _viewer(shown: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
-    """Return pictures ``(N, 1, H, W)`` beside their features, where these are three channels."""
-    layers = [Layer.of("picture", list(shown))]
+def _viewer(pictures: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
+    """Return a viewer of pictures ``(N, 1, H, W)``, and of features with 3 channels."""
+    layers = [Layer.of("picture", list(pictures))]
     if features.shape[1] == 3:
         layers.append(Layer.of("features", list(features.clamp(0, 1))))
     return Viewer(
         label="decoded pictures",
         layers=tuple(layers),
         moments=moments,
-        size=(shown.shape[-1], shown.shape[-2]),
+        size=(pictures.shape[-1], pictures.shape[-2]),
         sides=(len(layers) - 1, 0),
-        caption="The picture, and the features that the bits are of: three channels as red, "
-        "green and blue.",
+        caption="The picture, and the decoded features with three channels as red, green and blue.",
         has_differences=False,
     )

@@ -1,4 +1,4 @@
-"""What a person may choose about a page, and how much fits on one."""
+"""Options of a report, and limits of its size."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from spike_zoo.spikes.rate_scale import stated_rate_scale
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
+#: Largest number of bits of raw planes, and of pixels of pictures, per scene of a report.
 MOST_BITS: Final = 16_000_000
 MOST_PIXELS: Final = 12_000_000
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is shown, and how it is computed.
+    """Options of a report.
 
     Attributes:
-        methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
-            the classical ones and those that ship.
-        limits_slow: Whether named methods that take seconds per picture reconstruct only the plane
-            that is shown first, as they do by default.
-        center: The plane that is shown first; by default the middle one.
-        pictures: Planes that are reconstructed, spread over the recording.
-        planes: Raw planes that are shown around the centre.
-        start: First plane of a recording file that is shown.
-        stop: Past its last plane; by default all are shown.
-        scenes: Recordings of an archive or of a run's archive that are shown; 0 for none.
-        names: Which recordings of an archive; by default some of the test split.
+        methods: Methods that reconstruct, as for :func:`spike_zoo.reports.methods.loaded`; by
+            default the classical and the shipped ones.
+        limits_slow: Whether a named method that takes seconds per picture reconstructs only the
+            plane of the first picture. Default methods always do.
+        center: Plane of the first picture; by default the middle plane.
+        pictures: Number of planes to reconstruct, spread over the recording.
+        planes: Number of raw planes around the centre.
+        start: First plane of a recording file.
+        stop: Plane after the last one; by default the end of the recording.
+        scenes: Number of recordings of an archive or of a run's archive; 0 for none.
+        names: Names of recordings of an archive; by default recordings of the test split.
         codec: The method that decodes bitstreams and measures rates.
-        deblurring: The method that makes sharp images of blurry ones.
-        rates: Whether a recording is compressed at every quality, which takes minutes.
-        rate_scale: Spikes per plane at white; by default what the recording states, else an
-            estimate.
-        truth: A picture of what the recording shows at the centre.
-        dat: How a recording file is read: options of :func:`spike_zoo.read_recording`.
-        device: Where methods compute: auto, cpu, cuda or mps.
+        deblurring: The method that deblurs.
+        rates: Whether to compress the recording at every quality, which takes minutes.
+        rate_scale: Spikes per plane at white; by default the value that the recording states, else
+            an estimate.
+        truth: Path of a ground-truth picture at the centre plane.
+        dat: Options of :func:`spike_zoo.read_recording` for a recording file.
+        device: Device of the methods: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
 
     Raises:
@@ -75,17 +75,20 @@ class Choices:
         stated_rate_scale(self.rate_scale)
 
     def planes_that_fit(self, height: int, width: int) -> int:
-        """Return how many raw planes of a size are shown, an odd number."""
+        """Return the number of raw planes of a size to show, an odd number."""
         most = max(1, min(self.planes, MOST_BITS // (height * width)))
         return most - 1 + most % 2
 
     def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
-        """Return how many planes are shown in so many pictures of a size each."""
+        """Return the number of planes to reconstruct with a number of layers of a size."""
         return max(1, min(self.pictures, MOST_PIXELS // (layers * height * width)))
 
 
 def split_settings(wanted: str) -> tuple[str, dict[str, int]]:
-    """Return a method's name and its settings; paths and W&B's names may hold colons too."""
+    """Split ``name:setting=value,...`` into name and settings.
+
+    Colons in paths and names of W&B artifacts are part of the name.
+    """
     name, colon, rest = wanted.rpartition(":")
     parts = [part.partition("=") for part in rest.split(",")]
     if not colon or not all(equals for _, equals, _ in parts):

@@ -1,4 +1,4 @@
-"""A blurry image beside the sharp sequence that the spikes of its exposure make of it."""
+"""Section of a report: a blurry image and the deblurred images of its exposure."""
 
 from __future__ import annotations
 
@@ -27,56 +27,59 @@ _MOST_PIXELS: Final = 3_000_000  # of one layer, in colour
 
 
 def add_deblurring(page: Page, scene: ReportScene, choices: Choices) -> None:
-    """Add the first exposure of a scene as a sharp sequence."""
+    """Add the deblurred images of the first exposure of a scene."""
     if not scene.exposures:
         return
-    exposed = scene.exposures[0]
+    exposure = scene.exposures[0]
     page.add_section(
         "Blurry to sharp",
-        "One photograph of the whole exposure, and the images that "
-        f"{called(choices.deblurring)} finds in it by the spikes recorded meanwhile.",
+        "The blurry image of the whole exposure, and the sharp images that "
+        f"{called(choices.deblurring)} estimates from it and the spikes of the exposure.",
     )
     try:
         loaded = load(choices.deblurring, device=pick_device(choices.device), trust=choices.trust)
         module = require_ability(loaded, Deblurs, f"--deblurring {choices.deblurring}")
-        planes = _planes(scene, exposed, choices)
-        stream = module.deblur_stream(exposed.blur, scene.recording, planes, exposure=exposed.span)
+        planes = _planes(scene, exposure, choices)
+        stream = module.deblur_stream(
+            exposure.blur, scene.recording, planes, exposure=exposure.span
+        )
         images = torch.stack(list(with_progress(stream, len(planes), called(choices.deblurring))))
     except (SpikeZooError, ValueError) as error:
-        page.add_warning(f"{called(choices.deblurring)} makes no sharp images of it: {error}")
+        page.add_warning(f"{called(choices.deblurring)} cannot deblur the image: {error}")
         return
-    _show(page, scene, exposed, planes, images.float().cpu())
+    _add_viewer(page, scene, exposure, planes, images.float().cpu())
 
 
-def _planes(scene: ReportScene, exposed: ReportExposure, choices: Choices) -> list[int]:
-    """Return the planes of the sharp images: known ones inside the exposure, else spread evenly."""
-    height, width = exposed.blur.shape[1:]
+def _planes(scene: ReportScene, exposure: ReportExposure, choices: Choices) -> list[int]:
+    """Return planes of the exposure with ground truth, or evenly spaced planes without any."""
+    height, width = exposure.blur.shape[1:]
     count = max(1, min(choices.pictures + 2, _MOST_PIXELS // (height * width)))
-    start, stop = exposed.span
-    known = [plane for plane in sorted(scene.truths) if start <= plane < stop]
-    if not known:
+    start, stop = exposure.span
+    with_truth = [plane for plane in sorted(scene.truths) if start <= plane < stop]
+    if not with_truth:
         return spread_planes(start, stop, min(count, stop - start))
-    return [known[at] for at in spread_planes(0, len(known), min(count, len(known)))]
+    indices = spread_planes(0, len(with_truth), min(count, len(with_truth)))
+    return [with_truth[index] for index in indices]
 
 
-def _show(
-    page: Page, scene: ReportScene, exposed: ReportExposure, planes: list[int], images: Tensor
+def _add_viewer(
+    page: Page, scene: ReportScene, exposure: ReportExposure, planes: list[int], images: Tensor
 ) -> None:
-    blurry = torch.from_numpy(exposed.blur)
+    blurry = torch.from_numpy(exposure.blur)
     layers = [Layer.of("blurry", [blurry])]
     notes: tuple[str, ...] = ()
     truths = [torch.from_numpy(scene.truths[plane]) for plane in planes if plane in scene.truths]
     has_truth = len(truths) == len(planes) and truths[0].shape == images.shape[1:]
     if has_truth:
-        there = torch.stack(truths)
-        notes = tuple(map(str, quality(images, there)))
-        still = list(map(str, quality(blurry.expand_as(there), there)))
-        layers = [Layer.of("blurry", [blurry] * len(planes), still)]
+        references = torch.stack(truths)
+        notes = tuple(map(str, quality(images, references)))
+        blurry_notes = list(map(str, quality(blurry.expand_as(references), references)))
+        layers = [Layer.of("blurry", [blurry] * len(planes), blurry_notes)]
     layers.append(Layer.of("deblurred", list(images), notes))
     if has_truth:
         layers.append(Layer.of(TRUTH, truths))
-    height, width = exposed.blur.shape[1:]
-    start, stop = exposed.span
+    height, width = exposure.blur.shape[1:]
+    start, stop = exposure.span
     page.add_viewer(
         Viewer(
             label=f"sharp sequence of {scene.name}",

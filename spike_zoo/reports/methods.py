@@ -1,4 +1,4 @@
-"""The methods whose pictures a page compares: names with settings become modules."""
+"""Loading, names and explanations of the methods that a report compares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
 COLOUR: Final = ("tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour")
-#: What readers who are new to spike cameras must know about the methods of a page: name -> text.
+#: Method -> explanation for readers who are new to spike cameras.
 EXPLAINED: Final = {
     "tfp": "TFP (texture from playback) averages the spikes of a window of planes: little noise, "
     "but what moves is blurred.",
@@ -24,7 +24,7 @@ EXPLAINED: Final = {
     "sharp, but noisy; with average=9 it is the mean of nine planes.",
     "tfi-aligned": "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
     "stir": "stir corrects tfi-aligned by a network.",
-    "tfi-colour": "tfi-colour and tfp-colour demosaick what TFI (mean of nine) and TFP make.",
+    "tfi-colour": "tfi-colour and tfp-colour demosaick the images of TFI (mean of nine) and TFP.",
     "ssl-csc": "ssl-csc averages the samples of each colour along the motion, without learning.",
     "tfi-aligned-colour": "tfi-aligned-colour averages demosaicked planes along the motion and "
     "adds the residual of the samples.",
@@ -33,13 +33,13 @@ EXPLAINED: Final = {
 
 @dataclass(frozen=True)
 class LabelledMethod:
-    """A method with its name on a page.
+    """A method with its name in a report.
 
     Attributes:
         name: The name.
         module: The method.
-        has_one_picture: Whether it reconstructs only the plane that is shown first, because it
-            takes seconds per picture.
+        has_one_picture: Whether the method reconstructs only the plane of the first picture,
+            because it takes seconds per picture.
     """
 
     name: str
@@ -55,49 +55,52 @@ def loaded(
     limits_slow: bool = False,
     colour: bool = False,
 ) -> list[LabelledMethod]:
-    """Return methods, loaded.
+    """Load methods.
 
     Args:
-        wanted: A name, checkpoint or export folder each; settings may follow, as in
-            ``"tfi:average=9"``. If empty, the classical methods and all shipped ones that
+        wanted: Names, checkpoints or export folders, with optional settings such as
+            ``"tfi:average=9"``. If empty, the classical methods and all shipped methods that
             reconstruct; slow ones among them come last and have one picture.
-        device: Where they compute.
+        device: Device of the methods.
         trust: Whether classes from outside this package may be imported.
-        limits_slow: Whether slow ones come last and have one picture if they are named, too.
-        colour: Whether those are meant by default that make pictures in colour.
+        limits_slow: Whether named slow methods also come last and have one picture.
+        colour: Whether the default methods are those for colour.
 
     Raises:
-        UsageError: If one makes no pictures or has no such setting.
-        MissingFileError: If a name does not exist.
-        WeightsError: See :func:`spike_zoo.load`.
+        UsageError: If a method does not reconstruct or does not have a setting.
+        MissingFileError: If there is no method of a name.
+        WeightsError: As for :func:`spike_zoo.load`.
     """
-    usual = COLOUR if colour else CLASSICAL
+    defaults = COLOUR if colour else CLASSICAL
     methods = []
-    for each in wanted or usual:
-        name, settings = split_settings(each)
-        module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {each}")
-        methods.append(LabelledMethod(each if settings else called(each), module))
+    for method in wanted or defaults:
+        name, settings = split_settings(method)
+        module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
+        methods.append(LabelledMethod(method if settings else called(method), module))
     if not wanted and not colour:
         shipped = [(name, load(name, device=device)) for name in shipped_weights()]
         methods += [
-            LabelledMethod(name, one) for name, one in shipped if isinstance(one, Reconstructs)
+            LabelledMethod(name, module)
+            for name, module in shipped
+            if isinstance(module, Reconstructs)
         ]
     if wanted and not limits_slow:
         return methods
     limited = [
-        replace(one, has_one_picture=getattr(one.module, "takes_seconds", False)) for one in methods
+        replace(method, has_one_picture=getattr(method.module, "takes_seconds", False))
+        for method in methods
     ]
-    return sorted(limited, key=lambda one: one.has_one_picture)
+    return sorted(limited, key=lambda method: method.has_one_picture)
 
 
 def explanations(names: Sequence[str]) -> list[str]:
-    """Return what readers must know about methods, given their names or names with settings."""
+    """Return the explanations of methods, from their names or names with settings."""
     bare = {name.partition(":")[0].rstrip("0123456789_").replace("_", "-") for name in names}
     return [text for name, text in EXPLAINED.items() if name in bare]
 
 
 def called(wanted: str) -> str:
-    """Return what a method is called on a page: its name, or of a checkpoint the run it is of."""
+    """Return the name of a method in a report: its name, or run and file name of a checkpoint."""
     path = Path(wanted)
     if path.suffix != ".ckpt":
         return path.name if path.exists() else wanted

@@ -1,4 +1,4 @@
-"""The optical flow of methods that estimate it."""
+"""Section of a report: optical flow of methods that estimate flow."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from spike_zoo.reports.methods import LabelledMethod
     from spike_zoo.reports.scene import ReportScene
 
-MOST_PIXELS: Final = 1 << 20  # of a frame, which is computed at once
+MOST_PIXELS: Final = 1 << 20  # of a frame: its flow is computed without tiles
 _MOMENTS: Final = 3
-_STRONG: Final = 0.99  # share of the pixels that move less than full colour
-_LEAST: Final = 0.1  # pixels of full colour
+_QUANTILE: Final = 0.99  # of the lengths, drawn with full saturation
+_LEAST: Final = 0.1  # smallest length with full saturation, in pixels
 _LEGEND: Final = 120  # pixels
 
 
@@ -38,15 +38,15 @@ def add_motion(
     pictures: Mapping[str, Mapping[int, Tensor]],
     choices: Choices,
 ) -> None:
-    """Add the optical flow of each method that estimates it, once for a shared estimator.
+    """Add the optical flow of each method that estimates flow, once per flow estimator.
 
     Args:
         page: The page.
         scene: The recording.
         methods: All methods of the page.
-        pictures: Name of a method -> plane -> its picture ``(1, H, W)``; a method without any is
+        pictures: Name of a method -> plane -> picture ``(1, H, W)``. Methods without pictures are
             left out.
-        choices: What is shown.
+        choices: Options of the report.
     """
     _, height, width = scene.recording.shape
     added = set()
@@ -59,9 +59,9 @@ def add_motion(
         added.add(source)
         page.add_section(
             f"Optical flow: {method.name}",
-            f"Where each pixel was {module.motion_planes} planes before and is "
-            f"{module.motion_planes} planes after: the hue is the direction, the saturation is "
-            "the distance.",
+            f"Displacement of each pixel to the planes {module.motion_planes} before and "
+            f"{module.motion_planes} after: the hue is the direction, the saturation is the "
+            "distance.",
         )
         if height * width > MOST_PIXELS:
             page.add_warning(
@@ -84,10 +84,13 @@ def _add_fields(
     scale = scene.rate_scale(choices).value
     module = method.module
     assert isinstance(module, EstimatesFlow)
-    known = sorted(pictures)
-    planes = [known[at] for at in spread_planes(0, len(known), min(_MOMENTS, len(known)))]
+    available = sorted(pictures)
+    indices = spread_planes(0, len(available), min(_MOMENTS, len(available)))
+    planes = [available[index] for index in indices]
     steps = with_progress(planes, len(planes), f"{method.name}: flow")
-    fields = torch.cat([module.motion(scene.recording, [one], rate_scale=scale) for one in steps])
+    fields = torch.cat(
+        [module.motion(scene.recording, [plane], rate_scale=scale) for plane in steps]
+    )
     images = torch.stack([pictures[plane] for plane in planes])
     add_motion_viewer(
         page,
@@ -104,20 +107,22 @@ def _add_fields(
 def add_motion_viewer(
     page: Page, label: str, moments: Sequence[str], images: Tensor, fields: dict[str, Tensor]
 ) -> None:
-    """Add motions beside the pictures they move, with the legend of their colours.
+    """Add a viewer of pictures and optical flow, with a legend of the colours.
 
     Args:
         page: The page.
-        label: What is shown.
-        moments: What each moment is called, N of them.
+        label: Label of the viewer.
+        moments: Names of the N moments.
         images: ``(N, C, H, W)`` in [0, 1].
-        fields: Name -> ``(N, 2, H, W)`` in pixels, (dx, dy).
+        fields: Name -> flow ``(N, 2, H, W)`` in pixels, (dx, dy).
     """
     lengths = torch.cat([field.norm(dim=1).flatten() for field in fields.values()])
-    largest = max(_LEAST, float(lengths.kthvalue(max(1, round(_STRONG * lengths.numel()))).values))
+    largest = max(
+        _LEAST, float(lengths.kthvalue(max(1, round(_QUANTILE * lengths.numel()))).values)
+    )
     layers = [Layer.of("picture", list(images))]
     layers += [
-        Layer.of(name, [flow_picture(one, largest) for one in field])
+        Layer.of(name, [flow_picture(flow, largest) for flow in field])
         for name, field in fields.items()
     ]
     height, width = images.shape[-2:]
@@ -137,8 +142,8 @@ def add_motion_viewer(
 
 
 def _wheel() -> Tensor:
-    """Return all directions as a disc on the page's colour."""
-    at = torch.linspace(-1, 1, _LEGEND)
-    dy, dx = torch.meshgrid(at, at, indexing="ij")
+    """Return a disc with the colours of all directions, ``(3, H, W)``."""
+    axis = torch.linspace(-1, 1, _LEGEND)
+    dy, dx = torch.meshgrid(axis, axis, indexing="ij")
     field = torch.stack([dx, dy])
     return flow_picture(torch.where(field.norm(dim=0) <= 1, field, torch.zeros(())), 1.0)

@@ -1,4 +1,4 @@
-"""The pictures of all methods for one recording, beside each other and beside the truth."""
+"""Section of a report: reconstructions of all methods with ground truth, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRUTH = "ground truth"
 
 
 class Quality(NamedTuple):
-    """PSNR in dB of an image, and SSIM where it is large enough for it."""
+    """PSNR in dB of an image, and SSIM if the image is large enough."""
 
     psnr: float
     ssim: float | None = None
@@ -42,7 +42,7 @@ class Quality(NamedTuple):
 
 
 def quality(images: Tensor, truths: Tensor) -> list[Quality]:
-    """Measure images ``(N, C, H, W)`` in [0, 1], one by one."""
+    """Measure PSNR and SSIM of each of N images ``(N, C, H, W)`` in [0, 1]."""
     measured = [psnr(images, truths).tolist()]
     if min(images.shape[-2:]) >= SMALLEST_SIDE:
         measured.append(ssim(images, truths).tolist())
@@ -52,45 +52,45 @@ def quality(images: Tensor, truths: Tensor) -> list[Quality]:
 def add_pictures(
     page: Page, scene: ReportScene, methods: Sequence[LabelledMethod], choices: Choices
 ) -> dict[str, dict[int, Tensor]]:
-    """Add the pictures of all methods under a slider, and their numbers where there is a truth.
+    """Add a viewer with the pictures of all methods, and their metrics if there is ground truth.
 
     Returns:
-        Name of a method -> plane -> its picture, ``(1, H, W)``.
+        Name of a method -> plane -> picture, ``(1, H, W)``.
     """
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
     planes = scene.moments(choices, count)
     first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
-    page.add_section("Pictures", _in_words(scene, len(planes), count, choices))
-    made: dict[str, dict[int, Tensor]] = {}
+    page.add_section("Pictures", _introduction(scene, len(planes), count, choices))
+    images: dict[str, dict[int, Tensor]] = {}
     for method in methods:
-        wanted = [first] if method.has_one_picture else planes
+        centers = [first] if method.has_one_picture else planes
         try:
-            made[method.name] = _images(method, scene, wanted, choices)
-        except (SpikeZooError, ValueError) as error:  # too short or too small for this one
+            images[method.name] = _images(method, scene, centers, choices)
+        except (SpikeZooError, ValueError) as error:  # recording too short or too small
             page.add_warning(f"{method.name} is left out: {error}")
-    if not made:
-        return made
+    if not images:
+        return images
     truths = scene.truths if scene.has_truth else {}
-    measured = {name: _measured(pictures, truths) for name, pictures in made.items()}
-    _add_viewer(page, scene, planes, first, made, measured)
-    if texts := explanations(list(made)):
+    measured = {name: _measured(pictures, truths) for name, pictures in images.items()}
+    _add_viewer(page, scene, planes, first, images, measured)
+    if texts := explanations(list(images)):
         page.add_text(" ".join(texts))
-    slow = [one.name for one in methods if one.has_one_picture and one.name in made]
+    slow = [item.name for item in methods if item.has_one_picture and item.name in images]
     if slow and len(planes) > 1:
         page.add_text(
             f"{' and '.join(slow)} take{'s' if len(slow) == 1 else ''} seconds per picture and "
-            f"{'shows' if len(slow) == 1 else 'show'} plane {first} alone."
+            f"{'shows' if len(slow) == 1 else 'show'} only plane {first}."
         )
     if any(measured.values()):
         _add_numbers(page, measured)
-    return made
+    return images
 
 
 def _measured(
     pictures: Mapping[int, Tensor], truths: Mapping[int, NDArray[np.float32]]
 ) -> dict[int, Quality]:
-    """Return how near pictures are to the truth, for planes with one."""
+    """Measure pictures against the ground truth, for planes that have one."""
     return {
         plane: quality(image[None], torch.from_numpy(truths[plane])[None])[0]
         for plane, image in pictures.items()
@@ -103,17 +103,17 @@ def _add_viewer(
     scene: ReportScene,
     planes: Sequence[int],
     first: int,
-    made: Mapping[str, Mapping[int, Tensor]],
+    pictures: Mapping[str, Mapping[int, Tensor]],
     measured: Mapping[str, Mapping[int, Quality]],
 ) -> None:
     layers = []
-    for name, images in made.items():
-        known = measured[name]
-        notes = [str(known.get(plane, "")) for plane in planes]
+    for name, images in pictures.items():
+        qualities = measured[name]
+        notes = [str(qualities.get(plane, "")) for plane in planes]
         layers.append(Layer.of(name, [images.get(plane) for plane in planes], notes))
     if any(measured.values()):
         layers.append(Layer.of(TRUTH, [scene.truths.get(plane) for plane in planes]))
-    complete = [at for at, images in enumerate(made.values()) if len(images) == len(planes)]
+    complete = [at for at, images in enumerate(pictures.values()) if len(images) == len(planes)]
     _, height, width = scene.recording.shape
     page.add_viewer(
         Viewer(
@@ -122,7 +122,7 @@ def _add_viewer(
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
             sides=(complete[0], complete[-1]) if len(complete) > 1 else (0, -1),
-            focus=interesting(list(made.values())[-1][first].numpy()),
+            focus=interesting(list(pictures.values())[-1][first].numpy()),
             first=planes.index(first),
         )
     )
@@ -133,36 +133,37 @@ def _images(
 ) -> dict[int, Tensor]:
     scale = scene.rate_scale(choices).value
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the page says what is not known
+        warnings.simplefilter("ignore")  # the report states missing facts
         stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=scale)
         images = list(with_progress(stream, len(planes), method.name))
     return dict(zip(planes, images, strict=True))
 
 
-def _in_words(scene: ReportScene, shown: int, fitting: int, choices: Choices) -> str:
-    """Say how pictures are to be read, and why there are fewer than were asked for."""
-    asked = min(choices.pictures, len(scene.recording))
-    why = "so that the page stays small"
-    if shown < min(asked, fitting):
-        why = "as the others lie so near an end that windows around them would be mirrored"
-    left_out = (
-        f" {shown} of the {asked} planes asked for are shown, {why}." if shown < asked else ""
-    )
+def _introduction(scene: ReportScene, shown: int, fitting: int, choices: Choices) -> str:
+    """Return the text above the pictures, with the reason if some planes are left out."""
+    requested = min(choices.pictures, len(scene.recording))
+    reason = "to limit the size of the page"
+    if shown < min(requested, fitting):
+        reason = "because windows around the others would reach past an end of the recording"
+    left_out = f" {shown} of {requested} planes are shown, {reason}." if shown < requested else ""
     return f"Each method reconstructs the same planes; white is the same for all.{left_out}"
 
 
 def _add_numbers(page: Page, measured: Mapping[str, Mapping[int, Quality]]) -> None:
-    """Add means over the planes with a truth, the best of those over all planes in bold."""
-    counts = {name: len(known) for name, known in measured.items()}
+    """Add mean metrics over the planes with ground truth; the best are bold.
+
+    Only methods with all planes are compared.
+    """
+    counts = {name: len(qualities) for name, qualities in measured.items()}
     most = max(counts.values())
     means = {
         name: [
             statistics.fmean(values)
-            for values in zip(*known.values(), strict=True)
+            for values in zip(*qualities.values(), strict=True)
             if None not in values
         ]
-        for name, known in measured.items()
-        if known
+        for name, qualities in measured.items()
+        if qualities
     }
     complete = [values for name, values in means.items() if counts[name] == most]
     best = [max(column) for column in zip(*complete, strict=True)]

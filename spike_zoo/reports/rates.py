@@ -1,4 +1,4 @@
-"""How large a recording becomes as a bitstream, and how good its pictures are then."""
+"""Section of a report: rate-distortion curve of a recording."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from spike_zoo.reports.scene import ReportScene
     from spike_zoo.tasks.protocols import Compresses
 
-_MOST_PLANES: Final = 97  # of one measurement
+_MOST_PLANES: Final = 97  # planes to compress
 
 
 def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
-    """Compress a recording at every quality, and add what that costs and keeps as a curve."""
+    """Compress a recording at every quality; add PSNR against bits per pixel and plane."""
     page.add_section(
         "Rate and distortion",
-        f"{called(choices.codec)} makes a bitstream of it at each of its {QUALITIES} qualities.",
+        f"The recording compressed by {called(choices.codec)} at {QUALITIES} qualities.",
     )
     try:
         loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
@@ -52,12 +52,13 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
 def _measured(
     codec: Compresses, scene: ReportScene, choices: Choices
 ) -> tuple[tuple[tuple[float, float], ...], str]:
-    """Return (bits per pixel and plane, PSNR) of each quality, and what pictures are held against.
+    """Return (bits per pixel and plane, PSNR) of each quality, and the name of the reference.
 
-    That is the truth where it is known at the planes of the pictures, else the best quality's.
+    The reference is the ground truth at the planes of the pictures, or the pictures of the best
+    quality if there is none.
     """
     part = _part(scene, choices)
-    found: list[tuple[float, Tensor]] = []
+    coded: list[tuple[float, Tensor]] = []
     planes: list[int] = []
     for quality in with_progress(
         range(QUALITIES), QUALITIES, f"{called(choices.codec)}: qualities"
@@ -66,19 +67,19 @@ def _measured(
         decoded = codec.decompress(data)
         indices = [int(index) for index in decoded.feature_index]
         planes = [decoded.header.plane(index) for index in indices]
-        found.append((decoded.header.bits_per_pixel(len(data)), codec.reconstruct(decoded).cpu()))
-    known = [at for at, plane in enumerate(planes) if plane in scene.truths]
-    if known and scene.has_truth:
-        truths = torch.stack([torch.from_numpy(scene.truths[planes[at]]) for at in known])
-        points = [(rate, float(psnr(images[known], truths).mean())) for rate, images in found]
+        coded.append((decoded.header.bits_per_pixel(len(data)), codec.reconstruct(decoded).cpu()))
+    with_truth = [at for at, plane in enumerate(planes) if plane in scene.truths]
+    if with_truth and scene.has_truth:
+        truths = torch.stack([torch.from_numpy(scene.truths[planes[at]]) for at in with_truth])
+        points = [(rate, float(psnr(images[with_truth], truths).mean())) for rate, images in coded]
         return tuple(points), "to the truth"
-    best = found[-1][1]
-    points = [(rate, float(psnr(images, best).mean())) for rate, images in found[:-1]]
+    best = coded[-1][1]
+    points = [(rate, float(psnr(images, best).mean())) for rate, images in coded[:-1]]
     return tuple(points), "to the pictures of the best quality"
 
 
 def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:
-    """Return the first planes of a recording, as a recording."""
+    """Return the first planes of a recording, at most 97."""
     recording = scene.recording
     stop = min(len(recording), _MOST_PLANES)
     scale = scene.rate_scale(choices).value

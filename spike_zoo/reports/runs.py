@@ -1,4 +1,4 @@
-"""Results of runs: table, curves, pictures, videos and folders."""
+"""Report of runs: table, curves, test images, videos and folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RANKED_BY, _MEASURED = "test/psnr", "psnr"
 
 
 def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
-    """Return the page of runs from :func:`find_runs`, without their folders."""
+    """Return the report of runs from :func:`find_runs`, without the section of their folders."""
     page = Page(title, scenes_in_words(runs))
     _add_numbers(page, runs)
     _add_pictures(page, runs)
@@ -44,7 +44,7 @@ def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
 
 
 def find_runs(source: Path) -> list[RecordedRun]:
-    """Return the runs at or below a folder, each once, the best by test PSNR last.
+    """Return the runs in a folder and its subfolders, sorted by test PSNR, the best last.
 
     Raises:
         MissingFileError: If there are no runs.
@@ -55,7 +55,7 @@ def find_runs(source: Path) -> list[RecordedRun]:
 
 def add_places(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the folders of the runs and their checkpoints."""
-    page.add_section("Where everything is")
+    page.add_section("Folders and checkpoints")
     rows = [
         [run.result.variant, str(run.folder), run.result.checkpoint or "none needed"]
         for run in runs
@@ -73,11 +73,11 @@ def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
 
 def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the test samples that all runs reconstructed, the ground truth last."""
-    kept = [{path.name for path in _folder(run, RECONSTRUCTIONS).glob("*.png")} for run in runs]
-    samples = sorted(set.intersection(*kept))
+    stored = [{path.name for path in _folder(run, RECONSTRUCTIONS).glob("*.png")} for run in runs]
+    samples = sorted(set.intersection(*stored))
     if not samples:
         return
-    page.add_section("Test samples", "Images of the test that all of these runs reconstructed.")
+    page.add_section("Test samples", "Test images that all these runs reconstructed.")
     layers = [
         Layer.of(
             run.result.variant,
@@ -111,9 +111,9 @@ def _folder(run: RecordedRun, kind: str) -> Path:
 
 
 def _measured(run: RecordedRun, samples: Sequence[str]) -> list[str]:
-    """Return the test metric of a run on some samples as text; empty without per-image metrics."""
+    """Return the PSNR of a run on some samples as text; empty without metrics per image."""
     values = {
         f"{image['name']}-plane{image['plane']}": image.get(_MEASURED) for image in run.images
     }
-    found = [values.get(sample) for sample in samples]
-    return ["" if value is None else f"{value:.2f} dB" for value in found] if values else []
+    measured = [values.get(sample) for sample in samples]
+    return ["" if value is None else f"{value:.2f} dB" for value in measured] if values else []

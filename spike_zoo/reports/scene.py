@@ -1,4 +1,4 @@
-"""One recording with all that a page can show of it: its truth, its exposures."""
+"""Recording of a report with its ground truth and exposures, and the choice of planes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from spike_zoo.reports.choices import Choices
     from spike_zoo.spikes import SpikeRecording
 
-_MARGIN: Final = 30  # planes at either end whose windows would be mirrored
+_MARGIN: Final = 30  # planes at either end, where windows reach past the recording
 
 
 class ReportExposure(NamedTuple):
-    """A blurry image: ``(3, H, W)`` in [0, 1], and first and past-the-last of its planes."""
+    """A blurry image ``(3, H, W)`` in [0, 1], and its first plane and the plane after its last."""
 
     blur: NDArray[np.float32]
     span: tuple[int, int]
@@ -34,10 +34,10 @@ class ReportExposure(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportScene:
-    """A recording with what is known about it.
+    """A recording with its ground truth and exposures.
 
     Attributes:
-        name: What it is called.
+        name: Name of the recording.
         recording: The spikes.
         truths: Plane -> sharp image ``(C, H, W)`` in [0, 1].
         exposures: Blurry images.
@@ -50,27 +50,27 @@ class ReportScene:
 
     @property
     def has_truth(self) -> bool:
-        """Whether there are images as large as the planes: what reconstructions should be."""
+        """Whether all sharp images have the shape of reconstructions."""
         sizes = {image.shape for image in self.truths.values()}
         return sizes == {(self.channels, *self.recording.shape[1:])}
 
     @property
     def channels(self) -> int:
-        """Of reconstructions: 3 behind Bayer filters."""
+        """Channels of reconstructions: 3 with Bayer filters, else 1."""
         return 1 if self.recording.cfa is None else 3
 
     def center(self, choices: Choices) -> int:
-        """Return the plane that is shown first: the wanted one, or a known one near the middle."""
+        """Return the plane of ``choices``, by default with ground truth and near the middle."""
         planes = len(self.recording)
-        wanted = planes // 2 if choices.center is None else choices.center
+        center = planes // 2 if choices.center is None else choices.center
         if choices.center is None and self.has_truth:
-            return min(self.truths, key=lambda plane: abs(plane - wanted))
-        return wanted
+            return min(self.truths, key=lambda plane: abs(plane - center))
+        return center
 
     def moments(self, choices: Choices, count: int) -> list[int]:
-        """Return the planes that are reconstructed, those with a truth first of all."""
-        known = sorted(self.truths) if self.has_truth else []
-        chosen = {known[at] for at in _spread(0, len(known), count)}
+        """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
+        with_truth = sorted(self.truths) if self.has_truth else []
+        chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
         planes = len(self.recording)
         margin = min(_MARGIN, (planes - 1) // 2)
         further = _spread(margin, planes - margin, count - len(chosen))
@@ -87,11 +87,11 @@ class ReportScene:
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
-    """Return a recording of its own, with the picture that ``--truth`` names.
+    """Return the scene of a recording file, with the ground truth of ``--truth``.
 
     Raises:
-        MissingFileError, MediaError: If that picture cannot be read.
-        GeometryError: If it is not as large as the planes.
+        MissingFileError, MediaError: If the picture cannot be read.
+        GeometryError: If the size of the picture differs from that of the planes.
     """
     if choices.truth is None:
         return ReportScene(name, recording)
@@ -100,7 +100,7 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError(
             f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
-            f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth expects one size",
+            f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth needs this size",
             path=choices.truth,
         )
     center = len(recording) // 2 if choices.center is None else choices.center
@@ -108,7 +108,7 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
 
 
 def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
-    """Return a recording of an archive with its images."""
+    """Return the scene of a recording in an archive."""
     take = archive.take(name)
     truths, exposures = {}, []
     if take.images is not None and take.image_index is not None:
@@ -123,15 +123,18 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
 
 
 def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
-    """Return the recordings of an archive that are shown: those named, or some of a split."""
+    """Return the names of the recordings to show, by default recordings of a split."""
     if choices.names:
         return list(choices.names)
     names = archive.names(split) if split in archive.splits() else archive.names()
-    return [names[at] for at in _spread(0, len(names), choices.scenes)]
+    return [names[index] for index in _spread(0, len(names), choices.scenes)]
 
 
 def interesting(image: NDArray[Any]) -> tuple[float, float]:
-    """Return the place with the most detail in ``(C, H, W)``, as fractions of width and height."""
+    """Return the position with the most detail in ``(C, H, W)``, as fractions of width and height.
+
+    The detail of a block is the standard deviation of its grey values.
+    """
     grey = np.asarray(image, np.float32).mean(axis=0)
     blocks = 9
     rows, columns = (np.array_split(np.arange(side), blocks) for side in grey.shape)
@@ -144,13 +147,13 @@ def interesting(image: NDArray[Any]) -> tuple[float, float]:
 
 
 def _spread(start: int, stop: int, count: int) -> list[int]:
-    """Return up to so many planes of a range, spread evenly."""
+    """Return at most ``count`` evenly spaced planes of a range."""
     fitting = min(count, stop - start)
     return spread_planes(start, stop, fitting) if fitting > 0 else []
 
 
 def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a stored picture, ``(H, W)`` or ``(H, W, 3)``, as ``(C, H, W)`` in [0, 1]."""
+    """Convert a stored picture, ``(H, W)`` or ``(H, W, 3)``, to ``(C, H, W)`` in [0, 1]."""
     scaled = stored.astype(np.float32)
     if stored.dtype.kind in "ui":
         scaled /= np.float32(np.iinfo(stored.dtype).max)

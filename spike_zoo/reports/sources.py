@@ -1,4 +1,4 @@
-"""Which page a source gets: a recording, an archive, a folder of runs or a bitstream."""
+"""Report of any source: a recording, an archive, a folder of runs or a bitstream."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def report_of(source: Path, title: str | None, choices: Choices) -> Page:
-    """Return the page of a source.
+    """Return the report of a source.
 
     Args:
         source: A recording, an archive, a bitstream, or a folder of runs.
         title: Heading; by default the source's name.
-        choices: What is shown of it.
+        choices: Options of the report.
 
     Raises:
-        MissingFileError: If there is no such file or folder, or no run in it.
-        SpikeZooError: If it cannot be read.
+        MissingFileError: If the source does not exist, or a folder contains no run.
+        SpikeZooError: If the source cannot be read.
     """
     heading = source.resolve().name if title is None else title
     if source.is_dir():
@@ -49,8 +49,8 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         return _page_of_archive(source, heading, choices)
     name = choices.names[0] if choices.names else None
     recording = read_recording(source, name, **choices.dat, check_rows=True)
-    shown = recording.between(choices.start, choices.stop)
-    scene = scene_of_file(source.name, shown, choices)
+    part = recording.between(choices.start, choices.stop)
+    scene = scene_of_file(source.name, part, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _loaded(choices, scene), choices)
@@ -90,7 +90,7 @@ def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 
 
 def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
-    """Add scenes of the test with what the best run with a checkpoint makes of them now."""
+    """Add test scenes, reconstructed by the best run that has a checkpoint."""
     from spike_zoo.checkpoints.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
@@ -107,17 +107,17 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
             scene = scene_of_archive(opened, name)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
-            own = replace(choices, deblurring=str(checkpoint))
+            with_run = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                beside = choices.methods or (*CLASSICAL, "stir")
+                others = choices.methods or (*CLASSICAL, "stir")
                 limits = choices.limits_slow or not choices.methods
-                own = replace(choices, methods=(*beside, str(checkpoint)), limits_slow=limits)
+                with_run = replace(choices, methods=(*others, str(checkpoint)), limits_slow=limits)
             try:
-                methods = _loaded(own, scene)
+                methods = _loaded(with_run, scene)
             except SpikeZooError as error:
                 page.add_warning(f"Not shown: {error}")
                 return
-            _add_scene(page, scene, methods, own)
+            _add_scene(page, scene, methods, with_run)
 
 
 def _add_scene(
@@ -128,7 +128,7 @@ def _add_scene(
     *,
     named: bool = False,
 ) -> None:
-    """Add all that can be shown of one recording."""
+    """Add all sections of one recording."""
     from spike_zoo.reports.deblurring import add_deblurring
     from spike_zoo.reports.motion import add_motion
     from spike_zoo.reports.pictures import add_pictures
@@ -167,39 +167,39 @@ def _loaded(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
 
 
 def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
-    """Add what to do with a recording.
+    """Add example commands for a recording.
 
     Args:
         page: The page.
         source: The recording or archive; only its name is shown.
-        choices: What was chosen; sizes are repeated in the commands.
+        choices: Options of the report; sizes and rate scale are repeated in the commands.
         name: The recording of an archive.
     """
-    given = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
+    options = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
     words = [shlex.quote(source.name)]
-    words += [f"--{option} {shlex.quote(str(one))}" for option, one in given.items() if one]
+    words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
     if choices.rate_scale is not None:
         words.append(f"--rate-scale {choices.rate_scale:g}")
-    what, stem = " ".join(words), shlex.quote(source.stem)
+    arguments, stem = " ".join(words), shlex.quote(source.stem)
     _add_commands(
         page,
         [
-            ("a video", f"reconstruct {what} --method tfi --average 9 --out {stem}.mp4"),
-            ("the best picture", f"reconstruct {what} --method stir --out {stem}.png"),
-            ("a small file", f"compress {what} --out {stem}.sci"),
-            ("other methods on such a page", f"report {what} --methods tfi tfi-aligned stir"),
+            ("a video", f"reconstruct {arguments} --method tfi --average 9 --out {stem}.mp4"),
+            ("the best picture", f"reconstruct {arguments} --method stir --out {stem}.png"),
+            ("a small file", f"compress {arguments} --out {stem}.sci"),
+            ("a report of other methods", f"report {arguments} --methods tfi tfi-aligned stir"),
         ],
     )
 
 
 def _add_next_steps_of_runs(page: Page, checkpoint: str | None) -> None:
-    """Add what to do with runs, of which the best may have a checkpoint."""
+    """Add example commands for runs, with the checkpoint of the best run if there is one."""
     rows = [("train longer", "fit --config stir --config profiles/cpu")]
     if checkpoint is not None:
         method = shlex.quote(checkpoint)
         rows = [
             ("a video of your recording", f"reconstruct RECORDING --method {method} --out X.mp4"),
-            ("a page of your recording", f"report RECORDING --methods tfi:average=9 {method}"),
+            ("a report of your recording", f"report RECORDING --methods tfi:average=9 {method}"),
             *rows,
         ]
     _add_commands(page, rows)

@@ -1,4 +1,4 @@
-"""What a recording is, and its raw planes, which the page plays."""
+"""Sections of a report: facts of a recording, and playback of its raw planes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 
 def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
-    """Add the facts of a recording; an estimated rate scale is marked as such."""
+    """Add the facts of a recording, and a warning if the rate scale is estimated."""
     recording = scene.recording
     planes, height, width = recording.shape
     scale = scene.rate_scale(choices)
@@ -45,20 +45,20 @@ def add_spikes(page: Page, scene: ReportScene, choices: Choices) -> None:
     recording = scene.recording
     planes, height, width = recording.shape
     center = scene.center(choices)
-    shown = min(choices.planes_that_fit(height, width), planes)
-    start = min(max(0, center - shown // 2), planes - shown)
+    count = min(choices.planes_that_fit(height, width), planes)
+    start = min(max(0, center - count // 2), planes - count)
     scale = scene.rate_scale(choices).value
     page.add_section(
         "Spikes",
-        "One plane is one bit per pixel. The more planes are averaged, the less noise there is, "
-        "and the more motion blurs.",
+        "One plane is one bit per pixel. Averaging more planes reduces noise and increases motion "
+        "blur.",
     )
     page.add_viewer(
         SpikePlanes.of(
-            recording[start : start + shown],
+            recording[start : start + count],
             first=start,
             rate_scale=scale,
             label=f"spikes of {scene.name}",
-            caption=f"Planes {start} to {start + shown - 1} of {planes}, computed on this page.",
+            caption=f"Planes {start} to {start + count - 1} of {planes}, averaged in the browser.",
         )
     )

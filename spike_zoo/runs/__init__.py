@@ -1,1 +1,1 @@
-"""Runs: what one is, its folder, loggers and checkpoints, and the trainer that carries it out."""
+"""Runs of Lightning: plan, folder, loggers, callbacks, resuming and trainer."""

@@ -1,4 +1,4 @@
-"""What watches a run: its configuration, pictures, costs and single images as files."""
+"""Callbacks of a run: saved configuration, check of weights, pictures, costs, metrics per image."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class SaveRunConfig(SaveConfigCallback):
     """Write the complete configuration into the run's folder and to W&B."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, whole or not at all.
+        """Write ``config.yaml`` atomically.
 
-        Without the checkpoint: that of the next command would be undone by it.
+        ``ckpt_path`` is left out, because it would override the ``--ckpt_path`` of a later command
+        that uses this file.
         """
         content = dumped(self.parser, self.config)
         content.pop(CKPT_PATH, None)
@@ -46,17 +47,18 @@ class SaveRunConfig(SaveConfigCallback):
 
 
 class NoRandomWeights(Callback):
-    """Reject the measurement of untrained weights, once everything else is in order.
+    """Reject the evaluation of random weights.
 
-    A module that brings its own weights says so by an attribute ``has_own_weights``.
+    The check runs when evaluation starts, so other errors are reported first. A module that loads
+    its own weights sets the attribute ``has_own_weights``.
     """
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raise an error for weights that are random (ConfigError) or not finite (WeightsError)."""
+        """Raise ConfigError for random weights and WeightsError for weights that are not finite."""
         method = type(pl_module).__name__
         learns = any(parameter.requires_grad for parameter in pl_module.parameters())
-        brings = getattr(pl_module, "has_own_weights", False)
-        if learns and not trainer.ckpt_path and not brings:
+        has_own = getattr(pl_module, "has_own_weights", False)
+        if learns and not trainer.ckpt_path and not has_own:
             raise ConfigError(
                 f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
                 "--ckpt_path best and the --run_dir of a fit"
@@ -72,7 +74,7 @@ class NoRandomWeights(Callback):
 
 
 def watching(verb: str | None, out: Path) -> list[Callback]:
-    """Return the callbacks of a verb that learns nothing and writes into ``out``."""
+    """Return the callbacks of ``validate``, ``test`` or ``predict``, which write into ``out``."""
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
     checks = [NoRandomWeights(), WarnOfConstantImages()]
@@ -80,6 +82,6 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
 
 
 def pictures_of(out: Path) -> list[Callback]:
-    """Return what leaves pictures of a test in ``out``, each of the tasks that it knows."""
+    """Return the callbacks that write pictures of a test into ``out``, for all tasks."""
     images = out / "images"
     return [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]

@@ -1,4 +1,4 @@
-"""Configurations by name: those of the working folder, then those that ship with the package."""
+"""Lookup and checks of configuration files, in the working folder and in the package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spike_zoo.yaml_files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-FOLDER = "configs"  # of the checkout, and of copies of it
+FOLDER = "configs"  # in a checkout and in the working folder
 SHIPPED = Path(__file__).parent.parent / FOLDER
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
@@ -20,7 +20,7 @@ _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Return the configurations inside the package: name, as ``"paper/stir"`` -> file."""
+    """Return the configurations of the package: name, such as ``"paper/stir"`` -> file."""
     return {
         path.relative_to(SHIPPED).with_suffix("").as_posix(): path
         for path in sorted(SHIPPED.rglob("*.yaml"))
@@ -35,21 +35,21 @@ def known_profiles() -> list[str]:
 
 
 def find_config(named: str) -> str:
-    """Return the file that a name of a configuration means.
+    """Return the file of a configuration.
 
-    ``stir``, ``stir.yaml`` and ``configs/stir.yaml`` are the file of that name, else
-    ``configs/stir.yaml`` of the working folder, else that of the package. What none of them has is
-    returned as it is.
+    ``stir``, ``stir.yaml`` and ``configs/stir.yaml`` name an existing file of that name, else
+    ``configs/stir.yaml`` in the working folder, else the configuration of the package. Any other
+    name is returned unchanged.
     """
     shipped = shipped_configs().get(_name_of(named))
     if shipped is None or Path(named).is_file():
         return named
-    own = Path(recorded_name(str(shipped)))
-    return str(own if own.is_file() else shipped)
+    local = Path(recorded_name(str(shipped)))
+    return str(local if local.is_file() else shipped)
 
 
 def recorded_name(file: str) -> str:
-    """Return what a record calls a configuration: one of the package as in the checkout."""
+    """Return the name of a configuration in records: ``configs/...`` for files of the package."""
     path = Path(file)
     if not path.is_relative_to(SHIPPED):
         return file
@@ -57,14 +57,15 @@ def recorded_name(file: str) -> str:
 
 
 def with_files(arguments: Sequence[str]) -> list[str]:
-    """Return arguments of a verb as its parser takes them.
+    """Return arguments of a verb in the form that its parser accepts.
 
-    Every ``--config`` names a file, and options of no class, as ``--run-dir``, have underscores.
+    The value of every ``--config`` is replaced by its file. Options without a dot, such as
+    ``--run-dir``, are written with underscores.
     """
-    found = [_with_underscores(argument) for argument in arguments]
+    parsed = [_with_underscores(argument) for argument in arguments]
     for position, option, name in _named_configs(arguments):
-        found[position] = f"{option}{find_config(name)}"
-    return found
+        parsed[position] = f"{option}{find_config(name)}"
+    return parsed
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:
@@ -73,7 +74,7 @@ def config_files(arguments: Sequence[str]) -> list[str]:
 
 
 def _named_configs(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield where each configuration is named, ``--config=`` if in that argument, and its name."""
+    """Yield position, prefix (``--config=`` or nothing) and name of each configuration."""
     for position, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
         if option in _OPTIONS and equals:
@@ -83,10 +84,11 @@ def _named_configs(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def check_configs(arguments: Sequence[str]) -> None:
-    """Check the files of every ``--config`` before the libraries that use them are loaded.
+    """Check the file of every ``--config``. Needs no import of PyTorch.
 
     Raises:
-        MissingFileError: If a file does not exist; names the nearest configuration that ships.
+        MissingFileError: If a file does not exist. The message names the nearest configuration of
+            the package.
         ConfigError: If a file is not a mapping in YAML, or has a key twice.
     """
     for file in config_files(arguments):
@@ -94,12 +96,14 @@ def check_configs(arguments: Sequence[str]) -> None:
             near = closest(file.removesuffix(".yaml"), shipped_configs())
             raise MissingFileError(
                 f"{file}: there is no such configuration file.{near} 'spike-zoo configs' lists "
-                "those that ship",
+                "the configurations of the package",
                 path=file,
             )
         content = read_yaml(Path(file))
         if content is None:
-            raise ConfigError(f"{file}: empty; write what it sets, as 'trainer: {{max_epochs: 3}}'")
+            raise ConfigError(
+                f"{file}: empty; write its settings, such as 'trainer: {{max_epochs: 3}}'"
+            )
         if not isinstance(content, dict):
             raise ConfigError(
                 f"{file}: must be a mapping of keys, found {type(content).__name__}", path=file
@@ -107,10 +111,10 @@ def check_configs(arguments: Sequence[str]) -> None:
 
 
 def summary_of(file: Path) -> str:
-    """Return the first sentence of the comment that a configuration begins with."""
+    """Return the first sentence of the comment at the start of a configuration."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    begins = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return _SENTENCE.split(" ".join(line.lstrip("# ") for line in lines[:begins]))[0]
+    end = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return _SENTENCE.split(" ".join(line.lstrip("# ") for line in lines[:end]))[0]
 
 
 def _with_underscores(argument: str) -> str:

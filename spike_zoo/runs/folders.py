@@ -1,4 +1,4 @@
-"""The folder of a run: which, whose, and nothing left of it where the run did not begin."""
+"""Folder of a run: choice of its name, lock during training, removal if the run fails early."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 #: Passes the folder to the processes that a run starts.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
-LOCK_FILENAME = ".lock"  # locked while a run trains in its folder
-#: A sweep names here the folder of its run, which it has locked; code that is edited meanwhile
-#: cannot send the run elsewhere.
+LOCK_FILENAME = ".lock"  # locked during training
+#: A sweep passes the folder of a run in this variable and holds the lock of the folder. The folder
+#: stays the planned one even if the code is edited before the run starts.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
-#: Files that a folder may hold before anything is learned or measured.
+#: Files that a run writes before training or evaluation starts.
 _BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
 
 
 def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
-    """Return a run's folder, and whether it was named.
+    """Return the folder of a run, and whether ``--run_dir`` was given.
 
     Args:
-        named: What the command line says; a new folder below ``runs`` by default.
-        configs: Configuration files, as stacked; the first names the new folder.
+        named: Value of ``--run_dir``; None, the default, creates a new folder in ``runs``.
+        configs: Configuration files in their order; the new folder is named after the first.
 
     Raises:
-        UsageError: If a file has that name, or several processes cannot agree on a new folder.
+        UsageError: If ``named`` is a file, or if several processes have no common id to name a new
+            folder.
     """
     if named is not None:
         folder = Path(named)
@@ -45,31 +46,35 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
         folder = Path(os.environ[PARENT_RUN_DIR])
     else:
         stem = Path(configs[0]).stem if configs else "run"
-        given = shared_id()
-        folder = Path("runs", f"{stem}-{given}") if given else _new_folder(stem)
+        run_id = shared_id()
+        folder = Path("runs", f"{stem}-{run_id}") if run_id else _new_folder(stem)
     os.environ[PARENT_RUN_DIR] = str(folder)
     return folder, named is not None
 
 
 def shared_id() -> str | None:
-    """Return the id that a launcher gave all processes of a run; UsageError if it gave none."""
-    given = os.environ
-    if "WANDB_RUN_ID" in given:
-        return given["WANDB_RUN_ID"]
-    if int(given.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun; a job may have many runs
-        return f"{given['SLURM_JOB_ID']}.{given['SLURM_STEP_ID']}"
-    if int(given.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in given:
-        if given["TORCHELASTIC_RUN_ID"] == "none":  # torchrun's static rendezvous
+    """Return the id that a launcher gave all processes of a run; None without such a launcher.
+
+    Raises:
+        UsageError: If torchrun started several processes without an id.
+    """
+    environment = os.environ
+    if "WANDB_RUN_ID" in environment:
+        return environment["WANDB_RUN_ID"]
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun; a job may have many runs
+        return f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
+    if int(environment.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in environment:
+        if environment["TORCHELASTIC_RUN_ID"] == "none":  # torchrun's static rendezvous
             raise UsageError(
-                "torchrun gave this run no id of its own, by which its processes would agree on a "
-                "new folder; name one with --run_dir"
+                "torchrun gave this run no id, which its processes need to choose the same new "
+                "folder; name a folder with --run_dir"
             )
-        return given["TORCHELASTIC_RUN_ID"]
+        return environment["TORCHELASTIC_RUN_ID"]
     return None
 
 
 def _new_folder(stem: str) -> Path:
-    """Make a folder named after the time; of several runs that begin together each has its own."""
+    """Create a folder named after the UTC time, with a number if it exists already."""
     name = f"{stem}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
     Path("runs").mkdir(exist_ok=True)
     number = 1
@@ -84,17 +89,17 @@ def _new_folder(stem: str) -> Path:
 
 
 def check_no_predictions(out: Path) -> None:
-    """Raise ExistingFileError if ``predict`` would mix its files with an earlier prediction's."""
+    """Raise ExistingFileError if the folder contains files of an earlier ``predict``."""
     if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
         raise ExistingFileError(
-            f"{out}: holds an earlier prediction, and pictures of two would be mixed; choose "
-            "another --run_dir, or remove the folder",
+            f"{out}: contains the pictures of an earlier prediction; choose another --run_dir, "
+            "or remove the folder",
             path=str(out),
         )
 
 
 def lock_of(run_dir: Path) -> IO[bytes] | None:
-    """Lock a run's folder until the returned file is closed; None where another process has it."""
+    """Lock a run's folder until the returned file is closed; None if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     file = (run_dir / LOCK_FILENAME).open("ab")
     try:
@@ -107,12 +112,12 @@ def lock_of(run_dir: Path) -> IO[bytes] | None:
 
 @contextlib.contextmanager
 def training_in(run_dir: Path) -> Iterator[None]:
-    """Keep other fits out of a run's folder.
+    """Lock a run's folder during training.
 
-    Further processes of the same run, and runs of a sweep, are inside a lock already.
+    Child processes of a run and runs of a sweep take no lock: their parent holds it.
 
     Raises:
-        ExistingFileError: If another fit trains there.
+        ExistingFileError: If another fit is training in the folder.
     """
     if is_child() or RUN_DIR_VARIABLE in os.environ:
         yield
@@ -120,7 +125,7 @@ def training_in(run_dir: Path) -> Iterator[None]:
     lock = lock_of(run_dir)
     if lock is None:
         raise ExistingFileError(
-            f"{run_dir}: another fit is training in this folder; wait for its end, or choose "
+            f"{run_dir}: another fit is training in this folder; wait until it ends, or choose "
             "another --run_dir",
             path=str(run_dir),
         )
@@ -132,7 +137,10 @@ def training_in(run_dir: Path) -> Iterator[None]:
 
 
 def remove_beginnings(run_dir: Path, out: Path) -> None:
-    """Remove the folders of a run that ended before it learned or measured; other files stay."""
+    """Remove the folders of a run that failed before training or evaluation.
+
+    A folder with any other file is kept.
+    """
     for folder in dict.fromkeys((out, run_dir)):
         if folder.is_dir() and all(
             path.name in _BEGINNINGS or path.is_dir() for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Libraries as a run wants them: quiet, and of the same mind whatever was imported before."""
+"""Warning filters, import restrictions and parser fixes for Lightning and jsonargparse."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from spike_zoo.errors import visible
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-#: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
-_CHATTER = (
+#: Warnings that a user cannot act on, or that concern intended behaviour of this package.
+_IGNORED_WARNINGS = (
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*callbacks used to create the checkpoint.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is not supported by the model summary.*",
 )
-#: Packages whose classes a configuration may name with ``--safe``.
+#: Packages whose classes a configuration may import with ``--safe``.
 TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")
-#: Lines of Lightning's log: advertisements, and a blank report of a signal that stopped a run.
+#: Omitted lines of Lightning's log: advertisements, and a report of SIGTERM without a message.
 _OMITTED = ("Tip:", "SIGTERMException was raised")
 
 
 def import_trusted_only() -> None:
-    """Let configurations name classes of :data:`TRUSTED` alone, for the rest of this process.
+    """Restrict the imports of configurations to :data:`TRUSTED`, for the rest of this process.
 
-    The place where a class is defined counts, so that ``torch.os.system`` is not of torch.
+    The module that defines an object decides: ``torch.os.system`` is rejected.
     """
     from jsonargparse import set_parsing_settings
 
@@ -36,30 +36,30 @@ def import_trusted_only() -> None:
 
 
 def plain_warning(message: Warning | str, *_: object, **__: object) -> str:
-    """Return a warning as one line, without the place in the code that gave it."""
+    """Return a warning as one line, without its source file and line."""
     return f"warning: {visible(str(message))}\n"
 
 
 def quiet_libraries() -> None:
-    """Leave out chatter and advertisements of libraries, and places in their code."""
-    warnings.formatwarning = plain_warning  # Lightning puts its own there when it is imported
-    for message in _CHATTER:
+    """Filter warnings and advertisements of libraries; print warnings without source lines."""
+    warnings.formatwarning = plain_warning  # overwrites the one that Lightning sets on import
+    for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(_is_of_use)
+        logging.getLogger(name).addFilter(_is_relevant)
 
 
-def _is_of_use(record: logging.LogRecord) -> bool:
-    """Return whether a line of Lightning's log says what the program does not say itself."""
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Return False for log lines of Lightning that repeat or advertise."""
     return not any(part in record.getMessage() for part in _OMITTED)
 
 
 def whole_numbers_first(parser: ArgumentParser) -> None:
-    """Let arguments that take whole numbers or fractions take 1 for 1 and not for 1.0.
+    """Parse ``1`` as int for arguments whose type is a union of int and float.
 
-    A parser tries the types of a union in their order. Lightning says int first, but what
-    ``Optional[Union[int, float]]`` is comes out of typing's memory, and is the other way round
-    where another library asked for that a moment before.
+    A parser tries the types of a union in their order. Lightning's annotations have int first, but
+    ``typing`` caches ``Optional[Union[...]]`` without regard to order. If another library has used
+    the union with float first, Lightning gets this order.
     """
     for action in parser._actions:
         kinds = list(get_args(getattr(action, "_typehint", None)))

@@ -1,4 +1,4 @@
-"""The loggers of a run: CSV always, others as configured, W&B with the run's facts."""
+"""Loggers of a run: CSV always, W&B and others as configured."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from spike_zoo.records.result import RunResult
     from spike_zoo.runs.planning import Plan
 
-SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
+SWEEP_ID = "WANDB_SWEEP_ID"  # set by W&B's agent, which waits for a report of the run
 OURS = "spike_zoo.loggers.wandb.SafeWandbLogger"
-_SHELF = "methods"  # a folder of many methods, whose own name says nothing about one
-TENSORBOARD = ("tensorboard", "tensorboardX")  # either will do
+_METHODS_FOLDER = "methods"  # parent of the folders of methods
+TENSORBOARD = ("tensorboard", "tensorboardX")  # one of them is sufficient
 
 
 def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
-    """Let configured loggers write into a run's folder, and W&B's be the one that is safe.
+    """Set the folder of configured loggers, and replace Lightning's W&B logger by ours.
 
     Args:
         given: ``trainer.logger`` as parsed; changed in place.
-        folder: Where the verb writes.
+        folder: Output folder of the verb.
 
     Raises:
-        UsageError: If TensorBoard is wanted and not installed.
+        UsageError: If TensorBoard is configured and not installed.
     """
     for logger in given if isinstance(given, list) else [given]:
         name = str(getattr(logger, "class_path", "")).rpartition(".")[2]
@@ -45,8 +45,8 @@ def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed ar
             _make_safe(logger)
         if name == "TensorBoardLogger" and not any(map(find_spec, TENSORBOARD)):
             raise UsageError(
-                "TensorBoard is not installed: pip install 'spike-zoo[tensorboard]', or leave its "
-                "logger out"
+                "TensorBoard is not installed: pip install 'spike-zoo[tensorboard]', or remove its "
+                "logger from the configuration"
             )
         if "save_dir" in arguments:
             arguments["save_dir"] = str(folder)
@@ -55,14 +55,14 @@ def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed ar
 
 
 def _make_safe(logger: Any) -> None:  # noqa: ANN401  (parsed arguments)
-    """Replace Lightning's logger by ours: Lightning's may stop a run and upload secrets."""
-    known = inspect.signature(SafeWandbLogger).parameters
+    """Replace Lightning's W&B logger by ours: Lightning's may stop a run and upload secrets."""
+    accepted = inspect.signature(SafeWandbLogger).parameters
     lightnings = inspect.signature(WandbLogger).parameters
     for name, value in list(vars(logger.init_args).items()):
         default = lightnings[name].default if name in lightnings else None
-        if name not in known and value != default:
-            raise UsageError(f"{name}: {OURS} has no such argument; it has {', '.join(known)}")
-        if name not in known or value is None:
+        if name not in accepted and value != default:
+            raise UsageError(f"{name}: {OURS} has no such argument; it has {', '.join(accepted)}")
+        if name not in accepted or value is None:
             del logger.init_args[name]
     logger.class_path = OURS
 
@@ -75,20 +75,22 @@ def loggers_of(
     *,
     is_resumed: bool = False,
 ) -> list[Logger] | bool:
-    """Return CSV always, before whatever else was asked for.
+    """Return the CSV logger and the configured loggers; False if logging is disabled.
 
     Args:
-        given: The trainer's argument, built.
-        plan: What the run is.
-        run_dir: Its folder.
-        module: What is trained.
-        is_resumed: Whether an earlier run goes on.
+        given: ``trainer.logger`` after its classes are instantiated.
+        plan: Plan of the run.
+        run_dir: Folder of the run.
+        module: The module that is trained or evaluated.
+        is_resumed: Whether an earlier run is resumed.
     """
     if given is False:
         return False
     others = given if isinstance(given, list) else [given]
-    others = [one for one in others if isinstance(one, Logger) and not isinstance(one, CSVLogger)]
-    if SWEEP_ID in os.environ and not any(isinstance(one, SafeWandbLogger) for one in others):
+    others = [
+        item for item in others if isinstance(item, Logger) and not isinstance(item, CSVLogger)
+    ]
+    if SWEEP_ID in os.environ and not any(isinstance(logger, SafeWandbLogger) for logger in others):
         others.append(SafeWandbLogger(log_model=True))
     folder = plan.out(run_dir)
     is_swept = SWEEP_ID in os.environ or RUN_DIR_VARIABLE in os.environ
@@ -107,28 +109,28 @@ def loggers_of(
 
 
 def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -> None:
-    """Give W&B a run's record and, where the folder of checkpoints has any, those."""
+    """Log a run's record and its checkpoints, if there are any, to W&B."""
     files = {name: checkpoints / f"{name}.ckpt" for name in ("best", "last")}
     files = {name: file for name, file in files.items() if file.is_file()}
-    shown = {"method": result.method, "variant": result.variant, "metrics": result.metrics}
+    metadata = {"method": result.method, "variant": result.variant, "metrics": result.metrics}
     for logger in loggers:
         if isinstance(logger, SafeWandbLogger):
             logger.log_result(result.summary())
-            logger.log_checkpoints(files, shown)
+            logger.log_checkpoints(files, metadata)
 
 
 def method_of(module: LightningModule) -> str:
-    """Return the name of a module's method: its folder, or its file where that lies in none.
+    """Return the name of a module's method: its folder, or its file if it has no folder.
 
     ``spike_zoo.methods.stir.module`` is ``"stir"``, ``spike_zoo.methods.sci.training.module`` is
-    ``"sci"``; outside this package ``mine`` and ``mine.module`` are ``"mine"``, as is
-    ``theirs.methods.mine``, be it a folder or a file.
+    ``"sci"``. Outside this package ``mine``, ``mine.module`` and ``theirs.methods.mine`` (a folder
+    or a file) are ``"mine"``.
     """
     home = type(module).__module__
     *above, name = home.split(".")
-    if _SHELF in above[:-1]:
-        return above[above.index(_SHELF) + 1]
+    if _METHODS_FOLDER in above[:-1]:
+        return above[above.index(_METHODS_FOLDER) + 1]
     is_folder = hasattr(sys.modules.get(home), "__path__")
-    if is_folder or not above or above[-1] == _SHELF:
+    if is_folder or not above or above[-1] == _METHODS_FOLDER:
         return name
     return above[-1]

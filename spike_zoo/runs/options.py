@@ -1,4 +1,4 @@
-"""Options of a run beside those of its model, data and trainer."""
+"""Options of a run in addition to model, data and trainer, and compilation of networks."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
     from torch import nn
 
-_DEFAULT = "inductor"  # torch's own
-_TORCHS = "torch.nn."  # layers and containers, of which alone torch.compile makes nothing
+_DEFAULT = "inductor"  # the default of torch.compile
+_TORCH_MODULES = "torch.nn."  # layers and containers, which torch.compile skips if compiled alone
 
 
 def add_run_options(parser: LightningArgumentParser) -> None:
-    """Add folder, initial weights, test and compilation."""
+    """Add the options for folder, initial weights, test and compilation."""
     whole_numbers_first(parser)
     parser.add_argument(
         "--run_dir",
         type=str | None,
         default=None,
-        help="Folder of the run; {variant}, {profile}, {seed} and {hash} (of what it computes) "
-        "are filled in; by default runs/<configuration>-<UTC time>.",
+        help="Folder of the run. {variant}, {profile}, {seed} and {hash} (of the settings that "
+        "change the result) are replaced. Default: runs/<configuration>-<UTC time>.",
     )
     parser.add_argument(
         "--init_from",
@@ -41,7 +41,7 @@ def add_run_options(parser: LightningArgumentParser) -> None:
         "--init_strict",
         type=bool,
         default=True,
-        help="Whether all of these weights must fit; otherwise what does not is left out.",
+        help="Whether all initial weights must fit the model; false skips those that do not.",
     )
     parser.add_argument(
         "--test_after_fit",
@@ -53,19 +53,19 @@ def add_run_options(parser: LightningArgumentParser) -> None:
         "--compile",
         type=bool | str,
         default=False,
-        help="Whether torch.compile translates the networks, or which of its backends does.",
+        help="Whether to compile the networks with torch.compile, or the name of its backend.",
     )
 
 
 def compile_networks(module: nn.Module, chosen: bool | str) -> None:
-    """Let torch.compile translate a module, its networks and their parts at their first call.
+    """Compile a module, its networks and their parts with torch.compile at their first call.
 
-    A module may call its network as a whole or method by method, so each is translated for itself;
-    inside another one a part is no border. Names of weights stay what they are.
+    Each is compiled separately, because a module may call its network or single parts of the
+    network. A part causes no graph break inside a compiled network. Names of weights do not change.
 
     Args:
         module: Changed in place.
-        chosen: Whether, or by which backend of torch.compile; true is inductor.
+        chosen: Whether to compile, or a backend of torch.compile; True is inductor.
 
     Raises:
         ConfigError: If there is no such backend.
@@ -73,22 +73,22 @@ def compile_networks(module: nn.Module, chosen: bool | str) -> None:
     if chosen is False:
         return
     backend = _DEFAULT if chosen is True else chosen
-    known = torch.compiler.list_backends(exclude_tags=())
-    if backend not in known:
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if backend not in backends:
         raise ConfigError(
-            f"compile: torch has no backend {backend!r}.{closest(backend, known)} It has "
-            f"{', '.join(known)}; true is {_DEFAULT}"
+            f"compile: torch has no backend {backend!r}.{closest(backend, backends)} It has "
+            f"{', '.join(backends)}; true is {_DEFAULT}"
         )
     networks = list(_called(module))
     parts = [part for network in networks for part in _called(network)]
-    for one in (module, *networks, *parts):
-        one.compile(backend=backend)
+    for part in (module, *networks, *parts):
+        part.compile(backend=backend)
 
 
 def _called(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the modules inside one that have a forward of their own, less metrics."""
+    """Yield child modules that are no layers of torch and no metrics; search inside containers."""
     for child in module.children():
-        if type(child).__module__.startswith(_TORCHS):
+        if type(child).__module__.startswith(_TORCH_MODULES):
             yield from _called(child)
         elif not isinstance(child, Metric | MetricCollection):
             yield child

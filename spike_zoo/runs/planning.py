@@ -1,4 +1,4 @@
-"""What a run is, known from its command line alone: names, folder and digest."""
+"""Plan of a run from its command line: configuration, digest, names, folder and input files."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 VERBS = ("fit", "validate", "test", "predict")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SHORT_HASH = 8
-#: Passes the files that a run starts from: what its configuration says -> the file, as JSON.
+#: Passes the files that a run starts from, as JSON: pattern of the configuration -> file.
 FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it begins.
+    """Plan of a run.
 
     Attributes:
         verb: ``"fit"``, ``"test"``, ...
-        configs: Configuration files, as stacked.
+        configs: Configuration files in the order of the command line.
         config: The complete configuration.
-        config_hash: Digest of what it computes.
+        config_hash: Digest of the settings that change the result.
         variant: Name of the row in a table.
         profile: Name of the profile.
         seed: Seed of the run.
@@ -52,7 +52,7 @@ class Plan:
     seed: int | None
 
     def filled(self, template: str) -> str:
-        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in."""
+        """Replace ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` in a text."""
         names = {
             "variant": self.variant,
             "profile": self.profile or "none",
@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def reads(self) -> dict[str, str]:
-        """Dotted key -> file that the run begins with, ``*`` for what is not known of its name."""
+        """Dotted key -> file that the run starts from, with ``*`` for unknown parts of its name."""
         arguments = self.config["model"].get("init_args") or {}
         texts = {f"{MODEL}{name}": value for name, value in arguments.items()}
         texts |= {key: self.config.get(key) for key in (CKPT_PATH, INIT_FROM)}
@@ -82,16 +82,16 @@ class Plan:
         }
 
     def out(self, run_dir: Path) -> Path:
-        """Return where the verb writes: a fit to the run's folder, others below it."""
+        """Return the output folder: ``run_dir`` for ``fit``, else ``run_dir/<verb>``."""
         return run_dir if self.verb == "fit" else run_dir / self.verb
 
     def result(self, run_dir: Path) -> Path:
-        """Return the record that the run will write."""
+        """Return the path of the record that the run writes."""
         return self.out(run_dir) / FILENAME
 
 
 def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  # noqa: ANN401  (Namespace)
-    """Return the plan of a parsed command line, before anything in it is filled in."""
+    """Return the plan of a parsed command line, before placeholders are replaced."""
     content = dumped(parser, config)
     files = [recorded_name(str(path)) for path in config.config or []]
     variant, profile = variant_and_profile(files)
@@ -100,21 +100,21 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
 
 
 def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dict[str, Any]:  # noqa: ANN401  (Namespace)
-    """Return parsed arguments as plain values; options are those of the parser's ``dump``."""
+    """Return parsed arguments as plain values; ``options`` are those of the parser's ``dump``."""
     options.setdefault("skip_unset", False)
     return yaml.safe_load(parser.dump(config, **options))
 
 
 def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's Namespace)
-    """Fill names into ``run_dir``, ``ckpt_path`` and names of weights; find files they match.
+    """Replace placeholders in ``run_dir``, ``ckpt_path`` and names of weights; find these weights.
 
-    An ``init_from`` or a text of the model's with a name in braces is a file that another run made,
-    as ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep states which run it
-    planned that file from; else only one may match.
+    An ``init_from`` or a string argument of the model with a placeholder is a file of another run,
+    such as ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep states the file of
+    the run that it planned. Without a sweep, exactly one file must match.
 
     Raises:
-        MissingFileError: If no file matches; says that the other run comes first.
-        ConfigError: If several match, made with other configurations.
+        MissingFileError: If no file matches.
+        ConfigError: If several files match, from runs with different configurations.
     """
     if config.run_dir and _PLACEHOLDER.search(config.run_dir):
         planned = os.environ.get(RUN_DIR_VARIABLE)
@@ -122,44 +122,49 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
     if config.ckpt_path:
         config.ckpt_path = plan.filled(config.ckpt_path)
     arguments = config.model.get("init_args") or {}
-    known = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
-    named = [(arguments, name, f"{MODEL}{name}") for name in vars(arguments)]
-    for holder, name, key in [*named, (config, INIT_FROM, INIT_FROM)]:
+    planned_files = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
+    texts = [(arguments, name, f"{MODEL}{name}") for name in vars(arguments)]
+    for holder, name, key in [*texts, (config, INIT_FROM, INIT_FROM)]:
         value = holder[name]
         if isinstance(value, str) and _PLACEHOLDER.search(value):
             pattern = plan.filled(value)
-            holder[name] = _matching(known.get(pattern, pattern), key)
+            holder[name] = _matching(planned_files.get(pattern, pattern), key)
 
 
 def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """Return dotted key -> value for keys at their default; ``stated`` is without defaults."""
+    """Return dotted key -> value of the settings at their default.
+
+    Args:
+        config: The complete configuration.
+        stated: The configuration without defaults.
+    """
     trainer = config.get("trainer", {})
-    found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
+    result = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
     for part in ("model", "data"):
         defaults = dict(leaves(argument_defaults(config[part]["class_path"])))
         for key, value in leaves(config[part].get("init_args") or {}):
             if key in defaults and defaults[key] == value:
-                found[f"{part}.init_args.{key}"] = value
-    return found
+                result[f"{part}.init_args.{key}"] = value
+    return result
 
 
 def as_list(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
-    """Return a value as YAML has it: a tuple as a list."""
+    """Return a tuple as a list, as YAML stores it, and any other value unchanged."""
     return list(value) if isinstance(value, tuple) else value
 
 
 def _matching(pattern: str, name: str) -> str:
     path = Path(pattern)
-    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    if not found:
+    files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not files:
         raise MissingFileError(
-            f"{pattern}: {name} names what another run makes, and it is not there; "
+            f"{pattern}: {name} names a file that another run makes, and it does not exist; "
             "'python -m spike_zoo sweep' runs what a sweep needs first"
         )
-    if len(found) > 1:
-        listed = ", ".join(map(str, found))
+    if len(files) > 1:
+        listed = ", ".join(map(str, files))
         raise ConfigError(
-            f"{pattern}: {name} may be any of {listed}; name the one that is "
-            "meant, or remove runs of older configurations"
+            f"{pattern}: {name} matches several files: {listed}; name one of them, or remove runs "
+            "of older configurations"
         )
-    return str(found[0])
+    return str(files[0])

@@ -1,4 +1,4 @@
-"""What argument parsing and Lightning complain about, as one line a user can act on."""
+"""Explanations of errors of argument parsing, Lightning and torch.compile in one line."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-_OTHER_WEIGHTS = "Error(s) in loading state_dict"  # torch's report
-#: A path of the command line that is no file, no folder, or not to be read.
-_OF_FILES = (
+_STATE_DICT_ERROR = "Error(s) in loading state_dict"  # torch's report
+#: Errors of a path that is no file, no folder or not readable.
+_FILE_ERRORS = (
     *(FileNotFoundError, FileExistsError),
     *(IsADirectoryError, NotADirectoryError, PermissionError),
 )
-#: What of the command line a module of Lightning complains about without naming it.
-_NAMES = {"lightning.fabric.utilities.seed": "seed_everything: "}
-#: Where torch.compile's errors live: no compiler, or a network that it cannot translate.
-_COMPILING = ("torch._dynamo", "torch._inductor")
-#: jsonargparse's reports of an option that it does not know.
+#: Module of Lightning -> option that its errors concern but do not name.
+_OPTIONS = {"lightning.fabric.utilities.seed": "seed_everything: "}
+#: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
+_COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
+#: jsonargparse's reports of an unknown option.
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
-#: Its report of a key that nothing takes, in a file.
+#: jsonargparse's report of an unknown key in a file.
 _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
-#: argparse's report of a word that is not among the choices.
+#: argparse's report of a value that is not among the choices.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed")  # jsonargparse's, with --safe
@@ -41,22 +41,27 @@ _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's
 
 
 def unknown_option(given: str, known: Iterable[str]) -> str:
-    """Return what is said of an unknown option (a value may follow), with the nearest known one."""
+    """Return the message for an unknown option, with the nearest known option.
+
+    Args:
+        given: The option, possibly with a value.
+        known: All options, with their hyphens.
+    """
     name = re.split(r"[ =]", given, maxsplit=1)[0]
     if not name.startswith("-"):
-        return f"{given}: nothing takes this word; --help lists the options there are"
-    return f"unknown option {given}.{closest(name, known)} --help lists what there is"
+        return f"{given}: unexpected argument; --help lists the options"
+    return f"unknown option {given}.{closest(name, known)} --help lists the options"
 
 
 def check_options_known(
     error: argparse.ArgumentError, known: Iterable[str], arguments: Sequence[str] = ()
 ) -> None:
-    """Raise a usage error with the nearest option, where the parser's is of an unknown one.
+    """Raise UsageError with the nearest known option if a parser reports an unknown one.
 
     Args:
-        error: The parser's.
-        known: All options there are, with their hyphens.
-        arguments: The command line, for the file that holds an unknown key.
+        error: Error of the parser.
+        known: All options, with their hyphens.
+        arguments: The command line, to find the configuration with the unknown key.
     """
     if unknown := _UNKNOWN.search(str(error)):
         raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
@@ -65,15 +70,15 @@ def check_options_known(
         holders = [file for file in config_files(arguments) if _has_path(_read(file), key)]
         files = ", ".join(holders or config_files(arguments))
         where = f"{files}: " if files else ""
-        raise UsageError(f"{where}{key}: nothing takes this key.{closest(key, keys)}") from error
+        raise UsageError(f"{where}{key}: unknown key.{closest(key, keys)}") from error
 
 
 def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
-    """Raise a usage error where required arguments are missing, named as they are typed.
+    """Raise UsageError if a parser reports missing arguments; name them as they are typed.
 
     Args:
-        error: The parser's.
-        options: Names of the command's arguments that are options, such as ``out``.
+        error: Error of the parser.
+        options: Names of arguments that are options, such as ``out``.
     """
     if required := _REQUIRED.search(str(error)):
         names = [name.rpartition(".")[2] for name in required[1].split(", ")]
@@ -86,40 +91,40 @@ def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
-    """Return one line for an error of the user's, None for a fault of ours."""
+    """Return a message of one line for a usage error, None for an internal error."""
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
         return _of_arguments(error, arguments)
     if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
         return _flat(innermost(error))
-    if isinstance(error, _OF_FILES):
+    if isinstance(error, _FILE_ERRORS):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if type(error).__name__ == "MisconfigurationException":
         return " ".join(str(error).split())
-    if type(error).__module__.startswith(_COMPILING):
+    if type(error).__module__.startswith(_COMPILER_MODULES):
         reason = next(iter(str(innermost(error)).strip().splitlines()), type(error).__name__)
         return (
-            f"compile: the networks cannot be translated here ({reason}). Leave it out, or name a "
-            "backend that needs no compiler, as --compile aot_eager"
+            f"compile: the networks cannot be compiled here ({reason}). Leave --compile out, or "
+            "name a backend that needs no compiler, such as --compile aot_eager"
         )
     if isinstance(error, ValueError) and (home := _raised_in(error)).startswith("lightning."):
-        return _NAMES.get(home, "") + " ".join(str(error).split())
+        return _OPTIONS.get(home, "") + " ".join(str(error).split())
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())
-    if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_WEIGHTS):
+    if isinstance(error, RuntimeError) and str(error).startswith(_STATE_DICT_ERROR):
         first = str(error).splitlines()[1:2]
-        return f"the weights do not fit the model that is configured: {''.join(first).strip()}"
+        return f"the weights do not fit the configured model: {''.join(first).strip()}"
     return None
 
 
 def innermost(error: BaseException) -> BaseException:
-    """Return the error that all others were raised from."""
+    """Return the first error of a chain of causes and contexts."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
 
 
 def _raised_in(error: BaseException) -> str:
-    """Return the module whose code raised an error."""
+    """Return the name of the module that raised an error."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -143,7 +148,7 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     if chosen := _CHOICES.search(message):
         known = re.findall(r"'([^']+)'", chosen[2])
         listed = ", ".join(known)
-        return f"there is no {chosen[1]!r} here.{closest(chosen[1], known)} There are {listed}"
+        return f"{chosen[1]!r} is not a choice.{closest(chosen[1], known)} Choose from {listed}"
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)
@@ -151,11 +156,11 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def _flat(error: BaseException) -> str:
-    """Return an error's text in one line, without what the name before it says already."""
+    """Return an error's text in one line, without the lines that repeat the key and the value."""
     if denied := _DENIED.search(str(error)):
         return (
-            f"--safe allows no class from outside {', '.join(TRUSTED)}, and {denied[1]!r} is one. "
-            "Leave out --safe if you trust it: its code runs"
+            f"--safe allows only classes of {', '.join(TRUSTED)}, got {denied[1]!r}. Leave "
+            "out --safe if you trust its code, which would run"
         )
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
@@ -179,9 +184,9 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
 
 
 def _file_with(key: str, arguments: Sequence[str]) -> str | None:
-    """Return the last stacked configuration that holds a key, the one whose value counted.
+    """Return the last configuration file with a key, which has priority over the ones before.
 
-    None where an option has it: the command line has priority over any file.
+    None if an option of the command line sets the key: options have priority over files.
     """
     options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     if any(re.split("--|[.]", option.removesuffix(".class_path"))[-1] == key for option in options):
@@ -190,7 +195,7 @@ def _file_with(key: str, arguments: Sequence[str]) -> str | None:
 
 
 def _read(file: str) -> Any:  # noqa: ANN401  (any YAML value)
-    """Return what a configuration says, None where it cannot be read."""
+    """Return the content of a configuration file, None if it cannot be read."""
     try:
         return read_yaml(Path(file))
     except (OSError, ConfigError):

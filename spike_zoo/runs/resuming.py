@@ -1,4 +1,4 @@
-"""Which checkpoint a run begins from, what it says of the model, and whether a run may go on."""
+"""Choice of a checkpoint, its model arguments, and checks before a run is resumed."""
 
 from __future__ import annotations
 
@@ -32,38 +32,39 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
 
 NAMED = ("best", "last")
-#: What may differ when a run goes on: it is said, not refused.
-_WATCHING = "trainer.callbacks"
-_ARCHIVE = "data.init_args.archive"  # another path to the same data; they are compared themselves
+_CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
+_ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
 
 
 def check_no_earlier_fit(run_dir: Path) -> None:
-    """Raise ExistingFileError where another fit can be resumed, or has left its record."""
+    """Raise ExistingFileError if a folder has a ``last.ckpt`` or the record of another fit."""
     if (run_dir / FILENAME).exists() and not (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
-            f"{run_dir}: holds the record of a run whose checkpoints are gone; choose another "
+            f"{run_dir}: contains the record of a run, but not its checkpoints; choose another "
             "--run_dir, or remove the folder"
         )
     if (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
-            f"{run_dir}: holds a run already. Resume it with --ckpt_path last, or "
+            f"{run_dir}: contains a run already. Resume it with --ckpt_path last, or "
             "choose another --run_dir."
         )
 
 
 def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | None:
-    """Return the file of a checkpoint, ``best`` and ``last`` being those of the run's folder.
+    """Return the file of a checkpoint.
 
     Args:
-        named: What the command line says.
+        named: Value of ``--ckpt_path``: a file, an artifact of W&B, or ``best`` or ``last`` of the
+            run's folder.
         run_dir: The run's folder.
-        may_begin: Whether a run without a ``last`` starts from the beginning; returns None then.
+        may_begin: Whether to return None for ``last`` if the run has no checkpoint, to start a new
+            fit.
 
     Raises:
         MissingFileError: If there is no such file.
-        WeightsError: If it cannot be read, or not be fetched.
-        ConfigError: If a run would start from the beginning beside checkpoints of another kind.
-        ExistingFileError: If it would start from the beginning beside a record.
+        WeightsError: If the file cannot be read or downloaded.
+        ConfigError: If a new fit would start in a folder with other checkpoints.
+        ExistingFileError: If a new fit would start in a folder with a record.
     """
     folder = run_dir / FOLDER
     if is_artifact(named):
@@ -83,7 +84,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
                 "--ckpt_path, or choose another --run_dir"
             )
         check_no_earlier_fit(run_dir)
-        print(f"{run_dir}: nothing to resume, the fit begins")
+        print(f"{run_dir}: nothing to resume, starting a new fit")
         return None
     raise MissingFileError(
         f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
@@ -92,7 +93,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
 
 
 def _whole_last(folder: Path) -> Path | None:
-    """Return the newest readable state of a run; None without any."""
+    """Return the newest readable one of ``last`` and its predecessor; None without ``last``."""
     last, before = folder / LAST, folder / BEFORE_LAST
     if not last.is_file():
         return None
@@ -102,87 +103,90 @@ def _whole_last(folder: Path) -> Path | None:
         if not before.is_file():
             raise
         read_checkpoint(before)
-        print(f"{error.message}; the one before it is taken, {before.name}")
+        print(f"{error.message}; using the checkpoint before it, {before.name}")
         return before
     return last
 
 
 def check_has_optimizer(checkpoint: Path) -> None:
-    """Raise WeightsError for a file to resume from that holds no more than weights."""
+    """Raise WeightsError if a checkpoint to resume from has no optimiser state."""
     if "optimizer_states" not in read_checkpoint(checkpoint):
         raise WeightsError(
-            f"{checkpoint}: holds weights alone, without the optimiser, so a fit cannot continue "
+            f"{checkpoint}: contains only weights, no optimiser state, so a fit cannot continue "
             f"from it; start a new run from these weights with --init_from {checkpoint}, or name a "
-            "checkpoint of a fit, as its last.ckpt",
+            "checkpoint of a fit, such as its last.ckpt",
             path=str(checkpoint),
         )
 
 
 def check_initial_weights(arguments: Sequence[str]) -> None:
-    """Raise UsageError for the option for initial weights of a verb that does not train."""
+    """Raise UsageError if ``--init_from`` is given to a verb that does not train."""
     if any(argument.partition("=")[0] == "--init_from" for argument in arguments):
-        raise UsageError("--init_from is an option of fit; name what is measured with --ckpt_path")
+        raise UsageError(
+            "--init_from is an option of fit; name the checkpoint to evaluate with --ckpt_path"
+        )
 
 
 def is_own(checkpoint: Path, run_dir: Path) -> bool:
-    """Return whether a checkpoint is one of the run's own, so that a fit resumes from it."""
+    """Return whether a checkpoint is in the run's folder, so that a fit resumes the run."""
     return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
 
 
 def explicit_arguments(arguments: Sequence[str]) -> set[str]:
-    """Return the model's arguments that a command line states itself, not through a file."""
+    """Return the names of the model's arguments that are options of a command line."""
     stated = (re.match(r"--model\.(?:init_args\.)?(\w+)", argument) for argument in arguments)
     return {match[1] for match in stated if match is not None}
 
 
 def adopt(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
-    """Take over what a checkpoint says of its module, but for what the command line states.
+    """Copy the arguments of a module from its checkpoint, except those of the command line.
 
-    Nothing is imported for it: a checkpoint may say anything.
+    Nothing that the checkpoint names is imported, because the file is not trusted.
 
     Args:
         model: ``class_path`` and ``init_args`` as parsed; changed in place.
         checkpoint: The file.
-        explicit: Names of arguments that stay.
+        explicit: Names of arguments that are not copied.
 
     Returns:
         Whether anything changed.
 
     Raises:
-        WeightsError: If it belongs to another class or says what is no plain value.
+        WeightsError: If the checkpoint is of another class, or an argument is unknown or not a
+            plain value.
     """
     class_path, arguments = described(read_checkpoint(checkpoint))
     if class_path is not None and class_path not in _names_of(model.class_path):
         raise WeightsError(
-            f"{checkpoint}: holds a {class_path}, the configuration names {model.class_path}; name "
-            "the configuration it was trained with, or another checkpoint",
+            f"{checkpoint}: is a checkpoint of {class_path}, but the configuration names "
+            f"{model.class_path}; name the configuration of its training, or another checkpoint",
             path=str(checkpoint),
         )
-    given = model.init_args
+    init_args = model.init_args
     changed = False
     for name, value in arguments.items():
-        if name in explicit or (name in given and as_list(given[name]) == as_list(value)):
+        if name in explicit or (name in init_args and as_list(init_args[name]) == as_list(value)):
             continue
-        if name not in given or not _is_plain(value):
+        if name not in init_args or not _is_plain(value):
             raise WeightsError(
-                f"{checkpoint}: says {name} = {str(value)[:80]!r}, which {model.class_path} does "
-                "not take from a checkpoint",
+                f"{checkpoint}: contains {name} = {str(value)[:80]!r}, which {model.class_path} "
+                "does not accept from a checkpoint",
                 path=str(checkpoint),
             )
-        given[name] = value
+        init_args[name] = value
         changed = True
     return changed
 
 
 def _names_of(class_path: str) -> set[str]:
-    """Return the paths of a class that the user named, and of those it derives from."""
+    """Return the path of a class as the user named it, and the paths of its base classes."""
     module, _, name = class_path.rpartition(".")
-    found = getattr(importlib.import_module(module), name)
-    return {class_path, *(f"{one.__module__}.{one.__qualname__}" for one in found.__mro__)}
+    cls = getattr(importlib.import_module(module), name)
+    return {class_path, *(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)}
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
-    """Return whether a value cannot cause an import."""
+    """Return whether a value contains only plain types and no ``class_path`` to import."""
     if isinstance(value, dict):
         return "class_path" not in value and all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
@@ -191,16 +195,16 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
 
 
 def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Reject resuming a run with other settings: its record would state them for old weights.
+    """Reject resuming a run with other settings, which its record would not state correctly.
 
     Args:
-        run_dir: Folder of the run, with the ``config.yaml`` it began with.
+        run_dir: Folder of the run, with the ``config.yaml`` of its start.
         config: Complete configuration now.
-        defaults: Dotted key -> value, for keys that stand at their default.
+        defaults: Dotted key -> value of the settings at their default.
 
     Raises:
-        ConfigError: Naming every difference.
-        FormatError: If the file is damaged.
+        ConfigError: If settings differ; names every difference.
+        FormatError: If ``config.yaml`` is damaged.
     """
     file = run_dir / "config.yaml"
     if not file.is_file():
@@ -211,16 +215,16 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
         recorded = None
     if not isinstance(recorded, dict):
         raise FormatError(
-            f"{file}: not the configuration that a run writes, so it is unknown whether it may be "
-            "on; put it back, or choose another --run_dir",
+            f"{file}: not the configuration that a run writes, so its settings cannot be compared; "
+            "restore the file, or choose another --run_dir",
             path=str(file),
         )
-    changed = differences(recorded, config, defaults, apart_from=(_WATCHING, _ARCHIVE))
+    changed = differences(recorded, config, defaults, apart_from=(_CALLBACKS, _ARCHIVE))
     if changed:
         raise _changed(run_dir, changed)
-    before, now = (one.get("trainer", {}).get("callbacks") for one in (recorded, config))
+    before, now = (c.get("trainer", {}).get("callbacks") for c in (recorded, config))
     if before != now:
-        print(f"{run_dir}: goes on with other callbacks than it began with")
+        print(f"{run_dir}: resumed with other trainer.callbacks than at its start")
 
 
 def check_same_data(run_dir: Path, now: RunStart) -> None:
@@ -233,24 +237,24 @@ def check_same_data(run_dir: Path, now: RunStart) -> None:
 
 def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
     return ConfigError(
-        f"{run_dir}: is the run of other settings and cannot go on with these: "
+        f"{run_dir}: contains a run with other settings, so it cannot be resumed: "
         f"{'; '.join(changed)}. Choose another --run_dir (there --ckpt_path "
-        f"{run_dir / FOLDER / LAST} goes on from its weights), or remove the folder.",
+        f"{run_dir / FOLDER / LAST} continues from its weights), or remove the folder.",
         path=str(run_dir),
     )
 
 
 def cut_log(log: Path, checkpoint: Path | None) -> None:
-    """Remove rows of a log that a run is about to write again.
+    """Remove the rows of a log that a resumed run will write again.
 
     Args:
         log: ``metrics.csv``.
-        checkpoint: From which it resumes; None where it starts from the beginning.
+        checkpoint: The checkpoint to resume from; None for a new run, which removes the log.
     """
     if checkpoint is None:
         log.unlink(missing_ok=True)
         return
     content = read_checkpoint(checkpoint)
     loops = content.get("loops", {}).get("fit_loop", {})
-    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # of older checkpoints
+    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # in older checkpoints
     keep_rows_before(log, int(content.get(LOG_STEP, stepped)))

@@ -1,4 +1,4 @@
-"""fit, validate, test and predict: LightningCLI, with one folder per run and a record of it."""
+"""LightningCLI for fit, validate, test and predict, with a folder and a record per run."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     quiet_libraries()
     check_configs(arguments)
     limit_threads()
-    exit_code = 1  # W&B lists a run that does not come to its end as failed
+    exit_code = 1  # until the run ends: W&B lists it as failed otherwise
     try:
         with _process_arguments([verb, *with_files(arguments)]):
             ZooCLI(**cli_settings())
@@ -125,27 +125,27 @@ def cli_settings() -> dict[str, Any]:
 
 
 class ZooCLI(LightningCLI):
-    """LightningCLI with a folder per run, CSV metrics always, resuming and ``result.json``."""
+    """LightningCLI with a folder per run, CSV metrics, resuming and ``result.json``."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what a run needs beside model, data and trainer."""
+        """Add the options of a run to those of model, data and trainer."""
         add_run_options(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
-        """Parse, find the run's folder and the checkpoint before anything is built."""
+        """Parse arguments; choose the run's folder and its checkpoint before classes are built."""
         self.begin = time.perf_counter()
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
             of_verb = self._subcommand_parsers[sys.argv[1]]
-            known = [name for one in of_verb._actions for name in one.option_strings]
-            check_options_known(error, known, sys.argv[1:])
+            options = [name for action in of_verb._actions for name in action.option_strings]
+            check_options_known(error, options, sys.argv[1:])
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         if verb != "fit":
             check_initial_weights(sys.argv)
-            config.init_from = None  # of the fit whose configuration this is
+            config.init_from = None  # it may come from the configuration of a fit
         elif config.init_from is not None:
             config.init_from = str(fetched(config.init_from))
         self.plan = plan_of(verb, config, parser)
@@ -154,20 +154,20 @@ class ZooCLI(LightningCLI):
         config.run_dir = str(self.run_dir)
         self.out = self.plan.out(self.run_dir)
         self.resumes = False
-        with self._nothing_left_behind():
+        with self._folder_removed_on_failure():
             if verb == "predict" and not is_child():
                 check_no_predictions(self.out)
             if config.ckpt_path is not None:
-                begins = verb == "fit" and is_named
-                found = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=begins)
-                self._begin_from(found, config, parser)
+                may_begin = verb == "fit" and is_named
+                checkpoint = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=may_begin)
+                self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
                 check_no_earlier_fit(self.run_dir)
 
-    def _begin_from(
+    def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
     ) -> None:
-        """Go on with a run of the same settings, or begin with a checkpoint's own."""
+        """Resume the run if its settings are equal, or copy the settings of another checkpoint."""
         config.ckpt_path = checkpoint and str(checkpoint)
         if checkpoint is None:
             return
@@ -179,61 +179,61 @@ class ZooCLI(LightningCLI):
             check_unchanged(self.run_dir, content, defaults_of(content, stated))
         elif config.init_from is not None:
             raise UsageError(
-                "--init_from starts a new optimiser and --ckpt_path continues with an old one; "
-                "give one of them"
+                "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
+                "of them"
             )
         elif adopt(config.model, checkpoint, explicit_arguments(sys.argv)):
             self.plan = plan_of(self.config.subcommand, config, parser)
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would import what a checkpoint says, and put it over everything."""
+        """Do nothing: Lightning would import what a checkpoint names and override all options."""
 
     def before_instantiate_classes(self) -> None:
-        """Set what no configuration should have to say."""
+        """Set the options that are the same for every run."""
         config = self.config[self.subcommand]
         check_limits(self.subcommand, config.trainer)
-        config.weights_only = True  # checkpoints from others must not run code
+        config.weights_only = True  # a checkpoint must not run code
         config.trainer.default_root_dir = str(self.out)
         place_loggers(config.trainer.logger, self.out)
         if self.subcommand != "fit":
             config.trainer.enable_checkpointing = False
         if self.subcommand == "predict":
-            config.return_predictions = False  # they are written as files
+            config.return_predictions = False  # a callback writes them as files
 
     def instantiate_classes(self) -> None:
-        """Build everything; leave no folder where that fails."""
-        with self._nothing_left_behind():
+        """Build all classes, load initial weights, compile; remove the run's folder on failure."""
+        with self._folder_removed_on_failure():
             config = self.config[self.subcommand]
             initial = None if config.init_from is None else located_weights(config.init_from)
             super().instantiate_classes()
             if initial is not None and not self.resumes:
                 for line in initialise(self.model, initial, strict=config.init_strict):
-                    _say(f"init_from {config.init_from}: {line}")
+                    _print(f"init_from {config.init_from}: {line}")
             compile_networks(self.model, self._get(self.config, "compile"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
+        """Build the trainer with the run's loggers, callbacks and checkpoint plugin."""
         trainer = self._get(self.config_init, "trainer")
         configure_devices(self.subcommand, trainer)
         warn_about_slow_precision(trainer)
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
-        own = [*_listed(trainer["callbacks"]), *lines_for_bar(trainer)]
-        trainer["callbacks"] = [*own, *self._callbacks(trainer)]
-        plugins = _listed(trainer["plugins"])
+        configured = [*_as_list(trainer["callbacks"]), *lines_for_bar(trainer)]
+        trainer["callbacks"] = [*configured, *self._callbacks(trainer)]
+        plugins = _as_list(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             trainer["plugins"] = [*plugins, WholeCheckpoints()]
         return super().instantiate_trainer(**kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        trains = training_in(self.run_dir) if subcommand == "fit" else nullcontext()
-        with self._nothing_left_behind(), trains:
+        lock = training_in(self.run_dir) if subcommand == "fit" else nullcontext()
+        with self._folder_removed_on_failure(), lock:
             self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Write down what the run starts from, or reject resuming from something else."""
+        """Record the initial data and weights; reject a resumed run if they differ."""
         if self.resumes:
             check_same_data(self.run_dir, self.start)
         if not is_child():
@@ -263,25 +263,26 @@ class ZooCLI(LightningCLI):
         self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
 
     def after_validate(self) -> None:
-        """Say where the numbers are."""
-        _say(f"metrics: {self.out / 'metrics.csv'}")
+        """Print the path of the metrics."""
+        _print(f"metrics: {self.out / 'metrics.csv'}")
 
     def after_predict(self) -> None:
-        """Say where the predictions are."""
-        _say(f"predictions: {self.out}")
+        """Print the folder of the predictions."""
+        _print(f"predictions: {self.out}")
 
     def _metrics_without_training(self) -> dict[str, float]:
-        """Report that the fit ended before its first batch, and return what it recorded before.
+        """Report a fit without any batch, and return the metrics of the run's earlier record.
 
         Raises:
-            ConfigError: If the run is a new one, whose record would be of another's training.
+            ConfigError: If the run is not resumed: its record would describe the training of
+                another run.
         """
-        what = nothing_trained(self.trainer)
+        reason = nothing_trained(self.trainer)
         if not self.resumes:
             raise ConfigError(
-                f"{what}. Raise the limit, or start a new run from weights with --init_from FILE"
+                f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
             )
-        _say(f"{self.run_dir}: {what}; the best checkpoint is tested")
+        _print(f"{self.run_dir}: {reason}; the best checkpoint is tested")
         return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
@@ -328,63 +329,70 @@ class ZooCLI(LightningCLI):
         path = self.out / "result.json"
         result.write(path)
         report_result(self.trainer.loggers, result, self.out / FOLDER)
-        _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
+        _print(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
 
     def _curves(self) -> dict[str, Curve]:
-        """Return the curves that the method measured while it was tested."""
-        found = self.model.curves if isinstance(self.model, TaskModule) else {}
-        return {name: as_curve(points) for name, points in found.items()}
+        """Return the curves that the method measured during its test."""
+        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
+        return {name: as_curve(points) for name, points in curves.items()}
 
     def _origins(self) -> dict[str, dict[str, Any]]:
-        """Return the checkpoints that the run begins with; one it goes on from is its own."""
+        """Return option -> identity of the checkpoints that the run starts from.
+
+        The checkpoint of a resumed run is left out.
+        """
         config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
-        found = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
+        origins = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
         if self.resumes:
-            found.pop(CKPT_PATH, None)
-        return {key: {**one, "path": as_seen_from_here(one["path"])} for key, one in found.items()}
+            origins.pop(CKPT_PATH, None)
+        return {
+            key: {**origin, "path": as_seen_from_here(origin["path"])}
+            for key, origin in origins.items()
+        }
 
     @contextmanager
-    def _nothing_left_behind(self) -> Iterator[None]:
-        """Remove the folder of a run that fails before it has learned or measured anything."""
+    def _folder_removed_on_failure(self) -> Iterator[None]:
+        """Remove the run's folder if the run fails before training or evaluation."""
         has_failed = True
         try:
             yield
             has_failed = False
         except SIGTERMException:
-            if is_child():  # of a run whose first process reports how it ended
+            if is_child():  # the first process of the run reports the signal
                 raise SystemExit(0) from None
             if self.stopper.is_interrupted:
-                raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
+                raise KeyboardInterrupt from None  # SIGINT stopped it
             raise
         finally:
             if has_failed and not is_child():
                 remove_beginnings(self.run_dir, self.out)
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
+        """Return the callbacks of the verb that no configuration has to name."""
         self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()
         if self.subcommand != "fit":
             return watching(self.subcommand, self.out)
         monitored = self.model if trainer["limit_val_batches"] != 0 else None
-        kept = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
+        checkpointing = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
-        own: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
+        callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and not self.resumes:
-            own.append(SettingsOfThisRun())
-        own += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
-        return [*own, pictures, *rates, *kept]
+            callbacks.append(SettingsOfThisRun())
+        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
+        return [*callbacks, pictures, *rates, *checkpointing]
 
 
-def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
-    """Return nothing, one or several as a list."""
-    if given is None:
+def _as_list(value: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
+    """Return None as an empty list, a list as its copy and any other value in a list."""
+    if value is None:
         return []
-    return list(given) if isinstance(given, list) else [given]
+    return list(value) if isinstance(value, list) else [value]
 
 
 @contextmanager
 def _process_arguments(arguments: list[str]) -> Iterator[None]:
-    """Let Lightning read the arguments where it looks for them, also in the processes it starts."""
+    """Set ``sys.argv``, which Lightning reads, also in the processes that it starts."""
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:
@@ -394,5 +402,5 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
 
 
 @rank_zero_only
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text)

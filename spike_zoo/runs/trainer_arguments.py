@@ -1,4 +1,4 @@
-"""Arguments of the trainer: limits, devices, precision, and the trainer that tests after a fit."""
+"""Checks of the trainer's arguments (limits, devices, precision), and the trainer after a fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lightning import Callback
 
-#: Least value of each; None, where it may be given, is Lightning's own.
+#: Option of the trainer -> smallest value. None selects Lightning's default.
 _LEAST = {
     "accumulate_grad_batches": 1,
     "check_val_every_n_epoch": 1,
@@ -24,33 +24,33 @@ _LEAST = {
     "gradient_clip_val": 0,
     "log_every_n_steps": 0,
 }
-_LENGTHS = ("max_epochs", "max_steps")  # of a fit; -1 is without end
-#: Callbacks that replace a setting of the configuration, and the setting.
+_LENGTHS = ("max_epochs", "max_steps")  # of a fit; -1 is unlimited
+#: Callback that replaces a setting of the configuration -> option of the setting.
 _REPLACING = {
     "LearningRateFinder": "--model.learning_rate",
     "BatchSizeFinder": "--data.init_args.batch_size",
 }
 _EVALUATING = ("validate", "test")
-_UNFIT = ("spawn", "fork", "notebook")  # their processes lack what ours prepared before imports
-#: Settings of the fit that decide how the test is computed and shown.
+_UNSUPPORTED = ("spawn", "fork", "notebook")  # their processes skip our setup before imports
+#: Settings of the fit that its test uses too.
 _SHARED = ("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic")
 
 
 def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
-    """Reject numbers that no run can have.
+    """Reject arguments of the trainer that are out of range or not supported.
 
     Args:
-        verb: What is run.
+        verb: The verb.
         trainer: The trainer's arguments.
 
     Raises:
-        ConfigError: Naming the first, its value and the least.
+        ConfigError: For the first such argument; states its value and its smallest value.
     """
     if trainer["barebones"]:
         raise ConfigError(
             "trainer.barebones: turns off loggers, checkpoints and every logged metric, which a "
-            "run's record and its best checkpoint are made of. To train without what costs time "
-            "beside it: --trainer.limit_val_batches 0 --trainer.enable_progress_bar false "
+            "run's record and its best checkpoint need. To save time in training: "
+            "--trainer.limit_val_batches 0 --trainer.enable_progress_bar false "
             "--test_after_fit false"
         )
     for name, least in _LEAST.items():
@@ -62,7 +62,7 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
         if name in _REPLACING:
             raise ConfigError(
                 f"trainer.callbacks: {name} replaces a setting after the run's configuration is "
-                f"recorded; find the value in a script of yours and give it with {_REPLACING[name]}"
+                f"recorded; find the value in a separate script and set it with {_REPLACING[name]}"
             )
     for name in _LENGTHS:
         if verb == "fit" and trainer[name] == 0:
@@ -73,7 +73,7 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
 
 
 def nothing_trained(trainer: Trainer) -> str:
-    """Return in words which limits a fit had reached before its first batch."""
+    """Return a message with the limits that a fit reached before its first batch."""
     return (
         f"nothing was trained: {trainer.current_epoch} epochs and {trainer.global_step} updates "
         f"are done, trainer.max_epochs is {trainer.max_epochs}, trainer.max_steps "
@@ -87,7 +87,7 @@ def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Cal
     Args:
         settings: The trainer's arguments of the fit.
         trained: The trainer of the fit.
-        callbacks: What is measured and shown.
+        callbacks: Callbacks that measure and write pictures.
     """
     tester = Trainer(
         **{name: settings[name] for name in _SHARED},
@@ -98,7 +98,7 @@ def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Cal
         callbacks=callbacks,
         default_root_dir=settings["default_root_dir"],
     )
-    # where the log continues: a trainer that only tests would count from 0
+    # continues the steps of the log: a trainer that only tests would start from 0
     tester.fit_loop.epoch_loop.load_state_dict(trained.fit_loop.epoch_loop.state_dict())
     return tester
 
@@ -106,23 +106,23 @@ def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Cal
 def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (its arguments)
     """Run validation and test on one device; reject strategies that fork or spawn.
 
-    Numbers of a table are those of one process. A second process would see some images twice where
-    their number is odd, and write the same files.
+    Metrics of a table come from one process. With two processes and an odd number of images, one
+    image would count twice, and both would write the same files.
 
     Raises:
         ConfigError: If a strategy forks or spawns, or several processes were started to evaluate.
     """
-    if any(word in name for name in _starters(trainer.strategy) for word in _UNFIT):
+    if any(word in name for name in _start_methods(trainer.strategy) for word in _UNSUPPORTED):
         raise ConfigError(
-            f"trainer.strategy: {'/'.join(_starters(trainer.strategy))} forks or spawns its "
-            "processes, which this program does not support; use ddp, which starts new ones"
+            f"trainer.strategy: {'/'.join(_start_methods(trainer.strategy))} forks or spawns "
+            "processes, which is not supported; use ddp, which starts new processes"
         )
     if verb not in _EVALUATING:
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
-            f"{verb}: {os.environ['WORLD_SIZE']} processes were started, and evaluation is done by "
-            "one; start it without torchrun"
+            f"{verb}: {os.environ['WORLD_SIZE']} processes were started, but evaluation needs one; "
+            "start it without torchrun"
         )
     first, is_one = _first_device(trainer.devices)
     if not is_one or trainer.num_nodes > 1:
@@ -131,7 +131,7 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
 
 
 def warn_about_slow_precision(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
-    """Say that bf16 is asked for where single precision is faster."""
+    """Print a warning if bf16 is requested and single precision is faster on this machine."""
     on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     if "bf16" in str(trainer.precision) and not has_fast_bf16(gpu=on_gpu):
         rank_zero_info(
@@ -139,16 +139,16 @@ def warn_about_slow_precision(trainer: Any) -> None:  # noqa: ANN401  (its argum
         )
 
 
-def _starters(strategy: Any) -> list[str]:  # noqa: ANN401  (a name, or Lightning's)
-    """Return the words of a strategy that say how its processes begin."""
+def _start_methods(strategy: Any) -> list[str]:  # noqa: ANN401  (a name, or Lightning's)
+    """Return the name or the start method of a strategy."""
     if isinstance(strategy, str):
         return [strategy]
-    start = getattr(strategy, "_start_method", None)  # of Lightning's, once it is built
+    start = getattr(strategy, "_start_method", None)  # attribute of a built strategy
     return [str(start)] if start else []
 
 
 def _first_device(devices: Any) -> tuple[Any, bool]:  # noqa: ANN401  (Lightning's many forms)
-    """Return the first of some devices, and whether no more were asked for."""
+    """Return the first of the requested devices, and whether it is the only one."""
     listed = devices.split(",") if isinstance(devices, str) and "," in devices else devices
     if isinstance(listed, list):
         kept = [int(device) for device in listed if str(device).strip()]

@@ -1,4 +1,4 @@
-"""Scenes, cameras and their noise: recordings with known truth."""
+"""Simulation of scenes and spike cameras, with ground truth and camera noise."""
 
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera, simulate_spikes, ssdm_camera

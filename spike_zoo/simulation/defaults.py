@@ -1,4 +1,4 @@
-"""The scenes of the default archive: which photographs, textures, speeds and cameras."""
+"""Scenes of the default archive: photographs, textures, speeds and cameras of each split."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
-"""Peak speed of the background in pixels per plane, for the scenes that are judged."""
+"""Peak speed of the background in pixels per plane, for validation and test scenes."""
 
 
 @dataclass(frozen=True)
 class TrainingMix:
-    """What scenes to train on show, and how they move and are seen.
+    """Distribution of textures, objects, speeds and cameras of the training scenes.
 
     Attributes:
-        cycle: Backgrounds, one scene after the other: ``photo``, ``leaves+`` (leaves cut from
-            photographs) or a texture as :func:`make_texture` names it.
-        objects: Shares of what objects show: a photograph, leaves, noise, stripes, text.
-        counts: Shares of scenes with 0, 1, 2 and 3 objects.
+        cycle: Backgrounds of successive scenes, repeated: ``photo``, ``leaves+`` (leaves cut from
+            photographs) or a kind of :func:`make_texture`.
+        objects: Probabilities of the texture of an object: photograph, leaves, noise, stripes,
+            text.
+        counts: Probabilities of 0, 1, 2 and 3 objects.
         fastest: Fastest movement, in pixels per plane.
-        camera: What is the same for the cameras of all scenes, by name in :class:`SceneSpec`.
-        rate_scales: Spikes per plane at white, one scene after the other; drawn without any.
+        camera: Fields of :class:`SceneSpec` with a fixed value for the cameras of all scenes.
+        rate_scales: Spikes per plane at white of successive scenes, repeated; empty keeps the
+            default values.
     """
 
     cycle: tuple[str, ...] = (
@@ -63,7 +65,7 @@ TRAINING_MIXES: Final[Mapping[str, TrainingMix]] = MappingProxyType(
         ),
     }
 )
-"""What scenes to train on show, by name; those to validate and test with stay the same."""
+"""Training scenes by name; validation and test scenes do not depend on the name."""
 
 _TEST_PLAN: Final = (
     ("astronaut", "slow"),
@@ -75,18 +77,18 @@ _TEST_PLAN: Final = (
     ("coins", "medium"),
     ("coins", "fast"),
 )
-#: Eight pictures, each at three speeds; the first three scenes have three pictures and speeds.
+#: Eight pictures at three speeds each; the first three scenes have different pictures and speeds.
 _EIGHT_PLAN: Final = tuple(
     (picture, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
     for turn in range(len(SPEEDS))
     for number, picture in enumerate(TEST_PICTURES)
 )
-#: Those of the eight pictures that are in colour.
-_COLOUR_PLAN: Final = tuple(one for one in _EIGHT_PLAN if not one[0].startswith("coins"))
+#: Scenes of the eight-picture plan that are in colour.
+_COLOUR_PLAN: Final = tuple(entry for entry in _EIGHT_PLAN if not entry[0].startswith("coins"))
 TEST_PLANS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {"eight": _EIGHT_PLAN, "three": _TEST_PLAN, "colour": _COLOUR_PLAN}
 )
-"""What scenes to test with show: pictures and speeds, by the number of pictures."""
+"""Pictures and speeds of the test scenes, by the name of the plan."""
 _VAL_PLAN: Final = (
     ("camera", "slow"),
     ("camera", "medium"),
@@ -111,28 +113,33 @@ def default_scenes(
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the default archive.
 
-    Photographs are never shared between splits. Training mixes photographs, dead leaves cut from
-    them, and procedural textures, at speeds from still to one pixel per plane, with random tone.
-    Validation and test show photographs, at speeds that the names state. Every second scene is
-    seen by a camera with the noise ``indoor-v1``, and every second one at a rate scale of 0.6.
+    Photographs are never shared between splits. Training scenes contain photographs, dead leaves
+    cut from photographs, and procedural textures, at speeds from 0 to one pixel per plane, with
+    random tone. Validation and test scenes contain photographs; the names of the scenes state the
+    speeds. Every second scene has a camera with the noise ``indoor-v1``. Half of the scenes have a
+    rate scale of 0.6, the others a random one from 0.3 to 0.9.
 
     Args:
         split: ``"train"``, ``"val"`` or ``"test"``.
-        count: How many scenes; the first ones of a longer list are those of a shorter one.
-        seed: Seed of everything.
+        count: Number of scenes; a shorter list is the beginning of a longer one.
+        seed: Seed of all random draws.
         height: Rows.
-        width: Columns; by default 160 for training and 208 else.
+        width: Columns; by default 160 for training, otherwise 208.
         planes: Planes per scene.
-        noise: Noise preset for all scenes instead.
-        training: What training shows instead, one of :data:`TRAINING_MIXES`.
-        testing: What tests show, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
-            speeds, ``"eight"`` pictures at three speeds each, or those of them in ``"colour"``.
+        noise: Noise preset of all scenes; by default ``none`` and ``indoor-v1`` in turn.
+        training: Training scenes, one of :data:`TRAINING_MIXES`.
+        testing: Test scenes, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
+            speeds, ``"eight"`` pictures at three speeds each, or ``"colour"``, the colour pictures
+            among these eight.
 
     Raises:
-        ValueError: If there is no such split or mix, or ``count`` is negative.
+        ValueError: If split, mix or plan do not exist, or ``count`` is negative.
     """
     if split not in PHOTOGRAPHS or count < 0:
-        raise ValueError(f"no {count} scenes of split {split!r}; splits are {list(PHOTOGRAPHS)}")
+        raise ValueError(
+            f"expected a split of {list(PHOTOGRAPHS)} and a count of at least 0, got {split!r} and "
+            f"{count}"
+        )
     if training not in TRAINING_MIXES:
         raise ValueError(f"training must be one of {list(TRAINING_MIXES)}, got {training!r}")
     if testing not in TEST_PLANS:
@@ -141,7 +148,7 @@ def default_scenes(
     scenes = []
     for index, (rng, values) in enumerate(_drawn(split, count, seed)):
         values |= (
-            _training(mix, index, rng) if split == "train" else _judged(split, plan, index, rng)
+            _training(mix, index, rng) if split == "train" else _evaluation(split, plan, index, rng)
         )
         columns = width or (160 if split == "train" else 208)
         if noise is not None:
@@ -153,7 +160,7 @@ def default_scenes(
 def _drawn(
     split: Split, count: int, seed: int
 ) -> Iterator[tuple[np.random.Generator, dict[str, Any]]]:
-    """Yield for each scene its source of chance, and what all splits draw alike."""
+    """Yield for each scene a random generator and the values that all splits draw in common."""
     for index in range(count):
         sequence = np.random.SeedSequence([seed, zlib.crc32(split.encode()), index])
         rng = np.random.default_rng(sequence)
@@ -169,7 +176,7 @@ def _drawn(
 
 
 def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Draw what a training scene shows."""
+    """Draw the values of a training scene."""
     photographs = PHOTOGRAPHS["train"]
     kind = mix.cycle[index % len(mix.cycle)]
     background = kind
@@ -196,24 +203,24 @@ def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[st
 
 
 def _object(mix: TrainingMix, photographs: Sequence[str], rng: np.random.Generator) -> str:
-    """Draw what a moving object shows."""
+    """Draw the texture of a moving object."""
     kinds = [f"photo:{rng.choice(photographs)}", "leaves", "noise", "stripes", "text"]
     return str(rng.choice(kinds, p=mix.objects))
 
 
-def _judged(
+def _evaluation(
     split: Split, plan: tuple[tuple[str, str], ...], index: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw what a validation or test scene shows: photographs only, half with a moving object."""
-    photo, pace = plan[index % len(plan)]
+    """Draw the values of a validation or test scene; every second scene has a moving object."""
+    photo, speed = plan[index % len(plan)]
     pictures = {_EIGHT_PLAN: tuple(TEST_PICTURES), _COLOUR_PLAN: tuple(dict(_COLOUR_PLAN))}
-    shown = pictures.get(plan, PHOTOGRAPHS[split])
-    others = [name for name in shown if name.split("-")[0] != photo.split("-")[0]]
+    names = pictures.get(plan, PHOTOGRAPHS[split])
+    others = [name for name in names if name.split("-")[0] != photo.split("-")[0]]
     objects = (f"photo:{rng.choice(others)}",) if index % 2 else ()
     return {
-        "name": f"{split}-{photo}-{pace}-{index:02d}",
+        "name": f"{split}-{photo}-{speed}-{index:02d}",
         "background": f"photo:{photo}",
         "objects": objects,
-        "speed": SPEEDS[pace],
-        "object_speed": round(1.25 * SPEEDS[pace], 4),
+        "speed": SPEEDS[speed],
+        "object_speed": round(1.25 * SPEEDS[speed], 4),
     }

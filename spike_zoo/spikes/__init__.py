@@ -1,4 +1,4 @@
-"""Spike streams and recordings: bits, planes and windows."""
+"""Spike recordings in memory: bit packing, planes, windows and colour filters."""
 
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_tensor
 from spike_zoo.spikes.recording import PackedPlanes, SpikeRecording

@@ -1,4 +1,4 @@
-"""Colour filter arrays: which of red, green and blue each pixel of a Bayer sensor sees."""
+"""Colour filter arrays: the Bayer layouts and the colour channel of each pixel."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from spike_zoo.errors import UsageError
 Cfa = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 
 LAYOUTS: Final[tuple[Cfa, ...]] = get_args(Cfa)
-"""The four Bayer layouts: the top left 2 x 2 pixels of the upright image, row by row."""
+"""The four Bayer layouts: channels of the top left 2 x 2 pixels of the upright image, by rows."""
 
 
 def check_cfa(cfa: object) -> Cfa:
-    """Return a valid layout.
+    """Return a layout; raise if it is invalid.
 
     Raises:
-        UsageError: If it is none of :data:`LAYOUTS`.
+        UsageError: If the layout is not in :data:`LAYOUTS`.
     """
-    for known in LAYOUTS:
-        if cfa == known:
-            return known
+    for layout in LAYOUTS:
+        if cfa == layout:
+            return layout
     raise UsageError(f"cfa must be {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, got {cfa!r}")
 
 
@@ -34,7 +34,7 @@ def cfa_tile(cfa: Cfa | None) -> NDArray[np.int32]:
 
 
 def cfa_masks(cfa: Cfa, height: int, width: int) -> NDArray[np.bool_]:
-    """Return which pixels see red, green and blue, ``(3, H, W)``.
+    """Return the masks of the red, green and blue pixels, ``(3, H, W)``.
 
     Example:
         >>> cfa_masks("RGGB", 2, 3).astype(int).tolist()

@@ -1,4 +1,4 @@
-"""Compile loops for the processor: what all kernels of the package share."""
+"""Decorators that compile kernels with numba."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FINITE = ("nnan", "ninf", "nsz", "arcp", "contract", "reassoc")
 
 
 def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str] = ()) -> Function:
-    """Compile without Python's lock, so that plain threads can share rows.
+    """Compile a kernel that releases the GIL, so that Python threads can run it in parallel.
 
-    Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
-    entered twice. Compiled code is cached on disk where a folder for it is writable.
+    Numba's own threads are not used: they cannot be forked, and one of their backends is not
+    reentrant. Compiled code is cached on disk if the cache folder is writable.
 
     Args:
         function: The kernel.
-        inline: Compile it into the body of every caller.
-        fastmath: Flags of LLVM, as :data:`FINITE`.
+        inline: Inline the kernel into every caller.
+        fastmath: Flags of LLVM, such as :data:`FINITE`.
     """
     options: dict[str, Any] = {
         **{"nogil": True, "error_model": "numpy", "forceinline": inline},
@@ -40,5 +40,5 @@ def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str
 
 
 def compiled_inline(function: Function) -> Function:
-    """Compile into the body of every caller."""
+    """Compile a kernel that is inlined into every caller."""
     return compiled(function, inline=True)

@@ -1,4 +1,4 @@
-"""Bits to planes and back: eight pixels of a row in one byte, leftmost in the lowest bit."""
+"""Packing and unpacking of planes: eight pixels of a row per byte, leftmost in the lowest bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _MIN_COMPILED_BYTES: Final = 1 << 18
-"""Bytes from which numba is loaded for them; fewer are a matter of microseconds either way."""
+"""Smallest number of bytes unpacked by the compiled kernel; numpy unpacks fewer in microseconds."""
 _EIGHT_COPIES: Final = np.uint64(0x0101010101010101)
 _BIT_OF_EACH: Final = np.uint64(0x8040201008040201)
 _TO_THE_TOP: Final = np.uint64(0x007F7F7F7F7F7F7F)
@@ -31,7 +31,7 @@ def packed_width(width: int) -> int:
 def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
     """Pack planes ``(..., W)`` of zeros and ones into bytes ``(..., ceil(W/8))``.
 
-    The bits of the last byte that lie beyond W are 0.
+    Bits of the last byte beyond W are 0.
 
     Raises:
         ValueError: If a value is neither 0 nor 1.
@@ -56,7 +56,7 @@ def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
         >>> unpack_bits(np.array([[9, 1]], np.uint8), width=9).astype(int)
         array([[1, 0, 0, 1, 0, 0, 0, 0, 1]])
     """
-    if packed.shape[-1] * 8 == width and packed.flags.c_contiguous:  # no row by row: a third faster
+    if packed.shape[-1] * 8 == width and packed.flags.c_contiguous:  # a third faster than by rows
         if not uses_kernel(packed.size):
             flat = np.unpackbits(packed.reshape(-1), bitorder="little").view(np.bool_)
             return flat.reshape(*packed.shape[:-1], width)
@@ -68,18 +68,18 @@ def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
 
 
 def uses_kernel(size: int) -> bool:
-    """Return whether so many packed bytes are unpacked by the compiled kernel."""
+    """Return whether ``size`` packed bytes are unpacked by the compiled kernel."""
     return size >= _MIN_COMPILED_BYTES and sys.byteorder == "little"
 
 
 def unpack_into(
     packed: NDArray[np.uint8], planes: NDArray[np.bool_], *, is_flipped: bool = False
 ) -> None:
-    """Unpack rows of whole bytes ``(T, H, B)`` into planes ``(T, H, 8 B)`` by the kernel.
+    """Unpack rows of whole bytes ``(T, H, B)`` into planes ``(T, H, 8 B)`` with the kernel.
 
     Args:
-        packed: Read.
-        planes: Written, contiguous.
+        packed: Packed planes.
+        planes: Contiguous array, written.
         is_flipped: Write the rows of each plane in reverse order.
     """
     _compiled_kernel()(np.ascontiguousarray(packed), planes.view(np.uint64), is_flipped)
@@ -87,7 +87,7 @@ def unpack_into(
 
 @functools.cache
 def _compiled_kernel() -> Callable[[NDArray[np.uint8], NDArray[np.uint64], bool], None]:
-    """Return the kernel, three times as fast as numpy; numba is loaded at the first call."""
+    """Return the kernel, three times as fast as numpy. Numba is imported at the first call."""
     from spike_zoo.spikes.compiling import compiled
 
     return compiled(_spread_bits)
@@ -98,8 +98,8 @@ def _spread_bits(
 ) -> None:
     """Write bit k of each byte as byte k of a word, 0 or 1, on little-endian processors.
 
-    Arithmetic and no table, so that several bytes go through one instruction: each copy of the
-    byte keeps its own bit, which a sum carries to the top of its byte.
+    Arithmetic instead of a table, so that the compiler can vectorise: of eight copies of the byte,
+    each keeps a different bit, which an addition carries to the highest bit of the copy.
 
     Args:
         packed: ``(T, H, B)``, eight pixels in a byte.
@@ -118,7 +118,7 @@ def _spread_bits(
 
 @functools.cache
 def _byte_table(device: torch.device) -> Tensor:
-    """Return the eight bits of every byte as one int64 each, so that a look-up is one gather."""
+    """Return the eight bits of every byte value, packed in one int64 for look-up by one gather."""
     import torch
 
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
@@ -126,7 +126,7 @@ def _byte_table(device: torch.device) -> Tensor:
 
 
 def unpack_tensor(packed: Tensor, width: int) -> Tensor:
-    """Unpack bytes ``(..., ceil(W/8))`` on their device into uint8 planes ``(..., W)``."""
+    """Unpack bytes ``(..., ceil(W/8))`` into uint8 planes ``(..., W)`` on the same device."""
     import torch
 
     table = _byte_table(packed.device)

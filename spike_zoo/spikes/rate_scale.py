@@ -1,4 +1,4 @@
-"""The rate scale of a recording: its valid range, and an estimate where none is stated."""
+"""Rate scale of a recording: validation, selection and estimation."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from spike_zoo.errors import UsageError
 if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
 
-_PLANES: Final = 200  # around the middle, whose firing rate is measured
+_PLANES: Final = 200  # planes around the middle whose firing rate is measured
 _BLOCK: Final = 20  # planes in memory at a time
-_QUANTILE: Final = 0.995  # of the pixels' firing rates, taken as white
-_LEAST: Final = 1e-3  # of a recording without spikes
+_QUANTILE: Final = 0.995  # quantile of the pixels' firing rates that is assumed to be white
+_LEAST: Final = 1e-3  # estimate of a recording without spikes
 
 
 class RateScale(NamedTuple):
-    """Spikes per plane at white, and whether they are stated or estimated."""
+    """Spikes per plane at white, stated or estimated."""
 
     value: float
     is_estimated: bool = False
 
     @property
     def note(self) -> str:
-        """How an estimate came about and how to replace it, in one line."""
+        """One line on the estimate: its value, method and the option that replaces it."""
         return (
             f"rate scale: {self.value:.3g} spikes per plane at white, estimated from the brightest "
             "pixels (the recording states none; --rate-scale sets it)"
@@ -36,7 +36,7 @@ def stated_rate_scale(option: float | str | None) -> float | None:
     """Return the value of ``--rate-scale``, or None for ``auto``.
 
     Raises:
-        UsageError: If it is neither ``auto`` nor a number above 0 and at most 1.
+        UsageError: If the value is neither ``auto`` nor a number above 0 and at most 1.
     """
     if option is None or option == "auto":
         return None
@@ -51,12 +51,12 @@ def stated_rate_scale(option: float | str | None) -> float | None:
 def rate_scale_of(
     recording: SpikeRecording, stated: float | None = None, own: float | None = None
 ) -> RateScale:
-    """Return the first known rate scale, or an estimate where none is known.
+    """Return the rate scale: stated, of the recording, of the method, else an estimate.
 
     Args:
-        recording: The spikes; its own rate scale comes second.
-        stated: The value of ``--rate-scale``, which comes first.
-        own: The rate scale that a method was trained for, which comes third.
+        recording: The recording; its rate scale has the second priority.
+        stated: The value of ``--rate-scale``, with the first priority.
+        own: The rate scale that a method was trained with, with the third priority.
     """
     for value in (stated, recording.rate_scale, own):
         if value is not None:
@@ -65,10 +65,10 @@ def rate_scale_of(
 
 
 def estimate_rate_scale(recording: SpikeRecording) -> float:
-    """Estimate the spikes per plane at white: the firing rate of the brightest 0.5 % of pixels.
+    """Estimate the spikes per plane at white: the 99.5 % quantile of the pixels' firing rates.
 
-    The rate is measured over up to 200 planes around the middle of the recording. A scene without
-    a white surface is thus shown brighter than it is.
+    The rate is measured over up to 200 planes around the middle of the recording. Images of a
+    scene without a white surface become too bright.
     """
     planes = len(recording)
     start = max(0, planes // 2 - _PLANES // 2)

@@ -1,4 +1,4 @@
-"""A spike recording in memory or on disk, read by ranges of planes and kept packed."""
+"""Spike recording in memory or on disk, stored packed and read by ranges of planes."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ if TYPE_CHECKING:
 Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes
 
 
-_CLOSE = 4  # planes from one to the next that are read with all between them
+_CLOSE = 4  # largest distance of planes that are read as one range
 
 
 @runtime_checkable
 class PackedPlanes(Protocol):
-    """Where packed planes come from: an array, a memory map, a data set in an archive."""
+    """Source of packed planes: an array, a memory map or a data set in an archive."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """``(T, H, ceil(W/8))``."""
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Read planes ``[a, b)`` and no others, as uint8 ``(b - a, H, ceil(W/8))``.
+        """Read only planes ``[a, b)``, as uint8 ``(b - a, H, ceil(W/8))``.
 
-        With three slices, only those rows and bytes of a row.
+        With three slices, read only these rows and bytes of a row.
         """
 
 
 def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
-    """Return the numbers of planes that numpy's kinds of index choose out of ``count``.
+    """Return the plane numbers selected by an index as in numpy.
 
     Args:
-        chosen: A number, a slice, a sequence of numbers (from the end where below 0), or a mask.
-        count: Planes there are.
+        chosen: A number, a slice, a sequence of numbers (negative ones count from the end), or a
+            mask.
+        count: Number of planes.
 
     Raises:
-        PlaneRangeError: If a number is not that of a plane, or a mask has another length.
-        TypeError: If it is nothing of these.
+        PlaneRangeError: If a number is out of range, or a mask has another length.
+        TypeError: If the index has another type.
     """
     if isinstance(chosen, slice):
         return np.arange(count)[chosen]
@@ -60,30 +61,30 @@ def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
     if planes.dtype == bool and planes.ndim:
         if planes.shape != (count,):
             raise PlaneRangeError(
-                f"a mask of shape {planes.shape} chooses among the {count} planes of a recording: "
-                f"it must have the shape ({count},); masks of pixels: recording[:][mask]"
+                f"a mask of shape {planes.shape} cannot select from {count} planes: expected "
+                f"shape ({count},); to apply a mask of pixels, use recording[:][mask]"
             )
         return np.flatnonzero(planes)
     if planes.size and planes.dtype.kind not in "iu":
         raise TypeError(
-            f"planes are chosen by number, range, list or mask, not by {chosen!r}: recording[5], "
+            f"planes are selected by number, slice, list or mask, not by {chosen!r}: recording[5], "
             "recording[10:20], recording[[1, 2]]; recording[:] is the whole array"
         )
     planes = planes.astype(np.intp)
     outside = planes[(planes < -count) | (planes >= count)]
     if outside.size:
         raise PlaneRangeError(
-            f"plane {outside.flat[0]} was asked for, the recording has planes 0..{count - 1}, "
+            f"plane {outside.flat[0]} is out of range: the recording has planes 0..{count - 1}, "
             f"from the end -1..-{count}"
         )
     return planes % count
 
 
 def check_recording(value: object) -> None:
-    """Reject what is not a recording, and say how one is made of it.
+    """Raise if a value is not a :class:`SpikeRecording`; the message says how to make one.
 
     Raises:
-        UsageError: If it is a path, an array, or anything else.
+        UsageError: If the value is a path, an array, or of another type.
     """
     if isinstance(value, SpikeRecording):
         return
@@ -95,15 +96,15 @@ def check_recording(value: object) -> None:
             "spike_zoo.SpikeRecording.from_planes(array, rate_scale=R)"
         )
     else:
-        way = "spike_zoo.read_recording(path) gives one"
-    raise UsageError(f"this is no recording but of type {type(value).__name__}: {way}")
+        way = "spike_zoo.read_recording(path) returns one"
+    raise UsageError(f"expected a SpikeRecording, got {type(value).__name__}: {way}")
 
 
 def stated_cfa(recording: SpikeRecording) -> Cfa:
     """Return the layout of a recording's Bayer filters.
 
     Raises:
-        UsageError: If it states none; lists the four.
+        UsageError: If the recording states none.
     """
     cfa = recording.cfa
     if cfa is None:
@@ -116,7 +117,7 @@ def stated_cfa(recording: SpikeRecording) -> Cfa:
 
 
 def positive_number(name: str, value: object) -> float | None:
-    """Return ``value`` as a float > 0 (``fps`` also 0); None if it is no such number."""
+    """Return ``value`` as a finite float > 0 (for ``fps`` also 0); None if it is invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value) if value > 0 or (value == 0 and name == "fps") else None
@@ -127,18 +128,18 @@ class SpikeRecording:
 
     Args:
         packed: uint8 ``(T, H, ceil(W/8))``, little bit order along W, top row first: an array, or
-            any object that reads ranges of planes when asked (:class:`PackedPlanes`).
-        width: True number of columns W.
+            an object that reads ranges of planes on demand (:class:`PackedPlanes`).
+        width: Number of columns W.
         fps: Planes per second; 0 if unknown.
         threshold: Charge at which a pixel fires, in the camera's units.
         rate_scale: Spikes per plane at white; an image is the firing rate divided by it.
-        cfa: Layout of the sensor's Bayer filters, see :data:`LAYOUTS`; None without filters. It
-            is part of ``meta``.
-        meta: Anything else known about the take.
+        cfa: Layout of the sensor's Bayer filters, one of :data:`LAYOUTS`; None without filters.
+            Stored in ``meta``.
+        meta: Further metadata.
 
     Raises:
-        GeometryError: If ``packed`` and ``width`` do not fit together.
-        UsageError: If there is no such layout.
+        GeometryError: If the shape of ``packed`` does not fit ``width``.
+        UsageError: If the layout is invalid.
 
     Example:
         >>> recording = SpikeRecording.from_planes(np.ones((4, 2, 9), bool), fps=20000)
@@ -192,10 +193,10 @@ class SpikeRecording:
 
     @property
     def cfa(self) -> Cfa | None:
-        """Layout of the Bayer filters, in upright images; None: grey.
+        """Layout of the Bayer filters of the upright image; None if grey.
 
         Raises:
-            FormatError: If the file that was read states another than the four.
+            FormatError: If the layout in the metadata of the file is invalid.
         """
         stated = self.meta.get("cfa")
         try:
@@ -219,7 +220,7 @@ class SpikeRecording:
 
     @property
     def packed(self) -> NDArray[np.uint8]:
-        """All planes, packed ``(T, H, ceil(W/8))``; a memory map stays one."""
+        """All planes, packed ``(T, H, ceil(W/8))``; memory-mapped planes are not read."""
         if isinstance(self._planes, np.ndarray):
             return self._planes
         mapped = getattr(self._planes, "mapped", None)  # files whose bytes are packed planes
@@ -233,33 +234,33 @@ class SpikeRecording:
         rows: slice = slice(None),
         byte_columns: slice = slice(None),
     ) -> NDArray[np.uint8]:
-        """Read planes ``[start, stop)`` packed, touching only their bytes.
+        """Read planes ``[start, stop)`` packed, without reading others.
 
         Args:
             start: First plane.
-            stop: Past the last plane; None: to the end.
-            rows: Rows to read, clipped as Python slices are.
-            byte_columns: Bytes of each row to read: byte b holds columns ``8 b .. 8 b + 7``.
+            stop: Plane after the last; None reads to the end.
+            rows: Rows to read, clipped like Python slices.
+            byte_columns: Bytes of each row to read: byte b contains columns ``8 b .. 8 b + 7``.
 
         Raises:
-            PlaneRangeError: If the range leaves the recording.
+            PlaneRangeError: If the range exceeds the recording.
         """
         stop = self._checked_stop(start, stop)
         return np.asarray(self._planes[start:stop, rows, byte_columns])
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
-        unpacked = getattr(self._planes, "unpacked", None)  # files that are not stored as packed
+        unpacked = getattr(self._planes, "unpacked", None)  # planes that are not packed in the file
         if unpacked is None:
             return unpack_bits(self.read_packed(start, stop), self._width)
         planes: NDArray[np.bool_] = unpacked(start, self._checked_stop(start, stop))
         return planes
 
     def between(self, start: int = 0, stop: int | None = None) -> Self:
-        """Return planes ``[start, stop)`` as a recording of their own, in memory.
+        """Return planes ``[start, stop)`` as a new recording in memory.
 
         Raises:
-            PlaneRangeError: If the range leaves the recording or is empty.
+            PlaneRangeError: If the range exceeds the recording or is empty.
         """
         if start == 0 and stop in (None, len(self)):
             return self
@@ -273,15 +274,15 @@ class SpikeRecording:
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
             raise PlaneRangeError(
-                f"planes {start}..{stop} were asked for, the recording has planes 0..{len(self)} "
-                "(first, past the last)"
+                f"planes {start}..{stop} are out of range: the recording has planes "
+                f"0..{len(self)} (first, past the last)"
             )
         return stop
 
     def to_tensor(
         self, start: int = 0, stop: int | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Read planes ``[start, stop)`` as a float32 or other tensor ``(stop - start, H, W)``."""
+        """Read planes ``[start, stop)`` as a tensor ``(stop - start, H, W)``; default float32."""
         import torch
 
         return torch.from_numpy(self.read(start, stop)).to(dtype or torch.float32)
@@ -290,14 +291,15 @@ class SpikeRecording:
         return self._planes.shape[0]
 
     def __getitem__(self, selection: Any, /) -> NDArray[np.bool_]:  # noqa: ANN401  (numpy's kinds)
-        """Read what numpy would take of the bool array ``(T, H, W)``, and of it only those planes.
+        """Index as numpy indexes the bool array ``(T, H, W)``, reading only the selected planes.
 
-        ``[-1]`` is the last plane, ``[290:400]`` ends where the recording does, ``[[1, 2]]`` takes
-        a list or a mask of planes; rows and columns may follow, ``[5, 10:20, ::2]``.
+        ``[-1]`` is the last plane, ``[290:400]`` is clipped at the end of the recording,
+        ``[[1, 2]]`` is a list or a mask of planes. Rows and columns may follow:
+        ``[5, 10:20, ::2]``.
 
         Raises:
-            PlaneRangeError: If a number is not that of a plane; an ``IndexError`` too.
-            TypeError: If planes cannot be chosen in this way; says in which they can.
+            PlaneRangeError: If a plane is out of range; also an ``IndexError``.
+            TypeError: If the index has another type.
         """
         first, *rest = selection if isinstance(selection, tuple) and selection else (selection,)
         if first is Ellipsis or isinstance(first, tuple):
@@ -312,7 +314,7 @@ class SpikeRecording:
         return read[(one, *rest)]
 
     def _read_some(self, planes: NDArray[np.intp]) -> Iterator[NDArray[np.bool_]]:
-        """Yield planes in rising order, those that are close to each other by one range."""
+        """Yield planes given in rising order; close planes are read as one range."""
         for run in np.split(planes, np.flatnonzero(np.diff(planes) > _CLOSE) + 1):
             if run.size:
                 yield self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]]
@@ -325,6 +327,6 @@ class SpikeRecording:
         return self.read() if dtype is None else self.read().astype(dtype)
 
     def __repr__(self) -> str:
-        known = {"fps": self.fps or None, "rate_scale": self.rate_scale}
-        extra = "".join(f", {name}={value:g}" for name, value in known.items() if value is not None)
+        facts = {"fps": self.fps or None, "rate_scale": self.rate_scale}
+        extra = "".join(f", {name}={value:g}" for name, value in facts.items() if value is not None)
         return f"SpikeRecording({'x'.join(map(str, self.shape))}{extra})"

@@ -1,4 +1,4 @@
-"""One take of a camera with everything known about it: what simulation yields, archives store."""
+"""Take: a recording with its sharp and blurry images, motion and label."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Take:
         blur: Blurry images ``(M, H', W'[, 3])``, typed as ``images``.
         blur_span: int64 ``(M, 2)``, first and past-the-last plane of each exposure.
         label: Class index of the whole take.
-        motion: float16 ``(N, 2, H, W)``, pixels of the spikes, right and down: what image n shows
-            at x is at x + v(x) in image n - 1. NaN where it is not seen there, and in all of the
-            first image.
-        around: float16 ``(N, 2, 2, H, W)``, motion as above from each image to an earlier plane and
-            to a later one.
-        around_index: int64 ``(N, 2)``, these two planes.
+        motion: float16 ``(N, 2, H, W)``, ground-truth flow (right, down) in pixels of the spikes
+            from image n to image n - 1: the point at x in image n is at x + v(x) in image n - 1.
+            NaN if the point is occluded or outside there, and for the first image.
+        around: float16 ``(N, 2, 2, H, W)``, the same flow from each image to an earlier plane and
+            to a later plane.
+        around_index: int64 ``(N, 2)``, the earlier and the later plane.
 
     Example:
         >>> from spike_zoo import SpikeRecording
@@ -55,7 +55,10 @@ class Take:
 
 
 def grey(image: NDArray[Any]) -> NDArray[Any]:
-    """Return an image as grey uint8 as it is, else as float32 in [0, 1] ``(H, W)``."""
+    """Return a grey image ``(H, W)``: grey uint8 or float32 unchanged, others as float32 in [0, 1].
+
+    Colours are converted to luma; uint16 is divided by 65535.
+    """
     if image.dtype == np.uint16:
         image = image.astype(np.float32) / 65535
     if image.ndim == 2:

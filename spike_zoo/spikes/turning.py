@@ -1,4 +1,4 @@
-"""The eight flips and rotations of a square, applied alike to planes, images and motion."""
+"""The eight flips and rotations of a square, for planes, images and optical flow."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MODES = (
     (2, False),
     (3, True),
 )
-#: Modes that keep height and width where they are, for clips that are not square.
+#: Modes that do not exchange height and width, for clips that are not square.
 SHAPE_KEEPING_MODES = (0, 2, 4, 6)
 
 
 def apply_mode(planes: Tensor, mode: int) -> Tensor:
-    """Turn and flip ``(..., H, W)`` by one of the eight modes; exact, no pixel is resampled.
+    """Rotate and flip ``(..., H, W)`` by one of the eight modes, without resampling.
 
     Args:
-        planes: Any tensor whose last two axes are rows and columns.
-        mode: 0..7, see :data:`MODES`.
+        planes: Tensor whose last two axes are rows and columns.
+        mode: 0..7, index into :data:`MODES`.
     """
     turns, is_flipped = MODES[mode]
     turned = torch.rot90(planes, turns, dims=(-2, -1))
@@ -35,31 +35,31 @@ def apply_mode(planes: Tensor, mode: int) -> Tensor:
 
 
 def inverse_mode(mode: int) -> int:
-    """Return the mode that undoes another: only the two quarter turns are not their own."""
+    """Return the inverse of a mode. Only the quarter turns 3 and 5 are not their own inverse."""
     return {3: 5, 5: 3}.get(mode, mode)
 
 
 def apply_modes(planes: Tensor, modes: Tensor) -> Tensor:
-    """Turn and flip each clip of a batch ``(B, C, H, W)`` by its own mode ``(B,)``."""
+    """Rotate and flip each clip of a batch ``(B, C, H, W)`` by its mode in ``modes`` ``(B,)``."""
     turned = [apply_mode(clip, mode) for clip, mode in zip(planes, modes.tolist(), strict=True)]
     return torch.stack(turned)
 
 
 def turn_motion(motion: Tensor, mode: int) -> Tensor:
-    """Turn and flip motion ``(..., 2, H, W)``, right and down: each vector is moved and turned.
+    """Rotate and flip a flow field ``(..., 2, H, W)`` (right, down), including its vectors.
 
     Args:
-        motion: Motion between two pictures.
-        mode: 0..7; what is returned is the motion between the two pictures turned by it.
+        motion: Flow between two images.
+        mode: 0..7. The result is the flow between the two images transformed by this mode.
     """
     turns, is_flipped = MODES[mode]
     right, down = apply_mode(motion, mode).unbind(-3)
-    for _ in range(turns):  # counter-clockwise: what went down goes right
+    for _ in range(turns):  # a counter-clockwise quarter turn maps down to right
         right, down = down, -right
     return torch.stack((right, -down if is_flipped else down), dim=-3)
 
 
 def turn_motions(motions: Tensor, modes: Tensor) -> Tensor:
-    """Turn and flip the motion of each clip of a batch ``(B, ..., 2, H, W)`` by its own mode."""
+    """Rotate and flip the flow of each clip of a batch ``(B, ..., 2, H, W)`` by its mode."""
     turned = [turn_motion(clip, mode) for clip, mode in zip(motions, modes.tolist(), strict=True)]
     return torch.stack(turned)

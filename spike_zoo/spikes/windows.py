@@ -1,4 +1,4 @@
-"""Which planes a window takes: the one rule that loaders and reconstruction share."""
+"""Plane ranges of windows and clips, shared by data loaders and reconstruction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Planes: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
-"""One plane or several: a number, a list, a range, an array or a tensor of whole numbers."""
-_EXPOSURE_MARGIN = 20  # planes before and after the exposure of S-SDM's recordings
+"""One plane or several: an integer, or a list, range, array or tensor of integers."""
+_EXPOSURE_MARGIN = 20  # planes before and after the exposure in S-SDM's recordings
 
 
 def centred_window(center: int, length: int) -> tuple[int, int]:
@@ -32,52 +32,52 @@ def centred_window(center: int, length: int) -> tuple[int, int]:
 
 
 def mirrored_planes(start: int, stop: int, planes: int) -> NDArray[np.int64]:
-    """Return plane indices of ``[start, stop)`` with those outside mirrored in time.
+    """Return the plane indices of ``[start, stop)``, reflected at the ends of the recording.
 
-    The mirror is at the first and the last plane, which are not repeated: -1 becomes 1.
+    The first and the last plane are not repeated: -1 becomes 1.
 
     Raises:
-        PlaneRangeError: If one reflection at each end does not reach into the recording.
+        PlaneRangeError: If one reflection does not lead into the recording.
     """
     index, last = np.arange(start, stop, dtype=np.int64), planes - 1
     index = np.where(index < 0, -index, np.where(index > last, 2 * last - index, index))
     if planes < 1 or ((index < 0) | (index > last)).any():
         raise PlaneRangeError(
-            f"planes {start}..{stop} of a recording with {planes} planes: a window may reach over "
-            "an end by less than the recording's length. Use a longer recording or a method with "
-            "a shorter window."
+            f"planes {start}..{stop} of a recording with {planes} planes: a window may exceed an "
+            "end by less than the length of the recording. Use a longer recording or a method "
+            "with a shorter window."
         )
     return index
 
 
 def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
-    """Return every ``stride``-th plane of a recording, beginning at ``first``."""
+    """Return every ``stride``-th plane of a recording, starting at ``first``."""
     if stride < 1:
         raise ValueError(f"stride must be at least 1 plane, got {stride}")
     return list(range(first, planes, stride))
 
 
 def planes_inside(planes: int) -> tuple[int, int]:
-    """Return first and past-the-last plane of an exposure with S-SDM's margin at either end.
+    """Return the half-open plane range of an exposure, with S-SDM's margin at both ends.
 
     Raises:
-        PlaneRangeError: If nothing is left.
+        PlaneRangeError: If the recording is not longer than the margins.
     """
     if planes <= 2 * _EXPOSURE_MARGIN:
         raise PlaneRangeError(
             f"a recording with {planes} planes has none left inside a margin of {_EXPOSURE_MARGIN} "
-            "at either end; use a longer recording or say where the exposure lies"
+            "at either end; use a longer recording or state the planes of the exposure"
         )
     return _EXPOSURE_MARGIN, planes - _EXPOSURE_MARGIN
 
 
 def spread_planes(start: int, stop: int, count: int) -> list[int]:
-    """Return planes spread evenly over ``[start, stop)``, the first and the last among them.
+    """Return planes spread evenly over ``[start, stop)``, including the first and the last.
 
-    One plane alone is the middle one. Halves are rounded up.
+    A count of 1 returns the middle plane. Halves are rounded up.
 
     Raises:
-        PlaneRangeError: If there are not as many planes.
+        PlaneRangeError: If the range has fewer planes.
         ValueError: If the count is below 1.
     """
     if count < 1:
@@ -91,28 +91,28 @@ def spread_planes(start: int, stop: int, count: int) -> list[int]:
 
 
 def wanted_planes(centers: Planes, planes: int) -> list[int]:
-    """Return the planes that are asked for, one or several, of a recording.
+    """Return the requested planes, one or several, as a list of integers.
 
     Raises:
-        PlaneRangeError: Naming the first one outside ``0..planes - 1``.
-        UsageError: If they are no whole numbers.
+        PlaneRangeError: If a plane is outside ``0..planes - 1``.
+        UsageError: If ``centers`` are not integers.
 
     Example:
         >>> wanted_planes(5, 10), wanted_planes(np.arange(2, 4), 10)
         ([5], [2, 3])
     """
-    found = _integers(centers)
-    for center in found:
+    numbers = _integers(centers)
+    for center in numbers:
         if not 0 <= center < planes:
             raise PlaneRangeError(
-                f"plane {center} was asked for, the recording has planes 0..{planes - 1}"
+                f"plane {center} is out of range: the recording has planes 0..{planes - 1}"
             )
-    return found
+    return numbers
 
 
 def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (rejects other values)
     try:
-        return [operator.index(numbers)]  # arrays of several numbers have the method too
+        return [operator.index(numbers)]  # no isinstance: arrays also define ``__index__``
     except TypeError:
         pass
     try:
@@ -124,14 +124,14 @@ def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (rejects other values
 
 
 def consecutive_clips(planes: int, length: int) -> list[int]:
-    """Return the middle planes of the clips that a recording is cut into.
+    """Return the middle planes of the overlapping clips that a recording is cut into.
 
-    Each begins half a clip after the one before, and together they lie in the middle of the
-    recording: up to half a clip's planes, at both ends together, are in none of them. One clip is
-    the one that :class:`spike_zoo.data.LabelledClips` serves.
+    Each clip starts half a clip after the previous one. The clips are centred in the recording, so
+    up to half a clip of planes, at both ends together, is unused. A single clip is that of
+    :class:`spike_zoo.data.LabelledClips`.
 
     Raises:
-        PlaneRangeError: If the recording is shorter than a clip; with both lengths.
+        PlaneRangeError: If the recording is shorter than a clip.
 
     Example:
         >>> consecutive_clips(41, 41), consecutive_clips(50, 41), consecutive_clips(100, 41)
@@ -139,7 +139,7 @@ def consecutive_clips(planes: int, length: int) -> list[int]:
     """
     if planes < length:
         raise PlaneRangeError(
-            f"the recording has {planes} planes, one clip takes {length}: give a longer recording, "
+            f"the recording has {planes} planes, one clip takes {length}: use a longer recording "
             "or a method with shorter clips"
         )
     stride = max(length // 2, 1)

@@ -1,4 +1,4 @@
-"""Sweeps: W&B's sweep files, run on this machine without an account."""
+"""Local execution of W&B sweep files, without an account."""
 
 from spike_zoo.sweeps.command import expand_command
 from spike_zoo.sweeps.points import (

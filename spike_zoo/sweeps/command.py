@@ -1,4 +1,4 @@
-"""W&B's command macros, so that a run here and one of the online agent are the same command."""
+"""Expansion of W&B's command macros into the command of a run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]) -> list[str]:
     """Return the command of one run, as ``wandb agent`` starts it.
 
-    ``${envvar:NAME}`` may stand anywhere; the other macros are whole parts: ``${env}``,
-    ``${interpreter}``, ``${program}``, ``${args}`` and its variants.
+    ``${envvar:NAME}`` may be inside a part of the command. The other macros are complete parts:
+    ``${env}``, ``${interpreter}``, ``${program}``, ``${args}`` and its variants.
 
     Raises:
-        ConfigError: If a macro or variable is unknown; the agent would drop the one and take the
-            other by its name.
+        ConfigError: If a macro or environment variable is unknown. W&B's agent would drop the macro
+            and use the name of the variable as its value.
     """
-    meanings = {
+    macros = {
         "env": ["/usr/bin/env"],
         "interpreter": ["python"],
         "program": [spec.program] if spec.program else [],
@@ -35,14 +35,16 @@ def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]
     }
     expanded: list[str] = []
     for part in spec.command:
-        filled = _with_variables(spec, part, environment)
-        if not (filled.startswith("${") and filled.endswith("}")):
-            expanded.append(filled)
-        elif filled[2:-1] in meanings:
-            expanded += meanings[filled[2:-1]]
+        text = _with_variables(spec, part, environment)
+        if not (text.startswith("${") and text.endswith("}")):
+            expanded.append(text)
+        elif text[2:-1] in macros:
+            expanded += macros[text[2:-1]]
         else:
-            known = ", ".join(f"${{{name}}}" for name in meanings)
-            raise ConfigError(f"{spec.path}: command: {part} is unknown here, known are {known}")
+            known = ", ".join(f"${{{name}}}" for name in macros)
+            raise ConfigError(
+                f"{spec.path}: command: unknown macro {part}; the known macros are {known}"
+            )
     return expanded
 
 

@@ -1,4 +1,4 @@
-"""Command lines of fit, validate, test and predict as their process will read them."""
+"""Parser of the command lines of fit, validate, test and predict."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 
 class LineReader(ZooCLI):
-    """Reads command lines of the verbs and builds nothing."""
+    """Parser of command lines that instantiates no trainer, model or data."""
 
     def __init__(self) -> None:
         quiet_libraries()
         super().__init__(**cli_settings())
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
-        """Wait for a line to read."""
+        """Set an empty configuration; :meth:`read` parses the command lines."""
         self.config = Namespace({"subcommand": None, "seed_everything": False})  # type: ignore[no-untyped-call]  # jsonargparse has no hints there
 
     def before_instantiate_classes(self) -> None:
-        """Change nothing."""
+        """Skip the preparation of classes."""
 
     def instantiate_classes(self) -> None:
-        """Build nothing."""
+        """Skip the instantiation of classes."""
 
     def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
-        """Return a line's plan, its ``--run_dir`` and the keys that have their default.
+        """Return the plan of a command line, its ``--run_dir`` and the keys with default values.
 
         Raises:
-            argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.
+            argparse.ArgumentError: If the line cannot be parsed; parsing may raise other errors.
         """
         parser = self._parser(verb)
         config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
         if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
             adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
         plan = plan_of(verb, config, parser)
-        stated = yaml.safe_load(parser.dump(config, skip_default=True))
-        return plan, config.run_dir, defaults_of(plan.config, stated)
+        explicit = yaml.safe_load(parser.dump(config, skip_default=True))
+        return plan, config.run_dir, defaults_of(plan.config, explicit)

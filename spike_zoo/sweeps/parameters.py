@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Distribution(NamedTuple):
-    """Keys of one distribution beside ``distribution`` itself."""
+    """Required and optional keys of a distribution."""
 
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
 
-#: The first three have a quantised variant.
+#: Distributions between two bounds; the first three have a quantised variant.
 _UNIFORM: Final = (
     *("uniform", "log_uniform", "log_uniform_values"),
     *("inv_log_uniform", "inv_log_uniform_values"),
@@ -45,15 +45,16 @@ _KEYS: Final = ("distribution", "value", "values", "probabilities", *_NUMBERS)
 def read_parameters(file: Path, content: Any) -> dict[str, Parameter]:  # noqa: ANN401  (any YAML value)
     """Return the parameters of a sweep file, with bounds as numbers.
 
-    YAML 1.1 reads ``1e-5`` as text, so that text which is a number is accepted as one.
+    Bounds given as text are converted to numbers, because YAML 1.1 reads ``1e-5`` as text.
 
     Raises:
-        ConfigError: If a parameter is not one of W&B's distributions; names file and parameter.
+        ConfigError: If a parameter is not a valid distribution of W&B; states file and parameter.
     """
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{file}: parameters must be a mapping of options, found {content!r}")
     return {
-        str(name): _parameter(f"{file}: parameters.{name}", one) for name, one in content.items()
+        str(name): _parameter(f"{file}: parameters.{name}", definition)
+        for name, definition in content.items()
     }
 
 
@@ -64,7 +65,7 @@ def _parameter(place: str, content: Any) -> Parameter:  # noqa: ANN401  (any YAM
         key: _number(f"{place}.{key}", value) if key in _NUMBERS else value
         for key, value in content.items()
     }
-    name = str(parameter.get("distribution") or _implied(place, parameter))
+    name = str(parameter.get("distribution") or _default_distribution(place, parameter))
     if name not in DISTRIBUTIONS:
         raise ConfigError(
             f"{place}: unknown distribution {name!r}.{closest(name, DISTRIBUTIONS, most=3)} "
@@ -86,8 +87,8 @@ def _parameter(place: str, content: Any) -> Parameter:  # noqa: ANN401  (any YAM
     return parameter
 
 
-def _implied(place: str, parameter: Parameter) -> str:
-    """Return the distribution that W&B assumes where none is named."""
+def _default_distribution(place: str, parameter: Parameter) -> str:
+    """Return the distribution that W&B assumes for a parameter without ``distribution``."""
     if "values" in parameter:
         is_weighted = "probabilities" in parameter
         return "categorical_w_probabilities" if is_weighted else "categorical"
@@ -128,14 +129,16 @@ def _check_choices(place: str, parameter: Parameter) -> None:
     if weights is None:
         return
     is_list = isinstance(weights, list) and len(weights) == len(values)
-    if not is_list or not all(isinstance(one, int | float) and one >= 0 for one in weights):
+    if not is_list or not all(
+        isinstance(weight, int | float) and weight >= 0 for weight in weights
+    ):
         raise ConfigError(f"{place}: probabilities must be one number >= 0 for each value")
     if not math.isclose(sum(weights), 1.0, rel_tol=1e-5):
         raise ConfigError(f"{place}: probabilities must add up to 1, found {sum(weights):g}")
 
 
 def _check_range(place: str, name: str, parameter: Parameter) -> None:
-    """Check the numbers of a distribution against each other."""
+    """Check the ranges of a distribution's numbers."""
     low, high = parameter.get("min", 0), parameter.get("max", 1)
     if low >= high:
         raise ConfigError(f"{place}: min {low} must be less than max {high}")

@@ -1,4 +1,4 @@
-"""The runs of a sweep file, each read as its process will read it, before any of them begins."""
+"""Planned runs of a sweep file, and checks of its commands, tables and profile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
-_NAMED = ("config", "seed_everything")  # parameters that are part of a run's name anyway
+_NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always part of a run's name
 
 
 def planned_runs(
@@ -43,15 +43,21 @@ def planned_runs(
     only: str | None = None,
     reader: LineReader | None = None,
 ) -> list[PlannedRun]:
-    """Return the runs of a sweep; see :func:`points_of` and :func:`only_points` for which.
+    """Return the runs of a sweep, with configurations parsed as in the processes of the runs.
+
+    Args:
+        spec: The sweep.
+        environment: Environment variables of the commands.
+        count: Number of runs of a random search, see :func:`points_of`.
+        only: ``NAME=VALUE`` of the runs to return, see :func:`only_points`.
+        reader: Parser of the commands; by default a new one.
 
     Raises:
-        ConfigError: If a variant, a parameter or the command names what nothing takes; names file
-            and key.
-        MissingFileError: If a configuration, profile or archive is not there.
+        ConfigError: If a variant, a parameter or the command is not valid; states file and key.
+        MissingFileError: If a configuration, profile or archive does not exist.
     """
     if reader is None:
-        from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
+        from spike_zoo.sweeps.line_reader import LineReader  # loads torch, which takes seconds
 
         reader = LineReader()
     digests: dict[Path, str] = {}
@@ -91,7 +97,7 @@ def _planned(
     environment: Mapping[str, str],
     digests: dict[Path, str],
 ) -> PlannedRun:
-    """Return the run of one point, read as its process will read it."""
+    """Return the run of one point."""
     command = expand_command(spec, point, environment)
     plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
     if run_dir is None:
@@ -100,7 +106,7 @@ def _planned(
             "{profile}/{variant}-{seed}-{hash}"
         )
     folder = Path(plan.filled(run_dir))
-    name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
+    name = _name(plan, {key: value for key, value in point.items() if key not in _NAME_PARAMETERS})
     records = spec.path.parent / "results" / (plan.profile or "none") / RECORDS_FILENAME
     return PlannedRun(
         name=name,
@@ -118,18 +124,18 @@ def _planned(
 
 
 def check_tables(spec: SweepSpec) -> list[Path]:
-    """Check the tables beside a sweep, and return its variants that no row of theirs shows.
+    """Check the tables in the folder of a sweep, and return the variants that are in no table.
 
     Raises:
-        ConfigError: If a table is wrong; names file and key.
+        ConfigError: If a table is not valid; states file and key.
     """
-    listed = spec.parameters.get("config", {})
-    variants = [Path(file) for file in listed.get("values", [listed.get("value")]) if file]
+    configs = spec.parameters.get("config", {})
+    variants = [Path(file) for file in configs.get("values", [configs.get("value")]) if file]
     tables = sorted(spec.path.parent.glob("table*.yaml"))
-    unseen = variants if tables else []
+    unlisted = variants if tables else []
     for table in tables:
-        unseen = list(check_table(table, unseen))
-    return unseen
+        unlisted = list(check_table(table, unlisted))
+    return unlisted
 
 
 def takes_profile(spec: SweepSpec) -> bool:
@@ -141,7 +147,7 @@ def check_profile(profile: str) -> None:
     """Check that a profile exists.
 
     Raises:
-        MissingFileError: If there is no such file; lists those there are.
+        MissingFileError: If the file does not exist; lists the profiles.
     """
     known = known_profiles()
     if profile not in known:
@@ -152,12 +158,12 @@ def check_profile(profile: str) -> None:
 
 
 def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the verb a command runs and its arguments."""
+    """Return the verb of a command and its arguments."""
     for position, part in enumerate(command[:-1]):
         if Path(part).name in ("spike_zoo", "spike-zoo") and command[position + 1] in VERBS:
             return command[position + 1], list(command[position + 2 :])
     raise ConfigError(
-        f"{spec.path}: command: no '-m spike_zoo VERB' in it, with one of {', '.join(VERBS)}"
+        f"{spec.path}: command: expected '-m spike_zoo VERB' in it, VERB one of {', '.join(VERBS)}"
     )
 
 
@@ -175,25 +181,25 @@ def _read(
         raise ConfigError(f"{spec.path}: {explained}", path=str(spec.path)) from error
 
 
-def _name(plan: Plan, others: Point) -> str:
+def _name(plan: Plan, parameters: Point) -> str:
     name = f"{plan.variant}-{plan.seed}"
-    if not others:
+    if not parameters:
         return name
-    text = json.dumps(others, sort_keys=True, default=str)
+    text = json.dumps(parameters, sort_keys=True, default=str)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
-    """Return the digest of a run's archive, None for a run without one."""
+    """Return the digest of a run's archive; None for a run without an archive."""
     arguments = plan.config.get("data", {}).get("init_args", {})
     if not arguments.get("archive"):
         return None
     path = Path(arguments["archive"])
     if not path.exists():
-        made = spec.archives.get(arguments["archive"])
+        maker = spec.archives.get(arguments["archive"])
         raise MissingFileError(
             f"{spec.path}: {path}: there is no such archive. Make it with 'python -m spike_zoo "
-            f"{made or 'simulate'} --out {path}', or as docs/data.md says",
+            f"{maker or 'simulate'} --out {path}', or as docs/data.md says",
             path=str(path),
         )
     if path not in known:

@@ -1,4 +1,4 @@
-"""The points of a sweep: which values its parameters take, run by run."""
+"""Points of a sweep: the parameter values of each run in a grid or random search."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ if TYPE_CHECKING:
     from spike_zoo.sweeps.spec import SweepSpec
 
 Point = dict[str, Any]
-SEED = "seed_everything"  # the option that a run's seed is
+SEED = "seed_everything"  # option with the seed of a run
 
 
 def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
-    """Return the points of a sweep, the same at every call.
+    """Return the points of a sweep; every call returns the same points.
 
-    Parameters are sorted by name, as W&B's server sends them. A point that repeats an earlier one
-    is left out.
+    Parameters are sorted by name, as W&B's server sends them. Repeated points are omitted.
 
     Args:
         spec: The sweep.
         count: Number of runs of a random search; by default its ``run_cap``.
 
     Raises:
-        ConfigError: If a parameter has no values for a grid; names file and parameter.
+        ConfigError: If a parameter has no values for a grid; states file and parameter.
         UsageError: If the method needs W&B's server or an optional part of this package, or
             ``count`` is below 1.
     """
@@ -44,20 +43,20 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
 
 
 def repetitions(spec: SweepSpec, count: int | None = None) -> int:
-    """Return how many draws of a random search repeat an earlier point; they are left out."""
+    """Return the number of omitted draws of a random search that repeat an earlier point."""
     drawn = spec.run_cap if count is None else count
     return (drawn or 0) - len(points_of(spec, count)) if spec.method == "random" else 0
 
 
 def only_points(points: list[Point], only: str | None) -> list[Point]:
-    """Return the points at which a parameter has one value; all where no point has it.
+    """Return the points at which a parameter has a value; all points if no point has the value.
 
     Args:
-        points: Of a sweep.
-        only: ``NAME=VALUE``; None: all points.
+        points: Points of a sweep.
+        only: ``NAME=VALUE``; None returns all points.
 
     Raises:
-        UsageError: If it is of another form.
+        UsageError: If ``only`` has another form.
     """
     if only is None:
         return points
@@ -68,7 +67,7 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
 
 
 def _distinct(points: list[Point]) -> list[Point]:
-    """Return points without repetitions; 1, 1.0 and True are different values."""
+    """Return the points without repetitions; 1, 1.0 and True are different values."""
     return list({repr(sorted(point.items())): point for point in points}.values())
 
 
@@ -79,7 +78,7 @@ def _grid(spec: SweepSpec) -> list[Point]:
 
 
 def _choices(spec: SweepSpec, name: str) -> list[Any]:
-    """Return the values a parameter of a grid takes."""
+    """Return the values of a parameter in a grid."""
     parameter = spec.parameters[name]
     if "value" in parameter:
         return [parameter["value"]]
@@ -94,10 +93,13 @@ def _choices(spec: SweepSpec, name: str) -> list[Any]:
 
 def _random(spec: SweepSpec, count: int | None) -> list[Point]:
     if count is None:
-        raise UsageError(f"{spec.path}: how many runs? Give --count N, or run_cap in the file.")
+        raise UsageError(
+            f"{spec.path}: a random search needs the number of runs; pass --count N, or set "
+            "run_cap in the file"
+        )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is older than the pydantic beside it
+            warnings.simplefilter("ignore")  # sweeps was written for an older pydantic
             from sweeps import next_run
     except ImportError as error:
         raise UsageError(
@@ -105,7 +107,7 @@ def _random(spec: SweepSpec, count: int | None) -> list[Point]:
             "'spike-zoo[sweeps]'"
         ) from error
     search = {"method": spec.method, "parameters": spec.parameters}
-    state = random.getstate()  # the package draws from Python's own generator
+    state = random.getstate()  # sweeps draws from Python's global generator
     try:
         random.seed(spec.name)
         drawn = [next_run(search, []) for _ in range(count)]
@@ -119,5 +121,5 @@ def _random(spec: SweepSpec, count: int | None) -> list[Point]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  (any scalar)
-    """Return a scalar of numpy's as Python's own, so that it is printed as a number."""
+    """Convert a numpy scalar to a Python scalar, which is printed as a plain number."""
     return value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""Which runs of a sweep are finished: their records, where they were made and where they last."""
+"""Records of a sweep's finished runs, in the folders of runs and in ``records.jsonl``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
 
-#: Keys that decide nothing where nothing is trained.
+#: Keys that have no effect on the result of a run without training.
 OF_FITS = tuple(
     f"trainer.{name}"
     for name in (
@@ -35,22 +35,23 @@ OF_FITS = tuple(
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep, before it begins.
+    """A planned run of a sweep.
 
     Attributes:
-        name: Name among the runs of its sweep: variant, seed and a digest of its other options.
-        command: The command that starts it.
-        run_dir: Its folder.
-        result: The ``result.json`` it will write.
-        config: What it computes, complete.
+        name: Unique name in the sweep, from variant, seed and a digest of the other options.
+        command: The command that starts the run.
+        run_dir: Folder of the run.
+        result: Path of the ``result.json`` that the run writes.
+        config: Complete configuration.
         defaults: Dotted key -> value, for keys that have their default.
         config_hash: Digest of ``config``.
-        profile: Its profile.
-        data_sha256: Digest of its archive; None where that is not there to be read.
-        records: The ``records.jsonl`` that stores its record; None for searches.
-        reads: Dotted key of its configuration -> file it begins with, ``*`` for any part of a name.
-        begins: Dotted key -> the run of another sweep that makes this file.
-        needs_checkpoint: Whether other runs begin with its best checkpoint.
+        profile: Name of the profile.
+        data_sha256: Digest of the archive; None for a run without an archive.
+        records: The ``records.jsonl`` that stores the record; None for random searches.
+        reads: Dotted key of the configuration -> file of initial weights; ``*`` matches any part of
+            the name.
+        begins: Dotted key -> run of another sweep that writes this file.
+        needs_checkpoint: Whether other runs start from the best checkpoint of this run.
     """
 
     name: str
@@ -69,17 +70,17 @@ class PlannedRun:
 
     @property
     def is_fit(self) -> bool:
-        """Whether it leaves checkpoints."""
+        """Whether the run trains and writes checkpoints."""
         return self.result.parent == self.run_dir
 
     def makes(self, text: str) -> bool:
-        """Return whether a file that another run names is one of its checkpoints."""
-        made = self.run_dir.absolute() / CHECKPOINTS
-        return made.match(str(Path(text).absolute().parent))
+        """Return whether a path in the configuration of another run is a checkpoint of this run."""
+        checkpoints = self.run_dir.absolute() / CHECKPOINTS
+        return checkpoints.match(str(Path(text).absolute().parent))
 
     @property
     def files(self) -> dict[str, str]:
-        """What it says of files with ``*`` in their names -> the file that is meant."""
+        """Configured path of initial weights, possibly with ``*`` -> path of the actual file."""
         return {self.reads[key]: str(self._file(key)) for key in self.begins}
 
     def _file(self, key: str) -> Path:
@@ -88,78 +89,85 @@ class PlannedRun:
         return self.begins[key].run_dir / CHECKPOINTS / Path(self.reads[key]).name
 
     def begins_alike(self, record: RunResult) -> bool:
-        """Return whether a record's run began with the weights that this one would begin with."""
+        """Return whether a record's run started from the initial weights of this run."""
         return all(self._is_same_origin(key, record) for key in self.reads)
 
     def _is_same_origin(self, key: str, record: RunResult) -> bool:
-        """Compare weights where both digests are known, else the folders they lie in."""
-        file, maker = self._file(key), self.begins.get(key)
-        made = record_of(maker) if maker is not None else None
-        noted = record.begins_with.get(key, {}).get("sha256")
-        wanted = made.checkpoint_sha256 if made is not None else None
+        """Compare digests of weights; without both digests compare the folders of the files."""
+        file, source = self._file(key), self.begins.get(key)
+        source_record = record_of(source) if source is not None else None
+        recorded = record.begins_with.get(key, {}).get("sha256")
+        current = source_record.checkpoint_sha256 if source_record is not None else None
         if file.is_file():
-            wanted = _weights_sha256(file, file.stat().st_mtime_ns)
-        if maker is None or (noted is not None and wanted is not None):
-            return noted is None or wanted is None or noted == wanted
-        folders = {str(maker.run_dir), str(made.config.get("run_dir")) if made else None}
+            current = _weights_sha256(file, file.stat().st_mtime_ns)
+        if source is None or (recorded is not None and current is not None):
+            return recorded is None or current is None or recorded == current
+        source_dir = str(source_record.config.get("run_dir")) if source_record else None
+        folders = {str(source.run_dir), source_dir}
         path = record.begins_with.get(key, {}).get("path")
         return path is not None and str(Path(path).parent.parent) in folders
 
     @property
     def failure(self) -> Path:
-        """The file that says how the run failed."""
+        """The file with the reason of a failure."""
         return self.run_dir / FAILURE_FILENAME
 
     @property
     def output(self) -> Path:
-        """The file with what the run printed."""
+        """The file with the printed output of the run."""
         return self.run_dir / OUTPUT_FILENAME
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return runs that know which runs of earlier sweeps make what they begin with.
+    """Return the runs with :attr:`PlannedRun.begins` set to runs of earlier sweeps.
 
     Raises:
-        ConfigError: If several of them may have made one file.
+        ConfigError: If several earlier runs may write the same file.
     """
-    found = []
+    linked = []
     for run in runs:
         begins: dict[str, PlannedRun] = {}
         for key, text in run.reads.items():
-            makers = [other for other in earlier if other.makes(text)]
-            if len(makers) > 1:
-                names = ", ".join(other.name for other in makers)
-                raise ConfigError(f"{run.name}: {key}: {text} may be of any of {names}")
-            if makers:
-                begins[key] = makers[0]
-        found.append(replace(run, begins=begins))
-    return found
+            sources = [other for other in earlier if other.makes(text)]
+            if len(sources) > 1:
+                names = ", ".join(other.name for other in sources)
+                raise ConfigError(
+                    f"{run.name}: {key}: {text} matches checkpoints of several runs ({names}); "
+                    "name the run's folder"
+                )
+            if sources:
+                begins[key] = sources[0]
+        linked.append(replace(run, begins=begins))
+    return linked
 
 
 def record_of(run: PlannedRun) -> RunResult | None:
-    """Return the record of a finished run, made here or stored with the sweep; else None.
+    """Return the record of a finished run, from its folder or the sweep's ``records.jsonl``.
 
-    A record counts if it was made with this configuration, profile and data, and began with the
-    weights that the run would start from now. A parameter that was added since and has its
-    default changes nothing.
+    A record is valid if it has the configuration, profile and data of the run, and was made from
+    the initial weights that the run would start from now. A parameter that was added later is
+    ignored if it has its default.
+
+    Returns:
+        The record; None if there is no valid record, or if the required checkpoint is missing.
     """
-    own = _own_record(run)
-    if own is None and run.records is not None and not run.needs_checkpoint:
+    record = _folder_record(run)
+    if record is None and run.records is not None and not run.needs_checkpoint:
         stored = read_records(run.records).get(run.name)
-        return stored.result if stored is not None and _counts(run, stored.result) else None
-    kept = [run.run_dir / CHECKPOINTS / name for name in ("best.ckpt", "last.ckpt")]
-    if run.needs_checkpoint and not any(file.is_file() for file in kept):
+        return stored.result if stored is not None and _is_valid(run, stored.result) else None
+    checkpoints = [run.run_dir / CHECKPOINTS / name for name in ("best.ckpt", "last.ckpt")]
+    if run.needs_checkpoint and not any(file.is_file() for file in checkpoints):
         return None
-    return own
+    return record
 
 
 def keep_record(run: PlannedRun) -> None:
-    """Store the record of a finished run beside the sweep.
+    """Store the record of a finished run in the sweep's ``records.jsonl``.
 
-    A record that does not count, as one of other data, never replaces a stored one. The caller
-    holds the run's lock.
+    An invalid record, for example of other data, does not replace a stored record. The caller must
+    hold the run's lock.
     """
-    record = None if run.records is None else _own_record(run)
+    record = None if run.records is None else _folder_record(run)
     if run.records is None or record is None:
         return
     stored = read_records(run.records).get(run.name)
@@ -168,9 +176,10 @@ def keep_record(run: PlannedRun) -> None:
 
 
 def set_aside(run: PlannedRun) -> None:
-    """Rename record and checkpoints of a complete run that does not count, as one on other data.
+    """Rename record and checkpoints of a complete run whose record is invalid.
 
-    A run that resumed them would have nothing left to train, and record old weights as its own.
+    Otherwise the new run would resume from these checkpoints, train no further step and record the
+    old weights as its result.
     """
     if not run.result.is_file():
         return
@@ -179,7 +188,7 @@ def set_aside(run: PlannedRun) -> None:
         before = checkpoints.with_name(f"{CHECKPOINTS}.before")
         shutil.rmtree(before, ignore_errors=True)
         checkpoints.rename(before)
-    # last: what is made from here on may be interrupted and resumed
+    # the record is renamed last: without a record the checkpoints are kept for resuming
     run.result.replace(run.result.with_name(f"{FILENAME}.before"))
 
 
@@ -190,28 +199,28 @@ def computes_the_same(
     *,
     is_fit: bool = True,
 ) -> bool:
-    """Return whether two configurations compute the same, apart from added or removed parameters.
+    """Return whether two configurations compute the same, apart from incidental parameters.
 
     Args:
         recorded: Complete configuration of a run.
-        wanted: Complete configuration of another.
-        defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
-        is_fit: Whether they train; else how that would be done does not count.
+        wanted: Complete configuration of another run.
+        defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
+        is_fit: Whether the runs train; False ignores the parameters of training, ``OF_FITS``.
     """
     return not differences(recorded, wanted, defaults, apart_from=() if is_fit else OF_FITS)
 
 
-def _own_record(run: PlannedRun) -> RunResult | None:
-    """Return the record in the run's folder if it counts."""
+def _folder_record(run: PlannedRun) -> RunResult | None:
+    """Return the record in the run's folder if it is valid."""
     try:
         record = RunResult.read(run.result)
-    except SpikeZooError:  # none yet, or damaged: the run is not finished
+    except SpikeZooError:  # missing or damaged: the run is not finished
         return None
-    return record if _counts(run, record) else None
+    return record if _is_valid(run, record) else None
 
 
-def _counts(run: PlannedRun, record: RunResult) -> bool:
-    """Return whether a record is one of this run as it is planned now."""
+def _is_valid(run: PlannedRun, record: RunResult) -> bool:
+    """Return whether a record has profile, data, configuration and initial weights of a run."""
     if not record.metrics or record.profile != run.profile:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
@@ -225,5 +234,5 @@ def _counts(run: PlannedRun, record: RunResult) -> bool:
 
 @lru_cache
 def _weights_sha256(file: Path, changed: int) -> str:
-    """Return the digest of a file's weights, read once as long as it does not change."""
+    """Return the digest of a file's weights, cached until the modification time changes."""
     return weights_sha256(file)

@@ -1,4 +1,4 @@
-"""Run the unfinished runs of a sweep, one process each; interrupted runs save a checkpoint."""
+"""Execution of the unfinished runs of a sweep in processes or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 POLL_SECONDS = 0.05
-STOP_SECONDS = 60.0  # a run that is stopped saves its checkpoint first
-TAIL_LINES = 15
+STOP_SECONDS = 60.0  # a stopped run has this time to save its checkpoint
+TAIL_LINES = 15  # lines of printed output in the failure file
 
 Event = Literal["started", "finished", "failed"]
 Report = Callable[[Event, "PlannedRun", float], None]
-"""Called with what happened to a run, and its seconds so far in this call."""
+"""Callback with the event, the run and its seconds in this call."""
 
 
 @dataclass
 class Outcome:
-    """Result of a run in this call.
+    """Outcome of a run in this call.
 
     Attributes:
         run: The run.
-        is_finished: Whether its record exists, regardless of the exit code.
+        is_finished: Whether the run has a valid record, regardless of the exit code.
         seconds: Duration in this call.
     """
 
@@ -66,21 +66,21 @@ def run_all(
     jobs: int = 1,
     report: Report = lambda event, run, seconds: None,
 ) -> list[Outcome]:
-    """Run what is not finished, and return the outcomes.
+    """Execute the unfinished runs and return the outcomes.
 
-    A run belongs to the holder of its lock, which its process inherits. So several calls share the
-    work, and a run that outlived a killed call is awaited, not started twice.
-    On Ctrl-C and SIGTERM the processes are asked to stop, which saves their checkpoints.
+    Each run has a lock, which its process inherits. Therefore several calls share the work, and a
+    process that outlived a killed call is awaited instead of started twice. On Ctrl-C and SIGTERM
+    the processes receive SIGTERM and save their checkpoints.
 
     Args:
-        runs: The runs, in their order.
-        environment: The processes' environment.
-        jobs: Processes at a time.
+        runs: The runs, in the order of execution.
+        environment: Environment of the processes.
+        jobs: Number of parallel processes.
         report: Called when a run starts and ends.
     """
     work = _Work(environment, jobs, report, deque(runs))
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: _stop(work.running))  # none run any more, unless it is interrupted
+        stack.callback(lambda: _stop(work.running))  # processes still run after an interruption
         while work.is_left:
             work.begin()
             time.sleep(POLL_SECONDS)
@@ -94,20 +94,21 @@ def run_on_cluster(
     cluster: str,
     report: Report = lambda event, run, seconds: None,
 ) -> list[Outcome]:
-    """Run what is not finished on a Dask cluster; a worker runs as many at a time as its threads.
+    """Execute the unfinished runs on a Dask cluster; each worker thread executes one run at a time.
 
-    Runs that have started when this call is interrupted go on to their ends, and the next call
-    finds their records.
+    If this call is interrupted, started runs continue to their end, and the next call reads their
+    records.
 
     Args:
-        runs: The runs, which share the file system of this process.
-        environment: As for :func:`run_all`; workers take what differs from this process' own.
+        runs: The runs; workers share the file system of this process.
+        environment: Environment of the runs. Workers receive the variables that differ from the
+            environment of this process.
         cluster: See :func:`spike_zoo.executor.run_tasks`.
         report: Called when a run ends.
     """
     changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     outcomes = []
-    results = run_tasks([partial(_run_here, run, changed) for run in runs], cluster=cluster)
+    results = run_tasks([partial(_run_on_worker, run, changed) for run in runs], cluster=cluster)
     with contextlib.closing(results):
         for outcome in results:
             outcomes.append(outcome)
@@ -115,14 +116,24 @@ def run_on_cluster(
     return outcomes
 
 
-def _run_here(run: PlannedRun, changed: Mapping[str, str]) -> Outcome:
+def _run_on_worker(run: PlannedRun, changed: Mapping[str, str]) -> Outcome:
     (outcome,) = run_all([run], {**os.environ, **changed})
     return outcome
 
 
 @dataclass
 class _Work:
-    """Waiting and running runs, and the outcomes of the others."""
+    """Queue of runs, running processes and outcomes.
+
+    Attributes:
+        environment: Environment of the processes.
+        jobs: Number of parallel processes.
+        report: Called when a run starts and ends.
+        waiting: Runs to start.
+        elsewhere: Runs whose lock another call holds.
+        running: Processes of this call.
+        outcomes: Outcomes of completed runs.
+    """
 
     environment: Mapping[str, str]
     jobs: int
@@ -134,11 +145,11 @@ class _Work:
 
     @property
     def is_left(self) -> bool:
-        """Whether a run waits or runs, here or in another call."""
+        """Whether a run is waiting or running, in this call or in another call."""
         return bool(self.waiting or self.running or self.elsewhere)
 
     def begin(self) -> None:
-        """Start waiting runs while there is room, unless another call holds them."""
+        """Start waiting runs up to ``jobs``; defer runs whose lock another call holds."""
         if not self.waiting and self.elsewhere:
             self.waiting, self.elsewhere = self.elsewhere, self.waiting
         while self.waiting and len(self.running) < self.jobs:
@@ -147,7 +158,7 @@ class _Work:
             if lock is None:
                 self.elsewhere.append(run)
                 break
-            if record_of(run) is not None:  # another call was faster
+            if record_of(run) is not None:  # another call has finished the run
                 keep_record(run)
                 lock.close()
                 self._note(run, is_finished=True, seconds=0.0)
@@ -156,10 +167,11 @@ class _Work:
             self.running.append(_start(run, lock, self.environment))
 
     def collect(self) -> None:
-        """Collect the processes that have ended."""
-        for process in [one for one in self.running if one.popen.poll() is not None]:
+        """Add the outcomes of processes that have ended."""
+        ended = [process for process in self.running if process.popen.poll() is not None]
+        for process in ended:
             self.running.remove(process)
-            is_finished = _judge(process)
+            is_finished = _store_outcome(process)
             self._note(process.run, is_finished=is_finished, seconds=time.time() - process.began)
 
     def _note(self, run: PlannedRun, *, is_finished: bool, seconds: float) -> None:
@@ -173,7 +185,7 @@ def _event(outcome: Outcome) -> Event:
 
 
 def keep_finished(runs: Sequence[PlannedRun]) -> None:
-    """Store records that are not stored yet, except those of runs that another call holds."""
+    """Store the records of finished runs, except runs whose lock another call holds."""
     for run in runs:
         if run.result.is_file() and (lock := lock_of(run.run_dir)) is not None:
             with lock:
@@ -181,7 +193,7 @@ def keep_finished(runs: Sequence[PlannedRun]) -> None:
 
 
 def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> _Process:
-    """Start a run as leader of its own process group, so that Ctrl-C reaches us alone."""
+    """Start a run as leader of a new process group, so that Ctrl-C reaches only this process."""
     run.failure.unlink(missing_ok=True)
     set_aside(run)
     with run.output.open("ab") as output:
@@ -203,29 +215,32 @@ def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> 
     return _Process(run, popen, lock, time.time())
 
 
-def _judge(process: _Process) -> bool:
-    """Keep the record of a finished run, or write down how it failed."""
+def _store_outcome(process: _Process) -> bool:
+    """Store the record of a finished run or write its failure file; return whether it finished."""
     run = process.run
     is_finished = record_of(run) is not None
     if is_finished:
         keep_record(run)
     else:
-        why = "left a result of another configuration: code or data were changed meanwhile"
+        reason = "wrote a result of another configuration: code or data were changed meanwhile"
         if not run.result.is_file():
-            why = "left no complete result"
+            reason = "wrote no complete result"
         elif record_of(replace(run, needs_checkpoint=False)) is not None:
-            why = "left no checkpoint, which other runs begin with"
+            reason = "wrote no checkpoint, from which other runs start"
         code = process.popen.returncode
         ended = f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        printed = run.output.read_text(encoding="utf-8", errors="replace").splitlines()
-        text = "\n".join([f"the process {ended} and {why}", *printed[-TAIL_LINES:], ""])
+        output = run.output.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = "\n".join([f"the process {ended} and {reason}", *output[-TAIL_LINES:], ""])
         run.failure.write_text(text, encoding="utf-8")
     process.lock.close()
     return is_finished
 
 
 def _stop(running: Sequence[_Process]) -> None:
-    """Ask processes to stop, wait, and end those that do not or when asked a second time."""
+    """Send SIGTERM to processes, wait up to 60 seconds, then send SIGKILL.
+
+    An exception while waiting, for example a second Ctrl-C, sends SIGKILL immediately.
+    """
     deadline = time.monotonic() + STOP_SECONDS
     try:
         for process in running:

@@ -1,4 +1,4 @@
-"""Sweep files of W&B, and ``needs.yaml`` beside them."""
+"""Readers of W&B sweep files and of ``needs.yaml`` in the same folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.sweeps.parameters import read_parameters
 from spike_zoo.yaml_files import parse_dataclass, read_yaml
 
-NEEDS_FILENAME = "needs.yaml"  # beside the sweep files: W&B warns of keys it does not know
+NEEDS_FILENAME = "needs.yaml"  # not part of the sweep file: W&B warns about unknown keys
 TABLE_FILENAME = "table.yaml"
 #: Keys of W&B's schema for sweeps that have no effect here.
 _IGNORED: Final = {
@@ -35,7 +35,7 @@ class SweepSpec:
         program: Value of the macro ``${program}``.
         run_cap: Largest number of runs.
         stops_early: Whether W&B's agent ends poor runs early (``early_terminate``).
-        needs: Sweep files whose runs must be finished before.
+        needs: Sweep files whose runs must be finished first.
         archives: Archive -> the command that makes it, without ``--out``.
     """
 
@@ -63,7 +63,7 @@ class SweepMetric:
 
 @dataclass(frozen=True)
 class EarlyTermination:
-    """How W&B's agent ends poor runs."""
+    """Settings of the early termination of poor runs by W&B's agent."""
 
     type: str
     min_iter: int | None = None
@@ -78,9 +78,9 @@ class Needs:
     """Requirements of the sweeps of a folder.
 
     Attributes:
-        sweeps: Sweep file -> the sweep files to run before.
+        sweeps: Sweep file -> sweep files to run first.
         archives: Archive -> the command that makes it, without ``--out``.
-        tables: Method whose rows the tables contain, too -> reason.
+        tables: Other method whose rows the tables contain -> reason.
     """
 
     sweeps: Mapping[str, list[str]] = field(default_factory=dict)
@@ -89,14 +89,14 @@ class Needs:
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
-    """Read a sweep file and the part of ``needs.yaml`` about it.
+    """Read a sweep file and its requirements in ``needs.yaml``.
 
     Raises:
-        MissingFileError: If the file, or a sweep or table it needs, does not exist.
-        ConfigError: If a key is missing, unknown or of another type; names file and key.
+        MissingFileError: If the file, a required sweep or a required table does not exist.
+        ConfigError: If a key is missing, unknown or of another type; states file and key.
     """
     file = Path(path)
-    content = {key: one for key, one in _mapping(file).items() if key not in _IGNORED}
+    content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
     early, metric = content.pop("early_terminate", None), content.pop("metric", None)
     if metric is not None:
         parse_dataclass(SweepMetric, metric, f"{file}: metric")
@@ -121,20 +121,22 @@ def read_sweep(path: str | Path) -> SweepSpec:
 
 
 def needed_first(spec: SweepSpec) -> list[SweepSpec]:
-    """Return the sweeps that a sweep needs in the order of execution, itself last.
+    """Return a sweep and all required sweeps in the order of execution.
 
     Raises:
-        ConfigError: If sweeps need each other in a circle.
+        ConfigError: If the requirements are circular.
     """
     ordered: dict[Path, SweepSpec] = {}
 
-    def visit(current: SweepSpec, above: tuple[Path, ...]) -> None:
-        if current.path in above:
-            circle = " -> ".join(str(path) for path in (*above, current.path))
-            raise ConfigError(f"{current.path.parent / NEEDS_FILENAME}: a circle: {circle}")
+    def visit(current: SweepSpec, ancestors: tuple[Path, ...]) -> None:
+        if current.path in ancestors:
+            circle = " -> ".join(str(path) for path in (*ancestors, current.path))
+            raise ConfigError(
+                f"{current.path.parent / NEEDS_FILENAME}: the sweeps need each other: {circle}"
+            )
         for needed in current.needs:
             if needed not in ordered:
-                visit(read_sweep(needed), (*above, current.path))
+                visit(read_sweep(needed), (*ancestors, current.path))
         ordered[current.path] = current
 
     visit(spec, ())
@@ -142,17 +144,17 @@ def needed_first(spec: SweepSpec) -> list[SweepSpec]:
 
 
 def read_needs(file: Path) -> Needs:
-    """Read a ``needs.yaml``; no requirements if it does not exist.
+    """Read a ``needs.yaml``; a missing file means no requirements.
 
     Raises:
         MissingFileError: If a sweep or a method's table does not exist.
-        ConfigError: If an entry has another type; names file and key.
+        ConfigError: If an entry has another type; states file and key.
     """
     if not file.is_file():
         return Needs()
     content = _mapping(file)
-    known = {key: content.pop(key) for key in ("archives", "tables") if key in content}
-    needs = parse_dataclass(Needs, {**known, "sweeps": content}, str(file))
+    sections = {key: content.pop(key) for key in ("archives", "tables") if key in content}
+    needs = parse_dataclass(Needs, {**sections, "sweeps": content}, str(file))
     for method in needs.tables:
         table = file.resolve().parents[1] / method / TABLE_FILENAME  # "." has no parent
         if not table.is_file():
@@ -160,7 +162,7 @@ def read_needs(file: Path) -> Needs:
     for name, others in needs.sweeps.items():
         for other in (name, *others):
             if not (file.parent / other).is_file():
-                raise MissingFileError(f"{file}: {other}: there is no such sweep beside it")
+                raise MissingFileError(f"{file}: {other}: there is no such sweep in this folder")
     return needs
 
 

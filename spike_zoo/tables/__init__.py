@@ -1,4 +1,4 @@
-"""Tables: results of runs beside published values."""
+"""Tables that compare results of runs with published values."""
 
 from spike_zoo.tables.aggregate import FilledTable, fill_table, fill_tables
 from spike_zoo.tables.page import add_numbers, as_plain, table_page

@@ -1,4 +1,4 @@
-"""Runs grouped into the rows of a table: means and deviations over seeds."""
+"""Means and standard deviations over seeds for the rows of a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
         mean: Mean over the runs; None without runs, or if one of them diverged.
         deviation: Standard deviation over the runs (n - 1); None for fewer than two.
         count: Number of runs.
-        published: The published value, None without one.
+        published: The published value; None if there is none.
         diverged: Number of runs with a value that is not finite.
     """
 
@@ -50,7 +50,7 @@ class FilledRow:
         row: The row of the table file.
         cells: One cell for each column.
         runs: The runs behind the results.
-        is_different: Whether data or profile differ from those of most rows.
+        is_different: Whether data or profile differ from the most frequent ones among all runs.
     """
 
     row: Row
@@ -65,11 +65,11 @@ class FilledRow:
 
     @property
     def is_trained(self) -> bool:
-        """Whether one of its runs was trained, so that results depend on the seed."""
+        """Whether a run of the row was trained, so that results depend on the seed."""
         return any(run.is_trained for run in self.runs)
 
     def is_exact(self, column: Column) -> bool:
-        """Return whether its result in a column is independent of the seed."""
+        """Return whether the row's value in a column is independent of the seed."""
         if column.is_exact or column.is_score:
             return True
         return bool(self.runs) and not self.is_trained and not column.is_cost
@@ -109,7 +109,7 @@ class FilledTable:
 def fill_table(
     spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None = None
 ) -> FilledTable:
-    """Fill a single table, as :func:`fill_tables`."""
+    """Fill one table; see :func:`fill_tables`."""
     (table,) = fill_tables([spec], runs, profile)
     return table
 
@@ -117,18 +117,18 @@ def fill_table(
 def fill_tables(
     specs: Sequence[TableSpec], runs: Sequence[RecordedRun], profile: str | None = None
 ) -> list[FilledTable]:
-    """Fill the tables of a file with the runs of its variants, mean and deviation over seeds.
+    """Fill the tables of a file with means and standard deviations over seeds.
 
-    A row takes one configuration (the newest in the first place that was searched) and the first
-    run of each seed. The spread of seeds is pooled over the rows of all tables.
+    A row uses the runs of one configuration, the newest in the first searched path, and the first
+    run of each seed. The spread over seeds is pooled over the rows of all tables.
 
     Args:
         specs: The tables.
         runs: All runs; runs of other variants are ignored.
-        profile: Take only runs of this profile.
+        profile: Profile of the used runs; None uses all profiles.
 
     Raises:
-        ConfigError: If none of a table's runs has the metric of a column, or a curve is not valid.
+        ConfigError: If no run of a table has the metric of a column, or if a curve is not valid.
     """
     tables = [_without_verdicts(spec, runs, profile) for spec in specs]
     return [replace(table, verdicts=verdicts_of(table, tables)) for table in tables]
@@ -145,25 +145,27 @@ def _without_verdicts(
         archive = row.archive or spec.archive
         groups = configurations_of([run for run in candidates if run.is_of(row, archive)])
         chosen = choose_configuration(groups).runs if groups else []
-        others[row.name] = [run for one in groups if one.runs is not chosen for run in one.runs]
+        others[row.name] = [
+            run for group in groups if group.runs is not chosen for run in group.runs
+        ]
         kept = _once_per_seed(chosen)
         repeats += len(chosen) - len(kept)
         cells = tuple(_cell(row, kept, column) for column in spec.columns)
         rows.append(FilledRow(row, cells, tuple(kept)))
     _check_present(spec, [run for row in rows for run in row.runs])
     rows = _marked(rows, one_data=spec.one_data)
-    named = [(row.name, row.runs) for row in rows]
+    named_runs = [(row.name, row.runs) for row in rows]
     return FilledTable(
         spec,
         tuple(rows),
-        tuple(warnings_of(spec, named)),
-        tuple(notes_of(spec, named, repeats, others)),
+        tuple(warnings_of(spec, named_runs)),
+        tuple(notes_of(spec, named_runs, repeats, others)),
         curves=fill_curves(spec, rows),
     )
 
 
 def _once_per_seed(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
-    """Return the first run of each seed, configuration and data."""
+    """Return the first run of each combination of seed, configuration and data."""
     first: dict[tuple[object, ...], RecordedRun] = {}
     for run in runs:
         result = run.result
@@ -187,7 +189,7 @@ def _cell(row: Row, runs: Sequence[RecordedRun], column: Column) -> Cell:
 
 
 def _check_present(spec: TableSpec, runs: Sequence[RecordedRun]) -> None:
-    """Raise an error for a column that no run has, unless it needs an optional file."""
+    """Raise an error for a metric that no run has, unless the metric needs an optional file."""
     known = sorted({key for run in runs for key in _keys_of(run)})
     for column in spec.columns:
         kind = "costs/" if column.is_cost else "test/"
@@ -210,7 +212,7 @@ def _keys_of(run: RecordedRun) -> Iterator[str]:
 
 
 def _marked(rows: list[FilledRow], *, one_data: bool) -> list[FilledRow]:
-    """Mark the rows with other data or another profile than most runs."""
+    """Mark the rows whose data or profile differ from the most frequent ones among all runs."""
 
     def origin(run: RecordedRun) -> tuple[str | None, str | None]:
         return (run.result.data_sha256 if one_data else None, run.result.profile)

@@ -1,4 +1,4 @@
-"""Charts of tables as SVG: quality against cost, and curves."""
+"""Charts of quality against cost and of curves, as SVG and as images."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 COSTS: Final = ("parameters", "macs")
 _MARKERS: Final = "os^D"
-_BESIDE: Final = 3  # curves of a picture in one line
-_WIDE: Final = 8.0  # ratio of costs from which their axis is logarithmic
-#: Offsets of a point's name in points, and its alignment.
+_COLUMNS: Final = 3  # charts next to each other in a picture of several charts
+_LOG_RATIO: Final = 8.0  # ratio of largest to smallest cost above which the axis is logarithmic
+#: Offsets in points of a label from its data point, and its alignment.
 _PLACES: Final = (
     *((7, 0, "left", "center"), (-7, 0, "right", "center")),
     *((0, 7, "center", "bottom"), (0, -7, "center", "top")),
@@ -61,7 +61,11 @@ def cost_charts(table: FilledTable) -> list[tuple[Markup, str]]:
 
 
 def curve_chart(curve: FilledCurve) -> Markup:
-    """Return the finite lines of a curve as a chart with a legend; there is at least one."""
+    """Return a chart with the finite lines of a curve and a legend.
+
+    Args:
+        curve: A curve with at least one finite line.
+    """
     names = list(dict.fromkeys(line.row for line in curve.lines if line.is_finite))
     figure, axes = new_chart(height=3.8 + 0.2 * len(curve.lines))
     _draw(axes, curve, names)
@@ -70,25 +74,25 @@ def curve_chart(curve: FilledCurve) -> Markup:
 
 
 def curves_picture(curves: Sequence[FilledCurve]) -> NDArray[np.uint8]:
-    """Return a picture of all curves, three in a line, uint8 ``(H, W, 3)``."""
-    rows = math.ceil(len(curves) / _BESIDE)
-    names = list(dict.fromkeys(line.row for one in curves for line in one.lines))
-    figure, grid = new_charts(rows, _BESIDE, width=11.0, height=3.2 * rows)
-    signs: dict[Any, Any] = {}  # name -> line of the legend, which all curves share
+    """Return a picture of all curves, three charts in a row, uint8 ``(H, W, 3)``."""
+    rows = math.ceil(len(curves) / _COLUMNS)
+    names = list(dict.fromkeys(line.row for filled in curves for line in filled.lines))
+    figure, grid = new_charts(rows, _COLUMNS, width=11.0, height=3.2 * rows)
+    handles: dict[Any, Any] = {}  # name -> line of the legend, which all curves share
     for axes, curve in itertools.zip_longest(grid, curves):
         if curve is None:
             axes.set_axis_off()
             continue
         _draw(axes, curve, names)
         lines, labels = axes.get_legend_handles_labels()
-        signs |= dict(zip(labels, lines, strict=True))
-    look: dict[str, Any] = {"frameon": False, "ncols": 4, "labelcolor": INK}
-    figure.legend(signs.values(), signs.keys(), loc="outside lower center", **look)
+        handles |= dict(zip(labels, lines, strict=True))
+    style: dict[str, Any] = {"frameon": False, "ncols": 4, "labelcolor": INK}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", **style)
     return to_array(figure)
 
 
 def _draw(axes: Axes, curve: FilledCurve, names: Sequence[str]) -> None:
-    """Draw the finite lines of a curve in the colours of their places among some names."""
+    """Draw the finite lines of a curve; the index of a row in ``names`` selects its colour."""
     lines = [line for line in curve.lines if line.is_finite]
     axes.set(xlabel=_plain(curve.spec.x), ylabel=_plain(curve.spec.y))
     if curve.spec.scale == "log":
@@ -98,13 +102,14 @@ def _draw(axes: Axes, curve: FilledCurve, names: Sequence[str]) -> None:
     for line in lines:
         x, y = zip(*line.points, strict=True)
         turn, number = divmod(names.index(line.row), len(COLOURS))
-        look: dict[str, Any] = {"color": COLOURS[number], "marker": _MARKERS[turn % len(_MARKERS)]}
-        style = "--" if line.is_published else "-"
-        axes.plot(x, y, style, markersize=4, label=_plain(line.name), **look)
+        marker = _MARKERS[turn % len(_MARKERS)]
+        style: dict[str, Any] = {"color": COLOURS[number], "marker": marker}
+        dashes = "--" if line.is_published else "-"
+        axes.plot(x, y, dashes, markersize=4, label=_plain(line.name), **style)
 
 
 def curve_charts(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:
-    """Return a chart and its caption for each curve that has finite points."""
+    """Return a chart and its caption for each curve that has a finite line."""
     return [
         (curve_chart(curve), f"{curve.title}; mean over seeds, dashed: published")
         for curve in curves
@@ -115,13 +120,13 @@ def curve_charts(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:
 def _points(
     table: FilledTable, cost: Column, quality: Column
 ) -> list[tuple[str, float, float, float]]:
-    """Return name, cost, quality and deviation of the rows that have both, by cost."""
+    """Return name, cost, quality and its deviation of rows that have both, sorted by cost."""
     first, second = table.columns.index(cost), table.columns.index(quality)
     pairs = [(row.name, row.cells[first].mean, row.cells[second]) for row in table.rows]
     points = [
-        (name, price, value.mean, value.deviation or 0.0)
-        for name, price, value in pairs
-        if price is not None and value.mean is not None
+        (name, cost_value, value.mean, value.deviation or 0.0)
+        for name, cost_value, value in pairs
+        if cost_value is not None and value.mean is not None
     ]
     return sorted(points, key=lambda point: point[1])
 
@@ -133,19 +138,19 @@ def _cost_chart(
     scale = 1e-9 if cost.metric == "macs" else 1e-6
     heading = cost.heading if cost.metric == "macs" else f"{cost.heading} (millions)"
     names, costs, means, deviations = zip(*points, strict=True)
-    x = [one * scale for one in costs]
-    if x[0] > 0 and x[-1] / x[0] > _WIDE:
+    x = [value * scale for value in costs]
+    if x[0] > 0 and x[-1] / x[0] > _LOG_RATIO:
         set_log_scale(axes)
     axes.set(xlabel=_plain(heading), ylabel=_plain(quality.heading))
     axes.margins(0.12)
     axes.errorbar(x, means, deviations, fmt="o", color=COLOURS[0], markersize=6)
-    figure.draw_without_rendering()  # the places of names depend on the limits of the axes
+    figure.draw_without_rendering()  # fixes the limits of the axes, on which labels depend
     _write_names(axes, list(names), list(zip(x, means, strict=True)))
     return to_svg(figure, f"{quality.heading} against {cost.heading}")
 
 
 def _write_names(axes: Axes, names: list[str], points: list[tuple[float, float]]) -> None:
-    """Write names beside their points where they overlap nothing; omit the others."""
+    """Write the labels of points; omit a label if every position overlaps another element."""
     taken: list[tuple[float, ...]] = []
     for point in points:
         x, y = axes.transData.transform(point)
@@ -176,5 +181,5 @@ def _write_names(axes: Axes, names: list[str], points: list[tuple[float, float]]
 
 
 def _plain(text: str) -> str:
-    """Return a text without matplotlib's formulas."""
+    """Return a text with escaped dollar signs, which matplotlib would read as formulas."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Columns of a table: metric, direction and number format."""
+"""Table columns with metric, better direction and number format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spike_zoo.metrics.speeds import split_speed
 
 Better = Literal["higher", "lower", "neither"]
 
-#: Numbers of a record itself; all of them are costs.
+#: Fields of ``result.json`` -> heading; all of them are costs.
 FIELDS: Final[dict[str, str]] = {
     "parameters": "parameters",
     "macs": "GMAC",
@@ -19,16 +19,16 @@ FIELDS: Final[dict[str, str]] = {
     "seconds_per_image": "ms per image",
     "wall_seconds": "run (s)",
 }
-#: Numbers of one job: ``costs/compress/seconds``.
+#: Last part of a key ``costs/JOB/NUMBER``, as ``costs/compress/seconds`` -> heading.
 COSTS: Final[dict[str, str]] = {
     "macs": "GMAC",
     "macs_per_pixel": "MAC per pixel",
     "seconds": "ms",
 }
 SCORES: Final = "scores/"
-"""Prefix of columns whose values another tool computed, see :class:`Row`."""
+"""Prefix of columns with scores of other tools, which :attr:`Row.scores` contains."""
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
-#: Field with a cost of one reconstruction -> its job and number.
+#: Field of ``result.json`` with a cost of one reconstruction -> its job and number.
 _OF_FORWARD: Final = {
     "macs": ("forward", "macs"),
     "macs_per_pixel": ("forward", "macs_per_pixel"),
@@ -46,10 +46,10 @@ class Column:
     Attributes:
         metric: Log key, as ``test/psnr``, or a field of ``result.json``.
         name: Name used by published values and claims.
-        better: Which direction is better.
-        scenes: Shell pattern; only recordings with a matching name count (``per_image.csv``).
-        rate_scale: Only recordings with at least the first and less than the second value of
-            spikes per plane at white count.
+        better: The better direction.
+        scenes: Shell pattern of the names of recordings in ``per_image.csv`` that are averaged.
+        rate_scale: Lower (inclusive) and upper (exclusive) bound of the spikes per plane at white
+            of recordings that are averaged.
     """
 
     metric: str
@@ -60,42 +60,42 @@ class Column:
 
     @property
     def measure(self) -> str:
-        """The log key without its split and set: ``psnr``."""
+        """Last part of the log key, for example ``psnr``."""
         return self.metric.rsplit("/", 1)[-1]
 
     @property
     def is_score(self) -> bool:
-        """Whether its values are read from the file of scores of a row."""
+        """Whether values are read from the file of scores of a row."""
         return self.metric.startswith(SCORES)
 
     @property
     def may_be_missing(self) -> bool:
-        """Whether a run may lack it, because it needs a file that is not always available."""
-        known = facts_of(self.measure)
-        return known is not None and known.needs_file
+        """Whether a run may lack the metric, which needs a file that is not always available."""
+        facts = facts_of(self.measure)
+        return facts is not None and facts.needs_file
 
     @property
     def is_grouped(self) -> bool:
-        """Whether only some recordings count."""
+        """Whether only selected recordings are averaged."""
         return self.scenes is not None or self.rate_scale is not None
 
     @property
     def is_cost(self) -> bool:
-        """Whether it is a cost, not a quality."""
+        """Whether the column is a cost, not a quality."""
         return self.metric in FIELDS or self.cost is not None
 
     @property
     def cost(self) -> tuple[str, str] | None:
-        """Job and number of a job's cost; None for other columns."""
+        """Job and number of a cost; None for other columns."""
         return cost_of(self.metric)
 
     @property
     def is_exact(self) -> bool:
-        """Whether it depends on the network only, not on the seed."""
+        """Whether the value depends on the network only, not on the seed."""
         return self.metric == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
 
     def is_same_as(self, other: Column) -> bool:
-        """Return whether two columns differ in nothing but their names."""
+        """Return whether two columns differ in their names only."""
         return replace(self, name="") == replace(other, name="")
 
     @property
@@ -103,23 +103,23 @@ class Column:
         """Heading of the column, without the arrow."""
         if self.name != self.metric:
             return self.name
-        *place, metric = self.metric.split("/")
+        *prefix, metric = self.metric.split("/")
         if self.metric in FIELDS:
             return FIELDS[self.metric]
         if self.cost is not None:
             return f"{self.cost[0]} ({COSTS[metric]})"
-        known = facts_of(metric)
-        text = known.heading if known else metric
-        if known and metric.endswith(MIDDLE):
+        facts = facts_of(metric)
+        text = facts.heading if facts else metric
+        if facts and metric.endswith(MIDDLE):
             text += ", middle"
         _, pace = split_speed(metric)
-        if known and pace:
+        if facts and pace:
             text += f", {pace}"
-        is_plain = place[:1] in (["test"], [SCORES.rstrip("/")])
-        return " ".join([*place[1:], text] if is_plain else [*place, text])
+        is_plain = prefix[:1] in (["test"], [SCORES.rstrip("/")])
+        return " ".join([*prefix[1:], text] if is_plain else [*prefix, text])
 
     def counts(self, name: str, rate_scale: float) -> bool:
-        """Return whether a recording counts in this column."""
+        """Return whether a recording is averaged in this column."""
         if self.scenes is not None and not fnmatchcase(name, self.scenes):
             return False
         if self.rate_scale is None:
@@ -143,18 +143,18 @@ class Column:
 
 
 def direction(key: str) -> Better | None:
-    """Return which direction of a key is better, None if it is not known."""
+    """Return the better direction of a key; None if it is not known."""
     if key in FIELDS or cost_of(key) is not None:
         return "lower"
     *place, metric = key.split("/")
-    known = facts_of(metric) if place else None
-    if known is None:
+    facts = facts_of(metric) if place else None
+    if facts is None:
         return None
-    return "higher" if known.higher_is_better else "lower"
+    return "higher" if facts.higher_is_better else "lower"
 
 
 def cost_of(key: str) -> tuple[str, str] | None:
-    """Return the job and the number of a cost's key, None for other keys.
+    """Return the job and the number of the key of a cost; None for other keys.
 
     >>> cost_of("costs/compress/seconds"), cost_of("macs")
     (('compress', 'seconds'), ('forward', 'macs'))
@@ -167,5 +167,5 @@ def cost_of(key: str) -> tuple[str, str] | None:
 
 
 def plain_column(key: str) -> Column:
-    """Return the column of a key, named after it."""
+    """Return a column that is named after its key."""
     return Column(key, key, direction(key) or "neither")

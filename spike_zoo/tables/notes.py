@@ -1,4 +1,4 @@
-"""Warnings above and notes below a table: comparability, sources and origin of the numbers."""
+"""Warnings about incomparable rows, and notes on the sources and runs of a table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
 
-CONFIG_FILENAME = "config.yaml"  # beside the record of a run
-_MOST_NAMES = 4  # of rows in a note
+CONFIG_FILENAME = "config.yaml"  # in the folder of a run
+_MOST_NAMES = 4  # rows that a note lists
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
@@ -45,7 +45,7 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
 def notes_of(
     spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[RecordedRun]]
 ) -> Iterator[str]:
-    """Yield the origin of a table's numbers, and the command that reproduces them.
+    """Yield notes on the origin of a table's numbers, and the command that reproduces them.
 
     Args:
         spec: The table.
@@ -53,7 +53,7 @@ def notes_of(
         repeats: Number of runs that were excluded because they repeat a seed.
         others: Name of a row -> runs of its variant with another configuration.
     """
-    runs = [run for _, taken in rows for run in taken]
+    runs = [run for _, row_runs in rows for run in row_runs]
     if spec.note:
         yield spec.note
     yield from _sources(spec)
@@ -64,28 +64,28 @@ def notes_of(
         yield from _origins(spec, rows, runs)
     if repeats:
         yield f"Excluded: {repeats} runs that repeat a seed; the first one counts."
-    for name, left in others.items():
-        if left:
-            places = [run.source or run.result.config_hash for run in left]
+    for name, excluded in others.items():
+        if excluded:
+            origins = [run.source or run.result.config_hash for run in excluded]
             yield (
-                f"Excluded: {len(left)} runs of {name} with another configuration than the "
-                f"row's ({_few(places)})."
+                f"Excluded: {len(excluded)} runs of {name} with another configuration than the "
+                f"row's ({_few(origins)})."
             )
     if any(column.is_grouped for column in spec.columns):
-        without = sum(not run.images for run in runs)
-        if without:
-            yield f"{without} runs have no per_image.csv: n/a in columns of selected scenes."
+        missing = sum(not run.images for run in runs)
+        if missing:
+            yield f"{missing} runs have no per_image.csv: n/a in columns of selected scenes."
     yield from _command(spec, runs)
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
     if spec.source and any(row.published and not row.source for row in spec.rows):
         yield f"[ ] published: {spec.source}."
-    named: dict[str, list[str]] = {}
+    rows_by_source: dict[str, list[str]] = {}
     for row in spec.rows:
         if row.source and row.published:
-            named.setdefault(row.source, []).append(row.name)
-    for source, names in named.items():
+            rows_by_source.setdefault(row.source, []).append(row.name)
+    for source, names in rows_by_source.items():
         yield f"[ ] published for {' / '.join(names)}: {source}."
     columns: dict[str, list[str]] = {}
     for column in spec.published_columns:
@@ -98,11 +98,11 @@ def _counted(rows: NamedRuns) -> str:
     """Return the number of seeds behind the means."""
     counts = {len(runs) for _, runs in rows if runs}
     seeds = sorted({str(run.result.seed) for _, runs in rows for run in runs})
-    named = f"Seeds: {', '.join(seeds)}."
+    text = f"Seeds: {', '.join(seeds)}."
     if counts == {1}:
-        return f"One run a row (n = 1), so no deviation. {named}"
+        return f"One run a row (n = 1), so no deviation. {text}"
     each = f"n = {counts.pop()}" if len(counts) == 1 else "n in the table"
-    return f"Mean ± standard deviation over seeds, {each}. {named}"
+    return f"Mean ± standard deviation over seeds, {each}. {text}"
 
 
 def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> I
     costs = [run.result.costs[job] for run in runs for job in jobs & run.result.costs.keys()]
     sizes = {cost.size for cost in costs if cost.size is not None}
     if sizes:
-        shown = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
-        yield f"Cost of one image of {shown} pixels."
+        size_text = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
+        yield f"Cost of one image of {size_text} pixels."
     commits = _grouped(rows, lambda run: run.result.commit or "unknown")
     several = " (the rows were made with different commits)" if len(commits) > 1 else ""
     yield f"Code: {', '.join(commits)}{several}."
@@ -134,9 +134,9 @@ def _command(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
 
 
 def _arguments_of(run: RecordedRun) -> str:
-    """Return the arguments that repeat a run, from its saved configuration if there is one."""
+    """Return the arguments that repeat a run, with its saved configuration if the file exists."""
     result = run.result
-    is_test = not result.parameters or "verbose" in result.config  # an argument of test alone
+    is_test = not result.parameters or "verbose" in result.config  # fit has no argument verbose
     verb = "test" if is_test else "fit"
     saved = None if run.folder is None else run.folder / CONFIG_FILENAME
     if saved is None or not saved.is_file():
@@ -147,7 +147,7 @@ def _arguments_of(run: RecordedRun) -> str:
 
 
 def _differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
-    """Yield rows by test images, for each archive whose rows were tested on different images."""
+    """Yield names of rows by test images, for each archive with differing test images."""
     by_archive: dict[str | None, dict[tuple[int, str], list[str]]] = {}
     for name, runs in rows:
         for run in runs:
@@ -166,7 +166,7 @@ def _differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
 
 
 def _grouped(rows: NamedRuns, key: Callable[[RecordedRun], str]) -> dict[str, list[str]]:
-    """Group names of rows by a value of their runs."""
+    """Group the names of rows by a value of their runs."""
     groups: dict[str, list[str]] = {}
     for name, runs in rows:
         for run in runs:

@@ -1,4 +1,4 @@
-"""Filled tables as an HTML page and as plain values for programs."""
+"""HTML page and JSON-compatible values of filled tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import TableFile
     from spike_zoo.tables.verdicts import Verdict
 
-#: Folders of pictures in a run's folder.
+#: Folders of reconstructions and ground truth inside a run's folder.
 RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)
 MOST_SAMPLES: Final = 3
 TRUTH_NAME: Final = "ground truth"
@@ -57,8 +57,8 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     add_numbers(page, table)
     if table.verdicts:
         claims = [
-            [_claim(one), f"{_SIGNS[one.judgement]}{one.said}", one.detail or "n/a"]
-            for one in table.verdicts
+            [_claim(verdict), f"{_SIGNS[verdict.judgement]}{verdict.said}", verdict.detail or "n/a"]
+            for verdict in table.verdicts
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
         page.add_table(["claim", "judgement", "difference"], claims, caption=caption)
@@ -83,9 +83,9 @@ def add_numbers(page: Page, table: FilledTable) -> None:
 
 def _claim(verdict: Verdict) -> Markup:
     """Return a claim in words, with the statement of the source below it."""
-    quoted = verdict.expectation.claim
+    statement = verdict.expectation.claim
     text = Markup("{}").format(verdict.text)
-    return text + Markup("<small>{}</small>").format(quoted) if quoted else text
+    return text + Markup("<small>{}</small>").format(statement) if statement else text
 
 
 def _cell(cell: CellText) -> Markup:
@@ -95,17 +95,18 @@ def _cell(cell: CellText) -> Markup:
 
 
 def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[Path]]]]:
-    """Return names of samples, and for each row their pictures, the ground truth last.
+    """Return up to three sample names and, for each row, the pictures of these samples.
 
-    The samples are those that most rows have. A row without them is omitted.
+    The samples are those that most rows have. A row that lacks one of the pictures is omitted. The
+    last strip is the ground truth.
     """
     folders = {row.name: _folder(row) for row in table.rows}
-    kept = {
+    picture_names = {
         name: [path.name for path in sorted((folder / RECONSTRUCTIONS).glob("*.png"))]
         for name, folder in folders.items()
         if folder is not None
     }
-    listed = [sample for samples in kept.values() for sample in samples]
+    listed = [sample for samples in picture_names.values() for sample in samples]
     most = max(map(listed.count, listed), default=0)
     samples = sorted({sample for sample in listed if listed.count(sample) == most})[:MOST_SAMPLES]
     strips: list[tuple[str, list[Path]]] = []
@@ -130,14 +131,14 @@ def _folder(row: FilledRow) -> Path | None:
 
 
 def as_plain(table: FilledTable) -> dict[str, Any]:
-    """Return a table as plain values: cells by column, None for missing values."""
+    """Return a table as JSON-compatible values: cells by column, None for missing values."""
     return {
         "title": table.title,
         "rows": [_row(table, row) for row in table.rows],
         "published_columns": [
-            _values(one, "name", "metric", "source") for one in table.spec.published_columns
+            _values(column, "name", "metric", "source") for column in table.spec.published_columns
         ],
-        "expectations": [_verdict(one) for one in table.verdicts],
+        "expectations": [_verdict(verdict) for verdict in table.verdicts],
         "curves": [
             {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
             for curve in table.curves
@@ -154,18 +155,21 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
         "runs": len(row.runs),
         "cells": {column.name: _values(cell, *_CELL_KEYS) for column, cell in cells},
         "published_columns": {
-            one.name: one.values.get(row.name) for one in table.spec.published_columns
+            published.name: published.values.get(row.name)
+            for published in table.spec.published_columns
         },
     }
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     recordings = verdict.recordings
-    over = {} if recordings is None else _values(recordings, "judgement", "count", "p_value")
-    return _values(verdict, *_VERDICT_KEYS) | {"recordings": over or None}
+    paired_test = {} if recordings is None else _values(recordings, "judgement", "count", "p_value")
+    return _values(verdict, *_VERDICT_KEYS) | {"recordings": paired_test or None}
 
 
 def _values(item: object, *names: str) -> dict[str, Any]:
-    """Return attributes by name, judgements as text."""
+    """Return attributes by name, enumeration members as their values."""
     values = {name: getattr(item, name) for name in names}
-    return {name: one.value if isinstance(one, Enum) else one for name, one in values.items()}
+    return {
+        name: value.value if isinstance(value, Enum) else value for name, value in values.items()
+    }

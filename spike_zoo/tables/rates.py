@@ -1,4 +1,4 @@
-"""Curves of quality against rate, measured and published, and their BD-rates."""
+"""Measured and published curves of a table, with BD-rates of rate-distortion curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 BD_RATE: Final = Column("test/bd_rate", "test/bd_rate", "lower")
 """Format and direction of BD-rates."""
 SMALL_OVERLAP: Final = 0.5
-"""Share of common qualities below which a BD-rate is printed with it."""
+"""Overlap of the quality ranges below which tables print the overlap after the BD-rate."""
 NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
 
 
@@ -52,9 +52,9 @@ class Compared:
     """BD-rates of a row.
 
     Attributes:
-        values: In percent, one for each seed.
-        reason: Why there are no values.
-        overlap: Smallest share of the qualities on which both curves have a rate.
+        values: BD-rates in percent, one for each seed.
+        reason: Reason why there are no values.
+        overlap: Smallest overlap of the two quality ranges, as a share of the smaller range.
     """
 
     values: tuple[float, ...] = ()
@@ -88,8 +88,8 @@ class FilledCurve:
 
     Attributes:
         spec: The chart of the table file.
-        lines: One for each row with points, measured before published.
-        measured: Name of a row -> the curve of each of its runs that measured it.
+        lines: Measured and published line of each row that has points, the measured line first.
+        measured: Name of a row -> curves of its runs.
     """
 
     spec: CurveSpec
@@ -106,7 +106,8 @@ class FilledCurve:
 
         Args:
             row: Name of the row.
-            anchor: Name of the anchor row: its mean curve over seeds, else its published curve.
+            anchor: Name of the anchor row; the anchor is its mean curve over seeds, or its
+                published curve if it has no runs.
             method: Interpolation of the rates.
         """
         return self._against(self.measured.get(row, ()), anchor, method)
@@ -120,20 +121,20 @@ class FilledCurve:
         points = next((line.points for line in self.lines if line.row == anchor), ())
         if not tested or not points:
             return Compared(reason="the anchor was not measured" if tested else "")
-        found = [bd_rate(points, one, method) for one in tested]
-        fault = next((one.reason for one in found if math.isnan(one.percent)), "")
-        if fault:
-            return Compared(reason=fault)
-        overlap = min(one.overlap for one in found)
-        return Compared(tuple(one.percent for one in found), overlap=overlap)
+        results = [bd_rate(points, curve, method) for curve in tested]
+        reason = next((rate.reason for rate in results if math.isnan(rate.percent)), "")
+        if reason:
+            return Compared(reason=reason)
+        overlap = min(rate.overlap for rate in results)
+        return Compared(tuple(rate.percent for rate in results), overlap=overlap)
 
 
 def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve, ...]:
     """Return the curves of a table; points are means over the seeds of a row.
 
     Raises:
-        ConfigError: If no run has a curve, the runs of one row differ in their number of points,
-            or a value on a logarithmic axis is not above 0.
+        ConfigError: If no run has a curve, if the runs of one row differ in their number of points,
+            or if a value on a logarithmic axis is not above 0.
     """
     filled = []
     for curve in spec.curves:
@@ -152,24 +153,24 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
 
 
 def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
-    used = [run for row in rows for run in row.runs]
-    known = sorted({key for run in used for key in run.result.curves})
-    if used and name not in known:
+    runs = [run for row in rows for run in row.runs]
+    known = sorted({key for run in runs for key in run.result.curves})
+    if runs and name not in known:
         raise ConfigError(
-            f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
+            f"{where}: none of its {len(runs)} results has it.{closest(name, known, most=3)} "
             f"They have {', '.join(known) or 'no curves'}"
         )
 
 
 def _lines_of_rows(curve: CurveSpec, rows: Sequence[FilledRow]) -> tuple[Line, ...]:
-    """Join the rows named ``LINE, VALUE UNIT`` to lines, each point the mean over seeds."""
+    """Return lines through the rows named ``LINE, VALUE UNIT``; points are means over seeds."""
     points = defaultdict[str, list[tuple[float, float]]](list)
     for row in rows:
-        named = re.fullmatch(rf"(.+), (\d+(?:\.\d+)?) {re.escape(curve.unit or '')}", row.name)
+        match = re.fullmatch(rf"(.+), (\d+(?:\.\d+)?) {re.escape(curve.unit or '')}", row.name)
         metrics = [run.result.metrics for run in row.runs]
-        values = [one[curve.name] for one in metrics if curve.name in one]
-        if named and values:
-            points[named[1]].append((float(named[2]), statistics.fmean(values)))
+        values = [run_metrics[curve.name] for run_metrics in metrics if curve.name in run_metrics]
+        if match and values:
+            points[match[1]].append((float(match[2]), statistics.fmean(values)))
     return tuple(Line(name, tuple(sorted(line))) for name, line in points.items())
 
 
@@ -204,14 +205,18 @@ def _mean(measured: Sequence[Curve]) -> Curve:
 def rate_samples(
     curve: FilledCurve, rows: Sequence[FilledRow], expectation: Expectation, method: Interpolation
 ) -> tuple[Sample | None, Sample | None]:
-    """Return the BD-rate of a claim's row, and the limit with the noise of the anchor.
+    """Return the BD-rate of a claim's row, and the claim's limit with the noise of the anchor.
 
-    The spread of seeds is pooled over the rows of the curve with the same anchor.
+    The spread over seeds is pooled over all trained rows with a BD-rate against the same anchor.
     """
-    by_name = {one.name: one for one in rows}
+    by_name = {filled.name: filled for filled in rows}
     row, anchor = by_name[expectation.row], by_name[str(expectation.anchor)]
-    trained = [curve.bd_rate(one.name, anchor.name, method) for one in rows if one.is_trained]
-    spread = pool((len(one.values), one.deviation) for one in trained if one.deviation is not None)
+    trained = [
+        curve.bd_rate(filled.name, anchor.name, method) for filled in rows if filled.is_trained
+    ]
+    spread = pool(
+        (len(filled.values), filled.deviation) for filled in trained if filled.deviation is not None
+    )
     limit = Sample(
         expectation.limit or 0.0,
         len(curve.measured[anchor.name]) or 1,
@@ -220,27 +225,27 @@ def rate_samples(
     )
     if any(not line.is_finite for line in curve.lines if line.row in (row.name, anchor.name)):
         return Sample(math.nan), limit
-    mean = curve.bd_rate(row.name, anchor.name, method)
-    if mean.mean is None:
+    rate = curve.bd_rate(row.name, anchor.name, method)
+    if rate.mean is None:
         return None, limit
-    return Sample(mean.mean, len(mean.values), spread, not row.is_trained), limit
+    return Sample(rate.mean, len(rate.values), spread, not row.is_trained), limit
 
 
 def rate_table(curve: FilledCurve) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a curve with an anchor: points and both BD-rates."""
-    most = max((len(one.points) for one in curve.lines), default=0)
+    """Return header and rows with the points and BD-rates of a curve that has an anchor."""
+    most = max((len(line.points) for line in curve.lines), default=0)
     places = [f"q{number}" for number in range(most)]
     head = ["", *places, *(f"BD-rate, {NAMES[method]} (%) ↓" for method in METHODS)]
     body = []
     for line in curve.lines:
         points = [f"{x:.4g}; {y:.4g}" for x, y in line.points]
-        found = [curve.bd_rate_of(line, method).text for method in METHODS]
-        body.append([line.name, *points, *[""] * (most - len(points)), *found])
+        bd_rates = [curve.bd_rate_of(line, method).text for method in METHODS]
+        body.append([line.name, *points, *[""] * (most - len(points)), *bd_rates])
     return head, body
 
 
 def rate_notes(curve: FilledCurve) -> list[str]:
-    """Return the explanation of :func:`rate_table`, and why numbers are missing."""
+    """Return notes that explain :func:`rate_table` and the reasons of missing BD-rates."""
     anchor = str(curve.spec.anchor)
     notes = [
         f"Points are {curve.spec.x}; {curve.spec.y}. BD-rate: mean difference of {curve.spec.x} "

@@ -1,4 +1,4 @@
-"""Read table files; an error names the file, the entry and what was expected."""
+"""Reader of table files, with errors that state file, entry and expected content."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _SHARED = ("source", "columns", "archive", "command")
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
-    """Check a table file, and return the configurations of a sweep that no row contains.
+    """Check a table file, and return the configurations of a sweep that are in no row.
 
     Args:
         path: The table file.
         variants: Configurations of the sweep.
     """
-    listed = {variant.resolve() for variant in read_table_file(path).variants}
-    return tuple(Path(variant) for variant in variants if Path(variant).resolve() not in listed)
+    in_table = {variant.resolve() for variant in read_table_file(path).variants}
+    return tuple(Path(variant) for variant in variants if Path(variant).resolve() not in in_table)
 
 
 def read_table_file(path: str | Path) -> TableFile:
-    """Read a table file: one table, or several below ``tables``.
+    """Read a table file: a single table, or a list of tables below the key ``tables``.
 
     Raises:
         MissingFileError: If the file does not exist.
-        ConfigError: If a key, a name of a row, column, metric or file is not valid.
+        ConfigError: If a key, or the name of a row, column, metric or file is not valid.
     """
     file = Path(path)
     if not file.is_file():
@@ -64,10 +64,10 @@ def read_table_file(path: str | Path) -> TableFile:
         )
     shared = {key: content[key] for key in _SHARED if key in content}
     tables = []
-    for number, one in enumerate(content["tables"], 1):
-        is_named = isinstance(one, dict) and "title" in one
-        place = f"table {one['title']!r}" if is_named else f"table {number}"
-        merged = {**shared, **one} if isinstance(one, dict) else one
+    for number, entry in enumerate(content["tables"], 1):
+        is_named = isinstance(entry, dict) and "title" in entry
+        place = f"table {entry['title']!r}" if is_named else f"table {number}"
+        merged = {**shared, **entry} if isinstance(entry, dict) else entry
         tables.append(_read_table(file, merged, f"{file}: {place}"))
     _check_unique([table.title for table in tables], "table", str(file))
     return TableFile(str(content["title"]), tuple(tables), file)
@@ -77,12 +77,12 @@ def read_points(path: Path) -> dict[str, Curve]:
     """Read published curves by name, in the order of the file.
 
     Args:
-        path: CSV with a header. The columns are a method's name, x and y, as ``name,bpp,psnr``;
-            lines with the same name are the points of one curve.
+        path: CSV with a header and the columns name of the method, x and y, as ``name,bpp,psnr``.
+            Lines with the same name are the points of one curve.
 
     Raises:
         MissingFileError: If the file does not exist.
-        FormatError: If a line is not a name and two finite numbers; names file and line.
+        FormatError: If a line is not a name and two finite numbers; states file and line.
     """
     curves: dict[str, Curve] = {}
     for number, (name, *values) in _named_numbers(path, "name,bpp,psnr")[1]:
@@ -95,24 +95,24 @@ def read_points(path: Path) -> dict[str, Curve]:
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:
-    """Read the scores that another tool computed of pictures.
+    """Read scores of pictures that another tool computed.
 
     Args:
-        path: CSV with a header. The first column is a picture's name, the others are metrics, as
-            ``name,niqe,brisque``.
+        path: CSV with a header. The first column is the name of a picture, the others are metrics,
+            as ``name,niqe,brisque``.
 
     Returns:
         Metric -> name of a picture -> its score.
 
     Raises:
         MissingFileError: If the file does not exist.
-        FormatError: If a line is not a name and a finite number for each metric, or a name is
-            repeated; names file and line.
+        FormatError: If a line is not a name and a finite number for each metric, or if a name is
+            repeated; states file and line.
     """
     metrics, lines = _named_numbers(path, "name,niqe")
     scores: dict[str, dict[str, float]] = {metric: {} for metric in metrics}
     for number, (name, *values) in lines:
-        if len(values) != len(metrics) or any(name in one for one in scores.values()):
+        if len(values) != len(metrics) or any(name in listed for listed in scores.values()):
             text = (
                 f"{path}, line {number}: expected a picture that is not listed above and "
                 f"{len(metrics)} numbers, got {name!r} and {len(values)}"
@@ -124,7 +124,7 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    """Return the names of the columns after the first, and number and cells of each line."""
+    """Return the headings of the columns after the first, and number and cells of each line."""
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
     try:
@@ -142,11 +142,11 @@ def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int,
         except ValueError:
             values = []
         if not (name.strip() and values and all(map(math.isfinite, values))):
-            given = ",".join([name, *cells])
-            text = f"{path}, line {number}: expected a name and finite numbers, got {given!r}"
+            line_text = ",".join([name, *cells])
+            text = f"{path}, line {number}: expected a name and finite numbers, got {line_text!r}"
             raise FormatError(text, path=str(path))
         read.append((number, [name.strip(), *values]))
-    return [one.strip() for one in lines[0][1][1:]], read
+    return [heading.strip() for heading in lines[0][1][1:]], read
 
 
 def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN401  (any YAML value)
@@ -159,15 +159,17 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         key: _list(content.pop(key, None) or (), f"{place}: {key}")
         for key in ("columns", "rows", "curves", "published_columns", "expect")
     }
-    columns = [_column(one, f"{place}, column {n}") for n, one in enumerate(lists["columns"], 1)]
+    columns = [
+        _column(entry, f"{place}, column {n}") for n, entry in enumerate(lists["columns"], 1)
+    ]
     curves = _parsed(CurveSpec, lists["curves"], f"{place}, curve")
-    theirs = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
-    for one in theirs:
-        _check_metric(one.metric, f"{place}, published column {one.name!r}")
-    names = [*(one.name for one in (*columns, *theirs)), *(one.key for one in curves)]
-    _check_unique(names, "column or curve", place)
+    published = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
+    for column in published:
+        _check_metric(column.metric, f"{place}, published column {column.name!r}")
+    names = [column.name for column in (*columns, *published)]
+    _check_unique([*names, *(curve.key for curve in curves)], "column or curve", place)
     rows = _rows(file, lists["rows"], place)
-    rows = _with_published(rows, curves, theirs, file, place)
+    rows = _with_published(rows, curves, published, file, place)
     _check_cells(rows, columns, curves, place)
     for curve in curves:
         if curve.anchor is not None:
@@ -179,7 +181,7 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         columns=tuple(columns),
         rows=tuple(rows),
         curves=tuple(curves),
-        published_columns=tuple(theirs),
+        published_columns=tuple(published),
         expect=(),
         file=file,
     )
@@ -193,33 +195,48 @@ def _check_cells(
     curves: Sequence[CurveSpec],
     place: str,
 ) -> None:
-    """Check that published numbers have a column, and columns of scores a metric."""
-    shown = [*(one.name for one in columns), *(one.name for one in curves)]
+    """Check that published values have a column and that columns of scores have a metric."""
+    names = [*(item.name for item in columns), *(item.name for item in curves)]
     for row in rows:
         for key in row.published:
-            _check_name(key, shown, "column or curve", f"{place}, row {row.name!r}: published")
-    known = sorted({metric for row in rows for metric in row.score_means})
-    for column in (one for one in columns if one.is_score):
-        _check_name(column.measure, known, "metric in the scores of the rows", place)
+            _check_name(key, names, "column or curve", f"{place}, row {row.name!r}: published")
+    score_metrics = sorted({metric for row in rows for metric in row.score_means})
+    for column in (item for item in columns if item.is_score):
+        _check_name(column.measure, score_metrics, "metric in the scores of the rows", place)
 
 
 def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Expectation, ...]:
-    """Return the claims of a table, each complete and stated once."""
+    """Return the claims of a table, with default values filled in.
+
+    Raises:
+        ConfigError: If a claim is not valid or is given twice.
+    """
     claims = _parsed(Expectation, listed, f"{place}, expectation")
-    claims = [_complete(spec, one, f"{place}, expectation {n}") for n, one in enumerate(claims, 1)]
+    claims = [
+        _complete(spec, claim, f"{place}, expectation {n}") for n, claim in enumerate(claims, 1)
+    ]
     keys = [
         " / ".join(
-            map(str, (one.row, one.other or one.anchor, one.by, one.within is None, one.than))
+            map(
+                str,
+                (
+                    claim.row,
+                    claim.other or claim.anchor,
+                    claim.by,
+                    claim.within is None,
+                    claim.than,
+                ),
+            )
         )
-        + (one.method if one.anchor else "")
-        for one in claims
+        + (claim.method if claim.anchor else "")
+        for claim in claims
     ]
     _check_unique(keys, "expectation", place)
     return tuple(claims)
 
 
 def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:
-    return [parse_dataclass(cls, one, f"{place} {n}") for n, one in enumerate(listed, 1)]
+    return [parse_dataclass(cls, content, f"{place} {n}") for n, content in enumerate(listed, 1)]
 
 
 def _list(content: Any, place: str) -> Sequence[Any]:  # noqa: ANN401  (any YAML value)
@@ -281,17 +298,17 @@ def _rows(file: Path, listed: Sequence[Any], place: str) -> list[Row]:
 
 
 def _with_scores(rows: Sequence[Row], file: Path, place: str) -> list[Row]:
-    """Read the scores of rows, which must be of the same pictures to be compared."""
+    """Add the means of scores to rows, and check that all rows have scores of the same pictures."""
     pictures: dict[str, tuple[str, set[str]]] = {}
     scored = []
     for row in rows:
         read = read_scores(file.parent / row.scores) if row.scores is not None else {}
         for metric, scores in read.items():
             first, names = pictures.setdefault(metric, (row.name, set(scores)))
-            if odd := names ^ scores.keys():
+            if differing := names ^ scores.keys():
                 raise ConfigError(
                     f"{place}, row {row.name!r}: the scores of {metric} are of other pictures than "
-                    f"those of row {first!r}: {min(odd)!r} is missing in one of them"
+                    f"those of row {first!r}: {min(differing)!r} is missing in one of them"
                 )
         means = {metric: statistics.fmean(scores.values()) for metric, scores in read.items()}
         scored.append(replace(row, score_means=means))
@@ -300,7 +317,7 @@ def _with_scores(rows: Sequence[Row], file: Path, place: str) -> list[Row]:
 
 def _variant(path: Path, place: str) -> Path:
     if not path.is_file():
-        names = [one.name for one in path.parent.glob("*.yaml")]
+        names = [file.name for file in path.parent.glob("*.yaml")]
         raise ConfigError(f"{place}: no such variant: {path}.{closest(path.name, names, most=3)}")
     return path
 
@@ -308,11 +325,11 @@ def _variant(path: Path, place: str) -> Path:
 def _with_published(
     rows: list[Row],
     curves: Sequence[CurveSpec],
-    theirs: Sequence[PublishedColumn],
+    published_columns: Sequence[PublishedColumn],
     file: Path,
     place: str,
 ) -> list[Row]:
-    """Add published curves to the rows, and a row for each name with published results only."""
+    """Add published curves to the rows, and a row for each name that has only published values."""
     by_name = {row.name: row for row in rows}
     if len(by_name) < len(rows):
         _check_unique([row.name for row in rows], "row", place)
@@ -325,7 +342,7 @@ def _with_published(
                 text = f"row {name!r}: {curve.name} is given here and in {curve.published}"
                 raise ConfigError(f"{place}, {text}")
             by_name[name] = replace(row, published={**row.published, curve.name: points})
-    for name in (name for one in theirs for name in one.values):
+    for name in (name for column in published_columns for name in column.values):
         by_name.setdefault(name, Row(name))
     return list(by_name.values())
 
@@ -338,7 +355,7 @@ def _check_command(command: str | None, place: str) -> None:
 
 
 def _complete(spec: TableSpec, claim: Expectation, place: str) -> Expectation:
-    """Check the names of a claim, and fill in the curve or the reported difference."""
+    """Check the names of a claim, and fill in a missing curve or reported difference."""
     rows = [row.name for row in spec.rows]
     for name in (claim.row, claim.other, claim.above, claim.anchor):
         if name is not None:
@@ -356,7 +373,7 @@ def _complete(spec: TableSpec, claim: Expectation, place: str) -> Expectation:
 
 
 def _check_direction(spec: TableSpec, claim: Expectation, place: str) -> Column:
-    """Return the column of a claim, whose kind must match the column's direction."""
+    """Return the column of a claim, and check that the claim fits the column's direction."""
     columns = {column.name: column for column in spec.columns}
     _check_name(claim.by, columns, "column", place)
     column = columns[claim.by]
@@ -375,7 +392,7 @@ def _check_direction(spec: TableSpec, claim: Expectation, place: str) -> Column:
 
 
 def _published_difference(spec: TableSpec, claim: Expectation, column: Column) -> float | None:
-    """Return the improvement that one source published for both rows, None without any."""
+    """Return the improvement between two rows with values of the same source; None otherwise."""
     rows = {row.name: row for row in spec.rows}
     first, second = rows[claim.row], rows[str(claim.other)]
     values = first.value(column.name), second.value(column.name)

@@ -1,4 +1,4 @@
-"""Filled tables as text: the cells that all forms share, Markdown and CSV."""
+"""Markdown and CSV of filled tables, and the texts of their cells."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CellText:
 
     Attributes:
         ours: The measured value with its deviation over seeds.
-        published: The published value in brackets, empty without one.
+        published: The published value in brackets; empty without a published value.
         is_best: Whether it is the best measured value of its column.
     """
 
@@ -47,12 +47,12 @@ class CellText:
 
 
 def heading(column: Column) -> str:
-    """Return the heading of a column; the arrow is the better direction."""
+    """Return the heading of a column, with an arrow in the better direction."""
     return column.heading + ARROWS[column.better]
 
 
 def cell_rows(table: FilledTable) -> list[list[CellText]]:
-    """Return the cells of a table as text, the rows' names first."""
+    """Return the texts of a table's cells; the first cell of a row is its name."""
     best = [_best_rows(table, index) for index in range(len(table.columns))]
     rows = []
     for number, row in enumerate(table.rows):
@@ -60,9 +60,11 @@ def cell_rows(table: FilledTable) -> list[list[CellText]]:
         for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             published = "" if cell.published is None else f"[{column.text(cell.published)}]"
             texts.append(CellText(_ours(column, cell), published, number in best[index]))
-        for one in table.spec.published_columns:
-            value = one.values.get(row.name)
-            texts.append(CellText("" if value is None else f"[{one.column.text(value)}]"))
+        for published_column in table.spec.published_columns:
+            value = published_column.values.get(row.name)
+            texts.append(
+                CellText("" if value is None else f"[{published_column.column.text(value)}]")
+            )
         if _has_counts(table):
             texts.append(CellText(str(len(row.runs))))
         rows.append(texts)
@@ -70,13 +72,13 @@ def cell_rows(table: FilledTable) -> list[list[CellText]]:
 
 
 def header(table: FilledTable) -> list[str]:
-    """Return the headings of the columns; that of the rows' names is empty."""
-    theirs = [
-        f"[{one.name}, {one.column.heading}]{ARROWS[one.column.better]}"
-        for one in table.spec.published_columns
+    """Return the headings of the columns; the heading of the row names is empty."""
+    published = [
+        f"[{column.name}, {column.column.heading}]{ARROWS[column.column.better]}"
+        for column in table.spec.published_columns
     ]
     counts = ["n"] if _has_counts(table) else []
-    return ["", *map(heading, table.columns), *theirs, *counts]
+    return ["", *map(heading, table.columns), *published, *counts]
 
 
 def all_notes(table: FilledTable) -> list[str]:
@@ -97,10 +99,10 @@ def _ours(column: Column, cell: Cell) -> str:
 
 
 def _best_rows(table: FilledTable, index: int) -> set[int]:
-    """Return the rows with the best measured value of a column.
+    """Return the indices of the rows with the best measured value of a column.
 
-    Empty if no direction is better, fewer than two different values were measured, or several rows
-    share the lowest cost.
+    The set is empty if no direction is better, if fewer than two different values were measured,
+    or if several rows share the lowest cost.
     """
     column = table.columns[index]
     means = {number: row.cells[index].mean for number, row in enumerate(table.rows)}
@@ -113,12 +115,12 @@ def _best_rows(table: FilledTable, index: int) -> set[int]:
 
 
 def _has_counts(table: FilledTable) -> bool:
-    """Return whether rows have different numbers of runs, so that a column lists them."""
+    """Return whether rows have different numbers of runs; a column then lists the numbers."""
     return len({len(row.runs) for row in table.rows if row.runs}) > 1
 
 
 def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
-    """Return tables as GitHub Markdown, below a title if there are several."""
+    """Return tables as GitHub Markdown; several tables get the title as a heading."""
     several = len(tables) > 1
     lines = [f"# {title}", ""] if title and several else []
     for table in tables:
@@ -178,17 +180,21 @@ def _expectations(table: FilledTable) -> list[str]:
 
 
 def render_csv(tables: Sequence[FilledTable]) -> str:
-    """Return tables as one CSV: full precision, mean, deviation and published value apart.
+    """Return all tables as one CSV with values in full precision.
 
-    The fields are the columns of all tables, then published columns. Further rows are the
-    expectations with their verdict in the last field, the points of curves, and their BD-rates
-    against the anchor (rounded to 1e-6 %).
+    Mean, deviation and published value are separate fields. The fields are the columns of all
+    tables, then published columns. Further rows are the expectations with the verdict in the last
+    field, the points of curves, and the BD-rates against the anchor (rounded to 1e-6 %).
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
     fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
-    theirs = [_their_field(one) for table in tables for one in table.spec.published_columns]
-    fields += dict.fromkeys(theirs)
+    published_fields = [
+        _published_field(published_column)
+        for table in tables
+        for published_column in table.spec.published_columns
+    ]
+    fields += dict.fromkeys(published_fields)
     curves = [curve for table in tables for curve in table.curves]
     fields += _CURVE_FIELDS if curves else []
     fields += _RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else []
@@ -205,9 +211,11 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
                 values = (mean, cell.deviation, cell.published)
                 for part, value in zip(parts, values, strict=True):
                     line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
-            for one in table.spec.published_columns:
-                if row.name in one.values:
-                    line[_their_field(one)] = repr(one.values[row.name])
+            for published_column in table.spec.published_columns:
+                if row.name in published_column.values:
+                    line[_published_field(published_column)] = repr(
+                        published_column.values[row.name]
+                    )
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
@@ -218,8 +226,8 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
     return file.getvalue()
 
 
-def _their_field(one: PublishedColumn) -> str:
-    return f"{one.name} {one.metric} published"
+def _published_field(column: PublishedColumn) -> str:
+    return f"{column.name} {column.metric} published"
 
 
 def _points(table: FilledTable) -> Iterator[dict[str, object]]:
@@ -251,5 +259,5 @@ def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
 
 
 def _rounded(percent: float) -> str:
-    """Round a BD-rate: fits differ between processors from the tenth digit on."""
+    """Return a BD-rate rounded to 1e-6 %: fits differ between processors from the tenth digit."""
     return repr(round(percent, 6))

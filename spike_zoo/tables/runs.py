@@ -1,4 +1,4 @@
-"""Records of runs, from folders of this machine or a W&B sweep, and how runs belong together."""
+"""Reading of run records from folders or a W&B sweep, and grouping of runs by configuration."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.spec import Curve
 
-FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # if runs have them
+FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # in tables whose runs have them
 RATE_CURVES = "rate_distortion/"  # prefix of the names of rate-distortion curves
-_NOT_VARIANTS = {"profiles", "loggers"}  # folders of configurations that name no variant
-_PACKAGE = "spike_zoo."  # no other package is imported for a record
+_NOT_VARIANTS = {"profiles", "loggers"}  # folders of configurations that are not variants
+_PACKAGE = "spike_zoo."  # a record must not make us import classes of other packages
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class RecordedRun:
     Attributes:
         result: The record.
         folder: The run's folder, with pictures; None for stored records and W&B.
-        place: Index of the folder in the list that was searched.
-        images: For each test image ``name``, ``plane``, ``rate_scale`` and the metrics.
-        source: Name of the origin in notes.
+        place: Index of the searched path that contains the record.
+        images: ``name``, ``plane``, ``rate_scale`` and metrics of each test image.
+        source: Name of the record's origin in notes.
     """
 
     result: RunResult
@@ -51,7 +51,7 @@ class RecordedRun:
     source: str = ""
 
     def value(self, column: Column) -> float | None:
-        """Return the run's value of a column, None without one."""
+        """Return the run's value of a column; None if the run has no value."""
         if column.is_grouped:
             values = [
                 image[column.measure]
@@ -70,7 +70,7 @@ class RecordedRun:
         return float(value) if isinstance(value, int | float) else None
 
     def curve(self, spec: CurveSpec) -> Curve:
-        """Return the run's points of a curve, empty without any."""
+        """Return the run's points of a curve; empty if the run has none."""
         if spec.condition is None:
             return self.result.curves.get(spec.name, ())
         metric, points = spec.name.rsplit("/", 1)[-1], defaultdict[float, list[float]](list)
@@ -87,17 +87,17 @@ class RecordedRun:
 
     @property
     def archive(self) -> str:
-        """Name of the archive's file, empty if it is not recorded."""
+        """File name of the archive; empty if it is not recorded."""
         return Path(str(self.data.get("archive", ""))).name
 
     @property
     def is_trained(self) -> bool:
-        """Whether its results depend on the seed."""
+        """Whether the method has parameters, so that results depend on the seed."""
         return self.result.parameters > 0
 
     @property
     def train_split(self) -> str | None:
-        """The split on which the run itself trained, None without training."""
+        """The split on which this run trained; None for a run without training."""
         has_trained = any(name.startswith("train/") for name in self.result.metrics)
         return self.data.get("train_split", "train") if has_trained and self.archive else None
 
@@ -108,19 +108,20 @@ class RecordedRun:
 
     @property
     def variant(self) -> Path:
-        """Configuration file of the variant, or its bare name if no file is recorded."""
-        stacked = [Path(config) for config in self.result.configs]
-        named = [
+        """Configuration file of the variant; its name alone if no file is recorded."""
+        configs = [Path(config) for config in self.result.configs]
+        variants = [
             path
-            for path in stacked
+            for path in configs
             if path.stem == self.result.variant and not _NOT_VARIANTS & {*path.parts[-3:-1]}
         ]
-        return named[-1] if named else Path(self.result.variant)
+        return variants[-1] if variants else Path(self.result.variant)
 
     def is_of(self, row: Row, archive: str | None) -> bool:
-        """Return whether it has a row's variant and archive.
+        """Return whether the run belongs to a row: same variant, archive and, if listed, record.
 
-        The last three parts of the paths are compared, so that runs of other checkouts match.
+        At most the last three parts of the variants' paths are compared, so that runs of other
+        checkouts match.
         """
         if row.variant is None or row.variant.stem != self.result.variant:
             return False
@@ -128,13 +129,13 @@ class RecordedRun:
             return False
         if row.runs and self.result not in row.runs:
             return False
-        own, wanted = _without_dots(self.variant).parts, _without_dots(row.variant).parts
-        shared = min(len(own), len(wanted), 3)
-        return len(own) == 1 or own[-shared:] == wanted[-shared:]
+        parts, row_parts = _without_dots(self.variant).parts, _without_dots(row.variant).parts
+        shared = min(len(parts), len(row_parts), 3)
+        return len(parts) == 1 or parts[-shared:] == row_parts[-shared:]
 
 
 def condition_of(name: str, condition: str) -> float | None:
-    """Return the value of a condition in a recording's name, None without it.
+    """Return the value of a condition in a recording's name; None if the name has none.
 
     >>> condition_of("chelsea.light-0.05", "light")
     0.05
@@ -148,12 +149,16 @@ def _without_dots(path: Path) -> Path:
 
 
 def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
-    """Read every ``result.json`` and ``records.jsonl`` at or below some places, in their order.
+    """Read every ``result.json`` and ``records.jsonl`` at or below the given paths, in their order.
 
-    A run that is also stored beside its sweep counts once, with its folder.
+    A run that is also stored in the ``records.jsonl`` of its sweep is returned once, with its
+    folder.
+
+    Args:
+        places: Files or folders.
 
     Raises:
-        MissingFileError: If a place does not exist or has no record.
+        MissingFileError: If a path does not exist, or if no path has a record.
     """
     runs: dict[str, RecordedRun] = {}
     listed = [Path(place) for place in places]
@@ -213,7 +218,7 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
 
 
 def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
-    """Return a table with a row for each variant among runs, and each configuration of it."""
+    """Return a table with one row for each variant and configuration of the runs."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]
     rows: list[Row] = []
@@ -223,11 +228,11 @@ def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
         if len(groups) == 1:
             rows.append(Row(name, variant))
             continue
-        for number, one in enumerate(groups, 1):
-            label = f"{name} ({one.runs[0].source or number})"
-            rows.append(Row(label, variant, runs=tuple(run.result for run in one.runs)))
-    known = [plain_column(key) for key in (*DEFAULT_COLUMNS, *FURTHER_COLUMNS)]
-    used = [column for column in known if any(run.value(column) is not None for run in runs)]
+        for number, group in enumerate(groups, 1):
+            label = f"{name} ({group.runs[0].source or number})"
+            rows.append(Row(label, variant, runs=tuple(run.result for run in group.runs)))
+    candidates = [plain_column(key) for key in (*DEFAULT_COLUMNS, *FURTHER_COLUMNS)]
+    used = [column for column in candidates if any(run.value(column) is not None for run in runs)]
     columns = sorted(used, key=lambda column: column.is_cost)
     names = dict.fromkeys(name for run in runs for name in run.result.curves)
     curves = [_rate_curve(name) for name in names if name.startswith(RATE_CURVES)]
@@ -241,10 +246,10 @@ def _rate_curve(name: str) -> CurveSpec:
 
 @dataclass
 class Configuration:
-    """Runs that differ in nothing but their seeds.
+    """Runs that differ in their seeds only.
 
     Attributes:
-        values: Dotted key -> value, of the keys that influence a result.
+        values: Dotted key -> value, for the keys that influence a result.
         config: Complete configuration of the first run.
         runs: The runs.
     """
@@ -254,12 +259,15 @@ class Configuration:
     runs: list[RecordedRun] = field(default_factory=list)
 
     def matches(self, values: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-        """Return whether a run has this configuration; new parameters may have their default."""
+        """Return whether a run has this configuration.
+
+        A parameter that only one of both has must have its default value.
+        """
         if any(self.values[key] != values[key] for key in self.values.keys() & values.keys()):
             return False
         return all(
-            _is_default(known, key, first[key])
-            for first, second, known in (
+            _is_default(first_config, key, first[key])
+            for first, second, first_config in (
                 (self.values, values, self.config),
                 (values, self.values, config),
             )
@@ -268,12 +276,12 @@ class Configuration:
 
 
 def configurations_of(runs: Iterable[RecordedRun]) -> list[Configuration]:
-    """Group runs of one row by their configuration, in their order."""
+    """Group the runs of one row by configuration; groups and runs keep their order."""
     groups: list[Configuration] = []
     for run in runs:
         config = run.result.config
         values = {k: v for k, v in recipe(run.result).items() if k not in INCIDENTAL_KEYS}
-        group = next((one for one in groups if one.matches(values, config)), None)
+        group = next((candidate for candidate in groups if candidate.matches(values, config)), None)
         if group is None:
             group = Configuration(values, config)
             groups.append(group)
@@ -282,31 +290,31 @@ def configurations_of(runs: Iterable[RecordedRun]) -> list[Configuration]:
 
 
 def choose_configuration(groups: Sequence[Configuration]) -> Configuration:
-    """Return the configuration for a row: the newest one in the first place that has any."""
-    first = min(run.place for one in groups for run in one.runs)
-    candidates = [one for one in groups if any(run.place == first for run in one.runs)]
-    return max(candidates, key=lambda one: max(run.result.finished or "" for run in one.runs))
+    """Return the newest configuration with a run in the first searched path that has runs."""
+    first_place = min(run.place for group in groups for run in group.runs)
+    candidates = [group for group in groups if any(run.place == first_place for run in group.runs)]
+    return max(candidates, key=lambda group: max(run.result.finished or "" for run in group.runs))
 
 
 def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401  (any value)
-    """Return whether a parameter that another record does not contain has its default."""
+    """Return whether a parameter that is missing in another record has its default value."""
     part, _, name = key.partition(".init_args.")
     if part == "trainer" or part.startswith("trainer."):
         return True  # Lightning adds and removes arguments
-    if not name:  # not an argument of a class, as the checkpoint that a test started from
+    if not name:  # not an argument of a class: for example the tested checkpoint
         return False
     path = str((config.get(part) or {}).get("class_path", ""))
     if not path.startswith(_PACKAGE):
         return False
-    defaults = argument_defaults(path)  # none of a class that was removed
+    defaults = argument_defaults(path)  # empty for a class that no longer exists
     return name in defaults and bool(defaults[name] == value)
 
 
 def scenes_in_words(runs: Sequence[RecordedRun]) -> str:
-    """Return the test splits of runs as a sentence, and whether training excluded them if known.
+    """Return a sentence on the test splits of runs.
 
-    It is known for methods without training and for runs that trained on another split; the
-    record of a test does not contain the training data of its checkpoint.
+    The sentence states the training splits if every trained run was trained on a split other than
+    its test split. The record of a test does not contain the training data of its checkpoint.
     """
     tested = [(run.archive, run.test_split) for run in runs]
     if not tested or any(None in pair or "" in pair for pair in tested):

@@ -1,4 +1,4 @@
-"""Significance of differences: pooled spread of seeds, paired recordings, p-values."""
+"""Significance tests of differences, over seeds (pooled spread) and over paired recordings."""
 
 from __future__ import annotations
 
@@ -75,16 +75,20 @@ class StandardError:
 
 
 def pool(groups: Iterable[tuple[int, float]]) -> Spread | None:
-    """Pool standard deviations, given as (number of values, deviation); None without any."""
-    listed = [(count - 1, deviation) for count, deviation in groups]
-    freedom = sum(count for count, _ in listed)
+    """Pool standard deviations, given as (number of values, deviation).
+
+    Returns:
+        The pooled spread; None if the degrees of freedom are 0.
+    """
+    weighted = [(count - 1, deviation) for count, deviation in groups]
+    freedom = sum(count for count, _ in weighted)
     if freedom == 0:
         return None
-    return Spread(math.sqrt(sum(n * deviation**2 for n, deviation in listed) / freedom), freedom)
+    return Spread(math.sqrt(sum(n * deviation**2 for n, deviation in weighted) / freedom), freedom)
 
 
 def standard_error(samples: Sequence[Sample]) -> StandardError | None:
-    """Return the standard error of a difference of means, None if the spread is not known."""
+    """Return the standard error of a difference of means; None if a spread is not known."""
     noisy = [sample for sample in samples if not sample.is_exact]
     spreads = [sample.spread for sample in noisy if sample.spread is not None]
     if len(spreads) < len(noisy):
@@ -97,7 +101,7 @@ def standard_error(samples: Sequence[Sample]) -> StandardError | None:
 
 
 def seeds_needed(claimed: float, samples: Sequence[Sample], error: StandardError) -> int:
-    """Return the number of seeds per row at which a difference is significant."""
+    """Return the number of seeds per row at which a claimed difference is significant."""
     spreads = [s.spread.deviation for s in samples if s.spread is not None and not s.is_exact]
     single = StandardError(math.hypot(*spreads), error.freedom)
     return math.ceil((single.bound / claimed) ** 2)
@@ -106,7 +110,7 @@ def seeds_needed(claimed: float, samples: Sequence[Sample], error: StandardError
 def by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, float]:
     """Return the mean of each recording over images and seeds, from ``per_image.csv``.
 
-    It is empty if single images do not have the metric.
+    The result is empty if the metric is not recorded per image.
     """
     values = defaultdict(list)
     metric, speed = split_speed(column.measure)
@@ -116,17 +120,20 @@ def by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, float
             is_counted = column.counts(name, image["rate_scale"])
             if is_counted and speed in (None, speed_of(name)) and metric in image:
                 values[name].append(image[metric])
-    return {name: statistics.fmean(listed) for name, listed in values.items()}
+    return {name: statistics.fmean(measured) for name, measured in values.items()}
 
 
 def paired_differences(
     first: Mapping[str, float], second: Mapping[str, float] | float
 ) -> list[float]:
-    """Return the differences of recordings; empty unless both have the same finite ones.
+    """Return the difference of each recording between two rows.
 
     Args:
         first: Name of a recording -> value.
-        second: The same, or one number for all recordings.
+        second: Name of a recording -> value, or one number for all recordings.
+
+    Returns:
+        The differences; empty if the recordings are not the same or a difference is not finite.
     """
     if isinstance(second, int | float):
         second = dict.fromkeys(first, second)
@@ -142,7 +149,7 @@ def error_of_mean(values: Sequence[float]) -> StandardError:
 
 
 def discoveries(p_values: Sequence[float]) -> list[bool]:
-    """Return which p-values are significant at a false discovery rate of 5 %."""
+    """Return for each p-value whether it is significant at a false discovery rate of 5 %."""
     from scipy.stats import false_discovery_control
 
     return [bool(p <= LEVEL) for p in false_discovery_control(p_values)] if p_values else []

@@ -1,4 +1,4 @@
-"""Dataclasses of a table file: rows, columns, published values and claims."""
+"""Dataclasses of a table file: tables, rows, curves, published columns and claims."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Row:
         published: Name of a column -> published value; name of a curve -> published points.
         source: Source of the published values, if it differs from the table's.
         archive: Name of the archive of its runs, if it differs from the table's.
-        scores: CSV file of scores that another tool computed of each picture: a column of names,
-            and a column for each metric. Columns named ``scores/METRIC`` show the means.
-        score_means: Metric -> mean of the scores, read from that file.
-        runs: The records that count; all records of the variant if empty.
+        scores: CSV file with scores of each picture from another tool: a column of picture names
+            and one column for each metric. Columns named ``scores/METRIC`` contain the means.
+        score_means: Metric -> mean of the scores in the file ``scores``.
+        runs: Records of the row; if empty, all records of the variant.
     """
 
     name: str
@@ -72,13 +72,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A claim about a row and a column; the keys decide what the row is compared with.
+    """A claim about a row and a column; its keys select the comparison.
 
     Attributes:
         row: Name of the row.
         by: Name of the column, or of the curve with ``bd_rate_below``.
         better_than: Name of the row that must be worse.
-        at_least: With ``better_than`` the smallest difference, else the smallest value of the row.
+        at_least: Smallest difference with ``better_than``, otherwise smallest value of the row.
         within: Largest difference from the row ``of``, in the unit of the record.
         of: Name of the row that must be close.
         at_most: Largest value of the row.
@@ -107,15 +107,15 @@ class Expectation:
     claim: str = ""
 
     def __post_init__(self) -> None:
-        given = {one.name for one in fields(self) if getattr(self, one.name) != one.default}
-        given -= {"row", "by", "claim"}
-        kind = next((key for key in _CLAIMS if key in given), None)
+        keys = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
+        keys -= {"row", "by", "claim"}
+        kind = next((key for key in _CLAIMS if key in keys), None)
         if kind is None:
             raise ValueError(f"a claim needs one of the keys {', '.join(_CLAIMS)}")
         required, allowed = _CLAIMS[kind]
-        if required - given:
-            raise ValueError(f"a claim with {kind} needs the key {min(required - given)!r}")
-        unknown = given - required - allowed - {kind}
+        if required - keys:
+            raise ValueError(f"a claim with {kind} needs the key {min(required - keys)!r}")
+        unknown = keys - required - allowed - {kind}
         if unknown:
             raise ValueError(f"a claim with {kind} does not take the key {min(unknown)!r}")
         if self.reported is not None and not 0 < self.reported < math.inf:
@@ -127,7 +127,7 @@ class Expectation:
 
     @property
     def other(self) -> str | None:
-        """Name of the row it is compared with; None for limits, columns and BD-rates."""
+        """Name of the compared row; None for limits, columns and BD-rates."""
         return self.better_than or self.of
 
     @property
@@ -151,7 +151,11 @@ class Expectation:
 
     @property
     def claimed(self) -> float | None:
-        """The difference to detect: the reported one above the margin, else the margin."""
+        """Difference that a test must detect.
+
+        This is the reported difference minus the margin if that is positive, otherwise the reported
+        difference. Without a reported difference it is the margin, or None for a margin of 0.
+        """
         if self.reported is None:
             return self.margin or None
         above = self.reported - self.margin
@@ -163,17 +167,17 @@ class CurveSpec:
     """A chart with one line for each row that has the curve.
 
     Attributes:
-        name: Name in the records, as ``rate_distortion/psnr``; with ``condition`` the metric, as
-            ``test/psnr``.
+        name: Name in the records, as ``rate_distortion/psnr``. With ``condition`` or ``unit`` it is
+            the metric, as ``test/psnr``.
         x: Heading of the x-axis, with its unit.
         y: Heading of the y-axis.
-        scale: Scale of the x-axis; ``symlog`` is logarithmic but starts at 0.
+        scale: Scale of the x-axis; ``symlog`` is logarithmic with a linear part that contains 0.
         anchor: Name of the row that all BD-rates refer to; None omits BD-rates.
         published: CSV file of published points.
-        condition: What varies between recordings named ``NAME.CONDITION-VALUE``: a point is the
-            mean of the metric over the recordings with one value.
-        unit: What varies between rows named ``LINE, VALUE UNIT``: a point is the metric of a row,
-            and a line joins the rows with one name.
+        condition: Varied condition of recordings named ``NAME.CONDITION-VALUE``. A point is the
+            mean of the metric over the recordings with the same value.
+        unit: Unit of the varied value of rows named ``LINE, VALUE UNIT``. A point is the metric of
+            a row; a line joins the rows with the same ``LINE``.
     """
 
     name: str
@@ -193,14 +197,14 @@ class CurveSpec:
 
     @property
     def key(self) -> str:
-        """What distinguishes it from the other curves of a table."""
+        """Unique key among the curves of a table."""
         varied = self.condition or self.unit
         return f"{self.name}@{varied}" if varied else self.name
 
 
 @dataclass(frozen=True)
 class PublishedColumn:
-    """Values of one source on one data set, in a column of its own.
+    """A column with the values that one source published for one data set.
 
     Attributes:
         name: The data set, and the source if several sources measured on it.

@@ -1,4 +1,4 @@
-"""Verdicts on claims: held, not held, or within the noise of the seeds."""
+"""Statistical tests of the claims of a table, over seeds and over recordings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class OverRecordings:
 
     @property
     def text(self) -> str:
-        """The result in words: ``8 recordings: within noise, p = 0.380``."""
+        """Text of the result: ``8 recordings: within noise, p = 0.380``."""
         p_value = "" if self.p_value is None else f", {p_text(self.p_value)}"
         return f"{self.count} recordings: {self.judgement.value}{p_value}"
 
@@ -82,12 +82,13 @@ class Verdict:
     Attributes:
         expectation: The claim.
         judgement: The verdict.
-        text: The claim in words.
-        difference: By how much the row is better than the other (closeness: how far apart).
+        text: Text of the claim.
+        difference: Improvement of the row over the other row, column or limit, positive if the row
+            is better. For a claim of closeness the absolute difference.
         noise: Smallest significant difference; None if it is not known.
-        detail: The numbers in words.
-        seeds: Runs of the row that has the fewest, of those with noise.
-        p_value: Of the test over seeds; None if there is no noise or it is not known.
+        detail: Text of the numbers.
+        seeds: Smallest number of runs among the compared rows with noise.
+        p_value: p-value of the test over seeds; None without noise or if the noise is not known.
         recordings: The paired test over recordings; None without results of single images.
     """
 
@@ -103,9 +104,9 @@ class Verdict:
 
     @property
     def said(self) -> str:
-        """The judgement as tables show it: ``undecidable with n = 3``."""
-        said = self.judgement.value
-        return f"{said} with n = {self.seeds}" if self.judgement is Judgement.UNDECIDABLE else said
+        """Text of the judgement in tables, for example ``undecidable with n = 3``."""
+        text = self.judgement.value
+        return f"{text} with n = {self.seeds}" if self.judgement is Judgement.UNDECIDABLE else text
 
 
 def judge(
@@ -120,13 +121,15 @@ def judge(
 ) -> Verdict:
     """Test a claim.
 
-    Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
-    *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. The
-    remainder, d - margin or margin - |d|, is within noise if it is not larger than the bound of its
-    standard error, and undecidable if that bound is larger than the claimed difference; otherwise
-    its sign decides. Without a known noise the verdict is *one seed*. A claim with ``above`` has no
-    meaning unless the means of both rows are better than that row's. A value must reach its limit,
-    d >= 0; a BD-rate must be below it, d > 0.
+    Let d be the improvement of ``row`` over ``other`` in the column's direction. The claim *better*
+    is d > margin (d >= margin if a margin is given); the claim *close* is |d| <= margin. A value
+    must reach its limit, d >= 0; a BD-rate must be below its limit, d > 0.
+
+    The remainder is d - margin or margin - |d|. The claim is *within noise* if the absolute
+    remainder is not larger than the bound of its standard error. A claim within noise is
+    *undecidable* if this bound is larger than the claimed difference. Otherwise the sign of the
+    remainder decides. If the noise is not known, the verdict is *one seed*. A claim with ``above``
+    has no meaning unless the means of both rows are better than the mean of the row ``above``.
 
     Args:
         expectation: The claim.
@@ -135,7 +138,7 @@ def judge(
         other: Result of the other row or column; by default the limit, which is exact.
         above: Result of the row to exceed.
         than: The other column.
-        paired: Differences between both, one for each recording.
+        paired: Differences between row and other, one for each recording.
     """
     text = claim_text(expectation, column, than)
     if expectation.limit is not None and other is None:
@@ -170,7 +173,7 @@ def judge(
 
 
 def _remainder(expectation: Expectation, difference: float) -> float:
-    """Return by how much a difference exceeds the claim."""
+    """Return the difference minus the margin of a claim; for closeness the margin minus |d|."""
     if expectation.is_close:
         return expectation.margin - abs(difference)
     return difference - expectation.margin
@@ -201,7 +204,7 @@ def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verd
 
     Args:
         table: The table.
-        tables: All tables of the file; their rows give the deviation over seeds.
+        tables: All tables of the file; the deviation over seeds is pooled over their rows.
     """
     columns = {column.name: column for column in table.columns}
     spreads = {name: _pooled(tables, column) for name, column in columns.items()}
@@ -239,12 +242,12 @@ def _pooled(tables: Sequence[FilledTable], column: Column) -> Spread | None:
     """Pool the deviations over seeds in a column, over all rows with two seeds or more."""
     groups: dict[tuple[int, ...], tuple[int, float]] = {}
     for table in tables:
-        for place, one in enumerate(table.columns):
-            if not one.is_same_as(column):
+        for index, table_column in enumerate(table.columns):
+            if not table_column.is_same_as(column):
                 continue
             for row in table.rows:
-                cell = row.cells[place]
-                if cell.deviation is not None and not row.is_exact(one):
+                cell = row.cells[index]
+                if cell.deviation is not None and not row.is_exact(table_column):
                     runs = tuple(id(run) for run in row.runs)  # a row may be in several tables
                     groups[runs] = (cell.count, cell.deviation)
     return pool(groups.values())
@@ -262,7 +265,7 @@ def _sample(
 
 
 def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
-    curve = next(one for one in table.curves if one.spec.name == expectation.by)
+    curve = next(filled for filled in table.curves if filled.spec.name == expectation.by)
     row, anchor = expectation.row, str(expectation.anchor)
     verdicts = {
         method: judge(expectation, BD_RATE, *rate_samples(curve, table.rows, expectation, method))
@@ -271,29 +274,42 @@ def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
     rates = {method: curve.bd_rate(row, anchor, method) for method in METHODS}
     verdict, reason = verdicts[expectation.method], rates[expectation.method].reason
     decided = {Judgement.HELD, Judgement.NOT_HELD, Judgement.ONE_SEED}
-    signs = {(one.difference or 0.0) > 0 for one in verdicts.values()}
-    if len(signs) > 1 and {one.judgement for one in verdicts.values()} <= decided:
-        values = ", ".join(f"{NAMES[method]} {one.text}" for method, one in rates.items())
+    signs = {(tested.difference or 0.0) > 0 for tested in verdicts.values()}
+    if len(signs) > 1 and {tested.judgement for tested in verdicts.values()} <= decided:
+        values = ", ".join(f"{NAMES[method]} {rate.text}" for method, rate in rates.items())
         detail = f"{values}: the way of interpolation decides it"
         return replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
     return replace(verdict, detail=reason) if reason else verdict
 
 
 def sum_up(verdicts: Sequence[Verdict]) -> str:
-    """Return all judgements in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
+    """Return the counts of all judgements: ``7 of 9 held, 1 within noise, 1 not held``."""
     counts = Counter(verdict.judgement for verdict in verdicts)
     parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
-    others = [one for one in Judgement if one is not Judgement.HELD]
-    return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
+    others = [judgement for judgement in Judgement if judgement is not Judgement.HELD]
+    return ", ".join(
+        [
+            *parts,
+            *(
+                f"{counts[judgement]} {judgement.value}"
+                for judgement in others
+                if counts[judgement]
+            ),
+        ]
+    )
 
 
 def false_discoveries(verdicts: Sequence[Verdict]) -> str:
-    """Return how many decided claims remain significant after correction for all tests."""
-    seeds = [(one.judgement, one.p_value) for one in verdicts]
-    recordings = [(one.judgement, one.p_value) for v in verdicts if (one := v.recordings)]
+    """Return the number of decided claims that remain significant after the correction.
+
+    The correction for multiple tests controls the false discovery rate (Benjamini-Hochberg).
+    """
+    seeds = [(verdict.judgement, verdict.p_value) for verdict in verdicts]
+    paired_tests = [verdict.recordings for verdict in verdicts]
+    recordings = [(test.judgement, test.p_value) for test in paired_tests if test is not None]
     parts = [
-        f"over {what} {remaining}"
-        for what, tests in (("seeds", seeds), ("recordings", recordings))
+        f"over {level} {remaining}"
+        for level, tests in (("seeds", seeds), ("recordings", recordings))
         if (remaining := _remaining(tests))
     ]
     rate = "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain"
@@ -301,18 +317,21 @@ def false_discoveries(verdicts: Sequence[Verdict]) -> str:
 
 
 def _remaining(tests: Iterable[tuple[Judgement, float | None]]) -> str:
-    known = [(judgement, p_value) for judgement, p_value in tests if p_value is not None]
-    kept = discoveries([p_value for _, p_value in known])
-    before = Counter(judgement for judgement, _ in known)
-    after = Counter(one for (one, _), is_kept in zip(known, kept, strict=True) if is_kept)
+    results = [(judgement, p_value) for judgement, p_value in tests if p_value is not None]
+    kept = discoveries([p_value for _, p_value in results])
+    before = Counter(judgement for judgement, _ in results)
+    after = Counter(
+        judgement for (judgement, _), is_kept in zip(results, kept, strict=True) if is_kept
+    )
     parts = [
-        f"{after[one]} of {before[one]} {one.value}" for one in (Judgement.HELD, Judgement.NOT_HELD)
+        f"{after[judgement]} of {before[judgement]} {judgement.value}"
+        for judgement in (Judgement.HELD, Judgement.NOT_HELD)
     ]
-    return f"{' and '.join(parts)} (tests: {len(known)})" if known else ""
+    return f"{' and '.join(parts)} (tests: {len(results)})" if results else ""
 
 
 def claim_text(expectation: Expectation, column: Column, than: Column | None = None) -> str:
-    """Return a claim in words; ``than`` is the other column."""
+    """Return the text of a claim; ``than`` is the other column."""
     row, other = expectation.row, expectation.other
     if expectation.anchor is not None and expectation.limit is not None:
         method = "" if expectation.method == "cubic" else f", {expectation.method}"
@@ -330,35 +349,35 @@ def claim_text(expectation: Expectation, column: Column, than: Column | None = N
 
 
 def _diverged(expectation: Expectation, samples: Sequence[Sample | None]) -> str:
-    """Return the rows with a result that is not finite, empty without any."""
+    """Return the rows with a result that is not finite; empty without such rows."""
     names = (expectation.row, expectation.other or expectation.row, expectation.above)
-    found = [
+    diverged = [
         str(name)
         for name, sample in zip(names, samples, strict=True)
         if sample is not None and math.isnan(sample.mean)
     ]
-    return f"{', '.join(dict.fromkeys(found))} diverged" if found else ""
+    return f"{', '.join(dict.fromkeys(diverged))} diverged" if diverged else ""
 
 
 def _below(
     expectation: Expectation, column: Column, rows: tuple[Sample, Sample], above: Sample
 ) -> str:
-    """Return which of two rows are not better than the row to exceed, empty without any."""
+    """Return the rows that are not better than the row to exceed; empty without such rows."""
     sign = -1.0 if column.better == "lower" else 1.0
     named = zip((expectation.row, str(expectation.other)), rows, strict=True)
-    worse = [
+    worse_rows = [
         f"{name} {column.text(sample.mean)}"
         for name, sample in named
         if sign * (sample.mean - above.mean) <= 0
     ]
     baseline = f"{expectation.above} {column.text(above.mean)}"
-    return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
+    return f"no better than {baseline}: {', '.join(worse_rows)}" if worse_rows else ""
 
 
 def _detail(
     verdict: Verdict, column: Column, samples: tuple[Sample, Sample], error: StandardError | None
 ) -> str:
-    """Return the numbers of a verdict in words."""
+    """Return the numbers of a verdict as text."""
     claim, difference = verdict.expectation, verdict.difference or 0.0
     is_single = claim.limit is not None
     sign = "" if is_single or claim.is_close or difference <= 0 else "+"

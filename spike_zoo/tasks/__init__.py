@@ -1,6 +1,6 @@
-"""Tasks: what is evaluated and how, one file each; and what a method can do, as Protocols.
+"""Evaluation modules of the tasks, one file per task, and Protocols of methods' abilities.
 
-Names load on first use: a method without anything to train needs no trainer's libraries.
+Names load on first use, so that methods without training do not import Lightning.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
     "require_ability",
 ]
 
-#: File of this folder -> public names in it.
+#: Module of this package -> its public names.
 _NAMES = {
     "base": ("ProfiledCall", "TaskModule"),
     "coding": ("CodedScene", "CodingModule", "Compressed"),

@@ -1,4 +1,4 @@
-"""What every task shares: metrics by split, steps that return evaluations, whole checkpoints."""
+"""Base classes of task modules: metrics by split, evaluation steps and checkpoint metadata."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 @dataclass(frozen=True)
 class ProfiledCall:
-    """Work on one image, whose cost does not depend on the batch size.
+    """Profiled job on one image, whose cost does not depend on the batch size.
 
     Attributes:
-        work: Does it once.
+        work: Function that runs the job once.
         size: Height and width of the image.
     """
 
@@ -43,22 +43,22 @@ class ProfiledCall:
     size: tuple[int, int]
 
     def __call__(self) -> object:
-        """Do it once."""
+        """Run the job once."""
         return self.work()
 
 
 class TaskModule(LightningModule):
-    """A module whose evaluation, pictures, costs and checkpoints are known, whatever its task.
+    """Base class of all task modules: evaluation, pictures, costs and checkpoints.
 
-    A task (a subclass of this) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
-    ``predict_step``; a method (a subclass of that) calls ``save_hyperparameters()`` in its
-    constructor, whose arguments are plain values, so that its checkpoint alone rebuilds it, see
-    :func:`spike_zoo.load`.
+    A task (a subclass) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
+    ``predict_step``. A method (a subclass of a task) calls ``save_hyperparameters()`` in its
+    constructor. The arguments of the constructor are plain values, so that
+    :func:`spike_zoo.load` rebuilds the method from its checkpoint alone.
 
     Attributes:
-        monitor: Log key by which a run's best checkpoint is chosen.
-        monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
-        curves: What a test measured as curves, for the record: name -> points x, y.
+        monitor: Log key of the metric that selects a run's best checkpoint.
+        monitor_mode: ``"max"`` or ``"min"``: which value of the metric is the best.
+        curves: Curves measured by a test, written to the record: name -> points (x, y).
     """
 
     monitor: str = "val/psnr"
@@ -71,32 +71,32 @@ class TaskModule(LightningModule):
         self._means: dict[Split, dict[str, MeanOfValues]] = {"val": {}, "test": {}}
 
     def make_metrics(self) -> MetricCollection:
-        """Return what is measured; it holds no weights."""
+        """Return the task's metrics; they hold no trained weights."""
         raise NotImplementedError
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the task's batch)
-        """Add a batch to the metrics of a split, log them, and return what callbacks show."""
+        """Add a batch to the metrics of a split, log them, and return the results for callbacks."""
         raise NotImplementedError
 
     def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
-        """Return where each sample of a batch comes from."""
+        """Return the recording and plane of each sample of a batch."""
         raise NotImplementedError
 
     def predicted(self, batch: Any, found: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
-        """Return what files are written of a batch: by default an image of each sample.
+        """Return the predictions of a batch to write to files: by default one image per sample.
 
         Args:
-            batch: What ``predict_step`` was given.
-            found: What it returned.
+            batch: Input of ``predict_step``.
+            found: Output of ``predict_step``.
         """
-        return [SamplePrediction(*one) for one in zip(self.origins(batch), found, strict=True)]
+        return [SamplePrediction(*pair) for pair in zip(self.origins(batch), found, strict=True)]
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
-        """Return what is measured as this method's costs: job by name -> what does it once.
+        """Return the jobs whose costs are measured: name -> function that runs the job once.
 
-        Every method has the job ``"forward"``. One that does other work adds it; what a job begins
-        with is made before, outside the clock. What it costs is shared out among the samples of the
-        batch, that of an :class:`ProfiledCall` is not::
+        Every method has the job ``"forward"``; subclasses add further jobs. Inputs of a job are
+        prepared here, outside the timed function. Costs are divided by the number of samples in
+        the batch, except those of a :class:`ProfiledCall`::
 
             def profiled_calls(self, batch):
                 data = self.codec.compress(batch)
@@ -109,23 +109,24 @@ class TaskModule(LightningModule):
         return {"forward": lambda: self.predict_step(batch, 0)}
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data that do not fit, before anything is computed.
+        """Reject data that do not match the method, before anything is computed.
 
         Args:
-            served: What serves the batches.
-            stage: Lightning's: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+            served: Datamodule of the run.
+            stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
         Raises:
-            ConfigError: Naming the setting of the data and its right value.
+            ConfigError: If the data do not match; states the setting of the data and its correct
+                value.
         """
 
     def setup(self, stage: str) -> None:
-        """Check the data and make the metrics of the splits that will be evaluated.
+        """Check the data and create the metrics of the evaluated splits.
 
         Raises:
-            ConfigError: If the data do not fit.
+            ConfigError: If the data do not match the method.
         """
-        served = getattr(self._trainer, "datamodule", None)  # neither outside a trainer
+        served = getattr(self._trainer, "datamodule", None)  # None without a trainer
         if served is not None:
             self.check_data(served, stage)
         if stage != "predict" and not self.split_metrics:
@@ -133,18 +134,18 @@ class TaskModule(LightningModule):
             for split in EVALUATED_SPLITS:
                 self.split_metrics[split] = metrics.clone(prefix=f"{split}/")
 
-    def validation_step(  # type: ignore[override]  # Lightning passes on whatever a step returns
+    def validation_step(  # type: ignore[override]  # Lightning passes any output to callbacks
         self,
         batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
     ) -> Evaluation:
         """Add a batch to the validation metrics and return its evaluation.
 
-        An empty batch is that of a process with fewer samples than others.
+        A process with fewer samples than the others gets empty batches.
         """
         return self.evaluate(batch, "val", batch_idx) if len(batch) else Evaluation(())
 
-    def test_step(  # type: ignore[override]  # Lightning passes on whatever a step returns
+    def test_step(  # type: ignore[override]  # Lightning passes any output to callbacks
         self,
         batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
@@ -159,42 +160,44 @@ class TaskModule(LightningModule):
         targets: Tensor,
         metrics: MetricCollection | None = None,
     ) -> dict[str, Tensor]:
-        """Add images to the metrics of a split, log their means and return their single values.
+        """Add images to the metrics of a split, log their means and return the values per image.
 
         Args:
             split: ``"val"`` or ``"test"``.
             images: ``(N, C, H, W)`` in [0, 1].
-            targets: As ``images``.
-            metrics: By default those of the split.
+            targets: Ground truth, ``(N, C, H, W)`` in [0, 1].
+            metrics: Metrics to update; by default those of the split.
 
         Returns:
-            Metric, without its split -> ``(N,)``.
+            Name of a metric without the split -> values ``(N,)``.
         """
         if metrics is None:
             metrics = cast(MetricCollection, self.split_metrics[split])
         metrics.update(images, targets)
-        named = {str(name).removeprefix(f"{split}/"): one for name, one in metrics.items()}
-        means = {name: one for name, one in named.items() if isinstance(one, MeanPerImage)}
+        named = {str(name).removeprefix(f"{split}/"): metric for name, metric in metrics.items()}
+        means = {name: metric for name, metric in named.items() if isinstance(metric, MeanPerImage)}
         self.log_means(split, means)
-        others = {f"{split}/{name}": one for name, one in named.items() if name not in means}
+        others = {f"{split}/{name}": metric for name, metric in named.items() if name not in means}
         self.log_dict(others, on_step=False, on_epoch=True, batch_size=len(images))
-        return {name: torch.stack(one.per_image[-len(images) :]) for name, one in means.items()}
+        return {
+            name: torch.stack(metric.per_image[-len(images) :]) for name, metric in means.items()
+        }
 
     def log_means(self, split: Split, found: Mapping[str, MeanOfValues | Tensor]) -> None:
-        """Log means over all samples of a split when its epoch ends.
+        """Log means over all samples of a split at the end of its epoch.
 
-        The processes of a run share the samples of a validation, and what is measured of one may
-        be unknown to another, as the PSNR of fast scenes: sums are put together at the end.
+        The processes of a run share the samples of a validation. A process may lack values that
+        another has (for example the PSNR of fast scenes), so sums are gathered at the end.
 
         Args:
             split: ``"val"`` or ``"test"``.
-            found: Name, without its split -> values of samples, or a metric that has them.
+            found: Name without the split -> values of samples, or a metric that holds them.
         """
-        for name, one in found.items():
-            if isinstance(one, MeanOfValues):
-                self._means[split][name] = one
+        for name, values in found.items():
+            if isinstance(values, MeanOfValues):
+                self._means[split][name] = values
             else:
-                self._means[split].setdefault(name, MeanOfValues().to(one.device)).update(one)
+                self._means[split].setdefault(name, MeanOfValues().to(values.device)).update(values)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of :meth:`log_means`."""
@@ -218,27 +221,36 @@ class TaskModule(LightningModule):
             self.log(key, mean, prog_bar=key in shown, sync_dist=len(shares) > 1)
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Return what draws for this batch: the same where a run is resumed before it.
+        """Return a random generator for the current batch; a resumed run draws the same numbers.
 
         Args:
-            purpose: What is drawn; what differs in it is drawn independently.
+            purpose: Name of the random quantity; different purposes draw independent numbers.
         """
-        parts = torch.initial_seed(), self.global_step, self.global_rank, purpose, *self._further()
+        parts = (
+            torch.initial_seed(),
+            self.global_step,
+            self.global_rank,
+            purpose,
+            *self._accumulation_index(),
+        )
         digest = blake2b(repr(parts).encode(), digest_size=8).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # it takes 63 bits
+        return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # seeds have 63 bits
 
-    def _further(self) -> tuple[int, ...]:
-        """Return which batch of its update this one is, behind the first: they draw apart."""
-        each = 1 if self._trainer is None else self._trainer.accumulate_grad_batches
-        number = 0 if each == 1 else self.trainer.fit_loop.epoch_loop.batch_idx % each
-        return (number,) if number else ()
+    def _accumulation_index(self) -> tuple[int, ...]:
+        """Return the batch's index among the accumulated batches of an update, () for the first.
+
+        Accumulated batches share ``global_step``; the index gives them different random numbers.
+        """
+        count = 1 if self._trainer is None else self._trainer.accumulate_grad_batches
+        index = 0 if count == 1 else self.trainer.fit_loop.epoch_loop.batch_idx % count
+        return (index,) if index else ()
 
     def on_train_start(self) -> None:
         """Set the length of the run for the schedules."""
         start_schedules(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write the class path, so that the file alone rebuilds the module."""
+        """Add class path and hyperparameters, from which :func:`spike_zoo.load` rebuilds it."""
         checkpoint["spike_zoo"] = {
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "hyper_parameters": {
@@ -250,7 +262,7 @@ class TaskModule(LightningModule):
 
 
 def gathered(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
-    """Return the values of all processes, in order of their ranks; one where there is one."""
+    """Return the values of all processes in order of their ranks; one value without DDP."""
     if not (dist.is_available() and dist.is_initialized()):
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -259,7 +271,7 @@ def gathered(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
 
 
 class ClipModule(TaskModule):
-    """A module whose samples are clips of one length.
+    """Task module whose samples are clips of one length.
 
     Attributes:
         clip_length: Planes of one clip.
@@ -271,7 +283,7 @@ class ClipModule(TaskModule):
         """Reject clips of another length than the method takes.
 
         Raises:
-            ConfigError: With both lengths.
+            ConfigError: If the length differs; states both lengths.
         """
         if hasattr(served, "clip_length"):
             self.check_clip(served.clip_length)
@@ -287,4 +299,4 @@ class ClipModule(TaskModule):
     def origins(self, batch: ReconstructionBatch | LabelledBatch) -> list[Origin]:
         """Return recording and middle plane of each clip."""
         planes = batch["plane"].tolist()
-        return [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
+        return [Origin(*pair) for pair in zip(batch["name"], planes, strict=True)]

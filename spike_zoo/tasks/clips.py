@@ -1,4 +1,4 @@
-"""Clips of a recording turned into images one by one: no trainer, no metrics, no archive."""
+"""Reconstruction of recordings clip by clip, without trainer, metrics or archives."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 class ClipReconstruction(nn.Module):
-    """A method that turns a clip of spikes into the image at its middle plane.
+    """Base class of methods that reconstruct the middle plane of a clip of spikes.
 
     A subclass sets :attr:`clip_length` and defines ``forward(spikes, rate_scale)``.
 
     Attributes:
         clip_length: Planes of one clip; the image belongs to plane ``clip_length // 2``.
-        own_rate_scale: Spikes per plane at white the method was made for, where it has one.
-        takes_seconds: Whether a picture takes seconds, so that pages wait to be asked.
-        picture_options: Attributes that say how pictures are computed, not what they show.
-        channels: Of the image: 1 is grey, 3 is R,G,B.
+        own_rate_scale: Spikes per plane at white that the method was made for; None if there is no
+            such value.
+        takes_seconds: Whether an image takes seconds to compute. If so, reports reconstruct only
+            the plane that they show first.
+        picture_options: Attributes that change how images are computed, but not the images.
+        channels: Channels of the image: 1 (grey) or 3 (R,G,B).
     """
 
     clip_length: int
@@ -59,18 +61,18 @@ class ClipReconstruction(nn.Module):
 
         Args:
             recording: The spikes.
-            centers: Planes to reconstruct, or one.
-            rate_scale: Spikes per plane at white; by default the recording's own, then the
-                method's, then 1 with a warning.
+            centers: Planes to reconstruct, or one plane.
+            rate_scale: Spikes per plane at white; by default that of the recording, then that of
+                the method, then 1 with a warning.
 
         Returns:
-            float32 ``(N, 1, H, W)`` in [0, 1], one for each plane, on the CPU; with 3 channels of
-            methods in colour.
+            float32 ``(N, 1, H, W)`` in [0, 1], one image per plane, on the CPU; 3 channels for
+            colour methods.
 
         Raises:
-            PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
-                than half a window.
-            UsageError: If it is no recording, or a centre no whole number.
+            PlaneRangeError: If a centre is outside the recording, or the recording is shorter than
+                half a window.
+            UsageError: If ``recording`` is not a recording, or a centre not an integer.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -111,17 +113,17 @@ class ClipReconstruction(nn.Module):
 def known_rate_scale(
     *candidates: float | None, danger: str = "the picture may be too dark"
 ) -> float:
-    """Return the first rate scale that is known, or 1 with a warning where none is.
+    """Return the first candidate that is not None, or 1 with a warning.
 
     Args:
-        candidates: The rate scales that may be known, the first one first.
-        danger: What happens where 1 is wrong, for the warning.
+        candidates: Rate scales in order of priority; None if unknown.
+        danger: Consequence of a wrong rate scale, for the warning.
     """
     for candidate in candidates:
         if candidate is not None:
             return float(candidate)
     warnings.warn(
-        "the recording does not say how many spikes a plane holds at white; 1 is assumed, so "
+        "the recording does not state its rate scale (spikes per plane at white); 1 is assumed, so "
         f"{danger}. Give the rate scale (--rate-scale R).",
         stacklevel=3,
     )

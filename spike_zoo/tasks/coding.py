@@ -1,4 +1,4 @@
-"""Coding: a whole recording in; at every rate point its bytes, and the images after them, out."""
+"""Task module of spike coding: rate and image quality of whole recordings at every rate point."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from spike_zoo.batch import SceneBatch, Split
 
 CURVES = "rate_distortion"
-"""What curves of records begin with: ``rate_distortion/psnr``."""
-PREVIEW_PLANES = 13  # planes of the playback that is shown beside decoded images
+"""Prefix of the curves' names in records, as in ``rate_distortion/psnr``."""
+PREVIEW_PLANES = 13  # window of the playback shown with decoded images
 MEASURES = {"psnr": psnr, "ssim": ssim}
 
 
@@ -42,14 +42,14 @@ class CodedScene(NamedTuple):
 
     Shape:
         - spikes: ``(T, H, W)``, 0 or 1.
-        - images: ``(N, 1, H, W)`` in [0, 1], the truth.
-        - flow: ``(N, 2, H, W)``, true motion from each image to the one before it, NaN where
-          unknown; None without any.
+        - images: ``(N, 1, H, W)`` in [0, 1], the ground truth.
+        - flow: ``(N, 2, H, W)``, true flow from each image to the image before it, NaN where
+          unknown; None if the data have no flow.
 
     Attributes:
-        planes: What each image shows.
+        planes: Plane of each image.
         rate_scale: Spikes per plane at white.
-        name: The recording's.
+        name: Name of the recording.
     """
 
     spikes: Tensor
@@ -61,13 +61,13 @@ class CodedScene(NamedTuple):
 
 
 class Compressed(NamedTuple):
-    """A recording as bytes.
+    """Compressed recording.
 
     Attributes:
-        n_bytes: Length of the complete file.
-        content: The bytes, or what a decoder takes of them.
-        n_payload: How many of them are coded symbols; None where unknown.
-        n_features: How many features they hold, of a method that codes features.
+        n_bytes: Size of the complete bitstream.
+        content: The bitstream, or the input of the method's decoder.
+        n_payload: Bytes of coded symbols; None if unknown.
+        n_features: Number of coded features, for methods that code features; otherwise None.
     """
 
     n_bytes: int
@@ -77,11 +77,11 @@ class Compressed(NamedTuple):
 
 
 class RatePoint(NamedTuple):
-    """What one rate point made of a recording.
+    """Rates and decoded images of a recording at one rate point.
 
     Attributes:
-        rates: Bits per pixel and plane, ``"bpp"``, and others of :attr:`CodingModule.rates`.
-        images: ``(N, 1, H, W)``; None of lossless coding.
+        rates: ``"bpp"``, bits per pixel and plane, and the others of :attr:`CodingModule.rates`.
+        images: ``(N, 1, H, W)``; None for lossless coding.
     """
 
     rates: Mapping[str, float]
@@ -89,19 +89,20 @@ class RatePoint(NamedTuple):
 
 
 class CodingModule(TaskModule):
-    """A method that turns recordings into bytes, and those into images, and is evaluated.
+    """Base class of methods that compress recordings and decode images from the bitstream.
 
-    A subclass defines :meth:`compress`, :meth:`decompress` where images come out, and
-    :meth:`prepared` where all rate points share some work. A test measures every rate point:
-    ``test/bpp_q0``, ``test/psnr_q0``, ``test/ssim_q0`` and so on, without ``_q0`` where there is
-    only one; the mean of bits per pixel over recordings, that of quality over their images. The
-    record has both as curves, ``rate_distortion/psnr`` and ``rate_distortion/ssim``; beside it,
-    ``per_image.csv`` has every image with the rate of its recording.
+    A subclass defines :meth:`compress`, :meth:`decompress` if :attr:`makes_images`, and
+    :meth:`prepared` if rate points share some work. A test measures every rate point:
+    ``test/bpp_q0``, ``test/psnr_q0``, ``test/ssim_q0`` and so on, without ``_q0`` for a single
+    rate point. The rate is the mean over recordings, the quality the mean over images. The record
+    contains the curves ``rate_distortion/psnr`` and ``rate_distortion/ssim``; ``per_image.csv``
+    lists every image with the rate of its recording.
 
     Attributes:
-        rate_points: What each rate point is called, from the fewest bits to the most.
-        makes_images: Whether images come out; of lossless coding the rate is all there is to know.
-        rates: What is measured of bits: ``"bpp"``, all bytes of a file by pixels and planes;
+        rate_points: Name of each rate point, from the lowest to the highest rate.
+        makes_images: Whether the method decodes images. False for lossless coding, which is
+            evaluated by its rate alone.
+        rates: Measured rates: ``"bpp"``, all bytes of the bitstream by pixels and planes;
             ``"bpp_payload"``, coded symbols alone; ``"bpp_f"``, all bytes by pixels and features.
     """
 
@@ -110,30 +111,30 @@ class CodingModule(TaskModule):
     rates: Sequence[str] = ("bpp",)
 
     def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the method's own)
-        """Return what every rate point of a recording begins with; by default the recording."""
+        """Return the input of :meth:`compress`, shared by all rate points: here the recording."""
         return scene
 
     def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the method's own)
-        """Return a recording as bytes.
+        """Compress a recording.
 
         Args:
-            prepared: What :meth:`prepared` made of it.
-            point: Which of :attr:`rate_points`, by its place.
+            prepared: Output of :meth:`prepared`.
+            point: Index into :attr:`rate_points`.
         """
         raise NotImplementedError
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return the images ``(N, 1, H, W)`` in [0, 1] of what was coded.
+        """Decode the images of a recording, ``(N, 1, H, W)`` in [0, 1].
 
         Args:
-            coded: What :meth:`compress` made.
-            scene: Whose planes are asked for; nothing else of it may be looked at but its size and
-                rate scale, which every file of spikes states.
+            coded: Output of :meth:`compress`.
+            scene: The recording. Only its planes, size and rate scale may be used; every spike
+                file states these.
         """
         raise NotImplementedError
 
     def named(self, metric: str, point: int) -> str:
-        """Return a metric's name at a rate point: ``psnr_q0``, or ``psnr`` where there is one."""
+        """Return a metric's name at a rate point: ``psnr_q0``, or ``psnr`` for a single point."""
         return f"{metric}_q{point}" if len(self.rate_points) > 1 else metric
 
     def make_metrics(self) -> MetricCollection:
@@ -143,7 +144,7 @@ class CodingModule(TaskModule):
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Raise ConfigError for data that cut recordings into clips; names those that do not."""
+        """Raise ConfigError for data that cut recordings into clips; states the right setting."""
         split = {"validate": "val"}.get(stage, "test")
         if split not in getattr(served, "full_sequence_splits", ()):
             raise ConfigError(
@@ -160,36 +161,36 @@ class CodingModule(TaskModule):
             yield CodedScene(*parts, planes, scale, name, flow)
 
     def origins(self, batch: SceneBatch) -> list[Origin]:
-        """Return recording and plane of every image; of lossless coding the recordings."""
+        """Return recording and plane of every image; for lossless coding one per recording."""
         return [origin for scene in self.scenes(batch) for origin in self._origins(scene)]
 
     def predict_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        """Return all images of a batch at the last rate point, or the bytes of each recording."""
-        last, found = len(self.rate_points) - 1, []
+        """Return all images of a batch at the last rate point, or the size of each bitstream."""
+        last, results = len(self.rate_points) - 1, []
         for scene in self.scenes(batch):
             coded = self.compress(self.prepared(scene), last)
             images = self.decompress(coded, scene) if self.makes_images else None
-            found.append(torch.tensor([coded.n_bytes]) if images is None else images)
-        return torch.cat(found)
+            results.append(torch.tensor([coded.n_bytes]) if images is None else images)
+        return torch.cat(results)
 
     def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
-        """Return the images of a batch, or the bytes of each recording."""
+        """Return the images of a batch, or the size in bytes of each bitstream."""
         if self.makes_images:
             return super().predicted(batch, found)
         pairs = zip(self.origins(batch), found.tolist(), strict=True)
         return [SamplePrediction(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Code a batch at every rate point, add it to the metrics of a split, and show it."""
+        """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
         shown: list[SamplePictures] = []
         measured: list[MeasuredImage] = []
         values: dict[str, list[Tensor]] = {}
         for scene in self.scenes(batch):
             points = list(self._points(scene))
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
-            for name, found in self._measured(split, scene, points).items():
-                values.setdefault(name, []).append(found)
-            shown += self._shown(scene, points)
+            for name, scene_values in self._measure(split, scene, points).items():
+                values.setdefault(name, []).append(scene_values)
+            shown += self._pictures(scene, points)
         metrics = cast("MetricCollection", self.split_metrics[split])
         self.log_means(split, {name: cast("MeanOfValues", metrics[name]) for name in values})
         columns = {name: torch.cat(parts) for name, parts in values.items()}
@@ -204,10 +205,10 @@ class CodingModule(TaskModule):
             images = self.decompress(coded, scene).float() if self.makes_images else None
             yield RatePoint(rates_of(coded, (planes, height, width)), images)
 
-    def _measured(
+    def _measure(
         self, split: Split, scene: CodedScene, points: Sequence[RatePoint]
     ) -> dict[str, Tensor]:
-        """Add a recording to the metrics of a split; return their values for each of its images."""
+        """Add a recording to the metrics of a split; return the values for each of its images."""
         metrics = cast("MetricCollection", self.split_metrics[split])
         count = len(self._origins(scene))
         values: dict[str, Tensor] = {}
@@ -215,13 +216,13 @@ class CodingModule(TaskModule):
             for kind in self.rates:
                 name = self.named(kind, number)
                 values[name] = torch.full((count,), rates[kind], dtype=torch.float64)
-                metrics[name].update(values[name][:1])  # once for each recording, however long
+                metrics[name].update(values[name][:1])  # one value per recording
             if images is None:
                 continue
             truth = scene.images.to(images.device)
             for metric, measure in MEASURES.items():
                 name = self.named(metric, number)
-                with without_autocast(images.device.type):  # bf16 windows halve an SSIM
+                with without_autocast(images.device.type):  # bf16 halves the SSIM
                     values[name] = measure(images, truth).cpu()
                 metrics[name].update(values[name])
         return values
@@ -234,10 +235,10 @@ class CodingModule(TaskModule):
     def _keep_curves(self) -> None:
         if not self.makes_images or len(self.rate_points) == 1:
             return
-        found = cast("MetricCollection", self.split_metrics["test"])
+        metrics = cast("MetricCollection", self.split_metrics["test"])
         numbers = range(len(self.rate_points))
-        means = {  # of these alone: a validation's own may be empty
-            kind: [float(found[f"{kind}_q{n}"].compute()) for n in numbers]
+        means = {  # computed one by one, because other metrics of the collection may be empty
+            kind: [float(metrics[f"{kind}_q{n}"].compute()) for n in numbers]
             for kind in ("bpp", *MEASURES)
         }
         self.curves = {
@@ -246,11 +247,11 @@ class CodingModule(TaskModule):
         }
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return what is measured: all of it, and both ways alone, at the last rate point."""
+        """Return the profiled jobs at the last rate point: forward, compress and decompress."""
         last, scenes = len(self.rate_points) - 1, list(self.scenes(batch))
         coded = [self.compress(self.prepared(scene), last) for scene in scenes]
         jobs: dict[str, Callable[[], object]] = dict(super().profiled_calls(batch))
-        jobs["compress"] = lambda: [self.compress(self.prepared(one), last) for one in scenes]
+        jobs["compress"] = lambda: [self.compress(self.prepared(scene), last) for scene in scenes]
         if self.makes_images:
             pairs = list(zip(coded, scenes, strict=True))
             jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
@@ -260,17 +261,17 @@ class CodingModule(TaskModule):
         planes = scene.planes if self.makes_images else [None]
         return [Origin(scene.name, plane) for plane in planes]
 
-    def _shown(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
-        """Yield every image of a recording: playback, each rate point, the last one, the truth."""
-        named = {
+    def _pictures(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
+        """Yield the pictures of every image: playback, each rate point, the ground truth."""
+        by_caption = {
             f"{name}: {rates['bpp']:.4f} bpp": images
             for name, (rates, images) in zip(self.rate_points, points, strict=True)
             if images is not None
         }
-        for index, origin in enumerate(self._origins(scene) if named else []):
+        for index, origin in enumerate(self._origins(scene) if by_caption else []):
             plane = scene.planes[index]
             rate = playback(scene.spikes, scene.rate_scale, plane, PREVIEW_PLANES)
-            decoded = {name: images[index] for name, images in named.items()}
+            decoded = {name: images[index] for name, images in by_caption.items()}
             _, finest = decoded.popitem()
             strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
             strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
@@ -278,10 +279,10 @@ class CodingModule(TaskModule):
 
 
 def rates_of(coded: Compressed, shape: tuple[int, int, int]) -> dict[str, float]:
-    """Return every rate that is known of a recording ``(T, H, W)``, see :class:`CodingModule`."""
-    found = {"bpp": bpp(coded.n_bytes, shape)}
+    """Return the known rates of a recording ``(T, H, W)``, see :attr:`CodingModule.rates`."""
+    rates = {"bpp": bpp(coded.n_bytes, shape)}
     if coded.n_payload is not None:
-        found["bpp_payload"] = bpp(coded.n_payload, shape)
+        rates["bpp_payload"] = bpp(coded.n_payload, shape)
     if coded.n_features is not None:
-        found["bpp_f"] = bpp_f(coded.n_bytes, shape, coded.n_features)
-    return found
+        rates["bpp_f"] = bpp_f(coded.n_bytes, shape, coded.n_features)
+    return rates

@@ -1,4 +1,4 @@
-"""Deblurring: a blurry image and the spikes of its exposure in, sharp images out."""
+"""Task module of deblurring: sharp images from a blurry image and the spikes of its exposure."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.windows import Planes
 
 BLURRY = "blurry"  # caption
-PREVIEW_PLANES = 9  # planes of the playback that is shown beside a deblurred image
+PREVIEW_PLANES = 9  # window of the playback shown with a deblurred image
 SEQUENCE = 7  # images of one exposure's video
 ChannelOrder = Literal["rgb", "bgr"]
 
 
 class DeblurModule(TaskModule):
-    """A method that turns a blurry image and spikes into sharp images, R,G,B in [0, 1] outside.
+    """Base class of deblurring methods; inputs and outputs are R,G,B in [0, 1].
 
-    A subclass defines :meth:`images_at` and, where it learns, ``training_step`` and
-    ``configure_optimizers``. All sharp images of an exposure count in ``psnr``, the one in its
-    middle alone in ``psnr_middle``, and so on; ``psnr_gain`` is how much better they are than what
-    the method was given.
+    A subclass defines :meth:`images_at` and, if it is trained, ``training_step`` and
+    ``configure_optimizers``. ``psnr`` is measured over all sharp images of an exposure,
+    ``psnr_middle`` on the middle one alone, and so on for other metrics. ``psnr_gain`` is the
+    difference between the PSNR of the output and that of the blurry input (``psnr_before``).
 
     Args:
-        lpips: ``"auto"`` measures LPIPS where its backbone is at hand, ``"off"`` never does, a
-            path names the backbone's file.
-        protocols: Published evaluation protocols to report beside the usual metrics: ``"ssdm"``
+        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
+            is that of the backbone's file.
+        protocols: Published evaluation protocols to report besides the usual metrics: ``"ssdm"``
             (``test/psnr_official``, ``test/ssim_official``).
 
     Attributes:
-        ratio: Pixels of an image along one of the spikes'.
-        window_length: Planes around a time that must be recorded.
-        channel_order: What the weights were trained on.
+        ratio: Width of an image divided by the width of the spikes; the same for the height.
+        window_length: Planes of the window around each output plane.
+        channel_order: Channel order that the weights were trained on.
     """
 
     ratio: ClassVar[int] = 4
@@ -79,7 +79,7 @@ class DeblurModule(TaskModule):
         self.middle_metrics = nn.ModuleDict()
 
     def longest_window(self, stage: str) -> int:
-        """Return the planes around a time that a stage of Lightning's looks at."""
+        """Return the length of the longest spike window in a stage of Lightning, in planes."""
         return self.window_length
 
     def images_at(
@@ -99,25 +99,25 @@ class DeblurModule(TaskModule):
         raise NotImplementedError
 
     def compared(self, exposure: Exposure) -> ExposureResult | None:
-        """Return what is evaluated of one exposure: its sharp images; None where it has none."""
+        """Deblur at the planes of the sharp images; return None if the exposure has none."""
         if not exposure.planes:
             return None
-        found = self.images_at(exposure.blur, exposure.spikes, exposure.planes, exposure.span)
+        deblurred = self.images_at(exposure.blur, exposure.spikes, exposure.planes, exposure.span)
         return ExposureResult(
-            found[:, 0], exposure.blur.expand_as(exposure.images), exposure.images
+            deblurred[:, 0], exposure.blur.expand_as(exposure.images), exposure.images
         )
 
     def image_of(self, exposure: Exposure) -> Tensor:
-        """Return one image of an exposure, ``(1, 3, H, W)``: its middle."""
+        """Return the image at the middle plane of an exposure, ``(1, 3, H, W)``."""
         times = [exposure.middle]
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
 
     def make_metrics(self) -> MetricCollection:
-        """Return the metrics of images, those of the wanted protocols among them."""
+        """Return the image metrics, including those of :attr:`protocols`."""
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Raise ConfigError for data with fewer planes around an exposure than windows take."""
+        """Raise ConfigError if the data have too few planes around an exposure for the windows."""
         least = self.longest_window(stage) // 2
         margin = getattr(served, "margin", least)
         if margin < least:
@@ -128,7 +128,7 @@ class DeblurModule(TaskModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Check the data and make the metrics: of all images, and of the middle ones alone."""
+        """Check the data and create the metrics of all images and of the middle images."""
         super().setup(stage)
         if self.split_metrics and not self.middle_metrics:
             metrics = self.make_metrics()
@@ -144,14 +144,14 @@ class DeblurModule(TaskModule):
         return torch.cat([self.image_of(exposure) for exposure in exposures(batch)])
 
     def evaluate(self, batch: DeblurBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Deblur a batch, add it to the metrics of a split, and show its first exposure."""
+        """Deblur a batch, add it to the metrics of a split, and return its evaluation."""
         shown: list[SamplePictures] = []
         measured: list[MeasuredImage] = []
         values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
             images = self.compared(exposure)
             stem = f"{exposure.name}-{batch_idx:04d}"
-            if images is None:  # of a real camera: there is no ground truth
+            if images is None:  # recording of a real camera, without ground truth
                 shown = shown or [shown_of(exposure, stem, self.image_of(exposure)[0])]
                 continue
             number = exposure.middle_image if len(images.found) > 1 else 0
@@ -159,16 +159,16 @@ class DeblurModule(TaskModule):
             measured += measured_of(exposure, len(images.found))
             pair = images.found[number], images.truth[number]
             shown = shown or [shown_of(exposure, stem, *pair)]
-        columns = {name: torch.cat([one[name] for one in values]) for name in (values or [{}])[0]}
+        columns = {name: torch.cat([row[name] for row in values]) for name in (values or [{}])[0]}
         first = next(exposures(batch))
         return Evaluation(shown, measured, columns, partial(self._sequence, first))
 
     def _measure(self, images: ExposureResult, middle: int, split: Split) -> dict[str, Tensor]:
         """Add the images of one exposure to the metrics of a split; return their values."""
         values = self.measure(split, images.found, images.truth)
-        at_middle = cast(MetricCollection, self.middle_metrics[split])
-        here = slice(middle, middle + 1)
-        self.measure(split, images.found[here], images.truth[here], at_middle)
+        metrics = cast(MetricCollection, self.middle_metrics[split])
+        only_middle = slice(middle, middle + 1)
+        self.measure(split, images.found[only_middle], images.truth[only_middle], metrics)
         before = psnr(images.before, images.truth)
         gain = psnr(images.found, images.truth) - before
         self.log_means(split, {"psnr_before": before, "psnr_gain": gain})
@@ -176,11 +176,11 @@ class DeblurModule(TaskModule):
 
     @torch.inference_mode()
     def _sequence(self, exposure: Exposure) -> list[SamplePictures]:
-        """Return the images of an exposure in order of time, each beside the blurry one."""
+        """Return pictures of an exposure in order of time, each with the blurry image."""
         planes = spread_planes(*exposure.span, SEQUENCE)
         try:
             images = self.images_at(exposure.blur, exposure.spikes, planes, exposure.span)
-        except ConfigError:  # a stage that trains one network of several makes no images yet
+        except ConfigError:  # a stage that trains one of several networks makes no images yet
             return []
         return [
             SamplePictures(
@@ -205,19 +205,19 @@ class DeblurModule(TaskModule):
         Args:
             blurry: ``(3, 4h, 4w)``, R,G,B, float in [0, 1] or uint8.
             recording: The spikes, ``(T, h, w)``.
-            centers: Planes inside the exposure, or one.
-            exposure: First and past-the-last plane of the exposure, for methods that look at all
-                of it; by default all but 20 planes at either end.
-            memory_gib: About how much memory features may take; one image always goes. By default
-                what suits the device.
+            centers: Planes inside the exposure, or one plane.
+            exposure: First and past-the-last plane of the exposure, for methods that use all of
+                it; by default all but 20 planes at either end.
+            memory_gib: Approximate limit of the memory of features; at least one image is computed
+                at a time. The default depends on the device.
 
         Returns:
-            float32 ``(N, 3, 4h, 4w)``, R,G,B in [0, 1], one for each plane, on the CPU.
+            float32 ``(N, 3, 4h, 4w)``, R,G,B in [0, 1], one image per plane, on the CPU.
 
         Raises:
             GeometryError: If the image is not :attr:`ratio` times as wide and high as the spikes.
-            PlaneRangeError: If a window around a plane leaves the recording.
-            UsageError: If it is no recording, or a plane no whole number.
+            PlaneRangeError: If a window around a plane extends beyond the recording.
+            UsageError: If ``recording`` is not a recording, or a plane not an integer.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -263,14 +263,14 @@ def shown_of(
 
     Args:
         exposure: The exposure.
-        stem: What files of it are called.
-        found: What was made of it, ``(C, H, W)`` in [0, 1].
-        truth: What that should be.
+        stem: File name without suffix.
+        found: Deblurred image, ``(C, H, W)`` in [0, 1].
+        truth: Sharp image, if known.
     """
-    beside = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
+    rate = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
     pictures = {
         BLURRY: exposure.blur[0],
-        f"playback, {PREVIEW_PLANES} planes": beside,
+        f"playback, {PREVIEW_PLANES} planes": rate,
         RECONSTRUCTION: found.float(),
     }
     if truth is not None:
@@ -280,7 +280,10 @@ def shown_of(
 
 
 def measured_of(exposure: Exposure, count: int) -> list[MeasuredImage]:
-    """Return the images of one exposure that were measured: its sharp ones, or others."""
+    """Return the measured images of one exposure.
+
+    Their planes are those of the sharp images if there are ``count`` of them; otherwise None.
+    """
     are_sharp = count == len(exposure.planes)
     planes: list[int | None] = [*exposure.planes] if are_sharp else [None] * count
     start, _ = exposure.span

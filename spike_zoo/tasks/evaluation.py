@@ -1,4 +1,4 @@
-"""What one step of validation or test found out: all that records, pictures and videos read."""
+"""Results of a validation or test step, read by the callbacks for records, pictures and videos."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions that runs are compared by
+RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions; comparisons of runs use them
 
 
 class Origin(NamedTuple):
-    """Where a sample comes from.
+    """Recording and plane of a sample.
 
     Attributes:
-        name: The recording.
-        plane: Its plane; None for a sample that is no single plane.
+        name: Name of the recording.
+        plane: Plane of the sample; None if the sample is not a single plane.
     """
 
     name: str
@@ -28,11 +28,11 @@ class SamplePictures(NamedTuple):
     """Pictures of one sample.
 
     Attributes:
-        origin: What they show.
-        pictures: Caption -> picture ``(C, H, W)`` or ``(H, W)`` in [0, 1], in the order in which
-            they stand side by side.
-        stem: What files of it are called.
-        note: What is said of it, for tasks whose answer is no picture.
+        origin: Recording and plane of the sample.
+        pictures: Caption -> picture ``(C, H, W)`` or ``(H, W)`` in [0, 1], in order from left to
+            right.
+        stem: File name without suffix.
+        note: Text added to the caption, for tasks whose result is not a picture.
     """
 
     origin: Origin
@@ -42,19 +42,19 @@ class SamplePictures(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """Recording, plane and note, in words."""
+        """Caption with recording, plane and note."""
         name, plane = self.origin
         place = name if plane is None else f"{name}, plane {plane}"
         return f"{place}: {self.note}" if self.note else place
 
 
 class SamplePrediction(NamedTuple):
-    """What is predicted of one sample.
+    """Prediction for one sample.
 
     Attributes:
-        origin: Where the sample comes from.
-        image: ``(C, H, W)`` in [0, 1], for tasks whose answer is a picture.
-        values: Name -> value, for tasks whose answer is a label or a number.
+        origin: Recording and plane of the sample.
+        image: ``(C, H, W)`` in [0, 1], for tasks that predict images.
+        values: Name -> value, for tasks that predict labels or numbers.
     """
 
     origin: Origin
@@ -63,12 +63,12 @@ class SamplePrediction(NamedTuple):
 
 
 class MeasuredImage(NamedTuple):
-    """One image that was measured.
+    """Origin and rate scale of one measured image.
 
     Attributes:
-        origin: What it shows.
-        offset: Its plane counted from the first of its clip or exposure as the data names it, which
-            stays the same however many planes are read before; None as for the origin.
+        origin: Recording and plane of the image.
+        offset: Plane counted from the first plane of the clip or exposure as the data define it;
+            independent of the number of planes read before. None if ``origin.plane`` is None.
         rate_scale: Spikes per plane at white.
     """
 
@@ -78,15 +78,14 @@ class MeasuredImage(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The classes of measured samples, for tasks whose answer is one.
+    """True and predicted classes of the measured samples, for classification tasks.
 
     Shape:
         - truth, predicted: int64 ``(N,)``, indices of classes.
-        - features: ``(N, F)``, what the method knows of each sample before it decides, where it
-          states.
+        - features: ``(N, F)``, features before the classifier; None if the method returns none.
 
     Attributes:
-        names: What every class is called, by index.
+        names: Name of every class, by index.
     """
 
     truth: Tensor
@@ -96,15 +95,15 @@ class Labels(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What a step of validation or test made of one batch.
+    """Result of a validation or test step for one batch.
 
     Attributes:
-        shown: Samples that pictures may be kept of; at least the first where there is any.
-        measured: Every image that was measured, in order.
-        values: Metric, without its split -> its value for each of them, ``(len(measured),)``.
-        sequence: Makes many pictures of the first sample, in order of time, for tasks that turn one
-            sample into a video; where it is None, samples of one recording follow each other.
-        labels: Classes of what was measured, for tasks that predict them.
+        shown: Pictures of samples, at least of the first sample of a batch that is not empty.
+        measured: All measured images, in order.
+        values: Name of a metric without the split -> values ``(len(measured),)``.
+        sequence: Returns many pictures of the first sample in order of time, for tasks that turn
+            one sample into a video. None if a video consists of the samples of one recording.
+        labels: Classes of the measured samples, for classification tasks.
     """
 
     shown: Sequence[SamplePictures]
@@ -115,13 +114,13 @@ class Evaluation(NamedTuple):
 
 
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:
-    """Return the mean of some planes at the recording's scale, shown beside a result.
+    """Return the mean of the planes in a window, divided by the rate scale (playback, TFP).
 
     Args:
         spikes: ``(T, h, w)``, 0 or 1.
         rate_scale: Spikes per plane at white.
-        center: The middle one of the planes, which are cut to those there are.
-        window: How many, odd.
+        center: Middle plane of the window. Planes outside the clip are left out.
+        window: Number of planes, odd.
 
     Returns:
         ``(h, w)`` in [0, 1].

@@ -1,4 +1,4 @@
-"""Exposures: a blurry image with the spikes of its time, of a batch or of a recording."""
+"""Blurry exposures with their spikes, and checks of pairs of image and recording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Exposure(NamedTuple):
-    """One blurry image with all that is known about it.
+    """One blurry image with its spikes and ground truth.
 
     Shape:
         - blur: ``(1, 3, H, W)`` in [0, 1], R,G,B.
@@ -27,8 +27,8 @@ class Exposure(NamedTuple):
         - images: ``(N, 3, H, W)`` in [0, 1], sharp.
 
     Attributes:
-        name: The recording.
-        planes: What each sharp image shows, N planes of ``spikes``.
+        name: Name of the recording.
+        planes: Plane of each sharp image, N indices into ``spikes``.
         span: First and past-the-last plane of the exposure.
         rate_scale: Spikes per plane at white.
     """
@@ -43,21 +43,21 @@ class Exposure(NamedTuple):
 
     @property
     def middle(self) -> int:
-        """The plane in the middle of the exposure."""
+        """Middle plane of the exposure."""
         start, stop = self.span
         return start + (stop - start) // 2
 
     @property
     def middle_image(self) -> int:
-        """Which sharp image is nearest to the middle of the exposure."""
+        """Index of the sharp image nearest to the middle of the exposure."""
         return min(range(len(self.planes)), key=lambda n: abs(self.planes[n] - self.middle))
 
 
 class ExposureResult(NamedTuple):
-    """Images of one exposure beside what they should be and what they were made of.
+    """Deblurred images of one exposure, their blurry inputs and the ground truth.
 
     Shape:
-        - found, before, truth: ``(N, C, H, W)`` in [0, 1].
+        - found, before, truth: ``(N, C, H, W)`` in [0, 1]; deblurred, blurry, sharp.
     """
 
     found: Tensor
@@ -84,9 +84,9 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     """Return a blurry image as float32 ``(3, H, W)`` in [0, 1].
 
     Raises:
-        GeometryError: If it is of another shape.
+        GeometryError: If the image has another shape.
     """
-    import torch  # here: commands check pairs before they load torch
+    import torch  # imported here because commands check pairs before they load torch
 
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
@@ -97,7 +97,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
 
 
 def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: int) -> None:
-    """Raise GeometryError for an image whose size is not the recording's times the ratio."""
+    """Raise GeometryError if the image's size is not ``ratio`` times that of the recording."""
     _, height, width = recording.shape
     wanted = ratio * height, ratio * width
     if tuple(image.shape[-2:]) != wanted:
@@ -109,23 +109,29 @@ def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: i
 
 
 def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
-    """Return the planes that are asked for; reject windows that leave a recording.
+    """Return the requested planes as a list; reject windows that extend beyond the recording.
 
-    Nothing is mirrored at its ends: the spikes would show a motion that turns back.
+    Windows are not mirrored at the ends of the recording: mirrored spikes reverse the motion.
+
+    Args:
+        centers: Middle planes of the windows.
+        length: Planes of a window.
+        planes: Planes of the recording.
 
     Raises:
-        PlaneRangeError: If the recording is shorter than a window, or naming the first centre.
+        PlaneRangeError: If the recording is shorter than a window, or a window extends beyond the
+            recording; states the first such centre.
     """
     if planes < length:
         raise PlaneRangeError(
             f"the recording has {planes} planes, one window takes {length}; record more planes "
             "before and after the exposure"
         )
-    found, half = wanted_planes(centers, planes), length // 2
-    for center in found:
+    checked, half = wanted_planes(centers, planes), length // 2
+    for center in checked:
         if not half <= center < planes - half:
             raise PlaneRangeError(
                 f"the window of {length} planes around plane {center} leaves the recording with "
                 f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
             )
-    return found
+    return checked

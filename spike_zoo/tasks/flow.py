@@ -1,4 +1,4 @@
-"""Motion that a method finds on its way to a picture, beside the true motion."""
+"""Optical flow estimated by reconstruction methods: end-point errors and pictures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch
 
 REACH: Final = 20
-"""Planes from an image to where its motion leads to, before it and after it."""
+"""Planes between an image and the earlier or later plane that its flow points to."""
 
 
 class FlowPrediction(NamedTuple):
-    """What a method makes of a batch of clips.
+    """Reconstructed images and optical flow of a batch of clips.
 
     Attributes:
         images: ``(B, 1, H, W)`` in [0, 1].
-        fields: Motion fields that were used for it, the main one first, each ``(B, 2, 2, H, W)``:
-            from the image to an earlier plane and to a later one, in pixels right and down.
+        fields: Flow fields used for the images, the main field first, each ``(B, 2, 2, H, W)``:
+            from the image to an earlier and to a later plane, (dx, dy) in pixels, right and down.
     """
 
     images: Tensor
@@ -35,7 +35,15 @@ class FlowPrediction(NamedTuple):
 
 
 def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
-    """Return the true motion, ``(B, 2, 2, H, W)``, NaN where unknown; ConfigError without any."""
+    """Return the true flow ``(B, 2, 2, H, W)`` of a batch, NaN where unknown.
+
+    Args:
+        batch: The samples.
+        wanted_by: Option that needs the flow, for the error message.
+
+    Raises:
+        ConfigError: If the batch has no flow.
+    """
     if "flow" not in batch:
         raise ConfigError(
             f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
@@ -46,24 +54,24 @@ def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
 
 
 def check_alone(*, oracle_flow: bool) -> None:
-    """Raise UsageError for spikes alone where a method needs the ground-truth flow."""
+    """Raise UsageError if a method with ``oracle_flow`` gets spikes without ground-truth flow."""
     if oracle_flow:
         raise UsageError(
-            "oracle_flow: this method needs the ground-truth flow and takes batches with their "
-            "motion: fit, validate and test it on data that serve it"
+            "oracle_flow: this method needs the ground-truth flow, which recordings do not have; "
+            "fit, validate and test it on data that serve it"
         )
 
 
 def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
-    """Return the end-point errors of motion fields and of no motion, means over both directions.
+    """Return the end-point errors of flow fields and of zero flow, means over both directions.
 
     Args:
         fields: As in :class:`FlowPrediction`, at least one.
         truth: ``(B, 2, 2, H, W)``, NaN where unknown.
 
     Returns:
-        ``epe``, ``epe_still``, and of further fields ``epe_field_2`` and so on, each ``(B,)`` in
-        pixels; NaN for an image of which nothing is known.
+        ``epe`` of the first field, ``epe_field_2`` and so on of further fields, ``epe_still`` of
+        zero flow; each ``(B,)`` in pixels, NaN for an image without known flow.
     """
     errors = {"epe_still": _both_ways(still_error, fields[0], truth)}
     for number, field in enumerate(fields, start=1):
@@ -73,7 +81,10 @@ def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
 
 
 def field_pictures(field: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return the motion ``(2, 2, H, W)`` of one image to the earlier plane, beside the true one."""
+    """Return pictures of one image's estimated and true flow to the earlier plane.
+
+    Both fields are ``(2, 2, H, W)``; the colour scale is that of the true flow.
+    """
     largest = longest(truth[0])
     return {
         f"motion, up to {largest:.1f} px": flow_picture(field[0], largest),
@@ -82,5 +93,5 @@ def field_pictures(field: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:
-    known = [measure(field[:, way], truth[:, way]) for way in range(2)]
-    return torch.stack(known).nanmean(dim=0)
+    errors = [measure(field[:, direction], truth[:, direction]) for direction in range(2)]
+    return torch.stack(errors).nanmean(dim=0)

@@ -1,4 +1,4 @@
-"""Weights that ship, or of an export, as a module of a trainer: to be tested beside others."""
+"""Task module that evaluates trained weights: shipped ones, a checkpoint or an export."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class LoadedReconstruction(ReconstructionModule):
-    """A method that reconstructs, with its weights; nothing is trained.
+    """Reconstruction method with frozen trained weights.
 
     Args:
-        weights: What :func:`spike_zoo.load` takes: a shipped name as ``"stir"``, a checkpoint, an
-            export.
+        weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
+            path of a checkpoint or an export.
         lpips: As in :class:`ReconstructionModule`.
         protocols: As in :class:`ReconstructionModule`.
 
     Raises:
-        TypeError: If the weights are not those of a method that reconstructs clips.
+        TypeError: If the weights belong to a method that does not reconstruct clips.
 
     Attributes:
-        has_own_weights: A test needs no checkpoint.
+        has_own_weights: True: a test needs no checkpoint.
     """
 
     has_own_weights = True

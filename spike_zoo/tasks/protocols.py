@@ -1,6 +1,6 @@
-"""What a method can do, as Protocols, and the one way in which commands ask for it.
+"""Protocols of methods' abilities (reconstruct, deblur, classify, compress) and their checks.
 
-A Protocol and not a base class: a method without anything to train needs no trainer's libraries.
+They are Protocols, not base classes, so that methods without training do not import Lightning.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Ability = TypeVar("Ability")
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """It turns spikes into the image at a plane.
+    """Ability to reconstruct the image at a plane from spikes.
 
     Attributes:
         clip_length: Planes of one clip.
-        picture_options: Attributes that say how pictures are computed, not what they show.
+        picture_options: Attributes that change how images are computed, but not the images.
     """
 
     clip_length: int
@@ -50,19 +50,19 @@ class Reconstructs(Protocol):
         *,
         rate_scale: float | None = None,
     ) -> Iterator[Tensor]:
-        """Yield them one by one, ``(1, H, W)``, in constant memory."""
+        """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
         ...
 
 
 @runtime_checkable
 class EstimatesFlow(Protocol):
-    """It estimates optical flow on its way to an image.
+    """Ability to estimate optical flow as a step of the reconstruction.
 
     Attributes:
-        estimates_flow: Whether it does, with its present settings. Fields that a network learned
-            for the image alone, without any loss on motion, are not optical flow.
-        flow_source: Name of an estimator that several methods share; empty for a method's own.
-        motion_planes: Planes from an image's plane to the times before and after it.
+        estimates_flow: Whether the method estimates flow with its current settings. Fields that a
+            network learned without any loss on flow are not optical flow.
+        flow_source: Name of an estimator that several methods share; empty for the method's own.
+        motion_planes: Planes between an image's plane and the earlier or later plane of its flow.
     """
 
     estimates_flow: bool
@@ -76,20 +76,20 @@ class EstimatesFlow(Protocol):
         *,
         rate_scale: float | None = None,
     ) -> Tensor:
-        """Return where every pixel was before and is after, ``(N, 2, 2, H, W)``.
+        """Return the optical flow from some planes to earlier and later ones, ``(N, 2, 2, H, W)``.
 
-        First the earlier, then the later time; (dx, dy) in pixels, counted from the pixel itself.
+        Index 0 of the second axis is the earlier plane, 1 the later one; (dx, dy) in pixels.
         """
         ...
 
 
 @runtime_checkable
 class Deblurs(Protocol):
-    """It turns a blurry image and the spikes of its exposure into sharp images.
+    """Ability to deblur an image with the spikes of its exposure.
 
     Attributes:
-        channel_order: What its weights were trained on, ``"rgb"`` or ``"bgr"``.
-        ratio: Pixels of the image along one of the spikes'.
+        channel_order: Channel order that the weights were trained on, ``"rgb"`` or ``"bgr"``.
+        ratio: Width of the image divided by the width of the spikes; the same for the height.
     """
 
     channel_order: Any
@@ -110,10 +110,10 @@ class Deblurs(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    """It classifies a recording.
+    """Ability to classify a recording.
 
     Attributes:
-        label_names: What the classes are called, by index; empty where unknown.
+        label_names: Names of the classes, by index; empty if unknown.
     """
 
     label_names: Sequence[str]
@@ -124,11 +124,11 @@ class Classifies(Protocol):
 
 
 class Decoded(Protocol):
-    """What a codec makes of a bitstream, or of one group of pictures of it."""
+    """Decoded bitstream, or one decoded group of pictures."""
 
     @property
     def header(self) -> Header:
-        """What the bitstream holds."""
+        """Header of the bitstream."""
         ...
 
     @property
@@ -138,29 +138,29 @@ class Decoded(Protocol):
 
     @property
     def feature_index(self) -> Tensor | Sequence[int]:
-        """Which of the bitstream's features each is, counted from 0, ``(n,)``."""
+        """Index of each feature in the bitstream, counted from 0, ``(n,)``."""
         ...
 
     @property
     def motion(self) -> Tensor:
-        """Backward motion of each to the one before it, ``(n, 2, H, W)`` in pixels, on the CPU.
+        """Flow from each feature to the one before it, ``(n, 2, H, W)`` in pixels, on the CPU.
 
-        Zero for the first of every group.
+        Zero for the first feature of every group.
         """
         ...
 
     @property
     def errors(self) -> Sequence[BitstreamError]:
-        """What is wrong with groups that are left out."""
+        """Errors of the groups that could not be decoded."""
         ...
 
 
 @runtime_checkable
 class Compresses(Protocol):
-    """It turns recordings into bitstreams, and those into features, images and classes.
+    """Ability to compress recordings into bitstreams, and to decode features, images and classes.
 
-    What streams holds one group of pictures at a time, so that a recording may be longer than
-    memory.
+    Methods named ``*_stream`` hold one group of pictures in memory at a time, so that a recording
+    may be larger than the memory.
     """
 
     def header(
@@ -171,20 +171,20 @@ class Compresses(Protocol):
         gop: int,
         rate_scale: float | None = None,
     ) -> Header:
-        """Return what the bitstream of a recording begins with.
+        """Return the header of a recording's bitstream.
 
         Raises:
-            SpikeZooError: If the recording cannot be coded so.
+            SpikeZooError: If the recording cannot be coded with these settings.
         """
         ...
 
     def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
-        """Return a recording as a whole bitstream.
+        """Compress a recording into a complete bitstream.
 
         Args:
             recording: The spikes.
-            quality: 0 to 3, the highest is the best.
-            gop: Frames of a group of pictures.
+            quality: 0 to 3; 3 is the best quality.
+            gop: Frames in a group of pictures.
         """
         ...
 
@@ -200,11 +200,12 @@ class Compresses(Protocol):
         ...
 
     def decompress(self, data: bytes, strict: bool = True) -> Decoded:
-        """Return all that a bitstream holds.
+        """Decode a complete bitstream.
 
         Args:
             data: The bitstream.
-            strict: Raise an error for damage; otherwise leave it out and list it in ``errors``.
+            strict: Whether damage raises an error; otherwise damaged groups are left out and listed
+                in ``errors``.
 
         Raises:
             BitstreamError: See :mod:`spike_zoo.coding.errors`.
@@ -212,10 +213,10 @@ class Compresses(Protocol):
         ...
 
     def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
-        """Yield every group of pictures that a reader finds, in order.
+        """Decode and yield the groups of pictures of a reader, in order.
 
-        Of a reader that is not strict, groups that cannot be decoded are left out, and the reader's
-        ``errors`` say why.
+        If the reader is not strict, groups that cannot be decoded are left out and listed in the
+        reader's ``errors``.
         """
         ...
 
@@ -224,11 +225,11 @@ class Compresses(Protocol):
         ...
 
     def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the number of every feature and the image at it, ``(1, H, W)``, in order.
+        """Yield the index of every feature and the image at it, ``(1, H, W)``, in order.
 
         Args:
-            groups: As :meth:`decompress_stream` yields them. Images at the border of two see both,
-                as they do in :meth:`reconstruct`.
+            groups: Output of :meth:`decompress_stream`. Images at the border of two groups are
+                computed from both, as in :meth:`reconstruct`.
         """
         ...
 
@@ -239,16 +240,16 @@ class Compresses(Protocol):
 
 @runtime_checkable
 class Adjustable(Protocol):
-    """It has settings that a person may change without training anything.
+    """Ability to change settings of a method without training.
 
     Attributes:
-        hparams: The settings it was made with.
+        hparams: Settings of the method.
     """
 
     hparams: Mapping[str, Any]
 
     def adjusted(self, **settings: int) -> Reconstructs:
-        """Return the same method with other settings.
+        """Return a copy of the method with other settings.
 
         Raises:
             ValueError: If a setting is outside its range.
@@ -258,11 +259,11 @@ class Adjustable(Protocol):
 
 @runtime_checkable
 class Monitored(Protocol):
-    """It says by what a run's best checkpoint is chosen.
+    """Module that states the metric that selects a run's best checkpoint.
 
     Attributes:
-        monitor: Log key.
-        monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
+        monitor: Log key of the metric.
+        monitor_mode: ``"max"`` or ``"min"``: which value of the metric is the best.
     """
 
     monitor: str
@@ -278,15 +279,15 @@ _VERBS: Final = {
 
 
 def require_ability(module: object, ability: type[Ability], option: str) -> Ability:
-    """Return a module that can do what a command needs.
+    """Return a module unchanged; raise an error if it lacks the ability that a command needs.
 
     Args:
         module: The module.
-        ability: One of the Protocols here.
-        option: What named it on the command line, as ``"--method X"``.
+        ability: Protocol of this module.
+        option: Option that named the module on the command line, as ``"--method X"``.
 
     Raises:
-        UsageError: If it cannot; names the option.
+        UsageError: If the module lacks the ability; names the option.
     """
     if not isinstance(module, ability):
         raise UsageError(f"{option}: {type(module).__name__} does not {_VERBS[ability]}")
@@ -298,11 +299,11 @@ def adjusted(module: object, settings: Mapping[str, int], option: str) -> Recons
 
     Args:
         module: The method.
-        settings: Name -> value; empty leaves the method as it is.
-        option: What named the method on the command line, as ``"--method X"``.
+        settings: Name -> value; if empty, the method is returned unchanged.
+        option: Option that named the method on the command line, as ``"--method X"``.
 
     Raises:
-        UsageError: If it does not reconstruct, has no such setting, or rejects a value.
+        UsageError: If the method does not reconstruct, lacks a setting or rejects a value.
     """
     if not settings:
         return require_ability(module, Reconstructs, option)
@@ -316,6 +317,6 @@ def adjusted(module: object, settings: Mapping[str, int], option: str) -> Recons
 
 
 def codec_from(module: object, option: str) -> Compresses:
-    """Return what compresses of a module: its codec, or itself; UsageError if neither does."""
+    """Return a module's codec, or the module if it is a codec; raise UsageError otherwise."""
     codec = getattr(module, "codec", None)
     return codec if isinstance(codec, Compresses) else require_ability(module, Compresses, option)

@@ -1,4 +1,4 @@
-"""Recognition: a clip of spikes in, the class of what it shows out."""
+"""Task module of recognition: classification of clips of spikes."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from spike_zoo.batch import LabelledBatch, Split
     from spike_zoo.spikes import SpikeRecording
 
-PREVIEW_PLANES = 13  # what moves is still sharp in playback over so many
-PREVIEW_WIDTH = 240  # pixels that a caption needs
+PREVIEW_PLANES = 13  # moving objects are still sharp in playback over 13 planes
+PREVIEW_WIDTH = 240  # pixels, wide enough for a caption
 FEWEST_CLASSES = 2
-RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns begin
+RANKS: Final = ("", "second_", "third_")  # prefixes of the columns of predictions
 
 
 class ClassificationModule(ClipModule):
-    """A method that classifies a clip of spikes, and is evaluated.
+    """Base class of methods that classify clips of spikes.
 
     A subclass sets :attr:`clip_length`, defines :meth:`forward` and ``configure_optimizers``, and
-    may have a :meth:`training_step` of its own and :meth:`features`.
+    may override :meth:`training_step` and :meth:`features`.
 
     Args:
-        classes: How many there are.
-        label_names: What they are called, by index; nothing is taken over from the data.
-        label_smoothing: Of the cross entropy: what of each label is spread over all classes.
+        classes: Number of classes.
+        label_names: Names of the classes, by index. They are not copied from the data.
+        label_smoothing: Fraction of each label spread over all classes in the cross entropy.
 
     Raises:
-        ConfigError: If there are fewer than two classes, not one name for each, or labels are
-            smoothed by less than 0 or by 1 and more.
+        ConfigError: If there are fewer than two classes, the number of names is neither 0 nor
+            ``classes``, or ``label_smoothing`` is outside [0, 1).
     """
 
     monitor = "val/accuracy"
@@ -85,41 +85,42 @@ class ClassificationModule(ClipModule):
         raise NotImplementedError
 
     def features(self, batch: LabelledBatch) -> Tensor | None:
-        """Return what the method knows of each clip before it decides, ``(B, F)``.
+        """Return the features of each clip before the classifier, ``(B, F)``.
 
-        A test draws a map of it; None, as here, where there is nothing to draw.
+        A test draws a map of the features. None, the default, draws no map.
         """
         return None
 
     def name_of(self, label: int) -> str:
-        """Return what a class is called: its name, or its index."""
+        """Return the name of a class, or its index if the names are unknown."""
         return self.label_names[label] if self.label_names else str(label)
 
     def make_metrics(self) -> MetricCollection:
-        """Return accuracy, and precision, recall and F1 over classes and of each."""
+        """Return accuracy, and precision, recall and F1 over all classes and per class."""
         return recognition_metrics(self.classes)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject clips of another length, classes that the method does not have, other names.
+        """Reject clips of another length, unknown classes and other class names.
 
         Raises:
-            ConfigError: Naming the setting or the recording, and the right value.
+            ConfigError: If the data do not match; states the setting or the recording, and the
+                correct value.
         """
         super().check_data(served, stage)
         if not (hasattr(served, "labels") and hasattr(served, "label_names")):
-            return  # data that do not state their classes before the first batch
+            return  # the datamodule does not state its classes before the first batch
         for label, name in served.labels().items():
             self._check_label(label, name)
-        theirs = tuple(served.label_names)
-        if self.label_names and theirs and theirs != self.label_names:
+        data_names = tuple(served.label_names)
+        if self.label_names and data_names and data_names != self.label_names:
             raise ConfigError(
                 f"model.init_args.label_names: {', '.join(self.label_names)}, but the data's "
-                f"classes are {', '.join(theirs)}, in this order; set them to the data's, or "
+                f"classes are {', '.join(data_names)}, in this order; set them to the data's, or "
                 "choose the data that the method was made for"
             )
 
     def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a batch, checked by :meth:`check_batch`: what a loss begins with."""
+        """Check a batch with :meth:`check_batch` and return its logits, the input of losses."""
         self.check_batch(batch)
         return self(batch["spikes"], batch["rate_scale"])
 
@@ -127,7 +128,7 @@ class ClassificationModule(ClipModule):
         """Raise ConfigError for clips of another length, and for labels of unknown classes."""
         self.check_clip(batch["spikes"].shape[1])
         for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
-            self._check_label(label, name)  # an unknown one ends the process on a GPU
+            self._check_label(label, name)  # on a GPU an unknown label aborts the process
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""
@@ -144,13 +145,13 @@ class ClassificationModule(ClipModule):
         return self(batch["spikes"], batch["rate_scale"]).float().softmax(dim=1)
 
     def predicted(self, batch: LabelledBatch, found: Tensor) -> list[SamplePrediction]:
-        """Return the class of each clip with its probability, and those of the next best two."""
+        """Return the three most probable classes of each clip with their probabilities."""
         best = found.topk(min(len(RANKS), self.classes), dim=1)
         rows = zip(self.origins(batch), best.indices.tolist(), best.values.tolist(), strict=True)
         return [SamplePrediction(origin, values=self._ranked(*row)) for origin, *row in rows]
 
     def _ranked(self, labels: list[int], probabilities: list[float]) -> dict[str, float | str]:
-        """Return the best classes of one clip as columns."""
+        """Return the most probable classes of one clip as columns."""
         values: dict[str, float | str] = {"label": labels[0]}
         for rank, label, probability in zip(RANKS, labels, probabilities, strict=False):
             values |= {
@@ -160,23 +161,24 @@ class ClassificationModule(ClipModule):
         return values
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Classify a batch, add it to the metrics of a split, and show its first clip."""
+        """Classify a batch, add it to the metrics of a split, and return its evaluation."""
         self.check_batch(batch)
         probabilities, truth = self.predict_step(batch, batch_idx), batch["label"]
         cast("MetricCollection", self.split_metrics[split]).update(probabilities, truth)
-        found, origins = probabilities.argmax(dim=1), self.origins(batch)
+        predicted, origins = probabilities.argmax(dim=1), self.origins(batch)
         scales = batch["rate_scale"].tolist()
         measured = [
-            MeasuredImage(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
+            MeasuredImage(origin, origin.plane, scale)
+            for origin, scale in zip(origins, scales, strict=True)
         ]
         values = {
-            "accuracy": (found == truth).float(),
+            "accuracy": (predicted == truth).float(),
             "truth_probability": probabilities.gather(1, truth[:, None])[:, 0],
         }
         names = [self.name_of(label) for label in range(self.classes)]
         features = self.features(batch) if split == "test" else None
-        labels = Labels(truth.cpu(), found.cpu(), names, features)
-        return Evaluation([self._shown(batch, probabilities)], measured, values, labels=labels)
+        labels = Labels(truth.cpu(), predicted.cpu(), names, features)
+        return Evaluation([self._pictures(batch, probabilities)], measured, values, labels=labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over all classes."""
@@ -184,37 +186,37 @@ class ClassificationModule(ClipModule):
         self._log_metrics("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics over all classes and of each."""
+        """Log the metrics over all classes and per class."""
         super().on_test_epoch_end()
         self._log_metrics("test")
 
     def _log_metrics(self, split: Split) -> None:
         metrics = cast("MetricCollection", self.split_metrics[split])
         values = class_by_class(metrics.compute(), with_classes=split == "test")
-        # every process has the same value already: torchmetrics puts their counts together
+        # torchmetrics has synchronised the counts: every process has the same value already.
         self.log_dict(values, prog_bar=split == "val", sync_dist=True)
         metrics.reset()
 
     def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
         """Classify a recording.
 
-        A recording longer than a clip is cut into clips that begin half a clip apart, see
-        :func:`spike_zoo.spikes.windows.consecutive_clips`; the mean of their logits counts.
+        A recording longer than a clip is cut into clips that start half a clip apart, see
+        :func:`spike_zoo.spikes.windows.consecutive_clips`; their logits are averaged.
 
         Args:
             recording: The spikes.
-            rate_scale: Spikes per plane at white; by default the recording's own, then 1 with a
-                warning.
+            rate_scale: Spikes per plane at white; by default that of the recording; if unknown, 1
+                with a warning.
 
         Returns:
             The probability of every class, float32 ``(classes,)``, on the CPU.
 
         Raises:
-            PlaneRangeError: If the recording is shorter than a clip; with both lengths.
+            PlaneRangeError: If the recording is shorter than a clip; states both lengths.
         """
         check_recording(recording)
         centers = consecutive_clips(len(recording), self.clip_length)
-        danger = "what is dark may be taken for something else"
+        danger = "dark recordings may be misclassified"
         scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
         with eval_mode(self), torch.inference_mode():
             logits = [self._logits_at(recording, center, scale) for center in centers]
@@ -234,12 +236,12 @@ class ClassificationModule(ClipModule):
                 "the archive's, or correct the label"
             )
 
-    def _shown(self, batch: LabelledBatch, probabilities: Tensor) -> SamplePictures:
-        """Return the first clip of a batch: its playback, and what it was taken for."""
+    def _pictures(self, batch: LabelledBatch, probabilities: Tensor) -> SamplePictures:
+        """Return the playback of a batch's first clip, with its predicted and true class."""
         origin, spikes = self.origins(batch)[0], batch["spikes"][0]
-        found, truth = int(probabilities[0].argmax()), int(batch["label"][0])
-        percent = 100 * probabilities[0, found].item()
-        note = f"{self.name_of(found)} ({percent:.0f} %), truth {self.name_of(truth)}"
+        predicted, truth = int(probabilities[0].argmax()), int(batch["label"][0])
+        percent = 100 * probabilities[0, predicted].item()
+        note = f"{self.name_of(predicted)} ({percent:.0f} %), truth {self.name_of(truth)}"
         rate = playback(spikes, batch["rate_scale"][0], len(spikes) // 2, PREVIEW_PLANES)
         times = math.ceil(PREVIEW_WIDTH / rate.shape[1])
         picture = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)

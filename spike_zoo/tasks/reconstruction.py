@@ -1,8 +1,9 @@
-"""Reconstruction: a clip of spikes in, the image at its middle plane out."""
+"""Task module of reconstruction: the image at the middle plane of a clip of spikes."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import ReconstructionBatch, Split
 
-PREVIEW_PLANES = 21  # planes of the playback that is shown beside a reconstruction
+PREVIEW_PLANES = 21  # window of the playback shown with a reconstruction
 
 
 class ReconstructionModule(ClipReconstruction, ClipModule):
-    """A method that turns a clip of spikes into the image at its middle plane, and is evaluated.
+    """Base class of methods that reconstruct the middle plane of a clip, with their evaluation.
 
-    A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, where it
-    learns, ``training_step`` and ``configure_optimizers``. PSNR and SSIM are also means over the
-    recordings of each speed, as ``test/psnr_fast``, where their names state it.
+    A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, if it is
+    trained, ``training_step`` and ``configure_optimizers``. If the names of recordings state their
+    speed, PSNR and SSIM are also averaged per speed, for example ``test/psnr_fast``.
 
     Args:
-        lpips: ``"auto"`` measures LPIPS where its backbone is at hand, ``"off"`` never does, a
-            path names the backbone's file.
-        protocols: Published evaluation protocols to report beside the usual metrics, as
+        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
+            is that of the backbone's file.
+        protocols: Published evaluation protocols to report besides the usual metrics, for example
             ``"stir"`` (``test/psnr_stir``, ``test/ssim_stir``).
     """
 
@@ -52,7 +53,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         self.protocols = tuple(protocols)
 
     def make_metrics(self) -> MetricCollection:
-        """Return the metrics of images, those of the wanted protocols among them."""
+        """Return the image metrics, including those of :attr:`protocols`."""
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
@@ -61,7 +62,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         return self(batch["spikes"], batch["rate_scale"]).float()
 
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
-        """Return the reconstruction, and the motion it was made with where a method has it."""
+        """Return the reconstruction, and the optical flow used for it if the method returns it."""
         return FlowPrediction(self.predict_step(batch, batch_idx))
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
@@ -71,9 +72,10 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
     def evaluation(
         self, batch: ReconstructionBatch, prediction: FlowPrediction, split: Split
     ) -> Evaluation:
-        """Add what was made of a batch of clips to the metrics of a split."""
+        """Add the reconstruction of a batch of clips to the metrics of a split."""
         images, fields = prediction
-        origins = ClipModule.origins(self, batch)  # of clips, also where batches are scenes
+        # Not self.origins: a method for scenes overrides it, and these batches are clips.
+        origins = ClipModule.origins(self, batch)
         scales = batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
@@ -81,7 +83,8 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         if fields and truth is not None:
             self._measure_motion(split, batch["name"], fields, truth)
         measured = [
-            MeasuredImage(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
+            MeasuredImage(origin, origin.plane, scale)
+            for origin, scale in zip(origins, scales, strict=True)
         ]
         shown = []
         for index, (origin, image) in enumerate(zip(origins, images, strict=True)):
@@ -92,21 +95,22 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         return Evaluation(shown, measured, values)
 
     def on_validation_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion, where there are any."""
+        """Log the ratios of flow errors to the errors of zero flow, if flow was measured."""
         super().on_validation_epoch_end()
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def on_test_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion, where there are any."""
+        """Log the ratios of flow errors to the errors of zero flow, if flow was measured."""
         super().on_test_epoch_end()
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def _measure_motion(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
     ) -> None:
-        """Log the errors of motion fields, means over the images of which some motion is known."""
+        """Log the mean errors of flow fields over the images with known flow."""
         errors = field_errors(fields, truth)
-        known = [index for index, one in enumerate(errors["epe_still"].tolist()) if one == one]
+        still_errors = errors["epe_still"].tolist()
+        known = [index for index, error in enumerate(still_errors) if not math.isnan(error)]
         if not known:
             return
         errors = {name: values[known] for name, values in errors.items()}
@@ -120,22 +124,22 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
 
         Args:
             split: ``"val"`` or ``"test"``.
-            names: The recording of each image.
-            values: Metric, without its split -> its value for each of them.
+            names: Name of each image's recording.
+            values: Name of a metric without the split -> value for each image.
         """
-        paces = [speed_of(name) for name in names]
-        for metric, pace in itertools.product(BY_SPEED, SPEEDS):
-            chosen = [index for index, one in enumerate(paces) if one == pace]
+        speeds = [speed_of(name) for name in names]
+        for metric, speed in itertools.product(BY_SPEED, SPEEDS):
+            chosen = [index for index, other in enumerate(speeds) if other == speed]
             if chosen and metric in values:
-                self.log_means(split, {f"{metric}_{pace}": values[metric][chosen]})
+                self.log_means(split, {f"{metric}_{speed}": values[metric][chosen]})
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return the images shown for one sample, its reconstruction and truth last.
+        """Return the pictures of one sample; reconstruction and ground truth are last.
 
         Args:
             batch: The samples.
-            index: Which of them.
-            image: What was made of it.
+            index: Index of the sample in the batch.
+            image: Reconstruction of the sample.
         """
         spikes = batch["spikes"][index]
         rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)

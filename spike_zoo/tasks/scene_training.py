@@ -1,4 +1,4 @@
-"""Scenes as a sequence of windows, and one optimiser step for all of them in bounded memory."""
+"""Training on scenes: one optimiser step over all windows of a scene in bounded memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
 
     Args:
         batch: Scenes, or clips.
-        stage: Name of what needs scenes, for the message.
-        least: Images of a scene.
+        stage: Name of the training stage, for the message.
+        least: Least number of images per scene.
     """
     if "planes" not in batch or batch["planes"].shape[1] < least:
         raise ConfigError(
@@ -52,7 +52,7 @@ def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatc
 
 
 def loss_scale_of(module: LightningModule) -> float:
-    """Return the factor by which float16 training scales losses, 1 elsewhere."""
+    """Return the loss scale of float16 training; 1 for other precisions."""
     try:
         scaler = getattr(module.trainer.precision_plugin, "scaler", None)
     except RuntimeError:  # no trainer is attached
@@ -71,20 +71,21 @@ def scene_terms(
 ) -> dict[str, Tensor]:
     """Run the windows of scenes one after the other and return the means of their loss terms.
 
-    Each window's gradient is taken as soon as its loss is known and its graph let go, so memory
-    does not grow with the number of windows. The gradient of the returned ``"total"`` is that of
-    the mean over one graph of all windows; it is handed to the parameters by the backward pass
-    that Lightning makes, so clipping, accumulation, precision and DDP see one usual step. Batch
-    norms see one window at a time.
+    Each window's gradient is computed and its graph is freed before the next window, so memory
+    does not grow with the number of windows. The gradient of the returned ``"total"`` equals that
+    of the mean over one graph of all windows. Lightning's backward pass adds it to the parameters,
+    so clipping, accumulation, precision and DDP work as for a usual step. Batch norms compute
+    their statistics over one window at a time.
 
     Args:
-        terms_of: Loss terms of one window, with their weighted sum ``"total"``.
+        terms_of: Returns the loss terms of one window, with their weighted sum ``"total"``.
         batch: The scenes.
-        parameters: What is trained.
+        parameters: Trained parameters.
         length: Planes of a window.
-        is_first_counted: Whether the first window has a loss; if not it only moves the running
+        is_first_counted: Whether the first window has a loss. If not, it only updates the running
             statistics of the batch norms, as published.
-        loss_scale: Factor under which gradients are taken, so that half precision holds them.
+        loss_scale: Factor of the losses during differentiation, so that float16 can represent the
+            gradients.
 
     Raises:
         ConfigError: If no window has a loss.
@@ -101,13 +102,13 @@ def scene_terms(
 def _counted_windows(
     terms_of: TermsOf, batch: SceneBatch, length: int, is_first_counted: bool
 ) -> tuple[Iterator[ReconstructionBatch], int]:
-    """Return the windows that have a loss and how many they are; run the first if it has none."""
+    """Return the windows that have a loss and their number; run the first window if it has none."""
     windows = scene_windows(batch, length)
     count = batch["planes"].shape[1] - (not is_first_counted)
     if count < 1:
         raise ConfigError(
-            f"{batch['name'][0]}: a scene of one image trains nothing, for the first window has no "
-            "loss; set first_window_loss, or use recordings with more images"
+            f"{batch['name'][0]}: a scene of one image trains nothing, because the first window "
+            "has no loss; set first_window_loss, or use recordings with more images"
         )
     if not is_first_counted:
         with torch.no_grad():
@@ -126,29 +127,29 @@ def _means_and_gradients(
     means: dict[str, Tensor] = {}
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
     for window in windows:
-        # The sum of the windows' gradients is the gradient of their sum, as long as no weight moves
-        # in between; so each graph can be let go before the next is made.
+        # The sum of the windows' gradients is the gradient of their sum because the weights do not
+        # change in between; so each graph can be freed before the next is built.
         terms = {name: value / count for name, value in terms_of(window).items()}
         _add_gradients(gradients, loss_scale * terms["total"], parameters)
         for name, value in terms.items():
             means[name] = means.get(name, 0.0) + value.detach()
-    # Unscaled again: the trainer scales the loss that it goes backward from by itself.
+    # Remove the scale: the trainer scales the loss of its own backward pass.
     for gradient in gradients:
         gradient /= loss_scale
     return means, gradients
 
 
 def _add_gradients(sums: list[Tensor], loss: Tensor, parameters: Sequence[Tensor]) -> None:
-    """Add the gradients of a loss, outside of autocast as backward passes should be."""
+    """Add the gradients of a loss to ``sums``; backward passes run outside of autocast."""
     with torch.autocast(loss.device.type, enabled=False):
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    for total, gradient in zip(sums, found, strict=True):
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for total, gradient in zip(sums, gradients, strict=True):
         if gradient is not None:
             total += gradient
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient is known already."""
+    """Identity of a value whose parameter gradients have been computed before."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:  # noqa: ANN401  (torch's context)
@@ -158,5 +159,5 @@ class _KnownGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401  (torch's context)
-        """Return the known gradients times the one from above."""
+        """Return the stored gradients times the upstream gradient."""
         return None, None, *(upstream[0] * gradient for gradient in ctx.gradients)

@@ -1,4 +1,4 @@
-"""What a method's tests begin with: testers to inherit, and small samples of each task."""
+"""Base classes of tests for methods, and small archives and batches of each task."""
 
 from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
 from spike_zoo.testing.patterns import (

@@ -1,4 +1,4 @@
-"""Small blurry images with the spikes of their exposure, by construction consistent."""
+"""Small samples of deblurring: blurry images with consistent spikes of the exposure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 MARGIN, EXPOSURE = 20, 97
 PLANES = EXPOSURE + 2 * MARGIN
 RATE_SCALE = 0.9
-TINT = (1.0, 0.7, 0.4)  # the same at every pixel: the deblurring model holds exactly
+TINT = (1.0, 0.7, 0.4)  # constant over pixels, so that the deblurring model holds exactly
 GREY = (0.30, 0.59, 0.11)
 
 
 def exposed_take(seed: int = 0, height: int = 32, width: int = 32, images: int = 3) -> Take:
-    """Return drifting colours exposed over 97 of 137 planes, images four times the spikes' size."""
+    """Return a take of a drifting colour pattern, exposed over 97 of 137 planes.
+
+    Args:
+        seed: Seed of the pattern and of the camera.
+        height: Rows of a plane.
+        width: Columns of a plane; images have four times the height and width.
+        images: Number of sharp images.
+    """
     waves = drifting_pattern(PLANES // 4 + 1, 4 * height, 4 * width, seed)
     colour = waves.repeat(4, axis=0)[:PLANES, ..., None] * np.array(TINT, np.float32)
     small = colour.reshape(PLANES, height, 4, width, 4, 3).mean(axis=(2, 4))
@@ -43,12 +50,12 @@ def exposed_take(seed: int = 0, height: int = 32, width: int = 32, images: int =
 
 
 def exposure_archive(path: Path, height: int = 32, width: int = 32) -> Path:
-    """Write an archive of exposures: four to train on, one each to validate and test."""
+    """Write an archive of exposures: four for training, one each for validation and testing."""
     return archive_of(path, lambda seed: exposed_take(seed, height, width))
 
 
 def exposure_batch(*takes: Take) -> DeblurBatch:
-    """Return takes of one size as modules get them."""
+    """Return takes of the same size as a batch."""
     images = [take.images for take in takes if take.images is not None]
     index = [take.image_index for take in takes if take.image_index is not None]
     blurs = [take.blur[0] for take in takes if take.blur is not None]

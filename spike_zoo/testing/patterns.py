@@ -1,4 +1,4 @@
-"""Recordings of drifting patterns: small, made in a moment, with known ground truth."""
+"""Small recordings, archives and batches of drifting patterns with ground truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray[np.float32]:
-    """Return smooth waves that drift by up to half a pixel a plane: ``(T, H, W)`` in [0, 1]."""
+    """Return the luminance of three drifting sine waves, ``(T, H, W)`` in [0, 1].
+
+    The phases change by at most 0.3 rad per plane.
+    """
     generator = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     time = np.arange(planes, dtype=np.float32)[:, None, None]
@@ -39,9 +42,10 @@ def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray
 def pattern_take(
     seed: int, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
 ) -> Take:
-    """Return a drifting pattern seen by a noiseless camera.
+    """Return a take of a drifting pattern, recorded by a noiseless camera.
 
-    Ground truth is at its middle plane and, with a stride, at every so many planes from there.
+    Ground truth is an image at the middle plane; with a stride also at all planes that are a
+    multiple of the stride away from it.
     """
     luminance = drifting_pattern(planes, height, width, seed)
     camera = SpikeCamera(generator=np.random.default_rng(seed))
@@ -57,21 +61,27 @@ def pattern_take(
 def tiny_archive(
     path: Path, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
 ) -> Path:
-    """Write an archive of drifting patterns: four to train on, one each to validate and test."""
+    """Write an archive of drifting patterns: 4 for training, 1 each for validation and testing."""
     return archive_of(path, lambda seed: pattern_take(seed, planes, height, width, stride))
 
 
 def archive_of(path: Path, take: Callable[[int], Take], held_out: int = 1) -> Path:
-    """Write an archive of seeds' takes: four to train on, some each to validate and test."""
+    """Write an archive of four training takes, and ``held_out`` validation and test takes.
+
+    Args:
+        path: The archive.
+        take: Function from a seed to a take.
+        held_out: Number of validation takes and of test takes.
+    """
     counts = {"train": 4, "val": held_out, "test": held_out}
     names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}
-    every = [name for split in names.values() for name in split]
-    jobs = {name: functools.partial(take, seed) for seed, name in enumerate(every)}
+    all_names = [name for split in names.values() for name in split]
+    jobs = {name: functools.partial(take, seed) for seed, name in enumerate(all_names)}
     return build_archive(path, jobs, splits=names)
 
 
 def clip_batch(length: int, height: int = 40, width: int = 48) -> ReconstructionBatch:
-    """Return two clips of drifting patterns with their middle images, as modules get them."""
+    """Return a batch of two clips of drifting patterns with their middle images."""
     takes = [pattern_take(seed, length, height, width) for seed in (0, 1)]
     images = [take.images for take in takes if take.images is not None]
     return unpacked(
@@ -90,10 +100,10 @@ def clip_batch(length: int, height: int = 40, width: int = 48) -> Reconstruction
 def labelled_take(
     seed: int, planes: int = 41, height: int = 40, width: int = 48, classes: int = 2
 ) -> Take:
-    """Return stripes that drift, seen by a noiseless camera; their direction is their class.
+    """Return a labelled take of drifting stripes, recorded by a noiseless camera.
 
-    Take ``seed`` is of class ``seed % classes``; where its stripes begin and how fast they drift
-    is drawn.
+    The class is ``seed % classes`` and determines the direction of the stripes. Phase and speed are
+    random.
     """
     label, generator = seed % classes, np.random.default_rng(seed)
     angle = np.pi * label / classes
@@ -112,14 +122,14 @@ def labelled_take(
 def labelled_archive(
     path: Path, planes: int = 41, height: int = 40, width: int = 48, classes: int = 2
 ) -> Path:
-    """Write an archive of labelled stripes: four to train on, two each to validate and test."""
+    """Write an archive of labelled stripes: 4 for training, 2 each for validation and testing."""
     return archive_of(path, lambda seed: labelled_take(seed, planes, height, width, classes), 2)
 
 
 def labelled_batch(
     length: int, height: int = 40, width: int = 48, classes: int = 2
 ) -> LabelledBatch:
-    """Return two clips of stripes of the first two classes, as modules get them."""
+    """Return a batch of two clips of stripes, of the first two classes."""
     takes = [labelled_take(seed, length, height, width, classes) for seed in (0, 1)]
     return {
         "spikes": torch.stack([take.recording.to_tensor() for take in takes]),

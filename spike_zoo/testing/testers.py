@@ -1,4 +1,4 @@
-"""Tests that every method passes: inherit them, say how the module is made, and run pytest."""
+"""Base classes of tests that every method must pass; a subclass defines the module."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ QUIET: dict[str, Any] = {
 
 
 class CheckpointTester:
-    """What every method must do, whatever its task, learned or not.
+    """Tests of methods of any task, with or without training.
 
-    A subclass of this in a test file defines :meth:`make_module`, and :meth:`make_batch` where its
-    task is not of this package.
+    A subclass in a test file defines :meth:`make_module`, and :meth:`make_batch` for a task that is
+    not part of this package.
 
     Attributes:
-        height: Rows of the planes that it is shown.
-        width: Columns of them.
+        height: Rows of the planes of the samples.
+        width: Columns of the planes of the samples.
     """
 
     height = 40
     width = 48
 
-    def make_module(self) -> Any:  # noqa: ANN401  (a TaskModule; which one, the subclass knows)
-        """Return a small module, the same at every call after the same seed."""
+    def make_module(self) -> Any:  # noqa: ANN401  (any class of TaskModule)
+        """Return a small module; the same seed must give the same module."""
         raise NotImplementedError
 
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:  # noqa: ANN401  (the task's batch)
-        """Return a batch of two samples, drifting patterns, of what the module's task takes.
+        """Return a batch of two samples of the module's task.
 
-        Those of a task of recognition are of the first two.
+        The samples are drifting patterns; for recognition they are of the first two classes.
         """
         module, size = self.make_module(), (height or self.height, width or self.width)
         if isinstance(module, DeblurModule):
@@ -73,12 +73,12 @@ class CheckpointTester:
         return clip_batch(module.clip_length, *size)
 
     def outputs(self, module: TaskModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
-        """Return what the module predicts of a batch, in evaluation mode."""
+        """Return the predictions of the module for a batch, in evaluation mode."""
         with torch.inference_mode():
             return module.eval().predict_step(batch, 0)
 
     def test_loads_from_its_checkpoint_alone(self, tmp_path: Path) -> None:
-        """A checkpoint made without the command line rebuilds the module."""
+        """A checkpoint of a plain Trainer is sufficient to rebuild the module."""
         seed_everything(0)
         module = self.make_module()
         batch = self.make_batch()
@@ -86,20 +86,20 @@ class CheckpointTester:
         trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
         trainer.strategy.connect(module)
         trainer.save_checkpoint(tmp_path / "module.ckpt")
-        loaded: Any = load(tmp_path / "module.ckpt", trust=True)  # its author runs this
+        loaded: Any = load(tmp_path / "module.ckpt", trust=True)  # the method may not be shipped
         assert type(loaded) is type(module)
         torch.testing.assert_close(self.outputs(loaded, batch), before)
 
 
 class BatchTester(CheckpointTester):
-    """What every method that predicts sample by sample must do."""
+    """Tests of methods that process the samples of a batch independently."""
 
     def run(self, module: Any, batch: Any) -> Tensor:  # noqa: ANN401  (the task's)
         """Return one output for each sample of a batch, in evaluation mode."""
         return self.outputs(module, batch)
 
     def test_samples_of_a_batch_do_not_know_each_other(self) -> None:
-        """What is predicted of a sample is the same alone and in a batch."""
+        """The prediction of a sample does not depend on the other samples of its batch."""
         seed_everything(0)
         module, batch = self.make_module(), self.make_batch()
         alone = {name: value[1:] for name, value in batch.items()}
@@ -108,7 +108,7 @@ class BatchTester(CheckpointTester):
 
 
 class ReconstructionTester(BatchTester):
-    """What every method that makes pictures of spikes must do, learned or not."""
+    """Tests of reconstruction methods, with or without training."""
 
     def run(self, module: Any, batch: Any) -> Tensor:  # noqa: ANN401  (the task's)
         """Return the reconstructions of a batch of clips in evaluation mode."""
@@ -116,7 +116,7 @@ class ReconstructionTester(BatchTester):
             return module.eval()(batch["spikes"], batch["rate_scale"])
 
     def test_takes_any_height_and_width(self) -> None:
-        """A clip of odd size gives an image of that size in [0, 1]."""
+        """A reconstruction has the size of its clip, also for odd sizes, and is in [0, 1]."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((16, 16), (37, 51), (50, 33)):
@@ -125,7 +125,7 @@ class ReconstructionTester(BatchTester):
             assert 0 <= image.min() <= image.max() <= 1
 
     def test_reconstructs_planes_of_a_recording(self) -> None:
-        """Pictures of a recording, its first and last plane too, one by one or together."""
+        """Reconstructions of a recording are the same streamed and together, also at its ends."""
         seed_everything(0)
         module = self.make_module()
         recording = pattern_take(3, planes=module.clip_length + 20).recording
@@ -138,13 +138,13 @@ class ReconstructionTester(BatchTester):
 
 
 class DeblurTester(BatchTester):
-    """What every method that deblurs by spikes must do, learned or not."""
+    """Tests of deblurring methods, with or without training."""
 
     height = 16
     width = 24
 
     def test_deblurs_at_the_size_of_the_blurry_image(self) -> None:
-        """Sharp images of each exposure have the size of its blurry one and lie in [0, 1]."""
+        """Sharp images have the size of the blurry image and are in [0, 1]."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((8, 8), (12, 20)):
@@ -158,7 +158,7 @@ class DeblurTester(BatchTester):
             assert 0 <= images.min() <= images.max() <= 1
 
     def test_deblurs_planes_of_a_recording(self) -> None:
-        """Sharp images of a recording, one by one or together, are those of its batch."""
+        """Sharp images of a recording are the same as those of a batch."""
         seed_everything(0)
         module = self.make_module()
         take = exposed_take(3, self.height, self.width)
@@ -169,38 +169,38 @@ class DeblurTester(BatchTester):
         assert images.shape == (3, *batch["blur"].shape[1:])
         assert images.dtype == torch.float32
         with torch.inference_mode():
-            wanted = module.eval().images_at(batch["blur"], batch["spikes"], centers, span)
-        torch.testing.assert_close(images, wanted[:, 0], rtol=1e-4, atol=1e-5)
+            expected = module.eval().images_at(batch["blur"], batch["spikes"], centers, span)
+        torch.testing.assert_close(images, expected[:, 0], rtol=1e-4, atol=1e-5)
 
 
 class ClassificationTester(BatchTester):
-    """What every method of recognition must do, learned or not."""
+    """Tests of classification methods, with or without training."""
 
     def test_takes_any_height_and_width(self) -> None:
-        """Clips of odd size get probabilities: none below 0, together 1."""
+        """Predictions are probabilities with sum 1, also for odd sizes."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((16, 16), (37, 51), (50, 33)):
-            found = self.outputs(module, self.make_batch(height, width))
-            assert found.shape == (2, module.classes)
-            assert found.min() >= 0
-            torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
+            probabilities = self.outputs(module, self.make_batch(height, width))
+            assert probabilities.shape == (2, module.classes)
+            assert probabilities.min() >= 0
+            torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
 
     def test_classifies_a_recording(self) -> None:
-        """A recording of one clip is what its batch is; a longer one has probabilities too."""
+        """A recording of one clip is classified as in a batch; a longer one gives probabilities."""
         seed_everything(0)
         module = self.make_module()
         size = self.height, self.width
         recording = labelled_take(1, module.clip_length, *size, classes=module.classes).recording
-        wanted = self.outputs(module, self.make_batch())[1]
-        torch.testing.assert_close(module.classify(recording), wanted, rtol=1e-4, atol=1e-5)
+        expected = self.outputs(module, self.make_batch())[1]
+        torch.testing.assert_close(module.classify(recording), expected, rtol=1e-4, atol=1e-5)
         longer = labelled_take(1, 2 * module.clip_length + 3, *size).recording
-        found = module.classify(longer)
-        assert found.shape == (module.classes,)
-        torch.testing.assert_close(found.sum(), torch.ones(()))
+        probabilities = module.classify(longer)
+        assert probabilities.shape == (module.classes,)
+        torch.testing.assert_close(probabilities.sum(), torch.ones(()))
 
     def test_predictions_are_rows_of_a_table(self, tmp_path: Path) -> None:
-        """Every clip has a row with its class and how likely that is."""
+        """The CSV file has a row for each clip with its class and probability."""
         seed_everything(0)
         module = self.make_module()
         archive = labelled_archive(
@@ -222,16 +222,17 @@ class ClassificationTester(BatchTester):
 
 
 class MethodTester(CheckpointTester):
-    """What every method that learns must do, whatever its task.
+    """Tests of trainable methods of any task.
 
-    Inherit it beside the task's: ``class TestMine(ReconstructionTester, MethodTester)``.
+    Inherit it together with the tester of the task:
+    ``class TestMine(ReconstructionTester, MethodTester)``.
 
     Attributes:
-        overfit_steps: Steps in which one batch must be learned.
-        overfit_psnr: PSNR in dB that a method which reconstructs must then reach on it.
-        steps_before_gradients: Steps before every parameter must have a gradient: layers that
-            begin as zeros keep it from those before them.
-        parts_at_rest: Beginnings of names of parameters that are not meant to learn.
+        overfit_steps: Training steps on one batch.
+        overfit_psnr: PSNR in dB that a reconstruction method must reach on this batch.
+        steps_before_gradients: Training steps after which every parameter must have a gradient;
+            layers that are initialised with zeros block gradients of earlier layers at first.
+        parts_at_rest: Prefixes of the names of parameters that are not trained.
     """
 
     overfit_steps = 60
@@ -240,11 +241,11 @@ class MethodTester(CheckpointTester):
     parts_at_rest: tuple[str, ...] = ()
 
     def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
-        """Return data of the module's task to train on: two batches are an epoch.
+        """Return training data of the module's task, with two batches per epoch.
 
         Args:
             module: The module.
-            folder: For the archive.
+            folder: Folder of the archive.
         """
         archive = folder / "tiny.h5"
         options: dict[str, Any] = {"batch_size": 2, "seed": 0}
@@ -258,7 +259,9 @@ class MethodTester(CheckpointTester):
                 labelled_archive(archive, module.clip_length, *size, classes=module.classes)
             return ClassificationDataModule(str(archive), module.clip_length, **options)
         if not isinstance(module, ReconstructionModule):
-            raise NotImplementedError("make_data: say what the module of a new task learns from")
+            raise NotImplementedError(
+                f"{type(module).__name__} has a new task: override make_data to return its data"
+            )
         if not archive.exists():
             tiny_archive(archive, module.clip_length)
         return ReconstructionDataModule(str(archive), module.clip_length, crop=32, **options)
@@ -271,9 +274,9 @@ class MethodTester(CheckpointTester):
         steps: int,
         **options: Any,
     ) -> Trainer:
-        """Train and return the trainer; every state is kept.
+        """Train, save a checkpoint at every step, and return the trainer.
 
-        The run ends with the epoch of the last step, as runs do whose schedules need their length.
+        The run ends with a complete epoch, because schedules may need the length of the run.
         """
         trainer = Trainer(
             max_epochs=-(-steps // 2),
@@ -286,9 +289,9 @@ class MethodTester(CheckpointTester):
         return trainer
 
     def learn(self, module: TaskModule, batch: Any, steps: int) -> list[float]:  # noqa: ANN401  (the task's batch)
-        """Take some steps on one batch, outside a trainer, and return their losses."""
+        """Train on one batch without a trainer, and return the losses of all steps."""
         optimiser = torch.optim.Adam(module.parameters(), lr=2e-3)
-        # it falls in the last third: else the last step may be a bad one on one processor alone
+        # decays in the last third, so that the last loss is not an outlier on some processors
         rate = LambdaLR(optimiser, lambda step: min(1.0, 3 * (1 - step / steps)))
         module.train()
         losses = []
@@ -302,7 +305,7 @@ class MethodTester(CheckpointTester):
         return losses
 
     def test_overfits_one_batch(self) -> None:
-        """A batch seen again and again is learned; its classes are found."""
+        """Training on one batch reduces the loss and reaches the required PSNR or classes."""
         seed_everything(0)
         module = self.make_module()
         batch = self.make_batch()
@@ -313,46 +316,48 @@ class MethodTester(CheckpointTester):
                 image = module(batch["spikes"], batch["rate_scale"])
             assert psnr(image, batch["image"]).mean() > self.overfit_psnr
         if isinstance(module, ClassificationModule):
-            found = self.outputs(module, batch).argmax(dim=1).tolist()
+            predicted = self.outputs(module, batch).argmax(dim=1).tolist()
             truth = batch["label"].tolist()
-            assert found == truth, f"clips of classes {truth} are taken for {found}"
+            assert predicted == truth, f"clips of classes {truth} are classified as {predicted}"
 
     def test_sends_a_gradient_to_every_parameter(self) -> None:
-        """No parameter is left out of the loss."""
+        """Every parameter gets a gradient that is not 0."""
         seed_everything(0)
         module, batch = self.make_module(), self.make_batch()
         self.learn(module, batch, self.steps_before_gradients)
         module.zero_grad()
         training_loss(module, batch).backward()
-        idle = [
+        without_gradient = [
             name
             for name, parameter in module.named_parameters()
             if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
         ]
-        idle = [name for name in idle if not name.startswith(self.parts_at_rest)]
-        assert not idle, f"no gradient reaches {', '.join(idle)}"
+        without_gradient = [
+            name for name in without_gradient if not name.startswith(self.parts_at_rest)
+        ]
+        assert not without_gradient, f"no gradient reaches {', '.join(without_gradient)}"
 
     def test_repeats_by_seed_and_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
-        """A run stopped in the middle of an epoch and resumed ends as one that was not."""
-        ends = []
+        """Runs of the same seed, also one resumed within an epoch, end with the same weights."""
+        states = []
         for name in ("one", "two"):
             seed_everything(0)
             module = self.make_module()
             self.fit(module, self.make_data(module, tmp_path), tmp_path / name, steps=5)
-            ends.append(module.state_dict())
+            states.append(module.state_dict())
         seed_everything(0)
         resumed = self.make_module()
         middle = tmp_path / "one" / "epoch=1-step=3.ckpt"
         assert middle.is_file()
         options = {"ckpt_path": str(middle), "weights_only": True}
         self.fit(resumed, self.make_data(resumed, tmp_path), tmp_path / "three", 5, **options)
-        ends.append(resumed.state_dict())
-        for other in ends[1:]:
-            for key, value in ends[0].items():
+        states.append(resumed.state_dict())
+        for other in states[1:]:
+            for key, value in states[0].items():
                 assert torch.equal(value, other[key]), key
 
     def test_agrees_in_bf16(self) -> None:
-        """Half precision moves what is predicted by less than an eye sees."""
+        """Predictions in bfloat16 differ by less than 0.01 on average."""
         seed_everything(0)
         module = self.make_module()
         batch = self.make_batch()
@@ -366,10 +371,10 @@ def training_loss(module: TaskModule, batch: Any) -> Tensor:  # noqa: ANN401  (t
     """Return the loss of one training step outside a trainer.
 
     Raises:
-        TypeError: If the step returns none.
+        TypeError: If the training step does not return a tensor.
     """
     module.setup("fit")
-    for name in ("log", "log_dict"):  # outside a trainer there is nothing to log to
+    for name in ("log", "log_dict"):  # logging needs a trainer
         setattr(module, name, lambda *_, **__: None)
     loss = module.training_step(batch, 0)
     if not isinstance(loss, torch.Tensor):

@@ -1,4 +1,4 @@
-"""What the app makes of what is dropped on it."""
+"""Tests of the computations of the app."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_bitstream_has_a_page_and_no_spikes(tmp_path: Path) -> None:
     path = tmp_path / "a.sci"
     path.write_bytes(bitstream(small_header(1), [coded(random_symbols(9))]))
     assert Source(path).names() == []
-    with pytest.raises(UsageError, match="holds no spikes any more"):
+    with pytest.raises(UsageError, match="contains no spikes"):
         Source(path).recording()
 
 

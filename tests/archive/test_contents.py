@@ -1,4 +1,4 @@
-"""The table of a large archive agrees with its recordings, or is not used."""
+"""Table of contents of large archives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def without_table(path: Path) -> Path:
 
 
 def asked(path: Path) -> dict[str, Any]:
-    """Return everything that a table holds, through the archive."""
+    """Return all contents of the table, read through the archive."""
     archive = SpikeArchive(path)
     splits = [None, *archive.splits()]
     return {name: archive.facts(name) for name in archive} | {

@@ -1,4 +1,4 @@
-"""The small data sets of an archive are checked when they are read."""
+"""Validation of small data sets of an archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digest of an archive changes with every part of its content."""
+"""Digest of an archive's contents."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def edit(path: Path, part: str) -> None:
 
 
 def drop_checksums(path: Path) -> None:
-    """Leave an archive as it was written before parts had checksums."""
+    """Remove the checksums of parts, as in older archives."""
 
     def drop(_: str, found: h5py.Group | h5py.Dataset) -> None:
         if isinstance(found, h5py.Dataset) and "sha256" in found.attrs:

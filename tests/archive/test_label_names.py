@@ -1,4 +1,4 @@
-"""The names of classes stay with an archive, however it is written."""
+"""Names of classes in archives."""
 
 from __future__ import annotations
 

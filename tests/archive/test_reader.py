@@ -1,4 +1,4 @@
-"""An archive gives what was written, each part from the bytes that hold it."""
+"""Archive reader: recordings, images, splits and errors."""
 
 from __future__ import annotations
 
@@ -86,16 +86,16 @@ def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_pa
     told = r"no split 'val'; it has train, test\. .*init_args\.val_split test, .*--split val"
     with pytest.raises(MissingItemError, match=told):
         archive.names("val")
-    with pytest.raises(MissingItemError, match=r"'tset'; .* To go on, name one of these"):
+    with pytest.raises(MissingItemError, match=r"'tset'; .* To continue, name one of these"):
         archive.names("tset")
     bare = write_recording(random_spikes(3, 6, 16), tmp_path / "bare.h5")
-    with pytest.raises(MissingItemError, match=r"has none\. To go on, build it .*--split train"):
+    with pytest.raises(MissingItemError, match=r"has none\. To continue, build it .*--split train"):
         SpikeArchive(bare).names("train")
     with pytest.raises(PlaneRangeError, match=r"image 3 .* it has 3"):
         archive.image("take0", 3)
     with pytest.raises(MissingFileError, match="no such file"):
         SpikeArchive(tmp_path / "absent.h5")
-    with pytest.raises(MissingFileError, match=r"a folder without index\.json is no archive"):
+    with pytest.raises(MissingFileError, match=r"a folder without index\.json is not an archive"):
         SpikeArchive(tmp_path)
 
 
@@ -251,5 +251,5 @@ def test_motion_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
         assert archive.take("b").motion is None
         with pytest.raises(MissingItemError, match="b has no motion"):
             archive.motion("b")
-        with pytest.raises(PlaneRangeError, match="image 3 of a was asked for"):
+        with pytest.raises(PlaneRangeError, match="image 3 of a is out of range"):
             archive.image_motion("a", 3)

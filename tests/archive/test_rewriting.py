@@ -1,4 +1,4 @@
-"""An archive written again in another way loses nothing of what it held."""
+"""Rewriting archives without loss of further parts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def rewrite(path: Path, *options: str) -> Path:
 
 
 def content(path: Path) -> dict[str, Any]:
-    """Type, values and attributes of everything but checksums, spikes and how they are packed."""
+    """Return type, values and attributes of all objects except checksums, spikes and packing."""
     found: dict[str, Any] = {}
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -112,7 +112,7 @@ def test_parts_that_lead_out_of_the_archive_are_rejected(
     with h5py.File(path, "r+") as file:
         file[place] = h5py.ExternalLink("other.h5", "/secret")
     assert main(["archive", "build", str(path), str(path.with_name("new.h5")), "--jobs", "1"]) == 1
-    assert f"old.h5: {place} cannot be written again" in capsys.readouterr().err
+    assert f"old.h5: {place} cannot be copied" in capsys.readouterr().err
     assert not path.with_name("new.h5").exists()
 
 

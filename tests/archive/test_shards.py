@@ -1,4 +1,4 @@
-"""Archives that are folders of files: the same content, built in parts, read as one."""
+"""Sharded archives: build, reading and validation."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_parts_are_built_apart_and_a_stopped_build_goes_on(single: Path, tmp_pat
     folder = tmp_path / "many"
     for part in ("2/3", "3/3"):
         build_shards(folder, JOBS, part, splits=SPLITS, label_names=("a", "b", "c"))
-    with pytest.raises(MissingFileError, match="the same command builds what is missing"):
+    with pytest.raises(MissingFileError, match="the same command builds the missing files"):
         SpikeArchive(folder)
     before = (folder / "001.h5").stat().st_mtime_ns
     build_shards(folder, JOBS, "3", splits=SPLITS, label_names=("a", "b", "c"))
@@ -99,7 +99,7 @@ def test_parts_are_built_apart_and_a_stopped_build_goes_on(single: Path, tmp_pat
 def test_a_part_of_another_build_is_not_taken(tmp_path: Path) -> None:
     build_shards(tmp_path / "many", JOBS, "2/3")
     others = {f"other{number}": make_take for number in range(7)}
-    with pytest.raises(ExistingFileError, match=r"001\.h5 holds other recordings"):
+    with pytest.raises(ExistingFileError, match=r"001\.h5 contains other recordings"):
         build_shards(tmp_path / "many", others, "3")
 
 

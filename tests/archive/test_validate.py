@@ -1,4 +1,4 @@
-"""Checking an archive finds every broken rule and invents none."""
+"""Validation of archives: each rule of the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An archive is written whole or not at all, and refuses what its schema does not allow."""
+"""Archive writer: atomic files, appending and validation."""
 
 from __future__ import annotations
 

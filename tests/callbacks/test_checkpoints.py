@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, and what one says is never run."""
+"""Atomic checkpoints, resumed runs, and safe reading of checkpoints."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_weights_that_do_not_fit_on_the_disk_are_one_clear_line(tmp_path: Path) 
 
 @pytest.fixture
 def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the path of a class outside the package, in a module that nobody imported yet."""
+    """Return the path of a class outside the package, in a module that is not imported yet."""
     (tmp_path / f"{MARKER}.py").write_text(
         "from spike_zoo.methods.stir import STIRModule\nclass Own(STIRModule): pass\n"
     )
@@ -158,7 +158,7 @@ def test_a_fit_does_not_go_on_from_weights_alone(
     weights = write_checkpoint(tmp_path / "weights.ckpt")
     call = ["fit", *TEST, *archive, "--ckpt_path", str(weights)]
     assert main([*call, "--run_dir", str(tmp_path / "run")]) == 1
-    assert "weights.ckpt: holds weights alone" in capsys.readouterr().err
+    assert "weights.ckpt: contains only weights" in capsys.readouterr().err
 
 
 def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_path: Path) -> None:
@@ -191,4 +191,4 @@ def test_exported_weights_are_measured_as_the_checkpoint_is(
     capsys.readouterr()
     line = [*TEST, *archive, "--run_dir", str(tmp_path / "fit"), "--ckpt_path", str(export)]
     assert main(["fit", *line]) == 1
-    assert "small.safetensors: holds weights alone" in capsys.readouterr().err
+    assert "small.safetensors: contains only weights" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a reconstruction costs: of which image, in which precision, and how often it is measured."""
+"""Measured costs of methods: image size, precision and number of measurements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIDE, CHANNELS = 12, 4
 
 
 class _Mean(TaskModule):
-    """One convolution of 3x3, which remembers in what it computed."""
+    """A 3x3 convolution that records the precision of its computations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Mean(TaskModule):
 
 
 class _Codec(_Mean):
-    """Also turns spikes into bytes and back, which takes longer."""
+    """Module with further jobs, compress and decompress, which take longer."""
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return all three jobs."""

@@ -1,4 +1,4 @@
-"""Pictures beside the numbers: which samples, under which names, and what is in the files."""
+"""Sample pictures: choice of samples, file names and content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _trainer(batches: int, **changes: Any) -> SimpleNamespace:
 
 
 def _shown(batch: int, *, has_truth: bool = True) -> Evaluation:
-    """Return what a step shows: the number of its batch as grey, and a truth half as bright."""
+    """Return an evaluation with the batch index as grey value, and a truth half as bright."""
     pictures = {"reconstruction": torch.full((1, 12, 16), batch / 20)}
     if has_truth:
         pictures["ground truth"] = torch.full((1, 12, 16), batch / 40)

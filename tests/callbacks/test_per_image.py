@@ -1,4 +1,4 @@
-"""The file of single images: its means are the run's metrics, its rows name the images."""
+"""Table of metrics per image: its rows, and means that equal the run's metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions as files, whatever the task's answer is."""
+"""Files of predictions: images and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spike_zoo.testing import QUIET
 
 
 class _Counts(TaskModule):
-    """Answers how often a sample fires: as a grey image, or as a number."""
+    """Predicts the spike count of a sample as a grey image or as a number."""
 
     def __init__(self, *, as_image: bool) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def test_a_sample_may_be_many_images(tmp_path: Path) -> None:
 def test_the_table_has_what_every_process_predicted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of three samples each of two processes has two: a sampler fills shares up with the first."""
+    """Two processes get two of three samples each: the sampler repeats the first one."""
     shares = ["take0", "take2"], ["take1", "take0"]
     writers, module = [PredictionFiles(tmp_path) for _ in shares], _Counts(as_image=False)
     for writer, names in zip(writers, shares, strict=True):

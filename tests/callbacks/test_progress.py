@@ -1,4 +1,4 @@
-"""Where no terminal shows a bar there is none, and lines tell how far a run is."""
+"""Progress lines instead of a bar for output without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of recognition: counts of classes in two files, and a map where it can be drawn."""
+"""Confusion matrix and t-SNE map of a recognition test."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_nothing_is_left_of_other_tasks_or_by_other_processes(tmp_path: Path) ->
 
 
 def _features(samples: int) -> Tensor:
-    """Three heaps of features, far from each other, one after the other."""
+    """Return features of three distant clusters, in order."""
     noise = torch.randn(samples, 6, generator=torch.Generator().manual_seed(0))
     return noise + 20 * torch.nn.functional.one_hot(torch.arange(samples) % 3, 6)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait for the end of a batch; a second Ctrl-C waits for nothing."""
+"""Ctrl-C and SIGTERM stop a fit after the batch; a second Ctrl-C stops immediately."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _send(parent: int, sent: signal.Signals, target: str) -> None:
 
 @pytest.fixture
 def restored() -> Iterator[None]:
-    """Leave the signal handlers as they were."""
+    """Restore the signal handlers after a test."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -130,7 +130,7 @@ def restored() -> Iterator[None]:
 
 @pytest.fixture
 def stopper(restored: None) -> Any:
-    """Return the callback of a fit that has begun."""
+    """Return the callback of a started fit."""
     stopper: Any = StopBetweenBatches()
     stopper.on_train_start(_trainer(), None)
     return stopper
@@ -147,7 +147,7 @@ def _trainer(accumulated: int = 1) -> SimpleNamespace:
 
 
 def _stops(trainer: SimpleNamespace) -> bool:
-    """Return whether Lightning's loop will stop, as it does after SIGTERM."""
+    """Return whether Lightning's loop will stop as after SIGTERM."""
     stops: bool = trainer._signal_connector.received_sigterm
     return stops
 
@@ -184,10 +184,10 @@ def test_a_signal_during_an_evaluation_waits_for_its_end(stopper: Any) -> None:
 
 def test_a_second_ctrl_c_ends_at_once(stopper: Any, capsys: pytest.CaptureFixture[str]) -> None:
     signal.raise_signal(signal.SIGINT)
-    assert "Ctrl-C ends it at once" in capsys.readouterr().err
+    assert "press Ctrl-C to stop immediately" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) != stopper._note
+    assert signal.getsignal(signal.SIGTERM) != stopper._on_signal
 
 
 def test_a_signal_after_the_last_batch_stops_the_run_before_its_test(stopper: Any) -> None:
@@ -200,7 +200,7 @@ def test_signals_are_given_back_after_training(restored: None) -> None:
     stopper: Any = StopBetweenBatches()
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     stopper.on_train_start(_trainer(), None)
-    assert signal.getsignal(signal.SIGTERM) == stopper._note
+    assert signal.getsignal(signal.SIGTERM) == stopper._on_signal
     stopper.on_train_end(_trainer(), None)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

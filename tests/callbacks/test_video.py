@@ -1,4 +1,4 @@
-"""The video of a test: the images of one exposure, or of the first recording."""
+"""Video of a test: images of one exposure or of the first recording."""
 
 from __future__ import annotations
 

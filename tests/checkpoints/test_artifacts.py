@@ -1,4 +1,4 @@
-"""Names of W&B's artefacts: what they may look like, and what a crafted one cannot do."""
+"""Names of W&B artefacts, their download, and rejection of crafted artefacts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spike_zoo.errors import UsageError, WeightsError
 
 @dataclass
 class Artefacts:
-    """Stands for ``wandb.Api()`` with one artefact of some files."""
+    """Fake of ``wandb.Api()`` with one artefact."""
 
     files: dict[str, str | None]
     asked: list[str] = field(default_factory=list)

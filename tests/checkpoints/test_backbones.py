@@ -1,4 +1,4 @@
-"""Where backbones are searched for, and what is said when there is none."""
+"""Search for local backbones, and the error for a missing one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILENAME = BACKBONES["vgg19"].filename
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Return the folder that the variable names, and torch.hub's."""
+    """Return the folder of the environment variable, and that of torch.hub."""
     named, hub = tmp_path / "named", tmp_path / "hub" / "checkpoints"
     named.mkdir()
     hub.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Networks as graphs for other programs, which compute what the method does."""
+"""Export of networks to ONNX and torch.export with equal outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci-small": (48, 64)
 
 
 class Mean(ReconstructionModule):
-    """The mean of nine planes."""
+    """Module that returns the mean of nine planes."""
 
     clip_length = 9
 
@@ -39,14 +39,14 @@ class Mean(ReconstructionModule):
 
 
 class Chooses(Mean):
-    """Another path for other data, which no graph has."""
+    """Module with data-dependent control flow, which cannot be exported."""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         return super().forward(spikes) if float(spikes.sum()) > 3 else spikes[:, :1]
 
 
 def _given(module: nn.Module, height: int, width: int) -> list[Tensor]:
-    """Inputs of a module that are not those that the graph was traced with."""
+    """Return inputs of a module that differ from those used for the export."""
     generator = torch.Generator().manual_seed(7)
     planes = int(getattr(module, "clip_length", 0) or getattr(module, "window_length", 0))
     spikes = (torch.rand(1, planes, height, width, generator=generator) < 0.4).float()
@@ -93,7 +93,7 @@ def test_a_shipped_method_computes_the_same_as_a_graph(
     file = tmp_path / f"graph{suffix}"
     size = ["--height", str(height), "--width", str(width)]
     assert main(["export", name, str(file), *size]) == 0
-    assert "differs by" in capsys.readouterr().out
+    assert "largest difference" in capsys.readouterr().out
     module = spike_zoo.load(name)
     _agrees(module, file, _given(module, height, width))
 
@@ -106,7 +106,7 @@ def test_a_method_that_chooses_by_its_data_is_refused(tmp_path: Path) -> None:
 
 def test_motion_that_is_found_outside_of_the_network_is_in_no_graph(tmp_path: Path) -> None:
     module = STIRModule(align_input=True, width=0.34, pyramid_levels=3, lpips="off").eval()
-    with pytest.raises(WeightsError, match="optical flow finds the motion outside"):
+    with pytest.raises(WeightsError, match="its optical flow is estimated outside"):
         write_graph(module, tmp_path / "a.pt2", height=16, width=16)
 
 
@@ -114,7 +114,7 @@ def test_what_has_no_network_or_another_suffix_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", "tfi", str(tmp_path / "tfi.onnx")]) == 2
-    assert "TFI has no network of weights" in capsys.readouterr().err
+    assert "TFI has no network with weights" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"\.onnx or \.pt2"):
         write_graph(Mean(), tmp_path / "x.trt", height=16, width=16)
     with pytest.raises(UsageError, match="at least 16"):

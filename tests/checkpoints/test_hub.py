@@ -1,4 +1,4 @@
-"""Weights on the Hub, of which a server of our own stands in."""
+"""Download and upload of weights with a local server in place of the Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """The stand-in, with an account's token and a cache of its own."""
+    """Start the local server, with a token and an empty cache."""
     with HubServer() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -36,7 +36,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the form that is published."""
+    """Return a folder with the published files."""
     torch.manual_seed(0)
     module = STIRModule(width=0.25, motion_fields=1, pyramid_levels=3, lpips="off")
     export(module, tmp_path / "own")

@@ -1,4 +1,4 @@
-"""A ready module from a name or a file, and refusals of what must not be loaded."""
+"""Loading of modules by name or file, and rejection of untrusted and damaged files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spike_zoo.methods.stir import STIR, STIRModule, to_official
 
 
 class Stranger(LightningModule):
-    """A module from outside the package."""
+    """Module from outside the package."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,9 @@ def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
         "spike_zoo": {"class_path": class_path, "hyper_parameters": {}},
     }
     torch.save(checkpoint, path)
-    with pytest.raises(WeightsError, match=r"not of this package.*--trust.*'tests'.*trust=True"):
+    with pytest.raises(
+        WeightsError, match=r"not part of this package.*--trust.*'tests'.*trust=True"
+    ):
         spike_zoo.load(path)
     loaded = spike_zoo.load(path, trust=True)
     assert isinstance(loaded, Stranger)
@@ -106,7 +108,10 @@ def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
 def test_a_trusted_class_that_is_not_installed_is_named_with_the_way_out(tmp_path: Path) -> None:
     described = {"class_path": "nobodys_package.Module", "hyper_parameters": {}}
     torch.save({"state_dict": {}, "spike_zoo": described}, tmp_path / "a.ckpt")
-    with pytest.raises(WeightsError, match=r"no class 'nobodys_package\.Module'.*Install its pack"):
+    with pytest.raises(
+        WeightsError,
+        match=r"the class 'nobodys_package\.Module' cannot be imported.*Install its pack",
+    ):
         spike_zoo.load(tmp_path / "a.ckpt", trust=True)
 
 

@@ -1,4 +1,4 @@
-"""Parts of a module are loaded, learn or are frozen by their names."""
+"""Loading, training and freezing of parts of a module by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spike_zoo.errors import MissingFileError, WeightsError
 
 
 class Codec(nn.Module):
-    """An analysis with a batch norm, a synthesis, and a gain that belongs to neither."""
+    """Codec with an analysis (with batch norm), a synthesis, and a gain outside of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Codec(nn.Module):
 
 
 class Model(nn.Module):
-    """What a checkpoint is of."""
+    """Module of the checkpoints."""
 
     def __init__(self) -> None:
         super().__init__()

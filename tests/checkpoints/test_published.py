@@ -1,4 +1,4 @@
-"""The weights inside the package: whole, small, and better than what needs no training."""
+"""Shipped weights: integrity, size, and quality above that of methods without training."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_stir_beats_the_best_method_at_a_pixel_by_decibels_on_clips_it_never_saw
 
 @pytest.fixture(scope="module")
 def exposures() -> list[Take]:
-    """One exposure at each pace, of scenes that nothing was trained on."""
+    """Return one exposure per speed, of scenes not used in training."""
     scenes = deblur_scenes("test", 3, seed=11, height=64, width=64)
     return [simulate_exposures(scene) for scene in scenes]
 
 
 def decibels_gained(module: SSDMStudentModule, take: Take) -> float:
-    """Return how much better the deblurred images are than the blurry one."""
+    """Return the gain in PSNR of the deblurred images over the blurry one."""
     assert take.images is not None
     assert take.blur is not None
     assert take.image_index is not None
@@ -124,14 +124,14 @@ def test_student_is_better_than_the_published_weights(exposures: list[Take], sha
 
 @pytest.fixture(scope="module")
 def fast_takes() -> list[tuple[Take, float]]:
-    """Fast scenes that nothing was trained on, with their spikes per plane at white."""
+    """Return fast scenes not used in training, with their rate scale."""
     specs = sequence_scenes("test", 12, seed=7, height=64, width=64)
     fast = [spec for spec in specs if "fast" in spec.name]
     return [(simulate_take(one, image_stride=7, margin=6), one.rate_scale) for one in fast]
 
 
 def decibels_over_the_interval(take: Take, scale: float, planes: list[int], found: Tensor) -> float:
-    """Return how much better images of some planes are than TFI's, the mean of 9 planes."""
+    """Return the gain in PSNR over TFI with a mean of 9 planes."""
     assert take.images is not None
     assert take.image_index is not None
     numbers = [take.image_index.tolist().index(plane) for plane in planes]

@@ -1,4 +1,4 @@
-"""Published weights are unwrapped, and refused with the first of every fault."""
+"""Reading of published state dicts, and errors with the first of each kind of fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of weights are read, or refused by name; digests tell states apart."""
+"""Safe reading of weights files, and digests of state dicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app before it serves anything: what it needs, and what it refuses."""
+"""Tests of the command ``app``: checks before the page is served."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_without_gradio_the_app_states_what_to_install(
 
 def test_a_port_that_is_none_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", "--port", "70000"]) == 2
-    assert "ports are 1 to 65535" in capsys.readouterr().err
+    assert "must be 1 to 65535" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--port {port}: something else listens there"):
+        with pytest.raises(UsageError, match=f"--port {port}: the port is in use"):
             serve(setting, port, opens=False)
 
 

@@ -1,4 +1,4 @@
-"""The archive commands: build, info, verify, export."""
+"""Tests of the archive commands: build, info, verify, export."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_several_recordings_are_not_written_to_one_file(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("archive build clips o.dat", r"o\.dat: an archive is read by its suffix, .*give o\.h5"),
+        ("archive build clips o.dat", r"o\.dat: the suffix of an archive must be .*use o\.h5"),
         ("archive build clips o.h5 --split Trian", "--split Trian: did you mean train"),
         ("archive build clips o.h5 --split validation", "did you mean val"),
         ("archive build clips o.h5 --split TEST", "did you mean test"),

@@ -1,4 +1,4 @@
-"""``reconstruct`` and ``compress`` of many recordings."""
+"""Tests of ``reconstruct`` and ``compress`` for several recordings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMES = ["--method", "tfi", "--rate-scale", "0.5"]
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of three recordings, below which commands run."""
+    """Return a folder of three recordings; its parent is the working folder."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("one", "two", "deep/three")):
         file = tmp_path / "clips" / f"{name}.npz"
@@ -35,7 +35,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def outputs(folder: Path) -> list[str]:
-    """Return the visible files below a folder."""
+    """Return the visible files in a folder and its subfolders."""
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in files if not path.parent.name.startswith("."))
 
@@ -123,7 +123,7 @@ def test_recordings_of_an_archive_are_chosen_by_a_pattern(clips: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["clips", "--out", "x.png"], 2, r"put {name} into it, as results/{name}.png"),
+        (["clips", "--out", "x.png"], 2, r"add {name}, such as results/{name}.png"),
         (["none/*.dat", "--out", "{name}.png"], 2, "none/*.dat: no recording there"),
         (["clips", "--out", "{name}.png", "--jobs=-1"], 2, "--jobs must be 0"),
         (["clips/one.npz", "--out", "x.mp4", "--jobs=-1"], 2, "--jobs must be 0"),
@@ -192,7 +192,7 @@ def test_processes_that_share_a_recording_write_the_same_bitstream(
 
 
 def _check_equal(one: Path, two: Path) -> None:
-    """Check that pictures are equal, and videos as nearly as encoding the same images twice."""
+    """Check that pictures are equal, and videos are equal up to coding."""
     first, second = _pictures(one), _pictures(two)
     assert first.shape == second.shape, one.name
     if one.suffix == ".png":

@@ -1,4 +1,4 @@
-"""What a recording shows, from the command line: in words, as JSON, and what is refused."""
+"""Tests of the command ``classify``: text, JSON and rejected calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = ("upright", "slanted", "flat", "tilted")
 
 
 def _module(names: tuple[str, ...] = NAMES) -> StripesModule:
-    """A method whose answer is known: it tells classes 2, 0, 3, 1 as 8 : 4 : 2 : 1."""
+    """A method with fixed scores: classes 2, 0, 3 and 1 have 8 : 4 : 2 : 1."""
     module = StripesModule(classes=4, label_names=names)
     with torch.no_grad():
         module.head.weight.zero_()
@@ -115,7 +115,7 @@ def test_the_known_classes_and_low_confidence_are_reported(
     call = ["classify", stripes, "--trust", "--method"]
     assert main([*call, method]) == 0
     known, low = capsys.readouterr().err.splitlines()
-    assert "(4): upright, slanted, flat, tilted; anything else is taken for one of them" in known
+    assert "(4): upright, slanted, flat, tilted; anything else is assigned to one of them" in known
     assert low.startswith("low confidence: 53%")
     assert "may show none of these classes" in low
     certain = _module()

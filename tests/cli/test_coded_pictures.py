@@ -1,4 +1,4 @@
-"""``compress --codec``: images of a method as a small video that describes itself."""
+"""Tests of ``compress --codec``: videos of reconstructed images with metadata."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.helpers.streams import random_spikes
 
 @pytest.fixture
 def street(tmp_path: Path) -> str:
-    """A recording of odd size, with a camera's speed."""
+    """A recording of odd size with a frame rate."""
     recording = pattern_take(1, planes=80, height=45, width=61).recording
     planes = recording[0 : len(recording)].astype(bool)
     known = SpikeRecording.from_planes(planes, fps=20_000.0, rate_scale=recording.rate_scale)
@@ -77,12 +77,12 @@ def test_info_states_what_the_images_are(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"codec": "x265", "out": "a.sci"}, "--out a.sci: --codec x265 makes X.mp4"),
-        ({"codec": "x265", "out": "a.mp4", "crf": 52}, "--crf 52: it is 0 to 51 for x265"),
-        ({"codec": "av1", "out": "a.mp4", "stride": 0}, "--stride 0: from one image to the next"),
-        ({"codec": "av1", "out": "a.mp4", "quality": 2}, "--quality 2 is not for --codec"),
-        ({"out": "a.mp4"}, "--codec x265 makes X.mp4"),
-        ({"out": "a.sci", "crf": 20}, "--crf 20 is for --codec"),
+        ({"codec": "x265", "out": "a.sci"}, "--out a.sci: --codec x265 writes X.mp4"),
+        ({"codec": "x265", "out": "a.mp4", "crf": 52}, "--crf 52: must be 0 to 51 for x265"),
+        ({"codec": "av1", "out": "a.mp4", "stride": 0}, "--stride 0: must be at least 1 plane"),
+        ({"codec": "av1", "out": "a.mp4", "quality": 2}, "--quality 2: not for --codec av1"),
+        ({"out": "a.mp4"}, "--codec x265 writes X.mp4"),
+        ({"out": "a.sci", "crf": 20}, "--crf 20: only for --codec"),
         ({"codec": "av1", "out": "a.mp4", "method": "ssdm-student"}, "--method ssdm-student"),
         ({"codec": "x265", "lossless": True, "out": "a.spl"}, "--codec x265: --lossless"),
     ],
@@ -107,7 +107,7 @@ def test_other_videos_and_damaged_ones_are_rejected(street: str, tmp_path: Path)
     for command in (["info"], ["decompress", "--out", str(tmp_path / "decoded")]):
         assert main([*command, str(tmp_path / "cut.mp4")]) == 1
     assert not (tmp_path / "decoded").exists()
-    with pytest.raises(UsageError, match="plays as it is; give a folder"):
+    with pytest.raises(UsageError, match="is a video already; give a folder"):
         decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "b.mp4"))
 
 
@@ -126,6 +126,6 @@ def test_colour_is_not_coded_as_grey_in_silence(
     clip = str(write_recording(recording, tmp_path / "a.npz"))
     line = ["compress", clip, "--codec", "av1", "--out", str(tmp_path / "a.mp4")]
     assert main([*line, "--method", "tfi-colour"]) == 2
-    assert "codes grey images; reconstruct --method tfi-colour" in capsys.readouterr().err
+    assert "codes grey images; for a video in colour run reconstruct" in capsys.readouterr().err
     assert main([*line, "--method", "tfi"]) == 0
-    assert "behind the colour filters RGGB, tfi takes pixels as grey" in capsys.readouterr().err
+    assert "tfi ignores the colour filters RGGB and makes grey images" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A folder of one's own recordings becomes a fitted method in a table, in three commands."""
+"""Tests of the command ``compare``, from a folder of recordings to a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}
 
 
 def lay_out(document: str, folder: Path) -> None:
-    """Write the tree of one's own recordings that a document shows, every line of it."""
+    """Write the folder of recordings of the documentation, with every listed file."""
     root = TREES[document]
     (tree,) = (b for b in blocks_of(document) if f"{root}/train/walk.dat" in b.text)
     files = [Path(line.split()[0]) for line in tree.text.splitlines()]
@@ -116,7 +116,7 @@ def test_what_is_no_finished_run_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(tmp_path)]) == 2
-    assert "name the folder of a run that was fitted to its end" in capsys.readouterr().err
+    assert "name the folder of a finished fit" in capsys.readouterr().err
     (tmp_path / "result.json").write_text("{}")
     (tmp_path / "config.yaml").write_text("data: {class_path: Other, init_args: {}}")
     assert main(["compare", str(tmp_path)]) == 2
@@ -124,6 +124,6 @@ def test_what_is_no_finished_run_is_rejected(
     (tmp_path / "config.yaml").write_text("data: {init_args: {clip_length: 41}}")
     assert main(["compare", str(tmp_path), "--methods", "magic"]) == 2
     assert (
-        "by name there are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
+        "known names are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
         in capsys.readouterr().err
     )

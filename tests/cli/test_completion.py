@@ -1,4 +1,4 @@
-"""What the shell offers: commands, options, their values, names that ship, and files."""
+"""Tests of shell completion of commands, options, values, names and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spike_zoo.cli.main import main
 
 
 def offered(line: str, folder: Path) -> set[str]:
-    """Return what is offered at the end of a line."""
+    """Return the completions at the end of a line."""
     found = folder / "offered.txt"
     environment = {
         **os.environ,

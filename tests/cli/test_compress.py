@@ -1,4 +1,4 @@
-"""A recording as a bitstream from the command line: what it holds, costs, and what is refused."""
+"""Tests of the command ``compress``: content, size and rejected calls."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
     ("options", "problem"),
     [
         ({"out": "a.mp4"}, r"--out a\.mp4: a bitstream is named X\.sci"),
-        ({"out": "a.spl"}, r"a bitstream is named X\.sci; --lossless makes X\.spl"),
+        ({"out": "a.spl"}, r"a bitstream is named X\.sci; --lossless writes X\.spl"),
         ({"lossless": True}, r"--out a\.sci: a lossless bitstream is named X\.spl"),
-        ({"quality": 4}, "--quality 4: it is 0 to 3"),
+        ({"quality": 4}, "--quality 4: must be 0 to 3"),
         ({"quality": -1}, "--quality -1"),
         ({"gop": 0}, "--gop 0"),
         ({"rate_scale": 0.0}, "--rate-scale 0"),

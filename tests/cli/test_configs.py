@@ -1,4 +1,4 @@
-"""The configurations that ship are listed, and copied without replacing anything."""
+"""Tests of the command ``configs``: list and copy, without replacing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharp sequences from the command line: what appears where, and what is refused."""
+"""Tests of the command ``deblur``: outputs and rejected calls."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_recordings_of_any_format_are_found_in_a_folder(scene: Path, suffix: str
 def test_two_files_of_one_name_are_rejected(scene: Path) -> None:
     save_picture(np.zeros((3, 4, 4)), scene / "a.png")
     (scene / "a.png").rename(scene / "blur" / "street.jpg")
-    with pytest.raises(UsageError, match=r"street\.jpg and street\.png: which of the two"):
+    with pytest.raises(UsageError, match=r"street\.jpg and street\.png: two files with the same"):
         find_pairs(scene / "blur", scene / "spikes")
 
 

@@ -1,4 +1,4 @@
-"""A bitstream from the command line: what appears where, and what becomes of damage."""
+"""Tests of the command ``decompress``: outputs, and damaged bitstreams."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_where_nothing_can_be_decoded_nothing_appears(
             )
         assert sorted(tmp_path.iterdir()) == before
     street.write_bytes(DATA[:50])
-    with pytest.raises(TruncatedBitstreamError, match="no group is whole"):
+    with pytest.raises(TruncatedBitstreamError, match="no group is complete"):
         decompress(str(street), out=str(tmp_path / out), method=method, trust=True, salvage=True)
 
 
@@ -229,7 +229,7 @@ def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--out", "a.mp4"], "give X.dat, X.npz, X.npy or X.h5 (reconstruct makes pictures"),
+        (["--out", "a.mp4"], "give X.dat, X.npz, X.npy or X.h5 (for pictures"),
         (["--out", "folder"], "--out folder: "),
         (["--method", "sci-small"], "--method sci-small: "),
         (["--fps", "25"], "--fps 25.0: "),

@@ -1,4 +1,4 @@
-"""What doctor tells."""
+"""Tests of the command ``doctor``."""
 
 from __future__ import annotations
 

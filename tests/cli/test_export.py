@@ -1,4 +1,4 @@
-"""A checkpoint becomes a file of weights that stands alone."""
+"""Tests of the command ``export``: self-contained files of weights."""
 
 from __future__ import annotations
 
@@ -102,6 +102,7 @@ def test_a_folder_gets_a_card_and_the_record_of_just_these_weights(
     assert main(["export", str(checkpoint), str(tmp_path / "own")]) == 0
     card = (tmp_path / "own" / "README.md").read_text()
     assert "| psnr | 31.5 |" in card
+    assert ":class:" not in card
     assert RunResult.read(tmp_path / "own").checkpoint_sha256 == digest
     loaded = spike_zoo.load(tmp_path / "own")
     assert isinstance(loaded, STIRModule)

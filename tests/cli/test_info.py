@@ -1,4 +1,4 @@
-"""``info`` tells what a file is from its header and a few planes."""
+"""Tests of the command ``info``."""
 
 from __future__ import annotations
 

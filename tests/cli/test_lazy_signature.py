@@ -1,4 +1,4 @@
-"""The signature read from a command's file is that of the command."""
+"""Tests that signatures parsed from source files equal those of the commands."""
 
 from __future__ import annotations
 

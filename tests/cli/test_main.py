@@ -1,4 +1,4 @@
-"""The program's edge: help, unknown commands, exit codes."""
+"""Tests of the program: help, unknown commands, exit codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture
     ("arguments", "message"),
     [
         ("reconstrcut", "there is no command 'reconstrcut'. Did you mean 'reconstruct'?"),
-        ("archive inof", "there is no 'inof' here. Did you mean 'info'?"),
+        ("archive inof", "'inof' is not a choice. Did you mean 'info'?"),
         ("archive", "name one of build, info, verify, export"),
         ("reconstruct a.dat", "error: --out must be given;"),
         ("reconstruct", "error: RECORDING and --out must be given;"),
@@ -147,7 +147,7 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path
 
 
 class SignalledWhenForgotten:
-    """Its process is asked to end while it is removed: Python drops what a destructor raises."""
+    """Send SIGTERM in the destructor, whose exceptions Python ignores."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ class SignalledWhenForgotten:
 
 
 def forgets(seconds: float = 30.0) -> None:
-    """Stand for a command that is asked to end in a destructor."""
+    """Act as a command that receives SIGTERM in a destructor."""
     forgotten = [SignalledWhenForgotten()]
     forgotten.clear()
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Mistakes in a configuration are one line with both values, exit code 2, in every verb."""
+"""Tests of errors in configurations: one line, exit code 2, in every verb."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STUDENT += ["--model.init_args.use_teacher", "false", "--data.init_args.crop", "
 
 
 class OthersClips(ReconstructionDataModule):
-    """Somebody's own data, which does not say how long its clips are."""
+    """A data module of a user, which does not state the length of clips."""
 
     def __init__(self, archive: str) -> None:
         super().__init__(archive, clip_length=41, batch_size=2, crop=32)
@@ -56,7 +56,7 @@ def exposures(exposures_archive: Path) -> str:
 def _refused(
     capsys: pytest.CaptureFixture[str], verb: str, arguments: list[str], run_dir: Path
 ) -> str:
-    """Run a call that must be refused in one line, and return the line."""
+    """Run a call that must fail with an error of one line; return the line."""
     assert main([verb, *arguments, "--run_dir", str(run_dir)]) == 2
     error = capsys.readouterr().err
     assert "Traceback" not in error

@@ -1,4 +1,4 @@
-"""Commands open no connection to another machine unless an option names one."""
+"""Tests that commands open no network connection unless an option names a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that read recordings accept files of real cameras: cut inside a plane at either end."""
+"""Tests of commands with ``.dat`` files of cameras, which are cut inside a plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes end as one with batches twice as large, and measure what one measures."""
+"""Tests of training with two processes: same weights and metrics as one with double batches."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Five images to validate on, the only ones of a slow and of a fast scene among them."""
+    """An archive with five validation images, one of a slow and one of a fast scene."""
     lengths = {f"train-{number}": 141 for number in range(4)}
     lengths |= {"val-0": 141, "val-fast-1": 81, "val-slow-2": 81, "test-0": 141}
     jobs = {
@@ -59,7 +59,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _validated(run_dir: Path) -> list[dict[str, float]]:
-    """Return what each validation measured."""
+    """Return the metrics of each validation."""
     with (run_dir / "metrics.csv").open(newline="") as file:
         rows = [
             {key: float(value) for key, value in row.items() if key.startswith("val/") and value}
@@ -148,6 +148,6 @@ def test_more_processes_than_images_to_predict_are_rejected(
     data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
     done = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)
     assert done.returncode == 2, done.stderr
-    assert "predict: 2 processes, images to predict: 1, and each process needs one" in done.stderr
+    assert "predict: 2 processes for 1 images, but each process needs at least one" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

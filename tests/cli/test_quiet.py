@@ -1,4 +1,4 @@
-"""``--quiet``, closed pipes, files instead of terminals: what is said, and what is not."""
+"""Tests of output with ``--quiet``, closed pipes and without a terminal."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> Non
 @pytest.mark.parametrize(
     ("shell", "said"),
     [
-        (">&-", "error: stdout is closed; send it to a file, a pipe or /dev/null\n"),
+        (">&-", "error: stdout is closed; redirect it to a file, a pipe or /dev/null\n"),
         (
             "> /dev/full",
             "error: the output cannot be written (No space left on device); free space, or write "

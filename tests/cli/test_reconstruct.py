@@ -1,4 +1,4 @@
-"""The everyday job from the command line: what appears where, and what is refused."""
+"""Tests of the command ``reconstruct``: outputs and rejected calls."""
 
 from __future__ import annotations
 
@@ -255,10 +255,10 @@ def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
         ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),
         ({"out": "a.png", "rate_scale": 0.0}, "--rate-scale 0"),
         ({"out": "a.png", "device": "toaster"}, "--device toaster"),
-        ({"out": "a.png", "tile": 256}, "--tile 256: method tfi-aligned has no such choice"),
+        ({"out": "a.png", "tile": 256}, "--tile 256: method tfi-aligned has no such option"),
         (
             {"out": "a.png", "precision": "bf16"},
-            "--precision bf16: method tfi-aligned has no such choice",
+            "--precision bf16: method tfi-aligned has no such option",
         ),
     ],
 )
@@ -310,7 +310,7 @@ def test_ctrl_c_leaves_nothing_behind(
 
 @pytest.fixture
 def bayer(tmp_path: Path) -> str:
-    """A recording behind Bayer filters whose red is dark and whose blue is bright."""
+    """A recording with Bayer filters, dark in red and bright in blue."""
     light = cfa_masks("BGGR", 24, 32) * np.array([0.2, 0.4, 0.8], np.float32).reshape(3, 1, 1)
     camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(4))
     recording = camera.record([np.tile(light.sum(axis=0), (90, 1, 1))])

@@ -1,4 +1,4 @@
-"""Reports of every kind of source, as a person asks for them."""
+"""Tests of the command ``report`` for every kind of source."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_a_page_states_why_fewer_planes_are_shown_than_were_asked_for(
     take = pattern_take(0, planes=7, height=32, width=48)
     short = write_recording(take.recording, tmp_path / "short.npz")
     html, _ = _report(short, tmp_path, "--methods", "tfp")
-    assert "1 of the 5 planes asked for are shown, as the others lie so near an end" in html
-    assert "stays small" not in html
+    assert "1 of 5 planes are shown, because windows around the others" in html
+    assert "to limit the size" not in html
     monkeypatch.setattr("spike_zoo.reports.choices.MOST_PIXELS", 2 * 32 * 48)
     html, _ = _report(street, tmp_path, "--methods", "tfp")
-    assert "2 of the 5 planes asked for are shown, so that the page stays small" in html
+    assert "2 of 5 planes are shown, to limit the size of the page" in html
 
 
 def test_flow_is_shown_with_a_legend_where_a_method_estimates_it(
@@ -184,7 +184,7 @@ def test_a_damaged_bitstream_shows_what_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["street.npz", "--out", "page.pdf"], "a page is written as .html"),
+        (["street.npz", "--out", "page.pdf"], "a report is written as .html"),
         (["street.npz", "--out", "there.html"], "there.html"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``--safe``: a configuration may name classes of this package, Lightning and torch alone."""
+"""Tests of ``--safe``: only classes of this package, Lightning, torch and torchmetrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 @pytest.fixture(autouse=True)
 def _restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, and undo what --safe sets for the rest of a process."""
+    """Work in an empty folder; restore the parser settings that --safe changes."""
     monkeypatch.chdir(tmp_path)
     for name in ("import_path_verdicts", "import_paths_enforced"):
         settings = jsonargparse_settings.parsing_settings
@@ -53,7 +53,7 @@ def test_other_classes_are_rejected_before_an_import(
     Path("a.yaml").write_text(content)
     assert main(["fit", "--config", "a.yaml", "--safe"]) == 2
     assert "a.yaml: " in (said := capsys.readouterr().err)
-    assert "--safe allows no class" in said
+    assert "--safe allows only classes" in said
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_classes_on_the_command_line_count_too(
     argument: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "--config", "stir", argument, "--safe"]) == 2
-    assert "--safe allows no class" in capsys.readouterr().err
+    assert "--safe allows only classes" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""``score``: NIQE and BRISQUE of pictures, with parameters from the user's files."""
+"""Tests of the command ``score`` with parameters from files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spike_zoo.tables.read import read_scores
 
 @pytest.fixture(scope="module")
 def parameters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """NIQE fitted to patches of photographs, and a BRISQUE of one support vector."""
+    """Parameter files: NIQE fitted to photographs, BRISQUE with one support vector."""
     from deepinv.loss.metric import NIQE
 
     folder = tmp_path_factory.mktemp("parameters")

@@ -319,7 +319,7 @@ def test_a_folder_of_footage_becomes_an_archive_to_train_on(
         (["--kind", "reconstruction"], "--kind reconstruction: a video becomes exposures"),
         (["--kind", "deblur"], "no exposure fits"),  # what it is
         (["--inserted", "0"], "--inserted must be at least 1"),
-        ([], "no exposure fits; the longest has 28 frames"),
+        ([], "no exposure fits; the longest video has 28 frames"),
     ],
 )
 def test_what_makes_no_exposure_is_rejected(

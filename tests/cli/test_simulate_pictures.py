@@ -1,4 +1,4 @@
-"""``simulate --images``: folders of pictures and the papers' sets become archives, or errors."""
+"""Tests of ``simulate --images``: archives of picture folders and of the papers' sets, errors."""
 
 from __future__ import annotations
 
@@ -79,9 +79,12 @@ def test_a_build_that_fails_names_the_picture_and_leaves_nothing(
         (("--kind", "s-mnist"), "--kind s-mnist needs --images"),
         (("--images", ".", "--kind", "deblur"), "--images goes with --kind labelled, s-mnist"),
         (("--images", "."), "not with reconstruction"),
-        (("--images", ".", "--kind", "labelled", "--size", "small"), "--limit takes fewer"),
-        (("--images", ".", "--kind", "labelled", "--train", "3"), "--train means nothing"),
-        (("--images", ".", "--video", "a.mp4"), "make another archive than --video"),
+        (("--images", ".", "--kind", "labelled", "--size", "small"), "set the number of pictures"),
+        (
+            ("--images", ".", "--kind", "labelled", "--train", "3"),
+            "--train is not an option for pictures",
+        ),
+        (("--images", ".", "--video", "a.mp4"), "do not go with --video"),
         (("--kind", "labelled", "--limit", "3"), "--limit and --balanced go with --images"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A command loads the libraries that it needs and no others: nobody waits for a trainer's."""
+"""Tests of the modules that commands import: none that they do not need."""
 
 from __future__ import annotations
 

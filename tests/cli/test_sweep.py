@@ -1,4 +1,4 @@
-"""``sweep`` as a user types it: planned whole, refused early, run once, finished later."""
+"""Tests of the command ``sweep``: planning, early errors, resuming."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def archive(clips_archive: Path) -> Path:
 
 @pytest.fixture
 def project(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with configurations, two variants, a sweep and a table of its own."""
+    """A folder with configurations, two variants, a sweep and a table."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     folder = tmp_path / "experiments" / "own"
     (folder / "variants").mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_one_seed_of_a_sweep_without_repetitions_is_all_of_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _call("--dry_run", "--only", "seed_everything=0") == 0
-    assert "has no parameter seed_everything: all of its runs" in capsys.readouterr().err
+    assert "has no parameter seed_everything: all its runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
     assert _call() == 0
     shown = capsys.readouterr()
     assert "results: experiments/own/results/smoke" in shown.out
-    assert "no run of this profile is known yet" in shown.err
+    assert "no run of this profile is finished" in shown.err
     file = project / "results/smoke/records.jsonl"
     records = read_records(file)
     assert records.keys() == {"tfi_1-0", "tfi_9-0"}

@@ -1,4 +1,4 @@
-"""Sweeps that need others: what is kept counts, and a failure stops what begins with it alone."""
+"""Tests of sweeps that need others: stored records count, failures stop only dependent runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Stages = dict[str, list[PlannedRun]]
 
 @pytest.fixture
 def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Two teachers, two rows of the same table, two students with a teacher each; all pretend."""
+    """Sweeps of two teachers, two table rows and two students, with runs that are simulated."""
     stages = {
         name: [planned_run(tmp_path, f"{name}-{seed}") for seed in (0, 1)]
         for name in ("teacher", "row", "student")
@@ -57,7 +57,7 @@ def begun(stages: Stages) -> list[str]:
 
 
 def fresh_checkout(folder: Path) -> None:
-    """Leave what is committed: the records that were kept."""
+    """Remove all files but the committed records."""
     shutil.rmtree(folder / "runs")
 
 

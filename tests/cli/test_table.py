@@ -1,4 +1,4 @@
-"""The table command, as a user calls it."""
+"""Tests of the command ``table``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A method's folder with a table file and committed results, and runs beside it."""
+    """A method's folder with a table file and committed results, and a folder of runs."""
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "experiments" / "stir"
     place.mkdir(parents=True)

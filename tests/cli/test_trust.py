@@ -1,4 +1,4 @@
-"""Commands import a class of others where they are told to trust it, and only there."""
+"""Tests of ``--trust``: classes of other packages are imported only with this option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What errors of bitstreams say reaches other processes whole."""
+"""Pickling of the errors of bitstreams."""
 
 from __future__ import annotations
 

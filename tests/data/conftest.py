@@ -1,4 +1,4 @@
-"""Archives that several files of data modules read."""
+"""Archives shared by the tests of data modules."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Archive of drifting patterns, to be read only."""
+    """Read-only archive of drifting patterns."""
     return tiny_archive(tmp_path_factory.mktemp("archives") / "tiny.h5")

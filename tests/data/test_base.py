@@ -1,4 +1,4 @@
-"""Loaders over an archive: order, seeds, splits and scales, whatever a sample is."""
+"""Base class of data modules: order, seeds, splits and rate scales."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_workers_stay_alive_between_epochs(archive_path: Path) -> None:
 
 
 class _CollectsNames(LightningModule):
-    """Notes which recordings an evaluation uses."""
+    """Records the names of the recordings of an evaluation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> No
         MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"
     ) as error:
         data.setup("fit")
-    assert "experiments/*/needs*.yaml" in str(error.value)  # where the options of others stand
+    assert "experiments/*/needs*.yaml" in str(error.value)  # options of other archives
 
 
 def without_scale(take: Take) -> Take:
@@ -176,7 +176,9 @@ def test_unknown_rate_scales_are_reported_once_with_the_way_out(tmp_path: Path) 
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(path, 61, crop=None)
     [said] = said_in_setup(data, "fit", "test")
-    assert "a.h5: 2 of 3 recordings do not state how many spikes a plane holds at white" in said
+    assert (
+        "a.h5: 2 of 3 recordings do not state their rate scale (spikes per plane at white)" in said
+    )
     assert "data.init_args.rate_scale" in said
     scales = [float(batch["rate_scale"]) for batch in data.test_dataloader()]
     assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Batches on their way out of a worker."""
+"""Collation of batches and their transfer from workers."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def test_a_slot_is_used_again_when_nobody_looks_at_its_batch_any_more() -> None:
     collate = Collate(slots)
     first = sent(collate([sample(1)]))
     second = collate([sample(2)])
-    assert second.left is None  # the only slot is in use: it takes the pipe
+    assert second.in_slot is None  # the only slot is in use: it takes the pipe
     assert_same(sent(second), [sample(2)])
     part = first["image"][0, 0, 5]
     del first
     gc.collect()
-    assert collate([sample(3)]).left is None  # a part of the batch is still looked at
+    assert collate([sample(3)]).in_slot is None  # a part of the batch is still looked at
     np.testing.assert_array_equal(part.numpy(), sample(1)["image"][0, 5])
     del part
     gc.collect()
     fourth = collate([sample(4)])
-    assert fourth.left is not None
+    assert fourth.in_slot is not None
     assert_same(sent(fourth), [sample(4)])
 
 
@@ -85,14 +85,14 @@ def test_only_the_process_that_made_a_slot_sets_it_free(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "getpid", lambda: -1)  # as a process forked meanwhile
     del arrived
     gc.collect()
-    assert collate([sample(2)]).left is None
+    assert collate([sample(2)]).in_slot is None
 
 
 def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
     small, large = sample(1, side=80), sample(2, side=81)
     collate = Collate(Slots(workers=2, each=1, size=size_of(small)))
     assert_same(sent(collate([large])), [large])
-    assert collate([small]).left is not None
+    assert collate([small]).in_slot is not None
 
 
 def test_samples_of_different_sizes_are_rejected_by_name() -> None:

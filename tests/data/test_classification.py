@@ -1,4 +1,4 @@
-"""Labelled clips from an archive: which, with what labels, and what is refused or left out."""
+"""Data module of labelled clips: samples, labels and left-out recordings."""
 
 from __future__ import annotations
 

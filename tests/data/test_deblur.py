@@ -1,4 +1,4 @@
-"""Exposures from an archive: which planes and images, cut and turned as one."""
+"""Data module of deblurring: planes, images, crops and augmentation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPAN = [12, 45]  # 33 planes, 12 before and 15 after them
 
 
 def coded_images(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Images whose red is their row, green their column and blue their number."""
+    """Return images with the row as red, the column as green and the image number as blue."""
     rows, columns = np.mgrid[: 4 * HEIGHT, : 4 * WIDTH]
     return np.stack(
         [np.stack([rows, columns, np.full_like(rows, n)], -1) for n in range(count)]

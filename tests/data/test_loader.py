@@ -1,4 +1,4 @@
-"""Workers that begin as new processes, which know nothing of the one that started them."""
+"""Loaders whose workers are started by spawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data module in a loop without a Trainer: nothing to set up, planes, a new order each epoch."""
+"""Data modules in loops without a Trainer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_loop_goes_on_in_the_epoch_and_batch_where_it_was(archive: Path, worke
 
 
 class Noted(ReconstructionDataModule):
-    """Notes what batches are before they are unpacked."""
+    """Records batches before they are unpacked."""
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         self.seen = {**getattr(self, "seen", {}), **batch}

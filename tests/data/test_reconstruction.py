@@ -1,4 +1,4 @@
-"""Clips from an archive: what is in them, and which there are."""
+"""Data module of reconstruction: contents and selection of clips."""
 
 from __future__ import annotations
 
@@ -130,9 +130,13 @@ def test_blurry_images_of_another_size_do_not_matter(tmp_path: Path) -> None:
     ("clip_length", "stride", "expected"),
     [
         (61, 1, []),  # 121 planes, images at 30, 45, 60, 75, 90
-        (91, 1, ["2 of 5 images of test are left out: 2 as clip_length 91 does not fit around"]),
+        (
+            91,
+            1,
+            ["2 of 5 images of test are left out: 2 because clip_length 91 does not fit around"],
+        ),
         (61, 2, ["2 of 5 images of test are left out: 2 by stride 2"]),
-        (91, 2, ["3 of 5 images of test .* 2 as clip_length 91 .* them and 1 by stride 2"]),
+        (91, 2, ["3 of 5 images of test .* 2 because clip_length 91 .* them and 1 by stride 2"]),
     ],
 )
 def test_images_that_are_not_tested_are_counted(

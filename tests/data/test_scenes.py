@@ -1,4 +1,4 @@
-"""Scenes from an archive: all images of a recording, cut and turned as one."""
+"""Data module of image sequences: samples, crops and augmentation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLANES, STRIDE = 121, 20  # images at 0, 20, ..., 120; windows of 61 planes lie 
 
 
 def moving_take(seed: int, planes: int = PLANES) -> Take:
-    """Patterns with some motion or other; image n has n in its motion."""
+    """Return patterns with arbitrary motion; the motion of image n contains n."""
     take = pattern_take(seed, planes, stride=STRIDE)
     assert take.images is not None
     generator = np.random.default_rng(seed)
@@ -261,6 +261,6 @@ def test_runs_that_cannot_be_are_rejected(moving_path: Path) -> None:
         SceneDataModule(str(moving_path), eval_images_per_sample=-1)
     data = SceneDataModule(str(moving_path), 61, images_per_sample=10, crop=24)
     with pytest.raises(
-        ConfigError, match=r"images: 10 are asked for .*'take0'.* has 9 whose clips"
+        ConfigError, match=r"images_per_sample: 10 .*'take0'.* has only 9 whose clips"
     ):
         data.setup("fit")

@@ -1,4 +1,4 @@
-"""``.npy`` and ``.npz`` recordings: found by key, packed on the way, never unpickled."""
+"""``.npy`` and ``.npz`` recordings."""
 
 from __future__ import annotations
 
@@ -155,12 +155,12 @@ def test_arrays_that_are_no_spike_stream_are_rejected(tmp_path: Path, array: np.
     np.save(tmp_path / "clip.npy", array)
     np.savez(tmp_path / "clip.npz", spikes=array)
     for name in ("clip.npy", "clip.npz"):
-        with pytest.raises(FormatError, match="no spike stream"):
+        with pytest.raises(FormatError, match="not a spike stream"):
             read_recording(tmp_path / name)
 
 
 class Trap:
-    """Its unpickling would be noticed."""
+    """Object whose unpickling has a visible effect."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return pytest.fail, ("a recording was unpickled",)
@@ -173,7 +173,7 @@ def test_pickled_objects_are_rejected_without_loading_them(tmp_path: Path) -> No
     np.savez(tmp_path / "clip.npz", spikes=objects)
     np.savez(tmp_path / "label.npz", spikes=random_spikes(1, 1, 1), label=objects[0, 0])
     for name in ("clip.npy", "clip.npz"):
-        with pytest.raises(FormatError, match="no spike stream"):
+        with pytest.raises(FormatError, match="not a spike stream"):
             read_recording(tmp_path / name)
     assert "label" not in read_recording(tmp_path / "label.npz").meta
 
@@ -218,7 +218,7 @@ def test_a_huge_promised_shape_is_rejected_before_memory_is_taken(tmp_path: Path
     with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
         archive.writestr("spikes.npy", header_of((10**6, 10**6, 10**6)) + bytes(100))
     for name in ("clip.npy", "clip.npz"):
-        with pytest.raises(FormatError, match="cut short, the header promises"):
+        with pytest.raises(FormatError, match="truncated, the header states"):
             read_recording(tmp_path / name)
 
 

@@ -1,4 +1,4 @@
-"""Raw ``.dat`` files: every bit is the pixel that the format's description says."""
+"""Raw ``.dat`` files: bit layouts, sizes and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes and rolled pictures are recognised from the bits of a headerless recording."""
+"""Estimation of sizes and rolled images of headerless recordings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 64, 96
 
 
 def _spikes(planes: int, height: int, width: int) -> np.ndarray:
-    """Return spikes of a smooth still scene."""
+    """Return spikes of a smooth static scene."""
     random = np.random.default_rng(0)
     scene = gaussian_filter(random.random((height, width)), 4)
     scene = (scene - scene.min()) / np.ptp(scene)

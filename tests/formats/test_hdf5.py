@@ -1,4 +1,4 @@
-"""HDF5 files from strangers: nothing outside them is read, and faults are one line."""
+"""HDF5 files: links out of the file, damage and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mapped data set gives what HDF5 gives, and steps back where only HDF5 can read."""
+"""Memory-mapped data sets in comparison with HDF5."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None
 
 
 def test_a_chunk_beyond_the_end_is_rejected_before_it_is_touched(tmp_path: Path) -> None:
-    # h5py refuses a file that is shorter than its header says, but not one cut while it is open
+    # h5py rejects a file that is shorter than its header states, but not one truncated while open
     file = _stored(tmp_path / "cut.h5", chunks=(8, 9, 5))
     size = file.path.stat().st_size
     assert file.dataset("planes").shape == VALUES.shape
@@ -84,7 +84,7 @@ def test_a_chunk_beyond_the_end_is_rejected_before_it_is_touched(tmp_path: Path)
 def test_a_file_whose_size_changes_while_it_is_read_is_an_error(
     tmp_path: Path, chunks: tuple[int, ...] | None, size: int
 ) -> None:
-    """A map beyond the end of its file would end the process with SIGBUS."""
+    """Reading a map beyond the end of its file would kill the process with SIGBUS."""
     file = _stored(tmp_path / "copied over.h5", chunks=chunks)
     mapped = file.mapped("planes")
     assert mapped is not None

@@ -1,4 +1,4 @@
-"""HDF5 files that are not archives: data sets of spikes are read by their name."""
+"""Spikes in HDF5 files that are not archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording in an HDF5 group is what its attributes say, or is refused."""
+"""Reader of one recording in an HDF5 group."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_a_huge_declared_shape_is_rejected_before_memory_is_taken(path: Path) ->
         ("fps", -1.0, "attribute fps"),
         ("rate_scale", 0.0, "attribute rate_scale"),
         ("threshold", "two", "attribute threshold"),
-        ("meta", "[1, 2]", "no JSON object"),
-        ("meta", "{broken", "no JSON object"),
+        ("meta", "[1, 2]", "not a JSON object"),
+        ("meta", "{broken", "not a JSON object"),
     ],
 )
 def test_attributes_that_cannot_be_are_rejected(

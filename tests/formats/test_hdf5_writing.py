@@ -1,4 +1,4 @@
-"""What is written into an HDF5 group: all that is known, an allowed name, a checksum."""
+"""Writer of a recording into an HDF5 group."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_recording_without_room_ends_in_one_error_and_leaves_nothing(
 
 @pytest.mark.parametrize("size", range(200, 14_000, 600))
 def test_hdf5_never_notices_that_it_cannot_write(tmp_path: Path, size: int) -> None:
-    """After a failed write it would crash when it closes the file."""
+    """After a failed write, HDF5 would crash when it closes the file."""
 
     def write() -> None:
         with OutputFile(tmp_path / "a.h5", "w") as file:

@@ -1,4 +1,4 @@
-"""One function reads and one writes every format, known by content and suffix."""
+"""Reading and writing of recordings in all formats."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_reading_a_whole_clip_takes_little_more_memory_than_its_planes(tmp_path:
         planes = read_recording(tmp_path / name, height=height, width=height and width)[:]
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak <= 1.2 * planes.nbytes + 3_000_000, name  # a block of pixels beside it
+        assert peak <= 1.2 * planes.nbytes + 3_000_000, name  # and a block of pixels
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".spl", ".dat"])

@@ -1,4 +1,4 @@
-"""Recordings and archives by address, against a server on this machine."""
+"""Remote recordings and archives, with a server on this machine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Ranges(NamedTuple):
 
 @pytest.fixture
 def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
-    """A server that reads by ranges: its folder and address, and the sizes of its answers."""
+    """A server with range requests: its folder, its address and the sizes of its responses."""
     folder, asked = tmp_path / "by-ranges", list[int]()
     folder.mkdir()
 
@@ -79,7 +79,7 @@ def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Path, str, Asked]]:
-    """A folder, its address, and what was asked for."""
+    """A folder, its address and the paths of the requests."""
     folder, asked = tmp_path / "served", list[str]()
     folder.mkdir()
 
@@ -141,7 +141,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def _blocks(cache: Path, name: str) -> int:
-    """Return how many bytes of a copy are on the disk, in blocks."""
+    """Return the number of blocks of 4 KiB of a copy that are allocated on disk."""
     (copy,) = cache.rglob(name)
     return -(-copy.stat().st_blocks * 512 // 4096)
 

@@ -1,4 +1,4 @@
-"""Sidecars say what a headerless file does not."""
+"""Sidecars of recordings."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_own_sidecar_without_a_size_is_filled_in_from_the_folder_s(clip: Path
 
 
 def test_arguments_come_before_every_sidecar(clip: Path) -> None:
-    (clip.parent / "config.yaml").write_text("neither: here")  # not asked when the size is stated
+    (clip.parent / "config.yaml").write_text("neither: here")  # not read if the size is stated
     (clip.parent / "clip.dat.yaml").write_text("{spike_w: 8, spike_h: 8, fps: 1}")
     recording = read_recording(clip, height=6, width=16, fps=5.0, rate_scale=0.4)
     assert recording.shape == (4, 6, 16)
@@ -150,7 +150,9 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
 ) -> None:
     old, path = random_spikes(10, 16, 24), tmp_path / "clip.dat"
     write_recording(SpikeRecording.from_planes(old, rate_scale=0.6), path, with_sidecar=True)
-    told = r"clip\.dat\.yaml says spike_h: 16 \(here 24\), spike_w: 24 \(here 16\), .*with_sidecar"
+    told = (
+        r"clip\.dat\.yaml states spike_h: 16 \(here 24\), spike_w: 24 \(here 16\), .*with_sidecar"
+    )
     with pytest.raises(ExistingFileError, match=told):
         write_recording(random_spikes(10, 24, 16), path, overwrite=True)  # as many bytes
     np.testing.assert_array_equal(read_recording(path)[:], old)

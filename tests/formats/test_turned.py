@@ -1,4 +1,4 @@
-"""Recordings of cameras that were mounted mirrored or rotated are read upright."""
+"""Mirrored and rotated ``.dat`` recordings."""
 
 from __future__ import annotations
 

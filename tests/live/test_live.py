@@ -1,4 +1,4 @@
-"""The live view: sources of planes, the pace of pictures, and the page."""
+"""Tests of the live view: sources of planes, rate of pictures, page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIZE = {"height": 16, "width": 24}
 
 
 class SlowMethod(TFI):
-    """A method that takes three times as long as there is."""
+    """A method that takes three times the time per picture."""
 
     def reconstruct(self, *given: Any, **options: Any) -> Tensor:
         time.sleep(0.06)
@@ -110,7 +110,9 @@ def test_a_pipe_keeps_the_last_planes_and_never_blocks_who_writes(tmp_path: Path
     wait_until(lambda: source.ended)
     assert source.span() == (1200 - 512, 1200)
     assert (source.window(700, 730)[:] == planes[700:730]).all()
-    with pytest.raises(SpikeZooError, match="plane 600 has left the memory, 688 is the oldest"):
+    with pytest.raises(
+        SpikeZooError, match="plane 600 is no longer in memory, the oldest is plane 688"
+    ):
         source.window(600, 610)
 
 
@@ -224,7 +226,7 @@ def test_mistakes_of_the_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     clip = str(write_recording(SpikeRecording.from_planes(SPIKES), tmp_path / "a.npz"))
     for options, message in [
         (["--stride", "0"], "--stride 0: give at least 1"),
-        (["--port", "0"], "ports are 1 to 65535"),
+        (["--port", "0"], "must be 1 to 65535"),
         (["--method", "tfpp"], "Did you mean 'tfp'"),
         (["--follow"], "only a .dat can be read while it is written"),
     ]:

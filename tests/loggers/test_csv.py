@@ -1,4 +1,4 @@
-"""metrics.csv goes on where it was."""
+"""Appending to metrics.csv in resumed runs."""
 
 from __future__ import annotations
 

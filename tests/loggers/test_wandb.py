@@ -1,4 +1,4 @@
-"""W&B never stops a run, asks for nothing, keeps secrets, and its runs can be uploaded later."""
+"""W&B logger: offline fallback, no prompts, no secrets, and later upload."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ finish_wandb()
 
 @dataclass
 class Fit:
-    """A finished fit: its folder, the folder it was started in, and what it printed."""
+    """Finished fit: its folder, its working directory, and its output."""
 
     run_dir: Path
     home: Path
@@ -54,7 +54,7 @@ def _environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def _fit(home: Path, logger: str, **variables: str) -> Fit:
-    """Fit as a user would, in a checkout whose remote has a token in its address."""
+    """Run a fit in a checkout whose git remote contains a token."""
     shutil.copytree(ROOT / "configs", home / "configs")
     archive = tiny_archive(home / "tiny.h5", planes=181, height=48, width=64, stride=20)
     for call in (["init", "-q"], ["remote", "add", "origin", f"https://{PLANTED}:x@example.org/z"]):

@@ -1,4 +1,4 @@
-"""Arrays written part by part are those that numpy would have written whole."""
+"""Tests of arrays written in parts against numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts: right colours, numbers if they fit, and any number of classes."""
+"""Tests of charts: colours, numbers, any number of classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Video codecs give back what they were given, as exactly as their quantiser says."""
+"""Tests of video codecs: decoded frames and their errors by quantiser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QP = {"x264": 20, "x265": 20, "svtav1": 20}
 
 
 def moving(count: int, height: int, width: int, channels: int = 0) -> NDArray[np.uint8]:
-    """Return waves that move, each frame and channel another."""
+    """Return moving waves that differ in each frame and channel."""
     rows, columns, times = np.mgrid[:height, :width, :count].transpose(0, 3, 1, 2)
     grey = 127.5 + 60 * (np.sin((columns + 3 * times) / 7) + np.cos((rows - 2 * times) / 5))
     shifts = np.arange(channels or 1)[None, :, None, None] * 9
@@ -48,7 +48,7 @@ def test_the_wheel_that_is_tested_has_every_codec() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux has such priorities")
 def test_an_encoder_leaves_the_priority_of_its_caller(codec: str, tmp_path: Path) -> None:
-    """SVT-AV1 gave root's processes real-time priority, and the machine no longer answered."""
+    """SVT-AV1 sets real-time priority for root, which blocked all other processes."""
     before = os.sched_getscheduler(0)
     encode_video(moving(3, 64, 64), codec, QP[codec])
     assert os.sched_getscheduler(0) == before
@@ -73,7 +73,7 @@ def test_every_frame_comes_back_in_its_place_at_any_size(
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 33), (64, 64), (128, 64), (40, 72)])
 def test_the_same_frames_give_the_same_bytes(codec: str, size: tuple[int, int]) -> None:
-    """Black and white noise, as spikes are: x265 gave other bytes where a unit filled the width."""
+    """On binary noise, bytes of x265 differed if a coding unit was as wide as the image."""
     frames = np.random.default_rng(0).choice(
         np.array([0, 255], np.uint8), (12, *size), p=(0.7, 0.3)
     )
@@ -92,7 +92,7 @@ def test_a_coarser_quantiser_takes_fewer_bytes_and_is_further_off(codec: str) ->
 
 
 def test_the_bytes_are_those_of_a_stream_that_another_reader_takes(codec: str) -> None:
-    """A stream without any container: FFmpeg's parser finds the frames by itself."""
+    """FFmpeg's parser finds the frames in the stream without a container."""
     frames = moving(6, 64, 64)
     coded = encode_video(frames, codec, QP[codec])
     assert coded.n_bytes == len(b"".join(coded.packets))

@@ -1,4 +1,4 @@
-"""Colours of motion: the direction is the hue, the length the strength."""
+"""Tests of the colour coding of optical flow."""
 
 from __future__ import annotations
 

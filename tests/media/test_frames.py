@@ -1,4 +1,4 @@
-"""Frames of videos and folders, by ranges."""
+"""Tests of reading ranges of frames from videos and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pictures go: what a name means, what is rejected before work, and nothing half written."""
+"""Tests of the output of images: kinds, rejected targets, complete files only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_where_no_terminal_is_lines_print_the_remaining_time(
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1000.5, float("nan"), float("inf")])
 def test_a_speed_that_no_video_has_is_rejected(fps: float, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="above 0 and up to 1000 images a second"):
+    with pytest.raises(UsageError, match="above 0 and at most 1000 images per second"):
         Target.of(str(tmp_path / "a.mp4"), fps=fps, overwrite=False)
 
 
@@ -81,7 +81,9 @@ def test_what_is_in_the_way_is_rejected_before_anything_is_made(tmp_path: Path) 
     folder.mkdir()
     check_target(folder, "folder", overwrite=False)  # nothing in it is in the way
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(ExistingFileError, match=r"b exists and is not empty.*--overwrite true"):
+    with pytest.raises(
+        ExistingFileError, match=r"b exists and is not empty.*--overwrite to replace"
+    ):
         check_target(folder, "folder", overwrite=False)
     check_target(folder, "folder", overwrite=True)
 

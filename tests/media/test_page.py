@@ -1,4 +1,4 @@
-"""Pages as a browser sees them: well formed, self-contained, nothing of a text run as HTML."""
+"""Tests of HTML pages: well formed, self-contained, escaped texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VOID = {"meta", "link", "img", "input"}
 
 
 class Outline(HTMLParser):
-    """Collect elements and texts, and whether every element is closed in its order."""
+    """Collect elements and texts; check that elements are closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

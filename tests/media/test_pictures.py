@@ -1,4 +1,4 @@
-"""PNG files against Pillow itself, and strips of pictures pixel by pixel."""
+"""Tests of PNG files against Pillow, and of contact sheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MP4 files as another decoder's user sees them: size, rate, number and brightness of images."""
+"""Tests of MP4 files: size, rate, number and brightness of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages show as data: layers that fit their moments, planes that come back bit for bit."""
+"""Tests of the data of viewers: layers, and lossless planes."""
 
 from __future__ import annotations
 

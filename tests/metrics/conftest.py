@@ -1,4 +1,4 @@
-"""What tests of several files measure with."""
+"""Fixtures shared by the tests of metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torchvision
 
 @pytest.fixture(scope="session")
 def random_alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of AlexNet's weights that nobody has trained."""
+    """Return a file of random weights of AlexNet."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("backbones") / "random-alexnet.pth"
     torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)

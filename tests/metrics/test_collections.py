@@ -1,4 +1,4 @@
-"""The metrics of a task as one collection, and what is not at hand left out."""
+"""Metric collections of tasks, without metrics whose files are missing."""
 
 from __future__ import annotations
 

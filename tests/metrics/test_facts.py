@@ -1,4 +1,4 @@
-"""Facts that tables show agree with the metrics that measure."""
+"""Agreement of the facts about metrics with the metrics."""
 
 from __future__ import annotations
 

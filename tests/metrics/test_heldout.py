@@ -1,4 +1,4 @@
-"""Held-out likelihood: probabilities that sum to 1, and the right order of pictures."""
+"""Held-out likelihood: normalised probabilities, and correct ranking of images."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_counts_have_probability_1_in_all(charge: float, sigma: float) -> None:
 
 
 def _scene(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return a picture, and the planes before and behind a gap of 20."""
+    """Return an image, and the planes before and after a gap of 20 planes."""
     rng = np.random.default_rng(seed)
     picture = np.clip(0.5 + 0.3 * np.sin(np.linspace(0, 30, 96 * 96)).reshape(96, 96), 0, 1)
     picture = np.clip(picture + 0.1 * rng.standard_normal((96, 96)), 0.05, 0.95).astype(np.float32)

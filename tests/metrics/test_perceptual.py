@@ -1,4 +1,4 @@
-"""LPIPS from a local backbone; random weights stand in for the published ones, by name."""
+"""LPIPS with a local backbone of random weights."""
 
 from __future__ import annotations
 

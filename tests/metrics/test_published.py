@@ -1,4 +1,4 @@
-"""Published evaluations against their references and against the libraries they use."""
+"""Published evaluation protocols against reference values and libraries."""
 
 from __future__ import annotations
 

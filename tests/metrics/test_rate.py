@@ -1,4 +1,4 @@
-"""Rates and BD-rate against closed forms, published tables and an own integration."""
+"""Rates and BD-rate against closed forms, published tables and numerical integration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAST: Curve = [(9787.80, 40.121), (4469.00, 38.651), (2451.52, 36.970), (1356.24
 
 
 def bd_by_hand(anchor: Curve, tested: Curve, method: Interpolation) -> float:
-    """Integrate the difference of the logarithms numerically, without the package."""
+    """Compute the BD-rate by numerical integration, without the package."""
     fits = []
     for curve in (anchor, tested):
         rate, quality = (np.array(column) for column in zip(*sorted(curve), strict=True))

@@ -1,4 +1,4 @@
-"""Which pace a name tells."""
+"""Speed of a recording from its name."""
 
 from __future__ import annotations
 

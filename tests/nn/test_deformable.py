@@ -1,4 +1,4 @@
-"""Deformable convolution against a loop over pixels, a plain convolution and the counter."""
+"""Deformable convolution against loops over pixels, standard convolutions and flop counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spike_zoo.nn import deform_conv2d, deformable
 
 @pytest.fixture(autouse=True, params=["operator", "plain"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Compute by the operator for processors, and as on devices that have none."""
+    """Run a test with the CPU operator and with the fallback of devices without an operator."""
     if request.param == "plain":
         monkeypatch.setattr(deformable, "has_operator", lambda device: False)
     return request.param
@@ -39,7 +39,7 @@ class Case(NamedTuple):
         return deform_conv2d(*self[:4], padding=padding, mask=self.mask)
 
     def gradients(self, of: Tensor) -> tuple[Tensor, ...]:
-        """Return those of all arguments, of an uneven sum of what was computed from them."""
+        """Return the gradients of all arguments for a weighted sum of the output."""
         return torch.autograd.grad(of, self, of.detach().cos(), retain_graph=True)
 
 
@@ -53,7 +53,7 @@ def make_case(
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
 ) -> Case:
-    """Random arguments; a third of the offsets are whole, some look far outside."""
+    """Return random arguments; a third of the offsets are integers, some point far outside."""
     generator = torch.Generator().manual_seed(seed)
     batch, channels, height, width = shape
     taps = groups * kernel**2
@@ -75,7 +75,7 @@ def make_case(
 
 
 def by_loops(case: Case) -> Tensor:
-    """Compute it as it is written in the paper, pixel by pixel."""
+    """Compute the paper's equation pixel by pixel."""
     image, offset, weight, bias, mask = (tensor.detach() for tensor in case)
     batch, channels, height, width = image.shape
     kernel = weight.shape[-1]
@@ -240,7 +240,7 @@ def test_it_can_be_exported() -> None:
         ({"input": torch.rand(2, 7, 5, 6)}, "takes 8 channels, input has 7"),
         ({"offset": torch.rand(2, 35, 5, 6)}, r"offset must be .*\(2, 18, 5, 6\), got \(2, 35"),
         ({"offset": torch.rand(2, 36, 5, 5)}, r"offset must be .*\(2, 36, 5, 6\), got \(2, 36, 5"),
-        ({"offset": torch.rand(2, 54, 5, 6)}, "8 channels .* among 3 groups, .* the 54 channels"),
+        ({"offset": torch.rand(2, 54, 5, 6)}, "8 channels .* by 3 groups, .* the 54 channels"),
         ({"mask": torch.rand(2, 17, 5, 6)}, r"mask must be .*\(2, 18, 5, 6\), got \(2, 17, 5, 6\)"),
         ({"weight": torch.rand(3, 8, 4, 4)}, "square and odd .* got 4x4 with padding 2"),
         ({"weight": torch.rand(3, 8, 3)}, r"weight \(N, C, K, K\), got .* \(3, 8, 3\)"),

@@ -1,4 +1,4 @@
-"""The loss of motion against closed forms."""
+"""Multi-scale flow loss against closed forms."""
 
 from __future__ import annotations
 

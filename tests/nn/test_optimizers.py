@@ -1,4 +1,4 @@
-"""The optimiser against PyTorch's plain one, and with what trainers do to gradients."""
+"""Fused Adam against PyTorch's default, and with gradient clipping and scaling of trainers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spike_zoo.nn.optimizers import adam
 
 
 class Line(LightningModule):
-    """A slope that steep gradients pull at."""
+    """Module with one slope and steep gradients."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Padding to multiples and to squares, and back."""
+"""Padding to multiples and squares, and cropping."""
 
 from __future__ import annotations
 

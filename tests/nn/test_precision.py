@@ -1,4 +1,4 @@
-"""Where half precision is used, and what is kept out of it."""
+"""Detection of fast bf16, and layers excluded from autocast."""
 
 from __future__ import annotations
 

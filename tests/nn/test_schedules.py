@@ -1,4 +1,4 @@
-"""Learning rates over a run, against their closed forms."""
+"""Learning-rate schedules against closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors by key, computed once where there is memory for them."""
+"""Cache of tensors by key within its memory limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 class Computed:
-    """Returns a value for each key and counts how often."""
+    """Function under the cache that counts its computations per key."""
 
     def __init__(self, cache: TensorCache, size: int = 4) -> None:
         self.cache, self.size, self.count = cache, size, 0

@@ -1,4 +1,4 @@
-"""Torch computes with as many threads as cores are free."""
+"""Number of torch's threads on machines with busy cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records that are committed say nothing of the machine they were made on."""
+"""Committed records contain no information about the machine that made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run begins with is known by its weights and by how they were made."""
+"""Identity of initial weights: digests of weights and recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's card says what the record says, and nothing else."""
+"""Model cards contain the values of a record, with escaped text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_header_is_what_the_hub_reads() -> None:
 
 def test_weights_without_a_record_are_said_to_have_none() -> None:
     card = model_card("small", DESCRIBED)
-    assert "No record of a test of just these weights" in card
+    assert "No test record of these weights" in card
     header = yaml.safe_load(card.split("---")[1])
     assert set(header) == {"license", "library_name", "tags"}
     assert 'spike_zoo.load("small")' in card
@@ -65,7 +65,7 @@ def test_a_card_names_the_command_that_takes_the_weights(command: str, line: str
 
 
 def _card_with(text: str) -> str:
-    """Return a card whose names, arguments and facts are a text, without its header."""
+    """Return the body of a card with a given text as names, arguments and facts."""
     described = {
         "class_path": f"own.{text}Module",
         "hyper_parameters": {"text": text, text: 1},
@@ -88,7 +88,7 @@ def _card_with(text: str) -> str:
 
 def test_text_of_users_is_inert() -> None:
     markdown = pytest.importorskip("markdown_it", reason="of rich").MarkdownIt()
-    markdown.enable("table")  # HTML is on by default, as on the Hub
+    markdown.enable("table")  # HTML is enabled by default, as on the Hub
     hostile = (
         "<img src=x onerror=alert(1)> ![x](x.png) [y](z) **b** _c_ | `d`\n---\n```\n# e\x1b[31m\n"
     )

@@ -1,4 +1,4 @@
-"""A configuration's digest follows what is computed, not what the run is called."""
+"""Digests and differences of effective configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is logged tells neither secrets nor whose machine it was."""
+"""Redaction of secrets, home folders and user names."""
 
 from __future__ import annotations
 

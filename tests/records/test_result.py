@@ -1,4 +1,4 @@
-"""The record of a run survives its file, and damaged ones are named."""
+"""Writing and reading of ``result.json``, and errors of damaged files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.helpers.results import make_result
 
 COMMITTED = sorted((ROOT / "experiments").glob("*/results/*/records.jsonl"))
-#: What a codec measures: four jobs, and quality at four rates by three measures.
+#: Record of a codec: costs of four jobs, and quality at four rates by three metrics.
 COSTS = {
     job: Cost(macs=29_011_000_000, seconds=0.161799341000005, size=(250, 400))
     for job in ("forward", "compress", "decompress", "reconstruct")
@@ -42,7 +42,7 @@ def test_missing_record_is_named(tmp_path: Path) -> None:
 
 
 def _with(**fields: Any) -> str:
-    """Return a record as text with other costs or curves than it has."""
+    """Return the text of a record with replaced costs or curves."""
     own = ("costs", "curves", "macs", "image_size", "seconds_per_image")
     content = {key: one for key, one in make_result().summary().items() if key not in own}
     return json.dumps({**content, "config": {}, "metrics": {}, **fields})

@@ -1,4 +1,4 @@
-"""What a run began with is on record before it learns, and what has changed is said in words."""
+"""Writing, reading and comparison of the record of a run's start."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from spike_zoo.records.run_start import RunStart
 KEY = "model.init_args.teacher"
 TEACHER = {"path": "runs/t/checkpoints/best.ckpt", "sha256": "12" * 32, "recipe": None}
 START = RunStart("ab" * 32, {KEY: TEACHER})
-OTHERS = f"{KEY}: the weights in runs/t/checkpoints/best.ckpt are others"
+OTHERS = f"{KEY}: the weights in runs/t/checkpoints/best.ckpt have changed"
 
 
 def test_a_start_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
     RunStart("cd" * 32).write(tmp_path)
-    START.write(tmp_path)  # begun again
+    START.write(tmp_path)  # started again
     assert RunStart.read(tmp_path) == START
     assert [path.name for path in tmp_path.iterdir()] == ["start.json"]
 
@@ -29,7 +29,7 @@ def test_a_run_of_an_older_version_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"unknown": 1}', "\x00"])
 def test_a_damaged_start_is_named_with_the_way_out(tmp_path: Path, content: str) -> None:
     (tmp_path / "start.json").write_text(content)
-    with pytest.raises(FormatError, match=r"start\.json: not what .* begin the run again"):
+    with pytest.raises(FormatError, match=r"start\.json: not a record .* start the run again"):
         RunStart.read(tmp_path)
 
 
@@ -37,14 +37,14 @@ def test_a_damaged_start_is_named_with_the_way_out(tmp_path: Path, content: str)
     ("now", "changes"),
     [
         (START, []),
-        (RunStart(None, {KEY: TEACHER}), []),  # data that have no digest say nothing
+        (RunStart(None, {KEY: TEACHER}), []),  # data without a digest are not compared
         (RunStart("cd" * 32, {KEY: TEACHER}), ["the data are cdcdcdcdcdcd, were abababababab"]),
         (RunStart("ab" * 32, {KEY: {**TEACHER, "sha256": "34" * 32}}), [OTHERS]),
         (RunStart("ab" * 32, {KEY: {**TEACHER, "path": "moved.ckpt"}}), []),
         (RunStart("ab" * 32), [OTHERS]),
         (
             RunStart("ab" * 32, {KEY: TEACHER, "ckpt_path": {"path": "a", "sha256": "1"}}),
-            ["ckpt_path: the weights in a are others"],
+            ["ckpt_path: the weights in a have changed"],
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Methods by name, with settings, with what a page calls them."""
+"""Tests of the methods of a report: loading, settings, names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which planes a page shows, what they should be, and how much fits."""
+"""Tests of the scenes of a report: chosen planes, ground truth, size limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches a run: random weights are not measured, whichever verb asks."""
+"""Tests of the callbacks of a run: random weights are rejected by every verb."""
 
 from __future__ import annotations
 

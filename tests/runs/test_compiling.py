@@ -1,4 +1,4 @@
-"""A compiled run learns what any run learns, and leaves the checkpoints and records of one."""
+"""Tests of ``--compile``: same training, checkpoints and records as without compilation."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_compiled_fit_resumes_to_the_weights_of_one_that_was_not_stopped(
     assert main([*FIT, "parts", *compiled, stop]) == 130
     resume = [*FIT, "parts", "--ckpt_path", "last"]
     assert main(resume) == 2
-    assert "compile: not there, was 'eager'" in capsys.readouterr().err
+    assert "compile: not set, was 'eager'" in capsys.readouterr().err
     assert main([*resume, *compiled]) == 0
     for name, value in _weights(tmp_path / "whole").items():
         assert torch.equal(_weights(tmp_path / "parts")[name], value), name
@@ -109,6 +109,6 @@ def test_a_compiler_that_is_missing_is_one_line_with_the_way_out(tmp_path: Path)
     command = [sys.executable, "-m", "spike_zoo", *FIT, "wrong", "--compile", "true"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "compile: the networks cannot be translated here (No working C++" in done.stderr
+    assert "compile: the networks cannot be compiled here (No working C++" in done.stderr
     assert "--compile aot_eager" in done.stderr
     assert not (tmp_path / "wrong").exists()

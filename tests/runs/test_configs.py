@@ -1,4 +1,4 @@
-"""Configurations by name: whose file is meant, and what records call it."""
+"""Tests of the lookup of configurations by name, and of their names in records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder that is no checkout."""
+    """Work in an empty folder that is no checkout."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

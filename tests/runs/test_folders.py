@@ -1,4 +1,4 @@
-"""Every run has a folder of its own, and one that never began leaves none."""
+"""Tests of run folders: names, locks, removal if a run fails before training."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_runs_of_one_job_have_folders_of_their_own(monkeypatch: pytest.MonkeyPat
 def test_processes_that_cannot_agree_are_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match="name one with --run_dir"):
+    with pytest.raises(UsageError, match="name a folder with --run_dir"):
         folder_of(None, ["stir.yaml"])
     assert folder_of("runs/mine", []) == (Path("runs/mine"), True)
 

@@ -1,4 +1,4 @@
-"""A new run from weights: a new optimiser, recorded by digest, strict unless told otherwise."""
+"""Tests of ``--init_from``: new optimiser, recorded digest, strict by default."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fit(clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _assert_starts_from(run_dir: Path, state: dict[str, torch.Tensor]) -> None:
-    """Check that the weights after one update at a rate of 1e-12 are those of a state."""
+    """Check that the weights after one update at a learning rate of 1e-12 equal a state."""
     content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["global_step"] == 1
     for name, tensor in state.items():
@@ -76,7 +76,7 @@ def test_a_run_starts_from_a_shipped_name_and_resumes_as_that_run(
     options = ["--model.width", "0.5", "--ckpt_path", "last"]
     assert fit(*options, "--init_from", name) == 0
     assert fit(*options) == 2
-    assert "init_from: not there, was 'stir-small'" in capsys.readouterr().err
+    assert "init_from: not set, was 'stir-small'" in capsys.readouterr().err
 
 
 def test_weights_that_do_not_fit_name_the_other_arguments(

@@ -1,4 +1,4 @@
-"""What other modules import first changes no run."""
+"""Tests that earlier imports of other libraries do not change warnings and parsing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_one_is_a_whole_number_whatever_was_imported_before(given: str) -> None:
 
 
 def test_warnings_in_lightnings_code_show_no_place_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its import puts a format of its own where the program put another."""
+    """Importing Lightning replaces the format of warnings."""
     monkeypatch.setattr(warnings, "formatwarning", lightnings._custom_format_warning)
     quiet_libraries()
     said = warnings.formatwarning("LPIPS is off", UserWarning, "/lib/lightning/cli.py", 555)

@@ -1,4 +1,4 @@
-"""Loggers by configuration alone: TensorBoard, and W&B whoever's class was named."""
+"""Tests of loggers from configurations: TensorBoard, and both classes of W&B loggers."""
 
 from __future__ import annotations
 

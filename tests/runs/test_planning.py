@@ -1,4 +1,4 @@
-"""A run is known from its command line: where it goes, what it is called, what it begins with."""
+"""Tests of the plan of a run: folder, names, digest and input files."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_saved_configuration_keeps_its_nulls_and_no_call_of_ours_is_deprecated
 
 
 def test_an_option_within_a_group_that_keeps_its_default_is_known_as_such() -> None:
-    """So that records that were made before the option was added still count."""
+    """Records from before the option was added stay valid."""
     networks = {"fem_width": 0.25, "skip": False}
     model = {"class_path": "spike_zoo.methods.sci.SCIFeaturesModule"}
     data = {"class_path": "spike_zoo.data.SceneDataModule", "init_args": {"batch_size": 3}}
@@ -82,5 +82,5 @@ def test_an_option_within_a_group_that_keeps_its_default_is_known_as_such() -> N
     assert differences(recorded, config, defaults) == []
     networks["skip"] = True
     assert differences(recorded, config, defaults_of(config, {})) == [
-        "model.init_args.networks.skip: True, was not there"
+        "model.init_args.networks.skip: True, was not set"
     ]

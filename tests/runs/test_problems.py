@@ -1,4 +1,4 @@
-"""What parsing and Lightning complain about is one line that a user can act on."""
+"""Tests of error messages of parsing and Lightning: one line each."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ def test_a_typo_in_a_file_is_named_with_the_file(
         ("trainer: {max_epochs: many}", "trainer.max_epochs: Expected a"),
         (
             "trainer: {max_epoch: 3}",
-            "trainer.max_epoch: nothing takes this key. Did you mean 'trainer.max_epochs'?",
+            "trainer.max_epoch: unknown key. Did you mean 'trainer.max_epochs'?",
         ),
         (
             "trianer: {max_epochs: 3}",
-            "trianer.max_epochs: nothing takes this key. Did you mean 'trainer.max_epochs'?",
+            "trianer.max_epochs: unknown key. Did you mean 'trainer.max_epochs'?",
         ),
         ("trainer: {max_epochs: 3\nmodel: {", "line 2: not YAML: expected ',' or '}'"),
         ("trainer: {max_epochs: 3}\ntrainer: {}", "line 2: the key 'trainer' is given twice"),
-        ("", "empty; write what it sets"),
+        ("", "empty; write its settings"),
         ("- trainer", "must be a mapping of keys, found list"),
     ],
 )
@@ -132,7 +132,7 @@ def _raised_in_lightning(**options: object) -> BaseException:
         (yaml.YAMLError("line 3:\n a tab"), "line 3: a tab"),
         (
             RuntimeError("Error(s) in loading state_dict for N:\n\tsize mismatch for a\n\tand b"),
-            "the weights do not fit the model that is configured: size mismatch for a",
+            "the weights do not fit the configured model: size mismatch for a",
         ),
     ],
 )

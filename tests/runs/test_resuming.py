@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere ends as one that was not: weights, optimiser, log."""
+"""Tests of resuming: same weights, optimiser state and log as without interruption."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def command(archives: dict[bool, str]) -> Callable[[str, Path], list[str]]:
 def undisturbed(
     command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Return the folder of a run that nobody stopped, made once for each configuration."""
+    """Return the folder of an uninterrupted run, created once per configuration."""
     done: dict[str, Path] = {}
 
     def of(name: str) -> Path:
@@ -133,7 +133,7 @@ def stopped_once(
 
 @pytest.fixture
 def stopped(stopped_once: list[str]) -> list[str]:
-    """Return the same command, its run's folder as it was when the run was stopped."""
+    """Return the command of a stopped run, with its folder restored to the time of the stop."""
     shutil.rmtree(stopped_once[-1])
     shutil.copytree(f"{stopped_once[-1]}-as-it-stopped", stopped_once[-1])
     return stopped_once
@@ -287,7 +287,7 @@ def test_half_a_checkpoint_is_named_and_the_one_before_it_taken(
     assert main([*stopped, "--ckpt_path", "last"]) == 0
     shown = capsys.readouterr().out
     assert "last.ckpt: not a file of weights" in shown
-    assert "the one before it is taken, last.before.ckpt" in shown
+    assert "using the checkpoint before it, last.before.ckpt" in shown
     _assert_ended_alike(Path(stopped[-1]), undisturbed("cosine"))
     assert [path.name for path in sorted(last.parent.iterdir())] == ["best.ckpt", "last.ckpt"]
 

@@ -1,4 +1,4 @@
-"""fit, validate, test and predict as a user types them."""
+"""Tests of the commands fit, validate, test and predict."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_validate_and_predict_write_below_their_verb(
     files = sorted(path.name for path in (fitted / "predict").iterdir())
     assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
     assert main(["predict", *config, "--ckpt_path", "best"]) == 2, "its pictures would be mixed"
-    assert "predict: holds an earlier prediction" in capsys.readouterr().err
+    assert "predict: contains the pictures of an earlier prediction" in capsys.readouterr().err
     assert sorted(path.name for path in (fitted / "predict").iterdir()) == files
 
 
@@ -151,7 +151,7 @@ def test_a_record_whose_checkpoints_are_gone_is_not_overwritten(
     (tmp_path / "metrics.csv").write_text("epoch,step\n0,0\n")
     call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
     assert main([*call, *resumes]) == 2
-    assert "holds the record of a run" in capsys.readouterr().err
+    assert "contains the record of a run" in capsys.readouterr().err
     assert (tmp_path / "metrics.csv").read_text() == "epoch,step\n0,0\n"
 
 

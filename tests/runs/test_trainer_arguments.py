@@ -1,4 +1,4 @@
-"""Numbers that no run can have are named; evaluation runs on one device; how processes start."""
+"""Tests of checks of trainer arguments: limits, devices, strategies, precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes under graded conditions."""
+"""Test scenes with varied conditions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_scene_has_every_value_of_every_condition_in_its_name() -> None:
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 2), ("test", 9)])
 def test_other_scenes_are_rejected(split: Split, count: int) -> None:
-    with pytest.raises(UsageError, match=f"at most 8 scenes, all to test with: got --{split}"):
+    with pytest.raises(UsageError, match=f"at most 8 scenes, all in the test split: got --{split}"):
         conditioned_scenes(split, count, 0, SIZE)
 
 

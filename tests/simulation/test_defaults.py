@@ -12,7 +12,7 @@ SPLITS: list[Split] = ["train", "val", "test"]
 
 
 def photographs(spec: SceneSpec) -> set[str]:
-    """Photographs that a scene shows anywhere."""
+    """Return the photographs in background and objects of a scene."""
     kinds = [spec.background, *spec.objects]
     named = (kind.partition(":")[2] for kind in kinds if ":" in kind)
     return {name for names in named for name in names.split("+")}

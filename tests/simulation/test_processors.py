@@ -1,4 +1,4 @@
-"""A seed gives the same spikes wherever it is run, so that tables of two machines compare."""
+"""Simulated spikes are the same on all processors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-# Scenes of which an archive had other spikes wherever numpy had shorter vectors.
+# Scenes whose spikes used to differ on processors with shorter vector registers.
 DIGEST = """
 import hashlib
 from spike_zoo.simulation import default_scenes, simulate_take

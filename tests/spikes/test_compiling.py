@@ -1,4 +1,4 @@
-"""Compiled functions, with and without a folder to keep them in."""
+"""Compilation of kernels with and without a cache folder."""
 
 from __future__ import annotations
 

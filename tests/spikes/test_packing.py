@@ -1,4 +1,4 @@
-"""Bits and bytes hold the same pixels."""
+"""Packing and unpacking of planes."""
 
 from __future__ import annotations
 

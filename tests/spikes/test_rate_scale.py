@@ -1,4 +1,4 @@
-"""The valid range of a rate scale, which one is used, and how it is estimated."""
+"""Validation, selection and estimation of the rate scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording gives the planes asked for, and only those."""
+"""Reading and indexing of recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.streams import random_spikes, spike_streams
 
 
 class CountedPlanes:
-    """Packed planes that note which ranges were read."""
+    """Packed planes that record the ranges that are read."""
 
     def __init__(self, packed: np.ndarray) -> None:
         self.packed = packed
@@ -63,7 +63,7 @@ def test_planes_outside_the_recording_are_refused_never_filled(start: int, stop:
 
 
 def indices(planes: int) -> st.SearchStrategy[Any]:
-    """What numpy takes for an axis of so many planes."""
+    """Return a strategy of indices that numpy accepts for an axis of this length."""
     numbers = st.integers(-planes, planes - 1)
     return st.one_of(
         numbers,

@@ -1,4 +1,4 @@
-"""Images of takes, grey in one unit."""
+"""Conversion of images of takes to grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The eight turns against the reference figures."""
+"""The eight flips and rotations, against reference arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows take the planes they name, mirrored at the ends."""
+"""Plane ranges of windows and clips."""
 
 from __future__ import annotations
 

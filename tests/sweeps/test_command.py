@@ -1,4 +1,4 @@
-"""A run here is started by the command with which W&B's agent starts it."""
+"""Commands of runs are those of W&B's agent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MACROS = (
 def _as_the_agent_does(
     monkeypatch: pytest.MonkeyPatch, folder: Path, spec: SweepSpec, point: Point
 ) -> list[str]:
-    """Return what the installed client's agent would start for a point."""
+    """Return the command that the agent of the installed wandb client starts for a point."""
     from wandb import wandb_agent
 
     started: list[list[str]] = []
@@ -46,7 +46,7 @@ def _as_the_agent_does(
 
     monkeypatch.setattr(wandb_agent, "AgentProcess", Recorder)
     for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_DIR"):
-        monkeypatch.setenv(name, "to be undone")  # the agent sets them for good
+        monkeypatch.setenv(name, "to be undone")  # the agent sets variables permanently
     monkeypatch.setenv("WANDB_DIR", str(folder))
     agent = wandb_agent.Agent(api=None, queue=None, sweep_id="sweep")
     agent._sweep_command = list(spec.command)
@@ -73,8 +73,8 @@ def test_every_macro_means_what_it_means_to_the_agent(
     ("part", "message"),
     [
         ("configs/${envvar:NOWHERE}.yaml", "the variable NOWHERE is not set"),
-        ("${arg}", r"\$\{arg\} is unknown here, known are .*\$\{args\}"),
-        ("${args_json_file}", "is unknown here"),
+        ("${arg}", r"unknown macro \$\{arg\}; the known macros are .*\$\{args\}"),
+        ("${args_json_file}", "unknown macro"),
     ],
 )
 def test_what_the_agent_would_drop_in_silence_is_rejected(part: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Parameters of a sweep file are W&B's distributions, or an error names what is wrong with them."""
+"""Validation of the parameters of sweep files."""
 
 from __future__ import annotations
 

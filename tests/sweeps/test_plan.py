@@ -1,4 +1,4 @@
-"""The runs of a sweep are known before any begins: names, folders, data, and who needs whom."""
+"""Planned runs of a sweep: names, folders, data and dependencies."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_other_parameters_are_distinguished_by_a_digest_that_stays(
 
 def test_a_command_that_starts_no_run_is_rejected(spec: SweepSpec, reader: LineReader) -> None:
     command = tuple(part.replace("test", "tset") for part in spec.command)
-    message = r"sweep\.yaml: command: no '-m spike_zoo VERB' in it, with one of fit, validate"
+    message = r"sweep\.yaml: command: expected '-m spike_zoo VERB' in it, VERB one of fit, validate"
     with pytest.raises(ConfigError, match=message):
         planned_runs(replace(spec, command=command), SMOKE, reader=reader)
 
@@ -143,7 +143,7 @@ def test_variants_that_no_table_shows_are_listed_where_there_are_tables(tmp_path
 def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     monkeypatch: pytest.MonkeyPatch, reader: LineReader
 ) -> None:
-    monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)  # archives need not be there
+    monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)  # archives need not exist
     specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
     runs: list[PlannedRun] = []
     for spec in specs:
@@ -166,7 +166,7 @@ def test_every_committed_record_counts_as_finished(
     monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)
     runs: list[PlannedRun] = []
     folder = Path("experiments", method)
-    # those of recordings of one's own, which nothing here can make, stand apart
+    # sweeps of archives that no command makes are tested separately
     for file in filter(Path.is_file, (folder / "sweep.yaml", folder / "sweep_samples.yaml")):
         for spec in needed_first(read_sweep(file)):
             planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)

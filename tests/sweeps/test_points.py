@@ -1,4 +1,4 @@
-"""The points of a sweep are those that W&B's own package proposes."""
+"""Points of a sweep are those that W&B's package proposes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_drawing_leaves_pythons_generator_alone() -> None:
     ("method", "parameters", "kind", "message"),
     [
         ("grid", {"a": {"min": 0.1, "max": 0.2}}, ConfigError, "parameters.a: a grid needs"),
-        ("random", DRAWN, UsageError, "--count N, or run_cap"),
+        ("random", DRAWN, UsageError, "--count N, or set run_cap"),
         ("bayes", DRAWN, UsageError, "wandb agent ID"),
     ],
 )
@@ -102,7 +102,7 @@ def test_only_keeps_the_points_with_a_value_and_all_of_sweeps_without_it() -> No
     points = [{"seed": seed, "rate": 0.5} for seed in (0, 1)]
     assert only_points(points, "seed=1") == [points[1]]
     assert only_points(points, "rate=0.5") == points
-    assert only_points(points, "config=a.yaml") == points  # of a sweep that this one needs
+    assert only_points(points, "config=a.yaml") == points  # of a required sweep
     assert only_points(points, None) == points
     with pytest.raises(UsageError, match="NAME=VALUE"):
         only_points(points, "seed")

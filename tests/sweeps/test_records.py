@@ -1,4 +1,4 @@
-"""A run is finished when a record of the same configuration, profile and data says so."""
+"""Finished runs: validity of records by configuration, profile, data and initial weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a sweep runs once, whatever happened to earlier calls."""
+"""Execution of unfinished runs after interruptions, failures and parallel calls."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_a_run_that_a_signal_ended_names_the_signal(tmp_path: Path) -> None:
     code = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
     run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))
     assert not run_all([run], os.environ)[0].is_finished
-    assert "was ended by SIGSEGV and left no complete result" in run.failure.read_text()
+    assert "was ended by SIGSEGV and wrote no complete result" in run.failure.read_text()
 
 
 @pytest.mark.parametrize("code", ["", "raise SystemExit(0)"])
 def test_success_is_the_record_and_not_the_exit_code(tmp_path: Path, code: str) -> None:
     run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))
     assert not run_all([run], os.environ)[0].is_finished
-    assert "ended with 0 and left no complete result" in run.failure.read_text()
+    assert "ended with 0 and wrote no complete result" in run.failure.read_text()
 
 
 def test_checkpoints_of_other_data_are_set_aside_and_not_resumed(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_run_without_the_checkpoint_that_others_begin_with_has_failed(tmp_path
     *start, code, folder, seconds, record = run.command
     command = (*start, code.replace("best.ckpt", "none.ckpt"), folder, seconds, record)
     assert not run_all([replace(run, command=command)], os.environ)[0].is_finished
-    assert "left no checkpoint, which other runs begin with" in run.failure.read_text()
+    assert "wrote no checkpoint, from which other runs start" in run.failure.read_text()
 
 
 def test_a_run_that_writes_its_record_and_then_dies_is_finished(tmp_path: Path) -> None:

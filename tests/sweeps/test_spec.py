@@ -1,4 +1,4 @@
-"""A sweep file says what it means or is rejected by name before anything runs."""
+"""Reading and validation of sweep files and ``needs.yaml``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _write(path: Path, **changes: Any) -> Path:
 def test_wandbs_own_schema_accepts_every_committed_sweep(path: Path) -> None:
     schema = pytest.importorskip("sweeps.config.schema")
     content = yaml.safe_load(path.read_text())
-    del content["command"]  # the schema only asks for a list
-    content.pop("run_cap", None)  # newer than the schema of this version
+    del content["command"]  # the schema only requires a list
+    content.pop("run_cap", None)  # newer than the installed schema
     assert list(schema.validator.iter_errors(content)) == []
     assert read_sweep(path).name
 
@@ -151,7 +151,7 @@ def test_sweeps_that_need_each_other_are_rejected(tmp_path: Path) -> None:
     for name in ("a", "b"):
         _write(tmp_path / f"{name}.yaml")
     (tmp_path / "needs.yaml").write_text("a.yaml: [b.yaml]\nb.yaml: [a.yaml]\n")
-    with pytest.raises(ConfigError, match=r"a circle: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
+    with pytest.raises(ConfigError, match=r"need each other: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
         needed_first(read_sweep(tmp_path / "a.yaml"))
 
 
@@ -200,7 +200,7 @@ def test_a_need_of_another_form_is_rejected_by_name(
 
 
 def test_a_sweep_is_read_in_its_own_folder_as_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path has no folder above; tables it needs lie beside that folder."""
+    """A relative path has no parent folder; the required tables are in a sibling of the folder."""
     monkeypatch.chdir(ROOT / "experiments" / "stir")
     assert read_sweep("sweep.yaml").archives == {
         "data/default.h5": "simulate --testing three --test 8"

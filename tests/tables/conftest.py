@@ -1,4 +1,4 @@
-"""A table file and the table that some runs make of it."""
+"""Fixtures: a table file and its filled table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From records to numbers: means, published values, gaps and what must be said about them."""
+"""Filling of tables: means, deviations, published values and missing results."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     runs = [make_run("never", psnr, seed=seed) for seed, psnr in enumerate((29.0, 29.1, 29.2))]
     runs += [make_run("full", 30.3), make_run("half", 30.0)]
     _, table = fill_tables(file.tables, runs)
-    # a row in both tables counts once: two degrees of freedom, t 4.3027
+    # a row of both tables is pooled once: two degrees of freedom, t = 4.3027
     assert table.verdicts[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
     assert table.verdicts[0].judgement is Judgement.NOISE
     alone = fill_table(file.tables[1], runs[3:])

@@ -1,4 +1,4 @@
-"""Charts of tables as SVG: quality against cost, and curves."""
+"""Charts of quality against cost and of curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A column knows its heading, its direction and how its numbers are written."""
+"""Headings, directions and number formats of columns."""
 
 from __future__ import annotations
 

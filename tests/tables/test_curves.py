@@ -1,4 +1,4 @@
-"""Curves of runs stand beside published ones, in every form of a table."""
+"""Measured and published curves in Markdown, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOGARITHMIC = CURVED.replace("x: bpp,", "x: bpp, scale: log,")
 
 
 def coded(seed: int, *points: tuple[float, float], name: str = NAME) -> RecordedRun:
-    """Return the run of a codec that measured a curve."""
+    """Return the run of a codec with a measured curve."""
     return make_run("full", 30.0, seed=seed, curves={name: points})
 
 

@@ -1,4 +1,4 @@
-"""What must be said about a table is above and below it."""
+"""Warnings and notes of tables."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
 def test_a_run_is_made_again_by_the_configuration_that_it_left(
     changes: dict[str, Any], arguments: str, spec: TableSpec, tmp_path: Path
 ) -> None:
-    """Options of its command line stand in it, and in none of the files it was stacked of."""
+    """Only the saved configuration contains the options of the command line."""
     run = dataclasses.replace(make_run("full", 30.0, seed=3, **changes), folder=tmp_path)
     files = "--config configs/stir.yaml --config variants/full.yaml --seed_everything 3"
     verb = arguments.split()[0]
@@ -117,7 +117,7 @@ QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two tests of one archive that differ in how many of its images have a whole clip."""
+    """Two tests on one archive with different numbers of images that have a complete clip."""
     folder = tmp_path_factory.mktemp("runs")
     archive = tiny_archive(folder / "tiny.h5", planes=201, height=32, width=48, stride=20)
     for name, length in (("tfi", "61"), ("tfp", "151")):

@@ -1,4 +1,4 @@
-"""Tables as a page of its own: numbers, judgements, drawings, pictures."""
+"""HTML pages of tables: numbers, judgements, charts and pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BD-rates stand beside the points of curves, in every form of a table, and claims are judged."""
+"""BD-rates of curves in tables, and claims about BD-rates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RATES = RATES.replace(
 
 
 def coded(variant: str, factor: float, seed: int = 0, **changes: object) -> RecordedRun:
-    """Return a run whose rates are those of the anchor times a factor."""
+    """Return a run with the rates of the anchor times a factor."""
     points = tuple((factor * rate, quality) for rate, quality in ANCHOR)
     return make_run(variant, 30.0, seed=seed, curves={NAME: points}, **changes)
 
@@ -99,7 +99,7 @@ def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -
     ]
     verdict = filled(tmp_path, runs, RATES).verdicts[
         0
-    ]  # the polynomial through the anchor turns back
+    ]  # the polynomial through the anchor is not monotonic
     assert verdict.judgement is Judgement.NO_MEANING
     assert verdict.detail.startswith("cubic -100.00 (42% overlap), PCHIP 15")
     assert verdict.detail.endswith("the way of interpolation decides it")

@@ -1,4 +1,4 @@
-"""A mistake in a table file is named with its file, its place and the way out."""
+"""Reading of table files, and errors with file, entry and advice."""
 
 from __future__ import annotations
 
@@ -163,7 +163,9 @@ def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(
     variants = [
         variant
         for variant in sorted((folder / "variants").glob("*.yaml"))
-        if not variant.stem.endswith(("_denoise", "_upsample"))  # stages that others begin with
+        if not variant.stem.endswith(
+            ("_denoise", "_upsample")
+        )  # stages from which other stages start
     ]
     missing = [set(check_table(path, variants)) for path in sorted(folder.glob("table*.yaml"))]
     assert set.intersection(*missing) == set()

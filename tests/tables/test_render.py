@@ -1,4 +1,4 @@
-"""What a table looks like as Markdown, CSV and HTML."""
+"""Markdown and CSV of tables."""
 
 from __future__ import annotations
 

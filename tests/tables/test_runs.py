@@ -1,4 +1,4 @@
-"""Runs are found wherever they are, and belong to the row whose variant made them."""
+"""Reading of records from folders and W&B, and assignment of runs to rows."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_folder_without_results_is_rejected(tmp_path: Path, is_there: bool) ->
 
 
 class SweepApi:
-    """Answers as W&B's public interface does."""
+    """Fake of W&B's public API."""
 
     def __init__(self, runs: list[SimpleNamespace]) -> None:
         self.runs = runs
@@ -161,7 +161,10 @@ def test_finished_runs_of_a_sweep_are_records_like_those_on_disk() -> None:
 def test_runs_of_a_sweep_belong_to_the_rows_of_their_archive() -> None:
     data = {"class_path": "x", "init_args": {"archive": "data/default.h5"}}
     online = _online("finished", config={"data": data})
-    online.config = {"config": {"data": data}, "versions": {}}  # what a run sends to W&B
+    online.config = {
+        "config": {"data": data},
+        "versions": {},
+    }  # the summary that a run sends to W&B
     (run,) = runs_of_sweep("lab/zoo/abc123", SweepApi([online]))
     row = Row("full", Path("experiments/stir/variants/full.yaml"))
     assert run.is_of(row, "data/default.h5")
@@ -203,7 +206,7 @@ def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
 def _student(
     seed: int, psnr: float, *, steps: int = 2, recipe: str = "made so", finished: str | None = None
 ) -> RecordedRun:
-    """Return a run whose folder and teacher are those of its seed, as sweeps name them."""
+    """Return a run with the folder and the teacher of its seed, named as in sweeps."""
     folder = f"runs/small/full-{seed}-0123456{seed}"
     teacher = f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"
     model = {"class_path": "spike_zoo.methods.stir.STIRModule", "init_args": {"teacher": teacher}}
@@ -265,7 +268,7 @@ def test_a_parameter_that_came_in_between_at_its_default_splits_no_row(spec: Tab
 
 
 def run_on(*, trained: bool, parameters: int = 5, **arguments: Any) -> RecordedRun:
-    """Return a run on an archive; one that trained itself has logged a loss."""
+    """Return a run on an archive; a run with training has a logged loss."""
     data = {"init_args": {"archive": "data/own.h5", "test_split": "test", **arguments}}
     metrics = {"test/psnr": 30.0, **({"train/total": 0.1} if trained else {})}
     return make_run("full", 30.0, metrics=metrics, config={"data": data}, parameters=parameters)

@@ -91,7 +91,7 @@ HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 2
 
 
 def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
-    """Return a run with two images of each recording, better by a gain for each recording."""
+    """Return a run with two images of each recording and a given gain for each recording."""
     images = tuple(
         {"name": name, "plane": plane, "rate_scale": 0.6, "psnr": value + gain}
         for (name, values), gain in zip(HALF.items(), gains, strict=False)

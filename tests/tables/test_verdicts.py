@@ -1,4 +1,4 @@
-"""Claims are judged as a two-sample t-test judges them."""
+"""Verdicts on claims agree with a two-sample t-test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_
 
 
 def _sample(values: list[float]) -> Sample:
-    """Return a row whose own seeds have the spread."""
+    """Return a row with the spread of its seeds."""
     spread = pool([(len(values), statistics.stdev(values))]) if len(values) > 1 else None
     return Sample(statistics.fmean(values), len(values), spread)
 
@@ -38,7 +38,7 @@ def _exact(value: float) -> Sample:
 
 
 def _both(*rows: list[float]) -> list[Sample]:
-    """Return rows with the spread pooled over them."""
+    """Return two rows with their pooled spread."""
     spread = pool((len(one), statistics.stdev(one)) for one in rows if len(one) > 1)
     return [Sample(statistics.fmean(one), len(one), spread) for one in rows]
 
@@ -117,7 +117,7 @@ def test_exact_values_are_compared_as_the_claim_states(
         ([31.0, 31.1, 31.2], Judgement.HELD),
         ([29.0, 29.1, 29.2], Judgement.NOT_HELD),
         ([29.0, 32.0], Judgement.NOISE),
-        ([30.0, 30.0], Judgement.HELD),  # to reach it is enough
+        ([30.0, 30.0], Judgement.HELD),  # a value equal to the limit is sufficient
         ([31.0], Judgement.ONE_SEED),
         ([29.0], Judgement.ONE_SEED),
     ],
@@ -168,7 +168,7 @@ def test_one_seed_each_is_tested_with_the_spread_of_other_rows(
     [
         (1.0, Judgement.UNDECIDABLE),
         (2.0, Judgement.NOISE),
-        (None, Judgement.NOISE),  # without a reported difference it cannot be too small
+        (None, Judgement.NOISE),  # without a reported difference the claim cannot be undecidable
     ],
 )
 def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
@@ -249,8 +249,11 @@ def _claim(folder: Path, text: str) -> Expectation:
     ("half", "reported"),
     [
         ("published: {test/psnr: 38.1},", pytest.approx(0.7)),
-        ("published: {test/psnr: 38.9},", None),  # the source has it the other way
-        ("published: {test/psnr: 38.1}, source: another,", None),  # two sources are no difference
+        ("published: {test/psnr: 38.9},", None),  # the source reports the opposite
+        (
+            "published: {test/psnr: 38.1}, source: another,",
+            None,
+        ),  # values of two sources are not compared
         ("", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""What every task shares: metrics by split, single values, checkpoints that rebuild a module."""
+"""Base class of tasks: metrics by split, values per image, checkpoint metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Brighter(TaskModule):
-    """Adds a tenth to an image."""
+    """Module that adds 0.1 to an image."""
 
     def __init__(self, step: float = 0.1, name: str = "mine") -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class Brighter(TaskModule):
         return batch + self.step
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse data that say they do not fit."""
+        """Reject data that are marked as unsuitable."""
         if getattr(served, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 
 
 def _ready(step: float = 0.1) -> Brighter:
-    """Return a module outside a trainer, where there is nothing to log to."""
+    """Return a module without a trainer, with logging disabled."""
     module = Brighter(step)
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
     module.setup("test")

@@ -1,4 +1,4 @@
-"""Pictures of a recording, clip by clip: which planes, at which scale, in which state."""
+"""Reconstruction of recordings clip by clip: planes, rate scale and evaluation mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLANES, LENGTH, WIDTH = 12, 7, 11
 
 
 class MeanOfClip(ClipReconstruction):
-    """Shows the firing rate of the clip; dropout makes training visible."""
+    """Returns the firing rate of the clip, with dropout to detect training mode."""
 
     clip_length = LENGTH
 
@@ -41,7 +41,7 @@ class MeanOfClip(ClipReconstruction):
 
 
 def numbered(rate_scale: float | None = 1.0) -> SpikeRecording:
-    """A recording whose plane n fires in column n alone."""
+    """Return a recording whose plane n fires only in column n."""
     spikes = np.zeros((PLANES, 2, WIDTH + 1), np.bool_)
     for plane in range(PLANES):
         spikes[plane, :, plane] = True
@@ -72,7 +72,7 @@ def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() 
     together = module.reconstruct(numbered(), [3, 8])
     for image, wanted in zip(module.reconstruct_stream(numbered(), [3, 8]), together, strict=True):
         assert torch.equal(image, wanted)
-    with pytest.raises(PlaneRangeError, match=r"plane 12 was asked for, .* planes 0\.\.11"):
+    with pytest.raises(PlaneRangeError, match=r"plane 12 is out of range: .* planes 0\.\.11"):
         module.reconstruct_stream(numbered(), [3, PLANES])
 
 
@@ -87,7 +87,7 @@ def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() 
     ],
 )
 def test_what_is_no_recording_is_refused_with_the_way_to_one(taken: Any, way: str) -> None:
-    with pytest.raises(UsageError, match=f"no recording but of type .*{way}"):
+    with pytest.raises(UsageError, match=f"expected a SpikeRecording, got .*{way}"):
         MeanOfClip().reconstruct(taken, [0])
 
 

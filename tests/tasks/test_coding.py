@@ -1,4 +1,4 @@
-"""Whole recordings at several rates: what a test logs, keeps as curves, writes by image."""
+"""Coding module: logged metrics, rate-distortion curves and per-image tables of a test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
 
 class Rounded(CodingModule):
-    """Keeps so many bits of every true pixel: rate and error are known in closed form."""
+    """Quantises the true images to some bits, with rate and error in closed form."""
 
     rate_points = ("2 bits", "4 bits", "6 bits")
 
@@ -47,7 +47,7 @@ class Rounded(CodingModule):
 
 
 class RateEstimator(CodingModule):
-    """Lossless: a byte for every spike."""
+    """Lossless codec that needs a byte per spike."""
 
     rate_points = ("all",)
     makes_images = False
@@ -63,7 +63,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def measured_by(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
-    """Test a module with all that watches a run; return what was logged."""
+    """Test a module with the callbacks of a run, and return the logged metrics."""
     images = folder / "images"
     callbacks = [PerImageMetrics(folder), CostMeter(), SampleImages(images), SampleVideo(images)]
     trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)

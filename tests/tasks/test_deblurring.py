@@ -1,4 +1,4 @@
-"""Exposures in, sharp images out: what is measured and shown, and what is refused before work."""
+"""Deblurring module: metrics, pictures, and checks of data and inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPAN = (20, 117)
 
 
 class Clock(DeblurModule):
-    """Sees in every exposure one grey, or the time; of a recording, the blurry image itself."""
+    """Returns one grey or the time for an exposure, and the blurry image for a recording."""
 
     window_length = 21
 
@@ -62,7 +62,7 @@ def recording() -> SpikeRecording:
 
 
 def _batch() -> DeblurBatch:
-    """One exposure whose outer images are a tenth and whose middle is a hundredth above 0.5."""
+    """Return an exposure with outer images of 0.6 and a middle image of 0.51."""
     images = torch.full((1, 3, 3, 16, 16), 0.6)
     images[:, 1] = 0.51
     batch = {"blur": torch.full((1, 3, 16, 16), 0.3), "images": images, "name": ["street"]}

@@ -1,4 +1,4 @@
-"""What a step found out: captions, and the playback that stands beside a result."""
+"""Evaluations of steps: captions and playback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exposures of a batch, and which images and planes belong to a recording."""
+"""Exposures of a batch, and checks of image size and planes against a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shipped weights inside a trainer."""
+"""Evaluation of shipped weights by a trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method can do is asked of the method, and a refusal names the option that chose it."""
+"""Checks of abilities by Protocols, with the option in error messages."""
 
 from __future__ import annotations
 

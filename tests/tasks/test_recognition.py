@@ -1,4 +1,4 @@
-"""Clips in, classes out: what is measured, shown and predicted, and what is refused."""
+"""Recognition module: metrics, pictures, predictions and checks of the data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LENGTH = 4
 
 
 class Counts(ClassificationModule):
-    """Takes the number of spikes of a clip's first pixel for its class, three times as likely."""
+    """Predicts the spike count of a clip's first pixel as class; three times the others' odds."""
 
     clip_length = LENGTH
 
@@ -36,7 +36,7 @@ class Counts(ClassificationModule):
 
 
 def _batch(*fired: int) -> LabelledBatch:
-    """Clips of class 0, 1, 2, ... whose first pixel fired so often."""
+    """Return clips of class 0, 1, 2, ... with given spike counts of the first pixel."""
     spikes = torch.zeros(len(fired), LENGTH, 5, 8)
     for clip, count in zip(spikes, fired, strict=True):
         clip[:count, 0, 0] = 1
@@ -154,7 +154,7 @@ def test_names_that_are_not_one_for_each_class_and_a_single_class_are_refused() 
 
 
 def _recording(*fired: int, rate_scale: float | None = 1.0) -> SpikeRecording:
-    """Stretches of two planes whose first pixel fires so often in each."""
+    """Return a recording of pairs of planes with given spike counts of the first pixel."""
     spikes = np.zeros((2 * len(fired), 5, 11), bool)
     for stretch, count in enumerate(fired):
         spikes[2 * stretch : 2 * stretch + count, 0, 0] = True
@@ -179,7 +179,7 @@ def test_a_recording_tells_its_brightness_and_an_argument_overrules_it() -> None
         module.classify(_recording(1, 2, rate_scale=0.5), rate_scale=1.0),
         module.classify(_recording(1, 2)),
     )
-    with pytest.warns(UserWarning, match="1 is assumed, so what is dark .*--rate-scale R") as told:
+    with pytest.warns(UserWarning, match="1 is assumed, so dark .*--rate-scale R") as told:
         module.classify(_recording(1, 2, rate_scale=None))
     assert len(told) == 1
 
@@ -198,7 +198,7 @@ def test_classifying_leaves_a_module_in_training_as_it_was() -> None:
 
 @pytest.fixture(scope="module")
 def tested(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """The metrics of a fit and a test on stripes of two classes out of three."""
+    """Return the metrics of a fit and a test on stripes with two of three classes."""
     archive = labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", 9)
     data = ClassificationDataModule(str(archive), 9, batch_size=4, seed=0)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Clips in, images out: what is measured and shown of a batch, and which clips are refused."""
+"""Reconstruction module: metrics, pictures and checks of the clip length."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LENGTH = 25
 
 
 class Grey(ReconstructionModule):
-    """Sees the same grey in every clip."""
+    """Returns the same grey image for every clip."""
 
     clip_length = LENGTH
 
@@ -31,7 +31,7 @@ class Grey(ReconstructionModule):
 
 
 def _batch() -> ReconstructionBatch:
-    """Two clips whose images are a tenth and a hundredth brighter than grey."""
+    """Return two clips whose images are brighter than grey by 0.1 and 0.01."""
     spikes = torch.zeros(2, LENGTH, 12, 16)
     spikes[0, 2:9] = 1  # 7 of the 21 planes around the middle
     spikes[1, :2] = 1  # none of them
@@ -93,7 +93,7 @@ def test_data_are_asked_how_long_their_clips_are_where_they_say_it(module: Grey)
 
 
 def evaluated(names: list[list[str]], verb: str = "test") -> dict[str, float]:
-    """What a trainer logs of batches of the two clips under some names."""
+    """Return the logged metrics of batches of the two clips with given names."""
     batches = [{**_batch(), "name": pair} for pair in names]
     trainer = Trainer(logger=False, **QUIET)
     loader: DataLoader[Any] = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list

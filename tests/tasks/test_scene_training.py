@@ -1,4 +1,4 @@
-"""Training on whole scenes: one step of all windows, in the memory of one."""
+"""Training on scenes: one optimiser step over all windows in the memory of one window."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WINDOWS = 4  # whose planes lie inside the recordings below
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of 140 planes with images at planes 10, 30, ..., 130: windows 30..90 inside."""
+    """Recordings of 140 planes, images at planes 10, 30, ..., 130; windows at 30..90 are inside."""
     return tiny_archive(tmp_path_factory.mktemp("scenes") / "a.h5", 140, 32, 32, stride=20)
 
 
@@ -52,7 +52,7 @@ def scenes(archive: Path) -> SceneBatch:
 
 
 def summed_loss(module: STIRModule, scenes: SceneBatch, first: int = 1) -> Tensor:
-    """Return the mean loss of the windows from the ``first`` one on, over one graph of all."""
+    """Return the mean loss of the windows from ``first`` on, computed with a single graph."""
     loss = module.make_loss()
     totals = []
     for number in range(scenes["planes"].shape[1]):
@@ -71,7 +71,7 @@ def gradients(module: STIRModule) -> dict[str, Tensor]:
 
 
 def assert_close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
-    """Compare gradients; biases before a batch norm have none but rounding noise."""
+    """Compare gradients; the tolerance allows rounding noise of biases before a batch norm."""
     assert ours.keys() == wanted.keys()
     largest = max(float(gradient.norm()) for gradient in wanted.values())
     for name, gradient in wanted.items():
@@ -108,7 +108,7 @@ def test_batch_norms_move_once_for_every_window(scenes: SceneBatch) -> None:
 
 
 class KeptMemory:
-    """The bytes that graphs keep for their backward pass, now and at most."""
+    """Current and peak bytes that graphs store for the backward pass."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -168,7 +168,7 @@ def test_a_scene_of_one_image_is_refused_by_name(scenes: SceneBatch) -> None:
 
 
 class Steps(Callback):
-    """Keeps the gradients of every optimiser step."""
+    """Callback that stores the gradients of every optimiser step."""
 
     def __init__(self) -> None:
         self.gradients: list[dict[str, Tensor]] = []

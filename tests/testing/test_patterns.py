@@ -1,4 +1,4 @@
-"""Drifting patterns: a camera sees the light that they are made of, and so does the truth."""
+"""Consistency of spikes and ground truth of drifting patterns."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def test_the_direction_of_stripes_is_their_class(seed: int, along: int) -> None:
     take = labelled_take(seed, 41, HEIGHT, WIDTH)
     assert take.label == seed % 2
     windows = take.recording[0:40].reshape(8, 5, HEIGHT, WIDTH).mean(axis=1)
-    # stripes of class 0 stand upright: columns differ and rows do not; class 1 the other way round
+    # stripes of class 0 are vertical (columns differ, rows do not), those of class 1 horizontal
     columns, rows = (windows.mean(axis=axis).std(axis=1).mean() for axis in (1, 2))
     assert (columns, rows)[along] > 2 * (columns, rows)[1 - along]

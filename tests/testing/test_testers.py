@@ -1,4 +1,4 @@
-"""What the testers find wrong, shown on methods that are."""
+"""The base classes of tests detect faulty methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Zeroed(ReconstructionModule):
-    """A method whose last layer begins as zeros, as many do."""
+    """A method whose last layer is initialised with zeros."""
 
     clip_length = 9
 
@@ -42,7 +42,7 @@ class _Zeroed(ReconstructionModule):
 
 
 class _Forgets(_Zeroed):
-    """A method that predicts something else every time."""
+    """A method with random predictions."""
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         return super().predict_step(batch, batch_idx) + torch.rand(())
@@ -89,7 +89,7 @@ def test_a_parameter_that_no_loss_sees_is_found() -> None:
 
 def test_a_loss_that_falls_while_the_classes_stay_wrong_is_found() -> None:
     class Opposite(StripesModule):
-        """Learns the other class of two than it tells."""
+        """A method that is trained on the opposite of two classes."""
 
         def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
             return super().predict_step(batch, batch_idx).flip(1)
@@ -112,14 +112,14 @@ class TestThreeClasses(ClassificationTester):
 
 
 class _Unsure(StripesModule):
-    """Tells twice the probabilities."""
+    """A method that returns doubled probabilities."""
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         return 2 * super().predict_step(batch, batch_idx)
 
 
 class _Compares(StripesModule):
-    """Looks at all clips of a batch to judge one."""
+    """A method whose prediction of a clip depends on the other clips of the batch."""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         logits = super().forward(spikes, rate_scale)

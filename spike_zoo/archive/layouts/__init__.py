@@ -1,1 +1,1 @@
-"""Folder layouts of published data sets, read into archives."""
+"""Readers of the folder layouts of published data sets."""

@@ -1,4 +1,4 @@
-"""Camera settings that a user states for recordings that do not state them."""
+"""Camera settings of a folder of recordings: geometry, rate scale, rate and Bayer layout."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera of a folder of recordings, as far as it is stated.
+    """Camera settings stated by the user, or defaults of a layout.
 
-    What is stated comes before what files and their sidecars say, and that before what a layout
-    takes for granted.
+    Stated settings override those of files and sidecars, which override the defaults of a layout.
 
     Attributes:
         height: Rows of ``.dat`` recordings.
@@ -32,10 +31,11 @@ class Camera:
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
-            None: as their sidecars say, else true.
-        mirror: Reverse the columns of ``.dat`` recordings; None: as their sidecars say, else false.
+            None: as their sidecars state, else true.
+        mirror: Reverse the columns of ``.dat`` recordings; None: as their sidecars state, else
+            false.
         rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
-            mirror; None: as their sidecars say, else 0.
+            mirror; None: as their sidecars state, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         cfa: Layout of the Bayer filters of upright images.
     """
@@ -63,8 +63,8 @@ class Camera:
         """Open a recording.
 
         Args:
-            path: A file of any format; only a ``.dat`` takes a size.
-            usual: What the layout takes for granted.
+            path: A file of any format. Height and width are used for ``.dat`` only.
+            usual: Defaults of the layout.
         """
         usual = usual or Camera()
         height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)
@@ -87,11 +87,11 @@ class Camera:
         return recording
 
     def _size(self, path: Path, usual: Camera) -> tuple[int | None, int | None]:
-        """Return rows and columns of a ``.dat`` as stated or usual, None if a sidecar has them."""
-        beside = own_sidecar(path)
-        if None in (self.height or beside.height, self.width or beside.width):
-            beside = beside.or_else(folder_sidecar(path))
-        # a size that is given keeps the reader from the folder's sidecar and all it says
-        height = None if beside.height else usual.height
-        width = None if beside.width else usual.width
+        """Return stated or default height and width of a ``.dat``; None if a sidecar has them."""
+        sidecar = own_sidecar(path)
+        if None in (self.height or sidecar.height, self.width or sidecar.width):
+            sidecar = sidecar.or_else(folder_sidecar(path))
+        # if a size is passed, the reader ignores the folder's sidecar with all its settings
+        height = None if sidecar.height else usual.height
+        width = None if sidecar.width else usual.width
         return self.height or height, self.width or width

@@ -1,10 +1,10 @@
-"""Folders of recordings as people keep them: which files are takes, and in which split.
+"""Detection of the folder layout of a data set, and search for its takes and splits.
 
 ============ =====================================================================
-layout       what it is
+layout       files
 ============ =====================================================================
 ``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
-             plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
+             plane, as Spike-Zoo stores its clips: 250x400, 0.6 spikes per plane at white
 ``sreds``    SREDS: scenes of files of 20 planes with an image each (see
              :func:`~spike_zoo.archive.layouts.published.find_sreds`), 0.4 spikes at white
 ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
@@ -15,11 +15,11 @@ layout       what it is
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
 ``usp``      USP-Gaussian: scenes of blurry images with spikes and sharp images of one size (see
              :func:`~spike_zoo.archive.layouts.exposures.find_usp`)
-``folder``   recordings anywhere below the folder, or one file, with pictures beside them
+``folder``   recordings anywhere below the folder, or one file, with ground-truth images
              (:class:`~spike_zoo.archive.layouts.ground_truth.PictureFiles`); a first folder
              named train, val (valid, validation) or test, in any case, is the split
-``archive``  an archive, to be written again in another way
-``auto``     whichever of these it looks like
+``archive``  an archive, to be rewritten with other options
+``auto``     one of these, detected from the names of the files
 ============ =====================================================================
 """
 
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 
 _REAL_DAT = "<name>.dat in the folder or below"
-#: Name of a folder -> layout; no more: my_recvidar is a user's own.
+#: Exact name of a folder -> layout.
 _REAL_NAMES = {name: name for name in REAL} | {
     "recvidarreal2019": "recvidar",
     "momvidarreal2021": "momvidar",
@@ -91,13 +91,13 @@ _FILES = {
 
 @dataclass
 class FoundTakes:
-    """What a folder holds, ready for :func:`~spike_zoo.archive.build_archive`.
+    """Takes of a data set, as arguments for :func:`~spike_zoo.archive.build_archive`.
 
     Attributes:
-        jobs: A function that reads each take, by the name it will have.
+        jobs: Name of each take in the archive -> function that reads the take.
         splits: Names of each split.
-        origin: The archive they come from, if they come from one.
-        renamed: What recordings are called -> their names here, where these differ.
+        origin: The source archive, if the source is an archive.
+        renamed: Original names of recordings -> their names in the archive, if these differ.
     """
 
     jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
@@ -107,24 +107,28 @@ class FoundTakes:
 
     @property
     def homeless(self) -> list[str]:
-        """Names of the takes that are in no split, which no training or test finds."""
-        housed = {name for names in self.splits.values() for name in names}
-        return [name for name in self.jobs if name not in housed]
+        """Names of the takes without a split, which training and test do not use."""
+        in_splits = {name for names in self.splits.values() for name in names}
+        return [name for name in self.jobs if name not in in_splits]
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
-        """Note a take; one of the same name in another place gets its split in front."""
-        given, name = name, recording_name(name)
+        """Add a take; prefix its name with the split if another take has the same name.
+
+        Raises:
+            FormatError: If two takes would have the same name.
+        """
+        original, name = name, recording_name(name)
         if name in self.jobs and split is not None:
             name = recording_name(f"{split}-{name}")
         if name in self.jobs:
             other = next((old for old, new in self.renamed.items() if new == name), name)
             raise FormatError(
-                f"recordings {other!r} and {given!r} would both be called {name!r} in an archive; "
-                "rename one of the files",
+                f"recordings {other!r} and {original!r} would both be called {name!r} in an "
+                "archive; rename one of the files",
                 path=name,
             )
-        if name != given:
-            self.renamed[given] = name
+        if name != original:
+            self.renamed[original] = name
         self.jobs[name] = job
         if split is not None:
             self.splits.setdefault(split, []).append(name)
@@ -142,18 +146,18 @@ def find_takes(
 
     Args:
         source: The folder or file.
-        layout: One of those above.
-        split: Put every take in this split, whatever its folder.
-        exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
-            ``usp`` only.
-        **camera: Attributes of :class:`~spike_zoo.archive.layouts.camera.Camera`; they come before
-            what files, their sidecars or the layout state.
+        layout: A layout of the table above.
+        split: Split of all takes, regardless of their folders.
+        exposure: Planes of the exposures of blurry images; only for ``gopro``, ``rsb`` and
+            ``usp``.
+        **camera: Attributes of :class:`~spike_zoo.archive.layouts.camera.Camera`; they override
+            those of files, sidecars and the layout.
 
     Raises:
-        MissingFileError: If it is missing, or a file that belongs to it; names the first.
-        UsageError: If the layout has another name, or has no exposures and some are given; if the
-            split is nearly train, val or test, or the camera is not valid.
-        FormatError: If nothing in it is a recording, or a file has the wrong size.
+        MissingFileError: If the source or a file that belongs to it is missing.
+        UsageError: If the layout is unknown, or has no exposures but ``exposure`` is given; if
+            the split is similar to train, val or test, or the camera is invalid.
+        FormatError: If the source has no recordings, or a file has the wrong size.
     """
     source = Path(source)
     stated = Camera(**camera)
@@ -170,30 +174,30 @@ def find_takes(
         raise FormatError.at(
             source,
             f"no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
-            "Rename the folders, or choose another --layout",
+            "Rename the folders or choose another --layout",
         )
     if chosen == "archive":
-        found.origin = source if source.is_file() else None  # parts have different roots
+        found.origin = source if source.is_file() else None  # files of a folder differ in roots
         found.splits = found.splits or _membership(source, found.jobs)
     return found
 
 
 def _check_split(split: str | None) -> None:
-    """Reject what is nearly a split that data modules look for; other names are free."""
+    """Raise if a split is similar to a default split of data modules, such as Train or tset."""
     if split is None or split in USUAL_SPLITS:
         return
-    small, meant = split.lower(), SPLIT_FOLDERS.get(split.lower())
-    if meant is None and not any(usual in small for usual in USUAL_SPLITS):  # train-2 is meant so
-        meant = next(iter(get_close_matches(small, USUAL_SPLITS, 1, 0.7)), None)
-    if meant is not None:
+    lower, similar = split.lower(), SPLIT_FOLDERS.get(split.lower())
+    if similar is None and not any(usual in lower for usual in USUAL_SPLITS):  # train-2 is valid
+        similar = next(iter(get_close_matches(lower, USUAL_SPLITS, 1, 0.7)), None)
+    if similar is not None:
         raise UsageError(
-            f"--split {split}: did you mean {meant}? Training and test look for "
+            f"--split {split}: did you mean {similar}? Training and test use "
             f"{', '.join(USUAL_SPLITS)} by default"
         )
 
 
 def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
-    """Return what finds the takes of a layout."""
+    """Return the function that finds the takes of a layout."""
     finders: dict[str, Finder] = {
         "base": find_base,
         "sreds": find_sreds,
@@ -232,12 +236,12 @@ def _recognise(source: Path) -> str:
 
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
-    """Yield the takes of an archive; their splits are read by themselves."""
+    """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
     stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
     if any(value is not None for value in stated):
         raise UsageError(
-            f"{path}: an archive states its recordings' sizes; leave height, width, flip, mirror "
-            "and rotate out"
+            f"{path}: an archive states its recordings' sizes; remove height, width, flip, mirror "
+            "and rotate"
         )
     archive = SpikeArchive(path)
     for name in archive:

@@ -1,4 +1,4 @@
-"""Blurry images with the spikes of their exposure, as S-SDM and USP-Gaussian store them."""
+"""Layouts of blurry images with spikes: GOPRO and RSB of S-SDM, and USP-Gaussian."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
 
     from spike_zoo.archive.layouts.published import Found
 
-# S-SDM's simulator at its released threshold; the video's 240 frames, 8 planes to the next one
+# rate scale of S-SDM's simulator at its released threshold; video of 240 fps, 8 planes per frame
 GOPRO = Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8)
 RSB = Camera(250, 400)
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
-_FRAMES = range(-6, 7, 2)  # of the video around a blurry image's middle one, as S-SDM is judged
+_FRAMES = range(-6, 7, 2)  # video frames around the middle of the exposure that S-SDM evaluates
 _FRAME_PLANES = 8
 
 
 @dataclass(frozen=True)
 class ExposureRule:
-    """Which planes of a recording its blurry image was exposed over, and how bright white is.
+    """Planes of a recording during the exposure of its blurry image.
 
     Attributes:
         start: First plane, by default the one after the margin.
-        length: Planes, by default all up to the margin before the end.
+        length: Number of planes, by default all up to the margin before the end.
         margin: Planes recorded before and after the exposure.
-        central: Length of an exposure in the middle of the recording, instead of the others.
+        central: Number of planes of an exposure in the middle of the recording; if set, the other
+            attributes are ignored.
     """
 
     start: int | None = None
@@ -49,7 +50,7 @@ class ExposureRule:
     central: int | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
-        """Return first and past-the-last plane of the exposure."""
+        """Return the half-open plane range of the exposure."""
         if self.central is not None:
             start = (planes - self.central) // 2
             stop = start + self.central
@@ -59,8 +60,8 @@ class ExposureRule:
         if not 0 <= start < stop <= planes:
             raise PlaneRangeError.at(
                 where,
-                f"{planes} planes, and the exposure would be planes {start}..{stop} "
-                "(first, past the last); give --exposure-start and --exposure-length, or the "
+                f"{planes} planes, but the exposure would be planes {start}..{stop} "
+                "(first, past the last); pass --exposure-start and --exposure-length, or the "
                 "--margin on either side",
             )
         return start, stop
@@ -68,7 +69,7 @@ class ExposureRule:
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of one exposure; sharp images by their distance to the middle in planes."""
+    """The files of one exposure. Keys of ``sharp``: planes from the middle of the exposure."""
 
     spikes: Path
     blur: Path
@@ -79,31 +80,31 @@ USP_EXPOSURE = ExposureRule(central=97)  # as long as those of GOPRO
 
 
 def is_gopro(root: Path) -> bool:
-    """Return whether a folder has S-SDM's GOPRO folders below its stages."""
+    """Return whether a folder has the folders of S-SDM's GOPRO."""
     return any(root.glob(f"*/{_SPIKES}/*/*.dat"))
 
 
 def is_rsb(root: Path) -> bool:
-    """Return whether a folder has RSB's folders."""
+    """Return whether a folder has the folders of RSB."""
     return any(root.glob(f"{_SPIKES}/*/*.dat"))
 
 
 def is_usp(root: Path) -> bool:
-    """Return whether a folder is a scene of USP-Gaussian, or contains some."""
+    """Return whether a folder is a scene of USP-Gaussian, or contains scenes."""
     return any(_usp_scenes(root))
 
 
 def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``<stage>/spike_data/<sequence>/<name>.dat``, by its spike files.
+    """Yield the exposures of ``<stage>/spike_data/<sequence>/<name>.dat``.
 
-    A blurry image without spikes is no sample: the set has none for the ends of its sequences.
+    Blurry images without spikes, at the ends of sequences, are left out.
     """
     for stage in sorted(path for path in root.iterdir() if (path / _SPIKES).is_dir()):
         yield from _exposures(stage, stage.name, rule, camera, GOPRO)
 
 
 def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``spike_data/<sequence>/<name>.dat``, all of them to test."""
+    """Yield the exposures of ``spike_data/<sequence>/<name>.dat``, all in the split test."""
     if (root / _SPIKES).is_dir():
         yield from _exposures(root, "test", rule, camera, RSB)
 
@@ -111,8 +112,8 @@ def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
 def find_usp(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
     """Yield the exposures of ``spike_data/<name>.dat`` in a scene, or in all scenes of a folder.
 
-    A scene called train, val or test belongs to that split, others belong to test. The names number
-    views of the scene, so that each exposure has one sharp image, at its middle plane.
+    A scene called train, val or test belongs to that split, others belong to test. The names are
+    numbers of views of the scene, so each exposure has one sharp image, at its middle plane.
     """
     for scene in _usp_scenes(root):
         split = SPLIT_FOLDERS.get(scene.name.lower(), "test") if scene != root else "test"
@@ -141,15 +142,15 @@ def _exposures(
 
 
 def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
-    """Find the images of a spike file: the blurry one, and the sharp ones at some frames."""
+    """Find the blurry image of a spike file, and its sharp images at the given video frames."""
     sequence = spikes.parent.relative_to(home / _SPIKES)
     blur = _image(home / _BLUR / sequence, spikes.stem)
     if blur is None:
-        wanted = home / _BLUR / sequence / f"{spikes.stem}.png"
+        expected = home / _BLUR / sequence / f"{spikes.stem}.png"
         raise MissingFileError(
-            f"{spikes}: its blurry image {wanted} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
-            "missing; add it, or leave these spikes out",
-            path=str(wanted),
+            f"{spikes}: its blurry image {expected} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
+            "missing; add it, or remove the spikes",
+            path=str(expected),
         )
     folder = home / _SHARP / sequence
     if not (home / _SHARP).is_dir():
@@ -161,17 +162,17 @@ def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
         if image is not None:
             sharp[_FRAME_PLANES * frame] = image
     if 0 not in sharp:
-        wanted = folder / f"{spikes.stem}.png"
+        expected = folder / f"{spikes.stem}.png"
         raise MissingFileError(
-            f"{spikes}: its sharp image {wanted} is missing; add it, or leave the folder {_SHARP} "
-            "out",
-            path=str(wanted),
+            f"{spikes}: its sharp image {expected} is missing; add it, or remove the folder "
+            f"{_SHARP}",
+            path=str(expected),
         )
     return _Files(spikes, blur, sharp)
 
 
 def _neighbour(stem: str, frame: int) -> str | None:
-    """Return the name of a frame some frames later, None where names are no numbers."""
+    """Return the name of a frame ``frame`` frames later; None if names are not numbers."""
     if not stem.isdecimal() or int(stem) + frame < 0:
         return None
     return f"{int(stem) + frame:0{len(stem)}d}"
@@ -187,8 +188,9 @@ def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera, usual: Cam
     count, *size = recording.shape
     start, stop = rule.span(count, files.spikes)
     blur = _read_colour(files.blur, size)
-    places = {start + (stop - start) // 2 + far: path for far, path in sorted(files.sharp.items())}
-    inside = {plane: path for plane, path in places.items() if start <= plane < stop}
+    middle = start + (stop - start) // 2
+    sharp = {middle + offset: path for offset, path in sorted(files.sharp.items())}
+    inside = {plane: path for plane, path in sharp.items() if start <= plane < stop}
     span = np.array([[start, stop]])
     if not inside:
         return Take(recording, blur=blur[None], blur_span=span)
@@ -197,6 +199,6 @@ def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera, usual: Cam
 
 
 def _read_colour(path: Path, size: Sequence[int]) -> NDArray[Any]:
-    """Read a picture of a recording as colours, whatever it is."""
+    """Read an image of a recording ``(H', W', 3)``; grey is repeated."""
     image = read_picture(path, (size[0], size[1]))
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image

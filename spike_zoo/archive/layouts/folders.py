@@ -1,4 +1,4 @@
-"""The layout ``folder``: recordings anywhere below a folder, with pictures beside them."""
+"""Layout ``folder``: recordings anywhere below a folder, with their ground-truth images."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 3
 _PLANES_CHECKED = 64
-#: What a first folder is called, in small letters -> its split.
+#: Name of a first folder in lower case -> split.
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
 
 def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
-    """Yield every recording below a folder, or the one file, with the pictures beside it.
+    """Yield every recording below a folder, or a single file, with its ground-truth images.
 
     A first folder named train, val (valid, validation) or test, in any case, is the split.
-    Warns of pictures that belong to no recording, and of files that are neither.
+    Warns of images that belong to no recording, and of files that are neither.
     """
     if root.is_file():
         folder = root.with_suffix("")
@@ -51,8 +51,8 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     check_lengths(truths, camera.read)
     if files and (lone := pictures.lone()):
         warnings.warn(
-            f"{root}: {len(lone)} pictures belong to no recording, {lone[0]} is the first; a "
-            "recording clip.dat takes clip.png, or clip/000150.png for its plane 150",
+            f"{root}: {len(lone)} pictures belong to no recording, {lone[0]} is the first; the "
+            "picture of a recording clip.dat is clip.png, or clip/000150.png for its plane 150",
             stacklevel=2,
         )
     stems = Counter(path.stem for path in files)
@@ -64,7 +64,7 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
 
 
 def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
-    """Return the files that hold one recording; warn of others, except pictures and sidecars."""
+    """Return the files with one recording; warn of others, except images and sidecars."""
     recordings, others = [], []
     for path in files:
         suffix = path.suffix.lower()
@@ -80,7 +80,7 @@ def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
     if others:
         more = f"; and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         warnings.warn(
-            f"{root}: files that are not recordings, and are left out: {len(others)}. "
+            f"{root}: left out {len(others)} files that are not recordings: "
             f"{'; '.join(others[:_MOST_NAMED])}{more}",
             stacklevel=4,
         )
@@ -88,14 +88,14 @@ def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
 
 
 def _other_content(path: Path) -> str | None:
-    """Return what a file holds instead of one recording, by its header and first planes.
+    """Return a reason if a file is not one recording, from its header and first planes; else None.
 
     Damaged files count as recordings: reading them reports the damage.
     """
     suffix = path.suffix.lower()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are given again when all planes are read
+            warnings.simplefilter("ignore")  # repeated when all planes are read
             if suffix == ".npy":
                 read_npy(path, most=_PLANES_CHECKED)
             elif suffix == ".npz":
@@ -124,21 +124,21 @@ def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
         archive = SpikeArchive(path)
         return read_archived(archive, archive.names()[0], camera)
     recording = camera.read(path)
-    label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
-    known = label if is_class(label) else None
-    if known is None and isinstance(label, int | float) and not isinstance(label, bool):
+    label = recording.meta.get("label")  # of samples of recognition, in .npz or in the sidecar
+    class_index = label if is_class(label) else None
+    if class_index is None and isinstance(label, int | float) and not isinstance(label, bool):
         raise FormatError.at(
             path,
-            f"label is {label}, expected the index of a class, counted from 0; leave it "
-            "out where there is no such file",
+            f"label is {label}, expected the index of a class, counted from 0; correct or "
+            "remove the label",
         )
     if truth is None:
-        return Take(recording, label=known)
-    return Take(recording, *truth.read(recording, path), label=known)
+        return Take(recording, label=class_index)
+    return Take(recording, *truth.read(recording, path), label=class_index)
 
 
 def read_archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
-    """Read a recording of an archive with its images; what the camera states replaces its own."""
+    """Read a take of an archive; stated settings of the camera override the stored ones."""
     take = archive.take(name)
     take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
     take.recording.fps = camera.fps or take.recording.fps

@@ -1,4 +1,4 @@
-"""Pictures that lie beside recordings: which belong to one, and to which of its planes."""
+"""Ground-truth images of the layout ``folder``: assignment to recordings and planes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 class GroundTruthImages(NamedTuple):
-    """The pictures of a recording, in order of time.
+    """Files of the ground-truth images of a recording, in order of time.
 
     Attributes:
-        pictures: Their files.
-        planes: The plane that each shows; None: one picture, of the middle plane.
+        pictures: The files.
+        planes: Plane of each image; None for a single image of the middle plane.
     """
 
     pictures: tuple[Path, ...]
     planes: tuple[int, ...] | None
 
     def read(self, recording: SpikeRecording, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return the pictures and their planes, as a take has them."""
+        """Read the images and return them with their planes, as in a take."""
         count, height, width = recording.shape
         planes = (count // 2,) if self.planes is None else self.planes
         for picture, plane in zip(self.pictures, planes, strict=True):
             if not 0 <= plane < count:
                 raise PlaneRangeError.at(
                     picture,
-                    f"shows plane {plane}, and {path} has planes 0..{count - 1}; "
-                    "copy the recording again if it was cut short, or correct the number",
+                    f"shows plane {plane}, but {path} has planes 0..{count - 1}; "
+                    "copy the recording again if it is truncated, or correct the number",
                 )
         images = [read_picture(picture, (height, width)) for picture in self.pictures]
         kinds = [(image.shape, image.dtype) for image in images]
@@ -50,17 +50,18 @@ class GroundTruthImages(NamedTuple):
         if odd is not None:
             raise FormatError.at(
                 self.pictures[odd],
-                f"{_format_kind(kinds[odd])}, and {self.pictures[0].name} is "
-                f"{_format_kind(kinds[0])}; pictures of one recording are of one size and kind",
+                f"{_format_kind(kinds[odd])}, but {self.pictures[0].name} is "
+                f"{_format_kind(kinds[0])}; pictures of a recording must have one size and type",
             )
         return np.stack(images), np.array(planes, np.int64)
 
 
 class PictureFiles:
-    """Pictures of a folder, by the recording that they belong to.
+    """Image files of a folder by recording.
 
-    ``clip.png`` beside ``clip.dat`` shows its middle plane; ``clip/000150.png`` shows plane 150.
-    ``planes: [150]`` in the sidecar ``clip.dat.yaml`` says otherwise, in the order of the names.
+    ``clip.png`` next to ``clip.dat`` is the image of the middle plane; ``clip/000150.png`` is that
+    of plane 150. ``planes: [150]`` in the sidecar ``clip.dat.yaml`` states other planes, in the
+    order of the names.
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
@@ -74,14 +75,14 @@ class PictureFiles:
                 self._lone[file] = None
 
     def of(self, recording: Path) -> GroundTruthImages | None:
-        """Return the pictures of a recording, None where there are none."""
+        """Return the images of a recording; None if there are none."""
         stem = recording.with_suffix("")
         beside, inside = self._beside.get(stem, []), self._inside.get(stem, [])
         if len(beside) > 1 or (beside and inside):
             raise FormatError.at(
                 recording,
                 f"both {beside[0].name} and {[*beside[1:], *inside][0]} could be its "
-                "picture; leave one picture beside it, or all in the folder of its name",
+                "picture; keep one picture next to it, or all in the folder of its name",
             )
         pictures = beside or inside
         for picture in pictures:
@@ -101,44 +102,44 @@ class PictureFiles:
         )
 
     def lone(self) -> list[Path]:
-        """Return the pictures that belonged to nothing that was asked for."""
+        """Return the images that :meth:`of` has not assigned to a recording."""
         return list(self._lone)
 
 
 def check_lengths(
     truths: Mapping[Path, GroundTruthImages | None], read: Callable[[Path], SpikeRecording]
 ) -> None:
-    """Reject a ``.dat`` of another length than most whose picture shows the middle plane.
+    """Raise if a ``.dat`` with an image of its middle plane has an unusual number of planes.
 
-    One that was cut short is still a recording, whose middle is elsewhere. The usual length is
-    that of all ``.dat``, those without pictures too.
+    A truncated file is a valid recording, but with another middle plane. The usual length is the
+    most frequent one of all ``.dat``, including those without images.
     """
-    raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
-    middles = [file for file, one in raw.items() if one is not None and one.planes is None]
+    raw = {file: truth for file, truth in truths.items() if file.suffix.lower() == ".dat"}
+    middles = [file for file, truth in raw.items() if truth is not None and truth.planes is None]
     if not middles:
-        return  # so an unknown size is reported for the recording that is read first
+        return  # an unknown size is then reported for the recording that is read first
     lengths = {file: len(read(file)) for file in raw}
     counts = Counter(lengths.values())
-    usual = max(counts, key=lambda length: (counts[length], length))  # what was cut is shorter
+    usual = max(counts, key=lambda length: (counts[length], length))  # truncated ones are shorter
     odd = [file for file in middles if lengths[file] != usual]
     if odd:
         raise FormatError.at(
             odd[0],
-            f"{lengths[odd[0]]} planes, where other recordings have {usual}, and "
-            "its picture is to show the middle one. If it was cut short, copy it again; if not, "
-            f"say which plane the picture shows, as planes: [{usual // 2}] in "
+            f"{lengths[odd[0]]} planes, but other recordings have {usual}, and the picture must "
+            "show the middle plane. If the recording is truncated, copy it again; if not, "
+            f"state the plane that the picture shows, such as planes: [{usual // 2}], in "
             f"{sidecar_path(odd[0]).name}",
         )
 
 
 def _stated_planes(recording: Path, count: int) -> list[int] | None:
-    """Return the planes that a sidecar states for so many pictures."""
+    """Return the planes that a sidecar states for ``count`` images; None if it states none."""
     stated = own_sidecar(recording).planes
     if stated is not None and len(stated) != count:
         raise FormatError.at(
             sidecar_path(recording),
-            f"planes names {len(stated)}, and {recording.name} has "
-            f"{count} pictures; list one for each, in the order of their names",
+            f"planes lists {len(stated)} planes, but {recording.name} has {count} pictures; "
+            "list one plane for each, in the order of their names",
         )
     return None if stated is None else list(stated)
 
@@ -148,7 +149,7 @@ def _plane_of(picture: Path) -> int:
     if not numbers:
         raise FormatError.at(
             picture,
-            "no plane in its name; call it by the plane that it shows, as 000150.png, "
+            "no plane in its name; name it after the plane that it shows, such as 000150.png, "
             "or list planes in the recording's sidecar",
         )
     return int(numbers[-1])

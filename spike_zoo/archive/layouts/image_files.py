@@ -1,4 +1,4 @@
-"""Pictures of data sets, as archives store them."""
+"""Reader and writer of the image files of data sets, with the types of archives."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_GREY, _COLOUR = (1, 2), (3, 4)  # channels, the last of each with opacity
-_OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")  # as many channels, which mean something else
+_GREY, _COLOUR = (1, 2), (3, 4)  # numbers of channels; the second of each includes opacity
+_OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")  # colour spaces with 3 or 4 channels, not R,G,B
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
-    """Return a picture ``(H', W'[, 3])`` of a recording of size H, W; opacity is left out."""
+    """Read an image ``(H', W'[, 3])`` of a recording of size H, W, without opacity.
+
+    Raises:
+        GeometryError: If H' and W' are not one integer multiple of H and W.
+    """
     image = read_image(path)
     ratio = image.shape[0] // size[0]
     if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):
         raise GeometryError.at(
             path,
-            f"{image.shape[0]}x{image.shape[1]} pixels are no whole multiple of the "
-            f"spikes' {size[0]}x{size[1]}; cut the image to what the spike camera saw, or pass the "
-            "spikes' --height and --width",
+            f"{image.shape[0]}x{image.shape[1]} pixels are not a whole multiple of the "
+            f"spikes' {size[0]}x{size[1]}; crop the image to the field of view of the spike "
+            "camera, or pass the spikes' --height and --width",
         )
     return image
 
@@ -44,7 +48,7 @@ def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -
         overwrite: Replace an existing file.
 
     Returns:
-        The file written.
+        Path of the file.
     """
     path = stem.with_name(f"{stem.name}{'.png' if image.dtype == np.uint8 else '.tif'}")
     if image.dtype == np.uint8:
@@ -59,24 +63,24 @@ def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -
 
 
 def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a picture of exactly the size of a recording as grey in [0, 1]."""
+    """Read an image of exactly the given height and width as grey in [0, 1]."""
     image = read_image(path)
     if image.shape[:2] != size:
         raise FormatError.at(
             path, f"{image.shape[0]}x{image.shape[1]} pixels, its spikes have {size[0]}x{size[1]}"
         )
-    shown = grey(image)
-    white = np.float32(255 if shown.dtype == np.uint8 else 1)
-    return np.asarray(shown / white, dtype=np.float32)
+    luma = grey(image)
+    white = np.float32(255 if luma.dtype == np.uint8 else 1)
+    return np.asarray(luma / white, dtype=np.float32)
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Return an image file, ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; opacity is left out.
+    """Read an image file, ``(H, W)`` grey or ``(H, W, 3)`` R,G,B, without opacity.
 
     Returns:
-        uint8 or uint16 as it is stored, or float32 in [0, 1]; black and white become 0 and 255.
+        uint8 or uint16 as stored, or float32 in [0, 1]; binary images become 0 and 255.
     """
-    image, mode = _loaded(path)
+    image, mode = _load(path)
     if mode in _OTHER_COLOURS:
         raise FormatError.at(
             path, f"its colours are {mode}, expected grey or R,G,B; save it as R,G,B"
@@ -87,11 +91,11 @@ def read_image(path: Path) -> NDArray[Any]:
         image = image[..., :3]
     elif image.ndim != 2:
         raise FormatError.at(path, f"{image.shape}, expected one picture, grey or R,G,B")
-    return _in_range(image, path)
+    return _convert(image, path)
 
 
-def _loaded(path: Path) -> tuple[NDArray[Any], str | None]:
-    """Return what is stored and Pillow's name of its colours, None if unknown."""
+def _load(path: Path) -> tuple[NDArray[Any], str | None]:
+    """Return the stored values and Pillow's mode of the image, None if unknown."""
     from PIL import Image, UnidentifiedImageError
     from skimage.io import imread
 
@@ -101,15 +105,15 @@ def _loaded(path: Path) -> tuple[NDArray[Any], str | None]:
             return image, opened.mode
     except Image.DecompressionBombError as error:
         raise FormatError.at(
-            path, f"too large for a picture; cut it, or make it smaller ({error})"
+            path, f"too large for a picture; crop it or make it smaller ({error})"
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
+    except (OSError, ValueError, SyntaxError) as error:  # raised by image plugins
         raise FormatError.at(path, "not an image that can be read") from error
     return image, None
 
 
-def _in_range(image: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Return a picture of the numbers that archives store."""
+def _convert(image: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Convert an image to a type of archives; raise FormatError if that is not possible."""
     if image.dtype == np.bool_:
         return 255 * image.astype(np.uint8)
     if image.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Published data sets as their authors lay them out: which files make a take, at which planes."""
+"""Layouts of published data sets: Spike-Zoo's base set, real recordings, BSS and SREDS."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ BASE = Camera(250, 400, rate_scale=0.6)
 REAL = {
     "recvidar": Camera(250, 400),
     "momvidar": Camera(250, 400),
-    "bss": Camera(1000, 1000, cfa="BGGR"),  # of upright images, as its authors' loaders read it
+    "bss": Camera(1000, 1000, cfa="BGGR"),  # of upright images, as the authors' loaders read them
 }
-SREDS_PLANES = 20  # of one file, from one image to the next
-SREDS_FILES = 4  # the fewest that hold a window of 61 planes around an image
+SREDS_PLANES = 20  # planes per file, from one image to the next
+SREDS_FILES = 4  # fewest files with a window of 61 planes around an image
 SREDS_RATE_SCALE = 0.4
-SREDS_FPS = 120.0 * SREDS_PLANES  # of the video times planes per image
+SREDS_FPS = 120.0 * SREDS_PLANES  # frame rate of the video times planes per image
 
 
 class SredsPart(NamedTuple):
-    """One half of SREDS: where its spikes and images are, and their height and width."""
+    """One half of SREDS: split, folders of spikes and images, height and width."""
 
     split: str
     spikes: str
@@ -61,7 +61,7 @@ SREDS_PARTS = (
 def find_base(root: Path, camera: Camera) -> Iterator[Found]:
     """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
 
-    An image shows the middle plane, unless the clip's sidecar names another.
+    An image shows the middle plane, unless the clip's sidecar states another.
     """
     truths: dict[Path, GroundTruthImages | None] = {}
     for clip in sorted(root.glob("*/spike/*.dat")):
@@ -69,15 +69,15 @@ def find_base(root: Path, camera: Camera) -> Iterator[Found]:
         truth = home / "gt" / f"{clip.stem}.png"
         if (home / "gt").is_dir() and not truth.is_file():
             raise MissingFileError(
-                f"{clip}: its ground truth {truth} is missing; add it, or leave the folder gt out",
+                f"{clip}: its ground truth {truth} is missing; add it, or remove the folder gt",
                 path=str(truth),
             )
         stated = own_sidecar(clip).planes
         truths[clip] = GroundTruthImages((truth,), stated) if truth.is_file() else None
     check_lengths(truths, lambda clip: camera.read(clip, BASE))
-    for clip, found in truths.items():
+    for clip, images in truths.items():
         home = clip.parent.parent
-        yield clip.stem, home.name, partial(_read_base_clip, clip, found, camera)
+        yield clip.stem, home.name, partial(_read_base_clip, clip, images, camera)
 
 
 def _read_base_clip(clip: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
@@ -86,7 +86,7 @@ def _read_base_clip(clip: Path, truth: GroundTruthImages | None, camera: Camera)
 
 
 def find_real(root: Path, camera: Camera, layout: str) -> Iterator[Found]:
-    """Yield the recordings of a set of :data:`REAL`: ``.dat`` anywhere below, no ground truth."""
+    """Yield the recordings of a data set in :data:`REAL`: ``.dat`` without ground truth."""
     files = [path for path in entries_below(root) if path.suffix == ".dat"]
     stems = Counter(path.stem for path in files)
     for path in files:
@@ -105,15 +105,15 @@ def is_sreds(root: Path) -> bool:
 
 
 def find_sreds(root: Path, camera: Camera) -> Iterator[Found]:
-    """Yield the scenes of SREDS, those of the crops to train on first; either half may be absent.
+    """Yield the scenes of SREDS: first the training crops, then validation, if they exist.
 
-    File n of a scene (from 0) holds planes ``20 n .. 20 n + 19``; image n belongs to plane
-    ``20 n - 1``, between the files before and at n. The first image lies before the first plane
-    and is left out.
+    File n of a scene (from 0) contains planes ``20 n .. 20 n + 19``; image n belongs to plane
+    ``20 n - 1``, the last plane of file n - 1. The first image is before the first plane and is
+    left out.
     """
     if not is_sreds(root):
         folders = " nor ".join(str(root / part.spikes) for part in SREDS_PARTS)
-        raise MissingFileError(f"{root}: this is not SREDS, neither {folders} is there")
+        raise MissingFileError(f"{root}: this is not SREDS: neither {folders} exists")
     for part in SREDS_PARTS:
         if not (root / part.spikes).is_dir():
             continue
@@ -127,7 +127,7 @@ def find_sreds(root: Path, camera: Camera) -> Iterator[Found]:
 
 
 def _scenes(root: Path, part: SredsPart) -> list[str]:
-    """Return the scenes that the folders of spikes and of images name together."""
+    """Return the union of the scenes in the folders of spikes and of images."""
     folders = [root / part.spikes, root / part.images]
     for folder in folders:
         if not folder.is_dir():
@@ -136,7 +136,7 @@ def _scenes(root: Path, part: SredsPart) -> list[str]:
 
 
 def _files(root: Path, part: SredsPart, scene: str) -> list[tuple[Path, Path]]:
-    """Return the spikes and the image of every name that either has, in order."""
+    """Return the paths of spikes and image for every name that has either, in order."""
     spikes, images = root / part.spikes / scene, root / part.images / scene
     names = {path.stem for path in (*spikes.glob("*.dat"), *images.glob("*.png"))}
     return [(spikes / f"{name}.dat", images / f"{name}.png") for name in sorted(names)]
@@ -153,25 +153,25 @@ def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:
         others = f" ({len(missing) - 1} more scenes lack files)" if len(missing) > 1 else ""
         raise MissingFileError.at(
             path,
-            f"missing from scene {scene}{others}; add it, or leave the scene's folders of "
-            "spikes and images out",
+            f"missing from scene {scene}{others}; add it, or remove the scene's folders of "
+            "spikes and images",
         )
     for scene, pairs in scenes.items():
         if len(pairs) < SREDS_FILES:
             raise FormatError(
-                f"scene {scene} has {len(pairs)} files of spikes, at least {SREDS_FILES} are "
-                "needed for one window of 61 planes; add the others or leave its folders out",
+                f"scene {scene} has {len(pairs)} files of spikes, but a window of 61 planes needs "
+                f"at least {SREDS_FILES}; add the others or remove its folders",
                 path=scene,
             )
 
 
 def _check_spikes(path: Path, size: tuple[int, int]) -> None:
-    wanted = DatLayout(*size).bytes_for(SREDS_PLANES)
-    if (found := path.stat().st_size) != wanted:
+    expected = DatLayout(*size).bytes_for(SREDS_PLANES)
+    if (actual := path.stat().st_size) != expected:
         raise GeometryError.at(
             path,
-            f"{found} bytes, expected {wanted} ({SREDS_PLANES} planes of "
-            f"{size[0]}x{size[1]}). The file was cut short, or the size is another: copy it again, "
+            f"{actual} bytes, expected {expected} ({SREDS_PLANES} planes of "
+            f"{size[0]}x{size[1]}). The file is truncated or the size is wrong: copy it again, "
             "or pass --height and --width",
         )
 

@@ -1,4 +1,4 @@
-"""Groups of pictures as chunks of a ``.sci`` file, and where they are when the file is damaged."""
+"""Chunks of ``.sci`` and ``.spl`` files, and recovery of intact chunks from damaged files."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEAD: Final = struct.Struct("<II")  # length of the payload, checksum
-_NUMBERED: Final = struct.Struct("<II")  # number of the group, length: what is summed up as well
+_NUMBERED: Final = struct.Struct("<II")  # number of the group, length: part of the checksum
 HEAD_BYTES: Final = _HEAD.size
 LEAST_PAYLOAD: Final = 8
 MAX_PAYLOAD: Final = 1 << 28
-_BLOCKS: Final = (1 << 12, 1 << 20)  # bytes that are searched at once, first and at most
-_FOLLOWING: Final = 6  # lengths that lead from one chunk to the next are no coincidence
+_BLOCKS: Final = (1 << 12, 1 << 20)  # first and largest block of the search, in bytes
+_FOLLOWING: Final = 6  # consecutive plausible lengths that distinguish a chunk from random bytes
 _POLYNOMIAL, _ONE, _ORDER = 0xEDB88320, 1 << 31, (1 << 32) - 1  # of CRC-32, lowest power first
-# A search for chunks of a damaged file ends after so many searches, candidates and bytes of
-# checksums in vain: some seconds, whatever the file contains.
+# Limits of the search in a damaged file: searches, candidates and bytes of checksums without a
+# match. They bound the search to some seconds for any content.
 _MOST_SEARCHES, _MOST_CANDIDATES, _MOST_BYTES = 1 << 12, 1 << 15, 1 << 32
 
 
@@ -39,8 +39,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         gop: Number of the group, counted from 0.
-        start: Its first byte in the file.
-        length: Bytes of its payload.
+        start: Offset of the first byte in the file.
+        length: Bytes of the payload.
         checksum: CRC-32 of number, length and payload, continued from the file's seed.
     """
 
@@ -51,70 +51,72 @@ class Chunk(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Past its last byte in the file."""
+        """Offset after the last byte in the file."""
         return self.start + HEAD_BYTES + self.length
 
     def payload(self, data: bytes | mmap) -> bytes:
-        """Return its payload as it is in the file."""
+        """Return the payload from the file, unchecked."""
         return data[self.start + HEAD_BYTES : self.end]
 
     @property
     def is_possible(self) -> bool:
-        """Whether a payload can be so long."""
+        """Whether the length is valid for a payload."""
         return _is_length(self.length)
 
     def is_inside(self, data: bytes | mmap) -> bool:
-        """Return whether it can be one, and lies in the file whole."""
+        """Return whether the length is valid and the chunk ends inside the file."""
         return self.is_possible and self.end <= len(data)
 
     def fits(self, data: bytes | mmap, seed: int = 0) -> bool:
-        """Return whether it lies in the file whole, and its checksum is that of its payload."""
+        """Return whether the chunk ends inside the file and its checksum matches."""
         if not self.is_inside(data):
             return False
         return _checksum(self.gop, self.payload(data), seed) == self.checksum
 
 
 def pack_chunk(gop: int, payload: bytes, seed: int = 0) -> bytes:
-    """Return a chunk's bytes.
+    """Return the bytes of a chunk.
 
     Args:
         gop: Number of the group.
-        payload: Its coded symbols.
-        seed: Start of the checksum, such as that of the header: chunks of another file do not fit.
+        payload: Coded symbols of the group.
+        seed: Initial value of the checksum. The header's checksum makes chunks of other files
+            invalid.
 
     Raises:
-        ValueError: If no payload can have this length.
+        ValueError: If the length of the payload is invalid.
     """
     if not _is_length(len(payload)):
         raise ValueError(
-            f"a payload of {len(payload)} bytes; it is even, from {LEAST_PAYLOAD} to {MAX_PAYLOAD}"
+            f"a payload of {len(payload)} bytes: its length must be even, from {LEAST_PAYLOAD} to "
+            f"{MAX_PAYLOAD}"
         )
     return _HEAD.pack(len(payload), _checksum(gop, payload, seed)) + payload
 
 
 def read_chunk(data: bytes | mmap, gop: int, start: int) -> Chunk | None:
-    """Return what lies at a place of the file; None where it ends before a chunk's length."""
+    """Return the chunk at an offset, unchecked; None if the file ends within the chunk's head."""
     if start + HEAD_BYTES > len(data):
         return None
     return Chunk(gop, start, *_HEAD.unpack_from(data, start))
 
 
 class Salvage:
-    """All chunks of a file whose checksums fit, and what is wrong with the rest.
+    """Intact chunks of a damaged file, and errors for the rest.
 
-    Where a chunk's length cannot be trusted the file is searched for the next one. A group that
-    lies elsewhere in the file is taken from there.
+    If a chunk is damaged, the file is searched for the next intact one. Chunks may be out of
+    order.
 
     Args:
         data: The file.
-        begin: Where its first chunk should be.
-        groups: How many there should be.
-        path: The file's name, for errors.
-        seed: See :func:`pack_chunk`.
+        begin: Expected offset of the first chunk.
+        groups: Expected number of chunks.
+        path: Name of the file, for errors.
+        seed: Initial value of the checksums, as for :func:`pack_chunk`.
 
     Attributes:
-        chunks: The intact ones by the number of their group, in order.
-        errors: One for each place that is damaged, and each range of groups that is missing.
+        chunks: Intact chunks by number of the group, sorted.
+        errors: One for each damaged range of bytes and each missing range of groups.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Salvage:
             self.errors.append(trailing(place, data, path))
 
     def _report_missing(self) -> None:
-        """Report groups before the last intact one that are damaged or missing, and spare bytes."""
+        """Report spare bytes, and groups before the last intact one that are damaged or missing."""
         before, gaps = -1, dict(self._gaps)
         for gop in self.chunks:
             if gop > before + 1:
@@ -154,7 +156,7 @@ class Salvage:
         self.errors += [spare(gap, self._path) for gap in gaps.values()]
 
     def _report_rest(self, place: int, gop: int) -> None:
-        """Report the rest of the file, in which no chunk is intact."""
+        """Report the rest of the file, which has no intact chunk."""
         start, first = place, gop
         chunk = read_chunk(self._data, gop, place)
         while chunk is not None and chunk.is_inside(self._data) and gop < self._groups:
@@ -170,12 +172,12 @@ class Salvage:
 
 
 class ChunkSearch:
-    """Find intact chunks of a damaged file, in time that is limited whatever the file contains.
+    """Search a damaged file for intact chunks, in bounded time for any content.
 
     Args:
         data: The file.
-        groups: How many groups it should have.
-        seed: See :func:`pack_chunk`.
+        groups: Expected number of groups.
+        seed: Initial value of the checksums, as for :func:`pack_chunk`.
     """
 
     def __init__(self, data: bytes | mmap, groups: int, seed: int = 0) -> None:
@@ -188,7 +190,7 @@ class ChunkSearch:
         self._no_anchor_from = len(data)
 
     def at(self, place: int, gop: int) -> Chunk | None:
-        """Return the intact chunk at a place, of the expected group or of another one."""
+        """Return the intact chunk at an offset, of the expected group or any other; else None."""
         chunk = read_chunk(self._data, gop, place)
         if chunk is None or not chunk.is_inside(self._data):
             return None
@@ -198,13 +200,13 @@ class ChunkSearch:
         """Return the next intact chunk after a damaged one.
 
         Args:
-            place: Where the damaged chunk is.
-            gop: The number of the group that should be there.
+            place: Offset of the damaged chunk.
+            gop: Expected number of the damaged chunk's group.
 
         Returns:
-            The chunk that follows where the damaged one's own length is right, else the first one
-            of this or a later group whose length and checksum fit; None if there is none, or the
-            search is given up.
+            The following chunk if the damaged chunk's length is correct; else the first chunk of
+            this or a later group whose length and checksum are valid; None if there is none or a
+            limit of the search is reached.
         """
         chunk = read_chunk(self._data, gop, place)
         if chunk is not None and gop + 1 < self._groups:
@@ -214,8 +216,9 @@ class ChunkSearch:
         if not self._searches:
             return None
         self._searches -= 1
-        # In a large file many places could be lengths, and checksums of all that they span take
-        # minutes. So first comes what several others follow; what lies before that is short.
+        # In a large file many offsets look like lengths, and checksums of all candidates take
+        # minutes. So first search for a chunk that several others follow (the anchor), then
+        # the short range before the anchor.
         later, anchor = range(gop, self._groups), None
         if place < self._no_anchor_from:
             anchor = self._first_intact(self._starts(place, len(self._data), _FOLLOWING), later)
@@ -225,7 +228,7 @@ class ChunkSearch:
         return self._first_intact(self._starts(place, limit), later) or anchor
 
     def _fits(self, chunk: Chunk) -> bool:
-        """Return whether a chunk is intact; False if too many bytes were checked in vain."""
+        """Return whether a chunk is intact; False if the limit of checked bytes is reached."""
         if chunk.length > self._bytes:
             return False
         if chunk.fits(self._data, self._seed):
@@ -234,26 +237,27 @@ class ChunkSearch:
         return False
 
     def _first_intact(self, starts: Iterable[int], gops: range) -> Chunk | None:
-        """Return the first chunk that is intact and of one of some groups."""
+        """Return the first intact chunk at the given offsets whose group is in ``gops``."""
         for start in starts:
             length, checksum = _HEAD.unpack_from(self._data, start)
             if not self._candidates or length > self._bytes:
                 return None
             self._candidates, self._bytes = self._candidates - 1, self._bytes - length
             chunk = Chunk(0, start, length, checksum)
-            of_first = _checksum(0, chunk.payload(self._data), self._seed)
-            gop = _times(checksum ^ of_first, _number_factor(length))
+            of_group_0 = _checksum(0, chunk.payload(self._data), self._seed)
+            gop = _product(checksum ^ of_group_0, _number_factor(length))
             if gop in gops:
                 return chunk._replace(gop=gop)
         return None
 
     def _starts(self, begin: int, limit: int, following: int = 0) -> Iterator[int]:
-        """Yield every place at which a chunk of its length would end before a limit.
+        """Yield every offset whose bytes are a valid length of a chunk that ends before a limit.
 
         Args:
-            begin: The first place.
+            begin: The first offset.
             limit: The end of the last chunk.
-            following: Number of chunks, or the end of the file, to which lengths must lead.
+            following: Number of consecutive chunks with valid lengths that must start there;
+                fewer if they end at the end of the file.
         """
         last, size = limit - HEAD_BYTES - LEAST_PAYLOAD, _BLOCKS[0]
         data = np.frombuffer(self._data, np.uint8)
@@ -269,19 +273,19 @@ class ChunkSearch:
 
 
 def damaged(groups: range, gap: range | None, path: str | None) -> CorruptBitstreamError:
-    """Return the error of groups that are damaged, or missing where no bytes lie between others.
+    """Return the error for groups that are damaged, or missing if ``gap`` is None.
 
     Args:
-        groups: The groups that were expected.
-        gap: The bytes between the intact chunks around them; None without any.
+        groups: The expected groups.
+        gap: Bytes between the neighbouring intact chunks; None if there are none.
         path: Name of the file.
     """
-    named = f"group of pictures {groups.start}"
+    name = f"group of pictures {groups.start}"
     if len(groups) > 1:
-        named = f"groups of pictures {groups.start} to {groups.stop - 1}"
+        name = f"groups of pictures {groups.start} to {groups.stop - 1}"
     state = f"damaged (bytes {gap.start} to {gap.stop - 1})" if gap else "missing"
     return CorruptBitstreamError(
-        f"{path or 'the bitstream'}: {named} {state}; copy the file again, or decode the others "
+        f"{path or 'the bitstream'}: {name} {state}; copy the file again, or decode the others "
         "(--salvage)",
         gop=groups.start,
         byte_range=(gap.start, gap.stop) if gap else (0, 0),
@@ -290,7 +294,7 @@ def damaged(groups: range, gap: range | None, path: str | None) -> CorruptBitstr
 
 
 def spare(gap: range, path: str | None) -> CorruptBitstreamError:
-    """Return the error of bytes that belong to no group, or repeat one; no group is lost."""
+    """Return the error for bytes that belong to no group or repeat a group; no group is lost."""
     return CorruptBitstreamError(
         f"{path or 'the bitstream'}: bytes {gap.start} to {gap.stop - 1} are no group of pictures "
         "of this file, or repeat one; no group is lost",
@@ -302,31 +306,31 @@ def spare(gap: range, path: str | None) -> CorruptBitstreamError:
 def cut_or_corrupt(
     chunk: Chunk | None, groups: tuple[int, int], data: bytes | mmap, path: str | None
 ) -> BitstreamError:
-    """Return the error of a file in which no chunk is whole from some place on.
+    """Return the error for a file without a complete chunk after some offset.
 
     Args:
-        chunk: What lies there.
-        groups: Which group should be there, and the last intact one; -1 if there is no such group.
+        chunk: The chunk at the offset, unchecked.
+        groups: The expected group, and the last intact one (-1 if there is none).
         data: The file.
-        path: Its name.
+        path: Name of the file.
     """
     gop, last = groups
     if chunk is not None and not chunk.is_possible:
         return damaged(range(gop, gop + 1), range(chunk.start, len(data)), path)
-    whole = f"groups up to {last} are whole" if last >= 0 else "no group is whole"
+    complete = f"groups up to {last} are complete" if last >= 0 else "no group is complete"
     return TruncatedBitstreamError(
         f"{path or 'the bitstream'}: ends after {len(data)} bytes, within group of pictures {gop}; "
-        f"{whole}. Copy the file again, or decode those (--salvage)",
+        f"{complete}. Copy the file again, or decode the complete groups (--salvage)",
         last_complete_gop=last,
         path=path,
     )
 
 
 def trailing(place: int, data: bytes | mmap, path: str | None) -> CorruptBitstreamError:
-    """Return the error of a file that goes on after its last group."""
+    """Return the error for bytes after the last group."""
     return CorruptBitstreamError(
         f"{path or 'the bitstream'}: {len(data) - place} bytes follow the last group of pictures; "
-        "copy the file again, or decode what comes before (--salvage)",
+        "copy the file again, or decode the groups before them (--salvage)",
         byte_range=(place, len(data)),
         path=path,
     )
@@ -341,7 +345,7 @@ def _checksum(gop: int, payload: bytes, seed: int) -> int:
 
 
 def _chunk_ends(data: NDArray[np.uint8], starts: NDArray[Any], limit: int) -> NDArray[Any]:
-    """Return where chunks of the lengths at some places end; 0 where there can be no chunk."""
+    """Return the ends of the chunks whose lengths are at ``starts``; 0 for invalid lengths."""
     is_inside = starts + HEAD_BYTES + LEAST_PAYLOAD <= limit
     places = np.where(is_inside, starts, 0)
     lengths = sum(data[places + k].astype(np.int64) << 8 * k for k in range(4))
@@ -352,29 +356,31 @@ def _chunk_ends(data: NDArray[np.uint8], starts: NDArray[Any], limit: int) -> ND
 
 @lru_cache(maxsize=1 << 16)
 def _number_factor(length: int) -> int:
-    """Return what turns a difference of checksums into the number of the group that caused it.
+    """Return the factor that turns a difference of two checksums into the number of the group.
 
-    A checksum is a remainder of polynomials, so the number in front counts ``x`` to the power of
-    the bits from there to the end, which can be divided out again: no number has to be tried.
+    A CRC is linear over GF(2). The leading number contributes itself times ``x`` to the power of
+    the bits from there to the end. Dividing by that power yields the number without trying all.
     """
     power, factor = -8 * (4 + 4 + length) % _ORDER, _ONE
     for bit in range(power.bit_length()):
         if power >> bit & 1:
-            factor = _times(factor, _squared(bit))
+            factor = _product(factor, _power_of_x(bit))
     return factor
 
 
 @cache
-def _squared(times: int) -> int:
-    """Return ``x`` squared so many times."""
-    return _ONE >> 1 if times == 0 else _times(_squared(times - 1), _squared(times - 1))
+def _power_of_x(exponent: int) -> int:
+    """Return ``x`` to the power of ``2**exponent``, modulo the polynomial of CRC-32."""
+    if exponent == 0:
+        return _ONE >> 1
+    return _product(_power_of_x(exponent - 1), _power_of_x(exponent - 1))
 
 
-def _times(one: int, other: int) -> int:
-    """Return a product of polynomials over two elements, modulo that of CRC-32."""
+def _product(left: int, right: int) -> int:
+    """Return the product of two polynomials over GF(2), modulo the polynomial of CRC-32."""
     product = 0
     for bit in range(31, -1, -1):
-        if one >> bit & 1:
-            product ^= other
-        other = other >> 1 ^ (_POLYNOMIAL if other & 1 else 0)
+        if left >> bit & 1:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
     return product

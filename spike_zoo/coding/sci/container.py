@@ -1,4 +1,4 @@
-"""``.sci`` files: a header, then one chunk of bytes for each group of pictures."""
+"""Reader and writer of ``.sci`` files: a header, then one chunk per group of pictures."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ __all__ = ["HEADER_BYTES", "BitstreamReader", "BitstreamWriter", "Header"]
 
 
 class BitstreamWriter:
-    """Write a bitstream group by group; a file appears whole when the last one is written.
+    """Write a bitstream group by group; the file is created after the last group is written.
 
     Args:
-        target: A new file, or a stream of bytes that is written as it is.
-        header: What is written.
-        overwrite: Replace a file that is there.
+        target: A new file, or a binary stream, which is written directly.
+        header: Header of the bitstream.
+        overwrite: Replace an existing file.
 
     Attributes:
-        header: What is written.
-        groups: Groups written so far.
-        size: Bytes written so far.
+        header: Header of the bitstream.
+        groups: Number of groups written.
+        size: Number of bytes written.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class BitstreamWriter:
         """Write the header.
 
         Raises:
-            ValueError: If it holds what no header can.
-            ExistingFileError: If the file is there and ``overwrite`` is off.
+            ValueError: If a field of the header is invalid.
+            ExistingFileError: If the file exists and ``overwrite`` is False.
         """
         head = self.header.pack()
         with ExitStack() as stack:
@@ -77,7 +77,7 @@ class BitstreamWriter:
         """Write the next group of pictures.
 
         Raises:
-            ValueError: If all are written, or no payload is so long.
+            ValueError: If all groups are written, or the length of the payload is invalid.
         """
         if self.groups == self.header.groups:
             raise ValueError(f"all {self.groups} groups of pictures are written")
@@ -90,7 +90,7 @@ class BitstreamWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the file appear, if nothing failed.
+        """Move the file to its final path unless an error occurred.
 
         Raises:
             ValueError: If groups are missing.
@@ -109,21 +109,21 @@ class BitstreamWriter:
 
 
 class BitstreamReader:
-    """Read a bitstream, any group of pictures without the others.
+    """Read the groups of pictures of a bitstream, in any order.
 
     Args:
         source: The bitstream, or a file.
-        strict: Raise an error for damage. Otherwise intact groups are returned, others left out.
+        strict: Raise an error for damage. Otherwise return the intact groups only.
 
     Attributes:
-        header: What the bitstream holds.
+        header: Header of the bitstream.
         path: The file; None for bytes.
-        size: Bytes in all.
-        errors: What is wrong with what was left out.
+        size: Total number of bytes.
+        errors: Errors of the omitted groups if ``strict`` is False.
 
     Raises:
-        MissingFileError: If there is no such file.
-        BitstreamError: See :meth:`Header.parse`; a damaged header is always refused.
+        MissingFileError: If the file does not exist.
+        BitstreamError: If the header is invalid or damaged, also if ``strict`` is False.
     """
 
     def __init__(self, source: bytes | str | Path, strict: bool = True) -> None:
@@ -143,64 +143,66 @@ class BitstreamReader:
         """Return the payload of one group of pictures.
 
         Raises:
-            IndexError: If there is no such group.
-            CorruptBitstreamError: If it is damaged.
-            TruncatedBitstreamError: If the file ends before its end.
+            IndexError: If the bitstream has no such group.
+            CorruptBitstreamError: If the group is damaged.
+            TruncatedBitstreamError: If the file ends within the group.
         """
         if not 0 <= k < self.header.groups:
-            raise IndexError(f"group of pictures {k} was asked for; there are {self.header.groups}")
-        chunk = self._located(k)
+            raise IndexError(
+                f"group of pictures {k} does not exist; there are {self.header.groups}"
+            )
+        chunk = self._locate(k)
         if self.strict and not chunk.fits(self._data, self.header.checksum):
             raise damaged(range(k, k + 1), range(chunk.start, chunk.end), self.path)
         return chunk.payload(self._data)
 
     def payload_bytes(self) -> dict[int, int]:
-        """Return how long the payload of each group is that can be found.
+        """Return the length of the payload of each group in bytes; of intact groups if not strict.
 
         Raises:
-            BitstreamError: If the file is damaged and the reader strict.
+            BitstreamError: If the file is damaged and ``strict`` is True.
         """
-        known = range(self.header.groups) if self.strict else self._chunks
-        return {k: self._located(k).length for k in known}
+        groups = range(self.header.groups) if self.strict else self._chunks
+        return {k: self._locate(k).length for k in groups}
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number and the payload of each group, in order.
 
         Raises:
-            BitstreamError: If the file is damaged and the reader strict.
+            BitstreamError: If the file is damaged and ``strict`` is True.
         """
         for k in range(self.header.groups) if self.strict else self._chunks:
             yield k, self.payload(k)
         if self.strict and self._chunks[self.header.groups - 1].end < self.size:
             raise trailing(self._chunks[self.header.groups - 1].end, self._data, self.path)
 
-    def _located(self, k: int) -> Chunk:
-        """Return where a group is, walking over the lengths of those before it."""
+    def _locate(self, k: int) -> Chunk:
+        """Return the chunk of a group by following the lengths of the chunks before it."""
         if not self.strict and k not in self._chunks:
             raise damaged(range(k, k + 1), None, self.path)
         while k not in self._chunks:
             following = len(self._chunks)
             start = self._chunks[following - 1].end if self._chunks else HEADER_BYTES
-            self._chunks[following] = self._checked(following, start)
+            self._chunks[following] = self._read_chunk(following, start)
         return self._chunks[k]
 
-    def _checked(self, k: int, start: int) -> Chunk:
-        """Return the chunk at a place, if it can be one and lies in the file."""
+    def _read_chunk(self, k: int, start: int) -> Chunk:
+        """Return the chunk at an offset; raise if its length is invalid or the file too short."""
         chunk = read_chunk(self._data, k, start)
         if chunk is not None and chunk.is_inside(self._data):
             return chunk
         search = ChunkSearch(self._data, self.header.groups, self.header.checksum)
-        found = search.next(start, k)
-        if found is not None:
-            raise damaged(range(k, k + 1), range(start, found.start), self.path)
+        following = search.next(start, k)
+        if following is not None:
+            raise damaged(range(k, k + 1), range(start, following.start), self.path)
         raise cut_or_corrupt(chunk, (k, k - 1), self._data, self.path)
 
 
 def mapped_file(path: Path) -> bytes | mmap.mmap:
-    """Return a file's bytes, which are read when they are looked at."""
+    """Return the bytes of a file as a memory map; ``b""`` if the file is empty."""
     try:
         with path.open("rb") as file:
-            if path.stat().st_size == 0:  # which cannot be mapped
+            if path.stat().st_size == 0:  # an empty file cannot be mapped
                 return b""
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The first 48 bytes of a ``.sci`` file: what was coded, how, and by which model."""
+"""Header of ``.sci`` files (48 bytes): geometry, coding parameters and digest of the model."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a bitstream holds.
+    """Header of a ``.sci`` bitstream.
 
     Attributes:
         digest: The first 12 bytes of the model's SHA-256.
         height: Rows of a plane.
         width: Columns of a plane.
-        planes: Spike planes that were coded.
-        window: Planes that one frame of features sees.
+        planes: Number of coded planes.
+        window: Planes that contribute to one frame of features.
         step: Planes from one frame to the next.
         channels: Channels of the features.
-        quality: 0 to 3, the highest is the best.
+        quality: 0 to 3; 3 is the best.
         gop: Frames of every group of pictures but the last.
-        fps: Planes per second; None where unknown.
-        rate_scale: Spikes per plane at white; None where unknown.
-        source: CRC-32 of some planes of the recording, which binds chunks to
-            their file; 0 where unknown.
+        fps: Planes per second; None if unknown.
+        rate_scale: Spikes per plane at white; None if unknown.
+        source: CRC-32 of some planes of the recording, which makes the header's checksum
+            specific to the file; 0 if unknown.
     """
 
     digest: bytes
@@ -73,21 +73,21 @@ class Header:
 
     @property
     def checksum(self) -> int:
-        """Checksum of the header, with which those of the chunks start."""
+        """Checksum of the header, the initial value of the chunks' checksums."""
         return zlib.crc32(self.pack()[: _FIELDS.size])
 
     @property
     def frames(self) -> int:
-        """Frames of features that the planes give."""
+        """Number of frames of features."""
         return (self.planes - self.window) // self.step + 1
 
     @property
     def groups(self) -> int:
-        """Groups of pictures."""
+        """Number of groups of pictures."""
         return -(-self.frames // self.gop)
 
     def bits_per_pixel(self, size: float) -> float:
-        """Return bits per pixel and plane of so many bytes; raw spikes have 1."""
+        """Return the bits per pixel and plane of ``size`` bytes; raw spikes have 1."""
         return 8 * size / (self.planes * self.height * self.width)
 
     def plane(self, index: int) -> int:
@@ -95,17 +95,17 @@ class Header:
         return self.window // 2 + self.step * index
 
     def group_length(self, k: int) -> int:
-        """Return the frames of a group of pictures.
+        """Return the number of frames of a group of pictures.
 
         Raises:
-            IndexError: If there is no such group.
+            IndexError: If the bitstream has no such group.
         """
         if not 0 <= k < self.groups:
-            raise IndexError(f"group of pictures {k} was asked for; there are {self.groups}")
+            raise IndexError(f"group of pictures {k} does not exist; there are {self.groups}")
         return min(self.gop, self.frames - k * self.gop)
 
     def planes_of(self, first: int, last: int) -> tuple[int, int]:
-        """Return the first plane of groups ``[first, last)``, and the plane after their last."""
+        """Return the half-open range of planes of groups ``[first, last)``."""
         frames = min(last * self.gop, self.frames)
         return first * self.gop * self.step, (frames - 1) * self.step + self.window
 
@@ -113,7 +113,7 @@ class Header:
         """Return the 48 bytes.
 
         Raises:
-            ValueError: If a field is outside what they can hold.
+            ValueError: If a field is out of range.
         """
         problem = self._problem()
         if problem:
@@ -128,17 +128,17 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:
-        """Return what the first bytes of a bitstream say.
+        """Parse the header of a bitstream.
 
         Args:
             data: The bitstream, or its first 48 bytes.
-            path: Where it comes from, for errors.
+            path: Name of the file, for errors.
 
         Raises:
-            BitstreamError: If it is no bitstream, of a version that is not known, or its geometry
-                is impossible.
-            TruncatedBitstreamError: If it ends before its header does.
-            CorruptBitstreamError: If the header's checksum is another.
+            BitstreamError: If the data are not a ``.sci`` bitstream, the version is unknown, or a
+                field is out of range.
+            TruncatedBitstreamError: If the data end within the header.
+            CorruptBitstreamError: If the header's checksum is wrong.
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         begin = head[: len(MAGIC)]
@@ -155,8 +155,8 @@ class Header:
         *fields, flags, fps, rate_scale, source = _FIELDS.unpack_from(head)
         if flags:
             raise BitstreamError(
-                f"{where}: needs abilities (flags {flags:#06x}) that this version does not have; "
-                "decode it with a newer one",
+                f"{where}: uses features (flags {flags:#06x}) that this version does not support; "
+                "decode it with a newer version",
                 path=path,
             )
         fps, rate_scale = (None if math.isnan(value) else value for value in (fps, rate_scale))
@@ -167,7 +167,7 @@ class Header:
         return header
 
     def _problem(self) -> str | None:
-        """Return what is impossible about the fields, in words; None if nothing is."""
+        """Return a description of the first invalid field; None if all are valid."""
         if len(self.digest) != 12:
             return f"a digest of {len(self.digest)} bytes; it has 12"
         for name, (least, most) in _LIMITS.items():
@@ -191,22 +191,22 @@ class Header:
 
 
 def is_bitstream(path: str | Path) -> bool:
-    """Return whether a file begins as a bitstream of any version, or is named as one."""
+    """Return whether a file has the magic bytes of any ``.sci`` version or the suffix ``.sci``."""
     try:
         with Path(path).open("rb") as file:
             begin = file.read(len(MAGIC))
     except OSError:
-        return False  # who reads it says why
+        return False  # the reader reports the error
     return begin[:3] == MAGIC[:3] or Path(path).suffix.lower() == ".sci"
 
 
 def check_header(head: bytes, size: int, path: str | None) -> None:
-    """Reject a header that is cut short, or whose last 4 bytes are not the checksum of the others.
+    """Raise if a header is truncated or its checksum, the last 4 bytes, is wrong.
 
     Args:
-        head: The first bytes of a bitstream, at most as many as its header has.
-        size: Bytes of a header.
-        path: Where the bitstream comes from, for errors.
+        head: The first bytes of a bitstream, at most ``size``.
+        size: Bytes of the header.
+        path: Name of the file, for errors.
     """
     where = path or "the bitstream"
     if len(head) < size:
@@ -217,8 +217,8 @@ def check_header(head: bytes, size: int, path: str | None) -> None:
         )
     if head[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(head[: -_CHECKSUM.size])):
         raise CorruptBitstreamError(
-            f"{where}: the header is damaged (bytes 0 to {size - 1}, its checksum is another), "
-            "and nothing can be decoded without it; copy the file again",
+            f"{where}: the header is damaged (bytes 0 to {size - 1}: its checksum is wrong), and "
+            "nothing can be decoded without it; copy the file again",
             byte_range=(0, size),
             path=path,
         )

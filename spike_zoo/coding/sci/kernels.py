@@ -1,7 +1,7 @@
-"""The loops of the range coder, compiled for the processor; as plain Python they do the same.
+"""Compiled kernels of the range coder; uncompiled, they return the same values.
 
-Asymmetric numeral systems with a state of 32 bits, words of 16 and frequencies of 16 (Duda, 2013).
-All is integers, so every machine makes the same bytes.
+Range asymmetric numeral systems (rANS; Duda, 2013) with a state of 32 bits, words of 16 bits and
+frequencies of 16 bits. The arithmetic is integer only, so the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def encode(
     words: NDArray[np.uint16],
     place: tuple[int, int],
 ) -> tuple[int, int]:
-    """Push symbols, the last one first, and write words from the end of their room backwards.
+    """Encode symbols from the last to the first; fill ``words`` from the end backwards.
 
     Args:
         symbols: ``(N,)``, from -32767 to 32767.
-        table: ``(N,)``, the table of each.
+        table: ``(N,)``, table index of each symbol.
         tables: The tables.
-        words: Room for two words of each symbol.
-        place: The state, and the words that are still free.
+        words: Buffer of at least two words per symbol, written.
+        place: The state, and the number of free words.
 
     Returns:
-        The same afterwards.
+        The new state and number of free words.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
     state, free = np.int64(place[0]), place[1]
@@ -50,7 +50,7 @@ def encode(
         symbol, level = np.int64(symbols[index]), table[index]
         reach = np.int64(radius[level])
         slot = offset[level] + symbol + reach
-        if symbol < -reach or symbol > reach:  # the value itself, then the escape before it
+        if symbol < -reach or symbol > reach:  # the escape, followed by the value
             free -= 1
             words[free] = state & _LOW
             state = ((state >> 16) << 16) + (symbol & _LOW)
@@ -75,18 +75,19 @@ def decode(
     place: tuple[int, int],
     symbols: NDArray[np.int32],
 ) -> tuple[int, int, int]:
-    """Pull symbols in the order in which they were written.
+    """Decode symbols, from the first to the last.
 
     Args:
-        table: ``(N,)``, the table of each.
+        table: ``(N,)``, table index of each symbol.
         tables: The tables.
-        nearest: What :func:`index_symbols` made of them.
-        words: All words.
-        place: The state, and the words that were read.
+        nearest: ``(tables, 256)``, from :func:`index_symbols`.
+        words: All words of the payload.
+        place: The state, and the number of words read.
         symbols: ``(N,)``, written.
 
     Returns:
-        The state and the words that were read afterwards, and how it ended.
+        The new state, the new number of words read, and ``DONE``, ``OUT_OF_WORDS`` or
+        ``NEEDLESS_ESCAPE``.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
     state, read = np.int64(place[0]), place[1]
@@ -122,7 +123,7 @@ def index_symbols(
     tables: FrequencyTables,
     nearest: NDArray[np.uint16],
 ) -> None:
-    """Write which symbol of a table each 256th cumulative frequency belongs to.
+    """Write the symbol of each table at every 256th cumulative frequency.
 
     Args:
         tables: The tables.

@@ -1,4 +1,4 @@
-"""How often each symbol is expected: integers that are the same on every machine."""
+"""Integer frequency tables of the range coder, identical on every machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 LEVELS: Final = 64
 TOTAL: Final = 1 << 16
-"""What the frequencies of a table sum to."""
+"""Sum of the frequencies of a table."""
 SIDE_RADIUS: Final = 15
 """Largest magnitude in the tables of side information; 31 symbols and the escape."""
 _LEAST_SIGMA, _MOST_SIGMA = 0.11, 64.0
-_MOST_SYMBOLS = 4096  # so that the largest frequency can always give what rounding took
+_MOST_SYMBOLS = 4096  # so that the largest frequency can absorb the error of rounding
 _ASSET = "gaussian_tables.bin"
 
 SIGMAS: Final[NDArray[np.float64]] = np.array(
@@ -32,14 +32,14 @@ SIGMAS: Final[NDArray[np.float64]] = np.array(
 
 
 class FrequencyTables(NamedTuple):
-    """Several tables of cumulative frequencies, one behind the other.
+    """Concatenated tables of cumulative frequencies.
 
-    A table's symbols are -R..R in this order, then the escape.
+    The symbols of a table are -R..R, then the escape.
 
     Attributes:
         radius: R of each table, int32 ``(n,)``.
-        offset: Where each begins in ``cumulative``, int32 ``(n,)``.
-        cumulative: uint32, of each table 2R + 3 numbers from 0 to 65536.
+        offset: Start of each table in ``cumulative``, int32 ``(n,)``.
+        cumulative: uint32, 2R + 3 numbers from 0 to 65536 per table.
     """
 
     radius: NDArray[np.int32]
@@ -50,32 +50,33 @@ class FrequencyTables(NamedTuple):
 def asset_bytes() -> bytes:
     """Return the committed integers of the Gaussian tables, 13 396 bytes.
 
-    Of each level its radius R and then its 2R + 2 frequencies, all as little-endian 16 bits. They
-    are made once and never again, for mathematical libraries differ in the last place.
+    For each level: the radius R, then 2R + 2 frequencies, all as little-endian 16-bit integers.
+    They are committed and never recomputed, because mathematical libraries differ in the last
+    digit.
     """
     return files("spike_zoo.coding.sci").joinpath(_ASSET).read_bytes()
 
 
 @cache
 def gaussian_tables() -> FrequencyTables:
-    """Return the tables of the 64 levels of :data:`SIGMAS`, as they are committed."""
+    """Return the committed tables of the 64 levels of :data:`SIGMAS`."""
     numbers = np.frombuffer(asset_bytes(), "<u2")
     frequencies, place = [], 0
     while place < len(numbers):
         end = place + 1 + 2 * int(numbers[place]) + 2
         frequencies.append(numbers[place + 1 : end])
         place = end
-    return _in_one(frequencies)
+    return _concatenated(frequencies)
 
 
 def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
-    """Return tables of side information, whose symbols are -15..15 and the escape.
+    """Return tables of side information, with the symbols -15..15 and the escape.
 
     Args:
-        frequencies: ``(C, 32)``, at least 1, each row summing to 65536.
+        frequencies: uint16 ``(C, 32)``, at least 1; each row sums to 65536.
 
     Raises:
-        ValueError: If they are of another shape or kind, or do not sum to that.
+        ValueError: If the shape, the dtype, a value or a sum is wrong.
     """
     if frequencies.ndim != 2 or frequencies.shape[1] != 2 * SIDE_RADIUS + 2:
         raise ValueError(f"frequencies must be (C, {2 * SIDE_RADIUS + 2}), got {frequencies.shape}")
@@ -84,17 +85,17 @@ def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
     sums = frequencies.sum(axis=1, dtype=np.int64)
     if (frequencies < 1).any() or (sums != TOTAL).any():
         raise ValueError(f"frequencies must be at least 1 and sum to {TOTAL} in every row")
-    return _in_one(list(frequencies))
+    return _concatenated(list(frequencies))
 
 
 def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Return frequencies of 16 bits, each at least 1, that sum to exactly 65536.
+    """Quantise probabilities to frequencies of 16 bits, each at least 1, that sum to 65536.
 
     Args:
-        probabilities: ``(..., n)``, of n symbols with the escape; each row sums to 1.
+        probabilities: ``(..., n)``, of n symbols including the escape; each row sums to 1.
 
     Raises:
-        ValueError: If a row is no distribution, or has more symbols than there are frequencies.
+        ValueError: If a row is not a distribution, or has fewer than 2 or more than 4096 symbols.
     """
     symbols = probabilities.shape[-1]
     if not 2 <= symbols <= _MOST_SYMBOLS:
@@ -109,13 +110,13 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
     return whole.astype(np.uint16)
 
 
-def _in_one(frequencies: Sequence[NDArray[np.uint16]]) -> FrequencyTables:
-    """Return tables of the frequencies of each."""
+def _concatenated(frequencies: Sequence[NDArray[np.uint16]]) -> FrequencyTables:
+    """Return the cumulative tables of the frequencies of each table."""
     sizes = np.array([len(table) for table in frequencies], np.int32)
     offset = np.zeros_like(sizes)
     offset[1:] = np.cumsum(sizes + 1)[:-1]
     sums = [np.concatenate([[0], np.cumsum(table, dtype=np.uint32)]) for table in frequencies]
     tables = FrequencyTables((sizes - 2) // 2, offset, np.concatenate(sums).astype(np.uint32))
     for array in tables:
-        array.flags.writeable = False  # they are shared by all who ask
+        array.flags.writeable = False  # the cached arrays are shared
     return tables

@@ -1,15 +1,14 @@
-"""Spike recordings to fewer bytes and back, bit for bit: ``.spl`` files.
+"""Lossless encoder and decoder of spike recordings (``.spl`` files).
 
-Every spike is coded by the chance that a model of pixels and light gives it
-(:mod:`spike_zoo.coding.spl.kernels` says what it looks at). The model learns from the planes
-as they go by, in the coder as in the decoder, so nothing of it is stored and no camera has to be
-described; it takes what it is given, noise and dead pixels too, and costs at most a little more
-than one bit per pixel and plane where nothing can be foreseen.
+Every spike is entropy coded with the probability predicted by an adaptive context model
+(:mod:`spike_zoo.coding.spl.kernels`). Encoder and decoder adapt the model to the coded planes in
+the same way, so it is not stored and needs no parameters of the camera. It codes any planes, also
+noise and dead pixels; unpredictable spikes cost slightly more than one bit per pixel and plane.
 
-Planes are coded in chunks, each with checksums of its bytes and of its planes. A chunk needs those
-before it, back to the last restart of the model; memory is that of one chunk, the planes
-decoded last (32 bytes a pixel) and the model (36 bytes a pixel and 12 MB), however long the
-recording is.
+Planes are coded in chunks with checksums of their bytes and of their planes. Decoding a chunk
+requires the chunks before it, back to the last restart of the model. Memory is bounded for any
+length: one chunk, the last decoded planes (32 bytes per pixel) and the model (36 bytes per pixel
+and 12 MB).
 """
 
 from __future__ import annotations
@@ -48,23 +47,23 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import PackedPlanes, Selection
 
 RESTART: Final = 1024
-"""Planes after which the model restarts, about: to look into a long recording."""
-_KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
-_SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
+"""Approximate number of planes between restarts of the model, for random access."""
+_KEPT: Final = 256  # last decoded planes in the cache, for windows that overlap
+_SYMBOLS: Final = 1 << 22  # target of pixels times planes in a chunk
 _WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
-_FACTS: Final = ("fps", "threshold", "rate_scale", "cfa")  # of a recording and of its header
+_FACTS: Final = ("fps", "threshold", "rate_scale", "cfa")  # attributes of recording and header
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
 
 def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
-    """Return the bitstream of planes.
+    """Encode planes as a bitstream.
 
     Args:
         planes: ``(T, H, W)`` of zeros and ones.
-        restart: Planes after which the model restarts, rounded to whole chunks.
+        restart: Planes between restarts of the model, rounded to whole chunks.
 
     Raises:
-        GeometryError: If the array is not 3-D, or a plane has more pixels than are coded.
+        GeometryError: If the array is not 3-D, or a plane has more than 2^24 pixels.
         ValueError: If a value is neither 0 nor 1, or ``restart`` is below 1.
 
     Example:
@@ -80,10 +79,10 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
 
 
 def decode(data: bytes) -> NDArray[np.bool_]:
-    """Return the planes ``(T, H, W)`` of a bitstream.
+    """Decode the planes ``(T, H, W)`` of a bitstream.
 
     Raises:
-        BitstreamError: If it is not a bitstream, or is damaged or cut short.
+        BitstreamError: If the data are not a ``.spl`` bitstream, damaged or truncated.
     """
     stored = LosslessPlanes(data)
     return unpack_bits(stored[0 : stored.shape[0]], stored.header.width)
@@ -100,24 +99,24 @@ def write(
 ) -> Path:
     """Write a recording into a new ``.spl`` file, reading it chunk by chunk.
 
-    Planes, ``fps``, ``threshold``, ``rate_scale`` and ``cfa`` come back exactly; ``meta`` is
-    not kept.
+    Planes, ``fps``, ``threshold``, ``rate_scale`` and ``cfa`` are stored exactly; ``meta`` is
+    not stored.
 
     Args:
-        recording: What to write.
-        path: The file, by custom ``*.spl``.
-        overwrite: Replace a file that is there.
-        restart: Planes after which the model restarts, rounded to whole chunks.
-        progress: Called with planes done and planes in all, after each chunk.
-        chunks: The chunks of all segments in order, if :func:`segment` has coded them.
+        recording: The recording.
+        path: The file, usually ``*.spl``.
+        overwrite: Replace an existing file.
+        restart: Planes between restarts of the model, rounded to whole chunks.
+        progress: Called after each chunk with the number of coded planes and of all planes.
+        chunks: The chunks of all segments in order, if :func:`segment` has already coded them.
 
     Returns:
-        The file.
+        The path.
 
     Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is off.
+        ExistingFileError: If the file exists and ``overwrite`` is False.
         GeometryError: If a plane has more than 2^24 pixels.
-        RecordingError: If it cannot be written.
+        RecordingError: If the file cannot be written.
         ValueError: If ``restart`` is below 1.
     """
     header = _header(recording, restart)
@@ -134,33 +133,34 @@ def write(
 
 
 def segments(recording: SpikeRecording, *, restart: int = RESTART) -> int:
-    """Return the number of parts of a recording that are coded independently."""
+    """Return the number of independently coded segments of a recording."""
     header = _header(recording, restart)
     return -(-header.chunks // header.restart)
 
 
 def segment(recording: SpikeRecording, number: int, *, restart: int = RESTART) -> list[bytes]:
-    """Return the chunks of one part of a recording, for :func:`write`."""
+    """Encode one segment of a recording and return its chunks, for :func:`write`."""
     header = _header(recording, restart)
     first = number * header.restart
     return list(_chunks(recording, header, first, min(first + header.restart, header.chunks)))
 
 
 def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> SpikeRecording:
-    """Open a ``.spl`` file as a recording whose planes are decoded when they are asked for.
+    """Open a ``.spl`` file as a recording whose planes are decoded when they are read.
 
-    Reading on, from at most 256 planes before where the last read ended, decodes each plane once;
-    reading elsewhere decodes from the last beginning of the model, at most about a thousand planes
-    before.
+    Sequential reads, which start at most 256 planes before the end of the previous read, decode
+    each plane once. Other reads decode from the last restart of the model, at most about 1000
+    planes earlier.
 
     Args:
         path: The file.
-        progress: Called with the planes up to which it is decoded and planes in all, after each
-            chunk.
+        progress: Called after each chunk with the end of the decoded planes and the number of all
+            planes.
 
     Raises:
-        MissingFileError: If there is no such file.
-        BitstreamError: If it is not one, or cut short; damage inside shows when planes are read.
+        MissingFileError: If the file does not exist.
+        BitstreamError: If the file is not a ``.spl`` bitstream or is truncated. Other damage is
+            detected when planes are read.
     """
     path = Path(path)
     stored = LosslessPlanes(mapped_file(path), str(path), progress)
@@ -170,22 +170,22 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
 def recording_of(
     planes: PackedPlanes, header: LosslessHeader, meta: Mapping[str, Any] | None = None
 ) -> SpikeRecording:
-    """Return planes of a bitstream as a recording with what its header states."""
+    """Return planes of a bitstream as a recording with the attributes of the header."""
     facts = {name: getattr(header, name) for name in _FACTS}
     return SpikeRecording(planes, header.width, meta=meta, **facts)
 
 
 class LosslessPlanes:
-    """Packed planes of a bitstream, decoded when they are asked for, by any thread.
+    """Packed planes of a bitstream, decoded when they are read; thread-safe.
 
     Args:
         data: The bitstream.
-        path: Where it comes from, for errors.
-        progress: See :func:`read`.
-        starts: Where the intact chunks of a damaged bitstream begin; None: it must be complete.
+        path: Name of the file, for errors.
+        progress: As for :func:`read`.
+        starts: Offsets of the intact chunks of a damaged bitstream; None if it must be complete.
 
     Attributes:
-        header: What it holds.
+        header: Header of the bitstream.
         shape: ``(T, H, ceil(W/8))``.
 
     Raises:
@@ -202,53 +202,54 @@ class LosslessPlanes:
         self.header = LosslessHeader.parse(data, path)
         self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
         self._data, self._path, self._progress = data, path, progress
-        self._starts = dict(enumerate(self._found())) if starts is None else starts
+        self._starts = dict(enumerate(self._chunk_starts())) if starts is None else starts
         self._model: FiringModel | None = None
-        self._next = 0  # the chunk that the model could decode now
-        self._latest: dict[int, NDArray[np.uint8]] = {}  # chunks, the one decoded last at the end
-        self._one_at_a_time = threading.Lock()
+        self._next = 0  # the chunk that the model can decode next
+        self._latest: dict[int, NDArray[np.uint8]] = {}  # decoded chunks, the latest at the end
+        self._lock = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Decode planes ``[a, b)``; with three slices, keep those rows and bytes only.
+        """Decode planes ``[a, b)``; with three slices, only these rows and bytes.
 
         Raises:
-            BitstreamError: If a chunk that is needed is damaged.
+            BitstreamError: If a required chunk is damaged.
         """
         planes, *within = selection if isinstance(selection, tuple) else (selection,)
         start, stop, step = planes.indices(self.shape[0])
         if step != 1:
-            raise ValueError(f"planes are read one after the other, not in steps of {step}")
+            raise ValueError(f"planes are read with step 1, got step {step}")
         depth = self.header.depth
         part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
         out = np.empty((max(stop - start, 0), *part), np.uint8)
         for number in range(start // depth, -(-stop // depth) if stop > start else 0):
             first = number * depth
             begin, end = max(start, first), min(stop, first + depth)
-            with self._one_at_a_time:
+            with self._lock:
                 packed = self._chunk(number)
             out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
         return out
 
     def damage(self) -> list[BitstreamError]:
-        """Return an error for each chunk whose bytes are not those written, decoding none."""
-        found: list[BitstreamError] = []
+        """Return an error for each chunk with a wrong checksum, without decoding."""
+        errors: list[BitstreamError] = []
         for number in range(self.header.chunks):
             try:
                 self._payload(number)
             except CorruptBitstreamError as error:
-                found.append(error)
-        return found
+                errors.append(error)
+        return errors
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
-        """Return the packed planes of a chunk, decoding those before it that it needs."""
+        """Return the packed planes of a chunk, decoding the chunks before it if required."""
         if number not in self._latest:
             restart = number - number % self.header.restart
             first = self._next if restart <= self._next <= number else restart
             for needed in range(first, number + 1):
-                self._keep(needed, self._decoded(needed))
+                self._cache(needed, self._decode_next(needed))
         return self._latest[number]
 
-    def _keep(self, number: int, packed: NDArray[np.uint8]) -> None:
+    def _cache(self, number: int, packed: NDArray[np.uint8]) -> None:
+        """Store a decoded chunk, drop the oldest one, and report the progress."""
         self._latest.pop(number, None)
         self._latest[number] = packed
         if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
@@ -256,8 +257,8 @@ class LosslessPlanes:
         if self._progress is not None:
             self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
 
-    def _decoded(self, number: int) -> NDArray[np.uint8]:
-        """Decode the chunk that follows the one decoded last, or at which the model begins."""
+    def _decode_next(self, number: int) -> NDArray[np.uint8]:
+        """Decode the chunk after the last decoded one, or a chunk at which the model restarts."""
         from spike_zoo.coding.spl import kernels as lossless_kernels
 
         payload = self._payload(number)
@@ -267,14 +268,14 @@ class LosslessPlanes:
         depth = min(self.header.depth, self.header.planes - first)
         planes = np.empty((depth, self.header.height, self.header.width), np.uint8)
         self._model = _model_for(number, self.header, self._model)
-        self._next = 0  # should it fail, the model is of no use
+        self._next = 0  # the model is invalid if decoding fails
         rest, used = lossless_kernels.decode(self._model, words, state, planes)
         is_complete = (rest, used) == (lossless_kernels.FIRST_STATE, words.size)
-        packed = pack_bits(planes) if is_complete else None  # else some planes were not written
+        packed = pack_bits(planes) if is_complete else None  # else planes may be uninitialised
         if packed is None or zlib.crc32(packed.tobytes()) != checksum:
             raise DecodeMismatchError(
                 f"{self._where}: planes {first} to {first + depth - 1} are not those that were "
-                "coded; code the recording again, and with this version",
+                "coded; code the recording again with this version",
                 gop=number,
                 path=self._path,
             )
@@ -287,8 +288,8 @@ class LosslessPlanes:
             raise self._corrupt(number)
         return chunk.payload(self._data)
 
-    def _found(self) -> list[int]:
-        """Return where each chunk begins, and where the last one ends."""
+    def _chunk_starts(self) -> list[int]:
+        """Return the offset of each chunk, then the end of the last one."""
         starts, chunks = [HEADER_BYTES], self.header.chunks
         if HEADER_BYTES + chunks * (CHUNK_BYTES + LEAST_PAYLOAD) > len(self._data):
             raise self._cut(-1)
@@ -356,7 +357,7 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
 def _chunks(
     recording: SpikeRecording, header: LosslessHeader, start: int = 0, stop: int | None = None
 ) -> Iterator[bytes]:
-    """Yield chunks of a recording from a restart of the model on, reading planes as needed."""
+    """Encode and yield chunks ``[start, stop)`` of a recording; ``start`` must be a restart."""
     from spike_zoo.coding.spl import kernels as lossless_kernels
 
     model: FiringModel | None = None
@@ -365,16 +366,16 @@ def _chunks(
         packed = recording.read_packed(first, min(first + header.depth, header.planes))
         planes = unpack_bits(packed, header.width).view(np.uint8)
         model = _model_for(number, header, model)
-        chances = np.empty(planes.size, np.uint16)
+        probabilities = np.empty(planes.size, np.uint16)
         words = np.empty(planes.size, np.uint16)
-        lossless_kernels.predict(model, planes, chances)
-        state, free = lossless_kernels.encode(planes.reshape(-1), chances, words)
+        lossless_kernels.predict(model, planes, probabilities)
+        state, free = lossless_kernels.encode(planes.reshape(-1), probabilities, words)
         head = _PAYLOAD.pack(zlib.crc32(pack_bits(planes).tobytes()), state)
         yield pack_chunk(number, head + words[free:].astype("<u2").tobytes())
 
 
 def _model_for(number: int, header: LosslessHeader, model: FiringModel | None) -> FiringModel:
-    """Return the model for a chunk: that of the chunk before it, or one that knows nothing."""
+    """Return the model for a chunk, reset if the chunk is a restart."""
     from spike_zoo.coding.spl.spike_model import firing_model, reset
 
     if model is None:

@@ -1,4 +1,4 @@
-"""The first 52 bytes of a ``.spl`` file: which planes it holds, and how they are grouped."""
+"""Header of ``.spl`` files (52 bytes): geometry, chunks and attributes of the recording."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _CHECKSUM: Final = struct.Struct("<I")
 _HEIGHT_BITS: Final = 28
 HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
 MAX_SYMBOLS: Final = MAX_PIXELS
-"""Spikes of one chunk, which are in memory at once."""
+"""Largest number of pixels times planes in a chunk, which is decoded in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LosslessHeader:
-    """What planes were coded.
+    """Header of a ``.spl`` bitstream.
 
     Attributes:
-        planes: How many.
+        planes: Number of planes.
         height: Rows of a plane.
         width: Columns of a plane.
         depth: Planes of every chunk but the last.
-        restart: Every so many chunks one knows nothing of those before it.
-        fps: Planes per second; 0 where unknown.
-        threshold: Charge at which a pixel fires; None where unknown.
-        rate_scale: Spikes per plane at white; None where unknown.
-        cfa: Layout of the Bayer filters; None without. Its number, from 1, is in the four highest
-            bits of the height.
+        restart: Chunks between restarts of the model.
+        fps: Planes per second; 0 if unknown.
+        threshold: Charge at which a pixel fires; None if unknown.
+        rate_scale: Spikes per plane at white; None if unknown.
+        cfa: Layout of the Bayer filters; None without filters. Stored as a number from 1 in the
+            four highest bits of the height.
     """
 
     planes: int
@@ -57,18 +57,18 @@ class LosslessHeader:
 
     @property
     def chunks(self) -> int:
-        """How many chunks follow."""
+        """Number of chunks."""
         return -(-self.planes // self.depth)
 
     def bits_per_pixel(self, size: float) -> float:
-        """Return bits per pixel and plane of so many bytes; raw spikes have 1."""
+        """Return the bits per pixel and plane of ``size`` bytes; raw spikes have 1."""
         return 8 * size / (self.planes * self.height * self.width)
 
     def pack(self) -> bytes:
         """Return the header's bytes.
 
         Raises:
-            ValueError: If a field is outside what they can hold.
+            ValueError: If a field is out of range.
         """
         problem = self._problem()
         if problem:
@@ -83,17 +83,17 @@ class LosslessHeader:
 
     @classmethod
     def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:
-        """Return what the first bytes of a lossless bitstream say.
+        """Parse the header of a lossless bitstream.
 
         Args:
             data: The bitstream, or its first 52 bytes.
-            path: Where it comes from, for errors.
+            path: Name of the file, for errors.
 
         Raises:
-            BitstreamError: If it is no lossless bitstream of this version, or its geometry is
-                impossible.
-            TruncatedBitstreamError: If it ends before its header does.
-            CorruptBitstreamError: If the header's checksum is another.
+            BitstreamError: If the data are not a ``.spl`` bitstream of this version, or a field is
+                out of range.
+            TruncatedBitstreamError: If the data end within the header.
+            CorruptBitstreamError: If the header's checksum is wrong.
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         if not MAGIC.startswith(head[: len(MAGIC)]):
@@ -114,14 +114,13 @@ class LosslessHeader:
             problem = f"layout {layout} of colour filters; they have the numbers 1 to 4"
         if problem:
             raise BitstreamError(
-                f"{where}: no lossless bitstream can have {problem}; its author should make "
-                "it again",
+                f"{where}: no lossless bitstream can have {problem}; compress the recording again",
                 path=path,
             )
         return header
 
     def _problem(self) -> str | None:
-        """Return what is impossible about the fields, in words; None if nothing is."""
+        """Return a description of the first invalid field; None if all are valid."""
         for name in ("planes", "height", "width", "depth", "restart"):
             if not 1 <= getattr(self, name) <= 0xFFFFFFFF:
                 return f"{name} {getattr(self, name)}; it is 1 to {0xFFFFFFFF}"
@@ -139,15 +138,15 @@ class LosslessHeader:
 
 
 def is_lossless(path: str | Path) -> bool:
-    """Return whether a file begins as a lossless bitstream of any version, or is named as one."""
+    """Return whether a file has the magic bytes of any ``.spl`` version or the suffix ``.spl``."""
     try:
         with Path(path).open("rb") as file:
             begin = file.read(len(MAGIC))
     except OSError:
-        return Path(path).suffix.lower() == SUFFIX  # who reads it says why
+        return Path(path).suffix.lower() == SUFFIX  # the reader reports the error
     return begins_lossless(begin) or Path(path).suffix.lower() == SUFFIX
 
 
 def begins_lossless(begin: bytes) -> bool:
-    """Return whether the first 4 bytes or more are those of a lossless bitstream of any version."""
+    """Return whether bytes, at least 4, begin with the magic bytes of any ``.spl`` version."""
     return begin[:3] == MAGIC[:3] and begin[3:4].isdigit()

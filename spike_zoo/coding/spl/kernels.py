@@ -1,16 +1,17 @@
-"""The loops of the lossless coder: how likely each pixel fires, and spikes to words and back.
+"""Compiled kernels of the lossless coder: spike prediction by context mixing, and rANS.
 
-A pixel gathers light and fires when its charge is full, so steady light makes it fire after
-intervals that differ by one plane at most. What is known of a pixel is the interval between its
-last spikes, the planes since, and when the next one is due: a clock that is set right by each
-spike that comes too early or too late. What is known of the light is what the eight neighbours'
-clocks say, of which those to the left and above have shown this plane already.
+A pixel accumulates light and fires at a threshold, so under constant light its inter-spike
+intervals differ by at most one plane. The state of a pixel is the last interval, the planes since
+the last spike, and a clock: an estimate of the period and of the time of the next spike, corrected
+by every early or late spike. The light at a pixel is estimated from the clocks of the eight
+neighbours; the left and upper ones already include the current plane.
 
-Eight tables of adaptive counts each look at a part of that, and two mixers weigh their answers,
-each with weights of its own choice (logistic mixing: Mahoney, *Adaptive Weighing of Context Models
-for Lossless Data Compression*, 2005). The chance that comes out codes the spike by rANS with a
-state of 32 bits, words and chances of 16, as in :mod:`spike_zoo.coding.sci.kernels`. All
-values are integers, so every machine makes the same bytes.
+Eight tables of adaptive probabilities use different contexts of this state. Two mixers, each with
+context-dependent weights, combine the predictions (logistic mixing: Mahoney, *Adaptive Weighing of
+Context Models for Lossless Data Compression*, 2005). The resulting probability codes the spike by
+rANS with a state of 32 bits, words and probabilities of 16 bits, as in
+:mod:`spike_zoo.coding.sci.kernels`. The arithmetic is integer only, so the bytes are the same on
+every machine.
 """
 
 from __future__ import annotations
@@ -29,35 +30,37 @@ if TYPE_CHECKING:
 FIRST_STATE: Final = 1 << 16
 TABLES: Final = 8
 CHOICES: Final = (320, 2048)
-"""Sets of weights of the two mixers."""
+"""Number of weight sets of each mixer."""
 MOST_MET: Final = 250
-"""A chance that was met so often, or more, moves by 1/250 of its error."""
+"""Largest count of a table entry. From this count on, the adaptation rate is constant: 1/250."""
 REACH: Final = 3071
 """Largest log odds, in 1/256."""
 LONGEST_LIGHT: Final = 2047
-"""Longest interval of light that is predicted from longer ones, in 1/16 planes."""
+"""Longest interval between spikes that the model distinguishes, in 1/16 planes."""
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane
-_LONGEST: Final = 65_535  # planes; a longer time is not predicted from it
+_LONGEST: Final = 65_535  # planes; longer times are clipped
 _LOW: Final = 0xFFFF
 
-# No array is bound to a name below: numba would count its uses for every pixel, at half the speed.
+# No array is bound to a local name below: numba would count references for every pixel, which
+# halves the speed.
 
 
 @compiled_inline
-def _between(value: int, most: int) -> int:
+def _clamp(value: int, most: int) -> int:
     return max(0, min(value, most))
 
 
 @compiled_inline
-def _around(model: FiringModel, pixel: int) -> tuple[int, int]:
-    """Return how bright the neighbours are, and whether it has become brighter there.
+def _neighbourhood(model: FiringModel, pixel: int) -> tuple[int, int]:
+    """Return the light at the eight neighbours and its change.
 
     Returns:
-        The logarithm of their mean interval, from 1 to 63, or where none has a clock 64 and how
-        many have fired; and 0 to 31: below 16 they fired earlier than they should.
+        The logarithm of the neighbours' mean interval, 1 to 63, or, if none has a clock, 64 plus
+        the number of neighbours that have fired; and the mean lateness, 0 to 31: below 16 if they
+        fired early, that is, if the light increases.
     """
     clocks = intervals = surprises = 0
-    for side in range(8):  # sums without a question: `_note` has prepared what is added up
+    for side in range(8):  # sums without branches: `_update_pixel` prepares the summands
         other = model.pixels[pixel + model.near[side]]
         clocks += other.glow > 0
         intervals += other.glow
@@ -68,21 +71,21 @@ def _around(model: FiringModel, pixel: int) -> tuple[int, int]:
             fired += model.pixels[pixel + model.near[side]].seen > 0
         return 64 + fired, 16
     light = model.octaves[min((intervals // clocks) >> 2, LONGEST_LIGHT)]
-    return max(1, light), _between((surprises >> 9) + 16, 31)
+    return max(1, light), _clamp((surprises >> 9) + 16, 31)
 
 
 @compiled_inline
-def _look(model: FiringModel, pixel: int) -> tuple[int, int]:
-    """Write what each table is asked about a pixel.
+def _set_contexts(model: FiringModel, pixel: int) -> tuple[int, int]:
+    """Write the context of a pixel for each table.
 
     Returns:
-        Which weights each of the mixers uses.
+        The index of the weight set of each mixer.
     """
-    mine = model.pixels[pixel]
-    elapsed, interval, seen = mine.elapsed, mine.interval, mine.seen
-    light, recent = _around(model, pixel)
+    state = model.pixels[pixel]
+    elapsed, interval, seen = state.elapsed, state.interval, state.seen
+    light, recent = _neighbourhood(model, pixel)
     own = (min(elapsed, 31) << 12) | (min(interval, 15) << 8)
-    for side in range(4):  # how far the neighbour is in its interval, and how long that was
+    for side in range(4):  # phase: elapsed planes and last interval of the neighbour
         model.contexts[side] = own | model.pixels[pixel + model.near[side]].phase
     lit = light if light < 64 else 0
     model.contexts[4] = (min(elapsed, 63) << 9) | (light << 2) | seen
@@ -94,101 +97,103 @@ def _look(model: FiringModel, pixel: int) -> tuple[int, int]:
         model.contexts[6] = (1 << 17) | (min(elapsed, 63) << 2) | seen
         model.contexts[7] = (min(elapsed, 63) << 11) | (recent << 6) | seen
         return (seen << 5) | min(elapsed, 31), second
-    due, streak = mine.due, mine.streak
-    period = min(model.octaves[min(mine.period >> 2, LONGEST_LIGHT)], 31)
-    model.contexts[6] = (_between((due + 512) >> 2, 255) << 9) | (period << 4) | streak
-    hand = _between((due + 256) >> 3, 63)
-    model.contexts[7] = (hand << 11) | (recent << 6) | (period >> 1 << 2) | seen
-    return 64 + (min(streak, 7) << 5) + min(hand >> 1, 31), second
+    due, streak = state.due, state.streak
+    period = min(model.octaves[min(state.period >> 2, LONGEST_LIGHT)], 31)
+    model.contexts[6] = (_clamp((due + 512) >> 2, 255) << 9) | (period << 4) | streak
+    coarse_due = _clamp((due + 256) >> 3, 63)
+    model.contexts[7] = (coarse_due << 11) | (recent << 6) | (period >> 1 << 2) | seen
+    return 64 + (min(streak, 7) << 5) + min(coarse_due >> 1, 31), second
 
 
 @compiled_inline
-def _mixed(model: FiringModel, choice: tuple[int, int]) -> tuple[int, int, int]:
-    """Return the chance of a spike, 1 to 65535 of 65536, and what either mixer said of it."""
-    one = two = 0
+def _mix_predictions(model: FiringModel, choice: tuple[int, int]) -> tuple[int, int, int]:
+    """Return the probability of a spike, 1 to 65535 of 65536, and those of the two mixers."""
+    first = second = 0
     for table in range(TABLES):
         answer = model.odds[model.counts[table, model.contexts[table]] >> np.uint32(20)]
         model.answers[table] = answer
-        one += model.weights[choice[0], table] * answer
-        two += model.weights[choice[1], table] * answer
-    one = _between((one >> 16) + REACH, 2 * REACH)
-    two = _between((two >> 16) + REACH, 2 * REACH)
-    return model.chance[(one + two) >> 1], model.chance[one], model.chance[two]
+        first += model.weights[choice[0], table] * answer
+        second += model.weights[choice[1], table] * answer
+    first = _clamp((first >> 16) + REACH, 2 * REACH)
+    second = _clamp((second >> 16) + REACH, 2 * REACH)
+    return model.chance[(first + second) >> 1], model.chance[first], model.chance[second]
 
 
 @compiled_inline
-def _learn(model: FiringModel, choice: tuple[int, int], said: tuple[int, int], spike: int) -> None:
-    """Move tables and weights towards what happened.
+def _update_model(
+    model: FiringModel, choice: tuple[int, int], predicted: tuple[int, int], spike: int
+) -> None:
+    """Adapt the tables and the weights to a coded spike.
 
     Args:
-        model: What said so.
-        choice: The weights that were used.
-        said: What either mixer said.
+        model: The model; changed.
+        choice: Index of the weight set of each mixer.
+        predicted: Probability predicted by each mixer.
         spike: 1 if the pixel fired.
     """
-    one = ((spike << 16) - said[0]) * 10
-    two = ((spike << 16) - said[1]) * 10
+    first = ((spike << 16) - predicted[0]) * 10
+    second = ((spike << 16) - predicted[1]) * 10
     target = ((1 << 22) - 1) * spike
     for table in range(TABLES):
         answer, context = model.answers[table], model.contexts[table]
-        model.weights[choice[0], table] += (answer * one + (1 << 17)) >> 18
-        model.weights[choice[1], table] += (answer * two + (1 << 17)) >> 18
+        model.weights[choice[0], table] += (answer * first + (1 << 17)) >> 18
+        model.weights[choice[1], table] += (answer * second + (1 << 17)) >> 18
         entry = np.int64(model.counts[table, context])
-        met, chance = entry & 1023, entry >> 10
-        chance += ((target - chance) * model.pace[met]) >> 16
-        model.counts[table, context] = (chance << 10) | min(met + 1, MOST_MET)
+        count, chance = entry & 1023, entry >> 10
+        chance += ((target - chance) * model.pace[count]) >> 16
+        model.counts[table, context] = (chance << 10) | min(count + 1, MOST_MET)
 
 
 @compiled_inline
-def _note(mine: Pixel, spike: int) -> None:
-    """Take a plane into what is known of a pixel."""
-    elapsed = min(mine.elapsed + 1, _LONGEST)
-    mine.surprise -= mine.surprise >> 3
+def _update_pixel(pixel: Pixel, spike: int) -> None:
+    """Update the state of a pixel with its spike on the current plane, 0 or 1."""
+    elapsed = min(pixel.elapsed + 1, _LONGEST)
+    pixel.surprise -= pixel.surprise >> 3
     if spike:
-        if mine.seen > 0:
-            _set_clock(mine, elapsed)
-            mine.glow = mine.period
-            mine.interval = elapsed
-            mine.phase = min(elapsed, 15)
+        if pixel.seen > 0:
+            _set_clock(pixel, elapsed)
+            pixel.glow = pixel.period
+            pixel.interval = elapsed
+            pixel.phase = min(elapsed, 15)
         else:
-            mine.phase = 0
-        mine.seen = min(mine.seen + 1, 3)
-        mine.elapsed = 0
+            pixel.phase = 0
+        pixel.seen = min(pixel.seen + 1, 3)
+        pixel.elapsed = 0
     else:
-        mine.elapsed = elapsed
-        mine.due = max(mine.due - _PLANE, -_LONGEST * _PLANE)
-        mine.phase = (min(elapsed, 15) << 4) | (mine.phase & 15)
-        if mine.seen > 1:
-            mine.glow = max(mine.glow, (elapsed + 1) * _PLANE)
+        pixel.elapsed = elapsed
+        pixel.due = max(pixel.due - _PLANE, -_LONGEST * _PLANE)
+        pixel.phase = (min(elapsed, 15) << 4) | (pixel.phase & 15)
+        if pixel.seen > 1:
+            pixel.glow = max(pixel.glow, (elapsed + 1) * _PLANE)
 
 
 @compiled_inline
-def _set_clock(mine: Pixel, interval: int) -> None:
-    """Set a pixel's clock by a spike: it goes half as wrong as it was."""
-    if mine.seen == 1:
-        mine.period = interval * _PLANE
-        mine.due = interval * _PLANE - _PLANE // 2 - _PLANE
+def _set_clock(pixel: Pixel, interval: int) -> None:
+    """Correct a pixel's clock by a spike: the period by half of the lateness, the time by all."""
+    if pixel.seen == 1:
+        pixel.period = interval * _PLANE
+        pixel.due = interval * _PLANE - _PLANE // 2 - _PLANE
         return
-    due, late = mine.due, 0
+    due, late = pixel.due, 0
     if due < 1 - _PLANE:
         late = 1 - _PLANE - due
     elif due > 0:
         late = -due
-    period = max(_PLANE, mine.period + (late >> 1))
-    mine.streak = 0 if late else min(mine.streak + 1, 15)
-    mine.surprise = 12 * late
-    mine.period = period
-    mine.due = due + late + period - _PLANE
+    period = max(_PLANE, pixel.period + (late >> 1))
+    pixel.streak = 0 if late else min(pixel.streak + 1, 15)
+    pixel.surprise = 12 * late
+    pixel.period = period
+    pixel.due = due + late + period - _PLANE
 
 
 @compiled
 def predict(model: FiringModel, planes: NDArray[np.uint8], chances: NDArray[np.uint16]) -> None:
-    """Write the chance of every spike before it is seen, and learn from it.
+    """Write the probability of every spike, adapting the model after each spike.
 
     Args:
-        model: Goes on from the planes before; changed.
+        model: State after the previous planes; changed.
         planes: ``(T, H, W)``, 0 or 1.
-        chances: ``(T * H * W,)``, 1 to 65535 of 65536; written.
+        chances: Probabilities, ``(T * H * W,)``, 1 to 65535 of 65536; written.
     """
     depth, height, width = planes.shape
     index = 0
@@ -196,11 +201,11 @@ def predict(model: FiringModel, planes: NDArray[np.uint8], chances: NDArray[np.u
         for row in range(height):
             for column in range(width):
                 pixel = (row + 1) * (width + 2) + column + 1
-                choice = _look(model, pixel)
-                chance, one, two = _mixed(model, choice)
+                choice = _set_contexts(model, pixel)
+                chance, first, second = _mix_predictions(model, choice)
                 spike = 1 if planes[plane, row, column] else 0
-                _learn(model, choice, (one, two), spike)
-                _note(model.pixels[pixel], spike)
+                _update_model(model, choice, (first, second), spike)
+                _update_pixel(model.pixels[pixel], spike)
                 chances[index] = chance
                 index += 1
 
@@ -209,15 +214,15 @@ def predict(model: FiringModel, planes: NDArray[np.uint8], chances: NDArray[np.u
 def encode(
     planes: NDArray[np.uint8], chances: NDArray[np.uint16], words: NDArray[np.uint16]
 ) -> tuple[int, int]:
-    """Push spikes, the last one first, and write words from the end of their room backwards.
+    """Encode spikes from the last to the first; fill ``words`` from the end backwards.
 
     Args:
         planes: ``(N,)``, 0 or 1.
-        chances: Of a spike, ``(N,)``.
-        words: Room for one word of each.
+        chances: Probability of each spike, ``(N,)``.
+        words: Buffer of at least N words, written.
 
     Returns:
-        The state at the end, and the words that are still free.
+        The final state, and the number of free words.
     """
     state, free = np.int64(FIRST_STATE), words.size
     for index in range(planes.size - 1, -1, -1):
@@ -237,16 +242,16 @@ def encode(
 def decode(
     model: FiringModel, words: NDArray[np.uint16], state: int, planes: NDArray[np.uint8]
 ) -> tuple[int, int]:
-    """Pull planes out of words in the order in which they were pushed.
+    """Decode planes, adapting the model after each spike.
 
     Args:
-        model: Goes on from the planes before; changed.
-        words: All words.
-        state: The state that pushing ended with.
+        model: State after the previous planes; changed.
+        words: All words of the payload.
+        state: Final state of the encoder.
         planes: ``(T, H, W)``; written.
 
     Returns:
-        The state at the end, and the words that were read; -1 if there were not enough.
+        The final state, and the number of words read; -1 if there are too few words.
     """
     depth, height, width = planes.shape
     rest, read = np.int64(state), 0
@@ -254,8 +259,8 @@ def decode(
         for row in range(height):
             for column in range(width):
                 pixel = (row + 1) * (width + 2) + column + 1
-                choice = _look(model, pixel)
-                chance, one, two = _mixed(model, choice)
+                choice = _set_contexts(model, pixel)
+                chance, first, second = _mix_predictions(model, choice)
                 low = rest & _LOW
                 spike = 1 if low < chance else 0
                 share = chance if spike else 65536 - chance
@@ -265,7 +270,7 @@ def decode(
                         return int(rest), -1
                     rest = (rest << 16) | np.int64(words[read])
                     read += 1
-                _learn(model, choice, (one, two), spike)
-                _note(model.pixels[pixel], spike)
+                _update_model(model, choice, (first, second), spike)
+                _update_pixel(model.pixels[pixel], spike)
                 planes[plane, row, column] = spike
     return int(rest), read

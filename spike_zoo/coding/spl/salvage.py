@@ -1,4 +1,4 @@
-"""Recover the intact planes of a damaged ``.spl`` file."""
+"""Recovery of the intact planes of damaged ``.spl`` files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class SalvagedPlanes:
-    """Packed planes of the intact ranges of a bitstream, one range after the other.
+    """Concatenated packed planes of the intact ranges of a bitstream.
 
     Args:
-        stored: The bitstream.
-        ranges: Its intact planes, in order.
+        stored: All planes of the bitstream.
+        ranges: The ranges of intact planes, in order.
 
     Attributes:
         shape: ``(T, H, ceil(W/8))``.
@@ -38,7 +38,7 @@ class SalvagedPlanes:
         self.shape = (sum(map(len, ranges)), *stored.shape[1:])
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Decode planes ``[a, b)``; with three slices, keep those rows and bytes only."""
+        """Decode planes ``[a, b)``; with three slices, only these rows and bytes."""
         if not isinstance(selection, tuple):
             selection = selection, slice(None), slice(None)
         planes, rows, columns = selection
@@ -55,21 +55,21 @@ class SalvagedPlanes:
 def salvage(
     path: str | Path, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[SpikeRecording, list[BitstreamError]]:
-    """Open what is intact of a ``.spl`` file; lost planes are omitted, those after them move up.
+    """Open the intact planes of a ``.spl`` file as a recording without the lost planes.
 
-    A damaged chunk also makes those after it undecodable, up to the next restart of the model,
-    about a thousand planes.
+    After a damaged chunk, no plane can be decoded up to the next restart of the model, about a
+    thousand planes.
 
     Args:
         path: The file.
-        progress: See :func:`spike_zoo.coding.spl.codec.read`.
+        progress: As for :func:`spike_zoo.coding.spl.codec.read`.
 
     Returns:
         The recording, and one error for each range of lost planes. ``meta["lost_planes"]`` lists
         the ranges.
 
     Raises:
-        MissingFileError: If there is no such file.
+        MissingFileError: If the file does not exist.
         BitstreamError: If the header is damaged, or no plane is intact.
     """
     data, where = mapped_file(Path(path)), str(path)
@@ -94,12 +94,12 @@ def salvage(
     return recording_of(SalvagedPlanes(stored, intact), header, meta), errors
 
 
-def _ranges(header: LosslessHeader, whole: Container[int]) -> tuple[list[range], list[range]]:
-    """Return the ranges of planes that can be decoded, and those that cannot."""
+def _ranges(header: LosslessHeader, intact: Container[int]) -> tuple[list[range], list[range]]:
+    """Return the ranges of decodable planes and of lost planes, from the intact chunks."""
     ranges: dict[bool, list[range]] = {True: [], False: []}
     is_intact = True
     for number in range(header.chunks):
-        is_intact = number in whole and (is_intact or number % header.restart == 0)
+        is_intact = number in intact and (is_intact or number % header.restart == 0)
         first = number * header.depth
         same, last = ranges[is_intact], min(first + header.depth, header.planes)
         if same and same[-1].stop == first:

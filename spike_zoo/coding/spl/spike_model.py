@@ -1,4 +1,4 @@
-"""What the lossless coder knows of pixels and has learnt of them, before it knows anything."""
+"""Initial state of the lossless coder's context model."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from spike_zoo.coding.spl.kernels import CHOICES, LONGEST_LIGHT, MOST_MET, REACH
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FIRST_WEIGHT: Final = 14_000  # of 65536; together a little more than one
+_FIRST_WEIGHT: Final = 14_000  # of 65536; the sum of a set is above 1
 _STEP: Final = 18_374_827_034_086_858_297  # exp(-1/256) in 2**-64
 
 
 class Pixel(Protocol):
-    """What is known of a pixel.
+    """State of one pixel. Its clock predicts the next spike, in ticks of 1/64 plane.
 
     Attributes:
-        elapsed: Planes without a spike, since the last one or the beginning.
-        interval: Planes between the last two spikes; 0 before there are two.
-        seen: Spikes so far, at most 3.
-        period: The clock's interval, in ticks.
-        due: Ticks until the next spike is due; it is on time from -63 to 0.
-        streak: Spikes in a row that were on time, at most 15.
-        surprise: Twelve times the ticks by which the last spike was late, below 0 early; it fades.
-        glow: Ticks of the interval it is in, as far as that is known; 0 without a clock.
-        phase: Elapsed and interval, each at most 15, in four bits.
+        elapsed: Planes since the last spike, or since the first plane.
+        interval: Planes between the last two spikes; 0 before the second spike.
+        seen: Number of spikes, at most 3.
+        period: Estimated inter-spike interval, in ticks.
+        due: Ticks until the next spike is due; a spike is on time from -63 to 0.
+        streak: Number of consecutive spikes on time, at most 15.
+        surprise: Twelve times the lateness of the last spike in ticks, below 0 if early; decays by
+            1/8 per plane.
+        glow: ``period``, or the elapsed time in ticks if that is longer; 0 before the second
+            spike.
+        phase: ``elapsed`` (upper four bits) and ``interval`` (lower four bits), each at most 15.
     """
 
     elapsed: int
@@ -43,20 +45,22 @@ class Pixel(Protocol):
 
 
 class FiringModel(NamedTuple):
-    """All that is known and learnt, and room to think.
+    """State of the context model. Arrays are int64 unless stated otherwise.
 
     Attributes:
-        pixels: A :class:`Pixel` of int32 each, row by row, in a border of one that never fires.
-        counts: ``(8, 2**18)`` uint32, a chance of 22 bits, and of 10 how often it was met.
-        weights: ``(320 + 2048, 8)`` int64, as all that follows: those of the first mixer, then of
-            the second; 65536 is one.
-        near: Where the eight neighbours lie: left, above, right, below, then the corners.
-        odds: Chances of 12 bits to log odds.
-        chance: Log odds to chances of 16 bits.
-        pace: Part of its error by which a chance moves, by how often it was met; of 65536.
+        pixels: Record of int32 per :class:`Pixel`, row by row, with a border of one pixel that
+            never fires.
+        counts: Eight probability tables, uint32 ``(8, 2**18)``: a probability of 22 bits and a
+            count of 10 bits.
+        weights: ``(320 + 2048, 8)``, weight sets of the first mixer, then of the second; 65536
+            is 1.
+        near: Offsets of the eight neighbours: left, above, right, below, then the corners.
+        odds: Probabilities of 12 bits to log odds in 1/256.
+        chance: Log odds in 1/256 to probabilities of 16 bits.
+        pace: Adaptation rate of a probability, by its count; 65536 is 1.
         octaves: Intervals in 1/16 planes to eighths of octaves.
-        contexts: Which entry of each table is asked.
-        answers: What it says.
+        contexts: Index into each probability table.
+        answers: Log odds predicted by each table.
     """
 
     pixels: NDArray[Any]
@@ -72,10 +76,10 @@ class FiringModel(NamedTuple):
 
 
 def firing_model(height: int, width: int) -> FiringModel:
-    """Return a model that has seen nothing of planes of a size."""
+    """Return the initial model for planes of the given size."""
     pitch = width + 2
     pixel = np.dtype([(name, np.int32) for name in Pixel.__annotations__])
-    chance, met, middles = _chances(), np.arange(MOST_MET + 1), np.arange(4096) * 16 + 8
+    chance, count, middles = _probabilities(), np.arange(MOST_MET + 1), np.arange(4096) * 16 + 8
     model = FiringModel(
         pixels=np.zeros((height + 2) * pitch, pixel).view(np.recarray),
         counts=np.empty((TABLES, 1 << 18), np.uint32),
@@ -83,7 +87,7 @@ def firing_model(height: int, width: int) -> FiringModel:
         near=np.array([-1, -pitch, 1, pitch, -pitch - 1, -pitch + 1, pitch - 1, pitch + 1]),
         odds=(chance.searchsorted(middles) + chance.searchsorted(middles, "right")) // 2 - REACH,
         chance=chance,
-        pace=65536 * 10 // (10 * met + 16),
+        pace=65536 * 10 // (10 * count + 16),
         octaves=np.array([_octave(interval) for interval in range(LONGEST_LIGHT + 1)]),
         contexts=np.zeros(TABLES, np.int64),
         answers=np.zeros(TABLES, np.int64),
@@ -93,26 +97,26 @@ def firing_model(height: int, width: int) -> FiringModel:
 
 
 def reset(model: FiringModel) -> None:
-    """Make a model what it was before it saw anything."""
+    """Reset a model to its initial state."""
     model.pixels.fill(0)
-    model.counts.fill(1 << 31)  # even chances, never met
+    model.counts.fill(1 << 31)  # probability 1/2, count 0
     model.weights.fill(_FIRST_WEIGHT)
 
 
 @cache
-def _chances() -> NDArray[np.int64]:
-    """Return ``65536 / (1 + exp(-x / 256))`` from -3071 to 3071, rounded into 1 to 65535.
+def _probabilities() -> NDArray[np.int64]:
+    """Return ``65536 / (1 + exp(-x / 256))`` for x from -3071 to 3071, as integers 1 to 65535.
 
-    By integers: libraries differ in the last digit of an exponential.
+    Computed with integers, because libraries differ in the last digit of an exponential.
     """
     above, power = [], 1 << 64
     for _ in range(REACH + 1):
         above.append((1 << 80) // ((1 << 64) + power))
         power = power * _STEP >> 64
-    return np.array([65536 - chance for chance in above[:0:-1]] + above)
+    return np.array([65536 - probability for probability in above[:0:-1]] + above)
 
 
 def _octave(interval: int) -> int:
-    """Return the logarithm of an interval in 1/16 planes, eight steps an octave, at most 63."""
+    """Return the logarithm of an interval in 1/16 planes, in eighths of an octave, at most 63."""
     doublings = max(interval.bit_length() - 4, 0)
     return max(doublings * 8 + (interval >> doublings) - 8, 0)

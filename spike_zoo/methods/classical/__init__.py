@@ -1,4 +1,4 @@
-"""Methods without anything learned: the baselines that every learned method has to beat."""
+"""Classical reconstruction methods without training: TFP, TFI, TFSTP and flow-aligned TFI."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ __all__ = [
     "tfstp_stream",
 ]
 
-#: These need a trainer's libraries, or one for optical flow.
+#: Imported on first use: these modules need Lightning or OpenCV.
 _ELSEWHERE = {
     "AlignedTFI": "aligned",
     **dict.fromkeys(("ColourAlignedTFI", "ColourTFI", "ColourTFP", "FilledColour"), "colour"),

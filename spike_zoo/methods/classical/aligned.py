@@ -1,4 +1,4 @@
-"""Intervals averaged along optical flow, which is estimated from the same recording."""
+"""TFI averaged along optical flow that is estimated from the same recording."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
 
-_KEY: Final = 5  # flow is estimated at planes that are multiples of it
-_BLOCK_PIXELS: Final = 1 << 22  # pixels times planes whose intervals are held beside one window's
+_KEY: Final = 5  # flow is estimated at planes that are multiples of this
+_BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins
 _SHARED_PIXELS: Final = 1 << 20  # pixels of the images that threads compute at the same time
 
 
 class AlignedMean(NamedTuple):
-    """A mean along the flow, and the flow.
+    """A mean rate along optical flow, and the flow.
 
     Attributes:
         rate: ``(H, W)``, spikes per plane.
-        velocity: ``(2, 2, H, W)``, (dx, dy) in pixels per plane: of the planes before the middle
-            one, of those after it.
+        velocity: ``(2, 2, H, W)``, (dx, dy) in pixels per plane: first for the planes before the
+            middle one, then for the planes after it.
     """
 
     rate: Tensor
@@ -64,27 +64,27 @@ class AlignedMean(NamedTuple):
 
 
 class AlignedTFI(ClassicalMethod):
-    """Texture from interval, averaged along optical flow instead of at a pixel.
+    """Texture from interval, averaged along optical flow instead of at a fixed pixel.
 
-    As :class:`TFI`, but every plane is first aligned to the middle one, so that 65 planes can be
-    averaged where 9 blur. Optical flow (DIS) is estimated between rate images of the recording
-    itself, to 20 planes before and after, and velocity is constant in between. Groups of planes
-    that differ from the middle ones have less weight. The motion blur of the intervals is removed
-    last, see :func:`deblurred`.
+    As :class:`TFI`, but every plane is first aligned to the middle plane. This allows an average
+    over 65 planes without blur, instead of 9. Optical flow (DIS) is estimated between rate images
+    of the same recording, to 20 planes before and after. The velocity in between is assumed to be
+    constant. Groups of planes that differ from the middle planes get less weight. The motion blur
+    of the intervals is removed last, see :func:`deblurred`.
 
-    Where TFI is black because the recording begins or ends within an interval, the nearest
-    interval of the pixel is used, see :meth:`Intervals.fill_ends`.
+    TFI is black if the recording begins or ends within an interval. The nearest interval of the
+    pixel is used instead, see :meth:`Intervals.fill_ends`.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
         unblurs: Whether the motion blur of intervals is removed.
-        fills_ends: Whether intervals are filled where a recording begins or ends within one.
+        fills_ends: Whether intervals that are cut by an end of the recording are filled.
 
     Raises:
         ValueError: If the window is below 5.
 
-    Source: the idea is that of motion-aligned filtering for spike cameras (Zhao et al., ISCAS
-    2020); flow and weights are ours.
+    Source: motion-aligned filtering for spike cameras (Zhao et al., ISCAS 2020). The flow and the
+    weights differ from the paper.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -108,27 +108,27 @@ class AlignedTFI(ClassicalMethod):
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean inverse interval along the flow, ``(B, H, W)``."""
-        return torch.stack([one.rate for one in self.along(spikes, center)])
+        return torch.stack([mean.rate for mean in self.along(spikes, center)])
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording, ``(1, H, W)`` each."""
+        """Yield the mean inverse interval at each plane of a recording, ``(1, H, W)``."""
         for mean in self._means(recording, centers):
             yield mean.rate[None]
 
     def along(
         self, spikes: Tensor, center: int, velocities: Tensor | None = None
     ) -> list[AlignedMean]:
-        """Return mean and flow of every clip.
+        """Return the mean along the flow, and the flow, of every clip.
 
         Args:
             spikes: ``(B, T, H, W)``.
             center: The middle plane.
-            velocities: ``(B, 2, 2, H, W)`` as in :class:`AlignedMean`, NaN where unknown; by
-                default they are estimated.
+            velocities: ``(B, 2, 2, H, W)`` as in :class:`AlignedMean`; NaN is replaced by 0. By
+                default velocities are estimated.
         """
-        known = [None] * len(spikes) if velocities is None else velocities
+        clip_velocities = [None] * len(spikes) if velocities is None else velocities
         means = []
-        for clip, velocity in zip((spikes != 0).byte(), known, strict=True):
+        for clip, velocity in zip((spikes != 0).byte(), clip_velocities, strict=True):
             intervals = Intervals.of(clip)
             if self.fills_ends:
                 intervals.fill_ends()
@@ -138,36 +138,37 @@ class AlignedTFI(ClassicalMethod):
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Tensor:
-        """Return the flow along which planes of a recording are averaged.
+        """Return the optical flow along which planes of a recording are averaged.
 
         Args:
             recording: The spikes.
-            centers: Planes, or one.
-            rate_scale: Makes no difference.
+            centers: One or several middle planes.
+            rate_scale: Ignored.
 
         Returns:
             float32 ``(N, 2, 2, H, W)``, (dx, dy) in pixels to 20 planes before and after.
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording.
-            UsageError: If the recording is not one, or a centre is not a whole number.
+            UsageError: If ``recording`` is not a spike recording, or a centre is not an integer.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
         return torch.stack([mean.field for mean in self._means(recording, planes)])
 
     def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
-        """Yield the means at planes of a recording; close ones share intervals and flow."""
-        most = _SHARED_PIXELS // math.prod(recording.shape[1:])
-        threads = max(min(torch.get_num_threads(), most, len(centers)), 1)
+        """Yield the means at planes of a recording; close planes share intervals and flow."""
+        images = _SHARED_PIXELS // math.prod(recording.shape[1:])
+        threads = max(min(torch.get_num_threads(), images, len(centers)), 1)
         return results_in_order(self._jobs(recording, centers), threads)
 
     def _jobs(
         self, recording: SpikeRecording, centers: Sequence[int]
     ) -> Iterator[Callable[[], AlignedMean]]:
-        """Yield what computes each mean, after its intervals and flow were computed."""
+        """Yield one function per centre that computes the mean from prepared intervals and flow."""
         height, width = recording.shape[1:]
-        margin = self.window // 2 + LOOK  # more than windows of key planes need, 2 planes away
+        # also covers the window around a key plane, which is at most 2 planes from its centre
+        margin = self.window // 2 + LOOK
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
             low = max(block[0] - margin, 0)
             high = min(block[-1] + margin + 1, len(recording))
@@ -186,7 +187,7 @@ class AlignedTFI(ClassicalMethod):
         return read_intervals(recording, start, stop)
 
     def _velocity(self, intervals: Intervals, center: int) -> Tensor:
-        """Estimate the flow at a plane of a block, in pixels per plane."""
+        """Estimate the flow at a plane of a block, ``(2, 2, H, W)`` in pixels per plane."""
         half = self.window // 2
         first, stop = max(center - half, 0), min(center + half + 1, len(intervals.rates))
         middle, offsets = center - first, (center - first, stop - 1 - center)
@@ -198,7 +199,7 @@ class AlignedTFI(ClassicalMethod):
     def _mean(
         self, intervals: Intervals, center: int, velocity: Tensor | None = None
     ) -> AlignedMean:
-        """Return the mean around a plane of a block."""
+        """Return the mean along the flow around a plane of a block."""
         count, half = len(intervals.rates), self.window // 2
         velocity = self._velocity(intervals, center) if velocity is None else velocity
         velocity = velocity.nan_to_num(nan=0.0)
@@ -212,13 +213,13 @@ class AlignedTFI(ClassicalMethod):
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
-        """Return the weighted mean of aligned groups, ``(H, W)``, without motion blur."""
+        """Return the weighted mean of aligned groups, ``(H, W)``, deblurred if ``unblurs``."""
         image = weighted_sum(weights, means)
         return deblurred(image, intervals, alignment, weights) if self.unblurs else image
 
 
 def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:
-    """Measure the intervals of planes of a recording; spikes outside count too."""
+    """Measure the intervals of planes of a recording; they may end outside ``start..stop``."""
     before = nearest_in_recording(recording, start, -1, INTERVAL_REACH)
     after = nearest_in_recording(recording, stop, 1, INTERVAL_REACH)
     spikes = torch.from_numpy(recording.read(start, stop)).view(torch.uint8)
@@ -226,14 +227,14 @@ def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Interval
 
 
 def white_of(rates: Tensor) -> float:
-    """Return the rate of what is as bright as white: the 99th percentile."""
-    some = rates.flatten()[:: rates.numel() // 2**15 + 1]
-    return float(np.quantile(some.cpu().numpy(), 0.99)) or 1.0  # torch's sorts: four times as long
+    """Return an estimate of the rate of white: the 99th percentile of the rates."""
+    sample = rates.flatten()[:: rates.numel() // 2**15 + 1]
+    return float(np.quantile(sample.cpu().numpy(), 0.99)) or 1.0  # torch.quantile: 4 times slower
 
 
 def _groups(center: int, first: int, stop: int) -> list[range]:
-    """Return the groups of five planes around a plane that lie in ``first..stop``; middle cut."""
+    """Return groups of five planes around a plane; the middle one is cut to ``first..stop``."""
     before = max((center - first - HALF) // GROUP, 0)
     after = max((stop - 1 - center - HALF) // GROUP, 0)
     middles = range(center - GROUP * before, center + GROUP * after + 1, GROUP)
-    return [range(max(one - HALF, first), min(one + HALF + 1, stop)) for one in middles]
+    return [range(max(plane - HALF, first), min(plane + HALF + 1, stop)) for plane in middles]

@@ -1,7 +1,7 @@
-"""Intervals of a block of planes, and their averages along optical flow.
+"""Inter-spike intervals of a block of planes, and their averages along optical flow.
 
-Tensors on the CPU go through compiled kernels, others through the same operations of torch, which
-the tests use as the reference.
+Tensors on the CPU are processed by compiled kernels, others by equivalent operations of torch.
+The tests use the latter as the reference.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
-LOOK: Final = 15  # planes beyond the groups in which intervals may end that measure their blur
-_BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
-_LIGHT_STEP: Final = 3  # planes whose predicted light is sampled once
+LOOK: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
+_BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
+_LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """The interval that spans the end of each plane, between two spikes of a pixel.
+    """Inter-spike intervals of each pixel across the end of each plane.
 
     Attributes:
-        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, 255 or more is 255.
-        until: uint8 ``(T, H, W)``, planes until the next spike, 1 or more, likewise.
-        rates: float32 ``(T, H, W)``, one over the interval; 0 where a spike is missing.
-        cfa: Layout of the Bayer filters over the pixels; None: without filters.
+        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255.
+        until: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255.
+        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing.
+        cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
     """
 
     since: Tensor
@@ -53,7 +53,7 @@ class Intervals:
 
     @functools.cached_property
     def brightness(self) -> Tensor:
-        """The rates, of a Bayer mosaic their luminance, ``(T, H, W)``."""
+        """Rates, or the luminance of the rates of a Bayer mosaic, ``(T, H, W)``."""
         return self.rates if self.cfa is None else luminance(self.rates)
 
     @classmethod
@@ -63,8 +63,9 @@ class Intervals:
         Args:
             spikes: uint8 ``(T, H, W)``, 0 or 1.
             before: float32 ``(H, W)``, plane of the last spike before the block, negative; minus
-                infinity, as by default, where there is no spike.
-            after: Likewise, plane of the first spike after the block, T or more, or infinity.
+                infinity (the default) if there is no spike.
+            after: float32 ``(H, W)``, plane of the first spike after the block, T or more;
+                infinity (the default) if there is no spike.
         """
         never = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
         outside = (-never if before is None else before, never if after is None else after)
@@ -72,10 +73,10 @@ class Intervals:
             return cls._by_scans(spikes, *outside)
         from spike_zoo.methods.classical.alignment_kernels import measure_intervals
 
-        # memory from numpy, which asks for large pages: twice as fast to read along the flow
+        # numpy allocates large pages: reading along the flow is twice as fast
         types = (np.uint8, np.uint8, np.float32)
-        arrays = [np.empty(tuple(spikes.shape), one) for one in types]
-        job = (spikes.contiguous().numpy(), tuple(one.numpy() for one in outside), *arrays)
+        arrays = [np.empty(tuple(spikes.shape), dtype) for dtype in types]
+        job = (spikes.contiguous().numpy(), tuple(plane.numpy() for plane in outside), *arrays)
         kernels.over_rows(measure_intervals, spikes.shape[1], spikes.numel(), *job)
         since, until, rates = map(torch.from_numpy, arrays)
         return cls(since, until, rates)
@@ -92,15 +93,15 @@ class Intervals:
         return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
 
     def fill_ends(self, before: int = 0, after: int = 0) -> None:
-        """Fill rates, in place, where the recording begins or ends within an interval.
+        """Fill rates, in place, if the recording begins or ends within an interval.
 
-        The nearest interval of the pixel is used. It is no brighter there than one over the planes
-        without a spike. Where these are 43 or more the pixel stays black, as one that never fires
-        does.
+        The rate is that of the pixel's nearest interval, at most one over the number of planes
+        without a spike. It stays 0 after 43 or more planes without a spike, and for pixels without
+        an interval in the block.
 
         Args:
-            before: Planes that the recording has before the block.
-            after: Planes that it has after the block.
+            before: Planes of the recording before the block.
+            after: Planes of the recording after the block.
         """
         if min(before, after) >= _BLACK:
             return
@@ -125,7 +126,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class PlaneAlignment:
-    """Groups of planes and how they move to the middle one.
+    """Alignment of groups of planes to a middle plane along optical flow.
 
     Attributes:
         middle: Index of the plane that the others are aligned to.
@@ -144,7 +145,7 @@ class PlaneAlignment:
 
     @property
     def offsets(self) -> list[int]:
-        """For each group its distance in planes from the middle one, in steps of 5."""
+        """Distance of each group from the middle group in planes, a multiple of 5."""
         center = min(range(len(self.groups)), key=lambda n: self._away(self.groups[n]))
         return [GROUP * (number - center) for number in range(len(self.groups))]
 
@@ -152,11 +153,15 @@ class PlaneAlignment:
         return abs(sum(group) / len(group) - self.middle)
 
     def each_plane(self, values: Tensor) -> Tensor:
-        """Return the planes of all groups as they appear at the middle one, ``(P, H, W)``."""
+        """Return the planes of all groups, aligned to the middle plane, ``(P, H, W)``.
+
+        Args:
+            values: ``(T, H, W)``.
+        """
         return self._sampled(values, grouped=False)
 
     def means(self, values: Tensor) -> Tensor:
-        """Return the mean of every group as it appears at the middle plane, ``(N, H, W)``.
+        """Return the mean of every group, aligned to the middle plane, ``(N, H, W)``.
 
         Args:
             values: ``(T, H, W)``.
@@ -164,11 +169,14 @@ class PlaneAlignment:
         return self._sampled(values, grouped=True)
 
     def whole(self, intervals: Intervals, clip: range) -> Tensor:
-        """Return whether the interval of each group's middle plane lies in a clip, ``(N, H, W)``.
+        """Return whether the interval of each group's middle plane lies in a clip.
 
         Args:
-            intervals: Of a block of planes.
+            intervals: Intervals of a block of planes.
             clip: The planes of the clip.
+
+        Returns:
+            float32 ``(N, H, W)``, 1 or 0 at the nearest pixel along the flow.
         """
         planes = [group[len(group) // 2] for group in self.groups]
         height, width = self.velocity.shape[2:]
@@ -177,8 +185,8 @@ class PlaneAlignment:
             from spike_zoo.methods.classical.alignment_kernels import sample_whole
 
             ends = (intervals.since.numpy(), intervals.until.numpy())
-            along = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
-            job = (ends, (clip.start, clip.stop), *along, out.numpy())
+            motion = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
+            job = (ends, (clip.start, clip.stop), *motion, out.numpy())
             kernels.over_rows(sample_whole, height, out.numel(), *job)
             return out
         rows = torch.arange(height, device=out.device).view(-1, 1)
@@ -193,42 +201,44 @@ class PlaneAlignment:
         return out
 
     def excess(self, image: Tensor, intervals: Intervals, clip: range) -> Tensor:
-        """Return by how much whole intervals are brighter than predicted, ``(T', H, W)``.
+        """Return measured minus predicted rates of intervals that lie in a clip, ``(T', H, W)``.
 
-        The image, moved along the flow, predicts the light that each interval gathered; a spike
-        is fired at light 1. Planes are all from the first to the last one of the groups.
+        The image, warped along the flow, predicts the light gathered in each interval. A pixel
+        fires at light 1, so the excess is 1 minus this light, divided by the interval. Intervals
+        that leave the clip give 0. The output has all planes from the first to the last one of
+        the groups.
 
         Args:
-            image: ``(1, H, W)``, spikes per plane at the middle plane; behind Bayer filters
-                ``(3, H, W)``, of which each pixel's own colour counts.
-            intervals: Of a block of planes.
-            clip: Planes of the block in which intervals count; those of the groups are among them.
+            image: ``(1, H, W)``, spikes per plane at the middle plane. For a Bayer sensor
+                ``(3, H, W)``; each pixel is predicted from the channel of its filter.
+            intervals: Intervals of a block of planes.
+            clip: Planes of the block that may hold intervals; contains the planes of the groups.
         """
         planes = self.planes
         first, stop = min(planes), max(planes) + 1
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import measure_excess
 
-            found = torch.from_numpy(np.empty((stop - first, *image.shape[1:]), np.float32))
+            excess = torch.from_numpy(np.empty((stop - first, *image.shape[1:]), np.float32))
             ends = (intervals.since.numpy(), intervals.until.numpy())
             velocity = self.velocity.contiguous().numpy()
-            seen = (image.contiguous().numpy(), cfa_tile(intervals.cfa), ends)
-            along = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
-            job = (*seen, *along, found.numpy())
-            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *job)
+            inputs = (image.contiguous().numpy(), cfa_tile(intervals.cfa), ends)
+            motion = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
+            job = (*inputs, *motion, excess.numpy())
+            kernels.over_rows(measure_excess, image.shape[1], excess.numel(), *job)
         else:
-            found = self._excess(image, intervals, clip, range(first, stop))
-        return found
+            excess = self._excess(image, intervals, clip, range(first, stop))
+        return excess
 
     @property
     def from_first(self) -> PlaneAlignment:
-        """The same alignment of planes that are counted from the first one of the groups."""
+        """The same alignment with plane indexes relative to the first plane of the groups."""
         first = min(self.planes)
         groups = [[plane - first for plane in group] for group in self.groups]
         return PlaneAlignment(self.middle - first, groups, self.velocity)
 
     def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
-        """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
+        """Return the excess of each plane of a window, ``(T', H, W)``, by operations of torch."""
         light = image.new_zeros(len(clip) + 1, *image.shape[1:])
         height, width = image.shape[1:]
         tiled = np.tile(cfa_tile(intervals.cfa), (-(-height // 2), -(-width // 2)))
@@ -237,15 +247,15 @@ class PlaneAlignment:
             stop = min(first + _LIGHT_STEP, clip.stop)
             plane = min(first + _LIGHT_STEP // 2, clip.stop - 1)
             (shift,) = shifts_at([plane], self.middle, self.velocity)
-            each = moved(image, -shift.expand(len(image), -1, -1, -1)).gather(0, channel[None])
-            light[first + 1 - clip.start : stop + 1 - clip.start] = each
+            sample = moved(image, -shift.expand(len(image), -1, -1, -1)).gather(0, channel[None])
+            light[first + 1 - clip.start : stop + 1 - clip.start] = sample
         light = light.clamp_(min=0).cumsum(dim=0)
         planes = torch.arange(window.start, window.stop, device=image.device).view(-1, 1, 1)
         begins = planes - intervals.since[window.start : window.stop].long()
         ends = planes + intervals.until[window.start : window.stop].long()
         is_whole = (begins >= clip.start) & (ends < clip.stop)
-        # after the spike that begins the interval up to the one that ends it
-        low, high = (torch.where(is_whole, one + 1 - clip.start, 0) for one in (begins, ends))
+        # light of the planes after the interval's first spike, up to that of its last spike
+        low, high = (torch.where(is_whole, edge + 1 - clip.start, 0) for edge in (begins, ends))
         predicted = light.gather(0, high) - light.gather(0, low)
         return torch.where(is_whole, (1 - predicted) / (ends - begins), 0.0)
 
@@ -259,22 +269,22 @@ class PlaneAlignment:
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import sample_along
 
-            along = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
+            motion = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
             sums = np.zeros(size, np.float32)
-            job = (values.contiguous().numpy(), *along, *self._slots(grouped), sums)
+            job = (values.contiguous().numpy(), *motion, *self._slots(grouped), sums)
             kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
             return torch.from_numpy(sums)
         out = torch.zeros(size, device=values.device)
-        each = (
+        aligned = (
             moved(values[plane], shifts_at([plane], self.middle, self.velocity)[0])
             for plane in planes
         )
-        for image, slot, share in zip(each, *self._slots(grouped), strict=True):
+        for image, slot, share in zip(aligned, *self._slots(grouped), strict=True):
             out[slot] += float(share) * image
         return out
 
     def _slots(self, grouped: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the output image of each plane and the plane's share of it."""
+        """Return the index of the output image and the weight of each plane."""
         sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)
         slots = np.repeat(np.arange(len(sizes)), sizes)
         return slots, np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)

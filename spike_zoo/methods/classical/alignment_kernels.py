@@ -1,6 +1,6 @@
-"""Intervals of a block of planes, and sampling along optical flow, compiled for the CPU.
+"""Compiled CPU kernels that measure inter-spike intervals and sample along optical flow.
 
-Each kernel takes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
+Each kernel computes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int32]
     Planes = NDArray[np.int64]
 
-_MOST = np.float32(255)  # planes that a byte can count
+_MAX_PLANES = np.float32(255)  # largest number of planes that a byte can hold
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
 _FINITE = ("nnan", "ninf", "nsz", "contract")
@@ -39,15 +39,15 @@ def measure_intervals(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill planes since the last spike, planes until the next one, and one over their sum.
+    """Measure planes since the last spike, planes until the next spike, and one over their sum.
 
     Args:
         spikes: ``(T, H, W)``, 0 or 1.
         outside: ``(H, W)`` each: plane of the last spike before the block, negative, and of the
-            first one after it, T or more; minus infinity and infinity where there is no spike.
-        since: ``(T, H, W)``, filled: 0 at a spike, 255 at most.
-        until: ``(T, H, W)``, filled: 1 or more, 255 at most.
-        rates: ``(T, H, W)``, filled: inverse intervals, 0 where a spike is missing.
+            first spike after it, T or more; minus infinity and infinity if there is no spike.
+        since: Output ``(T, H, W)``: 0 at a spike, 255 at most.
+        until: Output ``(T, H, W)``: 1 or more, 255 at most.
+        rates: Output ``(T, H, W)``: inverse intervals, 0 if a spike is missing.
         top: First row.
         bottom: Past the last row.
     """
@@ -56,42 +56,42 @@ def measure_intervals(
     for row in range(top, bottom):
         latest = outside[0][row].copy()
         for plane in range(planes):
-            _note(latest, spikes[plane, row], np.float32(plane))
+            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
             last[plane] = latest
         following = outside[1][row].copy()
         for plane in range(planes - 1, -1, -1):
             places = (np.float32(plane), last[plane], following)
-            _write(places, since[plane, row], until[plane, row], rates[plane, row])
-            _note(following, spikes[plane, row], np.float32(plane))
+            _write_intervals(places, since[plane, row], until[plane, row], rates[plane, row])
+            _set_where_fired(following, spikes[plane, row], np.float32(plane))
 
 
 @compiled_inline
-def _note(place: Floats, fired: Bytes, plane: np.float32) -> None:
+def _set_where_fired(place: Floats, fired: Bytes, plane: np.float32) -> None:
     for column in range(place.size):
         earlier = place[column]
         place[column] = plane if fired[column] else earlier
 
 
 @compiled_inline
-def _write(
+def _write_intervals(
     places: tuple[np.float32, Floats, Floats], since: Bytes, until: Bytes, rates: Floats
 ) -> None:
     plane, last, following = places
     for column in range(last.size):
-        since[column] = np.uint8(min(plane - last[column], _MOST))
-        until[column] = np.uint8(min(following[column] - plane, _MOST))
-    for column in range(last.size):  # a second loop: one that fills three arrays is not vectorised
+        since[column] = np.uint8(min(plane - last[column], _MAX_PLANES))
+        until[column] = np.uint8(min(following[column] - plane, _MAX_PLANES))
+    for column in range(last.size):  # a second loop: a loop over three outputs is not vectorised
         rates[column] = _ONE / (following[column] - last[column])
 
 
 @_kernel
 def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bottom: int) -> None:
-    """Fill rates before a pixel's first interval and after its last one with the nearest.
+    """Extrapolate rates before a pixel's first interval and after the last interval.
 
     Args:
-        rates: ``(T, H, W)``, 0 where there is no interval; changed in place.
-        away: Planes that the recording has before the block and after it.
-        longest: Planes without a spike from which on the pixel stays black.
+        rates: ``(T, H, W)``, 0 if there is no interval; changed in place.
+        away: Planes of the recording before the block and after it.
+        longest: Number of planes without a spike at which a pixel stays black.
         top: First row.
         bottom: Past the last row.
     """
@@ -107,8 +107,8 @@ def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bott
                 total = silent + away[end]
                 if silent == 0 or silent == planes or total >= longest:
                     continue
-                known = rates[start + step * silent, row, column]
-                rate = min(known, _ONE / np.float32(max(total, 1)))
+                nearest = rates[start + step * silent, row, column]
+                rate = min(nearest, _ONE / np.float32(max(total, 1)))
                 for index in range(silent):
                     rates[start + step * index, row, column] = rate
 
@@ -123,7 +123,7 @@ def _locate(
     right: Floats,
     down: Floats,
 ) -> None:
-    """Write where each pixel of a row is found: index of its top left neighbour, and fractions."""
+    """Write the sampling position of each pixel: index of the top left neighbour, and fractions."""
     height, width = velocity.shape[1:]
     last_x, last_y = np.float32(width - 1), np.float32(height - 1)
     along_x, along_y = velocity[0, row], velocity[1, row]
@@ -153,14 +153,14 @@ def _add_samples(
         start, apart = indexes[first], np.int32(0)
         for each in range(_RUN):
             apart |= (indexes[first + each] - start) ^ np.int32(each)
-        if apart == 0:  # smooth flow: neighbours lie side by side and are loaded as vectors
+        if apart == 0:  # smooth flow: indexes are consecutive, samples are loaded as vectors
             for each in range(_RUN):
                 index = np.uint32(start) + np.uint32(each)
                 sample = _bilinear(image, width, index, right[first + each], down[first + each])
                 out[first + each] += share * sample
         else:
             for column in range(first, first + _RUN):
-                index = np.uint32(indexes[column])  # numba would look for negative indexes
+                index = np.uint32(indexes[column])  # numba checks signed indexes for wraparound
                 sample = _bilinear(image, width, index, right[column], down[column])
                 out[column] += share * sample
     for column in range(runs, indexes.size):
@@ -192,15 +192,15 @@ def sample_along(
     top: int,
     bottom: int,
 ) -> None:
-    """Add planes, sampled bilinearly along the flow, to output images.
+    """Sample planes bilinearly along the flow and add them to output images.
 
     Args:
         values: ``(T, H, W)``.
         planes: Indexes of planes, ``(P,)``.
-        middle: Index of the plane that they are aligned to.
+        middle: Index of the plane that the planes are aligned to.
         velocity: ``(2, 2, H, W)``, pixels per plane (dx, dy), before and after the middle.
-        slots: For each plane the output image that it is added to, ``(P,)``.
-        shares: For each plane its factor, ``(P,)``.
+        slots: Index of the output image that each plane is added to, ``(P,)``.
+        shares: Weight of each plane, ``(P,)``.
         out: ``(N, H, W)``, added to.
         top: First row.
         bottom: Past the last row.
@@ -228,15 +228,15 @@ def sample_whole(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill whether the interval at the nearest pixel along the flow lies in a clip: 1 or 0.
+    """Write 1 if the interval at the nearest pixel along the flow lies in a clip, else 0.
 
     Args:
         ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
         clip: First plane and past the last one.
         planes: Indexes of planes, ``(P,)``.
-        middle: Index of the plane that they are aligned to.
+        middle: Index of the plane that the planes are aligned to.
         velocity: As in :func:`sample_along`.
-        out: ``(P, H, W)``, filled.
+        out: Output ``(P, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
@@ -263,8 +263,8 @@ def sample_whole(
 
 @_inline
 def _limits(clip: tuple[int, int], plane: int) -> tuple[np.uint8, np.uint8]:
-    """Return the largest ``since`` and past the largest ``until`` of intervals in a clip."""
-    # 255 is also that of longer intervals
+    """Return the largest ``since`` and the exclusive limit of ``until`` of intervals in a clip."""
+    # 255 also marks longer distances and is never accepted
     return np.uint8(min(plane - clip[0], 254)), np.uint8(min(clip[1] - plane, 255))
 
 
@@ -282,21 +282,21 @@ def measure_excess(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill by how much intervals are brighter than images predict that move along the flow.
+    """Measure the excess of interval rates over the prediction of images warped along the flow.
 
-    A pixel fires when it has gathered light 1: an interval whose predicted light is less was
-    brighter than predicted.
+    A pixel fires when it has gathered light 1. If the predicted light of an interval is below 1,
+    the scene was brighter than predicted and the excess is positive.
 
     Args:
         images: ``(C, H, W)``, spikes per plane at the middle plane.
-        tile: ``(2, 2)``, the image that predicts a pixel, by its row and column modulo 2.
+        tile: ``(2, 2)``, index of the image that predicts a pixel, by row and column modulo 2.
         ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
         clip: First plane and past the last one: intervals that leave it give 0.
         middle: Index of the middle plane.
-        velocity: Pixels per plane.
+        velocity: As in :func:`sample_along`.
         window: First plane and past the last plane of the output, in the clip.
-        step: Planes whose light is taken as that of the one between them.
-        out: ``(window, H, W)``, spikes per plane, filled.
+        step: Number of consecutive planes that share the predicted light of their middle plane.
+        out: Output ``(window, H, W)``, spikes per plane.
         top: First row.
         bottom: Past the last row.
     """
@@ -326,19 +326,19 @@ def measure_excess(
             if plane < window[1]:
                 limits = _limits(clip, plane)
                 _write_excess(following, (since, until), limits, out[plane - window[0], row])
-            _take_at_spikes(light[plane - clip[0]], since, following)
+            _replace_at_spikes(light[plane - clip[0]], since, following)
 
 
 @_inline
 def _sample(image: Floats, indexes: Integers, right: Floats, down: Floats, out: Floats) -> None:
-    """Fill a row with bilinear samples of an image ``(H, W)``."""
+    """Write bilinear samples of an image ``(H, W)`` to a row."""
     out[:] = 0
     _add_samples(image.reshape(-1), image.shape[1], indexes, right, down, _ONE, out)
 
 
 @_inline
 def _gather(predicted: Floats, since: Bytes, gathered: Floats, light: Floats) -> None:
-    """Add the light of a plane to that since the last spike, which sets the sum to 0."""
+    """Add the light of a plane to the sum since the last spike; a spike resets the sum to 0."""
     for column in range(light.size):
         total = gathered[column] + max(predicted[column], _ZERO)
         light[column] = total
@@ -346,8 +346,8 @@ def _gather(predicted: Floats, since: Bytes, gathered: Floats, light: Floats) ->
 
 
 @_inline
-def _take_at_spikes(light: Floats, since: Bytes, following: Floats) -> None:
-    """Replace the light of the interval that follows where a spike ends another one."""
+def _replace_at_spikes(light: Floats, since: Bytes, following: Floats) -> None:
+    """Store the light of the interval that ends in this plane, for pixels that fire in it."""
     for column in range(light.size):
         earlier, later = light[column], following[column]
         following[column] = later if since[column] != _SPIKE else earlier
@@ -357,7 +357,7 @@ def _take_at_spikes(light: Floats, since: Bytes, following: Floats) -> None:
 def _write_excess(
     light: Floats, ends: tuple[Bytes, Bytes], limits: tuple[np.uint8, np.uint8], out: Floats
 ) -> None:
-    """Write the excess of one row: 1 less the light between the spikes, over the interval."""
+    """Write the excess of one row: 1 minus the light between the spikes, over the interval."""
     since, until = ends
     for column in range(out.size):
         before, after = since[column], until[column]

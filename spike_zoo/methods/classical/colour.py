@@ -1,4 +1,4 @@
-"""Pictures in colour from the spikes of a sensor with Bayer filters."""
+"""Classical reconstruction in colour for spike cameras with Bayer filters."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.cfa import Cfa
 
 _ROUNDS: Final = 4
-_SMALLEST: Final = 3  # pixels of a side, mirrored by two at the borders
-_CAUTION: Final = 0.1  # samples of a colour that are added where it was hardly seen
+_SMALLEST: Final = 3  # pixels of a side: borders are mirrored by two pixels
+_CAUTION: Final = 0.1  # added to the share of samples: less correction if a colour has few samples
 _FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
-_FILLED_SEARCH: Final = 41  # planes in which it looks for a spike
+_FILLED_SEARCH: Final = 41  # planes in which SSL-CSC searches for a spike
 
 
 class ColourMethod(ClassicalMethod):
@@ -43,7 +43,7 @@ class ColourMethod(ClassicalMethod):
     A subclass defines :meth:`colour` for clips and :meth:`colours` for recordings.
 
     Args:
-        settings: What the method was made with, by name.
+        settings: Arguments of the method's constructor.
     """
 
     channels = 3
@@ -70,16 +70,16 @@ class ColourMethod(ClassicalMethod):
 
 
 class _DemosaickedMethod(ColourMethod):
-    """A method for grey sensors, whose picture of the mosaic is demosaicked."""
+    """A method for grey sensors that is applied to the Bayer mosaic and demosaicked."""
 
     demosaicking: Demosaicking
 
     def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
-        """Return the demosaicked picture."""
+        """Return the demosaicked rates ``(3, H, W)``."""
         return demosaicked(self.rate(spikes[None], center), cfa, self.demosaicking)[0]
 
     def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the demosaicked pictures."""
+        """Yield the demosaicked rates ``(3, H, W)``."""
         cfa = stated_cfa(recording)
         for block in self.rates(recording, centers):
             for mosaic in block:
@@ -111,7 +111,7 @@ class ColourTFI(_DemosaickedMethod, TFI):
         demosaicking: ``"malvar"`` or ``"bilinear"``.
 
     Raises:
-        ValueError: If no plane is averaged.
+        ValueError: If ``average`` is below 1.
     """
 
     def __init__(self, average: int = 9, demosaicking: Demosaicking = "malvar") -> None:
@@ -123,21 +123,23 @@ class ColourTFI(_DemosaickedMethod, TFI):
 class ColourAlignedTFI(AlignedTFI, ColourMethod):
     """Intervals of a Bayer sensor averaged along optical flow, in colour.
 
-    As :class:`AlignedTFI`, but flow and weights are those of the luminance. Every plane is
-    demosaicked before it is aligned, and their mean is a first image. It predicts the light of
-    each pixel of the sensor in its own colour; the residual of whole intervals is moved back and
-    added, as far as groups of planes agree. Where a colour was seldom seen, the first image stays.
+    As :class:`AlignedTFI`, but flow and weights are estimated from the luminance. The first image
+    is the mean of planes that are demosaicked and then aligned. The image predicts the light of
+    each pixel behind the pixel's filter. The residual of intervals inside the window is aligned
+    to the middle plane and added, with less weight where groups of planes differ. Pixels with few
+    samples of a colour keep the first image.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
         demosaicking: ``"malvar"`` or ``"bilinear"``.
-        unblurs: Whether the residual is added, which removes the motion blur too.
+        unblurs: Whether the residual is added, which also removes the motion blur.
 
     Raises:
         ValueError: If the window is below 5.
 
-    Source: ours. Dong et al., *Self-Supervised Learning for Color Spike Camera Reconstruction*,
-    CVPR 2025, average the samples of a colour along flow, see :class:`FilledColour`.
+    Source: developed in this project. Dong et al., *Self-Supervised Learning for Color Spike
+    Camera Reconstruction*, CVPR 2025, average the samples of a colour along the flow, see
+    :class:`FilledColour`.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -155,13 +157,13 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
         self.demosaicking = demosaicking
 
     def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
-        """Return the mean along the flow."""
+        """Return the mean along the flow, ``(3, H, W)``."""
         intervals = replace(Intervals.of((spikes != 0).byte()), cfa=cfa)
         intervals.fill_ends()
         return self._mean(intervals, center).rate
 
     def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means along the flow."""
+        """Yield the means along the flow, ``(3, H, W)`` each."""
         for mean in self._means(recording, centers):
             yield mean.rate
 
@@ -171,7 +173,7 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
-        cfa = _known(intervals)
+        cfa = _cfa_of(intervals)
         image = self._first_image(intervals.rates, cfa, alignment, weights)
         if not self.unblurs:
             return image
@@ -180,13 +182,13 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
         whole = alignment.whole(intervals, clip)
         aligned = alignment.from_first
         planes = max(max(group) for group in aligned.groups) + 1
-        seen = [aligned.means(mask.expand(planes, -1, -1).contiguous()) * whole for mask in masks]
+        shares = [aligned.means(mask.expand(planes, -1, -1).contiguous()) * whole for mask in masks]
         for _ in range(_ROUNDS):
             excess = alignment.excess(image, intervals, clip)
             image = torch.stack(
                 [
                     colour + trusted_excess(aligned.means(mask * excess), share, weights, _CAUTION)
-                    for colour, mask, share in zip(image, masks, seen, strict=True)
+                    for colour, mask, share in zip(image, masks, shares, strict=True)
                 ]
             ).clamp_(min=0)
         return image
@@ -207,10 +209,10 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
 
 
 class FilledColour(ColourAlignedTFI):
-    """The learning-free part of SSL-CSC, with our flow.
+    """The learning-free part of SSL-CSC, with the optical flow of :class:`AlignedTFI`.
 
-    The samples of each colour are averaged along the flow over 27 planes (eq. 7). Where a colour
-    was never seen, it is that of tiles of 2 x 2 pixels, enlarged.
+    The samples of each colour are averaged along the flow over 27 planes (eq. 7). Pixels without a
+    sample of a colour get the mean of tiles of 2 x 2 pixels, enlarged by bicubic interpolation.
 
     Source: Dong et al., *Self-Supervised Learning for Color Spike Camera Reconstruction*,
     CVPR 2025, Sec. 4.2.
@@ -224,7 +226,7 @@ class FilledColour(ColourAlignedTFI):
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
         height, width = weights.shape[1:]
-        masks = torch.from_numpy(cfa_masks(_known(intervals), height, width)).to(weights)
+        masks = torch.from_numpy(cfa_masks(_cfa_of(intervals), height, width)).to(weights)
         sums, counts, tiles = (torch.zeros_like(masks) for _ in range(3))
         for plane in alignment.planes:
             (shift,) = shifts_at([plane], alignment.middle, alignment.velocity)
@@ -237,17 +239,17 @@ class FilledColour(ColourAlignedTFI):
         return torch.where(counts > 0, sums / counts.clamp(min=1e-6), filled)
 
 
-def _known(intervals: Intervals) -> Cfa:
+def _cfa_of(intervals: Intervals) -> Cfa:
     if intervals.cfa is None:
         raise ValueError("intervals of a sensor without Bayer filters have no colours")
     return intervals.cfa
 
 
 def _enlarged(samples: Tensor, masks: Tensor) -> Tensor:
-    """Return the means of tiles of 2 x 2 samples, enlarged to their size, ``(3, H, W)``."""
+    """Return the means of tiles of 2 x 2 samples, enlarged to the samples' size, ``(3, H, W)``."""
     pooled = [
-        F.avg_pool2d(one[None], 2, ceil_mode=True, count_include_pad=False)
-        for one in (samples, masks)
+        F.avg_pool2d(values[None], 2, ceil_mode=True, count_include_pad=False)
+        for values in (samples, masks)
     ]
     means = pooled[0] / pooled[1].clamp(min=1e-6)
     size = samples.shape[1:]

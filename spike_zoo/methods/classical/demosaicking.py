@@ -1,4 +1,4 @@
-"""Colours of all pixels from those of a Bayer mosaic, and a luminance of full size."""
+"""Demosaicking of Bayer mosaics, and their luminance at full resolution."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Demosaicking = Literal["malvar", "bilinear"]
 def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> Tensor:
     """Return red, green and blue at every pixel of mosaics.
 
-    Borders are mirrored without their last row or column, so that the mosaic goes on.
+    Borders are mirrored without repeating the last row or column, which continues the mosaic.
 
     Args:
         mosaics: ``(N, H, W)``, H and W at least 3.
         cfa: Layout of the filters.
-        method: ``"bilinear"``, or ``"malvar"``, whose colours gain from one another.
+        method: ``"bilinear"`` uses each colour alone, ``"malvar"`` the gradients of the others too.
 
     Returns:
-        ``(N, 3, H, W)``; malvar overshoots at edges.
+        ``(N, 3, H, W)``; ``"malvar"`` overshoots at edges.
 
     Source: Malvar, He and Cutler, *High-quality linear interpolation for demosaicing of
     Bayer-patterned color images*, ICASSP 2004.
@@ -46,7 +46,7 @@ def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> T
     far_across, far_along = further
     green = 4 * mosaics + 2 * (across + along) - far_across - far_along
     other = 6 * mosaics + 2 * diagonal - 1.5 * (far_across + far_along)
-    # at green, a colour whose samples are left and right, or above and below
+    # at green pixels: a colour with samples to the left and right, or above and below
     middle = 5 * mosaics - diagonal
     in_row = middle + 4 * along - far_along + far_across / 2
     in_column = middle + 4 * across - far_across + far_along / 2
@@ -62,9 +62,9 @@ def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> T
 
 
 def luminance(mosaics: Tensor) -> Tensor:
-    """Return R/4 + G/2 + B/4 at every pixel of mosaics ``(N, H, W)``, whatever their layout.
+    """Return R/4 + G/2 + B/4 at every pixel of mosaics ``(N, H, W)`` of any Bayer layout.
 
-    A binomial filter of 3 x 3 has these weights wherever it lies on a Bayer mosaic.
+    A binomial filter of 3 x 3 has these weights at every position of a Bayer mosaic.
     """
     padded = F.pad(mosaics, (1, 1, 1, 1), mode="reflect")
     rows = padded[:, :-2] + padded[:, 2:]
@@ -75,13 +75,13 @@ def luminance(mosaics: Tensor) -> Tensor:
 
 
 def _neighbours(mosaics: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, tuple[Tensor, Tensor]]:
-    """Return sums of neighbours: above and below, left and right; diagonal; two pixels away."""
+    """Return sums of vertical and horizontal neighbours, of diagonal ones, and two pixels away."""
     padded = F.pad(mosaics, (2, 2, 2, 2), mode="reflect")
     height, width = mosaics.shape[-2:]
 
     def at(down: int, right: int) -> Tensor:
         return padded[:, 2 + down : 2 + down + height, 2 + right : 2 + right + width]
 
-    beside = at(-1, 0) + at(1, 0), at(0, -1) + at(0, 1)
+    adjacent = at(-1, 0) + at(1, 0), at(0, -1) + at(0, 1)
     diagonal = at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1)
-    return beside, diagonal, (at(-2, 0) + at(2, 0), at(0, -2) + at(0, 2))
+    return adjacent, diagonal, (at(-2, 0) + at(2, 0), at(0, -2) + at(0, 2))

@@ -1,4 +1,4 @@
-"""One call for every device: compiled loops on the processor, tensor operations elsewhere."""
+"""Spike counts, intervals and nearest spikes: compiled loops on the CPU, else tensor operations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 class Surroundings(NamedTuple):
-    """What is known of the spikes outside some planes, and how far a spike may be off.
+    """Nearest spikes outside a range of planes, and the limit of the search.
+
+    Plane indexes are relative to the first plane of the range.
 
     Attributes:
-        before: float32 ``(B, H, W)``, the last spike before the planes, counted from the first
-            of them, or minus infinity.
-        after: float32 ``(B, H, W)``, the first spike behind them, or infinity.
-        limit: A spike counts when last >= b - limit and next < b + limit at boundary b.
-        fallback: Value where one does not.
+        before: float32 ``(B, H, W)``, plane of the last spike before the range, or minus infinity.
+        after: float32 ``(B, H, W)``, plane of the first spike after the range, or infinity.
+        limit: At boundary b, the last spike must be >= b - limit, the next spike < b + limit.
+        fallback: Rate if one of the two spikes is outside the limit.
     """
 
     before: Tensor
@@ -35,7 +36,7 @@ class Surroundings(NamedTuple):
 
 
 def is_compiled_for(device: torch.device) -> bool:
-    """Return whether tensors on a device go through the compiled loops."""
+    """Return whether tensors on a device are processed by the compiled loops."""
     return device.type == "cpu"
 
 
@@ -43,7 +44,7 @@ def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     """Return weighted counts ``(B, N, H, W)`` of spikes in windows of clips ``(B, T, H, W)``."""
     if not is_compiled_for(clips.device):
         return _mean_in_windows(clips, windows)
-    from spike_zoo.methods.classical import kernels  # compiling is for those who use it
+    from spike_zoo.methods.classical import kernels  # imported on use: Numba loads slowly
 
     planes = clips.contiguous().numpy()
     batch, _, height, width = planes.shape
@@ -62,8 +63,8 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
 
     Args:
         clips: uint8 ``(B, T, H, W)``, not 0 means a spike.
-        runs: Boundaries in 0..T and the runs of them to average.
-        around: The spikes outside.
+        runs: Boundaries in 0..T and the runs of boundaries to average.
+        around: Nearest spikes outside the clips.
     """
     if not is_compiled_for(clips.device):
         return _mean_intervals(clips, runs, around)
@@ -83,15 +84,15 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
 
 
 def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> Tensor:
-    """Return the plane of each pixel's first spike on a way through planes, ``(B, H, W)``.
+    """Return the plane of each pixel's first spike in a range of planes, ``(B, H, W)``.
 
     Args:
         clips: uint8 ``(B, T, H, W)``, not 0 means a spike.
-        way: The planes to look at, ahead (step 1) or back (step -1).
+        way: Planes to search, forward (step 1) or backward (step -1).
         beyond: ``(B, H, W)``, spikes at this plane or nearer do not count.
 
     Returns:
-        float32; infinity, signed as the step if there is no spike.
+        float32; if there is no spike, infinity for step 1 and minus infinity for step -1.
     """
     batch, _, height, width = clips.shape
     if beyond is None:
@@ -100,12 +101,12 @@ def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> T
         return _nearest_spikes(clips, way, beyond)
     from spike_zoo.methods.classical import kernels
 
-    found = np.empty((batch, height, width), np.float32)
+    nearest = np.empty((batch, height, width), np.float32)
     planes = clips.contiguous().numpy()
-    for clip, least, out in zip(planes, beyond.numpy(), found, strict=True):
+    for clip, least, out in zip(planes, beyond.numpy(), nearest, strict=True):
         job = (clip, way.start, way.stop, way.step, least, out)
         kernels.over_rows(kernels.nearest_spikes, height, clip.size, *job)
-    return torch.from_numpy(found)
+    return torch.from_numpy(nearest)
 
 
 def _mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
@@ -125,7 +126,7 @@ def _mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> 
     last, following = last[:, runs.boundaries], following[:, runs.boundaries]
     edges = torch.tensor(runs.boundaries, device=clips.device).view(-1, 1, 1)
     is_far = (edges - last > around.limit) | (following - edges > around.limit - 1)
-    # one over infinity is the 0 of a missing spike
+    # a missing spike lies at infinity and gives rate 0
     rates = (1 / (following - last)).masked_fill(is_far, around.fallback)
     means = [
         rates[:, start:stop].mean(dim=1)
@@ -138,12 +139,12 @@ def _nearest_spikes(clips: Tensor, way: range, beyond: Tensor) -> Tensor:
     none = way.step * torch.inf
     planes = torch.tensor(way, dtype=torch.float32, device=clips.device).view(-1, 1, 1)
     counts = (clips[:, list(way)] != 0) & ((planes - beyond[:, None]) * way.step > 0)
-    found = F.pad(torch.where(counts, planes, none), (0, 0, 0, 0, 0, 1), value=none)
-    return found.amin(dim=1) if way.step > 0 else found.amax(dim=1)
+    candidates = F.pad(torch.where(counts, planes, none), (0, 0, 0, 0, 0, 1), value=none)
+    return candidates.amin(dim=1) if way.step > 0 else candidates.amax(dim=1)
 
 
 def large_array(*shape: int) -> NDArray[np.float32]:
-    """Return memory from numpy, which asks for large pages: four times as fast to fill."""
+    """Return an empty numpy array, whose large pages are four times as fast to fill."""
     return np.empty(shape, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Optical flow between rate images of one recording, and its use to displace planes."""
+"""DIS optical flow between rate images of a recording, and warping of planes along the flow."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLOW_SOURCE: Final = "DIS"
-"""Name of the estimator of :func:`estimate_velocities`, which several methods share."""
-_PICTURE: Final = 5  # planes on either side that a rate image averages
+"""Name of the flow estimator of :func:`estimate_velocities`."""
+_IMAGE_REACH: Final = 5  # planes before and after a plane that its rate image averages
 _NEAR: Final = REACH // 2
-_EXPLAINED: Final = 0.75  # of the difference without motion: above, flow is estimated in two steps
-_BRIGHTEST: Final = 1.6  # of white, as 255 in the 8-bit images that DIS compares
-_SMALLEST: Final = 32  # pixels of a side that DIS's coarsest level needs
-#: Settings of DIS. Patches are matched at half size: at full size flow takes three times as long,
-#: its error is twice as large (0.20 pixels of 20 planes in slow scenes, not 0.10), and aligned
-#: means gain 0.15 dB in slow scenes and nothing in others.
+_EXPLAINED: Final = 0.75  # of the difference without motion; above, flow is estimated in two steps
+_BRIGHTEST: Final = 1.6  # rate relative to white that becomes 255 in the 8-bit images of DIS
+_SMALLEST: Final = 32  # smallest side in pixels for the coarsest level of DIS
+#: Settings of DIS. Patches are matched at half resolution. At full resolution, flow takes three
+#: times as long, its error over 20 planes is twice as large in slow scenes (0.20 instead of 0.10
+#: pixels), and aligned means gain 0.15 dB in slow scenes and nothing in others.
 _SETTINGS: Final = {
     "FinestScale": 1,
     "PatchStride": 3,
@@ -38,17 +38,17 @@ _SETTINGS: Final = {
 def estimate_velocities(
     rates: Tensor, middle: int, before: int, after: int, white: float = 1.0
 ) -> Tensor:
-    """Estimate optical flow from a plane to earlier and later ones, by DIS.
+    """Estimate optical flow from a plane to earlier and later planes by DIS.
 
     Args:
         rates: ``(T, H, W)``, consecutive planes of inverse intervals.
         middle: Index of the plane.
-        before: Planes to look back, at most 20 are used; 0 gives zeros.
-        after: Planes to look ahead, likewise.
+        before: Distance of the earlier plane, limited to 20; 0 gives zeros.
+        after: Distance of the later plane, limited to 20; 0 gives zeros.
         white: Rate of a white pixel.
 
     Returns:
-        ``(2, 2, H, W)``: (dx, dy) in pixels per plane, for the planes before and for those after.
+        ``(2, 2, H, W)``: (dx, dy) in pixels per plane, for planes before and planes after.
 
     Source: Kroeger et al., *Fast Optical Flow using Dense Inverse Search*, ECCV 2016, as in OpenCV.
     """
@@ -56,30 +56,32 @@ def estimate_velocities(
 
 
 def shifts_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
-    """Return the displacement from the middle plane to others, ``(N, 2, H, W)`` in pixels.
+    """Return the displacement from the middle plane to other planes, ``(N, 2, H, W)`` in pixels.
 
     Args:
-        planes: Their indexes.
-        middle: The index of the middle one.
-        velocity: As :func:`estimate_velocities` returns it.
+        planes: Indexes of the other planes.
+        middle: Index of the middle plane.
+        velocity: Result of :func:`estimate_velocities`.
     """
     before, after = velocity
-    return torch.stack([(each - middle) * (before if each < middle else after) for each in planes])
+    return torch.stack(
+        [(plane - middle) * (before if plane < middle else after) for plane in planes]
+    )
 
 
 def moved(planes: Tensor, flow: Tensor) -> Tensor:
-    """Sample planes ``(..., H, W)`` bilinearly where flows ``(..., 2, H, W)`` point."""
+    """Warp planes ``(..., H, W)`` backward by flows ``(..., 2, H, W)`` in pixels, bilinearly."""
     height, width = planes.shape[-2:]
     images = planes.reshape(-1, 1, height, width)
     return warp(images, flow.reshape(-1, 2, height, width)).view_as(planes)
 
 
 def at_other_plane(velocity: Tensor, planes: int) -> Tensor:
-    """Return velocities as seen at another plane: each is found where its pixel was.
+    """Return velocities for the pixels of another plane, by backward warping.
 
     Args:
-        velocity: As :func:`estimate_velocities` returns it.
-        planes: How many planes later the other one is.
+        velocity: Result of :func:`estimate_velocities`.
+        planes: Offset of the other plane, negative if it is earlier.
     """
     if planes == 0:
         return velocity
@@ -88,20 +90,20 @@ def at_other_plane(velocity: Tensor, planes: int) -> Tensor:
 
 
 def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
-    """Estimate where pixels of the middle plane go, ``(2, H, W)``, in pixels per plane.
+    """Estimate the flow from the middle plane in one direction, ``(2, H, W)`` in pixels per plane.
 
-    Over a long distance flow may match another object of similar appearance. Where it does not
-    explain the change over half of the distance, it is estimated there first.
+    Flow over a long distance may match another object of similar appearance. If the flow does not
+    explain the change over 10 planes, the flow over 10 planes is estimated first and refined.
     """
     if reach == 0:
         return rates.new_zeros(2, *rates.shape[1:])
     reach = max(-REACH, min(reach, REACH))
-    here, there = (_picture(rates, plane) / white for plane in (middle, middle + reach))
+    here, there = (_rate_image(rates, plane) / white for plane in (middle, middle + reach))
     velocity = _flow(here, there) / reach
     if abs(reach) <= _NEAR:
         return velocity
     near = _NEAR if reach > 0 else -_NEAR
-    close = _picture(rates, middle + near) / white
+    close = _rate_image(rates, middle + near) / white
 
     def mismatch(estimate: Tensor) -> Tensor:
         return (here - moved(close, near * estimate)).abs().mean()
@@ -113,9 +115,9 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
     return second if mismatch(second) < mismatch(velocity) / 2 else velocity
 
 
-def _picture(rates: Tensor, plane: int) -> Tensor:
+def _rate_image(rates: Tensor, plane: int) -> Tensor:
     """Return a rate image ``(H, W)`` around a plane."""
-    return rates[max(plane - _PICTURE, 0) : plane + _PICTURE + 1].mean(dim=0)
+    return rates[max(plane - _IMAGE_REACH, 0) : plane + _IMAGE_REACH + 1].mean(dim=0)
 
 
 def _flow(here: Tensor, there: Tensor) -> Tensor:
@@ -134,7 +136,7 @@ def _flow(here: Tensor, there: Tensor) -> Tensor:
 
 
 def _as_bytes(image: Tensor) -> NDArray[np.uint8]:
-    """Return an image as bytes, extended to the size that DIS needs."""
+    """Return an image as 8-bit array, padded to the smallest size of DIS."""
     scaled = (image.clamp(0, _BRIGHTEST) * (255 / _BRIGHTEST)).round()
     values = scaled.to(torch.uint8).cpu().numpy()
     missing = [(0, max(_SMALLEST - side, 0)) for side in values.shape]
@@ -143,7 +145,7 @@ def _as_bytes(image: Tensor) -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread of OpenCV: the result depends on their number."""
+    """Limit OpenCV to one thread, because the result depends on the number of threads."""
     import cv2
 
     threads = cv2.getNumThreads()

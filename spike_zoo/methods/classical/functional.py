@@ -1,8 +1,8 @@
-"""Rates straight from spikes, without anything learned: TFP and TFI.
+"""Texture from playback (TFP) and texture from interval (TFI) of clips.
 
-All functions take planes ``(T, H, W)`` or ``(B, T, H, W)`` of bool, uint8 or float, where not 0
-means a spike, on any device, and return float32 in spikes per plane. Divide by the rate scale to
-get an image.
+All functions take planes ``(T, H, W)`` or ``(B, T, H, W)`` of bool, uint8 or float on any device;
+values other than 0 are spikes. They return float32 in spikes per plane. Divide by the rate scale
+to get an image.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 def tfp(spikes: Tensor, center: int | Sequence[int], window: int, edge: Edge = "shrink") -> Tensor:
     """Return the firing rate in a window around a plane (texture from playback).
 
-    The window takes planes ``center - window // 2`` to ``center - window // 2 + window - 1``.
+    The window covers planes ``center - window // 2`` to ``center - window // 2 + window - 1``.
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        center: A plane; several give a leading dimension N behind B.
+        center: A plane, or a sequence of N planes, which adds a dimension N after B.
         window: Planes of the window.
-        edge: What happens where the window leaves the clip: ``"shrink"`` divides by the planes
-            that are there, ``"zero"`` by the whole window, ``"valid"`` raises an error.
+        edge: Rule for windows that leave the clip: ``"shrink"`` divides by the number of planes
+            inside the clip, ``"zero"`` by ``window``, ``"valid"`` raises an error.
 
     Returns:
         float32 ``(H, W)`` or ``(B, H, W)`` in [0, 1], spikes per plane.
@@ -74,13 +74,13 @@ def tfp_video(
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        centers: Planes in any order, by default every plane, with ``edge="valid"`` every
-            one whose window lies inside the clip.
+        centers: Planes in any order. By default every plane; with ``edge="valid"`` every plane
+            whose window lies inside the clip.
         window: Planes of each window.
         edge: As in :func:`tfp`.
 
     Returns:
-        float32 ``(N, H, W)`` or ``(B, N, H, W)``. The time does not depend on the window.
+        float32 ``(N, H, W)`` or ``(B, N, H, W)``. Run time does not depend on ``window``.
 
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
@@ -111,16 +111,16 @@ def tfi(
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        center: A plane; several give a leading dimension N behind B.
-        average: Planes around the centre whose values are averaged, as far as they are in the
-            clip. A few planes (9 to 21) make the best picture without learning.
-        convention: At a plane t that holds a spike, ``"forward"`` takes the interval that begins
-            there (last spike at t or before, next one after t), ``"backward"`` the one that ends
-            there. Elsewhere they agree.
-        missing: Where the clip has no spike on one side: ``"zero"`` gives 0, ``"hold"`` the
-            nearest interval of that pixel (0 with fewer than two spikes), ``"bound"`` one over
-            the shortest interval that fits (as if spikes stood just outside the clip).
-        max_search: Planes to look at on either side; a spike further off gives
+        center: A plane, or a sequence of N planes, which adds a dimension N after B.
+        average: Planes around the centre over which the result is averaged, cut to the clip. 9 to
+            21 planes give the best images.
+        convention: At a plane t with a spike, ``"forward"`` uses the interval that begins at t
+            (last spike at t or before, next spike after t), ``"backward"`` the interval that ends
+            at t. At planes without a spike both are equal.
+        missing: Rule if the clip has no spike on one side: ``"zero"`` gives 0, ``"hold"`` the
+            nearest interval of the pixel (0 with fewer than two spikes), ``"bound"`` one over the
+            shortest possible interval (as if the pixel fired just outside the clip).
+        max_search: Planes to search on either side. A pixel without a spike in this range gets
             ``1 / (2 * max_search)``.
 
     Returns:
@@ -128,8 +128,8 @@ def tfi(
 
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
-        ValueError: If ``average`` or ``max_search`` is below 1, or ``max_search`` comes with a
-            rule for missing spikes of its own.
+        ValueError: If ``average`` or ``max_search`` is below 1, or ``max_search`` is combined with
+            ``missing`` other than ``"zero"``.
 
     Source: Zhu et al., *A Retina-Inspired Sampling Method for Visual Texture Reconstruction*,
     ICME 2019.
@@ -153,7 +153,7 @@ def tfi_video(
     missing: Missing = "zero",
     max_search: int | None = None,
 ) -> Tensor:
-    """Return the values of :func:`tfi` at many planes in one pass.
+    """Return the rates of :func:`tfi` at many planes in one pass.
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
@@ -168,7 +168,7 @@ def tfi_video(
 
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
-        ValueError: As :func:`tfi` does.
+        ValueError: As in :func:`tfi`.
 
     Example:
         >>> tfi_video(torch.rand(61, 4, 6) < 0.5, average=9).shape
@@ -186,11 +186,15 @@ def tfi_video(
 
 
 def as_clips(spikes: Tensor) -> Tensor:
-    """Return spikes as uint8 ``(B, T, H, W)``, not copied where they are so already."""
+    """Return spikes as uint8 ``(B, T, H, W)``; bool and uint8 are not copied.
+
+    Raises:
+        ValueError: If the number of dimensions is not 3 or 4, or a dimension is 0.
+    """
     if spikes.ndim not in (3, 4) or 0 in spikes.shape:
         raise ValueError(
-            f"spikes must be (planes, height, width), perhaps with a batch in front, none of them "
-            f"0, got {tuple(spikes.shape)}"
+            "spikes must have shape (planes, height, width) or (batch, planes, height, width) "
+            f"without a dimension of 0, got {tuple(spikes.shape)}"
         )
     if spikes.dtype not in (torch.bool, torch.uint8):
         spikes = spikes != 0
@@ -211,7 +215,7 @@ def _centers_or_all(
 def in_callers_form(
     video: Callable[[list[int]], Tensor], centers: list[int], spikes: Tensor
 ) -> Tensor:
-    """Compute at ascending centres and return the pictures in the caller's order and shape."""
+    """Compute rates at ascending centres and return them in the order and shape of the inputs."""
     order = sorted(range(len(centers)), key=centers.__getitem__)
     rates = video([centers[index] for index in order])
     if order != list(range(len(order))):
@@ -224,7 +228,7 @@ def in_callers_form(
 def _mean_intervals(
     clips: Tensor, runs: IntervalRuns, missing: Missing, max_search: int | None
 ) -> Tensor:
-    """Return means of inverse intervals ``(B, N, H, W)``, looking at no plane without need."""
+    """Return means of inverse intervals ``(B, N, H, W)``; only the planes needed are searched."""
     batch, planes, height, width = clips.shape
     if not runs.boundaries:
         return torch.empty(batch, 0, height, width, device=clips.device)
@@ -246,12 +250,12 @@ def _mean_intervals(
 
 
 def _repeated_interval(clips: Tensor, step: int) -> Tensor:
-    """Return where a spike outside the clip would repeat a pixel's outermost interval.
+    """Return the plane outside the clip at which a spike repeats a pixel's outermost interval.
 
     Args:
         clips: uint8 ``(B, T, H, W)``.
-        step: 1 repeats the first interval in front of its first spike, -1 the last one behind
-            its last spike.
+        step: 1 repeats the first interval before the first spike, -1 the last interval after the
+            last spike.
     """
     planes = clips.shape[1]
     way = range(planes) if step > 0 else range(planes - 1, -1, -1)

@@ -1,8 +1,8 @@
-"""Classical methods compiled for the processor: the loops over rows and planes.
+"""Compiled CPU kernels of TFP, TFI and the search for the nearest spikes.
 
-Numba and not tensor operations: one pass over a row that stays in the cache is about ten times
-as fast as a chain of operations on whole planes (TFI of every plane of a 301x250x400 clip:
-0.02 s of processor time against 0.22 s).
+One pass over a row that stays in the cache is about ten times as fast as a chain of tensor
+operations on planes (TFI of every plane of a 301x250x400 clip: 0.02 s of processor time instead
+of 0.22 s).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
     if bands == 1:
         kernel(*arguments, 0, height)
         return
-    # bands of whole rows: no two threads write to one pixel, and none waits for another
+    # bands are disjoint: threads write to different pixels and need no locks
     edges = np.linspace(0, height, bands + 1).astype(int).tolist()
     with ThreadPoolExecutor(bands) as pool:
         calls = [
             pool.submit(kernel, *arguments, top, bottom)
             for top, bottom in itertools.pairwise(edges)
         ]
-    # a thread's error shows only where its result is asked for
+    # result() raises the errors of a thread
     for call in calls:
         call.result()
 
@@ -66,23 +66,25 @@ def mean_in_windows(
     """Count spikes in sliding windows of planes, rows ``[top, bottom)``.
 
     Args:
-        entering: Planes ``(E, H, W)`` that windows grow by, not 0 means a spike; which is first.
-        leaving: Planes ``(L, H, W)`` that windows shrink by, perhaps the same; which is first.
-        state: The window ``[lo, hi)`` that ``counts`` holds on entry.
+        entering: Planes ``(E, H, W)`` that windows add, and the index of the first of these
+            planes; values other than 0 are spikes.
+        leaving: Planes ``(L, H, W)`` that windows drop, and the index of the first; may be the
+            same array.
+        state: The window ``[lo, hi)`` of ``counts`` on entry.
         counts: ``(H, W)``, spikes in the window, updated in place to the last window.
         starts: First plane of each window, ``(N,)``, not descending.
         stops: Past the last plane of each window, not descending.
-        weights: What each count is multiplied by.
-        out: ``(N, H, W)``, filled.
+        weights: Factor of each count.
+        out: Output ``(N, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
-    # a plane enters a count once and leaves it once: the time does not depend on the window
+    # each plane is added once and subtracted once: run time does not depend on the window
     for row in range(top, bottom):
         lo, hi = state
         count = counts[row]
         for index in range(starts.size):
-            if starts[index] >= hi:  # no plane in common with the window before
+            if starts[index] >= hi:  # no plane in common with the previous window
                 count[:] = 0
                 lo = hi = starts[index]
             for plane in range(hi, stops[index]):
@@ -95,9 +97,9 @@ def mean_in_windows(
 
 @compiled_inline
 def _count(count: NDArray[np.int32], fired: NDArray[np.uint8], sign: int) -> None:
-    """Add the spikes of one row to its counts, or take them away."""
+    """Add the spikes of one row to its counts, or subtract them."""
     for column in range(count.size):
-        # the sign is known where this is inlined, so no pixel multiplies
+        # the sign is a constant after inlining: no multiplication per pixel
         count[column] += sign * (fired[column] != 0)
 
 
@@ -117,35 +119,37 @@ def _row_of_intervals(
     out: NDArray[np.float32],
     out_row: int,
 ) -> None:
-    """Write one over the interval that spans each boundary, for one row.
+    """Write one over the interval across each boundary, for one row.
 
-    The way back writes the spike that follows each boundary, the way forth subtracts the last
-    one before it. Missing spikes lie at infinity, so their interval's inverse is 0.
+    The backward pass writes the next spike after each boundary, the forward pass subtracts the
+    last spike before the boundary. Missing spikes lie at infinity and give 0.
     """
     planes = spikes.shape[0]
-    # two passes of T steps answer every boundary: no search, however long the intervals are
+    # two passes of T steps cover all boundaries: run time does not depend on the intervals
     latest = outside[1][row].copy()
     index = boundaries.size - 1
     for plane in range(planes, -1, -1):
         if plane < planes:
-            _note(latest, spikes[plane, row], np.float32(plane))
+            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
         while index >= 0 and boundaries[index] == plane:
-            # the results hold the spikes ahead until the way forth comes by: no array beside them
+            # the output holds the next spikes until the forward pass: no temporary array
             out[index, out_row][:] = latest
             index -= 1
     latest[:] = outside[0][row]
     index = 0
     for plane in range(planes + 1):
         if plane > 0:
-            _note(latest, spikes[plane - 1, row], np.float32(plane - 1))
+            _set_where_fired(latest, spikes[plane - 1, row], np.float32(plane - 1))
         while index < boundaries.size and boundaries[index] == plane:
             _invert(out[index, out_row], latest, np.float32(plane), limits)
             index += 1
 
 
 @compiled_inline
-def _note(latest: NDArray[np.float32], fired: NDArray[np.uint8], plane: np.float32) -> None:
-    """Note a plane where it fired; a choice and no branch, so that pixels go side by side."""
+def _set_where_fired(
+    latest: NDArray[np.float32], fired: NDArray[np.uint8], plane: np.float32
+) -> None:
+    """Set ``latest`` to a plane for pixels that fired; a selection, not a branch: vectorised."""
     for column in range(latest.size):
         latest[column] = plane if fired[column] else latest[column]
 
@@ -157,11 +161,11 @@ def _invert(
     edge: np.float32,
     limits: tuple[np.float32, np.float32],
 ) -> None:
-    """Turn the spikes after a boundary into one over the intervals across it, in place."""
+    """Replace the next spikes after a boundary by one over the intervals across the boundary."""
     limit, fallback = limits
     for column in range(last.size):
         following = rates[column]
-        # infinity - edge exceeds any finite limit, and 1 / infinity is the 0 of a missing spike
+        # a missing spike at infinity exceeds any finite limit; without a limit it gives 1 / inf = 0
         near = edge - last[column] <= limit and following - edge <= limit - 1
         rate = np.float32(1) / (following - last[column])
         rates[column] = rate if near else fallback
@@ -179,27 +183,27 @@ def mean_inverse_intervals(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill means of one over the interval that spans boundaries between planes.
+    """Compute means of one over the intervals across boundaries between planes.
 
-    Boundary b lies between planes b - 1 and b: its interval is that between the last spike
-    below b and the first one at b or later.
+    Boundary b lies between planes b - 1 and b. Its interval begins at the last spike before plane
+    b and ends at the first spike at plane b or later.
 
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
         boundaries: ``(B,)`` in 0..T, ascending.
-        outside: ``(H, W)`` each: the last spike before plane 0, as a plane below 0 or minus
-            infinity, and the first one at plane T or later, or infinity. Any other number is taken
-            at its word.
-        limits: Furthest a spike may be from the boundary, last >= b - limit, next < b + limit, and
-            the value where one is further off.
+        outside: ``(H, W)`` each: plane of the last spike before plane 0, negative or minus
+            infinity, and of the first spike at plane T or later, or infinity. The values are not
+            checked.
+        limits: Largest distance of a spike (last >= b - limit, next < b + limit), and the value
+            if a spike is further away.
         starts: Index of the first boundary of each mean, ``(N,)``, not descending.
-        stops: Index past its last boundary, not descending.
-        out: ``(N, H, W)``, filled.
+        stops: Index past the last boundary of each mean, not descending.
+        out: Output ``(N, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
     is_plain = starts.size == boundaries.size and (stops - starts).max() == 1
-    # intervals of one row only: they stay in the cache from where they are made to the mean
+    # rates of one row at a time, so that they stay in the cache until they are averaged
     rates = np.empty((0 if is_plain else boundaries.size, 1, spikes.shape[2]), np.float32)
     for row in range(top, bottom):
         if is_plain:
@@ -217,8 +221,8 @@ def _row_of_means(
     out: NDArray[np.float32],
     row: int,
 ) -> None:
-    """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, as sliding sums."""
-    total = np.zeros(rates.shape[2], np.float64)  # wide enough to add and take away without drift
+    """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, by sliding sums."""
+    total = np.zeros(rates.shape[2], np.float64)  # float64: sums and differences do not drift
     lo = hi = 0
     for index in range(starts.size):
         if starts[index] >= hi:
@@ -231,13 +235,13 @@ def _row_of_means(
         lo, hi = max(lo, starts[index]), max(hi, stops[index])
         mean, count = out[index, row], stops[index] - starts[index]
         for column in range(total.size):
-            # sums that should end at 0 may end a rounding below it
+            # rounding may leave a sum of 0 slightly negative
             mean[column] = max(total[column], 0.0) / count
 
 
 @compiled_inline
 def _add(total: NDArray[np.float64], rate: NDArray[np.float32], sign: float) -> None:
-    """Add the rates of one row to its sums, or take them away."""
+    """Add the rates of one row to its sums, or subtract them."""
     for column in range(total.size):
         total[column] += sign * rate[column]
 
@@ -253,31 +257,31 @@ def nearest_spikes(
     top: int,
     bottom: int,
 ) -> None:
-    """Find the first spike of each pixel on the way from one plane to another.
+    """Find the first spike of each pixel from one plane to another.
 
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        start: First plane to look at.
-        stop: Plane to stop before.
-        step: 1 to look ahead, -1 to look back.
+        start: First plane to search.
+        stop: Past the last plane to search.
+        step: 1 to search forward, -1 to search backward.
         beyond: ``(H, W)``, spikes at this plane or nearer do not count.
-        out: ``(H, W)``, filled with planes; infinity, signed as ``step`` if there is no spike.
+        out: Output ``(H, W)``: planes, or infinity with the sign of ``step`` if there is no spike.
         top: First row.
         bottom: Past the last row.
     """
     for row in range(top, bottom):
-        found, least = out[row], beyond[row]
-        found[:] = np.float32(step) * np.float32(np.inf)
-        pending = found.size
+        nearest, least = out[row], beyond[row]
+        nearest[:] = np.float32(step) * np.float32(np.inf)
+        pending = nearest.size
         for plane in range(start, stop, step):
             fired, now = spikes[plane, row], np.float32(plane)
             pending = 0
-            for column in range(found.size):
+            for column in range(nearest.size):
                 further = (now - least[column]) * step > 0
-                is_first = fired[column] != 0 and further and np.isinf(found[column])
-                found[column] = now if is_first else found[column]
-                # counted beside the choice: a row is done as soon as all of its pixels are
-                pending += np.isinf(found[column])
+                is_first = fired[column] != 0 and further and np.isinf(nearest[column])
+                nearest[column] = now if is_first else nearest[column]
+                # counted in the same loop: the search ends when no pixel of the row is pending
+                pending += np.isinf(nearest[column])
             if pending == 0:
                 break
 
@@ -292,22 +296,22 @@ def nearest_packed_spikes(
     top: int,
     bottom: int,
 ) -> None:
-    """Find the first spike of pixels that have none yet, in planes whose bits are packed.
+    """Find the first spike of pending pixels in bit-packed planes.
 
     Args:
         packed: Planes ``(n, H, ceil(W/8))``, little bit order.
-        plane: Index of the first of them.
-        step: 1 to look from the first plane on, -1 from the last one back.
+        plane: Index of the first packed plane.
+        step: 1 to search forward from the first plane, -1 backward from the last plane.
         pending: ``(H, ceil(W/8))``, set bits are pixels without a spike, updated in place.
         found: ``(H, 8 * ceil(W/8))``, the planes of the spikes, updated in place.
         top: First row.
         bottom: Past the last row.
     """
-    # bytes whose eight pixels all have their spike are never looked at again
+    # bytes without a pending pixel are not read again
     columns = np.empty(packed.shape[2], np.int64)
     for row in range(top, bottom):
         left = 0
-        # the columns that still wait are listed, so that late planes cost only what is left
+        # list of columns with pending pixels, so that the cost of a plane falls with their number
         for column in range(columns.size):
             if pending[row, column]:
                 columns[left] = column
@@ -327,14 +331,14 @@ def _search(
     left: int,
     plane: int,
 ) -> int:
-    """Look for spikes in the first ``left`` columns of bytes; return how many remain, in front."""
+    """Search ``columns[:left]`` for spikes, keep pending columns in front, return their number."""
     kept = 0
     for place in range(left):
         column = columns[place]
         hit = packed[column] & pending[column]
         if hit:
             pending[column] ^= hit
-            # at most once per pixel in a whole search, so the bits need no table
+            # executed at most once per pixel in a search, so a table of bits would gain nothing
             for bit in range(8):
                 if (hit >> bit) & 1:
                     found[8 * column + bit] = plane

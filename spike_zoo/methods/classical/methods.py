@@ -1,4 +1,4 @@
-"""The classical methods as they make pictures of recordings: nothing to train, no trainer."""
+"""Classical reconstruction methods TFP, TFI and TFSTP for clips and recordings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ClassicalMethod(ClipReconstruction):
     """A method without weights: firing rates over the rate scale, clipped to [0, 1].
 
     A subclass defines :meth:`rate` for clips and :meth:`rates` for recordings. Recordings are
-    seen whole, on the processor, in blocks; nothing is mirrored at their ends.
+    processed at full size, on the CPU, in blocks of planes; their ends are not mirrored.
 
     Args:
-        settings: What the method was made with, by name.
+        settings: Arguments of the method's constructor.
 
     Attributes:
-        hparams: The same.
+        hparams: The settings.
     """
 
     clip_length = CLIP_LENGTH
@@ -39,7 +39,7 @@ class ClassicalMethod(ClipReconstruction):
         self.hparams: dict[str, Any] = settings
 
     def adjusted(self, **settings: int) -> Self:
-        """Return the same method with other settings.
+        """Return a copy of the method with some settings changed.
 
         Raises:
             ValueError: If a setting is outside its range.
@@ -51,7 +51,7 @@ class ClassicalMethod(ClipReconstruction):
         raise NotImplementedError
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterable[Tensor]:
-        """Yield spikes per plane ``(n, H, W)`` at planes of a recording, in their order."""
+        """Yield spikes per plane ``(n, H, W)`` at planes of a recording, in the order given."""
         raise NotImplementedError
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
@@ -59,7 +59,7 @@ class ClassicalMethod(ClipReconstruction):
 
         Args:
             spikes: The clips.
-            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+            rate_scale: Spikes per plane at white, ``(B,)``; 1 by default.
         """
         rate = self.rate(spikes, spikes.shape[1] // 2)[:, None]
         if rate_scale is not None:
@@ -96,22 +96,22 @@ class TFP(ClassicalMethod):
         self.window = window
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the rate in the window."""
+        """Return the firing rate in the window, ``(B, H, W)``."""
         return tfp(spikes, center, self.window)
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the rates in windows of a recording."""
+        """Yield the firing rates in windows of a recording, ``(n, H, W)``."""
         return tfp_stream(recording, centers, self.window)
 
 
 class TFI(ClassicalMethod):
-    """Texture from interval: one over the time between two spikes, averaged over some planes.
+    """Texture from interval: one over the inter-spike interval, averaged over some planes.
 
     Args:
         average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
 
     Raises:
-        ValueError: If there is no plane to average over.
+        ValueError: If ``average`` is below 1.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -126,23 +126,23 @@ class TFI(ClassicalMethod):
         self.average = average
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean of one over the intervals."""
+        """Return the mean of one over the intervals, ``(B, H, W)``."""
         return tfi(spikes, center, self.average)
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording."""
+        """Yield the means at planes of a recording, ``(n, H, W)``."""
         return tfi_stream(recording, centers, self.average)
 
 
 class TFSTP(ClassicalMethod):
-    """Texture from short-term plasticity: a model of a synapse that sees the past alone."""
+    """Texture from short-term plasticity: a causal model of a synapse."""
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean of both estimates; only planes up to the middle one count."""
+        """Return the mean of both estimates, ``(B, H, W)``; planes after the centre are ignored."""
         return tfstp(spikes, center)
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording; it is read again where centres descend."""
+        """Yield the means, ``(1, H, W)``; the recording is read again if centres descend."""
         for ascending in ascending_blocks(centers, len(recording)):
             for rate in tfstp_stream(recording, ascending):
                 yield rate[None]

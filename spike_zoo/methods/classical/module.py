@@ -1,4 +1,4 @@
-"""The classical methods as modules: evaluated and put into tables like learned ones."""
+"""Lightning modules of the classical methods, for evaluation with the learned methods."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
 
 
 class ClassicalModule(ReconstructionModule):
-    """A classical method inside a trainer.
+    """Lightning module of a classical method.
 
     Args:
         method: The method.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     def __init__(
@@ -56,14 +56,17 @@ class ClassicalModule(ReconstructionModule):
         self.clip_length = clip_length
 
     def check_clip(self, planes: int) -> None:
-        """Take clips of any length: windows are cut to them."""
+        """Accept clips of any length, because windows are cut to the clip."""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         return self.method(spikes, rate_scale)
 
     def adjusted(self, **settings: int) -> ClassicalMethod:
-        """Return the method with other settings, see :meth:`ClassicalMethod.adjusted`."""
+        """Return a copy of the method with some settings changed.
+
+        See :meth:`ClassicalMethod.adjusted`.
+        """
         return self.method.adjusted(**settings)
 
     def _stream(
@@ -73,13 +76,13 @@ class ClassicalModule(ReconstructionModule):
 
 
 class TFPModule(ClassicalModule):
-    """:class:`TFP` inside a trainer.
+    """Lightning module of :class:`TFP`.
 
     Args:
         window: Planes of the window, cut to the clip.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     def __init__(
@@ -94,13 +97,13 @@ class TFPModule(ClassicalModule):
 
 
 class TFIModule(ClassicalModule):
-    """:class:`TFI` inside a trainer.
+    """Lightning module of :class:`TFI`.
 
     Args:
         average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     def __init__(
@@ -115,18 +118,18 @@ class TFIModule(ClassicalModule):
 
 
 class AlignedTFIModule(ClassicalModule):
-    """:class:`AlignedTFI` inside a trainer.
+    """Lightning module of :class:`AlignedTFI`.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
-        unblurs: Whether what intervals blur while things move is taken back.
-        oracle_flow: Whether planes are averaged along the ground-truth flow, which data serve with
-            ``flow_offset: 20``: an upper bound. Recordings without it cannot be reconstructed.
+        unblurs: Whether the motion blur of intervals is removed.
+        oracle_flow: Whether planes are averaged along the ground-truth flow, as an upper bound. The
+            data must have ``flow_offset: 20``; recordings without flow cannot be reconstructed.
         flow_error: Root mean square, in pixels per plane, of a smooth random error that is added to
-            each component of the ground-truth flow; its values are independent 16 pixels apart.
+            each component of the ground-truth flow. Errors 16 pixels apart are independent.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     method: AlignedTFI
@@ -147,11 +150,11 @@ class AlignedTFIModule(ClassicalModule):
         self.save_hyperparameters()
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
+        """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
         return self.found(batch, batch_idx).images
 
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
-        """Return the reconstruction and the motion it was made with."""
+        """Return the reconstruction and the optical flow that was used."""
         velocities = None
         if self.hparams["oracle_flow"]:
             away = torch.tensor([-REACH, REACH], device=self.device).view(2, 1, 1, 1)
@@ -159,9 +162,9 @@ class AlignedTFIModule(ClassicalModule):
             error = _smooth_noise(velocities, seed=batch_idx)
             velocities = velocities + self.hparams["flow_error"] * error
         spikes = batch["spikes"]
-        along = self.method.along(spikes, spikes.shape[1] // 2, velocities)
-        images = torch.stack([one.rate for one in along])[:, None]
-        fields = torch.stack([one.field for one in along])
+        means = self.method.along(spikes, spikes.shape[1] // 2, velocities)
+        images = torch.stack([mean.rate for mean in means])[:, None]
+        fields = torch.stack([mean.field for mean in means])
         return FlowPrediction(
             (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
         )
@@ -174,7 +177,7 @@ class AlignedTFIModule(ClassicalModule):
 
 
 def _smooth_noise(velocities: Tensor, seed: int) -> Tensor:
-    """Return a random field, the same for both directions, ``(B, 1, 2, H, W)``, RMS 1."""
+    """Return a smooth random field for both directions, ``(B, 1, 2, H, W)``, RMS 1."""
     batch, _, _, height, width = velocities.shape
     coarse = (height // _CELL + 2, width // _CELL + 2)
     noise = torch.randn(batch, 2, *coarse, generator=torch.Generator().manual_seed(seed))
@@ -183,7 +186,7 @@ def _smooth_noise(velocities: Tensor, seed: int) -> Tensor:
 
 
 class ColourModule(ClassicalModule):
-    """A method in colour inside a trainer; data serve ``colour: true``.
+    """Lightning module of a colour method; the data must have ``colour: true``.
 
     Args:
         method: ``"tfp"``, ``"tfi"``, ``"aligned"`` or ``"filled"``, see :class:`ColourTFP`,
@@ -191,7 +194,7 @@ class ColourModule(ClassicalModule):
         settings: Arguments of the method.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     method: ColourMethod
@@ -205,31 +208,31 @@ class ColourModule(ClassicalModule):
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
-        made = _COLOUR_METHODS[method](**(settings or {}))
-        super().__init__(made, clip_length, lpips, protocols)
+        colour_method = _COLOUR_METHODS[method](**(settings or {}))
+        super().__init__(colour_method, clip_length, lpips, protocols)
         self.save_hyperparameters()
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the pictures ``(B, 3, H, W)`` in [0, 1].
+        """Return the reconstructions ``(B, 3, H, W)`` in [0, 1].
 
         Raises:
-            ConfigError: If data do not serve colour.
+            ConfigError: If batches have no filter layout ``cfa``.
         """
         if "cfa" not in batch:
             raise ConfigError("data.init_args.colour: must be true for methods in colour")
         spikes, middle = batch["spikes"], batch["spikes"].shape[1] // 2
-        each = zip(spikes, batch["cfa"], batch["rate_scale"], strict=True)
-        images = [self.method.colour(clip, middle, cfa) / scale for clip, cfa, scale in each]
+        clips = zip(spikes, batch["cfa"], batch["rate_scale"], strict=True)
+        images = [self.method.colour(clip, middle, cfa) / scale for clip, cfa, scale in clips]
         return torch.stack(images).clamp(0, 1)
 
 
 class TFSTPModule(ClassicalModule):
-    """:class:`TFSTP` inside a trainer.
+    """Lightning module of :class:`TFSTP`.
 
     Args:
-        clip_length: Planes of one clip in evaluations; those up to the middle are used.
+        clip_length: Planes of one clip in evaluations; planes after the middle are ignored.
         lpips: As in :class:`ReconstructionModule`.
-        protocols: As there.
+        protocols: As in :class:`ReconstructionModule`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which planes the classical methods look at: windows and boundaries, in plain integers."""
+"""Windows of TFP and boundaries of TFI as lists of integers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Missing = Literal["zero", "hold", "bound"]
 
 
 class Windows(NamedTuple):
-    """Windows of planes in ascending order and what to multiply their counts by."""
+    """Windows of planes in ascending order, and the factors of their spike counts."""
 
     starts: list[int]
     stops: list[int]
@@ -38,7 +38,7 @@ def playback_windows(centers: Sequence[int], planes: int, window: int, edge: Edg
         if edge == "valid" and (start < 0 or stop > planes):
             raise ValueError(
                 f"the window {start}..{stop} around plane {center} leaves the clip of {planes} "
-                "planes; edge='shrink' takes the planes that are there"
+                "planes; edge='shrink' cuts the window to the clip"
             )
         start, stop = max(start, 0), min(stop, planes)
         windows.starts.append(start)
@@ -48,7 +48,13 @@ def playback_windows(centers: Sequence[int], planes: int, window: int, edge: Edg
 
 
 class IntervalRuns(NamedTuple):
-    """The boundaries between planes whose intervals are needed, and which of them to average."""
+    """Boundaries between planes whose intervals are needed, and the runs of boundaries to average.
+
+    Attributes:
+        boundaries: Boundaries in ascending order.
+        starts: Index into ``boundaries`` of the first boundary of each run.
+        stops: Index past the last boundary of each run.
+    """
 
     boundaries: list[int]
     starts: list[int]
@@ -58,10 +64,10 @@ class IntervalRuns(NamedTuple):
 def interval_runs(
     centers: Sequence[int], planes: int, average: int, convention: Convention
 ) -> IntervalRuns:
-    """Return the boundaries that TFI at ascending centres looks at.
+    """Return the boundaries that TFI needs at ascending centres.
 
-    The interval of plane t is the one across the boundary behind t (``"forward"``) or in front
-    of it (``"backward"``); boundary b lies between planes b - 1 and b.
+    The interval of plane t spans the boundary after t (``"forward"``) or before t
+    (``"backward"``). Boundary b lies between planes b - 1 and b.
     """
     shift = 1 if convention == "forward" else 0
     windows = playback_windows(centers, planes, average, "shrink")
@@ -78,10 +84,11 @@ def interval_runs(
 def check_interval_rules(
     average: int, convention: Convention, missing: Missing, max_search: int | None
 ) -> None:
-    """Reject rules of TFI that contradict each other.
+    """Check the options of TFI.
 
     Raises:
-        ValueError: Naming the rule and the choices.
+        ValueError: If an option is outside its range, or ``max_search`` is combined with
+            ``missing`` other than ``"zero"``.
     """
     if average < 1:
         raise ValueError(f"average is at least 1 plane, got {average}")

@@ -1,4 +1,4 @@
-"""Brightness from a model of short-term synaptic plasticity (TFSTP)."""
+"""Texture from short-term plasticity (TFSTP): rates from a model of a synapse."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 
-# the synapse, in planes, as the papers have it
-_BASELINE: Final = 0.15  # utilisation that the synapse returns to, u0
-_FACILITATION: Final = 0.15  # what a spike adds to the utilisation, f
+# parameters of the synapse as in the papers; times in planes
+_BASELINE: Final = 0.15  # resting value of the utilisation, u0
+_FACILITATION: Final = 0.15  # increment factor of the utilisation at a spike, f
 _RECOVERY_TIME: Final = 1.0  # time constant of the resource, tau_D
 _FACILITATION_TIME: Final = 10.0  # time constant of the utilisation, tau_F
 
@@ -33,10 +33,15 @@ class PlasticityRates(NamedTuple):
 
 
 class PlasticityState(NamedTuple):
-    """What the synapses of ``(B, H, W)`` pixels hold between two planes.
+    """State of the synapses of ``(B, H, W)`` pixels between two planes.
 
-    The resource R and the utilisation u are kept as 1 - R and u - u0, which stay exact when both
-    are near their resting values.
+    The resource R and the utilisation u are stored as 1 - R and u - u0, which keeps precision
+    near their resting values.
+
+    Attributes:
+        spent: 1 - R after the last spike.
+        raised: u - u0 after the last spike.
+        last: Plane of the last spike, -1 before the first spike.
     """
 
     spent: Tensor
@@ -50,12 +55,12 @@ class PlasticityState(NamedTuple):
         return cls(spent, spent.clone(), torch.full_like(spent, -1, dtype=torch.int64))
 
     def update(self, fired: Tensor, plane: int) -> None:
-        """Take in one plane of spikes, bool ``(B, H, W)``, in place."""
-        # all pixels are computed and the few that fired kept: a plane is one pass without gathering
+        """Update the state by one plane of spikes, bool ``(B, H, W)``, in place."""
+        # computed for all pixels and kept for those that fired: faster than gathering pixels
         gap = plane - self.last
         used = _BASELINE + self.raised
-        # the papers' recursion in 1 - R and u - u0: near rest these are small numbers, and float32
-        # keeps their digits where 1 - 1e-8 would be 1
+        # the papers' recursion in 1 - R and u - u0: small numbers near rest keep their precision
+        # in float32, whereas 1 - 1e-8 is rounded to 1
         spent = 1 - (1 - self.spent) * (1 - used)
         raised = self.raised + _FACILITATION * (1 - used)
         spent *= torch.exp(-gap / _RECOVERY_TIME)
@@ -65,9 +70,9 @@ class PlasticityState(NamedTuple):
         self.last.masked_fill_(fired, plane)
 
     def rates(self) -> PlasticityRates:
-        """Invert the steady state; 0 where no spike has come yet."""
+        """Return both rates by inversion of the steady state; 0 for pixels without a spike."""
         used = _BASELINE + self.raised
-        # in a steady state the decay undoes a spike: before over after it is exp(-gap / tau)
+        # in a steady state, values before and after a spike have the ratio exp(-gap / tau)
         spike_ratio = self.spent / (1 - (1 - self.spent) * (1 - used))
         before = _FACILITATION - _BASELINE + used * (1 - _FACILITATION)
         used_ratio = self.raised / before
@@ -78,7 +83,7 @@ class PlasticityState(NamedTuple):
 
 
 def plasticity_rates(spikes: Tensor, center: int) -> PlasticityRates:
-    """Return both estimates of the firing rate after the spikes up to a plane, that one included.
+    """Return both estimates of the firing rate from the spikes up to and including a plane.
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
@@ -100,15 +105,15 @@ def plasticity_rates(spikes: Tensor, center: int) -> PlasticityRates:
 def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
     """Return the mean of the two estimates of :func:`plasticity_rates`.
 
-    The synapse sees every plane from the first one on and none behind the centre. The paper
-    shows the sum, stretched to its own range; the mean keeps the unit.
+    The input of the synapse are all planes from the first one up to the centre. The paper shows
+    the sum, normalised to its range; the mean is in spikes per plane.
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        center: A plane; several give a leading dimension N behind B.
+        center: A plane, or a sequence of N planes, which adds a dimension N after B.
 
     Returns:
-        float32 ``(H, W)`` or ``(B, H, W)``, spikes per plane; 0 where no spike has come yet.
+        float32 ``(H, W)`` or ``(B, H, W)``, spikes per plane; 0 for pixels without a spike.
 
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
@@ -136,7 +141,7 @@ def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[
 
     Args:
         recording: The spikes.
-        centers: Planes, not descending; the synapse has to see all planes before.
+        centers: Planes, not descending, because the state is updated plane by plane.
 
     Yields:
         float32 ``(H, W)``, spikes per plane.
@@ -147,22 +152,22 @@ def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[
     """
     planes = wanted_planes(centers, len(recording))
     if planes != sorted(planes):
-        raise ValueError("TFSTP takes its centres in ascending order")
+        raise ValueError("centres of TFSTP must be in ascending order")
     states = _run(_planes(recording, planes[-1] + 1 if planes else 0), planes)
     return (_mean(state.rates())[0] for state in states)
 
 
 def _planes(recording: SpikeRecording, stop: int) -> Iterator[Tensor]:
-    """Yield planes of a recording, bool ``(1, H, W)``, reading one block at a time."""
+    """Yield planes of a recording, bool ``(1, H, W)``, read in blocks."""
     step = block_planes(recording)
     for first in range(0, stop, step):
         yield from recording.to_tensor(first, min(first + step, stop), torch.bool)[:, None]
 
 
 def _run(planes: Iterable[Tensor], centers: list[int]) -> Iterator[PlasticityState]:
-    """Yield the one state, updated in place, at each of the ascending centres.
+    """Yield the state at each of the ascending centres; the same object is updated in place.
 
-    It is a sum over all planes before, so that none may be skipped.
+    The state depends on all earlier planes, so no plane is skipped.
     """
     state, wanted = None, iter(centers)
     center = next(wanted, None)
@@ -182,5 +187,5 @@ def _mean(rates: PlasticityRates) -> Tensor:
 
 def _inverted_decay(ratio: Tensor, time: float) -> Tensor:
     """Return one over the gap after which ``exp(-gap / time)`` is the ratio, 0 for a ratio of 0."""
-    # logarithms of 0 are computed too and left out here: no branch per pixel
+    # log(0) is computed too and replaced here: no branch per pixel
     return torch.where(ratio > 0, -1 / (time * ratio.clamp(max=1).log()), 0)

@@ -1,4 +1,4 @@
-"""TFP and TFI of recordings of any length in constant memory, block by block."""
+"""TFP and TFI of recordings in blocks of planes, with constant memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""
 
 REACH = 1024
-"""Planes that TFI looks ahead and back; a longer interval is darker than half a grey level of
-8 bits where white has 0.6 spikes per plane."""
+"""Planes that TFI searches forward and backward. A longer interval is darker than half a grey level
+of 8 bits if white has 0.6 spikes per plane."""
 
 
 def tfp_stream(
@@ -38,7 +38,7 @@ def tfp_stream(
 ) -> Iterator[Tensor]:
     """Yield the firing rates of ``tfp_video`` around planes of a recording, block by block.
 
-    Each plane is read at most twice, whatever the window, while centres ascend.
+    Each plane is read at most twice for any window if centres ascend.
 
     Args:
         recording: The spikes.
@@ -64,17 +64,17 @@ def tfi_stream(
     average: int = 1,
     reach: int = REACH,
 ) -> Iterator[Tensor]:
-    """Yield the values of ``tfi_video`` at planes of a recording, block by block.
+    """Yield the rates of ``tfi_video`` at planes of a recording, block by block.
 
-    The only difference: a spike further than ``reach`` planes from the centre counts as missing,
-    so that reading ahead has a bound. Where ``reach`` is the recording's length or more, the
-    values are those of ``tfi_video``.
+    Unlike ``tfi_video``, a spike further than ``reach`` planes from the centre counts as missing.
+    This bounds the planes that are read ahead. If ``reach`` is at least the recording's length,
+    the results are equal.
 
     Args:
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
-        average: Planes around each centre whose values are averaged; these are held in memory.
-        reach: Planes to look ahead and back.
+        average: Planes around each centre over which rates are averaged; held in memory.
+        reach: Planes to search forward and backward.
 
     Yields:
         float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
@@ -91,13 +91,13 @@ def tfi_stream(
 
 
 def block_planes(recording: SpikeRecording) -> int:
-    """Return how many planes of a recording one block holds."""
+    """Return the number of planes per block of a recording."""
     _, height, width = recording.shape
     return max(1, BLOCK_PIXELS // (height * width))
 
 
 def ascending_blocks(centers: Sequence[int], span: int) -> Iterator[list[int]]:
-    """Cut centres into ascending runs, at most ``span`` planes from first to last and as many."""
+    """Split centres into ascending runs of at most ``span`` centres within ``span`` planes."""
     block: list[int] = []
     for center in centers:
         if block and (center < block[-1] or center - block[0] >= span or len(block) == span):
@@ -109,7 +109,7 @@ def ascending_blocks(centers: Sequence[int], span: int) -> Iterator[list[int]]:
 
 
 def _playback(recording: SpikeRecording, centers: Sequence[int], window: int) -> Iterator[Tensor]:
-    from spike_zoo.methods.classical import kernels  # compiling is for those who use it
+    from spike_zoo.methods.classical import kernels  # imported on use: Numba loads slowly
 
     planes, height, width = recording.shape
     counts = np.zeros((height, width), np.int32)
@@ -118,9 +118,9 @@ def _playback(recording: SpikeRecording, centers: Sequence[int], window: int) ->
     for block in ascending_blocks(centers, span):
         windows = playback_windows(block, planes, window, "shrink")
         starts, stops = np.array(windows.starts), np.array(windows.stops)
-        # up to the block's first window; from there on the kernel takes planes in and out
+        # counts of the block's first window; the kernel slides from there
         held = _move_window(recording, counts, held, (windows.starts[0], windows.stops[0]))
-        # bytes and not bool: the kernel then compiles once for clips and recordings
+        # uint8 instead of bool: the kernel is compiled once for clips and recordings
         entering = recording.read(held[1], max(held[1], windows.stops[-1])).view(np.uint8)
         leaving = recording.read(held[0], windows.starts[-1]).view(np.uint8)
         rates = large_array(len(block), height, width)
@@ -138,9 +138,9 @@ def _move_window(
     held: tuple[int, int],
     wanted: tuple[int, int],
 ) -> tuple[int, int]:
-    """Bring counts from one window of planes to another, reading the planes that differ."""
+    """Move counts in place from one window of planes to another; return the new window."""
     (lo, hi), (start, stop) = held, wanted
-    # a window that moved back, or shares no plane with the last one, is counted from zero
+    # a window that moves backward, or shares no plane with the last window, is counted again
     if start < lo or stop < hi or start >= hi:
         counts[:] = 0
         lo = hi = start
@@ -162,18 +162,19 @@ def _intervals(
         before = nearest_behind(recording, low, reach, before)
         after = nearest_ahead(recording, high, reach, after)
         around = Surroundings(before.planes[None] - low, after.planes[None] - low, reach)
-        # the kernel counts planes from the first one that is read
+        # the kernel's indexes are relative to the first plane read
         shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
         spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
 class Nearest(NamedTuple):
-    """The first spike of each pixel behind a boundary, or ahead of it.
+    """The nearest spike of each pixel before or after a boundary.
 
     Attributes:
-        boundary: Looking ahead begins with this plane, looking back with the one before it.
-        planes: float32 ``(H, W)``; infinity if no spike is in reach, minus infinity behind.
+        boundary: Index of the first plane after the boundary.
+        planes: float32 ``(H, W)``, planes of the spikes. If there is none in reach, infinity for
+            spikes after the boundary and minus infinity for spikes before the boundary.
     """
 
     boundary: int
@@ -187,39 +188,39 @@ def nearest_behind(
 
     Args:
         recording: The spikes.
-        boundary: The plane before it is the first to look at.
-        reach: Planes to look at.
-        known: The same behind an earlier boundary: only planes since then are looked at.
+        boundary: Index of the first plane after the boundary.
+        reach: Planes to search.
+        known: Result for an earlier boundary; only planes since that boundary are searched.
     """
     if known is None or known.boundary > boundary:
         return Nearest(boundary, nearest_in_recording(recording, boundary, -1, reach))
-    # what was known is still the nearest unless the planes since hold a later spike
+    # the earlier result remains valid for pixels without a spike since then
     since = min(reach, boundary - known.boundary)
-    found = nearest_in_recording(recording, boundary, -1, since).maximum(known.planes)
-    return Nearest(boundary, found.masked_fill(found < boundary - reach, -torch.inf))
+    nearest = nearest_in_recording(recording, boundary, -1, since).maximum(known.planes)
+    return Nearest(boundary, nearest.masked_fill(nearest < boundary - reach, -torch.inf))
 
 
 def nearest_ahead(
     recording: SpikeRecording, boundary: int, reach: int, known: Nearest | None = None
 ) -> Nearest:
-    """Return the first spikes from a boundary on.
+    """Return the first spikes after a boundary.
 
     Args:
         recording: The spikes.
-        boundary: The first plane to look at.
-        reach: Planes to look at.
-        known: The same ahead of an earlier boundary. Only pixels that have fired since are looked
-            at again, and others without a spike in the planes that were out of reach then.
+        boundary: Index of the first plane after the boundary.
+        reach: Planes to search.
+        known: Result for an earlier boundary. Only two kinds of pixels are searched: those that
+            fired since that boundary, and those without a spike, in planes out of reach then.
     """
     if known is None or not 0 <= boundary - known.boundary <= reach:
         return Nearest(boundary, nearest_in_recording(recording, boundary, 1, reach))
-    # a spike that is still ahead stays the nearest: only the others are searched for
+    # a spike of the earlier result that is still after the boundary remains the nearest
     fired, silent = known.planes < boundary, known.planes.isinf()
-    next_ones = nearest_in_recording(recording, boundary, 1, reach, fired)
+    following = nearest_in_recording(recording, boundary, 1, reach, fired)
     later = known.boundary + reach
     further = nearest_in_recording(recording, later, 1, boundary + reach - later, silent)
-    found = known.planes.masked_fill(fired, torch.inf).minimum(next_ones).minimum(further)
-    return Nearest(boundary, found)
+    nearest = known.planes.masked_fill(fired, torch.inf).minimum(following).minimum(further)
+    return Nearest(boundary, nearest)
 
 
 def nearest_in_recording(
@@ -229,28 +230,28 @@ def nearest_in_recording(
     reach: int,
     wanted: Tensor | None = None,
 ) -> Tensor:
-    """Return the plane of each pixel's first spike ahead of a boundary, or behind it.
+    """Return the plane of each pixel's nearest spike after or before a boundary.
 
-    Planes stay packed and are read in growing chunks until every pixel has its spike.
+    Bit-packed planes are read in growing chunks until a spike is found for every pixel.
 
     Args:
         recording: The spikes.
-        boundary: Looking ahead begins with this plane, looking back with the one before it.
-        step: 1 looks ahead, -1 back.
-        reach: Planes to look at.
-        wanted: bool ``(H, W)``, the pixels to look at; by default all.
+        boundary: Index of the first plane after the boundary.
+        step: 1 searches forward from the boundary, -1 backward.
+        reach: Planes to search.
+        wanted: bool ``(H, W)``, pixels to search; all by default.
 
     Returns:
-        float32 ``(H, W)``; infinity, signed as ``step`` if there is no spike.
+        float32 ``(H, W)``; infinity with the sign of ``step`` if there is no spike.
     """
     planes, height, width = recording.shape
     from spike_zoo.methods.classical import kernels
 
     reach = min(reach, planes - boundary if step > 0 else boundary)
-    # the spare bits of a row's last byte are 0 here: never pending and so never found
+    # the padding bits of a row's last byte are 0, so they are never pending
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
     found = np.full((height, 8 * pending.shape[1]), step * np.inf, np.float32)
-    # most pixels fire soon: few planes first, then ever more for the few pixels that are left
+    # most pixels fire soon: chunks are small first and grow for the few pending pixels
     done, chunk = 0, 16
     while done < reach and pending.any():
         size = min(chunk, reach - done)

@@ -1,4 +1,4 @@
-"""Plain: a small convolutional network for a live view, on averages of spike intervals."""
+"""Plain: a small convolutional network on averages of inverse spike intervals, for live views."""
 
 from spike_zoo.methods.plain.module import PlainModule
 from spike_zoo.methods.plain.network import Plain, interval_rates

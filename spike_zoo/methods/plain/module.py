@@ -1,4 +1,4 @@
-"""Training and use of ``plain``."""
+"""Lightning module of Plain."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class PlainModule(ReconstructionModule):
     """Train :class:`Plain` on clips with ground truth images, and reconstruct with it.
 
     Args:
-        channels: See :class:`Plain`, as for the next three.
-        depth: Hidden layers behind the first.
-        averages: Averages of the rates over time.
-        branched: Whether hidden layers are trained as several; :meth:`merged` undoes it.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        channels: Channels of the hidden layers; this and the next three as in :class:`Plain`.
+        depth: Number of hidden layers after the first.
+        averages: Number of averages of the rates over time.
+        branched: Whether hidden layers are trained as several branches; :meth:`merged` merges them.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
@@ -72,7 +72,7 @@ class PlainModule(ReconstructionModule):
         return self._images(spikes, rate_scale).clamp(0, 1)
 
     def merged(self) -> Self:
-        """Return the same module with one convolution for each hidden layer."""
+        """Return an equivalent module with one convolution for each hidden layer."""
         merged = type(self)(**{**self.hparams, "branched": False})
         merged.network.load_state_dict(self.network.merged().state_dict())
         return merged.to(self.device).train(self.training)
@@ -86,7 +86,7 @@ class PlainModule(ReconstructionModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam and the schedule of the learning rate per update."""
         return scheduled_adam(self, self.network.parameters())
 
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
-"""The network of ``plain``: rates of 57 planes in, the image at the middle one out."""
+"""The Plain network: from rates of 57 planes to the image at the middle plane."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Final, Self
 
 import torch
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CLIP_PLANES: Final = 81
-"""Planes of a clip: an interval may end up to 12 planes outside of the planes with a rate."""
+"""Planes of a clip; intervals may end up to 12 planes outside of the planes with a rate."""
 
 RATE_PLANES: Final = 57
-"""Planes around the image whose rates the network averages."""
+"""Planes around the image whose rates are the input of the network."""
 
 _BASE: Final = 9  # planes of the mean that the network corrects
-# first and last plane of the means that training starts with, relative to the image
+# first and last plane of the initial averages, relative to the image
 _WINDOWS: Final = (
     *((0, 0), (-2, 2), (-4, 4), (-10, 10), (-20, 20), (-28, 28)),
     *((-28, -20), (-20, -12), (-12, -4), (4, 12), (12, 20), (20, 28)),
@@ -30,9 +31,9 @@ _WINDOWS: Final = (
 
 
 def interval_rates(spikes: Tensor) -> Tensor:
-    """Return one over the spike interval at the planes in the middle of clips.
+    """Return one over the inter-spike interval at the middle 57 planes of clips.
 
-    An interval that the clip cuts counts as the shortest that fits.
+    An interval that is cut by an end of the clip is assumed to end just outside of the clip.
 
     Args:
         spikes: ``(B, 81, H, W)``, not 0 means a spike.
@@ -52,7 +53,7 @@ def interval_rates(spikes: Tensor) -> Tensor:
 
 
 def _rates_in_graphs(spikes: Tensor, first: int) -> Tensor:
-    """Return the rates by operations that ONNX has."""
+    """Return the rates by operations that ONNX supports."""
     planes = spikes.shape[1]
     fires = (spikes != 0).unbind(1)
     before, last = torch.full_like(spikes[:, 0], -1.0), []
@@ -73,16 +74,16 @@ def _bias(layer: nn.Conv2d) -> Tensor:
 
 
 class BranchedConv(nn.Module):
-    """A 3 x 3 convolution that is trained as the sum of four.
+    """A 3 x 3 convolution that is trained as the sum of four branches.
 
     The branches are 3 x 3; 1 x 1; the identity; and 3 x 3 to twice the channels followed by 1 x 1.
     All are linear, so their weights are merged before each use and one convolution is computed.
 
     Args:
-        channels: Of input and output.
-        dilation: Of the 3 x 3.
+        channels: Channels of input and output.
+        dilation: Dilation of the 3 x 3 convolutions.
 
-    Source of the idea: Ding et al., *RepVGG: Making VGG-style ConvNets Great Again*, CVPR 2021.
+    Source: after Ding et al., *RepVGG: Making VGG-style ConvNets Great Again*, CVPR 2021.
     """
 
     def __init__(self, channels: int, dilation: int) -> None:
@@ -96,7 +97,7 @@ class BranchedConv(nn.Module):
         nn.init.zeros_(self.narrow.weight)
 
     def merged(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the one convolution."""
+        """Return weight and bias of the merged convolution."""
         narrow = self.narrow.weight.flatten(1)
         weight = self.conv.weight + (narrow @ self.wide.weight.flatten(1)).view_as(self.conv.weight)
         identity = torch.eye(len(narrow), device=narrow.device, dtype=narrow.dtype)
@@ -110,15 +111,16 @@ class BranchedConv(nn.Module):
 
 
 class Plain(nn.Module):
-    """Learned averages of rates, and convolutions at half the size that correct a mean of nine.
+    """Reconstruct an image as the mean rate of nine planes plus a learned correction.
 
-    With the defaults and merged it has 187,860 parameters and takes 4.8 GMAC at 250 x 400.
+    The correction is computed at half resolution from learned averages of rates over time. With
+    the defaults and merged, the network has 187,860 parameters and needs 4.8 GMAC at 250 x 400.
 
     Args:
-        channels: Of the hidden layers.
-        depth: Hidden layers behind the first.
-        averages: Weighted averages of the rates over time, 1 to 16.
-        branched: Whether hidden layers are trained as several, see :class:`BranchedConv`.
+        channels: Channels of the hidden layers.
+        depth: Number of hidden layers after the first.
+        averages: Number of weighted averages of the rates over time, 1 to 16.
+        branched: Whether hidden layers are trained as branches, see :class:`BranchedConv`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -138,7 +140,7 @@ class Plain(nn.Module):
             raise ValueError(f"averages must be 1 to {len(_WINDOWS)}, got {averages}")
         self.averages = nn.Conv2d(RATE_PLANES, averages, 1, bias=False)
         self.first = nn.Conv2d(4 * averages, channels, 3, padding=1)
-        # dilation widens what the middle layers see from 26 to 42 pixels
+        # dilation of the middle layers widens the receptive field from 26 to 42 pixels
         dilations = [2 if 0 < index < depth - 1 else 1 for index in range(depth)]
         self.hidden = nn.ModuleList(
             BranchedConv(channels, dilation)
@@ -150,7 +152,7 @@ class Plain(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Start from the mean of nine planes."""
+        """Initialise the averages by fixed windows and the correction by 0."""
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(_bias(self.last))
         middle = RATE_PLANES // 2
@@ -163,8 +165,8 @@ class Plain(nn.Module):
         """Return images ``(B, 1, H, W)``, not clamped.
 
         Args:
-            rates: ``(B, 57, H, W)``, as from :func:`interval_rates`.
-            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+            rates: ``(B, 57, H, W)``, result of :func:`interval_rates`.
+            rate_scale: Spikes per plane at white, ``(B,)``; 1 by default.
         """
         height, width = rates.shape[-2:]
         start = (RATE_PLANES - _BASE) // 2
@@ -180,15 +182,14 @@ class Plain(nn.Module):
         return base + crop_padding(correction, height, width)
 
     def merged(self) -> Self:
-        """Return the same network with one convolution for each hidden layer."""
+        """Return an equivalent network with one convolution for each hidden layer."""
         merged = type(self)(
             self.last.in_channels, len(self.hidden), self.averages.out_channels, branched=False
         )
         state = self.state_dict()
         for index, layer in enumerate(self.hidden):
             if isinstance(layer, BranchedConv):
-                double: Sequence[Tensor] = layer.double().merged()
-                layer.float()
+                double: Sequence[Tensor] = deepcopy(layer).double().merged()
                 state = {k: v for k, v in state.items() if not k.startswith(f"hidden.{index}.")}
                 for name, value in zip(("weight", "bias"), double, strict=True):
                     state[f"hidden.{index}.{name}"] = value.detach().float()

@@ -1,4 +1,4 @@
-"""SCI: joint compression and perception of spikes."""
+"""SCI: joint compression and perception of spike streams."""
 
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule

@@ -1,4 +1,4 @@
-"""S-SDM: self-supervised deblurring of images by the spikes recorded meanwhile."""
+"""S-SDM: self-supervised deblurring of images by spikes of the same exposure."""
 
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR

@@ -1,4 +1,4 @@
-"""The blind-spot network (BSN) of the teacher: denoises firing rates without clean examples."""
+"""Blind-spot network (BSN) of the teacher: self-supervised denoising of firing rates."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 48
 SLOPE = 0.1  # of the leaky activations
-FEATURES_SHARE = 0.01  # of the last layer, where the network starts as a mean of neighbours
+FEATURES_SHARE = 0.01  # factor of the last layer's weights in start_from_neighbours()
 
 
 def shift_down(x: Tensor) -> Tensor:
-    """Return ``(B, C, H, W)`` moved down by one row, zeros on top."""
+    """Return ``(B, C, H, W)`` shifted down by one row, with zeros at the top."""
     return F.pad(x[..., :-1, :], (0, 0, 1, 0))
 
 
 class BlindConv(nn.Module):
-    """A 3x3 convolution of each row with the two above it, then a leaky activation.
+    """A 3x3 convolution of each row and the two rows above it, then a leaky activation.
 
-    Left and right the border is repeated, above the image it is dark. The published form (a row of
-    zeros, all sides repeated, the last row dropped) has the same result.
+    The left and right borders are replicated, the top is padded with zeros. The published form (a
+    row of zeros, replication of all sides, the last row removed) has the same result.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -42,11 +42,11 @@ class BlindConv(nn.Module):
 
 
 class BlindStage(nn.Module):
-    """Blind convolutions one after the other, and a pooling of 2x2 that sees no row below.
+    """Sequence of blind convolutions, and 2x2 pooling that does not include rows below.
 
     Args:
-        channels: Of the input and after every convolution.
-        pools: Whether the result is halved.
+        channels: Channels of the input and after every convolution.
+        pools: Whether the result is pooled to half the size.
     """
 
     def __init__(self, *channels: int, pools: bool = False) -> None:
@@ -56,16 +56,16 @@ class BlindStage(nn.Module):
             self.add_module(f"conv{number}", BlindConv(*pair))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``(B, C, H, W)``, or half of the size where the stage pools."""
+        """Return ``(B, C, H, W)``, or half of the size if the stage pools."""
         for conv in self.children():
             x = conv(x)
         return F.max_pool2d(shift_down(x), kernel_size=2) if self.pools else x
 
 
 class BlindUNet(nn.Module):
-    """A U-Net in which every row depends on itself and the rows above it only.
+    """A U-Net whose output at a row depends on this row and the rows above only.
 
-    The skips are the pooled features of the first stage and the input itself.
+    The skip connections are the pooled features of the first stage and the input.
 
     Shape:
         - Input: ``(B, 1, H, W)``, H and W at least 4.
@@ -89,16 +89,17 @@ class BlindUNet(nn.Module):
 
 
 class BSN(nn.Module):
-    """Denoise an image of firing rates, each pixel from all others but itself.
+    """Denoise an image of firing rates, each pixel from all other pixels.
 
-    Four rotations of the image go through one U-Net that sees no row below; moved down by one row,
-    turned back and joined, they see everything but the pixel. Trained to give its own noisy input
-    it can only output what neighbours predict, and noise that is independent between pixels is not
-    among that. There is no bias anywhere, so ``BSN(a x) = a BSN(x)`` for a > 0.
+    Four rotations of the image are the input of one U-Net that ignores rows below. Its outputs are
+    shifted down by one row, rotated back and concatenated. The receptive field of a pixel is then
+    the image without this pixel. A network trained to reproduce its noisy input can only predict a
+    pixel from other pixels, which removes noise that is independent between pixels. There are no
+    biases, so ``BSN(a x) = a BSN(x)`` for a > 0.
 
-    The pixel is unseen on **square** images only. Others are made square by mirroring, as
-    published, and then a pixel nearer to the mirror than half of the difference is seen in it.
-    Training crops are square.
+    The pixel is excluded on **square** images only. Other images are mirrored to a square, as
+    published. A pixel closer to the mirror than half of the difference of the sides is then part
+    of its own receptive field. Training crops are square.
 
     Entries of the state dict have the published names. Convolutions compute channels-last, which
     is faster on CPUs.
@@ -138,7 +139,7 @@ class BSN(nn.Module):
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         network, state = cls(), read_state_dict(source)
         check_entries(state, network.state_dict(), source, "BSN")
@@ -147,27 +148,28 @@ class BSN(nn.Module):
 
     @torch.no_grad()
     def start_from_neighbours(self) -> None:
-        """Initialise as the mean of a pixel's four neighbours, with little of random features.
+        """Initialise as the mean of a pixel's four neighbours plus weak random features.
 
-        The input goes through the last stage untouched in one channel, in each rotation to the
-        pixel below. All other weights keep the variance of what goes through them; framework
-        defaults divide it by three in each of up to twenty layers.
+        One channel of the last stage passes the input unchanged. After the shift, this channel
+        holds one neighbour of the pixel for each rotation. All other weights preserve the variance
+        of activations; the default initialisation divides the variance by three in each of up to
+        twenty layers.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
-        source = 2 * CHANNELS  # where the last stage sees the input
+        source = 2 * CHANNELS  # channel of the input image in the last stage
         for conv in self.unet.dec1.children():
             kernel = cast(BlindConv, conv).conv.weight
             kernel[0] = 0.0
-            kernel[0, source, 2, 1] = 1.0  # the last row: the pixel itself, above are those before
+            kernel[0, source, 2, 1] = 1.0  # the kernel's last row is the pixel's row
             source = 0
-        seen = range(0, self.nin_A.in_channels, 2 * CHANNELS)  # its channel of each rotation
-        self.nin_A.weight[seen] = 0.0
+        neighbours = range(0, self.nin_A.in_channels, 2 * CHANNELS)  # one channel per rotation
+        self.nin_A.weight[neighbours] = 0.0
         self.nin_B.weight[0] = 0.0
-        for channel in seen:
+        for channel in neighbours:
             self.nin_A.weight[channel, channel] = 1.0
-            self.nin_B.weight[0, channel] = 1.0 / len(seen)
+            self.nin_B.weight[0, channel] = 1.0 / len(neighbours)
         self.nin_C.weight *= FEATURES_SHARE
         self.nin_C.weight[0, 0] = 1.0
 
@@ -175,31 +177,31 @@ class BSN(nn.Module):
         """Denoise ``(B, 1, H, W)``."""
         _check_shape(rates)
         half_planes = shift_down(self.unet(rotations(pad_to_square(rates))))
-        seen = torch.cat(rotated_back(half_planes), dim=1)  # (B, 4 * 96, side, side)
-        x = F.leaky_relu(self.nin_A(seen), SLOPE, inplace=True)
+        features = torch.cat(rotated_back(half_planes), dim=1)  # (B, 4 * 96, side, side)
+        x = F.leaky_relu(self.nin_A(features), SLOPE, inplace=True)
         x = F.leaky_relu(self.nin_B(x), SLOPE, inplace=True)
-        x = in_full_precision(self.nin_C, x)  # 8 bits would be a step in the image
+        x = in_full_precision(self.nin_C, x)  # the 8 bits of bfloat16 would quantise the image
         return crop_padding(x, *rates.shape[-2:])
 
 
 def rotations(x: Tensor) -> Tensor:
-    """Return a square image in its four orientations along the batch: ``(4B, C, side, side)``."""
-    turned = x.transpose(-2, -1)
-    return torch.cat((x, turned.flip(-1), x.flip(-2, -1), turned.flip(-2)), dim=0)
+    """Return the four rotations of square images along the batch: ``(4B, C, side, side)``."""
+    transposed = x.transpose(-2, -1)
+    return torch.cat((x, transposed.flip(-1), x.flip(-2, -1), transposed.flip(-2)), dim=0)
 
 
 def rotated_back(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the four parts of a batch of rotations, each ``(B, C, side, side)`` upright."""
+    """Return the four parts of a batch of rotations, each rotated back, ``(B, C, side, side)``."""
     zero, one, two, three = x.chunk(4, dim=0)
     upright = one.transpose(-2, -1).flip(-2), two.flip(-2, -1), three.transpose(-2, -1).flip(-1)
     return zero, *upright
 
 
 def _joined(coarse: Tensor, fine: Tensor) -> Tensor:
-    """Return coarse features at double size, beside finer ones of about that size."""
-    doubled = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
-    rows, columns = (split_evenly(fine.shape[axis] - doubled.shape[axis]) for axis in (-2, -1))
-    return torch.cat((F.pad(doubled, (*columns, *rows)), fine.to(doubled.dtype)), dim=1)
+    """Concatenate coarse features, up-sampled by two and padded, with fine features."""
+    upsampled = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+    rows, columns = (split_evenly(fine.shape[axis] - upsampled.shape[axis]) for axis in (-2, -1))
+    return torch.cat((F.pad(upsampled, (*columns, *rows)), fine.to(upsampled.dtype)), dim=1)
 
 
 def _check_shape(rates: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The teacher's images, cached in memory and in files where an exposure comes again."""
+"""Cache of the teacher's images of repeated exposures, in memory and in files."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ENTRY = "images"
 
 
 class CachedLabels:
-    """Ask a frozen teacher once for every exposure: it is most of a student's training step.
+    """Compute a frozen teacher's images once per exposure; they take most of a training step.
 
-    An exposure is known by its spikes and its blurry image, in whichever of its eight turns it
-    comes; the teacher sees it in one of them, which follows from the exposure alone, so that a run
-    that goes on learns from the same images. Whole frames come again at every epoch; crops at
-    random places hardly ever do.
+    An exposure is identified by its spikes and its blurry image, independent of its eight
+    rotations and reflections. The teacher processes the exposure in one of these modes, which
+    depends on the exposure only, so that a resumed run learns from the same images. Full frames
+    repeat at every epoch; random crops rarely do.
 
     Args:
-        teacher: Makes the images.
-        memory_gib: How much of the processor's memory they may fill, as half floats (2.4e-4 off
-            at most); later ones are computed each time. 0 caches nothing, and gives the
-            teacher every exposure as it comes.
-        folder: Keeps them too, all of them, for the next run by the same teacher.
+        teacher: Computes the images.
+        memory_gib: CPU memory for cached images, stored as float16 (error at most 2.4e-4). Images
+            beyond this limit are computed each time. With 0, nothing is cached and exposures are
+            not transformed.
+        folder: Folder for all images as files, for further runs with the same teacher.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class CachedLabels:
     def __call__(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]
     ) -> Tensor:
-        """Return images as :class:`SSDMTeacher` does, ``(len(times), B, 3, 4h, 4w)``, float32."""
+        """Return the images of :class:`SSDMTeacher`, float32 ``(len(times), B, 3, 4h, 4w)``."""
         teacher = self.teacher.to(blur.device)
         if not self._cache.is_enabled:
             return teacher(blur, spikes, times, exposure).float()
-        modes = [_mode_shown(sample) for sample in spikes]
-        turned = [
+        modes = [_canonical_mode(sample) for sample in spikes]
+        transformed = [
             (apply_mode(image, mode), apply_mode(sample, mode))
             for image, sample, mode in zip(blur, spikes, modes, strict=True)
         ]
-        keys = [_digest(*sample, times, exposure) for sample in turned]
+        keys = [_digest(*sample, times, exposure) for sample in transformed]
 
         def compute(places: list[int]) -> Tensor:
-            shown = zip(*(turned[place] for place in places), strict=True)
-            return teacher(*map(torch.stack, shown), times, exposure).transpose(0, 1)
+            inputs = zip(*(transformed[place] for place in places), strict=True)
+            return teacher(*map(torch.stack, inputs), times, exposure).transpose(0, 1)
 
         labels = self._cache(keys, compute, blur.device)
         back = [
@@ -68,8 +68,8 @@ class CachedLabels:
         return torch.stack(back, dim=1)
 
 
-def _mode_shown(spikes: Tensor) -> int:
-    """Return the mode that turns an exposure as the teacher sees it, whichever turn it comes in."""
+def _canonical_mode(spikes: Tensor) -> int:
+    """Return the mode that brings an exposure to the teacher's input, for any rotation of it."""
     counts = spikes.bool().sum(dim=0).cpu()
     is_square = counts.shape[0] == counts.shape[1]
     modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
@@ -77,45 +77,45 @@ def _mode_shown(spikes: Tensor) -> int:
 
 
 def _digest(blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]) -> bytes:
-    """Name an exposure by its values and what is asked of it."""
-    asked = f"{tuple(blur.shape)} {tuple(spikes.shape)} {tuple(times)} {exposure}"
-    digest = hashlib.blake2b(asked.encode(), digest_size=16)
+    """Return a hash of an exposure's values, the times and the exposure's planes."""
+    header = f"{tuple(blur.shape)} {tuple(spikes.shape)} {tuple(times)} {exposure}"
+    digest = hashlib.blake2b(header.encode(), digest_size=16)
     for part in (blur, spikes.to(torch.bool)):
         digest.update(part.cpu().numpy().tobytes())
     return digest.digest()
 
 
 class StoredLabels:
-    """Keep images of one teacher in files, one an exposure.
+    """Store images of one teacher in files, one per exposure.
 
-    Runs may share the folder at the same time: a file appears complete, and each run writes
-    the same. Another teacher has another folder inside it, so nothing in it grows stale.
+    Several runs may use the folder at the same time: files are written atomically, and all runs
+    write the same content. Each teacher has a separate subfolder, so images cannot become outdated.
 
     Args:
-        folder: Holds a folder for each teacher; made when needed.
-        teacher: Whose images they are.
+        folder: Parent of the teachers' folders; created when needed.
+        teacher: The teacher of the images.
     """
 
     def __init__(self, folder: Path, teacher: SSDMTeacher) -> None:
         self.folder = folder / _name_of(teacher)
 
     def read(self, key: bytes) -> Tensor | None:
-        """Return the images of an exposure as they were given, or None where there are none.
+        """Return the stored images of an exposure, or None if there are none.
 
         Raises:
-            WeightsError: If the file is damaged; without it the images are computed again.
+            WeightsError: If the file is damaged. If it is deleted, images are computed again.
         """
         path = self._path(key)
         return read_weights(path)[_ENTRY] if path.exists() else None
 
     def write(self, key: bytes, images: Tensor) -> None:
-        """Keep the images of an exposure.
+        """Store the images of an exposure.
 
         Raises:
             RecordingError: If the folder cannot be written.
         """
         with new_file(self._path(key), overwrite=True) as temporary:
-            # OSError where the disk is full
+            # raises OSError if the disk is full
             temporary.write_bytes(save({_ENTRY: images.cpu().contiguous()}))
 
     def _path(self, key: bytes) -> Path:
@@ -123,6 +123,6 @@ class StoredLabels:
 
 
 def _name_of(teacher: SSDMTeacher) -> str:
-    """Name a teacher by all that decides its images: its layers, their weights, its settings."""
+    """Return a hash of all that determines a teacher's images: layers, weights and settings."""
     state = {name: value.cpu() for name, value in teacher.state_dict().items()}
     return hashlib.blake2b(f"{teacher} {state_digest(state)}".encode(), digest_size=8).hexdigest()

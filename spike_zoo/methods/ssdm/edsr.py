@@ -1,4 +1,4 @@
-"""The super-resolution network (EDSR) of the teacher: firing rates at four times the size."""
+"""Super-resolution network (EDSR) of the teacher, for firing rates at four times the size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 64
 BLOCKS = 16
-MEAN = 0.446  # of the grey levels, taken off before and added after
-FIXED_PARTS = ("sub_mean", "add_mean")  # not trained, and missing in some files
+MEAN = 0.446  # grey level that is subtracted before the network and added after it
+FIXED_PARTS = ("sub_mean", "add_mean")  # not trained; missing in some files
 
 
 class MeanShift(nn.Conv2d):
-    """Add a fixed number; a frozen 1x1 convolution, because published weights hold it as one."""
+    """Add a constant by a frozen 1x1 convolution, as in the published weights."""
 
     def __init__(self, shift: float) -> None:
         super().__init__(1, 1, kernel_size=1)
@@ -28,7 +28,7 @@ class MeanShift(nn.Conv2d):
 
 
 class EDSRBlock(nn.Module):
-    """Two 3x3 convolutions around a ReLU beside the identity, no normalisation."""
+    """Residual block of two 3x3 convolutions with a ReLU between them, no normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class EDSRBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the block's correction to its input ``(B, 64, H, W)``."""
+        """Return the input ``(B, 64, H, W)`` plus the residual."""
         return x + self.body(x)
 
 
@@ -46,7 +46,7 @@ def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 class EDSR(nn.Module):
-    """Enlarge grey images four times: the EDSR baseline with one channel.
+    """Up-sample grey images by four: the EDSR baseline with one channel.
 
     Entries of the state dict have the published names. Convolutions compute channels-last, which
     is faster on CPUs.
@@ -66,23 +66,23 @@ class EDSR(nn.Module):
         self.head = nn.Sequential(_conv(1, CHANNELS))
         blocks = [EDSRBlock() for _ in range(BLOCKS)]
         self.body = nn.Sequential(*blocks, _conv(CHANNELS, CHANNELS))
-        doubling = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
-        again = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
-        self.tail = nn.Sequential(nn.Sequential(*doubling, *again), _conv(CHANNELS, 1))
+        first = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
+        second = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
+        self.tail = nn.Sequential(nn.Sequential(*first, *second), _conv(CHANNELS, 1))
         lay_out(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
         """Return the network with published weights, in evaluation mode.
 
-        The two shifts of the mean may be left out: they are not trained.
+        The two mean shifts may be missing in the file, because they are not trained.
 
         Args:
             source: A file or a state dict, see :meth:`LDN.from_official`.
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         network = cls()
         entries = network.state_dict().items()
@@ -93,8 +93,8 @@ class EDSR(nn.Module):
         return network.eval()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Enlarge ``(B, 1, H, W)``."""
-        # what comes in and goes out is an image: 8 bits would be steps in it
+        """Up-sample ``(B, 1, H, W)`` to ``(B, 1, 4H, 4W)``."""
+        # full precision at input and output: the 8 bits of bfloat16 would quantise the image
         shallow = self.head(in_full_precision(self.sub_mean, image))
         deep = shallow + self.body(shallow)
         enlarged = in_full_precision(self.tail[1], self.tail[0](deep))

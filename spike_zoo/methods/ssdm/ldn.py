@@ -1,4 +1,4 @@
-"""The lightweight deblur network (LDN), the student: a blurry image and a window of spikes."""
+"""The lightweight deblur network (LDN), the student of S-SDM."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read
 from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.precision import without_autocast
 
-RATIO = 4  # image pixels along one spike pixel's side
+RATIO = 4  # image pixels per spike pixel along a side
 WINDOW_LENGTH = 21  # planes, as published
-CHANNELS = 64  # of the joined features
+CHANNELS = 64  # of the concatenated features
 REDUCTION = 16  # of the channel attention
 
 
 class EncodedBlur(NamedTuple):
-    """What LDN makes of a blurry image alone, whatever the time.
+    """Features of a blurry image that do not depend on the time.
 
     Shape:
-        - features: ``(B, 32, h, w)``.
-        - colours: ``(B, 3, 4h, 4w)``, the image's own share of the prediction.
+        - features: ``(B, C, h, w)``; C is 32 for :class:`LDN`.
+        - colours: ``(B, 3, 4h, 4w)``, contribution of the blurry image to the last layer.
     """
 
     features: Tensor
@@ -63,7 +63,7 @@ class SpatialAttention(nn.Module):
 
 
 class LDNBlock(nn.Module):
-    """Two 3x3 convolutions around a ReLU beside the identity, nothing after the sum."""
+    """Residual block of two 3x3 convolutions with a ReLU between them and none after the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ class LDNBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the block's correction to its input ``(B, C, h, w)``."""
+        """Return the input ``(B, C, h, w)`` plus the residual."""
         return x + self.conv_block(x)
 
 
 def halving(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Return a 5x5 convolution to half the size, and a ReLU."""
+    """Return a 5x5 convolution of stride 2 and a ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
@@ -92,7 +92,7 @@ def keeping(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Return a 5x5 transposed convolution to double the size, and a ReLU."""
+    """Return a 5x5 transposed convolution of stride 2 and a ReLU."""
     conv = nn.ConvTranspose2d(
         in_channels, out_channels, kernel_size=5, stride=2, padding=2, output_padding=1
     )
@@ -103,15 +103,15 @@ class LDN(nn.Module):
     """Return the sharp image at the middle of a window of spikes inside a blurry exposure.
 
     Entries of the state dict have the published names. Convolutions compute channels-last, which
-    takes a third off the time on CPUs. What depends on the blurry image alone can be computed once
-    for many times: :meth:`encode_blur`, then :meth:`decode`.
+    reduces the time on CPUs by a third. For several times of one exposure, the features of the
+    blurry image are computed once by :meth:`encode_blur` and used by :meth:`decode`.
 
     Args:
         window_length: D, planes of the window, odd.
 
     Shape:
-        - blur: ``(B, 3, 4h, 4w)`` in [0, 1], in the channel order of the weights (the published
-          ones take and give B,G,R).
+        - blur: ``(B, 3, 4h, 4w)`` in [0, 1], in the channel order of the weights (B,G,R for input
+          and output of the published weights).
         - window: ``(B, D, h, w)``, float, 0 or 1.
         - Output: ``(B, 3, 4h, 4w)``, not clipped.
 
@@ -153,12 +153,12 @@ class LDN(nn.Module):
         The window length is that of the weights.
 
         Args:
-            source: A file (``.pth``, ``.safetensors``) or its state dict, with or without a
-                leading ``module.`` and a ``state_dict`` around it.
+            source: A file (``.pth``, ``.safetensors``) or its state dict. The prefix ``module.``
+                and an enclosing ``state_dict`` entry are accepted.
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         state = read_state_dict(source)
         network = cls(window_length_of(state))
@@ -171,15 +171,16 @@ class LDN(nn.Module):
         return self.decode(self.encode_blur(blur), window[None])[0]
 
     def encode_blur(self, blur: Tensor) -> EncodedBlur:
-        """Return all that does not depend on the time.
+        """Return the features of blurry images, which do not depend on the time.
 
         Args:
             blur: ``(B, 3, 4h, 4w)``.
         """
         check_blur(blur)
         features = self.blur_enc2(self.blur_enc(blur))
-        # pred sees the image first, then the decoded features: two sums, one for all times
-        with without_autocast(blur.device.type):  # 8 bits would be a step in the image
+        # the inputs of pred are the image and the decoded features: the first part is the same
+        # for all times
+        with without_autocast(blur.device.type):  # bfloat16's 8 bits would quantise the image
             colours = F.conv2d(
                 blur.to(self.pred.weight.dtype), self.pred.weight[:, :3], self.pred.bias
             )
@@ -210,10 +211,10 @@ class LDN(nn.Module):
 
 
 def check_blur(blur: Tensor) -> None:
-    """Reject what is not a batch of images that a student takes.
+    """Check the shape of a batch of blurry images.
 
     Raises:
-        ValueError: If the shape is another, or a side no multiple of 4.
+        ValueError: If the shape is not ``(B, 3, H, W)`` with multiples of 4 as H and W.
     """
     if blur.ndim != 4 or blur.shape[1] != 3 or blur.shape[2] % RATIO or blur.shape[3] % RATIO:
         raise ValueError(
@@ -223,21 +224,21 @@ def check_blur(blur: Tensor) -> None:
 
 
 def check_windows(encoded: EncodedBlur, windows: Tensor, length: int) -> None:
-    """Reject windows of spikes that do not belong to encoded images.
+    """Check the shape of windows of spikes against encoded blurry images.
 
     Raises:
-        ValueError: Naming the shape that would fit.
+        ValueError: If the shape differs; the message states the expected shape.
     """
-    wanted = (len(encoded.features), length, *encoded.features.shape[-2:])
-    if windows.ndim != 5 or windows.shape[1:] != wanted:
+    expected = (len(encoded.features), length, *encoded.features.shape[-2:])
+    if windows.ndim != 5 or windows.shape[1:] != expected:
         raise ValueError(
             f"the student takes {length} planes of spikes a quarter as wide and high as the image: "
-            f"expected (N, {', '.join(map(str, wanted))}), got {tuple(windows.shape)}"
+            f"expected (N, {', '.join(map(str, expected))}), got {tuple(windows.shape)}"
         )
 
 
 def window_length_of(state: dict[str, Tensor]) -> int:
-    """Return the planes that weights of LDN take; the published number where unknown."""
+    """Return the window length of LDN's weights, or the published length if it is unknown."""
     first = state.get("spike_enc.0.weight")
     if first is None or first.ndim != 4 or first.shape[1] % 2 == 0:
         return WINDOW_LENGTH

@@ -1,4 +1,4 @@
-"""What each stage of S-SDM is held to: its own input, the grey blur, the teacher, the reblur."""
+"""Losses of S-SDM: denoising, enlarging, distillation with image distances, and reblur."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from spike_zoo.metrics import lpips_network
 from spike_zoo.nn.precision import without_autocast
 
 SMALLEST_NORM = 1e-10
-LEVELS = 5  # of VGG-16 that are compared
-ROUNDING = 1e-3  # of Charbonnier's root, a quarter of a grey level
+LEVELS = 5  # levels of VGG-16 that are compared
+ROUNDING = 1e-3  # epsilon of the Charbonnier distance: a quarter of a grey level of 8 bits
 SCALES = 3
 SSIM_SIDE = 11
 LPIPS = "lpips"
@@ -27,13 +27,13 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def denoising_loss(rates: Tensor, denoised: Tensor, *, clamp: bool = True) -> Tensor:
-    """Return how far denoised firing rates are from the noisy ones they were made of.
+    """Return the mean squared error between denoised firing rates and their noisy input.
 
     Args:
-        rates: ``(B, 1, h, w)``, what the blind-spot network was given.
-        denoised: What it made of them.
-        clamp: Whether that is clipped to [0, 1] first, as published; a pixel outside then gets no
-            gradient, and a network without biases may begin with all of them outside.
+        rates: ``(B, 1, h, w)``, input of the blind-spot network.
+        denoised: Output of the network.
+        clamp: Whether ``denoised`` is clipped to [0, 1] first, as published. Pixels outside then
+            get no gradient; initially these may be all pixels of a network without biases.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (9).
     """
@@ -43,12 +43,12 @@ def denoising_loss(rates: Tensor, denoised: Tensor, *, clamp: bool = True) -> Te
 def enlarging_loss(
     enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb", *, clamp: bool = True
 ) -> Tensor:
-    """Return how far the enlarged rate of an exposure is from its blurry image in grey.
+    """Return the mean squared error between the enlarged rate of an exposure and its grey blur.
 
     Args:
         enlarged: ``(B, 1, 4h, 4w)``.
         blur: ``(B, 3, 4h, 4w)`` in [0, 1].
-        order: Of the blurry image's channels.
+        order: Channel order of the blurry image.
         clamp: Whether the enlarged rate is clipped to [0, 1] first, as published.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (10).
@@ -59,100 +59,102 @@ def enlarging_loss(
 class LPIPSDistance:
     """The LPIPS distance with VGG-16 of predictions to pseudo-labels, one value per image.
 
-    Gradients flow to the predictions only. A pixel without any feature gets none, where the
-    library's own form gives not a number.
+    Gradients flow to the predictions only. The gradient of a pixel whose features are all 0 is 0;
+    it is NaN in the library's implementation.
 
     Args:
-        path: File of VGG-16's weights, the convolutions alone or all; searched for by
-            default.
-        as_published: Show the network images in [0, 1] in the order they come in, which is B,G,R
-            with the published weights. The network was made for R,G,B in [-1, 1]; the published
-            balance of the losses was found without. False: images are R,G,B and moved to [-1, 1].
+        path: File of VGG-16's weights, all layers or only convolutions; searched for by default.
+        as_published: Whether images in [0, 1] are the input of VGG-16 in their channel order, which
+            is B,G,R with the published weights. VGG-16 expects R,G,B in [-1, 1], but the published
+            loss weights were tuned without this conversion. False: images are R,G,B and are mapped
+            to [-1, 1].
 
     Raises:
-        MissingFileError: If there is no such file; says where it may be put.
-        WeightsError: If it is another network's.
+        MissingFileError: If the file does not exist; the message states where to put it.
+        WeightsError: If the file holds weights of another network.
 
     Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
     Metric*, CVPR 2018, version 0.1.
     """
 
     def __init__(self, path: str | Path | None = None, *, as_published: bool = True) -> None:
-        # Not a module: checkpoints do not hold the published network's weights.
+        # Not a module, so that checkpoints do not contain the backbone's weights.
         self._network: Any = lpips_network(load_backbone("vgg", path), "vgg")
         state = self._network.state_dict()
         self.heads = [state[f"lin{level}.model.1.weight"] for level in range(LEVELS)]
         self.as_published = as_published
 
     def __call__(self, labels: Tensor, predictions: Tensor) -> Tensor:
-        """Measure ``(N, 3, H, W)`` in [0, 1] -> ``(N,)``."""
+        """Return the distances ``(N,)`` of images ``(N, 3, H, W)`` in [0, 1]."""
         self._network.to(predictions.device)
         self.heads = [head.to(predictions.device) for head in self.heads]
         with torch.no_grad():
-            wanted = self._features(labels)
-        found = self._features(predictions)
+            label_features = self._features(labels)
+        predicted_features = self._features(predictions)
         levels = [
-            F.conv2d((one - two).square(), head).mean(dim=(1, 2, 3))
-            for head, one, two in zip(self.heads, wanted, found, strict=True)
+            F.conv2d((label - predicted).square(), head).mean(dim=(1, 2, 3))
+            for head, label, predicted in zip(
+                self.heads, label_features, predicted_features, strict=True
+            )
         ]
         return torch.stack(levels).sum(dim=0)
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """Return the features of five levels, ``(N, C, h, w)``, of unit length at every pixel."""
-        shown = image if self.as_published else 2.0 * image - 1.0
-        found = self._network.net(self._network.scaling_layer(shown))
-        return [_normalised(level) for level in found]
+        image = image if self.as_published else 2.0 * image - 1.0
+        levels = self._network.net(self._network.scaling_layer(image))
+        return [_normalised(level) for level in levels]
 
 
 def _normalised(features: Tensor) -> Tensor:
     squares = features.square().sum(dim=1, keepdim=True)
-    smallest = torch.finfo(squares.dtype).tiny  # a root of 0 has no gradient
+    smallest = torch.finfo(squares.dtype).tiny  # the gradient of the root is infinite at 0
     return features / (squares.clamp(min=smallest).sqrt() + SMALLEST_NORM)
 
 
 def charbonnier(labels: Tensor, predictions: Tensor) -> Tensor:
-    """Return the mean absolute difference of each image, rounded at 0.
+    """Return the Charbonnier distance of each image: a mean absolute difference, smooth at 0.
 
-    Every distance here has this form.
+    All distances of this module have the same arguments and output.
 
     Shape:
         - labels, predictions: ``(N, C, H, W)`` in [0, 1].
         - Output: ``(N,)``.
     """
-    return _rounded(predictions - labels)
+    return _mean_charbonnier(predictions - labels)
 
 
 def gradient(labels: Tensor, predictions: Tensor) -> Tensor:
-    """Return how much neighbouring pixels differ otherwise, across and down."""
+    """Return the Charbonnier distance of horizontal and vertical gradients, ``(N,)``."""
     difference = predictions - labels
     across, down = difference.diff(dim=-1), difference.diff(dim=-2)
-    return 0.5 * (_rounded(across) + _rounded(down))
+    return 0.5 * (_mean_charbonnier(across) + _mean_charbonnier(down))
 
 
 def multiscale(labels: Tensor, predictions: Tensor) -> Tensor:
-    """Return the mean absolute difference at full, half and quarter size, averaged."""
+    """Return the mean Charbonnier distance at full, half and quarter size, ``(N,)``."""
     difference = predictions - labels
-    values = [_rounded(difference)]
+    values = [_mean_charbonnier(difference)]
     for _ in range(SCALES - 1):
         difference = F.avg_pool2d(difference, kernel_size=2)
-        values.append(_rounded(difference))
+        values.append(_mean_charbonnier(difference))
     return torch.stack(values).mean(dim=0)
 
 
 def dissimilarity(labels: Tensor, predictions: Tensor) -> Tensor:
-    """Return 1 - SSIM: Gaussian window of 11 pixels, sigma 1.5, data range 1, whole windows only.
+    """Return 1 - SSIM: Gaussian window of 11 pixels, sigma 1.5, data range 1, no padding.
 
     Source: Wang et al., *Image Quality Assessment: From Error Visibility to Structural
     Similarity*, TIP 2004.
     """
-    with without_autocast(predictions.device.type):  # half precision would halve a variance
+    with without_autocast(predictions.device.type):  # variances need full precision
         pair = (labels.float(), predictions.float())
         similarity = kornia.metrics.ssim(*pair, window_size=SSIM_SIDE, padding="valid")
         return 1.0 - similarity.mean(dim=(1, 2, 3))
 
 
-#: Distances that need no file, with the weight of the reblur loss beside each: in the published
-#: proportion of the two terms, 7 to 1 at the end of training, for values seen there.
+#: Distances that need no backbone, and the default weight of the reblur loss for each. The weights
+#: give the published ratio of the two terms, 7 to 1, at their values at the end of training.
 NAMED: dict[str, tuple[Distance, float]] = {
     "charbonnier": (charbonnier, 25.0),
     "gradient": (gradient, 25.0),
@@ -163,15 +165,15 @@ LPIPS_REBLUR = 100.0  # as published
 
 
 def default_reblur(name: str) -> float:
-    """Return the weight of the reblur loss beside a distance, where nothing else is said."""
+    """Return the default weight of the reblur loss for a distance."""
     return sum(LPIPS_REBLUR if part == LPIPS else NAMED[part][1] for part in summed_distances(name))
 
 
 def summed_distances(name: str) -> list[str]:
-    """Return the distances that a name adds up.
+    """Return the names of the distances in a sum such as ``"charbonnier+ssim"``.
 
     Raises:
-        ValueError: If one is unknown; lists the known.
+        ValueError: If a name is unknown; the message lists the known names.
     """
     parts = name.split(PLUS)
     unknown = [part for part in parts if part != LPIPS and part not in NAMED]
@@ -189,13 +191,13 @@ def make_distance(
     """Return a distance by name.
 
     Args:
-        name: ``"lpips"``, one of :data:`NAMED`, or a sum of some, as ``"charbonnier+ssim"``.
+        name: ``"lpips"``, a name in :data:`NAMED`, or a sum such as ``"charbonnier+ssim"``.
         backbone: File of VGG-16's weights for LPIPS; searched for by default.
         as_published: See :class:`LPIPSDistance`.
 
     Raises:
         ValueError: If the name is unknown.
-        MissingFileError: If LPIPS is wanted and its backbone is not at hand.
+        MissingFileError: If LPIPS is used and its backbone does not exist.
     """
     distances = [
         LPIPSDistance(backbone, as_published=as_published) if part == LPIPS else NAMED[part][0]
@@ -210,25 +212,26 @@ def make_distance(
     return total
 
 
-def _rounded(difference: Tensor) -> Tensor:
+def _mean_charbonnier(difference: Tensor) -> Tensor:
     """Return the mean of ``sqrt(d^2 + e^2) - e`` over each image."""
     root = (difference.float().square() + ROUNDING**2).sqrt()
     return root.mean(dim=(1, 2, 3)) - ROUNDING
 
 
 class DistillationLoss(nn.Module):
-    """Hold the student's sequence to the teacher's images and its mean to the blurry image.
+    """Loss of the student: distance to the teacher's images, and reblur loss.
 
-    A weight of 0 drops its term.
+    The reblur loss compares the mean of the predicted images with the blurry image. A term of
+    weight 0 is not computed.
 
     Args:
         distance: Maps pseudo-labels and predictions ``(N, 3, H, W)`` in [0, 1] to ``(N,)``, as
-            :class:`LPIPSDistance`; not needed where the teacher's weight is 0.
+            :class:`LPIPSDistance`; not needed if the teacher's weight is 0.
         teacher: Weight of the distance to the pseudo-labels.
-        reblur: Weight of the squared difference of the mean prediction and the blurry image.
+        reblur: Weight of the mean squared error of the mean prediction to the blurry image.
         similarity: A further distance to the pseudo-labels, with the teacher's weight.
-        clamp: Whether predictions are clipped to [0, 1] first, as published; a pixel outside then
-            gets no gradient and can stay there.
+        clamp: Whether predictions are clipped to [0, 1] first, as published. Pixels outside then
+            get no gradient and may stay outside.
 
     Raises:
         ValueError: If a weight is negative or all are 0, or the teacher's term has no distance.
@@ -252,7 +255,7 @@ class DistillationLoss(nn.Module):
             raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
         self.weights = {**weights, "similarity": teacher}
         if teacher and distance is None:
-            raise ValueError("the teacher's term needs a distance")
+            raise ValueError("the teacher's term needs a distance, or set its weight to 0")
         self.clamp = clamp
         self.distances = {"teacher": distance, "similarity": similarity} if teacher else {}
 
@@ -262,7 +265,7 @@ class DistillationLoss(nn.Module):
         Args:
             blur: ``(B, 3, H, W)`` in [0, 1].
             labels: ``(M, B, 3, H, W)``, the teacher's images at M times.
-            predictions: The student's.
+            predictions: ``(M, B, 3, H, W)``, the student's images.
         """
         clipped = predictions.clamp(0.0, 1.0) if self.clamp else predictions
         terms: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Training and use of S-SDM's student, taught by the frozen cascade."""
+"""Lightning module of S-SDM's student, trained on images of the frozen teacher."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from spike_zoo.spikes import SpikeRecording, centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
 
-FEATURES_SHARE = 0.1  # of their weights at first, where the student starts from the blur
-WORK_PER_PIXEL = 150  # bytes of LDN's features for one image pixel, measured
+FEATURES_SHARE = 0.1  # factor of the last layer's feature weights with start_from_blur
+WORK_PER_PIXEL = 150  # bytes of LDN's features per image pixel, measured
 Net = Literal["ldn", "san"]
 NETWORKS: dict[Net, type[LDN] | type[SAN]] = {"ldn": LDN, "san": SAN}
 
@@ -51,45 +51,46 @@ NETWORKS: dict[Net, type[LDN] | type[SAN]] = {"ldn": LDN, "san": SAN}
 class SSDMStudentModule(DeblurModule):
     """Train :class:`LDN` on the teacher's images and the blur, and deblur with it.
 
-    Images are R,G,B in [0, 1] outside whatever the weights want. The teacher is in no checkpoint:
-    deblurring needs none of its files.
+    Input and output images are R,G,B in [0, 1] for any ``channel_order``. Checkpoints do not
+    contain the teacher, and deblurring does not need the teacher's files.
 
     Args:
         window_length: Planes of spikes around each time.
-        channel_order: What the weights are trained on: ``"bgr"`` for the published ones.
+        channel_order: Channel order of the weights: ``"bgr"`` for the published weights.
         net: The student: ``"ldn"``, or ``"san"``, ten times as large.
         bsn: File of the teacher's denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the
-            authors'.
+            authors' file.
         edsr: File of the teacher's enlarging network.
         use_bsn: Whether the teacher denoises.
-        upsampler: How the teacher enlarges: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
+        upsampler: The teacher's up-sampling: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes the teacher averages around a time, odd.
-        align_input: Whether it averages many more along the motion instead, which takes the
-            denoiser's place.
-        rate_gain: What the teacher multiplies rates by before its networks see them, see
-            :class:`SSDMTeacher`; the student sees spikes as they are.
-        times: Times of one exposure that are learned together, spread evenly over it.
-        use_teacher: Whether the teacher's images are learned from at all.
-        distance: How far an image is from the teacher's, see :func:`make_distance`. The paper's is
+        align_input: Whether the teacher averages more planes along the optical flow instead, which
+            replaces the denoiser.
+        rate_gain: Factor of the rates in the teacher before its networks, see
+            :class:`SSDMTeacher`; the student's spikes are not scaled.
+        times: Times per exposure in a training step, spread evenly over the exposure.
+        use_teacher: Whether the loss includes the teacher's images.
+        distance: Distance to the teacher's images, see :func:`make_distance`. The paper's is
             ``"lpips"``, which needs VGG-16's weights.
-        lambda_reblur: Weight of the reblur loss beside a weight of 1 for the distance; by
-            default 100 for ``"lpips"``, as published, and another for each distance.
+        lambda_reblur: Weight of the reblur loss; the weight of the distance is 1. By default 100
+            for ``"lpips"``, as published, and :func:`default_reblur` for other distances.
         use_ssim: Whether 1 - SSIM to the teacher's images is added, an option of the release.
-        backbone: File of VGG-16's weights; by default it is searched for.
-        lpips_as_published: Whether LPIPS sees images as they are, see :class:`LPIPSDistance`.
-        learning_rate: Of Adam.
-        schedule: How it moves over the run, see :func:`schedule_factor`.
-        clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
-            left the range then gets no gradient and can stay outside.
-        start_from_blur: Whether the untrained student gives the blurry image and learns what to
-            change in it, which spares short runs thousands of updates. False: all weights are
-            random, as published.
-        cache_gib: Memory for the teacher's images, see :class:`CachedLabels`; it pays where
-            whole frames are trained on.
-        cache_dir: Folder that keeps these images too, so that further runs by the same teacher,
-            all rows of a table for example, need not ask it.
+        backbone: File of VGG-16's weights; searched for by default.
+        lpips_as_published: Whether LPIPS gets images without conversion, see
+            :class:`LPIPSDistance`.
+        learning_rate: Learning rate of Adam.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        clamp_loss: Whether the loss clips images to [0, 1], as published. Pixels outside then get
+            no gradient and may stay outside.
+        start_from_blur: Whether the student is initialised to return approximately the blurry
+            image, which saves short runs thousands of updates. False: all weights are random, as
+            published.
+        cache_gib: Memory for the teacher's images, see :class:`CachedLabels`; useful for training
+            on full frames.
+        cache_dir: Folder that also stores these images, so that further runs with the same teacher
+            (e.g. all rows of a table) need not compute them.
         lpips: See :class:`DeblurModule`; the metric, not the distance.
-        protocols: See there.
+        protocols: See :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -135,12 +136,12 @@ class SSDMStudentModule(DeblurModule):
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
-        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # checks now
+        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # checks weights
         self.network = NETWORKS[net](window_length)
         if start_from_blur:
             give_blur(self.network.pred)
-        self.network.ca.register_forward_hook(self._note_attention)
-        # in a list, which is no part of the state dict: checkpoints do not hold the teacher
+        self.network.ca.register_forward_hook(self._record_attention_spread)
+        # in a list, so that the teacher is not part of the state dict and of checkpoints
         self._teacher: list[CachedLabels] = []
         self.loss: DistillationLoss | None = None
 
@@ -149,12 +150,12 @@ class SSDMStudentModule(DeblurModule):
         """Return the module with published weights, in evaluation mode.
 
         Args:
-            source: See :meth:`LDN.from_official`.
-            channel_order: What the weights were trained on.
+            source: A file or a state dict, see :meth:`LDN.from_official`.
+            channel_order: Channel order of the weights.
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         network = LDN.from_official(source)
         module = cls(network.window_length, channel_order)
@@ -162,30 +163,32 @@ class SSDMStudentModule(DeblurModule):
         return module.eval()
 
     def longest_window(self, stage: str) -> int:
-        """Return the planes around a time that student and, in a fit, teacher look at."""
-        taught = stage == "fit" and self.hparams["use_teacher"]
-        return max(self.window_length, self.hparams["short_window"] if taught else 0)
+        """Return the longest window of planes around a time, in training also the teacher's."""
+        has_teacher = stage == "fit" and self.hparams["use_teacher"]
+        return max(self.window_length, self.hparams["short_window"] if has_teacher else 0)
 
     def setup(self, stage: str) -> None:
-        """Make the metrics and, before a fit, the teacher and the loss, which need files."""
+        """Create the metrics and, for training, the teacher and the loss, which read files."""
         super().setup(stage)
         if stage != "fit":
             return
         self.loss = self.loss or self.make_loss()
         if self.hparams["use_teacher"] and not self._teacher:
-            kept = (self.hparams["cache_gib"], self.hparams["cache_dir"])
-            self._teacher.append(CachedLabels(self.make_teacher(), *kept))
-        named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
-        ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
-        rank_zero_info(f"distance to the teacher: {named}{ours}; reblur x {self.lambda_reblur:g}")
+            cache = (self.hparams["cache_gib"], self.hparams["cache_dir"])
+            self._teacher.append(CachedLabels(self.make_teacher(), *cache))
+        distance = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
+        note = "" if distance in (LPIPS, "none") else " (not the paper's, which is lpips)"
+        rank_zero_info(
+            f"distance to the teacher: {distance}{note}; reblur x {self.lambda_reblur:g}"
+        )
 
     def make_teacher(self) -> SSDMTeacher:
-        """Return the frozen cascade these hyper-parameters describe.
+        """Return the frozen cascade configured by the hyper-parameters.
 
         Raises:
-            ConfigError: If the file of a network in use is not named.
-            MissingFileError: If it is not there.
-            WeightsError: If it holds another network.
+            ConfigError: If no file is given for a network in use.
+            MissingFileError: If a file does not exist.
+            WeightsError: If a file holds another network.
         """
         options = ("use_bsn", "upsampler", "short_window", "align_input", "rate_gain")
         teacher = make_teacher(**{name: self.hparams[name] for name in options})
@@ -193,10 +196,10 @@ class SSDMStudentModule(DeblurModule):
         return teacher.requires_grad_(False).eval()
 
     def make_loss(self) -> DistillationLoss:
-        """Return the loss these hyper-parameters describe.
+        """Return the loss configured by the hyper-parameters.
 
         Raises:
-            MissingFileError: If LPIPS is wanted and its backbone is not at hand.
+            MissingFileError: If LPIPS is used and its backbone does not exist.
         """
         hparams, clamp = self.hparams, self.hparams["clamp_loss"]
         if not hparams["use_teacher"]:
@@ -221,15 +224,15 @@ class SSDMStudentModule(DeblurModule):
         return reordered(image, self.channel_order).clamp(0.0, 1.0)
 
     def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor:
-        """Return the loss over some times of every exposure together; log every term."""
+        """Return the loss of several times of every exposure; log every term."""
         if self.loss is None:
-            raise RuntimeError("setup('fit') makes the loss and the teacher; it was not called")
+            raise RuntimeError("loss and teacher do not exist: call setup('fit') before training")
         blur = reordered(batch["blur"], self.channel_order)
         start, stop = batch["exposure"][0].tolist()
         times = spread_planes(start, stop, self.hparams["times"])
         windows = windows_around(batch["spikes"], times, self.window_length)
         predictions = self.network.decode(self.network.encode_blur(blur), windows)
-        labels = predictions.detach().float()  # not looked at without a teacher
+        labels = predictions.detach().float()  # placeholder, not used without a teacher
         if self._teacher:
             labels = self._teacher[0](blur, batch["spikes"], times, (start, stop))
         terms = self.loss(blur, labels, predictions.float())
@@ -240,7 +243,7 @@ class SSDMStudentModule(DeblurModule):
         return terms["total"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam and the schedule of the learning rate per update."""
         return scheduled_adam(self, self.network.parameters())
 
     def images_at(
@@ -259,8 +262,8 @@ class SSDMStudentModule(DeblurModule):
         work = math.prod(blur.shape[-2:]) * WORK_PER_PIXEL * (len(blur) if blur.ndim == 4 else 1)
         return images_at_once(work, memory_gib, self.device)
 
-    def _note_attention(self, layer: nn.Module, inputs: object, weights: Tensor) -> None:
-        """Keep how much the channels' weights differ: 0 means that the attention is dead."""
+    def _record_attention_spread(self, layer: nn.Module, inputs: object, weights: Tensor) -> None:
+        """Store the standard deviation of the attention weights of channels; 0: no effect."""
         if self.training:
             self._attention_spread = weights.detach().float().std(dim=1).mean()
 
@@ -313,16 +316,16 @@ def _check_choices(
     if cache_gib < 0:
         raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
     if cache_dir is not None and not cache_gib:
-        raise ValueError("cache_dir needs cache_gib above 0: nothing is remembered")
+        raise ValueError("cache_dir needs cache_gib above 0: with 0, no images are cached")
     summed_distances(distance)
 
 
 @torch.no_grad()
 def give_blur(layer: nn.Conv2d) -> None:
-    """Let a student's last layer pass on the blurry image, with little of its features.
+    """Initialise a student's last layer to pass the blurry image, with little of the features.
 
     Args:
-        layer: It sees the image's three channels first.
+        layer: The last layer; its first three input channels are the blurry image.
     """
     layer.weight *= FEATURES_SHARE
     layer.weight[:, :3] = torch.eye(3)[..., None, None]

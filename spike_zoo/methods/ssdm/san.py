@@ -1,4 +1,4 @@
-"""The larger student (SAN) that the paper compares its lightweight network with."""
+"""The larger student (SAN) that the S-SDM paper compares with LDN."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.precision import without_autocast
 
 FINE = 20  # channels at full and half size of the image
-BRANCH = 60  # channels of either input at the spikes' size
-COARSE = 192  # channels at half of that
-BLOCKS = 2  # at each of the two scales
+BRANCH = 60  # channels of each input at the spikes' resolution
+COARSE = 192  # channels at half the spikes' resolution
+BLOCKS = 2  # residual blocks at each of the two scales
 
 
 class SAN(nn.Module):
     """Return the sharp image at the middle of a window, from features at two scales of the spikes.
 
-    **Its layers are assumed.** The paper compares LDN with the scale-aware network of GEM (Zhang
-    et al., *Generalizing Event-Based Motion Deblurring in Real-World Scenarios*, ICCV 2023) and
-    says of it: LDN mirrors it, it has 2.36 M parameters, and costs 107.84 G at 720 x 1280. Neither
-    its layers nor its weights are published with S-SDM. This network keeps LDN's order (two
-    encoders, their features joined and weighed by both attentions, residual blocks, decoder, the
-    image itself beside the last layer), adds a coarser scale with residual blocks of its own,
-    whose result is joined with the finer one's, and has the widths at which size and cost are the
-    published ones: 2.364 M parameters and 107.99 G, counted as the paper's profiler does.
+    **The architecture is an assumption.** The paper compares LDN with the scale-aware network of
+    GEM (Zhang et al., *Generalizing Event-Based Motion Deblurring in Real-World Scenarios*, ICCV
+    2023). It states that LDN mirrors this network, which has 2.36 M parameters and needs 107.84 G
+    at 720 x 1280. Neither layers nor weights are published with S-SDM. This network has LDN's
+    structure (two encoders, both attentions on the concatenated features, residual blocks, a
+    decoder, and the image as an additional input of the last layer). It adds a coarser scale with
+    residual blocks, whose result is fused with the finer scale. The widths reproduce the published
+    size and cost: 2.364 M parameters and 107.99 G, counted as by the paper's profiler.
 
     Args:
         window_length: Planes of the window, odd.
@@ -78,11 +78,11 @@ class SAN(nn.Module):
         return self.decode(self.encode_blur(blur), window[None])[0]
 
     def encode_blur(self, blur: Tensor) -> EncodedBlur:
-        """Return all that does not depend on the time; see :meth:`LDN.encode_blur`."""
+        """Return the features of blurry images, see :meth:`LDN.encode_blur`."""
         check_blur(blur)
-        with without_autocast(blur.device.type):  # 8 bits would be a step in the image
-            own = blur.to(self.pred.weight.dtype)
-            colours = F.conv2d(own, self.pred.weight[:, :3], self.pred.bias)
+        with without_autocast(blur.device.type):  # bfloat16's 8 bits would quantise the image
+            image = blur.to(self.pred.weight.dtype)
+            colours = F.conv2d(image, self.pred.weight[:, :3], self.pred.bias)
         return EncodedBlur(self.blur_enc(blur), colours)
 
     def decode(self, encoded: EncodedBlur, windows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The spike-guided deblurring model (SDM): arithmetic on exposures and colours, nothing learned."""
+"""Spike-guided deblurring model (SDM), firing rates of exposures, and grey conversion."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ChannelOrder = Literal["rgb", "bgr"]
-"""Order of colour channels in a network; outside it is R,G,B."""
+"""Channel order of a network; images outside of networks are R,G,B."""
 GREY = (0.30, 0.59, 0.11)  # R, G, B, as published
 
 
 def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Tensor) -> Tensor:
-    """Return the blurry image times how bright the instant is beside the whole exposure.
+    """Return the blurry image times the ratio of short-exposure to long-exposure rates.
 
     ``L(t) = B * short / long``: firing threshold and colour cancel, because they are the same in
-    both exposures. Where the long exposure is exactly 0 the result is 0.
+    both exposures. The result is 0 at pixels with a long-exposure rate of 0.
 
     Args:
         blur: ``(..., 3, H, W)`` in [0, 1], any order of channels.
@@ -38,7 +38,7 @@ def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Ten
     Spike Streams*, NeurIPS 2024, Eq. (8).
     """
     dark = long_exposure == 0
-    # dividing by 1 there: a masked quotient of 0 would send NaN backward
+    # division by 1 at dark pixels: a masked 0 / 0 would give NaN gradients
     ratio = blur / torch.where(dark, 1.0, long_exposure)
     return torch.where(dark, 0.0, ratio * short_exposure)
 
@@ -56,22 +56,23 @@ def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
 def rate_of_own_times(
     spikes: Tensor, start: int, stop: int, window: int, generator: torch.Generator
 ) -> Tensor:
-    """Return the rate of a short window for every pixel, at a time of its own.
+    """Return the rate of a short window at a random time per pixel.
 
-    It is on average the rate of the whole exposure, and as noisy as that of a short window.
+    The expected value is the mean rate over all windows in the exposure; the noise is that of a
+    short window.
 
     Args:
         spikes: ``(B, T, h, w)``, 0 or 1.
         start: First plane of the exposure.
-        stop: Its past-the-last plane.
+        stop: Past the last plane of the exposure.
         window: Planes that are averaged.
-        generator: Draws the times, on the CPU.
+        generator: Random generator on the CPU.
 
     Returns:
         ``(B, 1, h, w)``.
 
     Raises:
-        ValueError: If the exposure leaves the stream, or the window is longer than it.
+        ValueError: If the exposure leaves the stream, or the window is longer than the exposure.
     """
     _check_range(spikes, start, stop)
     if not 0 < window <= stop - start:
@@ -84,28 +85,28 @@ def rate_of_own_times(
 
 
 def _check_range(spikes: Tensor, start: int, stop: int) -> None:
-    """Reject planes outside the clip.
+    """Check a range of planes.
 
     Raises:
         ValueError: If the range is empty or leaves the stream.
     """
     if not 0 <= start < stop <= spikes.shape[1]:
         raise ValueError(
-            f"planes {start}..{stop} were asked for, the stream has 0..{spikes.shape[1]} (first, "
-            "past the last)"
+            f"planes {start}..{stop} (first, past the last) are empty or outside of the stream's "
+            f"planes 0..{spikes.shape[1]}"
         )
 
 
 def reordered(image: Tensor, order: ChannelOrder) -> Tensor:
-    """Return R,G,B images ``(..., 3, H, W)`` in another order, or back: both are one step."""
+    """Convert images ``(..., 3, H, W)`` from R,G,B to another order, or back."""
     return image.flip(-3) if order == "bgr" else image
 
 
 def grey(image: Tensor, order: ChannelOrder = "rgb") -> Tensor:
     """Return the grey image ``(..., 1, H, W)`` of colour images ``(..., 3, H, W)``.
 
-    Source: Chen et al., *SpikeReveal*, NeurIPS 2024: one set of weights for the simulated spikes,
-    the training of the enlarging network and metrics.
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024. The same weights are used for simulated
+    spikes, the training of the enlarging network and metrics.
     """
     weights = torch.tensor(GREY, dtype=image.dtype, device=image.device)
     weights = weights.flip(0) if order == "bgr" else weights

@@ -1,4 +1,4 @@
-"""The teacher cascade: denoise, enlarge, divide; its images are what the student learns from."""
+"""The teacher of S-SDM: cascade of denoising, enlarging and spike-guided deblurring."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from spike_zoo.methods.ssdm.sdm import mean_rate, spike_guided_deblur
 from spike_zoo.spikes.windows import centred_window, planes_inside
 
 SHORT_WINDOW = 9  # planes
-WORK_PER_PIXEL = 950  # bytes of features for one image pixel, measured at 16:9
+WORK_PER_PIXEL = 950  # bytes of features per image pixel, measured at 16:9
 GIB = 2**30
-CPU_GIB = 0.125  # larger batches outgrow the caches: a seventh slower at 720 x 1280
+CPU_GIB = 0.125  # larger batches exceed the CPU caches: 1/7 slower at 720 x 1280
 ACCELERATOR_GIB = 4.0
 
 
 def images_at_once(work: int, memory_gib: float | None, device: torch.device) -> int:
-    """Return how many images to compute together, at least one.
+    """Return the number of images to compute together, at least one.
 
     Args:
-        work: Bytes of features that one image needs at the largest layer.
-        memory_gib: What may be taken; by default 0.125 on CPUs and 4 elsewhere.
-        device: Where it is computed.
+        work: Bytes of features of one image at the largest layer.
+        memory_gib: Memory limit; by default 0.125 on CPUs and 4 on other devices.
+        device: Device of the computation.
 
     Raises:
         ValueError: If the memory is not above 0.
@@ -38,22 +38,22 @@ def images_at_once(work: int, memory_gib: float | None, device: torch.device) ->
 
 
 class SSDMTeacher(nn.Module):
-    """Make pseudo-labels of a blurry image at many times from its spikes.
+    """Compute pseudo-labels: sharp images at several times of a blurry image from its spikes.
 
-    The mean rate of the whole exposure is enlarged once; the rates around each time are denoised
-    and enlarged, as many times together as memory allows. No gradient flows.
+    The mean rate of the exposure is enlarged once. The rates around each time are denoised and
+    enlarged, for as many times per batch as memory allows. No gradients are computed.
 
     Args:
-        bsn: Denoises rates ``(B, 1, h, w)``; ``nn.Identity()`` leaves the noise in.
-        edsr: Enlarges rates four times; ``nn.Upsample(scale_factor=4, mode="bilinear")`` in place
-            of a network.
+        bsn: Denoises rates ``(B, 1, h, w)``; ``nn.Identity()`` for no denoising.
+        edsr: Enlarges rates by four: a network, or e.g.
+            ``nn.Upsample(scale_factor=4, mode="bilinear")``.
         short_window: Planes around a time that are averaged, odd.
-        memory_gib: About how much memory the features may take; one time always goes. By default
-            0.125 on CPUs, where more is slower, and 4 elsewhere.
-        align_input: Whether the rates around a time are means along the motion,
-            :class:`AlignedTFI`, in place of denoised means of the short window.
-        rate_gain: What rates are multiplied by before the networks see them: 2 where the camera
-            has twice the threshold of the one they were trained with, so that white looks alike.
+        memory_gib: Approximate memory limit of the features; at least one time is computed. By
+            default 0.125 on CPUs, where more is slower, and 4 on other devices.
+        align_input: Whether the rates around a time are means along the optical flow
+            (:class:`AlignedTFI`) instead of denoised means of the short window.
+        rate_gain: Factor of the rates before the networks. With 2, white has the same rate if the
+            camera has twice the threshold of the camera of the training data.
 
     Shape:
         - blur: ``(B, 3, 4h, 4w)`` in [0, 1], any order of channels.
@@ -61,8 +61,8 @@ class SSDMTeacher(nn.Module):
         - Output: ``(len(times), B, 3, 4h, 4w)`` in [0, 1].
 
     Raises:
-        ValueError: If there is no time, a window around one leaves the stream, or ``rate_gain`` is
-            no finite number above 0.
+        ValueError: If there is no time, a window around a time leaves the stream, or ``rate_gain``
+            is not a finite number above 0.
 
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Sec. 3.3.
@@ -90,7 +90,7 @@ class SSDMTeacher(nn.Module):
         self.rate_gain = rate_gain
 
     def extra_repr(self) -> str:
-        """Name what decides the images beside the networks."""
+        """Return the settings that determine the images in addition to the networks."""
         names = ("short_window", "align_input", "rate_gain")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
@@ -106,10 +106,10 @@ class SSDMTeacher(nn.Module):
 
         Args:
             blur: The blurry images.
-            spikes: Their recordings.
-            times: Planes, counted from the first of ``spikes``.
-            exposure: First and past-the-last plane of the exposure; by default all but 20 at
-                either end, as published.
+            spikes: The spikes of the exposures.
+            times: Planes, as indexes into ``spikes``.
+            exposure: First and past-the-last plane of the exposure; by default all planes except
+                for 20 at either end, as published.
         """
         if not times:
             raise ValueError("the teacher needs at least one time")
@@ -121,25 +121,25 @@ class SSDMTeacher(nn.Module):
 
     @torch.no_grad()
     def long_exposure(self, spikes: Tensor, span: tuple[int, int]) -> Tensor:
-        """Return the enlarged rate of a whole exposure, ``(B, 1, 4h, 4w)``, for all its times."""
+        """Return the enlarged mean rate of an exposure, ``(B, 1, 4h, 4w)``."""
         return self.edsr(self.rate(spikes, *span)).clamp(0.0, 1.0)
 
     @torch.no_grad()
     def labels(self, blur: Tensor, long: Tensor, spikes: Tensor, times: Sequence[int]) -> Tensor:
-        """Return the pseudo-labels at some planes, all in one pass.
+        """Return the pseudo-labels at some planes in one pass.
 
         Args:
             blur: The blurry images.
-            long: Their :meth:`long_exposure`.
-            spikes: Their recordings.
-            times: Planes, counted from the first of ``spikes``.
+            long: Result of :meth:`long_exposure`.
+            spikes: The spikes of the exposures.
+            times: Planes, as indexes into ``spikes``.
         """
         rates = torch.cat([self.short_exposure(spikes, time) for time in times])  # (N * B, 1, h, w)
         short = self.edsr(rates).clamp(0.0, 1.0).unflatten(0, (len(times), -1))
         return spike_guided_deblur(blur, long, short).clamp(0.0, 1.0)
 
     def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
-        """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
+        """Return the denoised or flow-aligned rate around a plane, ``(B, 1, h, w)``."""
         if self.align_input:
             method = AlignedTFI(fills_ends=False)
             rate = method.rate(spikes, time)[:, None]
@@ -148,20 +148,21 @@ class SSDMTeacher(nn.Module):
         return self.bsn(rate).clamp(0.0, 1.0)
 
     def rate(self, spikes: Tensor, start: int, stop: int) -> Tensor:
-        """Return what the networks see of planes ``[start, stop)``, ``(B, 1, h, w)``."""
+        """Return the networks' input: mean rate of planes ``[start, stop)`` times ``rate_gain``."""
         return mean_rate(spikes, start, stop) * self.rate_gain
 
     def times_at_once(self, blur: Tensor, memory_gib: float | None = None) -> int:
-        """Return for how many times there is memory in one pass, its own or what is given."""
+        """Return the number of times per pass for a memory limit, by default ``memory_gib``."""
         work = WORK_PER_PIXEL * len(blur) * blur.shape[-2] * blur.shape[-1]
-        return images_at_once(work, memory_gib or self.memory_gib, blur.device)
+        limit = self.memory_gib if memory_gib is None else memory_gib
+        return images_at_once(work, limit, blur.device)
 
 
 def check_gain(rate_gain: float) -> None:
-    """Reject a gain that leaves nothing of the rates.
+    """Check the option ``rate_gain``.
 
     Raises:
-        ValueError: If it is no finite number above 0.
+        ValueError: If the gain is not a finite number above 0.
     """
     if not 0.0 < rate_gain < math.inf:
         raise ValueError(f"rate_gain must be a number above 0, got {rate_gain}")

@@ -1,4 +1,4 @@
-"""The teacher itself as a method: rows of the tables that have no student."""
+"""Lightning modules that deblur with the teacher alone, and the unchanged blurry image."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def make_teacher(
     align_input: bool = False,
     rate_gain: float = 1.0,
 ) -> SSDMTeacher:
-    """Return a cascade whose networks are not trained yet.
+    """Return a cascade with untrained networks.
 
     Args:
         use_bsn: Whether rates are denoised.
-        upsampler: What brings them to the image's size; only ``"edsr"`` is a network.
+        upsampler: Up-sampling of rates to the image's size; only ``"edsr"`` is a network.
         short_window: Planes around a time that are averaged, odd.
-        align_input: Whether they are averaged along the motion instead, many more of them.
+        align_input: Whether more planes are averaged along the optical flow instead.
         rate_gain: See :class:`SSDMTeacher`.
 
     Raises:
-        ValueError: If an argument is outside its range, or rates along the motion are to be
-            denoised.
+        ValueError: If an argument is outside its range, or ``align_input`` is combined with
+            ``use_bsn``.
     """
     check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
     if upsampler not in get_args(Upsampler):
@@ -60,24 +60,25 @@ def make_teacher(
 
 
 def check_short(*, use_bsn: bool, align_input: bool, rate_gain: float) -> None:
-    """Reject denoising of rates that are averaged along the motion, and a gain that removes them.
+    """Check the options of the rates around a time.
 
     Raises:
-        ValueError: If both are wanted, or the gain is no number above 0.
+        ValueError: If ``align_input`` is combined with ``use_bsn``, or the gain is not a finite
+            number above 0.
     """
     check_gain(rate_gain)
     if align_input and use_bsn:
-        raise ValueError("align_input leaves next to no noise: set use_bsn to false")
+        raise ValueError("align_input replaces the denoiser: set use_bsn to false")
 
 
 class TeacherModule(DeblurModule):
-    """A module with the cascade inside, whose weights come from files where none were loaded.
+    """Base of modules that contain the cascade; its weights are read from files or a checkpoint.
 
     Args:
         teacher: The cascade.
-        files: Paths of its networks, see :func:`load_teacher`.
+        files: Paths of the networks' weights, see :func:`load_teacher`.
         lpips: See :class:`DeblurModule`.
-        protocols: See there.
+        protocols: See :class:`DeblurModule`.
     """
 
     def __init__(
@@ -93,19 +94,19 @@ class TeacherModule(DeblurModule):
         self.files = files
         self.window_length = teacher.short_window
         self._has_weights = False
-        self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
+        self.register_load_state_dict_post_hook(_set_has_weights)  # type: ignore[no-untyped-call]  # torch's
 
     @property
     def has_own_weights(self) -> bool:
-        """Whether files bring all weights, so that no checkpoint is needed."""
+        """Whether all weights are read from files, so that no checkpoint is needed."""
         return True
 
     def read_files(self) -> None:
-        """Load the networks that come from files, once; a checkpoint's weights come before them.
+        """Load the networks from their files, unless files or a checkpoint were loaded before.
 
         Raises:
             ConfigError: If no path is given.
-            MissingFileError: If a file is not there.
+            MissingFileError: If a file does not exist.
             WeightsError: If a file holds another network.
         """
         if not self._has_weights:
@@ -113,17 +114,17 @@ class TeacherModule(DeblurModule):
             self._has_weights = True
 
     def setup(self, stage: str) -> None:
-        """Make the metrics; read the files where no checkpoint will bring the weights."""
+        """Create the metrics; read the files if no checkpoint will be loaded."""
         super().setup(stage)
         if self._trainer is None or not self._trainer.ckpt_path:
             self.read_files()
 
     def ready_teacher(self) -> SSDMTeacher:
-        """Return the cascade with its weights.
+        """Return the cascade with loaded weights.
 
         Raises:
-            ConfigError: As :meth:`read_files`, as the next two.
-            MissingFileError: If a file is not there.
+            ConfigError: If no path is given.
+            MissingFileError: If a file does not exist.
             WeightsError: If a file holds another network.
         """
         self.read_files()
@@ -155,20 +156,19 @@ class TeacherModule(DeblurModule):
 
 
 class SSDMCascadeModule(TeacherModule):
-    """Deblur with the teacher alone; nothing to train here.
+    """Deblur with the teacher alone, without a student; not trainable.
 
     Args:
-        bsn: File of the denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the authors'.
+        bsn: File of the denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the authors' file.
         edsr: File of the enlarging network.
         use_bsn: Whether firing rates are denoised.
         upsampler: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes around a time that are averaged, odd.
-        align_input: Whether they are averaged along the motion instead, many more of them, which
-            takes the denoiser's place.
-        rate_gain: What firing rates are multiplied by before the networks see them, see
-            :class:`SSDMTeacher`.
+        align_input: Whether more planes are averaged along the optical flow instead, which
+            replaces the denoiser.
+        rate_gain: Factor of firing rates before the networks, see :class:`SSDMTeacher`.
         lpips: See :class:`DeblurModule`.
-        protocols: See there.
+        protocols: See :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -201,11 +201,11 @@ class SSDMCascadeModule(TeacherModule):
 
 
 class BlurryInputModule(DeblurModule):
-    """Give the blurry image itself at every time: what any method must be better than.
+    """Baseline that returns the blurry image at every time.
 
     Args:
         lpips: See :class:`DeblurModule`.
-        protocols: See there.
+        protocols: See :class:`DeblurModule`.
     """
 
     def __init__(self, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
@@ -233,14 +233,14 @@ def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) 
     """Load the weights of a cascade's networks.
 
     Args:
-        teacher: The cascade; parts that are no networks need no file.
-        files: By part, a checkpoint or export of a module with the teacher inside, or the
+        teacher: The cascade; parts that are not networks need no file.
+        files: Part -> a checkpoint or export of a module that contains the teacher, or the
             authors' file.
 
     Raises:
         ConfigError: If the path of a network is missing.
-        MissingFileError: If a file is not there.
-        WeightsError: If a file holds no such network.
+        MissingFileError: If a file does not exist.
+        WeightsError: If a file does not hold the network.
     """
     for part, path in files.items():
         network, stage = getattr(teacher, part), STAGES[part]
@@ -250,18 +250,18 @@ def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) 
         if path is None:
             raise ConfigError(
                 f"{part}: the teacher needs weights of {name}; give the checkpoint that "
-                f"configs/ssdm_{stage}.yaml trained, or switch the network off"
+                f"configs/ssdm_{stage}.yaml trained, or disable the network"
             )
         file = weights_file(path)
         if not file.is_file():
             raise MissingFileError(
                 f"{file}: there is no such file of {name}'s weights; train them with "
-                f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
-                f"{part}",
+                f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or set {part} to "
+                "another file",
                 path=str(file),
             )
         load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 
 
-def _note_weights(module: nn.Module, keys: object) -> None:
+def _set_has_weights(module: nn.Module, keys: object) -> None:
     module._has_weights = True  # type: ignore[assignment]

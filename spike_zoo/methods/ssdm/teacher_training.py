@@ -1,4 +1,4 @@
-"""Training of the teacher's two networks, each from blurry images and spikes alone."""
+"""Lightning module that trains the teacher's networks, self-supervised."""
 
 from __future__ import annotations
 
@@ -32,46 +32,48 @@ TIMES = 5  # of one exposure
 
 
 class SSDMTeacherModule(TeacherModule):
-    """Train one network of the teacher; neither stage sees a sharp image.
+    """Train one network of the teacher, without sharp images.
 
-    Stage ``"denoise"`` holds BSN to its own noisy input, which its blind spot keeps from it: one
-    update for each of some times of every batch, in order of time. It therefore optimises by
-    itself; the trainer cannot clip or accumulate gradients. Stage ``"upsample"`` holds the enlarged
-    rate of the exposure to the blurry image in grey.
+    The loss of stage ``"denoise"`` is the distance of BSN's output to its noisy input; the blind
+    spot excludes the trivial solution. There is one update for each of several times of every
+    batch, in order of time. This stage uses manual optimisation, so the trainer cannot clip or
+    accumulate gradients. The loss of stage ``"upsample"`` is the distance of the enlarged rate of
+    the exposure to the grey blurry image.
 
-    An EDSR that saw clean exposures alone sharpens what noise the denoiser leaves. With
-    ``from_denoised`` it learns from what is denoised: from short windows whose times differ from
-    pixel to pixel, so that their mean is the exposure and their noise that of the instant.
+    An EDSR trained only on exposures amplifies the noise that remains after denoising. With
+    ``from_denoised`` it is trained on denoised rates of short windows whose times differ from pixel
+    to pixel: their expected value is the exposure, and their noise is that of a short window.
 
-    ``val/psnr`` is BSN's image against the sharp one in grey at the spikes' size, or the enlarged
-    exposure against the grey blur, or, ``from_denoised``, enlarged instants against sharp images in
-    grey; ``val/psnr_gain`` is how much better that is than the firing rate itself, or bilinear
+    ``val/psnr`` compares BSN's image with the sharp grey image at the spikes' resolution, or the
+    enlarged exposure with the grey blur, or, with ``from_denoised``, enlarged short windows with
+    sharp grey images. ``val/psnr_gain`` is the gain over the firing rate, or over bilinear
     enlargement.
 
     Args:
-        stage: Which network is trained.
-        bsn: File to begin the denoiser from; in stage ``"upsample"``, the one that completes the
-            cascade, so that the module deblurs.
-        edsr: File to begin the enlarging network from; in stage ``"denoise"`` likewise.
+        stage: The network to train: ``"denoise"`` (BSN) or ``"upsample"`` (EDSR).
+        bsn: File to initialise the denoiser from. In stage ``"upsample"``, the denoiser that
+            completes the cascade, so that the module can deblur.
+        edsr: File to initialise the enlarging network from. In stage ``"denoise"``, the enlarging
+            network that completes the cascade.
         short_window: Planes around a time that are averaged, odd.
-        rate_gain: What rates are multiplied by before the networks see them, see
-            :class:`SSDMTeacher`: files trained with another threshold are then a beginning.
+        rate_gain: Factor of the rates before the networks, see :class:`SSDMTeacher`, so that files
+            trained with another threshold can be used for the initialisation.
         times: Updates from every batch in stage ``"denoise"``.
-        learning_rate: Of Adam; by default as released, 3e-4 and 2e-4.
-        schedule: How it moves, see :func:`schedule_factor`; per update.
-        clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
-            left the range then gets no gradient; BSN, which has no bias, may begin with them all
-            outside and never learn.
-        start_from_neighbours: Whether an untrained BSN gives the mean of a pixel's neighbours and
-            learns what to change.
-        from_denoised: Whether stage ``"upsample"`` learns to enlarge what the denoiser leaves, see
-            above, which is not the paper's; needs ``bsn``.
+        learning_rate: Learning rate of Adam; by default as released, 3e-4 and 2e-4.
+        schedule: Schedule of the learning rate per update, see :func:`schedule_factor`.
+        clamp_loss: Whether the loss clips images to [0, 1], as published. Pixels outside then get
+            no gradient. All pixels of BSN, which has no biases, may be outside initially, and BSN
+            then never learns.
+        start_from_neighbours: Whether an untrained BSN is initialised as the mean of a pixel's
+            neighbours.
+        from_denoised: Whether stage ``"upsample"`` is trained on denoised short windows, see above.
+            Not in the paper; needs ``bsn``.
         lpips: See :class:`DeblurModule`.
-        protocols: See there.
+        protocols: See :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
-        ConfigError: If ``from_denoised`` has no denoiser, or belongs to another stage.
+        ConfigError: If ``from_denoised`` is used without ``bsn``, or in stage ``"denoise"``.
 
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Eq. (9) and (10); five times and one update each as released.
@@ -99,19 +101,19 @@ class SSDMTeacherModule(TeacherModule):
             raise ValueError(f"times must be at least 1, got {times}")
         trains_bsn = stage == "denoise"
         if from_denoised and (trains_bsn or not bsn):
-            raise ConfigError("from_denoised: stage upsample, with the denoiser's file in bsn")
+            raise ConfigError("from_denoised: needs stage upsample and the denoiser's file in bsn")
         teacher = SSDMTeacher(
             BSN() if trains_bsn or bsn else nn.Identity(),
             nn.Identity() if trains_bsn and not edsr else EDSR(),
             short_window,
             rate_gain=rate_gain,
         )
-        given: dict[Part, str | None] = {"bsn": bsn, "edsr": edsr}
-        files: dict[Part, str | None] = {part: path for part, path in given.items() if path}
+        paths: dict[Part, str | None] = {"bsn": bsn, "edsr": edsr}
+        files: dict[Part, str | None] = {part: path for part, path in paths.items() if path}
         super().__init__(teacher, files, lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         self.stage, self.times = stage, times
-        self.learning_rate = learning_rate or LEARNING_RATES[stage]
+        self.learning_rate = LEARNING_RATES[stage] if learning_rate is None else learning_rate
         check_schedule(schedule, self.learning_rate)
         self.automatic_optimization = not trains_bsn
         (teacher.edsr if trains_bsn else teacher.bsn).requires_grad_(False)
@@ -120,13 +122,13 @@ class SSDMTeacherModule(TeacherModule):
 
     @property
     def network(self) -> BSN | EDSR:
-        """The network that is trained: one of the teacher's, so that checkpoints hold it once."""
+        """The trained network, a part of the teacher, so that checkpoints contain it once."""
         trained = self.teacher.bsn if self.stage == "denoise" else self.teacher.edsr
         return cast("BSN | EDSR", trained)
 
     @property
     def has_own_weights(self) -> bool:
-        """Whether the file of the network that is trained is named."""
+        """Whether a file is given for the trained network."""
         return ("bsn" if self.stage == "denoise" else "edsr") in self.files
 
     def forward(self, rates: Tensor) -> Tensor:
@@ -134,7 +136,7 @@ class SSDMTeacherModule(TeacherModule):
         return self.network(rates).clamp(0.0, 1.0)
 
     def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor | None:
-        """Return the loss of the enlarged exposure; update by itself where rates are denoised."""
+        """Return the loss in stage ``"upsample"``; update BSN and return None in ``"denoise"``."""
         if self.stage == "upsample":
             enlarged = self.network(self._rates_to_enlarge(batch))
             loss = enlarging_loss(enlarged, batch["blur"], clamp=self.hparams["clamp_loss"])
@@ -153,7 +155,7 @@ class SSDMTeacherModule(TeacherModule):
         return None
 
     def _rates_to_enlarge(self, batch: DeblurBatch) -> Tensor:
-        """Return what the network learns to enlarge to the blurry image, ``(B, 1, h, w)``."""
+        """Return the input of EDSR in training, ``(B, 1, h, w)``."""
         start, stop = batch["exposure"][0].tolist()
         if not self.hparams["from_denoised"]:
             return self.teacher.rate(batch["spikes"], start, stop)
@@ -164,7 +166,7 @@ class SSDMTeacherModule(TeacherModule):
             return cast("Tensor", self.teacher.bsn(rates).clamp(0.0, 1.0))
 
     def denoising_losses(self, batch: DeblurBatch) -> Iterator[Tensor]:
-        """Yield the loss at each time of a batch, made when it is asked for."""
+        """Yield the loss at each time of a batch, computed lazily after the previous update."""
         start, stop = batch["exposure"][0].tolist()
         for time in spread_planes(start, stop, self.times):
             window = centred_window(time, self.teacher.short_window)
@@ -173,15 +175,16 @@ class SSDMTeacherModule(TeacherModule):
             yield denoising_loss(rates, self.network(rates), clamp=clamp)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam and the schedule of the learning rate per update."""
         updates = self.times if self.stage == "denoise" else 1
         parameters = self.network.parameters()
         return scheduled_adam(self, parameters, self.learning_rate, per_batch=updates)
 
     def compared(self, exposure: Exposure) -> ExposureResult | None:
-        """Return denoised rates beside sharp images, or the enlarged exposure beside the blur.
+        """Return the network's images, the images without the network, and the target.
 
-        Rates that were denoised before they are enlarged stand beside sharp images too.
+        The target of denoised rates is the sharp image; that of an enlarged exposure is the blur.
+        With ``from_denoised``, the target of enlarged rates is also the sharp image.
         """
         if self.stage == "denoise":
             if not exposure.planes:
@@ -193,13 +196,13 @@ class SSDMTeacherModule(TeacherModule):
         is_instant = self.hparams["from_denoised"] and bool(exposure.planes)
         rates = self._exposure_rates(exposure, exposure.planes if is_instant else None)
         plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
-        # the network learns the blur itself, so what it gives is no rate any more
+        # the network's target is the blurry image, so its output is an image and no rate
         before = self._as_images(plain, exposure)
         truth = exposure.images if is_instant else exposure.blur
         return ExposureResult(self(rates).float(), before, grey(truth))
 
     def image_of(self, exposure: Exposure) -> Tensor:
-        """Return the network's own image of an exposure: all of it, or its middle."""
+        """Return the network's image of an exposure, or of the exposure's middle plane."""
         middle = [exposure.middle]
         if self.stage == "denoise":
             return self._as_images(self(self._short_rates(exposure, middle)).float(), exposure)
@@ -212,26 +215,26 @@ class SSDMTeacherModule(TeacherModule):
         return torch.cat([self.teacher.rate(exposure.spikes, *window) for window in windows])
 
     def _exposure_rates(self, exposure: Exposure, planes: Sequence[int] | None) -> Tensor:
-        """Return what is enlarged: the rate of an exposure, or denoised rates around planes."""
+        """Return the input of EDSR: the rate of an exposure, or denoised rates around planes."""
         if planes is None:
             return self.teacher.rate(exposure.spikes, *exposure.span)
         denoised = self.teacher.bsn(self._short_rates(exposure, planes))
         return cast("Tensor", denoised.clamp(0.0, 1.0))
 
     def _as_images(self, rates: Tensor, exposure: Exposure) -> Tensor:
-        """Return rates that the networks see, or give, divided by what white is."""
+        """Return the networks' input or output rates divided by the rate of white, in [0, 1]."""
         return (rates / (exposure.rate_scale * self.teacher.rate_gain)).clamp(0.0, 1.0)
 
     def ready_teacher(self) -> SSDMTeacher:
-        """Return the cascade with its weights.
+        """Return the cascade with loaded weights.
 
         Raises:
-            ConfigError: If a network of the cascade is missing; names it.
+            ConfigError: If a network of the cascade is missing; the message names the option.
         """
         for part in ("bsn", "edsr"):
             if isinstance(getattr(self.teacher, part), nn.Identity):
                 raise ConfigError(
-                    f"this module holds one network of the cascade; name the other's file in {part}"
-                    " when it is trained, or use SSDMCascadeModule with the files of both"
+                    f"this module has one network of the cascade; set {part} to the other's file "
+                    "in training, or use SSDMCascadeModule with both files"
                 )
         return super().ready_teacher()

@@ -1,4 +1,4 @@
-"""SSMT: image and optical flow of one clip help to reconstruct the next, AAAI 2026."""
+"""SSMT (spike stream memory transfer, AAAI 2026): reconstruction of chains of clips."""
 
 from spike_zoo.methods.ssmt.module import SSMTModule
 from spike_zoo.methods.ssmt.motion import MotionNetwork

@@ -1,4 +1,4 @@
-"""Training and use of SSMT: chains of clips."""
+"""Lightning module of SSMT."""
 
 from __future__ import annotations
 
@@ -55,38 +55,38 @@ class SSMTModule(ReconstructionModule):
     """Train :class:`SSMT` on scenes, and reconstruct chains of clips with it.
 
     The motion network is frozen except for its flow head. Data are scenes with images 20 planes
-    apart, see ``configs/ssmt.yaml``. The loss is the L1 distance of all images but the first one,
-    which another method reconstructs.
+    apart, see ``configs/ssmt.yaml``. The loss is the L1 distance of all images except for the
+    first, which is reconstructed by another method.
 
     Args:
-        width: See :class:`SSMT`, as for the next 14.
+        width: Channels of the features; this and the next 14 as in :class:`SSMT`.
         encoder_blocks: Residual units of the encoder.
         decoder_blocks: Residual units of the decoder.
         memory_blocks: Residual units of the encoder of the warped image.
         subclips: Sub-clips of a clip.
         subclip_length: Planes of each of 3 sub-clips.
-        alignment: What the outer sub-clips are aligned by.
+        alignment: Input of the alignment of the outer sub-clips.
         deformable_groups: Groups of channels; each has separate offsets.
-        intensity_memory: Whether the last image is used.
-        warp_memory: Whether it is warped by the optical flow.
-        motion_memory: Whether the flow is initialised by the last one.
-        motion_input: What the flow is estimated from.
+        intensity_memory: Whether the previous image is used.
+        warp_memory: Whether the previous image is warped by the optical flow.
+        motion_memory: Whether the flow is initialised by the previous flow.
+        motion_input: Input of the flow estimation.
         motion_size: Size of RAFT.
         motion_updates: Iterations of the flow.
         correlation_levels: Levels of the correlation pyramid.
-        initial: What reconstructs the first clip: ``"tfi:9"`` (TFI averaged over 9 planes),
-            ``"self"`` (the network without memory), or whatever :func:`spike_zoo.load` takes. A
-            method with clips of more than 41 planes needs scenes with that ``clip_length``.
-        motion_weights: Checkpoint of :class:`SSMTMotionModule`, loaded when a fit begins.
+        initial: Method that reconstructs the first clip: ``"tfi:9"`` (TFI averaged over 9 planes),
+            ``"self"`` (the network without memory), or any source for :func:`spike_zoo.load`. A
+            method with clips of more than 41 planes needs scenes with the same ``clip_length``.
+        motion_weights: Checkpoint of :class:`SSMTMotionModule`, loaded at the start of training.
         learn_flow_head: Whether the flow head is trained.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
-        bptt_clips: 1 takes gradients of each clip alone, 0 through the whole scene.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
+        bptt_clips: Clips of back-propagation through time: 1, or 0 for all clips of the scene.
         scale_input: Whether spikes and intervals are scaled by the rate scale.
-        history: Clips before each image of :meth:`reconstruct`, at least 1; by default all of the
-            recording, so that an image at plane 5000 takes 250 clips. Planes of a stride that is no
-            multiple of 20 belong to several chains.
+        history: Clips before each image of :meth:`reconstruct`, at least 1. By default all earlier
+            clips of the recording, so an image at plane 5000 needs 250 clips. Planes whose distance
+            is no multiple of 20 belong to different chains.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
 
@@ -135,20 +135,20 @@ class SSMTModule(ReconstructionModule):
         if history is not None and history < 1:
             raise ValueError(f"history must be at least 1 clip, got {history}")
         self.network = SSMT(**{name: self.hparams[name] for name in NETWORK_OPTIONS})
-        self._has_weights = False  # of the motion network, by --init_from
+        self._has_weights = False  # whether the motion network was loaded by --init_from
         if (motion := self.network.motion) is not None:
-            motion.register_load_state_dict_post_hook(self._note_weights)  # type: ignore[no-untyped-call]  # torch's
+            motion.register_load_state_dict_post_hook(self._set_has_weights)  # type: ignore[no-untyped-call]  # torch's
             motion.requires_grad_(False)
             motion.raft.update_block.flow_head.requires_grad_(learn_flow_head)
         self.average = _average(initial)
-        # in a list, which is no part of the state dict: checkpoints do not contain the method
+        # in a list, so that the method is not part of the state dict and of checkpoints
         self._initial: list[ClipReconstruction] = []
         if self.average is None and initial != "self":
             self._initial.append(_method(initial))
             self.clip_length = max(CLIP_PLANES, self._initial[0].clip_length)
 
     def setup(self, stage: str) -> None:
-        """Make the metrics and, before a fit from the beginning, load the motion network."""
+        """Create the metrics and, for training that is not resumed, load the motion network."""
         super().setup(stage)
         is_resumed = self._trainer is not None and self._trainer.ckpt_path is not None
         if stage == "fit" and self.network.motion is not None and not is_resumed:
@@ -158,7 +158,7 @@ class SSMTModule(ReconstructionModule):
         """Load the weights of the motion network.
 
         Raises:
-            WeightsError: If the file has other weights, or those of other options.
+            WeightsError: If the file has weights of another module, or of other options.
         """
         if self._has_weights:
             return
@@ -181,7 +181,7 @@ class SSMTModule(ReconstructionModule):
             )
         motion.load_state_dict(weights)
 
-    def _note_weights(self, *_: object) -> None:
+    def _set_has_weights(self, *_: object) -> None:
         self._has_weights = True
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
@@ -189,13 +189,13 @@ class SSMTModule(ReconstructionModule):
 
         Args:
             spikes: ``(B, clip_length + 20 * (N - 1), H, W)``.
-            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+            rate_scale: Spikes per plane at white, ``(B,)``; 1 by default.
 
         Returns:
             ``(B, 1, H, W)`` in [0, 1].
 
         Raises:
-            ValueError: If the number of planes is another.
+            ValueError: If the number of planes has another form.
         """
         if (rest := spikes.shape[1] - self.clip_length) < 0 or rest % STRIDE:
             raise ValueError(
@@ -210,13 +210,13 @@ class SSMTModule(ReconstructionModule):
         return image.clamp(0, 1)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
-        """Return the images of scenes, the first of each scene, then the second, and so on."""
+        """Return the images of scenes: the first image of each scene, then the second, etc."""
         return self._chain(batch)[1]
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and plane of each image, in the order of :meth:`predict_step`."""
         planes = (batch["planes"] + batch["start"][:, None]).T.tolist()
-        return [Origin(*one) for row in planes for one in zip(batch["name"], row, strict=True)]
+        return [Origin(*pair) for row in planes for pair in zip(batch["name"], row, strict=True)]
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Reconstruct scenes, measure all images, and log the PSNR after the first."""
@@ -227,7 +227,7 @@ class SSMTModule(ReconstructionModule):
         return evaluation
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        """Return the mean L1 distance of the images after the first one."""
+        """Return the mean L1 distance of the images after the first."""
         check_scenes(batch, "SSMT")
         check_spacing(batch)
         state: ClipState | None = None
@@ -238,7 +238,7 @@ class SSMTModule(ReconstructionModule):
             return {"total": F.l1_loss(image, clip["image"])}
 
         if self.hparams["bptt_clips"]:
-            parameters = [one for one in self.network.parameters() if one.requires_grad]
+            parameters = [weight for weight in self.network.parameters() if weight.requires_grad]
             loss = scene_terms(
                 terms_of,
                 batch,
@@ -254,12 +254,12 @@ class SSMTModule(ReconstructionModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
-        trained = [one for one in self.network.parameters() if one.requires_grad]
+        """Return Adam and the schedule of the learning rate per update."""
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         return scheduled_adam(self, trained)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return the reconstruction of a later clip, which costs as much as any other."""
+        """Return the reconstruction of a clip after the first; all later clips cost the same."""
         clip = next(scene_windows(batch, self.clip_length))
         spikes, scale = clip["spikes"][:1], clip["rate_scale"][:1]
         _, state = self._advance(spikes, scale, None)
@@ -277,7 +277,9 @@ class SSMTModule(ReconstructionModule):
             clips.append(clip)
             images.append(image.clamp(0, 1).float())
         tensors = ("spikes", "image", "rate_scale")
-        joined: dict[str, Any] = {name: torch.cat([one[name] for one in clips]) for name in tensors}
+        joined: dict[str, Any] = {
+            name: torch.cat([clip[name] for clip in clips]) for name in tensors
+        }
         origins = self.origins(batch)
         joined["plane"] = torch.tensor([origin.plane for origin in origins])
         joined["name"] = [origin.name for origin in origins]
@@ -298,7 +300,7 @@ class SSMTModule(ReconstructionModule):
         return self.network(spikes, scale, state)
 
     def _first_image(self, clip: Tensor, rate_scale: Tensor) -> Tensor | None:
-        """Return the image of the first clip by another method, None by the network."""
+        """Return the image of the first clip by the initial method; None if that is the network."""
         if self._initial:
             method = self._initial[0].to(clip.device)
             edge = (clip.shape[1] - method.clip_length) // 2
@@ -312,10 +314,11 @@ class SSMTModule(ReconstructionModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        """Yield the image at each plane, the end of a chain of clips 20 planes apart.
+        """Yield the image at each plane, the last of a chain of clips 20 planes apart.
 
-        A chain begins at the first of these planes in the recording, or ``history`` clips before;
-        so an image does not depend on the other planes. Chains go on where planes ascend.
+        The chain begins at its first possible plane in the recording, or ``history`` clips before
+        the image. An image therefore does not depend on the other requested planes. Without
+        ``history``, chains are resumed while planes ascend.
         """
         history = self.hparams["history"]
         scale = torch.full((1,), rate_scale, device=self.device)
@@ -340,7 +343,11 @@ class SSMTModule(ReconstructionModule):
 
 
 def _method(initial: str) -> ClipReconstruction:
-    """Return the method that makes first images."""
+    """Return the method that reconstructs first images.
+
+    Raises:
+        ValueError: If the method is remote, or does not reconstruct grey images of clips.
+    """
     if initial.startswith(("hf:", "wandb:")):
         raise ValueError(f"initial: {initial} is not on this machine; copy it, and name the file")
     method = load(initial)
@@ -350,7 +357,7 @@ def _method(initial: str) -> ClipReconstruction:
 
 
 def _average(initial: str) -> int | None:
-    """Return the planes of ``"tfi:N"``, None for another method."""
+    """Return N of ``"tfi:N"``, or None for another method."""
     name, colon, number = initial.partition(":")
     if name != "tfi" or not colon:
         return None

@@ -1,4 +1,4 @@
-"""Optical flow between clips: RAFT on spike intervals, started from the flow of the last clip."""
+"""Optical flow between clips by RAFT on spike intervals, with initial flow from the last clip."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from spike_zoo.nn.precision import without_autocast
 MotionSize = Literal["large", "small"]
 
 _PLANES = 41
-_COARSE = 8  # RAFT computes at an eighth of the size
+_COARSE = 8  # RAFT computes at 1/8 resolution
 _RADIUS = {"large": 4, "small": 3}
 _BUILD = {"large": raft.raft_large, "small": raft.raft_small}
 
 
 class ClipFlow(NamedTuple):
-    """Optical flow from a clip to the one before it.
+    """Optical flow from a clip to the previous clip.
 
     Attributes:
-        flows: After each update, ``(B, 2, H, W)`` in pixels between the middles of both clips;
-            channel 0 points right, channel 1 down. Only the last one in evaluation mode.
-        coarse: The last one as it is computed, ``(B, 2, h, w)`` in pixels of an eighth of the size.
+        flows: Flow after each update, ``(B, 2, H, W)`` in pixels between the middle planes of both
+            clips; channel 0 points right, channel 1 down. Only the last flow in evaluation mode.
+        coarse: The last flow at 1/8 resolution, ``(B, 2, h, w)`` in pixels of this resolution.
     """
 
     flows: list[Tensor]
@@ -39,7 +39,7 @@ class ClipFlow(NamedTuple):
 
 
 class MotionNetwork(nn.Module):
-    """RAFT with all planes of a clip as input and a flow to start from (eq. 9).
+    """RAFT with all planes of a clip as input and an initial flow (eq. 9).
 
     Args:
         size: ``"large"`` (as published) or ``"small"``, see ``torchvision.models.optical_flow``.
@@ -50,8 +50,8 @@ class MotionNetwork(nn.Module):
     Raises:
         ValueError: If an argument is outside its range.
 
-    Source of the structure: Teed and Deng, *RAFT: Recurrent All-Pairs Field Transforms for Optical
-    Flow*, ECCV 2020, by torchvision.
+    Source: Teed and Deng, *RAFT: Recurrent All-Pairs Field Transforms for Optical Flow*, ECCV 2020;
+    the implementation is torchvision's.
     """
 
     def __init__(self, size: MotionSize = "large", updates: int = 8, levels: int = 4) -> None:
@@ -70,13 +70,13 @@ class MotionNetwork(nn.Module):
             encoder.convnormrelu[0] = _first_layer(encoder.convnormrelu[0].out_channels)
 
     def features(self, planes: Tensor) -> Tensor:
-        """Return the features that clips are correlated by.
+        """Return the features of a clip for the correlation.
 
         Args:
             planes: ``(B, 41, H, W)``.
 
         Returns:
-            ``(B, F, h, w)``, at an eighth of the padded size.
+            ``(B, F, h, w)``, at 1/8 of the padded size.
         """
         with without_autocast(planes.device.type):
             return self.raft.feature_encoder(self._padded(planes).float())
@@ -84,13 +84,13 @@ class MotionNetwork(nn.Module):
     def forward(
         self, planes: Tensor, features: Tensor, previous: Tensor, start: Tensor | None = None
     ) -> ClipFlow:
-        """Estimate the flow from a clip to the one before it, on the pixels of the first.
+        """Estimate the flow from a clip to the previous clip, at the pixels of the later clip.
 
         Args:
-            planes: Of the clip, ``(B, 41, H, W)``.
-            features: :meth:`features` of it.
-            previous: :meth:`features` of the clip before.
-            start: Coarse flow to start from; by default 0.
+            planes: Planes of the clip, ``(B, 41, H, W)``.
+            features: :meth:`features` of the clip.
+            previous: :meth:`features` of the previous clip.
+            start: Initial coarse flow; 0 by default.
         """
         with without_autocast(planes.device.type):
             return self._estimate(planes.float(), features, previous, start)
@@ -122,20 +122,21 @@ class MotionNetwork(nn.Module):
     def _padded(self, planes: Tensor) -> Tensor:
         sides = [max(self.smallest, side + -side % _COARSE) for side in planes.shape[-2:]]
         rows, columns = (
-            split_evenly(side - have) for side, have in zip(sides, planes.shape[-2:], strict=True)
+            split_evenly(padded - side)
+            for padded, side in zip(sides, planes.shape[-2:], strict=True)
         )
         return F.pad(planes, (*columns, *rows), mode="replicate")
 
 
 def _first_layer(channels: int) -> nn.Conv2d:
-    """Return a layer like the first one of RAFT, of the planes of a clip instead of R,G,B."""
+    """Return a layer like the first layer of RAFT, with the planes of a clip as input."""
     layer = nn.Conv2d(_PLANES, channels, 7, stride=2, padding=3)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
 
 
 def flow_loss(flows: list[Tensor], truth: Tensor) -> Tensor:
-    """Return the sum of the L1 distances of all updates; n updates before the last weigh 0.8^n.
+    """Return the sum of the L1 distances of all updates; n updates before the last: weight 0.8^n.
 
     Args:
         flows: In order of the updates, each ``(B, 2, H, W)``.

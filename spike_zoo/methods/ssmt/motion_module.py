@@ -1,4 +1,4 @@
-"""Training of SSMT's motion network on scenes with known optical flow."""
+"""Lightning module that trains SSMT's motion network on scenes with ground-truth flow."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from spike_zoo.tasks.scene_training import check_scenes, scene_windows
 
 
 class SSMTMotionModule(ReconstructionModule):
-    """Train :class:`MotionNetwork` on the true flow from each image of a scene to the one before.
+    """Train :class:`MotionNetwork` on the true flow from each image of a scene to the previous one.
 
     Args:
-        motion_size: See :class:`MotionNetwork`, as for the next two.
+        motion_size: Size of RAFT; this and the next two as in :class:`MotionNetwork`.
         motion_updates: Iterations of the flow.
         correlation_levels: Levels of the correlation pyramid.
-        motion_input: What the flow is estimated from: ``"intervals"`` or ``"spikes"``.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        motion_input: Input of the flow estimation: ``"intervals"`` or ``"spikes"``.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
         scale_input: Whether the input is scaled by the rate scale.
 
     Raises:
         ValueError: If an argument is outside its range.
 
     Source: Dong et al., *Spike Stream Memory Transfer for Dynamic Scene Reconstruction*, AAAI 2026,
-    which trains it as Spike2Flow was; loss as RAFT's.
+    which follows the training of Spike2Flow; the loss is RAFT's.
     """
 
     clip_length = CLIP_PLANES
@@ -78,7 +78,7 @@ class SSMTMotionModule(ReconstructionModule):
         self.network = MotionNetwork(motion_size, motion_updates, correlation_levels)
 
     def make_metrics(self) -> MetricCollection:
-        """Return the end-point errors of the flow and of no motion."""
+        """Return the metrics: end-point errors of the flow and of zero flow."""
         return flow_metrics()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
@@ -86,7 +86,7 @@ class SSMTMotionModule(ReconstructionModule):
 
         Args:
             spikes: ``(B, 61, H, W)``.
-            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+            rate_scale: Spikes per plane at white, ``(B,)``; 1 by default.
 
         Returns:
             ``(B, 2, H, W)``.
@@ -105,9 +105,10 @@ class SSMTMotionModule(ReconstructionModule):
         raise UsageError("SSMTMotionModule estimates flow and reconstructs no images")
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        """Return the loss of the flows between all neighbouring clips of scenes.
+        """Return the loss of the flows between all consecutive clips of scenes.
 
-        In half of the updates a flow starts from that of the clip before, as it does in SSMT.
+        In half of the updates, at random, each flow is initialised by the previous clip's flow, as
+        in SSMT.
         """
         is_chained = bool(torch.rand((), generator=self.generator("start")) < 0.5)
         terms = [
@@ -119,47 +120,48 @@ class SSMTMotionModule(ReconstructionModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam and the schedule of the learning rate per update."""
         return scheduled_adam(self, self.network.parameters())
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and plane of the later clip of each pair, in order of time."""
         planes = (batch["planes"][:, 1:] + batch["start"][:, None]).T.tolist()
-        return [Origin(*one) for row in planes for one in zip(batch["name"], row, strict=True)]
+        return [Origin(*pair) for row in planes for pair in zip(batch["name"], row, strict=True)]
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the flows of all pairs, ``(P, 2, H, W)`` in pixels per 20 planes."""
         return torch.cat([flows[-1] for _, flows in self._flows(batch, is_chained=True)])
 
     def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
-        """Return flows in colours, each up to its longest vector."""
+        """Return colour-coded flows, each scaled to its longest vector."""
         pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in found])
         return super().predicted(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
-        """Measure flows where the true flow is known anywhere, and show them."""
+        """Return metrics and pictures of the flows that have any ground truth."""
         flows = self.predict_step(batch, batch_idx)
         truth = batch["flow"][:, 1:].transpose(0, 1).flatten(0, 1)
         is_known = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
         if not is_known.any():
             return Evaluation(())
-        every = zip(self.origins(batch), is_known.tolist(), strict=True)
-        origins = [origin for origin, known in every if known]
+        pairs = zip(self.origins(batch), is_known.tolist(), strict=True)
+        origins = [origin for origin, has_truth in pairs if has_truth]
         flows, truth = flows[is_known], truth[is_known]
         values = self.measure(split, flows, truth)
         self.measure_speeds(split, [origin.name for origin in origins], values)
-        shown = [
+        samples = [
             SamplePictures(origin, _pictures(*pair), f"{origin.name}-plane{origin.plane}")
             for origin, *pair in zip(origins, flows, truth, strict=True)
         ]
         scale = float(batch["rate_scale"][0])
-        return Evaluation(shown, [MeasuredImage(one, one.plane, scale) for one in origins], values)
+        images = [MeasuredImage(origin, origin.plane, scale) for origin in origins]
+        return Evaluation(samples, images, values)
 
     def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
-        """Return the number of each clip after the first, and its flows.
+        """Return the index and the flows of each clip after the first.
 
         Raises:
-            ConfigError: If the data are no scenes, or have no true flow.
+            ConfigError: If the data are no scenes, or have no ground-truth flow.
         """
         check_scenes(batch, "SSMT")
         check_spacing(batch)

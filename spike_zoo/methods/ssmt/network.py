@@ -1,4 +1,4 @@
-"""The networks of SSMT: image and optical flow of one clip help to reconstruct the next."""
+"""The SSMT network: reconstruction of clips with memory of the previous image and flow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.warp import warp
 
 CLIP_PLANES: Final = 41
-"""Planes of a clip; the image belongs to the middle one."""
+"""Planes of a clip; the middle plane is reconstructed."""
 
 STRIDE: Final = 20
-"""Planes from the middle of a clip to that of the next."""
+"""Distance in planes between consecutive clips."""
 
 Alignment = Literal["intervals", "features", "none"]
 MotionInput = Literal["intervals", "spikes"]
@@ -28,8 +28,8 @@ MotionInput = Literal["intervals", "spikes"]
 def clip_intervals(spikes: Tensor) -> Tensor:
     """Return the inter-spike interval at every plane of clips (eqs. 2 to 4).
 
-    It is the next spike at this plane or later minus the last one before it, in planes. Where the
-    clip has no such spike, one is assumed just outside of the clip.
+    The interval is the next spike at the plane or later minus the last spike before the plane, in
+    planes. If the clip has no such spike, a spike just outside of the clip is assumed.
 
     Args:
         spikes: ``(B, T, H, W)``, not 0 means a spike.
@@ -41,10 +41,10 @@ def clip_intervals(spikes: Tensor) -> Tensor:
 
 
 class ResidualUnit(nn.Module):
-    """``x + conv(relu(conv(x)))`` with 3 x 3 convolutions.
+    """Residual unit ``x + conv(relu(conv(x)))`` with 3 x 3 convolutions.
 
     Args:
-        channels: Of input and output.
+        channels: Channels of input and output.
     """
 
     def __init__(self, channels: int) -> None:
@@ -58,7 +58,7 @@ class ResidualUnit(nn.Module):
 
 
 def _memory_encoder(width: int, blocks: int) -> nn.Sequential:
-    """Return the layers from an image to its correction, ``(B, 1, H, W)`` each."""
+    """Return the encoder from the previous image to a correction, ``(B, 1, H, W)`` each."""
     first, last = nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, 1, 3, padding=1)
     return nn.Sequential(first, nn.ReLU(), *_units(width, blocks), _start_small(last))
 
@@ -68,7 +68,7 @@ def _units(channels: int, count: int) -> list[nn.Module]:
 
 
 def _start_small(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return a convolution whose output is almost 0 at first, with a gradient everywhere."""
+    """Initialise a convolution near zero, so that gradients are not zero, and return it."""
     nn.init.normal_(layer.weight, std=1e-3)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
@@ -82,12 +82,12 @@ class IntervalAlignment(nn.Module):
     ``with_intervals``, from the intervals at the middle planes of both sub-clips.
 
     Args:
-        channels: Of the features.
+        channels: Channels of the features.
         groups: Groups of channels; each has separate offsets.
         with_intervals: Whether intervals are part of the input.
 
     Raises:
-        ValueError: If channels are not a multiple of the groups.
+        ValueError: If ``channels`` is not a multiple of ``groups``.
     """
 
     def __init__(self, channels: int, groups: int, *, with_intervals: bool) -> None:
@@ -101,13 +101,13 @@ class IntervalAlignment(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, outer: Tensor, middle: Tensor, intervals: Tensor) -> Tensor:
-        """Return the outer features at the place of the middle ones, ``(B, C, H, W)``.
+        """Return the outer features aligned to the middle features, ``(B, C, H, W)``.
 
         Args:
             outer: Features of the first or last sub-clip, ``(B, C, H, W)``.
             middle: Features of the middle sub-clip, ``(B, C, H, W)``.
-            intervals: At the middle planes of the outer and of the middle sub-clip, scaled,
-                ``(B, 2, H, W)``.
+            intervals: Scaled intervals at the middle planes of the outer and of the middle
+                sub-clip, ``(B, 2, H, W)``.
         """
         parts = (outer, middle, intervals) if self.with_intervals else (outer, middle)
         x = torch.cat(parts, dim=1)
@@ -121,12 +121,13 @@ def _predictor(inputs: int, channels: int, outputs: int) -> nn.Sequential:
 
 
 class ClipState(NamedTuple):
-    """What one clip passes on to the next.
+    """Memory of a clip for the reconstruction of the next clip.
 
     Attributes:
-        image: Its image, ``(B, 1, H, W)`` in [0, 1].
-        flow: Its low-resolution flow to the clip before, ``(B, 2, h, w)``; None without RAFT.
-        features: Its features for the correlation, ``(B, F, h, w)``; None without RAFT.
+        image: Image of the clip, ``(B, 1, H, W)`` in [0, 1].
+        flow: Low-resolution flow to the previous clip, ``(B, 2, h, w)``; None for the first clip
+            and without RAFT.
+        features: Features for the correlation, ``(B, F, h, w)``; None without RAFT.
     """
 
     image: Tensor
@@ -145,15 +146,17 @@ class SSMT(nn.Module):
         decoder_blocks: Residual units of the decoder.
         memory_blocks: Residual units of the encoder of the warped image.
         subclips: Sub-clips that a clip is divided into: 3 (as published) or 1.
-        subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41; 13 leaves two planes out.
-        alignment: What the outer sub-clips are aligned by: ``"intervals"`` (as published),
-            ``"features"`` alone, or ``"none"``.
+        subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41; with 13, two planes of the
+            clip are not used.
+        alignment: Input of the alignment of the outer sub-clips: ``"intervals"`` and features (as
+            published), ``"features"``, or ``"none"`` for no alignment.
         deformable_groups: Groups of channels; each has separate offsets.
-        intensity_memory: Whether the last image is used.
-        warp_memory: Whether it is warped by the optical flow; False is not in the paper.
-        motion_memory: Whether the flow is initialised by the last one.
-        motion_input: What the flow is estimated from: ``"intervals"`` or ``"spikes"``.
-        motion_size: As for :class:`MotionNetwork`, as the next two.
+        intensity_memory: Whether the previous image is used.
+        warp_memory: Whether the previous image is warped by the optical flow; False is not in the
+            paper.
+        motion_memory: Whether the flow is initialised by the previous flow.
+        motion_input: Input of the flow estimation: ``"intervals"`` or ``"spikes"``.
+        motion_size: Size of RAFT; this and the next two as in :class:`MotionNetwork`.
         motion_updates: Iterations of the flow.
         correlation_levels: Levels of the correlation pyramid.
 
@@ -204,7 +207,7 @@ class SSMT(nn.Module):
                 width, deformable_groups, with_intervals=alignment == "intervals"
             )
         sizes = (subclips * width, width), (width, 1)
-        first, last = (nn.Conv2d(*one, 3, padding=1) for one in sizes)
+        first, last = (nn.Conv2d(*channels, 3, padding=1) for channels in sizes)
         self.decoder = nn.Sequential(first, *_units(width, decoder_blocks), last)
         if intensity_memory:
             self.memory_encoder = _memory_encoder(width, memory_blocks)
@@ -215,9 +218,9 @@ class SSMT(nn.Module):
         """Return the state after the first clip.
 
         Args:
-            spikes: Of the first clip, ``(B, 41, H, W)``, 0 or 1.
+            spikes: The first clip, ``(B, 41, H, W)``, 0 or 1.
             rate_scale: Spikes per plane at white, ``(B,)``.
-            image: Of the first clip, ``(B, 1, H, W)``; by default the preliminary image.
+            image: Image of the first clip, ``(B, 1, H, W)``; by default :meth:`preliminary`.
         """
         if image is None:
             image = self.preliminary(spikes, rate_scale)
@@ -235,7 +238,7 @@ class SSMT(nn.Module):
         Args:
             spikes: ``(B, 41, H, W)``, 0 or 1.
             rate_scale: Spikes per plane at white, ``(B,)``.
-            state: After the clip 20 planes before.
+            state: State after the clip 20 planes before.
 
         Returns:
             Image ``(B, 1, H, W)``, and the state.
@@ -276,7 +279,7 @@ class SSMT(nn.Module):
 
 
 def scaled_intervals(spikes: Tensor, rate_scale: Tensor) -> Tensor:
-    """Return intervals of clips times the rate scale, divided by the largest: about [0, 1].
+    """Return intervals times the rate scale over the largest interval T + 1, about [0, 1].
 
     Args:
         spikes: ``(B, T, H, W)``.
@@ -300,26 +303,26 @@ def motion_input_of(kind: MotionInput, spikes: Tensor, rate_scale: Tensor) -> Te
 
 
 def check_motion_input(kind: str) -> None:
-    """Reject an unknown input of the motion network.
+    """Check the option ``motion_input``.
 
     Raises:
-        ValueError: Naming the choices.
+        ValueError: If the input is unknown.
     """
     if kind not in ("intervals", "spikes"):
         raise ValueError(f"motion_input must be intervals or spikes, got {kind!r}")
 
 
 def check_spacing(batch: SceneBatch) -> None:
-    """Reject scenes whose images are not 20 planes apart.
+    """Check that the images of scenes are 20 planes apart.
 
     Raises:
-        ConfigError: Naming the option of the simulator.
+        ConfigError: If the images have another distance.
     """
     steps = batch["planes"].diff(dim=1)
     if steps.numel() and not (steps == STRIDE).all():
         raise ConfigError(
-            f"SSMT takes scenes whose images are {STRIDE} planes apart, these are "
-            f"{int(steps[0, 0])} apart: simulate with --stride {STRIDE}, or set data.stride"
+            f"SSMT needs scenes with images {STRIDE} planes apart, got "
+            f"{int(steps[0, 0])} planes: simulate with --stride {STRIDE}, or set data.stride"
         )
 
 

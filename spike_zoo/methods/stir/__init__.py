@@ -1,4 +1,4 @@
-"""STIR: joint motion estimation and image synthesis from spikes."""
+"""STIR: reconstruction by joint motion estimation and image synthesis from spikes."""
 
 from spike_zoo.methods.stir.losses import PerceptualLoss, STIRLoss
 from spike_zoo.methods.stir.module import STIRModule

@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 CLIP_PLANES: Final = 151
-"""Planes of a clip, of which 61 are shown: their intervals may end up to 45 planes further off."""
+"""Planes of a clip. The network reads the middle 61; intervals may end 45 planes further away."""
 
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
-_FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # middle plane of a group
-# of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
-# if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
+_FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # offset of the last group's middle plane
+# Error model of optical flow, from simulated scenes: the median error is 0.12 pixels in slow
+# scenes, and 0.15 to 0.3 pixels for motion of 5 to 12 pixels.
 _ERROR: Final = 0.1  # pixels
 _ERROR_SHARE: Final = 0.015  # of the motion
-_ERROR_SIZE: Final = 16  # pixels over which errors are alike
+_ERROR_SIZE: Final = 16  # distance in pixels of independent errors
 
 
 class AlignedInput(NamedTuple):
-    """Windows along the motion.
+    """Windows of planes aligned along optical flow.
 
     Attributes:
-        planes: ``(B, 61, H, W)``, brightness.
-        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: the mean of 65
-            planes without what intervals blur, as :class:`AlignedTFI` makes it.
-        fields: ``(B, 2, 2, H, W)``, the motion that planes were moved by, in pixels to 20 planes
-            before and after.
+        planes: ``(B, 61, H, W)``, inverse intervals divided by the rate scale.
+        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: the deblurred mean
+            of 65 planes, as in :class:`AlignedTFI`.
+        fields: ``(B, 2, 2, H, W)``, the optical flow used for the alignment, (dx, dy) in pixels
+            to 20 planes before and after.
     """
 
     planes: Tensor
@@ -57,20 +57,26 @@ class AlignedInput(NamedTuple):
 def aligned_windows(
     spikes: Tensor, rate_scale: Tensor | None = None, motion: Tensor | None = None
 ) -> AlignedInput:
-    """Return the windows in the middle of clips, see :func:`aligned_window`.
+    """Return the aligned windows in the middle of clips, see :func:`aligned_window`.
 
     Args:
         spikes: ``(B, T, H, W)``.
-        rate_scale: ``(B,)``, spikes a plane at white; by default 1.
-        motion: ``(B, 2, 2, H, W)``.
+        rate_scale: ``(B,)``, spikes per plane at white; 1 by default.
+        motion: ``(B, 2, 2, H, W)``, optical flow as in :func:`aligned_window`.
+
+    Raises:
+        RuntimeError: If the network is being exported.
     """
     if torch.compiler.is_exporting():
-        raise RuntimeError("optical flow finds the motion outside of the network (align_input)")
+        raise RuntimeError(
+            "a network with align_input cannot be exported: its optical flow is estimated outside "
+            "of the network"
+        )
     scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
     motions = [None] * len(spikes) if motion is None else motion
-    each = zip(spikes, scales, motions, strict=True)
+    clips = zip(spikes, scales, motions, strict=True)
     middle = spikes.shape[1] // 2
-    windows = [aligned_window(one, scale, middle, known) for one, scale, known in each]
+    windows = [aligned_window(clip, scale, middle, flow) for clip, scale, flow in clips]
     planes, drafts, fields = zip(*windows, strict=True)
     return AlignedInput(torch.cat(planes), torch.cat(drafts), torch.cat(fields))
 
@@ -78,20 +84,20 @@ def aligned_windows(
 def aligned_window(
     spikes: Tensor, rate_scale: float, center: int, motion: Tensor | None = None
 ) -> AlignedInput:
-    """Return brightness at the 61 planes around one, moved to where things are at that one.
+    """Return the inverse intervals of the 61 planes around a plane, aligned to that plane.
 
     Args:
-        spikes: ``(T, H, W)``, consecutive planes. Where the window leaves them, it is mirrored.
-        rate_scale: Spikes a plane at white.
-        center: Number of the middle plane among them.
-        motion: ``(2, 2, H, W)`` as in :class:`AlignedInput`, NaN where unknown; by default optical
-            flow finds it between pictures of these planes.
+        spikes: ``(T, H, W)``, consecutive planes. A window that leaves the planes is mirrored.
+        rate_scale: Spikes per plane at white.
+        center: Index of the middle plane in ``spikes``.
+        motion: ``(2, 2, H, W)``, optical flow as in ``AlignedInput.fields``; NaN is replaced by 0.
+            By default the flow is estimated from the planes.
 
     Returns:
         The window, B = 1.
     """
     intervals = _intervals(spikes)
-    velocity = _velocity(intervals, center) if motion is None else _known(motion)
+    velocity = _velocity(intervals, center) if motion is None else _per_plane(motion)
     planes = mirrored_planes(*centred_window(center, WINDOW), len(spikes)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
     alignment = PlaneAlignment(center, groups, velocity)
@@ -100,44 +106,44 @@ def aligned_window(
     weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
     draft = rate_scale * (weights * means).sum(dim=0)
     draft = deblurred(draft, intervals, alignment, weights) / rate_scale
-    fields = velocity * _away(velocity)
+    fields = velocity * _flow_offsets(velocity)
     return AlignedInput(bright[None, _MARGIN:-_MARGIN], draft[None, None].clamp(0, 1), fields[None])
 
 
 def read_aligned(
     recording: SpikeRecording, center: int, rate_scale: float, device: torch.device
 ) -> AlignedInput:
-    """Return the window around a plane of a recording, see :func:`aligned_window`."""
+    """Return the aligned window around a plane of a recording, see :func:`aligned_window`."""
     spikes, middle = _read(recording, center, device)
     return aligned_window(spikes, rate_scale, middle)
 
 
 def motion_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
-    """Return the motion that planes around one are moved by, ``(1, 2, 2, H, W)``."""
+    """Return the optical flow that aligns the planes around a plane, ``(1, 2, 2, H, W)``."""
     spikes, middle = _read(recording, center, device)
     velocity = _velocity(_intervals(spikes), middle)
-    return (velocity * _away(velocity))[None]
+    return (velocity * _flow_offsets(velocity))[None]
 
 
 def with_errors(motion: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the true motion as if optical flow had found it, so that a network learns from that.
+    """Return ground-truth flow plus smooth random errors like those of estimated flow.
 
     Args:
-        motion: ``(B, 2, 2, H, W)`` in pixels, NaN where unknown, which becomes 0.
-        generator: Draws the errors, on the CPU.
+        motion: ``(B, 2, 2, H, W)`` in pixels; NaN (unknown) becomes 0.
+        generator: Random generator on the CPU.
     """
-    known = motion.nan_to_num(nan=0.0)
+    flow = motion.nan_to_num(nan=0.0)
     height, width = motion.shape[-2:]
     coarse = (max(height // _ERROR_SIZE, 2), max(width // _ERROR_SIZE, 2))
-    drawn = torch.randn(len(motion), 4, *coarse, generator=generator).to(motion)
-    errors = F.interpolate(drawn, (height, width), mode="bicubic", align_corners=True)
-    length = known.norm(dim=2, keepdim=True).mean(dim=(-2, -1), keepdim=True)
-    return known + (_ERROR + _ERROR_SHARE * length) * errors.view_as(known)
+    noise = torch.randn(len(motion), 4, *coarse, generator=generator).to(motion)
+    errors = F.interpolate(noise, (height, width), mode="bicubic", align_corners=True)
+    length = flow.norm(dim=2, keepdim=True).mean(dim=(-2, -1), keepdim=True)
+    return flow + (_ERROR + _ERROR_SHARE * length) * errors.view_as(flow)
 
 
 def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Tensor, int]:
-    """Return what a recording has of the window around a plane, and the plane's number in it."""
-    mirrored_planes(*centred_window(center, WINDOW), len(recording))  # rejects what is too short
+    """Return the clip around a plane, cut to the recording, and the plane's index in the clip."""
+    mirrored_planes(*centred_window(center, WINDOW), len(recording))  # raises if it is too short
     start, stop = centred_window(center, CLIP_PLANES)
     first = max(start, 0)
     packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))
@@ -157,11 +163,11 @@ def _velocity(intervals: Intervals, center: int) -> Tensor:
     return estimate_velocities(rates, center, center, after, white_of(rates))
 
 
-def _known(motion: Tensor) -> Tensor:
-    """Return motion as pixels a plane, 0 where it is unknown."""
-    return motion.nan_to_num(nan=0.0) / _away(motion)
+def _per_plane(motion: Tensor) -> Tensor:
+    """Return flow in pixels per plane; NaN becomes 0."""
+    return motion.nan_to_num(nan=0.0) / _flow_offsets(motion)
 
 
-def _away(like: Tensor) -> Tensor:
-    """Return how many planes away motion leads, each way."""
+def _flow_offsets(like: Tensor) -> Tensor:
+    """Return the offsets of the planes that flow leads to, -20 and 20, ``(2, 1, 1, 1)``."""
     return torch.tensor([-REACH, REACH]).to(like).view(2, 1, 1, 1)

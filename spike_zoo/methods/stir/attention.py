@@ -1,4 +1,4 @@
-"""The symmetric interactive attention that joins the three key times at the coarsest level."""
+"""Symmetric interactive attention between the features of three blocks at the coarsest level."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class GatedFeedForward(nn.Module):
-    """Feed-forward of two gated halves with a depth-wise convolution between.
+    """Gated feed-forward network with a depth-wise convolution.
 
     Shape:
-        - Input and output: ``(B, channels, H, W)``; inside it is 2.66 times as wide.
+        - Input and output: ``(B, channels, H, W)``; hidden layers have 2.66 times the channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,7 +36,7 @@ class GatedFeedForward(nn.Module):
         self.reduce = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform every pixel with a look at its neighbours."""
+        """Return the transformed features."""
         gate, value = self.local(self.expand(x)).chunk(2, dim=1)
         return self.reduce(F.gelu(gate) * value)
 
@@ -44,14 +44,14 @@ class GatedFeedForward(nn.Module):
 class SymmetricInteractiveAttention(nn.Module):
     """Attend from the middle block to the first and the last, over channels instead of pixels.
 
-    A C/4 x C/4 matrix per head relates the channels of the middle time to those of a side, so the
-    cost grows with the number of pixels only. Neither side has an output projection or a residual
-    connection; the middle feature passes as it is.
+    A C/4 x C/4 matrix per head relates the channels of the middle block to those of a side block,
+    so the cost is linear in the number of pixels. Neither side has an output projection or a
+    residual connection. The middle feature is not changed.
 
     Args:
         channels: C, a multiple of the 4 heads.
-        cross: Whether the queries come from the middle time; if not, each side asks itself (an
-            ablation with the same parameters).
+        cross: Whether the queries are computed from the middle block. If False, each side block
+            attends to itself (an ablation with the same parameters).
 
     Shape:
         - first, middle, last: ``(B, C, h, w)``.
@@ -73,7 +73,7 @@ class SymmetricInteractiveAttention(nn.Module):
         self.query = nn.Conv2d(channels, double, 1, bias=False)
         self.key_value_t0 = nn.Conv2d(channels, double, 1, bias=False)
         self.key_value_t2 = nn.Conv2d(channels, double, 1, bias=False)
-        # Pairs of channels, not single ones: the published network has C groups of 2.
+        # Not depth-wise: the published network has C groups of 2 channels.
         self.query_local = nn.Conv2d(double, double, 3, padding=1, groups=channels, bias=False)
         self.key_value_t0_local = nn.Conv2d(double, double, 3, 1, 1, groups=double, bias=False)
         self.key_value_t2_local = nn.Conv2d(double, double, 3, 1, 1, groups=double, bias=False)
@@ -81,11 +81,11 @@ class SymmetricInteractiveAttention(nn.Module):
         self.ffn = GatedFeedForward(channels)
 
     def forward(self, first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
-        """Join the features of the three key times."""
+        """Concatenate the attended side features and the middle feature."""
         sources = (middle, middle) if self.cross else (first, last)
         query_t0, query_t2 = self._queries(*sources)
-        # Keys and values come from the sides: what is joined below are the sides' features, mixed
-        # by how much their channels are like those that ask.
+        # Keys and values come from the side blocks: the output is their features, mixed by the
+        # similarity of their channels to the query channels.
         key_value_t0 = self.key_value_t0_local(self.key_value_t0(self.norm_t0(first)))
         key_value_t2 = self.key_value_t2_local(self.key_value_t2(self.norm_t2(last)))
         side_t0 = attend(query_t0, key_value_t0, self.temperature_t0)
@@ -95,7 +95,7 @@ class SymmetricInteractiveAttention(nn.Module):
         return torch.cat((side_t0, middle, side_t2), dim=1)
 
     def _queries(self, source_t0: Tensor, source_t2: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first half of the query path on one source, the second half on the other."""
+        """Return the first half of the queries from one source, the second half from the other."""
         query_t0, query_t2 = self._query(source_t0).chunk(2, dim=1)
         if source_t2 is not source_t0:
             query_t2 = self._query(source_t2).chunk(2, dim=1)[1]
@@ -106,14 +106,14 @@ class SymmetricInteractiveAttention(nn.Module):
 
 
 def attend(query: Tensor, key_value: Tensor, temperature: Tensor) -> Tensor:
-    """Return the values mixed by the likeness of channels: ``softmax(tau Q K^T) V`` per head."""
+    """Return channel attention ``softmax(tau Q K^T) V`` per head."""
     height = query.shape[-2]
     key, value = key_value.chunk(2, dim=1)
     rows = "b (head c) h w -> b head c (h w)"  # a head is a contiguous group of channels
     query = F.normalize(rearrange(query, rows, head=HEADS), dim=-1)
     key = F.normalize(rearrange(key, rows, head=HEADS), dim=-1)
-    # Both have length 1 over the pixels, so Q K^T holds cosines, whatever the size of the image;
-    # tau is learned, for cosines alone would hardly differ in the softmax.
+    # Both have length 1 over the pixels, so Q K^T holds cosines for any size of the image. tau is
+    # learned, because the softmax of cosines alone is almost uniform.
     weights = torch.softmax(temperature * (query @ key.transpose(-2, -1)), dim=-1)
     mixed = weights @ rearrange(value, rows, head=HEADS)
     return rearrange(mixed, "b head c (h w) -> b (head c) h w", h=height)

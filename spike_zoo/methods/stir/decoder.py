@@ -1,4 +1,4 @@
-"""The coarse-to-fine decoders that predict image and motion together, level by level."""
+"""Coarse-to-fine decoders of STIR that predict image and optical flow at every level."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
 
-_FAINT = 0.01  # of what a head predicts at random
+_HEAD_FACTOR = 0.01  # factor of the random initial weights of an image head
 
 
 class Features(NamedTuple):
-    """Features of one level at the three key times, each ``(B, C, h, w)``."""
+    """Features of the three blocks at one level, each ``(B, C, h, w)``."""
 
     first: Tensor
     middle: Tensor
@@ -29,16 +29,17 @@ class Features(NamedTuple):
 class Level(NamedTuple):
     """Output of the decoder of one level.
 
-    Flows are in pixels of the level: (x, y) to the first, then (x, y) to the last time. They are
+    Flows are in pixels of the level: (x, y) to the first, then (x, y) to the last block. They are
     None without warping.
 
     Shape:
         - image: ``(B, 1, h, w)``, not clamped.
         - hidden: ``(B, 3C, h, w)``.
-        - flow: ``(B, 4, h, w)``, refined here; None at level 1, which refines nothing.
-        - upflow: ``(B, 4, h, w)``, up-sampled from the coarser level, used for the warps here; None
-          at the top.
-        - extra_flow: ``(B, 4(G-1), h, w)``, the further motion fields of level 1.
+        - flow: ``(B, 4, h, w)``, the flow refined at this level; None at level 1, which has no
+          refinement.
+        - upflow: ``(B, 4, h, w)``, up-sampled from the coarser level and used for the warps of
+          this level; None at the coarsest level.
+        - extra_flow: ``(B, 4(G-1), h, w)``, the additional motion fields of level 1.
     """
 
     image: Tensor
@@ -48,13 +49,13 @@ class Level(NamedTuple):
     extra_flow: Tensor | None = None
 
 
-def _doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+def _upsampling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
 @torch.no_grad()
 def start_bilinear(layer: nn.ConvTranspose2d) -> None:
-    """Initialise a layer that enlarges flows: bilinear, and doubled, for they are in pixels."""
+    """Initialise a layer that up-samples flows in pixels: bilinear, with doubled values."""
     tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
     one_to_one = torch.eye(layer.in_channels)[:, :, None, None]
     layer.weight.copy_(2.0 * one_to_one * torch.outer(tent, tent))
@@ -63,16 +64,16 @@ def start_bilinear(layer: nn.ConvTranspose2d) -> None:
 
 @torch.no_grad()
 def start_faintly(head: NarrowConv2d) -> None:
-    """Initialise the image channel of a head near zero; flow channels come first and are kept."""
-    head.weight[-1:] *= _FAINT  # not 0, through which no gradient comes
+    """Initialise the image channel (the last) of a head near zero; keep the flow channels."""
+    head.weight[-1:] *= _HEAD_FACTOR  # weights of 0 would pass no gradient
     cast("Tensor", head.bias)[-1:] = 0
 
 
 class TopDecoder(nn.Module):
-    """First guess of image and motion at the coarsest level.
+    """Decoder of the coarsest level: first estimate of image and flow.
 
     Shape:
-        - joined: ``(B, 3C, h, w)``, the three key times joined by the attention.
+        - joined: ``(B, 3C, h, w)``, output of the attention.
     """
 
     def __init__(self, channels: int, *, predicts_motion: bool = True) -> None:
@@ -94,26 +95,26 @@ class TopDecoder(nn.Module):
 
 
 class RefiningDecoder(nn.Module):
-    """One step to the next finer level: align, fuse, and predict the image again.
+    """Decoder of a finer level: align and fuse the features, and predict image and flow.
 
-    Levels above the finest also correct the flow. At the finest, further motion fields start from
-    the coarser level's flow before its refinement.
+    Coarser levels than level 1 also refine the flow. At level 1, additional motion fields start
+    from the coarser level's flow before its refinement.
 
     Args:
         channels: C, feature channels of this level.
         coarser_hidden: Hidden channels of the coarser level.
         interaction: ``"both"`` fuses the middle feature with the warped side features,
-            ``"warp_only"`` leaves out the middle one, ``"synthesis_only"`` takes all three as they
-            are and predicts no motion.
+            ``"warp_only"`` omits the middle feature, ``"synthesis_only"`` fuses all three without
+            warping and predicts no flow.
         hidden_channels: Channels that the coarser hidden state is reduced to.
-        motion_fields: G of the finest level, pairs of flows that align the side features, of no
-            effect without warping; None at other levels, which have one.
+        motion_fields: G of level 1, pairs of flows that align the side features; no effect
+            without warping. None at other levels, which have one pair.
 
     Shape:
         - features: three times ``(B, C, h, w)``.
         - coarser: the level of size ``h/2 x w/2``.
-        - known: ``(B, 4, h, w)``, a flow to align by in place of the coarser one.
-        - draft: ``(B, 1, h, w)``, an image that all levels correct; none as published.
+        - known: ``(B, 4, h, w)``, flow for the alignment that replaces the up-sampled coarser flow.
+        - draft: ``(B, 1, h, w)``, an image that all levels correct; None in the paper.
     """
 
     def __init__(
@@ -133,8 +134,8 @@ class RefiningDecoder(nn.Module):
         fused += 4 * fields if self.warps else 0
         fused += channels if interaction != "warp_only" else 0
         if self.warps:
-            self.up_flow = _doubling(4, 4)
-        self.up_hidden = _doubling(coarser_hidden, hidden_channels)
+            self.up_flow = _upsampling(4, 4)
+        self.up_hidden = _upsampling(coarser_hidden, hidden_channels)
         self.fuse1 = JoiningConvPReLU(fused, fused)
         self.fuse2 = ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
@@ -143,7 +144,7 @@ class RefiningDecoder(nn.Module):
         if self.extra_fields:
             flows = 4 * self.extra_fields
             self.extra_flow = NarrowConv2d(coarser_hidden, flows)
-            self.up_extra_flow = _doubling(flows, flows)
+            self.up_extra_flow = _upsampling(flows, flows)
 
     def forward(
         self,
@@ -163,29 +164,33 @@ class RefiningDecoder(nn.Module):
         return Level(image, hidden, flow=upflow + change, upflow=upflow)
 
     def upflow(self, coarser: Tensor | None, known: Tensor | None) -> Tensor | None:
-        """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
+        """Return the flow that aligns this level: ``known``, or the coarser flow up-sampled."""
         if coarser is None:
             return None
-        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
+        # Not doubled here, although flows are in pixels of the level: the layer learns the scale.
         return in_full_precision(self.up_flow, coarser) if known is None else known
 
     def extra(self, coarser: Level) -> Tensor | None:
-        """Return the further motion fields of the finest level."""
+        """Return the additional motion fields of level 1."""
         if coarser.upflow is None or not self.extra_fields:
             return None
-        # From the flow that level 2 was warped by, so the further fields can differ from the
-        # main one, which continues the refined flow.
+        # Initialised from the flow that warped level 2. The main field is initialised from the
+        # refined flow of level 2, so the additional fields can differ from it.
         start = coarser.upflow.repeat(1, self.extra_fields, 1, 1)
         change = in_full_precision(self.extra_flow, coarser.hidden)
         return in_full_precision(self.up_extra_flow, start + change)
 
     def align(self, features: Features, flows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features that enter the fusion, the sides warped by every motion field."""
+        """Return the features to fuse: the side features warped by every motion field, and others.
+
+        The middle feature is first, except for ``"warp_only"``. Without warping, the side features
+        are returned unchanged.
+        """
         aligned = [features.middle] if self.interaction != "warp_only" else []
         if not self.warps:
             return [*aligned, features.first, features.last]
         fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
-        # A field holds two flows that start at the middle time, one to each side.
+        # A field holds two flows that start at the middle block, one to each side.
         to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
         pairs = zip(
             warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
@@ -195,7 +200,7 @@ class RefiningDecoder(nn.Module):
     def _join(
         self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
     ) -> Tensor:
-        # by itself, so that warped features, the widest tensors, are freed once they are joined
+        # a separate function, so that the warped features, the largest tensors, are freed early
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         image = image if draft is None else image + draft
         aligned, hidden = self.align(features, flows), self.up_hidden(coarser.hidden)

@@ -1,4 +1,4 @@
-"""The hybrid spike embedding (HSER): what one block of planes looks like to the encoder."""
+"""Hybrid spike embedding representation (HSER) of blocks of planes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spike_zoo.nn.fast import PointwiseConv2d, conv_norm, join_channels
 from spike_zoo.nn.fast.layout import laid_out_for
 
 BLOCK_PLANES = 21  # planes of one block
-EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change
+EMBEDDING_CHANNELS = 16  # of every kind of embedding
 DILATIONS = (1, 2, 3, 4)
 EmbeddingKind = Literal[
     "tfp+resnet", "tfp", "resnet", "multi_dilated", "hist", "tfp+multi_dilated", "tfp+hist"
@@ -22,8 +22,8 @@ EmbeddingKind = Literal[
 def nested_windows(planes: int, step: int) -> list[tuple[int, int]]:
     """Return the half-open virtual exposure windows of a block, longest first, all centred.
 
-    The whole block, then ``step``, ``2 * step``, ... planes taken off at each end while less than
-    half of the block is taken off.
+    The first window is the block. Then ``step``, ``2 * step``, ... planes are removed at each end,
+    fewer than half of the block in each case.
     """
     return [(cut, planes - cut) for cut in (0, *range(step, planes // 2, step))]
 
@@ -46,7 +46,7 @@ class NestedTFP(nn.Module):
 
 
 class ResidualEmbedding(nn.Module):
-    """Implicit embedding: one residual block with batch norms straight on the planes.
+    """Implicit embedding: one residual block with batch norms on the planes.
 
     Shape:
         - block: ``(B, 21, H, W)``.
@@ -70,10 +70,10 @@ class ResidualEmbedding(nn.Module):
 
 
 class MultiDilatedEmbedding(nn.Module):
-    """Implicit embedding: the same planes seen by convolutions of growing dilation.
+    """Implicit embedding: parallel convolutions of dilation 1 to 4.
 
-    STIR's ablation names a multi-dilated embedding and does not define it; this construction is
-    ours.
+    STIR's ablation names a multi-dilated embedding without a definition. This architecture is
+    developed in this project.
 
     Shape:
         - block: ``(B, 21, H, W)``.
@@ -92,16 +92,16 @@ class MultiDilatedEmbedding(nn.Module):
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""
-        seen = torch.cat([F.relu(branch(block)) for branch in self.branches], dim=1)
-        return F.relu(self.mix(seen))
+        features = torch.cat([F.relu(branch(block)) for branch in self.branches], dim=1)
+        return F.relu(self.mix(features))
 
 
 class HierarchicalEmbedding(nn.Module):
-    """Implicit embedding: thirds of the block, joined in time step by step (7, 14, 21 planes).
+    """Implicit embedding: hierarchical fusion in time of 7, 14 and 21 planes.
 
-    STIR's ablation names HiST, presumably the hierarchical spatial-temporal fusion of Zhao et al.,
-    *Optical Flow for Spike Camera with Hierarchical Spatial-Temporal Spike Fusion*, AAAI 2024, and
-    does not define it; this construction is ours.
+    STIR's ablation names HiST without a definition, presumably the hierarchical spatial-temporal
+    fusion of Zhao et al., *Optical Flow for Spike Camera with Hierarchical Spatial-Temporal Spike
+    Fusion*, AAAI 2024. This architecture is developed in this project.
 
     Shape:
         - block: ``(B, 21, H, W)``.
@@ -130,16 +130,16 @@ IMPLICIT = {
 
 
 class HybridEmbedding(nn.Module):
-    """Hybrid spike embedding representation: firing rates beside learned channels.
+    """Hybrid spike embedding representation: firing rates concatenated with learned channels.
 
     Args:
-        kind: ``"tfp+resnet"`` (5 nested windows and 11 learned channels, the paper's choice),
-            ``"tfp"`` (10 windows mixed by a 1x1 convolution) or ``"resnet"`` (16 learned ones).
-            In place of ``resnet`` also ``multi_dilated`` or ``hist``.
+        kind: ``"tfp+resnet"`` (5 nested windows and 11 learned channels, as in the paper),
+            ``"tfp"`` (10 windows mixed by a 1x1 convolution) or ``"resnet"`` (16 learned channels).
+            ``resnet`` may be replaced by ``multi_dilated`` or ``hist``.
 
     Shape:
-        - block: ``(N, 21, H, W)``. Training batch statistics are those of one call, so blocks that
-          belong together are stacked along N.
+        - block: ``(N, 21, H, W)``. Batch norms use the statistics of one call in training, so the
+          blocks of a window must be stacked along N.
         - Output: ``(N, 16, H, W)``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The feature pyramid that STIR computes of every block."""
+"""Pyramid encoder of STIR, applied to every embedded block of planes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spike_zoo.nn.fast import PReLU
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a ReLU beside the identity, nothing after the sum.
+    """Residual block of two 3x3 convolutions with a ReLU between them and none after the sum.
 
-    Both start Xavier normal with zero bias.
+    Weights are initialised Xavier normal, biases 0.
 
     Shape:
         - Input and output: ``(B, channels, H, W)``.
@@ -29,20 +29,20 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # it has a bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the block's correction to its input."""
+        """Return the input plus the residual."""
         return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
 class EncoderStage(nn.Module):
     """One encoder level: a convolution, a PReLU with one slope for all channels, a residual block.
 
-    The convolution starts Xavier uniform with zero bias.
+    The convolution is initialised Xavier uniform, its bias 0.
 
     Args:
         in_channels: Channels of the level above.
         out_channels: Channels of this level.
-        halves: Whether the level halves the size with a 3x3 convolution and has a residual block;
-            if not it is the first stage, a 7x7 convolution alone.
+        halves: Whether the level has a 3x3 convolution of stride 2 and a residual block. The first
+            stage (False) has a 7x7 convolution of stride 1 and no residual block.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, halves: bool) -> None:
@@ -60,10 +60,10 @@ class EncoderStage(nn.Module):
 
 
 class PyramidEncoder(nn.Module):
-    """Features of levels 2 and up, each half the size of the one before.
+    """Encoder of the features of levels 2 and coarser, each half the size of the previous level.
 
     Args:
-        channels: Channels of every level, the finest (the embedding's) first.
+        channels: Channels of every level, beginning with the embedding's (level 1).
 
     Shape:
         - Input: ``(N, channels[0], H, W)`` with H and W multiples of ``2 ** (levels - 1)``.
@@ -83,4 +83,4 @@ class PyramidEncoder(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        return features[1:]  # the first stage only feeds the second
+        return features[1:]  # the first stage's output is only the input of the second

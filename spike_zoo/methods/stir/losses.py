@@ -1,4 +1,4 @@
-"""The training loss of STIR: the reconstruction and the coarser images against the truth."""
+"""Training loss of STIR: reconstruction, multi-scale and perceptual terms."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def vgg19_features(path: str | Path | None = None) -> nn.Module:
         path: Torchvision's file of weights; searched for by default.
 
     Raises:
-        MissingFileError: If there is no such file; says where it may be put.
-        WeightsError: If it is another network's.
+        MissingFileError: If the file does not exist; the message states where to put it.
+        WeightsError: If the file holds weights of another network.
     """
     import torchvision
 
@@ -41,7 +41,7 @@ def vgg19_features(path: str | Path | None = None) -> nn.Module:
 
 
 def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, float]:
-    """Return the weights by the name of their term; ValueError if one is negative or all are 0."""
+    """Return the weight of each term by name; raise ValueError if any is negative or all are 0."""
     weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
     if not (all(weight >= 0 for weight in weights.values()) and any(weights.values())):
         raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
@@ -51,12 +51,12 @@ def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, 
 class PerceptualLoss(nn.Module):
     """Mean squared difference of deep features of two gray images.
 
-    Images are moved from [0, 1] to [0.5, 1] first, as in the published training, where images in
-    [-1, 1] were expected.
+    Images in [0, 1] are mapped to [0.5, 1] first, as in the published training, which applies a
+    mapping for images in [-1, 1].
 
     Args:
-        features: Network from ``(B, 3, H, W)``, normalised as for ImageNet; frozen here and kept
-            out of this module's state.
+        features: Network with input ``(B, 3, H, W)``, normalised as for ImageNet. It is frozen and
+            not part of this module's state.
 
     Shape:
         - image, target: ``(B, 1, H, W)`` in [0, 1].
@@ -67,7 +67,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
-        # In a tuple, so that checkpoints do not hold the published network's weights.
+        # In a tuple, so that checkpoints do not contain the backbone's weights.
         self._frozen = (features.eval().requires_grad_(False),)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -76,10 +76,10 @@ class PerceptualLoss(nn.Module):
         """Return the distance in feature space."""
         features = self._frozen[0].to(image.device)
         with torch.no_grad():
-            wanted = features(self._prepared(target))
-        return F.mse_loss(features(self._prepared(image)), wanted)
+            target_features = features(self._normalised(target))
+        return F.mse_loss(features(self._normalised(image)), target_features)
 
-    def _prepared(self, image: Tensor) -> Tensor:
+    def _normalised(self, image: Tensor) -> Tensor:
         image = (image + 1.0) / 2.0
         return (image.expand(-1, 3, -1, -1) - self.mean) / self.std
 
@@ -87,16 +87,16 @@ class PerceptualLoss(nn.Module):
 class STIRLoss(nn.Module):
     """L1 of the reconstruction, L1 of the coarser images, and a perceptual term.
 
-    The coarser images are compared with the ground truth averaged over 2x2 pixels as often as
-    needed. A weight of 0 drops its term.
+    Coarser images are compared with the ground truth, which is averaged over 2x2 pixels once per
+    level. A term of weight 0 is not computed.
 
     Args:
         loss_rec: Weight of the reconstruction term.
         loss_ms: Weight of the multi-scale term.
-        loss_per: Weight of the perceptual term; the paper's is 0.2.
+        loss_per: Weight of the perceptual term; 0.2 in the paper.
         features: Network of the perceptual term, see :class:`PerceptualLoss`.
-        clamp: Whether images are clamped to [0, 1] before they are compared, as published; pixels
-            outside get no gradient then.
+        clamp: Whether images are clamped to [0, 1] before the comparison, as published. Pixels
+            outside this range then get no gradient.
 
     Raises:
         ValueError: If a weight is negative or all are 0, or the perceptual term has no features.
@@ -116,7 +116,7 @@ class STIRLoss(nn.Module):
     ) -> None:
         super().__init__()
         if loss_per and features is None:
-            raise ValueError("the perceptual loss needs the features it compares")
+            raise ValueError(f"loss_per {loss_per} needs features, a network such as VGG19")
         self.weights = loss_weights(loss_rec, loss_ms, loss_per)
         self.clamp = clamp
         self.perceptual = PerceptualLoss(features) if loss_per and features is not None else None
@@ -125,10 +125,10 @@ class STIRLoss(nn.Module):
         """Return the unweighted terms in use and their weighted sum ``"total"``.
 
         Args:
-            pyramid: What :meth:`STIR.pyramid` found.
+            pyramid: Output of :meth:`STIR.pyramid`.
             target: ``(B, 1, H, W)`` in [0, 1].
         """
-        image = crop_padding(self._compared(pyramid.levels[1]), *target.shape[-2:])
+        image = crop_padding(self._float_image(pyramid.levels[1]), *target.shape[-2:])
         terms: dict[str, Tensor] = {}
         if self.weights["reconstruction"]:
             terms["reconstruction"] = F.l1_loss(image, target)
@@ -139,7 +139,7 @@ class STIRLoss(nn.Module):
         weighted = [self.weights[name] * value for name, value in terms.items()]
         return {**terms, "total": torch.stack(weighted).sum()}
 
-    def _compared(self, level: Level) -> Tensor:
+    def _float_image(self, level: Level) -> Tensor:
         image = level.image.to(torch.promote_types(level.image.dtype, torch.float32))
         return image.clamp(0.0, 1.0) if self.clamp else image
 
@@ -149,5 +149,5 @@ class STIRLoss(nn.Module):
         distances = []
         for number, weight in zip(coarser, LEVEL_WEIGHTS, strict=False):
             target = F.avg_pool2d(target, kernel_size=2)
-            distances.append(weight * F.l1_loss(self._compared(levels[number]), target))
+            distances.append(weight * F.l1_loss(self._float_image(levels[number]), target))
         return torch.stack(distances).sum() / len(coarser)

@@ -1,4 +1,4 @@
-"""Training and use of STIR: optimiser, schedule, steps, and the input of the network."""
+"""Lightning module of STIR."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ class STIRModule(ReconstructionModule):
         attention: ``"cross"``, ``"self"`` or ``"none"``.
         embedding: Features of a block of planes.
         width: Factor of the number of channels.
-        hidden_channels: Channels that decoders pass on beside image and flow.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        weight_decay: L2 on every parameter; the paper's is 4e-4.
-        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        hidden_channels: Channels of the hidden state that a decoder passes to the finer level.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        weight_decay: L2 penalty on every parameter; 4e-4 in the paper.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
-        loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
+        loss_per: Weight of the perceptual term; 0.2 in the paper. Needs VGG19's weights.
         loss_motion: Weight of the flow error at every level, against the ground truth that data
-            provide with ``flow_offset: 20``. The paper's is 0.
+            provide with ``flow_offset: 20``; 0 in the paper.
         motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
         oracle_flow: Whether the features (with ``align_input``, the planes) are aligned by the
-            ground-truth flow in training and test: an upper bound, for such data alone.
+            ground-truth flow in training and test, as an upper bound. Needs data with flow.
         align_input: Whether the input is spike intervals aligned along the optical flow instead
-            of spikes, and the network corrects their mean, see :func:`aligned_window`. In training
-            the flow is the ground truth with errors, where data provide it. Not in the paper.
+            of spikes, and the network corrects their mean, see :func:`aligned_window`. If data
+            provide ground-truth flow, training uses this flow with errors. Not in the paper.
         start_from_doubled_flows: Initialise each level's flow as twice the coarser level's flow.
-        perceptual_backbone: File of VGG19's weights; by default it is searched for.
+        perceptual_backbone: File of VGG19's weights; searched for by default.
         clamp_loss: Whether the loss clamps images to [0, 1], as published: no gradient outside.
-        first_window_loss: Whether a scene's first window has a loss; the paper's is False.
-        scale_input: Whether spikes are divided by the rate scale; the paper's is False.
+        first_window_loss: Whether a scene's first window has a loss; False in the paper.
+        scale_input: Whether spikes are divided by the rate scale; False in the paper.
         channels_last: Whether the network computes channels-last, which is faster on CPUs.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
@@ -140,7 +140,7 @@ class STIRModule(ReconstructionModule):
         self.network = STIR(*shape, width=width, hidden_channels=hidden_channels)
         if not channels_last:
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
-        check_schedule(schedule, learning_rate, warmup)  # wrong values now, not after loading
+        check_schedule(schedule, learning_rate, warmup)  # raise before data are loaded
         loss_weights(loss_rec, loss_ms, loss_per)
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
@@ -162,24 +162,24 @@ class STIRModule(ReconstructionModule):
         """Return the published network with published weights and input, in evaluation mode.
 
         Args:
-            source: See :meth:`STIR.from_official`.
+            source: Checkpoint file or state dict, see :meth:`STIR.from_official`.
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         module = cls(scale_input=False)
         module.network.load_state_dict(read_official(source, module.network.state_dict()))
         return module.eval()
 
     def setup(self, stage: str) -> None:
-        """Make the metrics and, before a fit, the loss; only the loss needs a backbone."""
+        """Create the metrics and, for training, the loss, which may need a backbone's weights."""
         super().setup(stage)
         if stage == "fit" and self.loss is None:
             self.loss = self.make_loss()
 
     def make_loss(self) -> STIRLoss:
-        """Return the loss these hyper-parameters describe."""
+        """Return the loss configured by the hyper-parameters."""
         hparams = self.hparams
         features = vgg19_features(hparams["perceptual_backbone"]) if hparams["loss_per"] else None
         return STIRLoss(
@@ -194,7 +194,7 @@ class STIRModule(ReconstructionModule):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
 
         Raises:
-            UsageError: If it needs the ground-truth flow.
+            UsageError: If the module has ``oracle_flow``.
         """
         check_alone(oracle_flow=self.hparams["oracle_flow"])
         planes, draft, _ = self._network_input(spikes, rate_scale)
@@ -202,10 +202,10 @@ class STIRModule(ReconstructionModule):
 
     @property
     def tile(self) -> int | None:
-        """Largest side in pixels of what :meth:`reconstruct` computes at once.
+        """Largest side in pixels of the tiles of :meth:`reconstruct`, see :class:`TileGrid`.
 
-        None is 1024 above a million pixels, 0 the whole frame, see :class:`TileGrid`. Setting it
-        raises ValueError below 128.
+        None: 1024 for frames above a million pixels, else no tiles. 0: no tiles. Other values
+        below 128 raise ValueError.
         """
         return self._tile
 
@@ -216,7 +216,7 @@ class STIRModule(ReconstructionModule):
 
     @property
     def precision(self) -> Precision:
-        """What :meth:`reconstruct` computes in: "32", or "bf16" for autocast."""
+        """Precision of :meth:`reconstruct`: "32", or "bf16" for autocast."""
         return self._precision
 
     @precision.setter
@@ -225,19 +225,19 @@ class STIRModule(ReconstructionModule):
         self._precision = precision
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
+        """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
         if self.hparams["oracle_flow"]:
             return self._pyramid(batch)[0].image.float()
         return super().predict_step(batch, batch_idx)
 
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
-        """Return the reconstruction, with the motion fields where the true motion is known."""
+        """Return the reconstruction; with motion fields if the batch has ground-truth flow."""
         if "flow" not in batch and not self.hparams["oracle_flow"]:
             return super().found(batch, batch_idx)
-        pyramid, found = self._pyramid(batch)
+        pyramid, flow = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
         return FlowPrediction(
-            pyramid.image.float(), fields_of(pyramid, size) if found is None else [found]
+            pyramid.image.float(), fields_of(pyramid, size) if flow is None else [flow]
         )
 
     def _stream(
@@ -246,13 +246,13 @@ class STIRModule(ReconstructionModule):
         check_alone(oracle_flow=self.hparams["oracle_flow"])
         scale = rate_scale if self.hparams["scale_input"] else 1.0
         stream = AlignedStream if self.hparams["align_input"] else WindowStream
-        how = {name: getattr(self, name) for name in self.picture_options}
+        options = {name: getattr(self, name) for name in self.picture_options}
         with eval_mode(self):
-            yield from stream(self.network, recording, scale, **how).images(centers)
+            yield from stream(self.network, recording, scale, **options).images(centers)
 
     @property
     def finds_motion(self) -> bool:
-        """Whether it finds motion by itself."""
+        """Whether the module estimates motion fields."""
         predicted = self.hparams["interaction"] != "synthesis_only"
         return (self.hparams["align_input"] or predicted) and not self.hparams["oracle_flow"]
 
@@ -264,28 +264,28 @@ class STIRModule(ReconstructionModule):
         *,
         rate_scale: float | None = None,
     ) -> Tensor:
-        """Return the motion by which the features before and after an image are aligned with it.
+        """Return the motion fields that align the blocks before and after an image to the image.
 
-        It is optical flow where ``estimates_flow`` holds. The whole frame is computed at once.
+        The fields are optical flow if ``estimates_flow`` is True. Frames are not tiled.
 
         Args:
             recording: The spikes.
-            centers: Planes of the images, or one.
+            centers: One or several planes of images.
             rate_scale: As for :meth:`reconstruct`.
 
         Returns:
-            float32 ``(N, 2, 2, H, W)``, N as many as planes, on the CPU: to 20 planes before, to 20
-            planes after; (dx, dy) in pixels.
+            float32 ``(N, 2, 2, H, W)`` for N planes, on the CPU: to 20 planes before, to 20 planes
+            after; (dx, dy) in pixels.
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
                 than half a window.
-            UsageError: If it is no recording, or a centre no whole number.
-            ValueError: If the network predicts none.
+            UsageError: If ``recording`` is not a spike recording, or a centre is not an integer.
+            ValueError: If the network predicts no motion.
         """
         if not self.finds_motion:
             raise ValueError(
-                "a network with interaction 'synthesis_only', or with oracle_flow, finds no motion"
+                "a network with interaction 'synthesis_only' or oracle_flow estimates no motion"
             )
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -294,7 +294,7 @@ class STIRModule(ReconstructionModule):
             return torch.cat([self._field(recording, center, scale).cpu() for center in planes])
 
     def _field(self, recording: SpikeRecording, center: int, rate_scale: float) -> Tensor:
-        """Return the motion at a plane, ``(1, 2, 2, H, W)``."""
+        """Return the main motion field at a plane, ``(1, 2, 2, H, W)``."""
         if self.hparams["align_input"]:
             return motion_at(recording, center, self.device)
         _, height, width = recording.shape
@@ -304,7 +304,7 @@ class STIRModule(ReconstructionModule):
         return fields_of(self.network.pyramid(planes), (height, width))[0]
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
-        """Return the summed loss of clips, or its mean over scenes' windows; log every term."""
+        """Return the loss of clips, or the mean loss over the windows of scenes; log every term."""
         if "images" in batch:
             terms = scene_terms(
                 self._terms,
@@ -321,7 +321,7 @@ class STIRModule(ReconstructionModule):
         return terms["total"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam and the schedule of the learning rate per update."""
         return scheduled_adam(self, self.network.parameters())
 
     def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
@@ -335,17 +335,17 @@ class STIRModule(ReconstructionModule):
         return terms
 
     def _pyramid(self, batch: ReconstructionBatch) -> tuple[STIRPyramid, Tensor | None]:
-        """Return the network's output for a batch, and the flow that planes were aligned by."""
+        """Return the network's output for a batch, and the flow that aligned its input or None."""
         self.check_clip(batch["spikes"].shape[1])
-        given = self._given_flow(batch)
-        planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], given)
-        if given is None or fields is not None:
+        truth = self._true_flow(batch)
+        planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], truth)
+        if truth is None or fields is not None:
             return self.network.pyramid(planes, draft=draft), fields
-        flows = known_flows(given, self.hparams["pyramid_levels"])
+        flows = known_flows(truth, self.hparams["pyramid_levels"])
         return self.network.pyramid(planes, flows), None
 
-    def _given_flow(self, batch: ReconstructionBatch) -> Tensor | None:
-        """Return the ground-truth flow, with errors seeded by the step; None to estimate it."""
+    def _true_flow(self, batch: ReconstructionBatch) -> Tensor | None:
+        """Return the oracle flow, or in training the true flow with errors; None to estimate it."""
         if self.hparams["oracle_flow"]:
             return motion_in(batch, "oracle_flow")
         if not (self.hparams["align_input"] and self.training and "flow" in batch):
@@ -361,7 +361,7 @@ class STIRModule(ReconstructionModule):
     def _network_input(
         self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return the input of the network; if it is aligned, also its mean and the flow."""
+        """Return the input of the network and, with ``align_input``, the draft and the flow."""
         if self.hparams["align_input"]:
             return aligned_windows(spikes, rate_scale, motion)
         if rate_scale is None or not self.hparams["scale_input"]:

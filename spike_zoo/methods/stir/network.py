@@ -1,4 +1,4 @@
-"""STIR: one image of the middle of 61 planes, by joint synthesis and motion compensation."""
+"""The STIR network: reconstruction of the middle of 61 planes with motion compensation."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
-PLANES = 61  # of one window, the middle plane is reconstructed
-BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes, neighbours share one
+PLANES = 61  # planes of a window; the middle plane is reconstructed
+BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes; adjacent blocks share one plane
 ENCODER_CHANNELS = (24, 32, 64, 96)  # levels 2..5 at width 1
 
 
 class STIRPyramid(NamedTuple):
-    """Everything STIR finds on its way, by level: 1 is full size, each further one half of it.
+    """All outputs of STIR by level: level 1 has full size, each coarser level half the size.
 
-    Sizes are those of the padded input; ``image`` alone is cropped.
+    Sizes are those of the padded input, except for ``image``, which is cropped.
 
     Attributes:
         image: ``(B, 1, H, W)``, clamped to [0, 1], the reconstruction.
         levels: Images, hidden states and flows of every level, see :class:`Level`.
-        features: Features of every level at the three key times, see :class:`Features`.
+        features: Features of the three blocks at every level, see :class:`Features`.
     """
 
     image: Tensor
@@ -55,14 +55,15 @@ class STIRPyramid(NamedTuple):
 
 
 class STIR(nn.Module):
-    """Reconstruct the middle of a spike stream from the blocks before, at and after it.
+    """Reconstruct the middle plane of a spike stream from three consecutive blocks.
 
-    Three blocks of 21 planes are embedded and encoded into feature pyramids with shared weights. At
-    the coarsest level attention joins the three times; then every level up-samples motion and
-    image, aligns the outer blocks' features to the middle one and refines both.
+    Three blocks of 21 planes are embedded and encoded into feature pyramids with shared weights.
+    Attention combines the blocks at the coarsest level. Every finer level up-samples flow and
+    image, aligns the outer blocks' features to the middle block, and refines flow and image.
 
-    The defaults are the published network; the other values are its ablations. It computes
-    channels-last, which is faster; ``to(memory_format=torch.contiguous_format)`` changes that.
+    The defaults are the published network; the other values are its ablations. Layers compute in
+    channels-last format, which is faster; ``to(memory_format=torch.contiguous_format)`` changes
+    the format.
 
     Args:
         pyramid_levels: 3, 4 or 5 levels.
@@ -71,12 +72,13 @@ class STIR(nn.Module):
             ``"synthesis_only"`` predicts no motion and aligns nothing.
         attention: ``"cross"``; ``"self"``: each outer block attends to itself; ``"none"``: plain
             concatenation.
-        embedding: What the encoder sees of a block, see :class:`HybridEmbedding`.
+        embedding: Input features of the encoder, see :class:`HybridEmbedding`.
         width: Factor of the encoder channels of levels 2 and up, rounded to multiples of 8.
-        hidden_channels: Channels in which a level's hidden state reaches the next finer one.
+        hidden_channels: Channels of the hidden state that a level passes to the finer level.
 
     Shape:
-        - spikes: ``(B, 61, H, W)``, float, 0 or 1, any H and W of at least 16 (padded inside).
+        - spikes: ``(B, 61, H, W)``, float, 0 or 1, any H and W of at least 16 (padded
+          internally).
         - Output: ``(B, 1, H, W)`` in [0, 1], the image at plane 30.
 
     Raises:
@@ -124,7 +126,8 @@ class STIR(nn.Module):
                 motion_fields=motion_fields if level == 1 else None,
             )
         lay_out(self, torch.channels_last)
-        # Few pixels and many channels: so laid out the gradient of the weights takes half the time.
+        # Few pixels and many channels: here the contiguous format halves the time of the weight
+        # gradients.
         lay_out(self.decoders[str(pyramid_levels)], torch.contiguous_format)
 
     @classmethod
@@ -132,12 +135,12 @@ class STIR(nn.Module):
         """Return the published network with published weights, in evaluation mode.
 
         Args:
-            source: A checkpoint file (``.pth``, ``.safetensors``) or its state dict, with or
-                without a leading ``module.`` and a ``state_dict`` around it.
+            source: A checkpoint file (``.pth``, ``.safetensors``) or its state dict. The prefix
+                ``module.`` and an enclosing ``state_dict`` entry are accepted.
 
         Raises:
             WeightsError: If names or shapes differ; the message names the first of each kind.
-            MissingFileError: If there is no such file.
+            MissingFileError: If the file does not exist.
         """
         network = cls()
         network.load_state_dict(read_official(source, network.state_dict()))
@@ -155,8 +158,8 @@ class STIR(nn.Module):
     def start_from_doubled_flows(self) -> None:
         """Initialise each level's flow as twice the coarser level's flow.
 
-        Layers that enlarge flows are random otherwise: the flow of the coarsest level is lost on
-        its way to the finest, and motion is learned late or never.
+        The default initialisation of the layers that up-sample flow is random. The flow of the
+        coarsest level then does not reach the finest level, and motion is learned late or never.
         """
         for name, layer in self.decoders.named_modules():
             if name.endswith(("up_flow", "up_extra_flow")):
@@ -168,13 +171,13 @@ class STIR(nn.Module):
         flows: Mapping[int, Tensor] | None = None,
         draft: Tensor | None = None,
     ) -> STIRPyramid:
-        """Return the reconstruction with all that led to it.
+        """Return the reconstruction with images, flows and features of all levels.
 
         Args:
             spikes: ``(B, 61, H, W)``.
             flows: Level -> flow ``(B, 4, h, w)`` of the padded size, in pixels of the level, that
-                aligns its features in place of what the network finds: see :func:`known_flows`.
-            draft: ``(B, 1, H, W)``, an image that every level corrects; the paper has none.
+                replaces the predicted flow in the alignment, see :func:`known_flows`.
+            draft: ``(B, 1, H, W)``, an image that every level corrects; None in the paper.
 
         Raises:
             ValueError: If the input is not four-dimensional with 61 planes.
@@ -184,7 +187,7 @@ class STIR(nn.Module):
                 f"STIR takes spikes of shape (B, {PLANES}, H, W), got {tuple(spikes.shape)}"
             )
         padded = pad_to_multiple(spikes, self.multiple)
-        # One call for all three blocks: batch norm sees them together, as published.
+        # One call for all three blocks: batch norms use their joint statistics, as published.
         blocks = [padded[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS]
         features = self.encode(torch.cat(blocks, dim=0))
         parts = [level.chunk(len(blocks), dim=0) for level in features]
@@ -199,8 +202,8 @@ class STIR(nn.Module):
     def encode(self, blocks: Tensor) -> tuple[Tensor, ...]:
         """Return the features of blocks at every level, the finest first.
 
-        In evaluation mode a block's features depend on nothing else, so windows that share a block
-        can share them (see :meth:`decode`).
+        In evaluation mode a block's features depend only on the block. Windows that share a block
+        can share its features (see :meth:`decode`).
 
         Args:
             blocks: ``(N, 21, H, W)``, H and W multiples of ``multiple``.
@@ -239,12 +242,12 @@ class STIR(nn.Module):
         levels = {}
         for number in range(self.pyramid_levels, 0, -1):
             decoder = self.decoders[str(number)]
-            known = None if draft is None else F.avg_pool2d(draft, 2 ** (number - 1))
+            pooled = None if draft is None else F.avg_pool2d(draft, 2 ** (number - 1))
             if level is None:
                 level = decoder(joined)
             else:
-                level = decoder(by_level[number], level, flows.get(number), known)
-            corrected = level.image if known is None else level.image + known
+                level = decoder(by_level[number], level, flows.get(number), pooled)
+            corrected = level.image if pooled is None else level.image + pooled
             levels[number] = level._replace(image=corrected)
         return levels, by_level
 
@@ -259,7 +262,9 @@ def level_channels(pyramid_levels: int, width: float) -> tuple[int, ...]:
         raise ValueError(f"width must be a positive number, got {width}")
     scaled = [8 * math.floor(c * width / 8 + 0.5) for c in ENCODER_CHANNELS[: pyramid_levels - 1]]
     if min(scaled) < 8:
-        raise ValueError(f"width {width} leaves an encoder level without channels; 0.2 is enough")
+        raise ValueError(
+            f"width {width} leaves an encoder level without channels; use at least 0.2"
+        )
     return (EMBEDDING_CHANNELS, *scaled)
 
 

@@ -1,4 +1,4 @@
-"""The published STIR checkpoint: its names beside ours, both ways."""
+"""Conversion of names between the published STIR checkpoint and this package."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TEMPERATURES = {
     "transformer.attn.temperature1": "attention.temperature_t0",
     "transformer.attn.temperature2": "attention.temperature_t2",
 }
-_DECODERS = {5: "5nd", 4: "4nd", 3: "3rd", 2: "2nd", 1: "1st"}  # after "decorder_", as published
+_DECODERS = {5: "5nd", 4: "4nd", 3: "3rd", 2: "2nd", 1: "1st"}  # prefix "decorder_", as published
 _RESIDUAL = {f"net.0.conv_block.{i}.net.0": f"conv{i + 1}" for i in (0, 1)}
 
 
@@ -63,7 +63,7 @@ def _decoder_layers(level: int) -> Iterator[tuple[str, str]]:
 
 @cache
 def _layers() -> dict[str, str]:
-    """Return official names of layers and parameters with ours; no network has all of them."""
+    """Return published name -> name in this package, for the layers of all variants of STIR."""
     layers = dict(_encoder_layers())
     layers |= {f"transformer.{a}": f"attention.{b}" for a, b in _ATTENTION.items()}
     for level, name in _DECODERS.items():
@@ -75,39 +75,41 @@ def _layers() -> dict[str, str]:
 
 
 def _renamed(key: str, names: Mapping[str, str]) -> str:
-    """Return an entry with its own or its layer's name replaced, where there is another."""
+    """Return a key with its parameter or layer renamed, or unchanged if ``names`` has neither."""
     layer, _, leaf = key.rpartition(".")
     return names.get(key) or (f"{names[layer]}.{leaf}" if layer in names else key)
 
 
 def to_natural(state_dict: StateDict) -> dict[str, Tensor]:
-    """Return a published state dict under our names; unknown names stay as they are.
+    """Return a published state dict with the names of this package; unknown names are kept.
 
-    A leading ``module.`` of a data-parallel wrapper is taken off.
+    The prefix ``module.`` of a data-parallel wrapper is removed.
     """
     names = _layers()
-    return {_renamed(key.removeprefix("module."), names): one for key, one in state_dict.items()}
+    return {
+        _renamed(key.removeprefix("module."), names): value for key, value in state_dict.items()
+    }
 
 
 def official_name(key: str) -> str:
-    """Return the published name of one of our entries, or the entry itself if it has no other."""
+    """Return the published name of an entry, or the entry's name if there is no published name."""
     return _renamed(key, {ours: theirs for theirs, ours in _layers().items()})
 
 
 def to_official(state_dict: StateDict) -> dict[str, Tensor]:
-    """Return our state dict under the published names, without ``module.``.
+    """Return a state dict of this package with the published names, without ``module.``.
 
-    Entries of ablations that the published network does not have keep our names.
+    Entries of ablations that the published network does not have keep their names.
     """
     return {official_name(key): value for key, value in state_dict.items()}
 
 
 def read_official(source: WeightsSource, expected: StateDict) -> dict[str, Tensor]:
-    """Return published weights under our names, checked against the network's own entries.
+    """Return published weights with the names of this package, checked against ``expected``.
 
     Raises:
         WeightsError: If the file cannot be read, or names or shapes differ.
-        MissingFileError: If there is no such file.
+        MissingFileError: If the file does not exist.
     """
     natural = to_natural(read_state_dict(source))
     check_entries(natural, expected, source, "STIR", named=official_name)

@@ -1,4 +1,4 @@
-"""Pictures at many planes of a recording, with every block of planes encoded once."""
+"""Reconstruction by STIR at many planes of a recording, with cached features of blocks."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 Precision = Literal["32", "bf16"]
 
 BLOCK_CENTERS = tuple(start + BLOCK_PLANES // 2 - PLANES // 2 for start in BLOCK_STARTS)
-AHEAD = 20  # windows for which encoded blocks are kept: down to a stride of one plane
-AHEAD_PIXELS = 2**21  # windows times pixels: bounds what is kept to 0.4 GB in float32
+AHEAD = 20  # following windows for which features are cached: enough for a stride of one plane
+AHEAD_PIXELS = 2**21  # windows times pixels: limits the cache to 0.4 GB in float32
 
 
 class WindowStream:
-    """The images at some planes of a recording, one by one, in memory that does not grow.
+    """Stream of images at planes of a recording, with constant memory.
 
-    A window is three blocks of 21 planes whose features depend on nothing else, so windows 20
-    planes apart have two of them in common. A block is known by its middle plane, also where it
-    reaches over an end of the recording and is mirrored there: the mirror is at the first and
-    the last plane for every window alike.
+    A window has three blocks of 21 planes. The features of a block depend only on the block, so
+    windows 20 planes apart share two blocks. A block is identified by its middle plane. This also
+    holds for blocks that are mirrored at an end of the recording, because all windows are mirrored
+    at the first and the last plane.
 
     Args:
-        network: In evaluation mode.
+        network: The network, in evaluation mode.
         recording: The spikes.
-        rate_scale: What the spikes are divided by.
-        tile: Largest side of what is computed at once, see :class:`TileGrid`.
+        rate_scale: Divisor of the spikes.
+        tile: Largest side of a tile in pixels, see :class:`TileGrid`.
         precision: ``"32"``, or ``"bf16"`` for autocast.
-        compiled: Whether ``torch.compile`` translates the network first, which takes minutes and
-            needs a C++ compiler: for hours of video.
+        compiled: Whether the network is compiled by ``torch.compile`` first. This takes minutes,
+            needs a C++ compiler, and is meant for hours of video.
 
     Raises:
         ValueError: If an option is outside its range.
@@ -71,7 +71,7 @@ class WindowStream:
         self.encode, self.decode = network.encode, network.decode
         if compiled:
             self.encode, self.decode = torch.compile(self.encode), torch.compile(self.decode)
-        self.encoded: dict[int, list[tuple[Tensor, ...]]] = {}  # of a block, tile by tile
+        self.encoded: dict[int, list[tuple[Tensor, ...]]] = {}  # block -> features of each tile
 
     def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
         """Yield the image ``(1, H, W)`` at every centre, float32 on the CPU.
@@ -82,8 +82,8 @@ class WindowStream:
         ahead = min(AHEAD, AHEAD_PIXELS // math.prod(self.grid.padded))
         for index, center in enumerate(centers):
             mirrored_planes(*centred_window(center, PLANES), len(self.recording))
-            # What later windows take again is kept: at stride 20 two blocks of three. Windows at
-            # other distances find less of it, and are as right.
+            # Cache blocks that later windows share: two of three at stride 20, fewer at strides
+            # that 20 is not a multiple of.
             following = centers[index + 1 : index + 1 + ahead]
             kept = {block for later in following for block in blocks_of(later)}
             image = self._image(center, kept)
@@ -95,26 +95,26 @@ class WindowStream:
         blocks = blocks_of(center)
         planes = {block: self._read(block) for block in blocks if block not in self.encoded}
 
-        def made(tile: int) -> Tensor:
+        def image_of(tile: int) -> Tensor:
             first, middle, last = (self._features(block, tile, planes, kept) for block in blocks)
             return self.decode(first, middle, last)
 
-        return self._joined(made)
+        return self._joined(image_of)
 
-    def _joined(self, made: Callable[[int], Tensor]) -> Tensor:
-        """Return the frame of tiles that a function makes of their numbers.
+    def _joined(self, image_of: Callable[[int], Tensor]) -> Tensor:
+        """Return the frame joined from the images that a function computes of each tile index.
 
-        Tile by tile through the whole network: features of all tiles at once would be as large as
-        those of the untiled frame.
+        Each tile passes the complete network before the next tile, because features of all tiles
+        would need as much memory as those of the untiled frame.
         """
         with torch.inference_mode(), self._autocast():
-            tiles = [made(number).float() for number in range(len(self.grid.tiles))]
+            tiles = [image_of(tile).float() for tile in range(len(self.grid.tiles))]
             return self.grid.join(tiles)[0].cpu()
 
     def _features(
         self, block: int, tile: int, planes: dict[int, Tensor], kept: set[int]
     ) -> tuple[Tensor, ...]:
-        """Return the features of one tile of a block, encoded now or before."""
+        """Return the features of one tile of a block, from the cache or encoded."""
         if block not in planes:
             return self.encoded[block][tile]
         part = self.grid.cut(planes[block], self.grid.tiles[tile])
@@ -129,31 +129,31 @@ class WindowStream:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _read(self, block: int) -> Tensor:
-        """Return the planes around one, ``(21, H, W)`` of uint8 on the network's device."""
+        """Return the planes of a block, uint8 ``(21, H, W)``, on the network's device."""
         packed = read_clip(self.recording, block, BLOCK_PLANES).to(self.device)
         return unpack_tensor(packed, self.recording.shape[2])
 
 
 class AlignedStream(WindowStream):
-    """The images at some planes of a recording, each of planes moved along the motion.
+    """Stream of images at planes of a recording, for networks with ``align_input``.
 
-    Every window is moved by a motion of its own, found in the whole frame, so that they have no
-    blocks in common; finding it takes most of the time.
+    The planes of every window are aligned by the window's own optical flow, so windows share no
+    blocks. The flow is estimated on the frame without tiles, which takes most of the time.
     """
 
     def _image(self, center: int, kept: set[int]) -> Tensor:
-        """Return the image at a plane; there is nothing to cache."""
-        shown = read_aligned(self.recording, center, self.rate_scale, self.device)
+        """Return the image at a plane; nothing is cached."""
+        window = read_aligned(self.recording, center, self.rate_scale, self.device)
 
-        def made(tile: int) -> Tensor:
+        def image_of(tile: int) -> Tensor:
             planes, draft = (
-                self.grid.cut(one[0], self.grid.tiles[tile])[None] for one in shown[:2]
+                self.grid.cut(part[0], self.grid.tiles[tile])[None] for part in window[:2]
             )
             blocks = (planes[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS)
             first, middle, last = map(self.encode, blocks)
             return self.decode(first, middle, last, draft)
 
-        return self._joined(made)
+        return self._joined(image_of)
 
 
 def blocks_of(center: int) -> tuple[int, ...]:

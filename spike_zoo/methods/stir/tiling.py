@@ -1,4 +1,4 @@
-"""Tiles of a frame: sensors whose pictures do not fit into memory as a whole."""
+"""Overlapping tiles of frames that need too much memory without tiles."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from spike_zoo.nn.padding import centred_padding, crop_padding
 
-WHOLE_PIXELS = 2**20  # up to which a frame is computed as a whole: about 1.3 GB in float32
+WHOLE_PIXELS = 2**20  # largest frame that is not tiled by default: about 1.3 GB in float32
 AUTOMATIC_SIDE = 1024
 SMALLEST_SIDE = 128
-OVERLAP = 64  # pixels that neighbouring tiles share
-MARGIN = 16  # of these, next to a tile's inner edges, that are not shown: they lack what is beyond
+OVERLAP = 64  # pixels that adjacent tiles share
+MARGIN = 16  # pixels at a tile's inner edges with weight 0: they lack context beyond the tile
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Span:
     Attributes:
         start: First pixel.
         stop: One past the last pixel.
-        weight: Its share of every pixel; the shares of all spans add up to 1.
+        weight: Weight of each pixel of the span; the weights of all spans add up to 1.
     """
 
     start: int
@@ -34,19 +34,20 @@ class Span:
 
 
 class TileGrid:
-    """Overlapping tiles of a frame, cut on the raster of the pyramid and blended linearly.
+    """Overlapping tiles of a frame, aligned to the pyramid's grid and blended linearly.
 
-    The frame is padded as a whole would be, by repeating its border, and tiles begin on multiples
-    of the pyramid's step: one that begins elsewhere shows other pixels by 0.002 on average. What is
-    left is the attention, which looks at all pixels, and what moves in from beyond a tile: on a
-    250 x 400 recording tiles of 128 and 192 pixels differ from the whole by 4e-5 at most.
+    The frame is padded like an untiled frame, by replication of the border. Tiles begin at
+    multiples of the pyramid's step; at other positions, pixels differ by 0.002 on average. The
+    remaining differences are due to the attention, which depends on all pixels, and to motion from
+    outside of a tile. On a 250 x 400 recording, tiles of 128 and 192 pixels differ from the untiled
+    frame by 4e-5 at most.
 
     Args:
         height: Rows of the frame.
         width: Columns of the frame.
-        multiple: The step of the pyramid.
-        side: Largest side of a tile in pixels; 0 for the whole frame, None for 1024 above a
-            million pixels.
+        multiple: Step of the pyramid in pixels.
+        side: Largest side of a tile in pixels. 0 disables tiles; None is 1024 for frames above a
+            million pixels, else 0.
 
     Raises:
         ValueError: If the side is below 128 pixels.
@@ -65,7 +66,7 @@ class TileGrid:
         self.tiles = [(rows, columns) for rows in down for columns in across]
 
     def cut(self, planes: Tensor, tile: tuple[Span, Span]) -> Tensor:
-        """Return one tile ``(T, h, w)`` of the padded planes, given unpadded, in float32."""
+        """Return one tile of planes ``(T, H, W)`` after padding, float32 ``(T, h, w)``."""
         rows, before_rows, after_rows = _inside(tile[0], self.top, self.size[0])
         columns, before_columns, after_columns = _inside(tile[1], self.left, self.size[1])
         part = planes[:, rows, columns].float()
@@ -73,7 +74,11 @@ class TileGrid:
         return F.pad(part, padding, mode="replicate") if any(padding) else part
 
     def join(self, images: list[Tensor]) -> Tensor:
-        """Return the frame ``(B, 1, H, W)`` of its tiles' images ``(B, 1, h, w)``, in order."""
+        """Return the frame ``(B, 1, H, W)`` blended from the images ``(B, 1, h, w)`` of tiles.
+
+        Args:
+            images: Images in the order of ``tiles``.
+        """
         if len(images) == 1:
             return crop_padding(images[0], *self.size)
         frame = images[0].new_zeros(*images[0].shape[:2], *self.padded)
@@ -86,27 +91,27 @@ class TileGrid:
 
 
 def check_side(side: int | None) -> None:
-    """Raise ValueError for a side below 128 but 0: such tiles are mostly overlap."""
+    """Raise ValueError for a side below 128 other than 0: such tiles are mostly overlap."""
     if side is not None and side != 0 and side < SMALLEST_SIDE:
         raise ValueError(
-            f"tiles of {side} pixels are mostly overlap: give at least {SMALLEST_SIDE}, or 0 for "
-            "the whole frame"
+            f"tile: sides of {side} pixels are too small, give at least {SMALLEST_SIDE}, or 0 for "
+            "no tiles"
         )
 
 
 def spans(length: int, longest: int, multiple: int) -> list[Span]:
-    """Return equal spans over a length, as few and as short as cover it.
+    """Return the smallest number of equal spans that cover a length, as short as possible.
 
     Args:
         length: Pixels to cover, a multiple of ``multiple``.
-        longest: Pixels of a span at most, a multiple of ``multiple``.
-        multiple: Where spans may begin.
+        longest: Largest length of a span in pixels, a multiple of ``multiple``.
+        multiple: Spans begin at multiples of this number.
     """
     count = max(1, math.ceil((length - OVERLAP) / (longest - OVERLAP))) if length > longest else 1
     side = math.ceil((length + (count - 1) * OVERLAP) / count / multiple) * multiple
     starts = [min(index * (side - OVERLAP), length - side) for index in range(count)]
-    # Ramps of neighbours that overlap by other than OVERLAP (the last span is moved back inside) do
-    # not add up to 1 by themselves, so each is divided by the sum of all.
+    # The last span is moved back inside and may overlap by more than OVERLAP. Ramps then do not add
+    # up to 1, so each is divided by the sum of all.
     total = torch.zeros(length)
     ramps = [_ramp(side, start > 0, start + side < length) for start in starts]
     for start, ramp in zip(starts, ramps, strict=True):
@@ -118,9 +123,9 @@ def spans(length: int, longest: int, multiple: int) -> list[Span]:
 
 
 def _ramp(side: int, has_before: bool, has_after: bool) -> Tensor:
-    """Return the weight of a span's pixels, which fades towards its inner ends."""
+    """Return the weight of a span's pixels, which decreases towards ends that overlap a span."""
     ramp = torch.ones(side)
-    # 0 over the margin, 1 over the neighbour's margin, straight between.
+    # 0 over the margin, 1 over the adjacent span's margin, linear in between.
     fade = (torch.arange(OVERLAP) + 0.5 - MARGIN) / (OVERLAP - 2 * MARGIN)
     fade = fade.clamp(0.0, 1.0)
     if has_before:
@@ -131,6 +136,6 @@ def _ramp(side: int, has_before: bool, has_after: bool) -> Tensor:
 
 
 def _inside(span: Span, padding: int, length: int) -> tuple[slice, int, int]:
-    """Return which pixels of the unpadded axis a span holds, and how many to add at its ends."""
+    """Return the slice of the unpadded axis in a span, and the padding before and after it."""
     start, stop = span.start - padding, span.stop - padding
     return slice(max(start, 0), min(stop, length)), max(-start, 0), max(stop - length, 0)

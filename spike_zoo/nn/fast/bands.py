@@ -1,8 +1,8 @@
-"""Deformable convolution on processors, band by band of an image's pixels.
+"""Deformable convolution on CPUs, computed in bands of pixels.
 
-What the taps see is K * K times the image. A band of it stays in a core's cache, asks for hardly
-any memory, and is made once more on the way back rather than kept. Of 32 channels in 8 groups a
-step of training takes a quarter of the time that a sampler for each tap takes.
+The samples of all taps are K * K times as large as the image. The samples of a band fit a core's
+cache and need little memory; the backward pass computes them again instead of storing them. For 32
+channels in 8 groups, a training step takes a quarter of the time of one sampler per tap.
 """
 
 from __future__ import annotations
@@ -22,56 +22,59 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BAND = 2**17  # numbers that the taps see of some pixels: they fit a core's cache
-SHARED_BAND = 2**20  # the same of several threads, which wait for each other after every band
-SMALL = 2**18  # numbers that they see in all, up to which threads cost more than they save
+BAND = 2**17  # samples of a band, which fit a core's cache
+SHARED_BAND = 2**20  # samples of a band with several threads, which synchronise after every band
+SMALL = 2**18  # samples of a batch up to which threads cost more time than they save
 
 
 def convolve(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
-    """Return what :func:`spike_zoo.nn.deform_conv2d` does without a bias, laid out as the input."""
+    """Compute :func:`spike_zoo.nn.deform_conv2d` without bias, in the input's memory format."""
     sampler = _Sampler(input, offset, mask, weight.shape[-1])
-    matrix, made = sampler.as_matrix(weight), _empty(input, channels=len(weight))
+    matrix, output = sampler.as_matrix(weight), _empty(input, channels=len(weight))
     with sampler.pool, without_autocast("cpu"):
         for index in range(len(input)):
             for band in sampler.bands(index):
-                seen = sampler.sample(band)
-                torch.mm(matrix, seen.t(), out=made.flatten(2)[index, :, band])
-    return made
+                samples = sampler.sample(band)
+                torch.mm(matrix, samples.t(), out=output.flatten(2)[index, :, band])
+    return output
 
 
 def convolve_backwards(
     gradient: Tensor, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of all but the first; that of a mask that is not there is empty."""
+    """Return the gradients of input, offset, weight and mask; the last is empty without a mask."""
     sampler = _BackwardSampler(input, offset, mask, weight.shape[-1])
-    matrix, of_made = sampler.as_matrix(weight), gradient.flatten(2)
+    matrix, of_output = sampler.as_matrix(weight), gradient.flatten(2)
     of_matrix = torch.zeros_like(matrix)
     with sampler.pool, without_autocast("cpu"):
         for index in range(len(input)):
             for band in sampler.bands(index):
-                of_part = of_made[index, :, band]
-                seen = sampler.sample_backwards(band, of_part.t(), matrix)
-                of_matrix.addmm_(of_part, seen)
+                of_band = of_output[index, :, band]
+                samples = sampler.sample_backwards(band, of_band.t(), matrix)
+                of_matrix.addmm_(of_band, samples)
     of_weight = sampler.as_weight(of_matrix, weight)
     of_mask = input.new_empty(0) if mask is None else sampler.of_mask
     return sampler.of_input, sampler.of_offset, of_weight, of_mask
 
 
 def _empty(like: Tensor, channels: int) -> Tensor:
-    """Return memory for images of so many channels, whose pixels can be counted in any layout."""
+    """Return an uninitialised tensor in channels-last if ``like`` is, otherwise contiguous.
+
+    In both formats the pixels can be flattened without a copy.
+    """
     layout = torch.channels_last if has_rows(like) else torch.contiguous_format
     size = len(like), channels, *like.shape[2:]
     return torch.empty(size, dtype=like.dtype, memory_format=layout)
 
 
 def _ones(offset: Tensor) -> Tensor:
-    """Return a mask of ones, of one image that is used for each."""
+    """Return a mask of ones, expanded from one image to the batch."""
     size = offset.shape[1] // 2, *offset.shape[2:]
     return offset.new_ones(size).expand(len(offset), *size)
 
 
 class _Sampler:
-    """What the taps see of one image after the other."""
+    """Samples of all taps, image by image and band by band."""
 
     def __init__(self, input: Tensor, offset: Tensor, mask: Tensor | None, kernel: int) -> None:
         channels, height, width = input.shape[1:]
@@ -88,7 +91,7 @@ class _Sampler:
         self.pool = ThreadPoolExecutor(self._threads)
 
     def bands(self, index: int) -> Iterator[slice]:
-        """Look at an image, and yield its pixels band by band."""
+        """Load an image, and yield its bands as slices of flattened pixels."""
         self._inside(self._table).copy_(self._of_groups(self._input[index]))
         self._moves = self._as_arrays(self._offset[index], self._mask[index])
         pixels, step = self._size[0] * self._size[1], len(self._columns)
@@ -96,16 +99,16 @@ class _Sampler:
             yield slice(first, min(first + step, pixels))
 
     def sample(self, band: slice) -> Tensor:
-        """Return what the taps see of a band, ``(P, groups * K * K * channels of each)``."""
-        from spike_zoo.nn.fast.sampling import sample  # numba takes its time to load
+        """Return the samples of a band, ``(P, groups * K * K * channels per group)``."""
+        from spike_zoo.nn.fast.sampling import sample  # imported here, because numba loads slowly
 
         columns = self._columns[: band.stop - band.start]
         table, place, written = self._table.numpy(), (band.start, *self._size), columns.numpy()
-        self._share_out(lambda groups: sample(table, self._moves, place, groups, written))
+        self._run_groups(lambda groups: sample(table, self._moves, place, groups, written))
         return columns.flatten(1)
 
-    def _share_out(self, work: Callable[[tuple[int, int]], None]) -> None:
-        """Do work for all groups, by threads that have some of them each."""
+    def _run_groups(self, work: Callable[[tuple[int, int]], None]) -> None:
+        """Run a function on ranges of groups (first, past-the-last), one range per thread."""
         groups = self._shape[0]
         if self._threads == 1:
             work((0, groups))
@@ -114,15 +117,15 @@ class _Sampler:
         list(self.pool.map(work, itertools.pairwise(edges)))
 
     def _of_groups(self, image: Tensor) -> Tensor:
-        """Return ``(C, H, W)`` as ``(groups, channels of each, H, W)``."""
+        """Return ``(C, H, W)`` as ``(groups, channels per group, H, W)``."""
         return image.unflatten(0, (self._shape[0], self._shape[2]))
 
     def _inside(self, table: Tensor) -> Tensor:
-        """Return a table without its margin as ``(groups, channels of each, H, W)``."""
+        """Return a table without its margin as ``(groups, channels per group, H, W)``."""
         return table[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
 
     def _as_arrays(self, offset: Tensor, mask: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the moves of an image, or their gradients, as the kernels take them."""
+        """Return offsets and mask of an image, or their gradients, as arrays for the kernels."""
         groups, taps, _ = self._shape
         return (
             offset.contiguous().view(groups, taps, 2, -1).numpy(),
@@ -131,8 +134,8 @@ class _Sampler:
 
     def as_matrix(self, weight: Tensor) -> Tensor:
         """Return ``(N, C, K, K)`` as a matrix whose columns are in the order of the samples."""
-        groups, taps, own = self._shape
-        return weight.detach().reshape(-1, groups, own, taps).transpose(2, 3).flatten(1)
+        groups, taps, channels = self._shape
+        return weight.detach().reshape(-1, groups, channels, taps).transpose(2, 3).flatten(1)
 
     def as_weight(self, matrix: Tensor, like: Tensor) -> Tensor:
         """Return a matrix in the order of the samples as ``(N, C, K, K)``."""
@@ -140,7 +143,7 @@ class _Sampler:
 
 
 class _BackwardSampler(_Sampler):
-    """The same, with gradients of all that the taps see and how they are moved."""
+    """Sampler that also computes the gradients of image, offsets and mask."""
 
     def __init__(self, input: Tensor, offset: Tensor, mask: Tensor | None, kernel: int) -> None:
         super().__init__(input, offset, mask, kernel)
@@ -152,27 +155,27 @@ class _BackwardSampler(_Sampler):
         )
 
     def bands(self, index: int) -> Iterator[slice]:
-        """Look at an image, yield its pixels band by band, and keep its gradient."""
+        """Load an image, yield its bands, and store the image's gradient after the last one."""
         self._of_moves = self._as_arrays(self.of_offset[index], self.of_mask[index])
         self._of_table.zero_()
         yield from super().bands(index)
         self._of_groups(self.of_input[index]).copy_(self._inside(self._of_table))
 
-    def sample_backwards(self, band: slice, of_made: Tensor, matrix: Tensor) -> Tensor:
-        """Return what the taps see of a band, and let all learn that it was made of.
+    def sample_backwards(self, band: slice, of_output: Tensor, matrix: Tensor) -> Tensor:
+        """Return the samples of a band, and add the band's gradients of image, offsets and mask.
 
         Args:
-            band: Some pixels.
-            of_made: ``(P, N)``, the gradient of what was made of them.
-            matrix: ``(N, ...)``, what made it.
+            band: Slice of pixels.
+            of_output: ``(P, N)``, gradient of the band's output.
+            matrix: ``(N, groups * K * K * channels per group)``, the weights.
         """
         from spike_zoo.nn.fast.sampling import sample_backwards
 
-        columns, of_columns = self._columns[: len(of_made)], self._of_columns[: len(of_made)]
-        torch.mm(of_made, matrix, out=of_columns.flatten(1))
+        columns, of_columns = self._columns[: len(of_output)], self._of_columns[: len(of_output)]
+        torch.mm(of_output, matrix, out=of_columns.flatten(1))
         tables, place = (self._table.numpy(), self._of_table.numpy()), (band.start, *self._size)
         both = columns.numpy(), of_columns.numpy()
-        self._share_out(
+        self._run_groups(
             lambda groups: sample_backwards(
                 tables, self._moves, place, groups, both, self._of_moves
             )

@@ -1,9 +1,10 @@
-"""Convolutions for CPUs: with a batch norm, with a PReLU, to a few channels, and 1x1.
+"""Faster convolutions on CPUs: fused batch norm, with PReLU, few output channels, and 1x1.
 
-A batch norm inside the convolution's weights takes a tenth off the time of pictures at 11 channels.
-A 3x3 convolution to a few channels is one matrix product and nine shifted sums: from 48 channels to
-one it takes two thirds of the time for pictures and half in training; at five channels nothing is
-left of the gain. A 1x1 convolution as a matrix product takes a tenth off training at 21 channels.
+A batch norm fused into the convolution's weights reduces the time of inference by a tenth at 11
+channels. A 3x3 convolution to few channels is computed as one matrix product and nine shifted sums:
+from 48 channels to one it takes two thirds of the time in inference and half in training; with five
+output channels there is no gain. A 1x1 convolution as a matrix product reduces the time of training
+by a tenth at 21 channels.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from spike_zoo.nn.fast.prelu import PReLU, prelu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Where training fills up the channels with zeros, see spare_channels.
-VECTOR, WIDE, LARGE = 16, 128, 48 * 48  # channels, channels, pixels
+# Limits of spare_channels: channels per vector, least channels, least pixels.
+VECTOR, WIDE, LARGE = 16, 128, 48 * 48
 
 
 def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Return the batch norm of a convolution of ``(B, C, H, W)``, as ``norm(conv(x))``.
+    """Return ``norm(conv(x))`` for ``(B, C, H, W)``, with the batch norm fused in inference.
 
-    A batch norm that only applies its running statistics is a factor and a summand of each channel,
-    which the convolution's own weights and bias take in: nothing is read and written once more.
+    With running statistics, a batch norm is an affine map of each channel, so it is fused into the
+    convolution's weights and bias. This saves one pass over memory.
     """
-    # norm(y) = gamma (y - mean) / sigma + beta, and y is linear in the weights: gamma / sigma goes
-    # into them, what is left into the bias. Not in training, where mean and sigma depend on y.
+    # norm(y) = gamma (y - mean) / sigma + beta, and y is linear in the weights: gamma / sigma is
+    # multiplied into them, the rest is added to the bias. Not in training, because there mean and
+    # sigma depend on y.
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None or not only_makes_pictures(x):
         return _normalised(norm, conv(x))
@@ -52,22 +54,22 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def _normalised(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Apply a batch norm whose statistics are exact to float32.
+    """Apply a batch norm with statistics accumulated in float64.
 
-    On CPUs PyTorch adds up the numbers of a channel in float32 where they lie channels-last, and in
-    float64 where they lie together; the difference moves STIR's image by 1e-5.
+    On CPUs, PyTorch accumulates in float32 for channels-last inputs and in float64 for contiguous
+    ones. The difference changes STIR's image by 1e-5.
     """
     if not norm.training or x.device.type != "cpu" or x.dtype != torch.float32:
         return norm(x)
-    normal = norm(x.contiguous())
-    return normal if x.is_contiguous() else normal.contiguous(memory_format=torch.channels_last)
+    y = norm(x.contiguous())
+    return y if x.is_contiguous() else y.contiguous(memory_format=torch.channels_last)
 
 
 class ConvPReLU(nn.Module):
-    """A 3x3 convolution and a PReLU with one slope per channel.
+    """3x3 convolution and PReLU with one slope per channel.
 
     Shape:
-        - Input: ``(B, in_channels, H, W)``; further channels, all 0, change nothing.
+        - Input: ``(B, in_channels, H, W)``; additional channels of zeros are ignored.
         - Output: ``(B, out_channels, H, W)``.
     """
 
@@ -81,29 +83,29 @@ class ConvPReLU(nn.Module):
         return self._computed(laid_out_for(self.conv, x), spare=0)
 
     def _computed(self, x: Tensor, spare: int) -> Tensor:
-        """Return the result with ``spare`` channels of zeros behind."""
-        unseen = x.shape[1] - self.conv.in_channels
-        if not (unseen or spare):
+        """Return the output, followed by ``spare`` channels of zeros."""
+        extra = x.shape[1] - self.conv.in_channels
+        if not (extra or spare):
             return self.act(self.conv(x))
-        # The weights grow, not the layer: zeros for the channels that are not looked at and for
-        # those that stay 0. Padding is undone in the backward pass, so only the own weights learn.
-        weight = F.pad(self.conv.weight, (0, 0, 0, 0, 0, unseen, 0, spare))
+        # The weights are padded with zeros for the extra input and the spare output channels. The
+        # backward pass crops the padding, so the layer's parameters are trained as usual.
+        weight = F.pad(self.conv.weight, (0, 0, 0, 0, 0, extra, 0, spare))
         bias = F.pad(cast("Tensor", self.conv.bias), (0, spare))
         x = F.conv2d(x, weight, bias, padding=1)
         return prelu(x, F.pad(self.act.weight, (0, spare)))
 
 
 class JoiningConvPReLU(ConvPReLU):
-    """A :class:`ConvPReLU` of what :meth:`join` returns, for another one to read.
+    """:class:`ConvPReLU` of the output of :meth:`join`, followed by another such layer.
 
     Shape:
-        - Input: ``(B, in_channels, H, W)``, in training perhaps with channels of zeros behind, see
+        - Input: ``(B, in_channels, H, W)``; in training possibly followed by channels of zeros, see
           :func:`spare_channels`.
-        - Output: ``(B, out_channels, H, W)``, with channels of zeros behind if the input has them.
+        - Output: ``(B, out_channels, H, W)``, followed by channels of zeros if the input has them.
     """
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Join ``(B, C_i, H, W)``, together ``in_channels``, as the convolution reads them."""
+        """Concatenate ``(B, C_i, H, W)``, in total ``in_channels``, in the convolution's layout."""
         like, spare = parts[0], spare_channels(self.conv, parts[0])
         zeros = [like.new_zeros(like.shape[0], spare, *like.shape[-2:])] if spare else []
         return join_channels([*parts, *zeros], consumer=self.conv)
@@ -115,15 +117,15 @@ class JoiningConvPReLU(ConvPReLU):
 
 
 def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
-    """Return how many channels of zeros beside its input make training with a convolution faster.
+    """Return how many channels of zeros to add to a convolution's input for faster training.
 
-    Where the channels of a pixel do not fill whole vectors, the gradient of the weights takes some
-    CPUs up to twice as long. The zeros cost less than that where channels and pixels are many. In
-    bf16 nothing is gained.
+    If the number of channels is not a multiple of the vector length, the gradient of the weights
+    takes some CPUs up to twice as long. For many channels and pixels, the zeros cost less. There is
+    no gain in bf16 or for convolutions that are not channels-last.
 
     Args:
-        conv: Computes channels-last, or gains nothing.
-        x: Of the height, the width and on the device of its input.
+        conv: The convolution.
+        x: Tensor with height, width and device of the input.
     """
     is_exact = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     is_slow = is_exact and torch.is_grad_enabled() and is_channels_last(conv)
@@ -132,7 +134,7 @@ def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
 
 
 class NarrowConv2d(nn.Conv2d):
-    """A 3x3 convolution to a few channels: a flow, an image.
+    """3x3 convolution to few output channels, for example a flow or an image.
 
     Shape:
         - Input: ``(B, in_channels, H, W)``.
@@ -150,7 +152,7 @@ class NarrowConv2d(nn.Conv2d):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution; of channels-last input one matrix product on CPUs.
+    """1x1 convolution; on CPUs a matrix product for channels-last input.
 
     Shape:
         - Input: ``(B, in_channels, H, W)``.
@@ -164,16 +166,16 @@ class PointwiseConv2d(nn.Conv2d):
         """Convolve."""
         if x.device.type != "cpu" or not has_rows(x):
             return super().forward(x)
-        # The pixels are the rows of a matrix already; the transpositions move no memory.
+        # The pixels are the rows of a matrix; the permutations do not copy.
         rows = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return rows.permute(0, 3, 1, 2)
 
 
 def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return a 3x3 convolution to a few channels, padded with zeros.
+    """Return a 3x3 convolution to few output channels, with zero padding.
 
-    A convolution computes output channels by the sixteen. Here the nine taps are the columns of one
-    matrix product, shifted and summed afterwards.
+    Standard convolutions compute output channels in blocks of sixteen. Here the nine taps are the
+    columns of one matrix product; they are shifted and summed afterwards.
 
     Args:
         x: ``(B, C, H, W)``, channels-last.
@@ -200,8 +202,8 @@ class _ConvolveToFew(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401  # torch's own
         """Return the gradients of the input, the weights and the biases."""
         x, weight = ctx.saved_tensors
-        # The same backwards: the gradient of all taps of a pixel lies in one row of a matrix, and
-        # one product gives the gradient of the input, another that of the weights.
+        # The gradients of all taps of a pixel are one row of a matrix. One product gives the
+        # gradient of the input, another one that of the weights.
         height, width = x.shape[-2:]
         padded = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         shifted = [padded[:, 2 - row :, 2 - column :] for row in range(3) for column in range(3)]
@@ -216,8 +218,8 @@ def _sum_of_taps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     count = weight.shape[0]
     batch, _, height, width = x.shape
     taps = F.linear(x.permute(0, 2, 3, 1), _columns(weight))  # (B, H, W, 9 * N), (row, column, n)
-    # A tap that looks up and left adds to the pixels down and right of those it saw. Sums that fall
-    # outside of the image land in a margin of one pixel that is cut off, which pads with zeros.
+    # The upper left tap of a pixel contributes to the pixel down and right of it. Sums outside the
+    # image are added to a margin of one pixel, which is cropped; this equals zero padding.
     total = bias.expand(batch, height + 2, width + 2, count).contiguous()
     for index, tap in enumerate(taps.split(count, dim=-1)):
         row, column = divmod(index, 3)

@@ -1,7 +1,7 @@
-"""Deformable convolution as an operator: compiled on processors, torchvision's on CUDA.
+"""Custom operator of deformable convolution: compiled kernels on CPUs, torchvision's on CUDA.
 
-An operator and not a plain function, because the counter of operations knows an operator's formula
-and does not look inside, where it would miss products made in bands and torchvision's operator.
+It is registered as an operator so that PyTorch's flop counter uses its formula. The counter would
+miss matrix products computed in bands and torchvision's operator.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from spike_zoo.nn.fast.bands import convolve, convolve_backwards
 
 
 def has_operator(device: str) -> bool:
-    """Return whether :func:`deform_conv2d_operator` computes on a type of device."""
+    """Return whether :func:`deform_conv2d_operator` supports a device type."""
     return device == "cpu" or (device == "cuda" and has_torchvision("CUDA"))
 
 
 @functools.cache
 def has_torchvision(key: str) -> bool:
-    """Return whether torchvision's operator computes for a dispatch key, as ``"CUDA"``.
+    """Return whether torchvision's operator has a kernel for a dispatch key, as ``"CUDA"``.
 
-    Looks once and imports nothing: of a build for another torch, the library does not load.
+    The result is cached. torchvision is not imported, because builds for another version of torch
+    fail to load.
     """
     if "torchvision" not in sys.modules:
         importlib.util.find_spec("torchvision")  # the package's guard loads the library if it can
@@ -40,9 +41,9 @@ def has_torchvision(key: str) -> bool:
 def deform_conv2d_operator(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> Tensor:
-    """Return what :func:`spike_zoo.nn.deform_conv2d` does, of arguments that are in order."""
-    made = convolve(input, offset, weight, mask)
-    return made if bias is None else made.add_(bias[:, None, None])
+    """Compute :func:`spike_zoo.nn.deform_conv2d` for arguments that have been checked."""
+    output = convolve(input, offset, weight, mask)
+    return output if bias is None else output.add_(bias[:, None, None])
 
 
 @torch.library.custom_op("spike_zoo::deform_conv2d_backward", mutates_args=(), device_types="cpu")
@@ -55,7 +56,10 @@ def _backward(
     of_samples: bool,
     of_weight: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of input, offset, weight and mask; the flags are for the counter."""
+    """Return the gradients of input, offset, weight and mask.
+
+    The flags ``of_samples`` and ``of_weight`` are only used by the flop formula.
+    """
     return convolve_backwards(gradient, input, offset, weight, mask)
 
 
@@ -79,13 +83,14 @@ def _back_by_torchvision(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     arguments = _for_torchvision(input, offset, weight, None, mask)
     gradients = torch.ops.torchvision._deform_conv2d_backward(gradient, *arguments)
-    return gradients[0], gradients[2], gradients[1], gradients[3]  # weight before offset, there
+    # torchvision's order is input, weight, offset, mask.
+    return gradients[0], gradients[2], gradients[1], gradients[3]
 
 
 def _for_torchvision(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor | int | bool, ...]:
-    """Return the arguments of torchvision's operator, with placeholders for those left out."""
+    """Return the arguments of torchvision's operator, with placeholders for missing tensors."""
     kernel = weight.shape[-1]
     unused_mask, no_bias = input.new_zeros(len(input), 1), weight.new_zeros(len(weight))
     tensors = (
@@ -99,14 +104,14 @@ def _for_torchvision(
 
 
 @deform_conv2d_operator.register_fake
-def _made(
+def _fake_output(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> Tensor:
     return input.new_empty(len(input), len(weight), *input.shape[2:])
 
 
 @_backward.register_fake
-def _gradients(
+def _fake_gradients(
     gradient: Tensor,
     input: Tensor,
     offset: Tensor,
@@ -119,7 +124,7 @@ def _gradients(
     return torch.empty_like(input), torch.empty_like(offset), torch.empty_like(weight), of_mask
 
 
-def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401  # torch's own
+def _save_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401  # torch's own
     input, offset, weight, _, mask = inputs
     ctx.save_for_backward(input, offset, weight, mask)
 
@@ -128,14 +133,14 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # 
     tensors = ctx.saved_tensors
     wanted = ctx.needs_input_grad  # input, offset, weight, bias, mask
     of_samples = wanted[0] or wanted[1] or wanted[4]
-    made: list[Tensor | None] = [None] * 4
+    gradients: list[Tensor | None] = [None] * 4
     if of_samples or wanted[2]:
-        made = list(_backward(gradient, *tensors, of_samples, wanted[2]))
-    made.insert(3, gradient.sum(dim=(0, 2, 3)) if wanted[3] else None)
-    return tuple(x if is_wanted else None for x, is_wanted in zip(made, wanted, strict=True))
+        gradients = list(_backward(gradient, *tensors, of_samples, wanted[2]))
+    gradients.insert(3, gradient.sum(dim=(0, 2, 3)) if wanted[3] else None)
+    return tuple(x if is_wanted else None for x, is_wanted in zip(gradients, wanted, strict=True))
 
 
-deform_conv2d_operator.register_autograd(_differentiate, setup_context=_remember)
+deform_conv2d_operator.register_autograd(_differentiate, setup_context=_save_context)
 
 
 @register_flop_formula(torch.ops.spike_zoo.deform_conv2d)
@@ -146,7 +151,7 @@ def _flops(
     *others: object,
     out_shape: list[int],
 ) -> int:
-    """Return the operations of a convolution of the same size; sampling is not counted."""
+    """Return the flops of a standard convolution of this size; sampling is not counted."""
     return conv_flop_count(input, weight, out_shape)
 
 
@@ -162,5 +167,5 @@ def _backward_flops(
     *,
     out_shape: object,
 ) -> int:
-    """Return those of its way back: one more product each for the samples and the weight."""
+    """Return the flops of the backward pass: one product each for the samples and the weight."""
     return (of_samples + of_weight) * conv_flop_count(input, weight, gradient)

@@ -1,4 +1,4 @@
-"""Where faster layers apply, and the memory layout of images: channels-last or contiguous."""
+"""Memory layout of images (channels-last or contiguous), and conditions of the fast layers."""
 
 from __future__ import annotations
 
@@ -12,57 +12,56 @@ if TYPE_CHECKING:
 
 
 def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    """Let the convolutions of a module compute in a layout, as their weights are laid out then.
+    """Set the memory format of a module's weights, and so that of its convolutions' outputs.
 
     Args:
-        module: Any.
-        layout: ``torch.channels_last``, in which CPUs convolve faster where pixels are many, or
+        module: Any module.
+        layout: ``torch.channels_last``, which is faster on CPUs for large images, or
             ``torch.contiguous_format``.
     """
     module.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack this form
 
 
 def is_channels_last(layer: nn.Conv2d) -> bool:
-    """Return whether a convolution computes channels-last; unknown for 1x1."""
+    """Return whether a convolution computes channels-last; undefined for 1x1 kernels."""
     return layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def has_rows(x: Tensor) -> bool:
-    """Return whether the channels of every pixel of ``(B, C, H, W)`` lie together in memory."""
+    """Return whether ``(B, C, H, W)`` is channels-last, and not also contiguous."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def laid_out_for(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Return ``(B, C, H, W)`` as a convolution's weights are laid out, as their gradient will be.
+    """Return ``(B, C, H, W)`` in the memory format of a convolution's weights.
 
-    PyTorch computes channels-last if either is; gradients of another layout than the weights' are
-    copied over and over.
+    PyTorch computes channels-last if either the input or the weights are. Gradients in another
+    format than the weights would be copied at every step.
     """
     is_last = is_channels_last(layer)
     return x.contiguous(memory_format=torch.channels_last if is_last else torch.contiguous_format)
 
 
 def join_channels(parts: Sequence[Tensor], consumer: nn.Conv2d | None = None) -> Tensor:
-    """Join ``(B, C_i, H, W)`` along the channels, in the precision and layout of their consumer.
+    """Concatenate ``(B, C_i, H, W)`` along the channels, in precision and layout of their consumer.
 
     Args:
-        parts: Of one size.
-        consumer: The convolution that reads them; the layout of the last part by default.
+        parts: Tensors of equal height and width.
+        consumer: Convolution that takes the result; by default the layout is that of the last part.
     """
     if consumer is None:
         rows = has_rows(parts[-1])
     else:
         rows, parts = is_channels_last(consumer), _as_computed(parts)
     if not rows:
-        # Whole channels one after the other: the plain copy is already as the consumer wants it.
         return torch.cat(list(parts), dim=1)
-    # The copy that joins interleaves the channels at once. Joining channel after channel and
-    # copying takes 3.5 times as long, as much as a tenth of a forward pass of STIR.
+    # This copy interleaves the channels. Concatenation of contiguous channels with a second copy to
+    # channels-last takes 3.5 times as long, a tenth of a forward pass of STIR.
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
 
 
 def _as_computed(parts: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return tensors in the precision that autocast computes in: a cast first halves the copy."""
+    """Cast tensors to autocast's precision, if active, which halves the size of the copy."""
     device = parts[0].device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return parts
@@ -70,16 +69,17 @@ def _as_computed(parts: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def is_eager_cpu(x: Tensor) -> bool:
-    """Return whether what is computed of ``x`` is computed on a CPU, operation by operation.
+    """Return whether operations on ``x`` run eagerly on a CPU.
 
-    A compiler finds better ways by itself, and accelerators have none of the CPU's weak spots.
+    The fast layers are not used with compilers, which optimise these operations, or on
+    accelerators.
     """
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def only_makes_pictures(x: Tensor) -> bool:
-    """Return whether what is computed of ``x`` is not learned from either.
+    """Return whether operations on ``x`` run eagerly on a CPU without gradients.
 
-    Then layers may write over their input and take weights together that are learned apart.
+    Then layers may overwrite their input and fuse weights.
     """
     return is_eager_cpu(x) and not torch.is_grad_enabled()

@@ -1,1 +1,1 @@
-"""The spike camera: integration, noise, exposure."""
+"""Spike camera: integration, noise and exposure."""

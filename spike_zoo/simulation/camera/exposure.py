@@ -1,4 +1,4 @@
-"""Exposures: what a colour camera and a spike camera see of the same light, blurry and sharp."""
+"""Blurry exposures of a colour camera and spikes of the same scene."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ if TYPE_CHECKING:
 EXPOSURE_PLANES = 97
 """Planes per blurry image of S-SDM's GOPRO set."""
 EXPOSURE_MARGIN = 20
-"""Planes before and after an exposure, so that windows of 41 planes around its ends are whole."""
+"""Planes before and after an exposure, for complete windows of 41 planes at both of its ends."""
 SHARP_STRIDE = 16
-"""Planes from one sharp image of an exposure to the next: the seven that S-SDM is judged by."""
+"""Planes between the seven sharp images of an exposure on which S-SDM is evaluated."""
 RATIO = 4
-"""Pixels of the colour images along one of the spikes'."""
+"""Image pixels per spike-camera pixel, along each axis."""
 
 _GAP = 7  # planes between two exposures of S-SDM's GOPRO set
 
 
 class ExposurePlanes:
-    """Which planes of a recording are exposed into blurry images, and which are kept sharp.
+    """Planes of a recording that are averaged into blurry images or stored as sharp images.
 
     Args:
         planes: Planes of the recording.
         exposure: Planes per blurry image.
-        margin: Planes before the first exposure and after the last.
-        stride: Planes from one sharp image of an exposure to the next, from its first plane on;
-            0 for none.
+        margin: Planes before the first exposure and after the last one.
+        stride: Planes between sharp images of an exposure, starting at its first plane; 0 stores no
+            sharp images.
+
+    Raises:
+        ValueError: If no exposure fits into the recording, or ``stride`` is negative.
     """
 
     def __init__(
@@ -68,18 +71,18 @@ class ExposurePlanes:
         fps: float,
         meta: Mapping[str, Any],
     ) -> Take:
-        """Expose both cameras to the same light.
+        """Simulate both cameras on the same images.
 
         Args:
             chunks: Images of all planes in order, R,G,B ``(T, 3, H', W')`` in [0, 1].
             camera: The spike camera.
-            light: Turns such images into the luminance of the spike camera's pixels.
+            light: Function from images to the luminance of spike-camera pixels.
             fps: Planes per second.
-            meta: What is kept with the recording.
+            meta: Metadata of the recording.
 
         Returns:
-            Spikes; blurry images, each the mean of its planes, and sharp ones, both rounded to 8
-            bits, R,G,B.
+            Spikes, blurry images (means over the planes of each exposure) and sharp images; images
+            are R,G,B, rounded to 8 bits.
         """
         blurry: list[NDArray[np.float64]] = []
         sharp: list[NDArray[np.uint8]] = []
@@ -96,7 +99,7 @@ class ExposurePlanes:
         blurry: list[NDArray[np.float64]],
         sharp: list[NDArray[np.uint8]],
     ) -> Iterator[Images]:
-        """Pass the images on, adding up those of each exposure and keeping the sharp ones."""
+        """Yield the chunks unchanged; add images to ``blurry`` and append sharp images."""
         times, spans, plane = set(self.times.tolist()), self.spans.tolist(), 0
         for chunk in chunks:
             if not blurry:
@@ -112,18 +115,18 @@ class ExposurePlanes:
 
 
 def as_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round light in [0, 1], grey ``(H, W)`` or R,G,B ``(3, H, W)``, to 8 bits, colours last."""
+    """Round an image in [0, 1], grey ``(H, W)`` or R,G,B ``(3, H, W)``, to 8 bits, colour last."""
     levels = np.rint(image * 255).astype(np.uint8)
     return levels if levels.ndim == 2 else np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
 def covered_light(images: Images, ratio: int, weights: Sequence[float]) -> Images:
-    """Return the mean luminance of the ``ratio x ratio`` pixels that one of the spikes' covers.
+    """Return the mean luminance of the ``ratio x ratio`` image pixels of each spike-camera pixel.
 
     Args:
         images: R,G,B ``(T, 3, H', W')``.
-        ratio: Pixels of the images along one of the spikes'.
-        weights: Of R, G and B in the luminance.
+        ratio: Image pixels per spike-camera pixel, along each axis.
+        weights: Weights of R, G and B in the luminance.
 
     Returns:
         ``(T, H, W)``.

@@ -1,4 +1,4 @@
-"""Integrate and fire compiled for the processor: the loops over pixels and planes."""
+"""Numba kernels of the integrate-and-fire camera, without and with noise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MODULO: Final = 1
 HARD: Final = 2
 
 EXACT_BELOW: Final = 50.0
-"""Mean number of electrons up to which the Poisson law is exact; normal above."""
+"""Mean number of electrons up to which Poisson draws are exact; above, they are rounded normal."""
 
 _REJECTION_FROM: Final = 10.0
-_FACTORIALS: Final = 256  # further counts have a chance below 1e-90
+_FACTORIALS: Final = 256  # larger counts have a probability below 1e-90
 _LOG_FACTORIALS: Final = np.array([math.lgamma(count + 1.0) for count in range(_FACTORIALS)])
 _RECIPROCALS: Final = 1.0 / np.maximum(np.arange(float(_FACTORIALS)), 1.0)
 _BURN_IN: Final = 8
@@ -39,25 +39,24 @@ def integrate(
 
     Args:
         light: Luminance, ``(T, P)``, P pixels.
-        rules: The gain's two factors, applied one after the other; the charge that a spike takes
-            away; the lowest charge that fires, that threshold or the next number above it; the
-            most charge that may remain after a soft reset; SOFT, MODULO or HARD; steps of the
-            recursion in each plane.
+        rules: Two factors of the gain, multiplied one after the other; threshold, the charge that
+            a spike subtracts; smallest charge that fires (the threshold or the next larger number);
+            largest charge after a soft reset; SOFT, MODULO or HARD; clock steps per plane.
         charge: ``(P,)``, updated in place.
         fired: ``(T, P)``, filled with 0 and 1.
         first: First pixel.
-        last: Past the last pixel.
+        last: One past the last pixel.
 
     Returns:
-        The largest bit pattern seen among the luminances: below that of infinity exactly when
-        all were finite and none had its sign set, and then that of their maximum.
+        The largest bit pattern of the luminances. It is below the bit pattern of infinity exactly
+        if all luminances are finite and no sign bit is set; then it is that of their maximum.
     """
-    # floats from 0 up sort like their bits, signs and NaN above infinity: one maximum checks all
+    # non-negative floats sort like their bits; sign bits and NaN sort above infinity
     bits, worst = light.view(np.uint32), np.uint32(0)
     for plane in range(light.shape[0]):
         band, out = light[plane, first:last], fired[plane, first:last]
         stored, seen = charge[first:last], bits[plane, first:last]
-        # the usual camera has no branch per pixel, so that several go through one instruction
+        # the usual camera has no branch per pixel, so that the loop is vectorised
         if rules[4] == SOFT and rules[5] == 1:
             worst = max(worst, _soft_plane(band, seen, rules, stored, out))
         else:
@@ -71,7 +70,7 @@ def integrate(
 
 @compiled
 def _largest(bits: NDArray[np.uint32]) -> np.uint32:
-    """Return the largest of some unsigned integers."""
+    """Return the maximum of unsigned integers."""
     worst = np.uint32(0)
     for value in bits:
         worst = max(worst, value)
@@ -86,11 +85,11 @@ def _soft_plane(
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> np.uint32:
-    """Integrate one plane with a soft reset, without branches; return the largest bits."""
+    """Integrate one plane with a soft reset, without branches; return the largest bit pattern."""
     gain, threshold, level, ceiling, _, _ = rules
     worst = np.uint32(0)
     for pixel in range(light.size):
-        # in this order: simulators that round in between are matched to the last bit
+        # this order of products reproduces simulators with rounding in between bit by bit
         total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
         fires = total >= level
         fired[pixel] = fires
@@ -125,7 +124,7 @@ def _clocked_plane(
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> None:
-    """Integrate one plane in several clock steps and read the flag out once."""
+    """Integrate one plane in several clock steps with one read-out of the flag."""
     gain, threshold, level, ceiling, reset, clock_steps = rules
     steps = np.float32(clock_steps)
     for pixel in range(light.size):
@@ -149,21 +148,20 @@ def _discharged(
         return np.float32(0)
     if reset == SOFT:
         return min(np.float32(total - threshold), ceiling)
-    # the difference of numbers so near each other is exact, and far quicker than fmod
+    # below twice the threshold the difference is exact and much faster than fmod
     if total < threshold + threshold:
         return np.float32(total - threshold)
     return np.float32(np.fmod(total, threshold))
 
 
 @compiled_inline
-def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
-    """Return the 64 random bits that belong to a counter.
+def _random_bits(key: np.uint64, counter: np.uint64) -> np.uint64:
+    """Return the 64 random bits of a counter.
 
     Source: Steele et al., *Fast splittable pseudorandom number generators*, OOPSLA 2014
-    (SplitMix64, entered at any place of its sequence).
+    (SplitMix64 with random access).
     """
-    # a function of the counter and no state: planes and pixels may be drawn in any order, by any
-    # number of threads, and give the same noise
+    # without state, so that the noise does not depend on the order of pixels or on threads
     value = key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -172,17 +170,17 @@ def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
 
 @compiled_inline
 def _uniform(bits: np.uint64) -> float:
-    """Turn random bits into a number in [0, 1)."""
+    """Convert random bits to a number in [0, 1)."""
     return float(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @compiled
 def _normal(bits: np.uint64) -> float:
-    """Turn random bits into a standard normal number, to about 7 digits.
+    """Convert random bits to a standard normal number, accurate to about 7 digits.
 
     Source: Wichura, *Algorithm AS 241*, Applied Statistics 37, 1988 (PPND7).
     """
-    # one half above a whole number: never 0 or 1, whose normal numbers are infinite
+    # the offset of one half avoids 0 and 1, whose quantiles are infinite
     uniform = (float(bits >> np.uint64(12)) + 0.5) * (1.0 / 4503599627370496.0)
     offset = uniform - 0.5
     if abs(offset) <= 0.425:
@@ -203,15 +201,15 @@ def _normal(bits: np.uint64) -> float:
 
 @compiled
 def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
-    """Draw a Poisson number: exact up to a mean of 50, a rounded normal one above."""
+    """Draw a Poisson number: exact up to a mean of 50, a rounded normal number above."""
     if mean <= 0.0:
         return 0.0
-    bits = _mixed(key, counter)
+    bits = _random_bits(key, counter)
     if mean > EXACT_BELOW:
         return max(0.0, math.floor(mean + math.sqrt(mean) * _normal(bits) + 0.5))
     if mean >= _REJECTION_FROM:
         return _rejected_poisson(mean, bits)
-    # inversion from 0 up: few steps at small means, and one random number in all
+    # inversion, starting at 0: few steps for small means, and a single random number
     left, count, probability = _uniform(bits), 0, math.exp(-mean)
     while left >= probability and count < _FACTORIALS - 1:
         left -= probability
@@ -222,7 +220,7 @@ def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
 
 @compiled
 def _rejected_poisson(mean: float, bits: np.uint64) -> float:
-    """Draw an exact Poisson number of a mean from 10 to 50 by transformed rejection.
+    """Draw an exact Poisson number with a mean from 10 to 50 by transformed rejection.
 
     Source: Hörmann, *The transformed rejection method for generating Poisson random variables*,
     Insurance: Mathematics and Economics 12, 1993 (PTRS).
@@ -242,8 +240,8 @@ def _rejected_poisson(mean: float, bits: np.uint64) -> float:
             likelihood = count * math.log(mean) - mean - _LOG_FACTORIALS[int(count)]
             if math.log(height * scale) <= likelihood:
                 return count
-        # rejected: the bits themselves are the key of the next try, so no counter is used up
-        bits = _mixed(bits, np.uint64(0))
+        # rejected: the bits are the key of the next attempt, which needs no further counter
+        bits = _random_bits(bits, np.uint64(0))
 
 
 @compiled
@@ -259,26 +257,27 @@ def integrate_noisy(
     first: int,
     last: int,
 ) -> np.uint32:
-    """Integrate pixels ``[first, last)`` of all planes with every noise term.
+    """Integrate pixels ``[first, last)`` of all planes with all noise terms.
 
-    Each draw is a function of the key, the plane and the pixel alone.
+    Each draw depends only on the key, the plane and the pixel.
 
     Args:
         light: Luminance, ``(T, P)``, P pixels.
-        plane: Index of the first plane since the camera was made.
-        rules: Second factor of the gain, nominal threshold, clip after a soft reset, reset, steps.
+        plane: Index of the first plane, counted from the camera's first exposure.
+        rules: Second factor of the gain, nominal threshold, whether a soft reset clips the charge,
+            reset, clock steps per plane.
         terms: Electrons per threshold, deviation of the reset, mean and deviation of the gaps of
-            spurious spikes, chance of a missed one.
-        maps: First factor of the gain, threshold, lowest charge that fires, dark charge per
+            spurious spikes, probability of a missed spike.
+        maps: First factor of the gain, threshold, smallest charge that fires, dark charge per
             plane; each ``(P,)``.
-        keys: One per kind of draw: light, reset, spurious, missed.
+        keys: Keys of the draws: light, reset, spurious, missed.
         state: Charge, time and number of the next spurious spike, ``(P,)``, updated in place.
         fired: ``(T, P)``, filled with 0 and 1.
         first: First pixel.
-        last: Past the last pixel.
+        last: One past the last pixel.
 
     Returns:
-        The largest bit pattern among the luminances, as :func:`integrate` does.
+        The largest bit pattern of the luminances, as in :func:`integrate`.
     """
     bits = light.view(np.uint32)
     worst = np.uint32(0)
@@ -302,7 +301,7 @@ def _noisy_plane(
     first: int,
     last: int,
 ) -> None:
-    """Integrate pixels ``[first, last)`` of plane ``now`` with every noise term."""
+    """Integrate pixels ``[first, last)`` of plane ``now`` with all noise terms."""
     factor, _, _, _, clock_steps = rules
     _, _, gap_mean, gap_deviation, missed = terms
     charge, times, counts = state
@@ -311,7 +310,7 @@ def _noisy_plane(
         gathered = (light[pixel] * maps[0][pixel]) * factor + maps[3][pixel]
         total, flag = charge[pixel], False
         for step in range(clock_steps):
-            # no two steps of a camera share a tick: `now` counts from its first plane on
+            # unique for each clock step of the camera, because `now` counts from its first plane
             tick = np.uint64(now * clock_steps + step) * pixels + np.uint64(pixel)
             level = maps[1][pixel], maps[2][pixel]
             total, fires = _noisy_step(total, gathered, level, tick, rules, terms, keys)
@@ -321,7 +320,7 @@ def _noisy_plane(
             flag |= _spurious(now, pixel, pixels, gap_mean, gap_deviation, keys[2], spurious)
         if flag and missed > 0.0:
             counter = np.uint64(now) * pixels + np.uint64(pixel)
-            flag = _uniform(_mixed(keys[3], counter)) >= missed
+            flag = _uniform(_random_bits(keys[3], counter)) >= missed
         fired[pixel] = flag
 
 
@@ -341,7 +340,7 @@ def _noisy_step(
     if clock_steps > 1:
         gathered = gathered / np.float32(clock_steps)
     if electrons > 0.0:
-        # a share of the nominal threshold: a pixel's own threshold does not change an electron
+        # relative to the nominal threshold: the charge of an electron is the same in all pixels
         electron = nominal / electrons
         gathered = np.float32(_poisson(float(gathered / electron), keys[0], tick) * electron)
     total = np.float32(total + gathered)
@@ -350,7 +349,7 @@ def _noisy_step(
     threshold = levels[0]
     total = _discharged(total, threshold, threshold if clips else np.float32(np.inf), reset)
     if reset_deviation > 0.0:
-        left = reset_deviation * threshold * _normal(_mixed(keys[1], tick))
+        left = reset_deviation * threshold * _normal(_random_bits(keys[1], tick))
         total = np.float32(total + np.float32(left))
     return total, True
 
@@ -365,17 +364,17 @@ def _spurious(
     key: np.uint64,
     state: tuple[NDArray[np.float64], NDArray[np.uint32]],
 ) -> bool:
-    """Return whether a spurious spike falls into plane ``now``, and move on to the next one.
+    """Return whether a spurious spike occurs in plane ``now``, and advance to the next spike.
 
-    The process begins some gaps before the first plane, so that it has no common start.
+    The process starts several gaps before the first plane, so that pixels are not synchronised.
     """
     times, counts = state
     flag = False
     while times[pixel] < now + 1:
         if times[pixel] >= now:
             flag = True
-        # the draw is numbered by the spikes so far, not by the plane, so chunks change nothing
-        bits = _mixed(key, np.uint64(counts[pixel]) * pixels + np.uint64(pixel))
+        # the counter is the number of spikes, so that the draws do not depend on chunks
+        bits = _random_bits(key, np.uint64(counts[pixel]) * pixels + np.uint64(pixel))
         if counts[pixel] == 0:
             times[pixel] = -mean * (_BURN_IN + _uniform(bits))
         times[pixel] += mean + deviation * _normal(bits) if counts[pixel] else 0.0

@@ -1,4 +1,4 @@
-"""What a real spike camera adds to the light: every noise term, named sets of them, draws."""
+"""Noise model of spike cameras, with presets, fixed patterns and spurious spikes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ SPURIOUS_DEVIATION: Final = 50.0
 
 @dataclass(frozen=True)
 class CameraNoise:
-    """Noise of one camera; every term is off at its default.
+    """Noise parameters of a camera; every term is off by default.
 
     Charges are fractions of the firing threshold, rates are per plane.
 
     Attributes:
-        electrons: Electrons that make up the firing threshold, N. Light and dark current then
-            arrive as whole electrons with a Poisson law; 0 makes both deterministic.
+        electrons: Number of electrons at the firing threshold, N. Light and dark current then
+            have Poisson noise; 0 makes both deterministic.
         dark: Mean dark charge per plane. It doubles about every 6 to 8 kelvin.
         gain_deviation: Fixed pattern of the gain, as a relative standard deviation.
         threshold_deviation: Fixed pattern of the firing threshold, relative.
         dark_deviation: Fixed pattern of the dark charge, standard deviation of its logarithm;
             the mean over the sensor stays ``dark``.
-        reset_deviation: Charge left by a reset (kTC noise), new at each spike.
+        reset_deviation: Standard deviation of the charge after a reset (kTC noise), relative to
+            the pixel's threshold; drawn at each spike.
         spurious_mean: Mean number of planes between two spurious spikes of one pixel; 0 for none.
         spurious_deviation: Standard deviation of that number.
         missed: Probability that a spike is lost in read-out.
-        sensor: Seed of the fixed patterns, so that recordings of one sensor share them; None
-            draws a new sensor for each camera.
+        sensor: Seed of the fixed patterns, for several recordings of the same sensor; None draws
+            new patterns for each camera.
 
     Raises:
         ValueError: If a value is negative, not finite or out of its range.
@@ -98,15 +99,19 @@ NOISE_PRESETS: Final[Mapping[str, CameraNoise]] = MappingProxyType(
         "ssdm-v1": CameraNoise(spurious_mean=SPURIOUS_MEAN, spurious_deviation=SPURIOUS_DEVIATION),
     }
 )
-"""Named sets of noise terms; a name never changes its meaning, a better set gets a new version.
+"""Noise presets. The values of a name never change; changed values get a new version.
 
-``indoor`` and ``lowlight`` are plausible sets of this project, not measurements of one sensor;
-``ssdm`` has the additive spikes of Chen et al., *SpikeReveal*, NeurIPS 2024.
+``indoor`` and ``lowlight`` are plausible values chosen for this project, not measurements of a
+sensor. ``ssdm`` has the spurious spikes of Chen et al., *SpikeReveal*, NeurIPS 2024.
 """
 
 
 def resolve_noise(noise: CameraNoise | str | None) -> CameraNoise:
-    """Return the noise that a preset's name or None means."""
+    """Return the noise of a preset's name; None means no noise.
+
+    Raises:
+        ValueError: If the preset does not exist.
+    """
     if noise is None:
         return NOISE_PRESETS["none"]
     if isinstance(noise, CameraNoise):
@@ -119,13 +124,13 @@ def resolve_noise(noise: CameraNoise | str | None) -> CameraNoise:
 def fixed_patterns(
     noise: CameraNoise, pixels: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Draw what differs from pixel to pixel of one sensor.
+    """Draw the fixed-pattern noise of a sensor.
 
     Returns:
         Relative gain, relative threshold and dark charge (fraction of the threshold) of every
-        pixel, float32 ``(pixels,)``. Gains stay at or above 0, thresholds above a tenth.
+        pixel, float32 ``(pixels,)``. Gains are at least 0, thresholds at least 0.1.
     """
-    # all three are always drawn: turning one term on leaves the others' patterns as they are
+    # all three are always drawn, so that one term does not change the patterns of the others
     rng = np.random.default_rng(seed if noise.sensor is None else noise.sensor)
     gain, threshold, dark = rng.standard_normal((3, pixels), dtype=np.float32)
     spread = noise.dark_deviation
@@ -134,7 +139,7 @@ def fixed_patterns(
         np.maximum(
             np.float32(noise.threshold_deviation) * threshold + np.float32(1), np.float32(0.1)
         ),
-        # less half the variance: the mean of a log-normal is then the dark charge asked for
+        # minus half the variance: the mean of the log-normal distribution is then noise.dark
         (noise.dark * np.exp(spread * dark.astype(np.float64) - spread**2 / 2)).astype(np.float32),
     )
 
@@ -146,38 +151,38 @@ def spurious_spikes(
     mean: float = SPURIOUS_MEAN,
     deviation: float = SPURIOUS_DEVIATION,
 ) -> NDArray[np.bool_]:
-    """Return spikes that no light caused, made like those of S-SDM's simulator.
+    """Return spurious spikes, drawn as in S-SDM's simulator; combine them with the signal by OR.
 
-    Normal gaps run through the pixels one after the other, time fastest, so a gap may reach from
-    the last plane of one pixel into the first planes of the next. Gaps are summed in float32 and
-    cut to whole planes; a negative sum counts from the end. OR the result with the signal.
+    Gaps between spikes are normally distributed. They are summed over all pixels, time first, so
+    that a gap may reach from the last plane of one pixel into the first planes of the next. Sums
+    are in float32 and truncated to whole planes; a negative sum counts from the end.
 
     Args:
         shape: ``(T, H, W)``.
-        draws: The gaps themselves, repeated cyclically as needed, or the generator (or its seed)
-            that draws them.
+        draws: An array of gaps, repeated cyclically if needed, or the generator (or its seed) that
+            draws them.
         mean: Mean gap in planes.
-        deviation: Standard deviation of the gaps; unused with given gaps.
+        deviation: Standard deviation of the gaps; unused if ``draws`` is an array.
 
     Returns:
         bool ``(T, H, W)``.
 
     Raises:
-        ValueError: If the gaps do not grow on average, or the stream is too long for float32.
+        ValueError: If the mean gap is not positive, or the stream is too long for float32.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released simulator.
     """
     planes, height, width = shape
     size = planes * height * width
     gaps = _enough_gaps(size, draws, mean, deviation)
-    # in float32 as the original sums: rounding decides which plane a late spike falls into
+    # in float32 as in the original, because rounding affects the plane of late spikes
     ends = np.cumsum(gaps, dtype=np.float32)
-    beyond = np.flatnonzero(ends >= np.float32(size - 1))
-    if not beyond.size:
+    past_end = np.flatnonzero(ends >= np.float32(size - 1))
+    if not past_end.size:
         raise ValueError(f"gaps of mean {gaps.mean():.3g} do not reach the end of {size} places")
     noise = np.zeros(size, dtype=np.bool_)
-    # negative ends index from the end, as they do in the original
-    noise[ends[: beyond[0]].astype(np.int64)] = True
+    # negative ends index from the end, as in the original
+    noise[ends[: past_end[0]].astype(np.int64)] = True
     return np.ascontiguousarray(noise.reshape(height, width, planes).transpose(2, 0, 1))
 
 
@@ -187,20 +192,20 @@ def _enough_gaps(
     mean: float,
     deviation: float,
 ) -> NDArray[np.float32]:
-    """Return float32 gaps whose sum passes ``size`` but for a negligible chance."""
+    """Return float32 gaps whose sum exceeds ``size`` except with negligible probability."""
     if isinstance(draws, np.ndarray):
         mean = float(np.mean(draws, dtype=np.float64)) if draws.size else 0.0
         deviation = float(np.std(draws, dtype=np.float64)) if draws.size else 0.0
     if not mean > 0:
         raise ValueError(f"gaps between spurious spikes must be positive on average, got {mean:g}")
-    # float32 counts whole numbers to 2^24; with larger sums gaps would round away
+    # float32 represents integers up to 2^24; gaps are lost in larger sums
     if size > mean * 2**24:
         raise ValueError(f"{size} places are too many for sums in float32; simulate in parts")
     expected = size / mean
-    # twelve standard deviations above what is expected: too few does not happen
+    # twelve standard deviations above the expected number of gaps
     count = math.ceil(expected + 12 * (deviation / mean) * math.sqrt(expected + 1) + 64)
     if isinstance(draws, np.ndarray):
-        # resize repeats from the beginning, which is the cycle asked for
+        # np.resize repeats the gaps cyclically
         return np.resize(draws.astype(np.float32, copy=False).ravel(), max(count, draws.size))
     rng = np.random.default_rng(draws)
     return (mean + deviation * rng.standard_normal(count)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A spike camera: luminance in, spikes out, with its charge kept between calls."""
+"""Simulation of an integrate-and-fire spike camera."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Reset = Literal["soft", "modulo", "hard"]
 Start = Literal["uniform", "zero"]
 Overflow = Literal["clip", "keep", "refuse"]
 
-_RESETS: Final = {"soft": 0, "modulo": 1, "hard": 2}  # as the kernels number them
+_RESETS: Final = {"soft": 0, "modulo": 1, "hard": 2}  # constants of the kernels
 _OVERFLOWS: Final = ("clip", "keep", "refuse")
 _STREAMS: Final = 6  # start, sensor, light, reset, spurious, missed
 _INFINITY_BITS: Final = 0x7F800000
-_BAND: Final = 32768  # pixels whose state stays in a core's cache
-_SMALL: Final = 1 << 18  # pixel planes below which starting threads costs more than it saves
+_BAND: Final = 32768  # pixels per band; their state fits into the cache of a core
+_SMALL: Final = 1 << 18  # pixels times planes below which one thread is faster
 
 # S-SDM's simulator
 _CLOCK: Final = 2 / 10e6  # seconds: two cycles of 10 MHz
@@ -41,29 +41,29 @@ SSDM_GAIN: Final = CHARGE_PER_CLOCK * CLOCKS_PER_PLANE
 
 
 class SpikeCamera:
-    """Integrate light and fire, plane after plane.
+    """Integrate-and-fire camera with optional noise.
 
-    In each plane a pixel gathers ``gain * luminance``; at or above the threshold it fires and
-    resets. All arithmetic is float32. The camera keeps its charge between calls of
-    :meth:`expose`, so a video may be given in pieces of any size without changing one spike,
-    with noise too: a draw depends on the generator's seed, the plane and the pixel alone.
+    In each plane a pixel adds ``gain * luminance`` to its charge. If the charge reaches the
+    threshold, the pixel fires and its charge is reset. All arithmetic is float32. The charge is
+    kept between calls of :meth:`expose`, so the spikes do not depend on the chunks of a video. This
+    also holds with noise: a draw depends only on the generator's seed, the plane and the pixel.
 
     Args:
         threshold: Firing threshold, in units of charge.
-        gain: Charge gathered from white in one plane. Two factors are applied one after the
-            other (charge per clock, clocks per plane), for simulators that round in between.
-        reset: ``"soft"`` subtracts the threshold and so keeps the rate unbiased, ``"modulo"``
-            leaves the remainder of the division by it, ``"hard"`` leaves nothing.
-        strict: Whether the charge must exceed the threshold; by default reaching it is enough.
+        gain: Charge of white in one plane. Two factors are multiplied one after the other (charge
+            per clock, clocks per plane), for simulators with rounding in between.
+        reset: ``"soft"`` subtracts the threshold, which keeps the rate unbiased; ``"modulo"`` keeps
+            the remainder of the division by the threshold; ``"hard"`` sets the charge to 0.
+        strict: Whether the charge must exceed the threshold; by default it must reach it.
         start: Charge before the first plane: ``"uniform"`` in [0, threshold) per pixel,
-            ``"zero"`` (all pixels in step), or an array ``(H, W)`` in units of charge.
-        clock_steps: Steps of the recursion per plane; a plane reads out whether any fired.
+            ``"zero"`` (pixels are synchronised), or an array ``(H, W)`` in units of charge.
+        clock_steps: Integration steps per plane; a spike is read out if any step fires.
         noise: Noise terms, the name of a preset, or None for an exact camera.
-        generator: numpy's generator, or a seed. The camera takes its keys from it when made.
-        overflow: What a soft reset does with more charge than one threshold, which gathers when
-            a plane brings more than that: ``"clip"`` it to the threshold (the default: a pixel
-            saturates and recovers in one plane), ``"keep"`` it without bound, or ``"refuse"``
-            such light whatever the reset.
+        generator: numpy's generator or a seed, from which the constructor draws the keys.
+        overflow: Treatment of charge above one threshold after a soft reset, which occurs if a
+            plane adds more than the threshold: ``"clip"`` limits the charge to the threshold, so
+            that a saturated pixel recovers in one plane; ``"keep"`` does not limit it;
+            ``"refuse"`` raises an error for such luminance, with any reset.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -119,7 +119,7 @@ class SpikeCamera:
 
     @property
     def charge(self) -> NDArray[np.float32] | None:
-        """Charge of every pixel now, ``(H, W)``; None before the first exposure."""
+        """Current charge of every pixel, ``(H, W)``; None before the first exposure."""
         return None if self._state is None else self._state.charge.reshape(self._state.shape).copy()
 
     def expose(self, luminance: NDArray[Any]) -> NDArray[np.bool_]:
@@ -127,15 +127,15 @@ class SpikeCamera:
 
         Args:
             luminance: ``(T, H, W)``, floating point, at least 0, white is 1. A C-contiguous
-                float32 array is read in place, any other is copied.
+                float32 array is not copied.
 
         Returns:
             Spikes, bool ``(T, H, W)``.
 
         Raises:
-            ValueError: If the luminance is no floating-point array ``(T, H, W)``, is negative or
+            ValueError: If the luminance is not a floating-point array ``(T, H, W)``, is negative or
                 not finite, changes its size between calls, or is too bright for
-                ``overflow="refuse"``. The camera is then as it was before the call.
+                ``overflow="refuse"``. The state of the camera is unchanged after an error.
         """
         light = _checked_light(luminance)
         state = self._state or self._prepare(light.shape[1:])
@@ -157,10 +157,10 @@ class SpikeCamera:
         fps: float = 0.0,
         meta: Mapping[str, Any] | None = None,
     ) -> SpikeRecording:
-        """Expose chunk after chunk ``(T, H, W)`` and return the recording, packed.
+        """Expose all chunks ``(T, H, W)`` and return the packed recording.
 
         Raises:
-            ValueError: As :meth:`expose`, or if there is no plane at all.
+            ValueError: As in :meth:`expose`, or if the chunks contain no plane.
         """
         packed = [pack_bits(self.expose(chunk)) for chunk in chunks]
         if self._state is None or not sum(map(len, packed)):
@@ -223,8 +223,13 @@ class SpikeCamera:
         )
 
     def _check_brightness(self, light: NDArray[np.float32], worst: int) -> None:
-        """Reject light that the kernels report as negative, not finite or too bright."""
-        if worst >= _INFINITY_BITS:  # or only the sign of a zero
+        """Reject luminance that is negative, not finite or too bright.
+
+        Args:
+            light: The luminance.
+            worst: Largest bit pattern of the luminance, from the kernels.
+        """
+        if worst >= _INFINITY_BITS:  # also for a negative zero, which is valid
             if not (np.isfinite(light).all() and (light >= 0).all()):
                 raise ValueError("luminance must be finite and not negative")
             worst = int(np.abs(light).max().view(np.uint32))
@@ -240,7 +245,7 @@ class SpikeCamera:
 
 @dataclass
 class _State:
-    """Everything a camera carries from one plane to the next, pixels flattened."""
+    """State of a camera between planes, with flattened pixels."""
 
     shape: tuple[int, ...]
     charge: NDArray[np.float32]
@@ -249,7 +254,7 @@ class _State:
     spurious_counts: NDArray[np.uint32]
 
     def copy(self) -> _State:
-        """Return a state that can be advanced without changing this one."""
+        """Return a copy whose arrays can be updated; the fixed patterns are shared."""
         times, counts = self.spurious_times.copy(), self.spurious_counts.copy()
         return _State(self.shape, self.charge.copy(), self.maps, times, counts)
 
@@ -270,14 +275,15 @@ def simulate_spikes(luminance: NDArray[Any], **camera: Any) -> NDArray[np.bool_]
 
 
 def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> SpikeCamera:
-    """Return S-SDM's camera to the last bit: gain 1.98543, strict, modulo, 20000 planes a second.
+    """Return a camera that reproduces S-SDM's simulator bit by bit.
 
-    The original gathers one plane of uniform noise first and drops its spikes; here that plane
-    is the start. Its inherent noise is :func:`spike_zoo.simulation.spurious_spikes`.
+    The gain is 1.98543, the reset is modulo, the comparison is strict; it has 20000 planes a
+    second. The original first integrates one plane of uniform noise and drops its spikes; here the
+    resulting charge is the start. Its noise is :func:`spike_zoo.simulation.spurious_spikes`.
 
     Args:
         draws: Uniform numbers in [0, 1), ``(H, W)``, as ``rng.random((H, W), np.float32)``.
-        threshold: Released value 2, the paper's 1; 4 and 8 are its 2 and 4.
+        threshold: Firing threshold; 2 is the released value. 2, 4 and 8 are the paper's 1, 2, 4.
         **camera: Further arguments of :class:`SpikeCamera`.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released simulator.
@@ -291,7 +297,7 @@ def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> S
 
 
 def _checked_start(start: Start | NDArray[Any]) -> Start | NDArray[Any]:
-    """Reject a start that is neither a known word nor an array of charges."""
+    """Return a valid start; raise an error unless it is ``uniform``, ``zero`` or an array."""
     if isinstance(start, str):
         if start not in ("uniform", "zero"):
             raise ValueError(f"start must be 'uniform', 'zero' or an array, got {start!r}")
@@ -305,7 +311,7 @@ def _checked_start(start: Start | NDArray[Any]) -> Start | NDArray[Any]:
 
 
 def _checked_light(luminance: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the luminance as C-contiguous float32, itself where it is that already."""
+    """Check the luminance and return it as C-contiguous float32, without a copy if possible."""
     light = np.asarray(luminance)
     if light.ndim != 3 or min(light.shape[1:]) < 1:
         raise ValueError(f"luminance must be (planes, height, width), got {light.shape}")
@@ -318,7 +324,7 @@ def _checked_light(luminance: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int) -> int:
-    """Run a kernel over all pixels in bands, on several threads if that pays."""
+    """Run a kernel over bands of pixels, on several threads for large inputs."""
     threads = min(_threads(), pixels) if planes * pixels >= _SMALL else 1
     count = max(threads, -(-pixels // _BAND))
     edges = [pixels * band // count for band in range(count + 1)]
@@ -330,7 +336,7 @@ def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int)
 
 
 def _threads() -> int:
-    """Return how many threads the kernels may use: numba's setting, else the usable cores."""
-    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    """Return the number of threads: ``NUMBA_NUM_THREADS`` or the number of usable cores."""
+    setting = os.environ.get("NUMBA_NUM_THREADS", "")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, int(asked) if asked.isdigit() else usable or 1)
+    return max(1, int(setting) if setting.isdigit() else usable or 1)

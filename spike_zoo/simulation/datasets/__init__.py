@@ -1,1 +1,1 @@
-"""Image data sets of others that scenes are made from."""
+"""Readers of public image data sets for simulated recordings."""

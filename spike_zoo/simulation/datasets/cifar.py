@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary form; pickles, which can run code when read, never are."""
+"""Reader of CIFAR-10's binary version; pickles are rejected, because reading them can run code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIDE: Final = 32
-_BYTES: Final = 1 + 3 * _SIDE**2  # the label, then all of red, of green, of blue
+_BYTES: Final = 1 + 3 * _SIDE**2  # label, red channel, green channel, blue channel
 _FOLDERS: Final = ("", "cifar-10-batches-bin")
 _PICKLES: Final = ("data_batch_1", "cifar-10-batches-py", "cifar-10-batches-py/data_batch_1")
 _META: Final = "batches.meta.txt"
@@ -33,20 +33,20 @@ _VAL_SHARE: Final = 0.1
 def find_cifar(folder: Path, seed: int) -> FoundPictures:
     """Return the images of CIFAR-10 by split.
 
-    A tenth of each class to train on, drawn by the seed, is there to validate with.
+    The validation split is a tenth of each class of the training images, drawn by the seed.
 
     Args:
-        folder: Where the files of the binary version are, or the folder above them.
+        folder: Folder of the binary files, or its parent.
         seed: Seed of the draw.
     """
     home = _home(folder)
     names = _label_names(home / _META)
-    found = {
+    pictures = {
         split: [picture for file in files for picture in _images(home / file, names)]
         for split, files in _FILES.items()
     }
-    val, train = draw(found["train"], part(_VAL_SHARE), seed, "val")
-    return FoundPictures({"train": train, "val": val, "test": found["test"]}, names)
+    val, train = draw(pictures["train"], part(_VAL_SHARE), seed, "val")
+    return FoundPictures({"train": train, "val": val, "test": pictures["test"]}, names)
 
 
 def _home(folder: Path) -> Path:
@@ -69,7 +69,7 @@ def _home(folder: Path) -> Path:
 
 
 def _label_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the classes, a line each."""
+    """Read the names of the classes, one per line."""
     if not path.is_file():
         raise MissingFileError.at(path, "the names of classes are missing")
     text = path.read_text(encoding="ascii", errors="backslashreplace")
@@ -110,7 +110,7 @@ def _images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
 
 
 def _picture(path: Path, number: int) -> NDArray[np.uint8]:
-    """Read one image and make it grey."""
+    """Read one image and convert it to grey."""
     with path.open("rb") as file:
         file.seek(number * _BYTES + 1)
         channels = np.frombuffer(file.read(_BYTES - 1), np.uint8)

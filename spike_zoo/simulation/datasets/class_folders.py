@@ -1,4 +1,4 @@
-"""Folders of pictures by class, people's own and Caltech-101: names of folders are the labels."""
+"""Readers of pictures in one folder per class, including Caltech-101."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ _SPLIT_FOLDERS: Final[dict[str, Split]] = {
     "test": "test",
 }
 _CALTECH: Final = "101_ObjectCategories"
-_CLUTTER: Final = "BACKGROUND_Google"  # pictures of anything, not one of the 101 objects
+_CLUTTER: Final = "BACKGROUND_Google"  # the background class, not one of the 101 objects
 
 
 def find_class_folders(folder: Path, seed: int) -> FoundPictures:
     """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
 
-    Without folders of splits a tenth of each class, drawn by the seed, is there to validate with,
-    another to test on; with two and more pictures of a class to draw from, one at least.
+    Without folders of splits, a tenth of each class is drawn for the test split and a tenth for the
+    validation split, at least one picture of a class with two or more.
+
+    Args:
+        folder: Folder of the classes or of the splits.
+        seed: Seed of the draws.
     """
-    _require(folder)
+    _check_folder(folder)
     homes = _folders(folder)
     if homes and all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
         names = tuple(sorted({place.name for home in homes for place in _folders(home)}))
@@ -52,13 +56,14 @@ def find_class_folders(folder: Path, seed: int) -> FoundPictures:
 def find_caltech(folder: Path, seed: int) -> FoundPictures:
     """Return the pictures of Caltech-101 by split, without its background class.
 
-    A fifth of each class, drawn by the seed, is there to test on; of the rest a tenth to validate.
+    The test split is a fifth of each class, drawn by the seed; the validation split is a tenth of
+    the remaining pictures.
 
     Args:
-        folder: ``101_ObjectCategories``, or the folder above it.
+        folder: ``101_ObjectCategories`` or its parent.
         seed: Seed of the draws.
     """
-    _require(folder)
+    _check_folder(folder)
     home = folder / _CALTECH if (folder / _CALTECH).is_dir() else folder
     names = tuple(place.name for place in _folders(home) if place.name != _CLUTTER)
     test, rest = draw(_pictures(home, names), part(1 / 5), seed, "test")
@@ -67,13 +72,13 @@ def find_caltech(folder: Path, seed: int) -> FoundPictures:
 
 
 def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledPicture]:
-    """Return the pictures of the folders of classes, in the order of their names."""
+    """Return the pictures of all classes, sorted by folder and file name."""
     stray = images_in(home)
     if stray:
         raise FormatError.at(
-            stray[0], f"lies in no folder of a class; put it into one, or take it out of {home}"
+            stray[0], f"is not in the folder of a class; move it into one, or out of {home}"
         )
-    found = []
+    pictures = []
     for place in _folders(home):
         if place.name not in names:
             continue
@@ -82,10 +87,10 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
             raise FormatError.at(
                 place,
                 f"no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
-                "folder, or put some into it",
+                "folder, or add pictures",
             )
         label = names.index(place.name)
-        found += [
+        pictures += [
             LabelledPicture(
                 f"{prefix}{place.name}-{file.stem}",
                 label,
@@ -94,16 +99,16 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
             )
             for file in files
         ]
-    if not found:
+    if not pictures:
         raise FormatError.at(
             home,
-            "no folder of a class in it; pictures are looked for as <class>/*.png or "
+            "no folder of a class; expected pictures <class>/*.png or "
             "{train,val,test}/<class>/*.png",
         )
-    return found
+    return pictures
 
 
-def _require(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise MissingFileError.at(folder, "there is no such folder")
 

@@ -1,4 +1,4 @@
-"""MNIST and sets of its form as people keep them: four idx files in a folder."""
+"""Reader of MNIST and data sets of its format: four idx files in a folder."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NAMES: Final = tuple(str(digit) for digit in range(10))
-_FOLDERS: Final = ("", "raw", "MNIST/raw")  # below the one named, as torchvision keeps them
+_FOLDERS: Final = ("", "raw", "MNIST/raw")  # subfolders of torchvision
 _PARTS: Final = {"train": "train", "test": "t10k"}
 _VAL_SHARE: Final = 0.1
-_UNSIGNED_BYTES: Final = 8  # the code of the type in the header of an idx file
-_AGAIN: Final = "copy or download it again"
+_UNSIGNED_BYTES: Final = 8  # code of the data type in the header of an idx file
+_ADVICE: Final = "copy or download it again"
 
 
 def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPictures:
     """Return the images of MNIST by split.
 
-    A tenth of each digit to train on, drawn by the seed, is there to validate with.
+    The validation split is a tenth of each digit of the training images, drawn by the seed.
 
     Args:
-        folder: Where the four files are, plain or ``.gz``; ``raw`` or ``MNIST/raw`` below will do.
+        folder: Folder of the four files, plain or ``.gz``, or of ``raw`` or ``MNIST/raw`` with
+            these files.
         seed: Seed of the draws.
-        balanced: Draw so many of each digit from the whole set to test on, and train on the rest;
-            otherwise the set's own split.
+        balanced: Number of images of each digit that are drawn from the whole set for the test
+            split; the other images are for training. None uses the split of the data set.
+
+    Raises:
+        UsageError: If a digit has no more than ``balanced`` images.
     """
     train, test = (_images(folder, name, digits) for name, digits in _PARTS.items())
     if balanced is not None:
@@ -79,7 +83,7 @@ def _images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
 
 
 def _file(folder: Path, digits: str, what: str) -> Path:
-    """Return a file of the set by its usual names."""
+    """Return the path of a file of the data set, which has several usual names."""
     names = [f"{digits}-{what}", f"{digits}-{what.replace('-idx', '.idx')}"]
     for below in _FOLDERS:
         for name in (*names, *(f"{name}.gz" for name in names)):
@@ -94,7 +98,7 @@ def _file(folder: Path, digits: str, what: str) -> Path:
 
 @functools.lru_cache(maxsize=2)
 def _pictures(path: Path) -> NDArray[np.uint8]:
-    """Return all images of a file, read once in each process."""
+    """Return all images of a file; cached in each process."""
     return read_idx(path, 3)
 
 
@@ -106,27 +110,30 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Return the bytes of an idx file as an array.
 
     Args:
-        path: The file; one whose name ends in ``.gz`` is decompressed.
-        dimensions: How many it must have: 1 for labels, 3 for images.
+        path: The file; a file with the suffix ``.gz`` is decompressed.
+        dimensions: Required number of dimensions: 1 for labels, 3 for images.
+
+    Raises:
+        FormatError: If the file is damaged or has another type or number of dimensions.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            content = file.read()  # all that is there: the header may promise any number
+            content = file.read()  # the complete file: a damaged header may state any size
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError.at(path, f"damaged or cut short ({error}); {_AGAIN}") from error
+        raise FormatError.at(path, f"damaged or cut short ({error}); {_ADVICE}") from error
     expected, start = bytes([0, 0, _UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
     if content[:4] != expected or len(content) < start:
         raise FormatError.at(
             path,
             f"begins with {content[:4].hex(' ') or 'nothing'}, expected "
-            f"{expected.hex(' ')}: no idx file of bytes with {dimensions} dimensions; {_AGAIN}",
+            f"{expected.hex(' ')}: no idx file of bytes with {dimensions} dimensions; {_ADVICE}",
         )
     shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
     if len(content) - start != math.prod(shape):
         raise FormatError.at(
             path,
             f"{len(content) - start} bytes after the header, expected {math.prod(shape)} "
-            f"({'x'.join(map(str, shape))}); {_AGAIN}",
+            f"({'x'.join(map(str, shape))}); {_ADVICE}",
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -1,4 +1,4 @@
-"""The kinds of archive that ``simulate`` makes of a folder of pictures: :data:`PICTURE_SETS`."""
+"""Kinds of archives that ``simulate`` makes from a folder of pictures, in :data:`PICTURE_SETS`."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _LEAST: Final = MappingProxyType({"height": 1, "width": 1, "planes": 2})
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A kind of archive that is made of a folder of pictures.
+    """A kind of archive that is made from a folder of pictures.
 
     Attributes:
-        name: What the set is called; by default its folder's name.
-        options: What may be asked, with the defaults; None where nothing is asked.
-        request: Returns what makes the archive of a folder, with a seed and options.
+        name: Name of the data set; empty uses the name of the folder.
+        options: Options with their defaults; None leaves an option unset.
+        request: Function that returns the archive request for a folder, a seed and options.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PictureSet:
     request: Callable[[Path, int, Options], ArchiveRequest]
 
     def out(self, folder: Path) -> str:
-        """Return the archive that is written by default, named after the set or the folder."""
+        """Return the default path of the archive, named after the data set or the folder."""
         return f"data/{self.name or recording_name(folder.resolve().name)}.h5"
 
 
@@ -58,32 +58,36 @@ def _drifting(
     mirrored: bool,
     further: tuple[str, ...] = (),
 ) -> PictureSet:
-    """Return a set of labelled pictures, each in straight motion.
+    """Return a data set of labelled pictures in linear motion.
 
     Args:
-        name: What the set is called.
-        find: Returns the pictures of a folder, drawn by a seed, with further options.
+        name: Name of the data set.
+        find: Function that returns the pictures of a folder, from a seed and further options.
         side: Rows and columns of a plane.
-        mirrored: Whether pictures fill the plane and go on mirrored, or lie on a dark plane.
-        further: Options that ``find`` takes.
+        mirrored: Whether pictures fill the plane and are mirrored beyond their edges. Otherwise
+            they move over a dark plane.
+        further: Options of ``find``.
     """
 
     def request(folder: Path, seed: int, values: Options) -> ArchiveRequest:
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
-        DriftSpec("", mirrored=mirrored, **motion)  # rejects what cannot move, before any work
-        found = find(folder, seed, **{name: values[name] for name in further})
-        splits = _limited(found.splits, values["limit"])
+        DriftSpec("", mirrored=mirrored, **motion)  # rejects invalid options before files are read
+        pictures = find(folder, seed, **{name: values[name] for name in further})
+        splits = _limited(pictures.splits, values["limit"])
 
         def takes() -> TakesBySplit:
             times = {split: values["motions"] if split == "train" else 1 for split in splits}
             drifts = {
-                split: labelled_drifts(some, times[split], seed, mirrored=mirrored, **motion)
-                for split, some in splits.items()
+                split: labelled_drifts(items, times[split], seed, mirrored=mirrored, **motion)
+                for split, items in splits.items()
             }
-            return {split: {one.name: one.take for one in some} for split, some in drifts.items()}
+            return {
+                split: {drift.name: drift.take for drift in items}
+                for split, items in drifts.items()
+            }
 
-        asked = _asked(DRIFT_SIMULATOR, folder, seed, values, splits)
-        return ArchiveRequest(asked, takes, found.label_names)
+        metadata = _metadata(DRIFT_SIMULATOR, folder, seed, values, splits)
+        return ArchiveRequest(metadata, takes, pictures.label_names)
 
     size = {"height": side, "width": side, "planes": DRIFT_PLANES}
     options = size | {"noise": "none", "motions": 1} | dict.fromkeys((*further, "limit"))
@@ -91,10 +95,10 @@ def _drifting(
 
 
 def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
-    """Return what makes the spikes of every clip of seven frames, with five of them."""
+    """Return the archive request for spikes of septuplets, with five frames as ground truth."""
     splits = _limited(find_septuplets(folder, seed, values["noise"]), values["limit"])
     return ArchiveRequest(
-        _asked(SEPTUPLET_SIMULATOR, folder, seed, values, splits),
+        _metadata(SEPTUPLET_SIMULATOR, folder, seed, values, splits),
         lambda: {split: {clip.name: clip.take for clip in some} for split, some in splits.items()},
     )
 
@@ -111,48 +115,59 @@ PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
 
 
 def picture_request(kind: str, images: str | None, seed: int, given: Options) -> ArchiveRequest:
-    """Return what makes an archive of a folder of pictures."""
-    chosen = PICTURE_SETS[kind]
+    """Return the archive request for a folder of pictures.
+
+    Args:
+        kind: A key of :data:`PICTURE_SETS`.
+        images: The folder; None raises an error.
+        seed: Seed of all random draws.
+        given: Options of the user.
+
+    Raises:
+        UsageError: If an option is missing, unknown or out of its range.
+        MissingFileError: If the folder does not exist.
+    """
+    picture_set = PICTURE_SETS[kind]
     for name in given:
-        if name not in chosen.options:
+        if name not in picture_set.options:
             kinds = [other for other, some in PICTURE_SETS.items() if name in some.options]
-            goes = f"it goes with --kind {' or '.join(kinds)}" if kinds else "leave it out"
-            raise UsageError(f"--{name} means nothing for the pictures of --kind {kind}; {goes}")
+            advice = f"it goes with --kind {' or '.join(kinds)}" if kinds else "leave it out"
+            raise UsageError(f"--{name} is not an option for pictures of --kind {kind}; {advice}")
     if images is None:
         raise UsageError(f"--kind {kind} needs --images, the folder of the set; see docs/data.md")
     folder = Path(images)
     if not folder.is_dir():
         raise MissingFileError.at(folder, "there is no such folder")
-    values = {**chosen.options, **given}
+    values = {**picture_set.options, **given}
     for name, value in values.items():
         if isinstance(value, int) and value < (least := _LEAST.get(name, 1)):
             raise UsageError(f"--{name} must be at least {least}, got {value}")
-    request = chosen.request(folder, seed, values)
+    request = picture_set.request(folder, seed, values)
     return request._replace(asked={"kind": kind} | request.asked)
 
 
 def _limited(splits: Mapping[Split, list[Any]], limit: int | None) -> dict[Split, list[Any]]:
-    """Return the splits that hold something, each with at most so many."""
-    found = {split: splits.get(split, []) for split in SPLITS}
+    """Return the splits that are not empty, each with at most ``limit`` items."""
+    limited = {split: splits.get(split, []) for split in SPLITS}
     if limit is not None:
-        found = {split: even_part(items, limit) for split, items in found.items()}
-    return {split: items for split, items in found.items() if items}
+        limited = {split: even_part(items, limit) for split, items in limited.items()}
+    return {split: items for split, items in limited.items() if items}
 
 
-def _asked(
+def _metadata(
     simulator: str,
     folder: Path,
     seed: int,
     values: Options,
     splits: Mapping[Split, list[LabelledPicture]] | Mapping[Split, list[Septuplet]],
 ) -> dict[str, Any]:
-    """Return what is written into an archive: options, and a digest of the pictures' names."""
+    """Return the metadata of an archive: options and a digest of the pictures' names."""
     names = [recording_name(item.name) for items in splits.values() for item in items]
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise UsageError.at(folder, f"two pictures would make {twice[0]!r}; rename one of them")
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise UsageError.at(folder, f"two pictures would make {repeated[0]!r}; rename one of them")
     counts = {split: len(items) for split, items in splits.items()}
-    listed = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    given = {name: value for name, value in values.items() if value is not None}
-    place = {"simulator": simulator, "images": folder.resolve().name, "seed": seed}
-    return place | given | {"pictures": counts, "listed": listed}
+    names_sha256 = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    set_options = {name: value for name, value in values.items() if value is not None}
+    origin = {"simulator": simulator, "images": folder.resolve().name, "seed": seed}
+    return origin | set_options | {"pictures": counts, "listed": names_sha256}

@@ -1,4 +1,4 @@
-"""Which pictures of a set are in which split, where the set does not say: seeded draws."""
+"""Seeded draws of splits from data sets without splits, stratified by group."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Grouped(Protocol):
-    """What is drawn from its group: a picture from its class, a clip from its video."""
+    """An item of a group: a picture of a class, or a clip of a video."""
 
     @property
     def name(self) -> str:
-        """Name, different from all others."""
+        """Unique name."""
 
     @property
     def group(self) -> str:
@@ -30,16 +30,16 @@ Item = TypeVar("Item", bound=Grouped)
 def draw(
     items: Sequence[Item], count: Callable[[str, int], int], seed: int, what: str
 ) -> tuple[list[Item], list[Item]]:
-    """Draw some of each group; a group's draw depends on no other.
+    """Draw items of each group; the draws of groups are independent.
 
     Args:
-        items: From what.
-        count: Returns how many of a group with that name and size.
+        items: All items.
+        count: Function that returns the number of drawn items from name and size of a group.
         seed: Seed of the draw.
-        what: What it is for; draws for other ends are independent.
+        what: Name of the draw; draws with different names are independent.
 
     Returns:
-        Those drawn and the rest, both in their order.
+        The drawn items and the remaining items, both in their original order.
     """
     drawn: set[str] = set()
     for group, members in _groups(items).items():
@@ -53,12 +53,12 @@ def draw(
 
 
 def part(share: float) -> Callable[[str, int], int]:
-    """Return a count for :func:`draw`: a share of each group, one at least of two and more."""
+    """Return a ``count`` for :func:`draw`: a share of each group, at least one item of two."""
     return lambda group, size: max(1, round(share * size)) if size > 1 else 0
 
 
 def even_part(items: Sequence[Item], most: int) -> list[Item]:
-    """Return at most so many, the first ones of each group, as evenly as groups allow."""
+    """Return at most ``most`` items: the first items of each group, balanced over groups."""
     groups = [[item.name for item in members] for members in _groups(items).values()]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*groups))
     kept = set(itertools.islice((name for name in turns if name is not None), most))

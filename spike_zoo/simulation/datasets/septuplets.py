@@ -1,4 +1,4 @@
-"""Clips of seven video frames, as Vimeo-90K has them: spikes between frames, frames as truth."""
+"""Simulation of spikes from clips of seven frames (Vimeo-90K), with frames as ground truth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SEPTUPLET_SIMULATOR: Final = "spike_zoo.simulation septuplets v1"
 FRAMES: Final = 7
 FRAME_PLANES: Final = 7
-"""Planes from one frame to the next; the first frame is one plane before the first."""
+"""Planes from one frame to the next; the first frame is one plane before plane 0."""
 
 _FOLDERS: Final = ("", "vimeo_septuplet")
 _LISTS: Final[dict[Split, str]] = {"train": "sep_trainlist.txt", "test": "sep_testlist.txt"}
@@ -40,7 +40,7 @@ class Septuplet:
 
     Attributes:
         folder: The folder.
-        seed: Seed of the camera's chance.
+        seed: Seed of the camera's random draws.
         rate_scale: Spikes per plane at white.
         noise: Noise preset of the camera.
     """
@@ -52,19 +52,22 @@ class Septuplet:
 
     @property
     def name(self) -> str:
-        """What the recording is called: the video and the clip."""
+        """Name of the recording, from video and clip."""
         return recording_name(f"{self.group}-{self.folder.name}")
 
     @property
     def group(self) -> str:
-        """What clips are drawn from: the video."""
+        """Group of seeded draws: the video."""
         return self.folder.parent.name
 
     def take(self) -> Take:
-        """Return the spikes of 41 planes, with frames 2 .. 6 at planes 6, 13, 20, 27, 34.
+        """Simulate 41 planes, with frames 2 .. 6 as ground truth at planes 6, 13, 20, 27, 34.
 
-        Frames are grey, in 8 bits; the light between two of them is blended, as is that of the
-        planes before the second and after the sixth.
+        Frames are converted to grey in 8 bits. The luminance of planes between two frames is a
+        weighted mean of both frames.
+
+        Raises:
+            MediaError: If the frames have different sizes.
         """
         frames = [load_grey(self.folder / f"im{number}.png") for number in range(1, FRAMES + 1)]
         for number, frame in enumerate(frames, start=1):
@@ -87,13 +90,13 @@ class Septuplet:
 
 
 def blended_light(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return the light of the planes between frames, each a weighted mean of its two.
+    """Return the luminance of planes as weighted means of the two nearest frames.
 
     Args:
-        frames: Grey uint8 ``(H, W)``; frame k lies at plane 7 k - 1.
+        frames: Grey uint8 ``(H, W)``; frame k is at plane 7 k - 1.
 
     Returns:
-        float32 ``(7 (N - 1) - 1, H, W)`` in [0, 1], from plane 0 to the one before the last frame.
+        float32 ``(7 (N - 1) - 1, H, W)`` in [0, 1], up to the plane before the last frame.
     """
     light = np.empty(((len(frames) - 1) * FRAME_PLANES - 1, *frames[0].shape), np.float32)
     levels = [frame.astype(np.float32) / np.float32(255) for frame in frames]
@@ -105,15 +108,19 @@ def blended_light(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 
 def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split, list[Septuplet]]:
-    """Return the clips of ``sep_trainlist.txt`` and ``sep_testlist.txt``; one may be absent.
+    """Return the clips of ``sep_trainlist.txt`` and ``sep_testlist.txt`` by split.
 
-    One in twenty of the videos to train on, drawn by the seed and with all of its clips, is there
-    to validate with.
+    One of the two lists may be missing. The validation split has all clips of one in twenty of the
+    training videos, drawn by the seed.
 
     Args:
-        folder: Where the lists and ``sequences`` are, or the folder above it.
-        seed: Seed of the draw and of the camera's chance.
+        folder: Folder with the lists and ``sequences``, or its parent.
+        seed: Seed of the validation split and of the camera's random draws.
         noise: Noise preset of the camera.
+
+    Raises:
+        MissingFileError: If both lists or a listed clip are missing.
+        FormatError: If a line of a list is not a clip.
     """
     home = next(
         (
@@ -130,18 +137,18 @@ def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split,
             "docs/data.md",
             path=str(folder / _LISTS["train"]),
         )
-    found = {
+    clips = {
         split: [Septuplet(clip, seed, noise=noise) for clip in _listed(home, name)]
         for split, name in _LISTS.items()
     }
-    val = _drawn_videos(found["train"], seed)
-    train = [clip for clip in found["train"] if clip.group not in val]
-    held = [clip for clip in found["train"] if clip.group in val]
-    return {"train": train, "val": held, "test": found["test"]}
+    val = _drawn_videos(clips["train"], seed)
+    train = [clip for clip in clips["train"] if clip.group not in val]
+    validation = [clip for clip in clips["train"] if clip.group in val]
+    return {"train": train, "val": validation, "test": clips["test"]}
 
 
 def _drawn_videos(clips: list[Septuplet], seed: int) -> set[str]:
-    """Draw whole videos, one at least of two and more: clips of one show the same."""
+    """Draw validation videos, at least one of two; clips of a video are similar."""
     videos = list(dict.fromkeys(clip.group for clip in clips))
     count = max(1, round(_VAL_SHARE * len(videos))) if len(videos) > 1 else 0
     place = np.random.SeedSequence([seed, zlib.crc32(b"val")])
@@ -150,7 +157,7 @@ def _drawn_videos(clips: list[Septuplet], seed: int) -> set[str]:
 
 
 def _listed(home: Path, name: str) -> list[Path]:
-    """Return the folders of the clips that a list names; none if there is no list."""
+    """Return the folders of the clips in a list; empty if the list does not exist."""
     path = home / name
     if not path.is_file():
         return []

@@ -1,1 +1,1 @@
-"""The kinds of archives that ``simulate`` makes."""
+"""Kinds of archives that the command ``simulate`` writes."""

@@ -1,4 +1,4 @@
-"""Test scenes under graded conditions: light, speed, noise, defective pixels, lost planes."""
+"""Test scenes with varied light, speed, noise, defective pixels and lost planes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONDITIONS_SIMULATOR: Final = "spike_zoo.simulation conditions v1"
 CONDITION_PLANES: Final = 2 * MARGIN + 2
-"""Planes of a recording: one image with a window of 151 planes around it."""
+"""Planes of a recording, enough for one image with a window of 151 planes."""
 
 CONDITIONS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
     {
@@ -37,13 +37,14 @@ CONDITIONS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
         "lost": (0.0, 0.01, 0.03, 0.1, 0.3),
     }
 )
-"""Condition -> its values, from the weakest on.
+"""Condition -> its values in increasing order.
 
 ``light`` is the rate scale (spikes per plane at white), ``speed`` the fastest movement of the
 background in pixels per plane, ``noise`` the factor of the terms of ``lowlight-v1``, ``dead`` the
-share of pixels that never fire, ``hot`` the share that fire in every plane, and ``lost`` the share
-of planes that are stored without spikes. What is not varied has a rate scale of 0.6, 0.3 pixels
-per plane, and by default no noise. Dead and hot pixels of one share are the same pixels.
+share of pixels that never fire, ``hot`` the share of pixels that fire in every plane, and ``lost``
+the share of planes without spikes. Conditions that are not varied are a rate scale of 0.6, a speed
+of 0.3 pixels per plane, and by default no noise. For the same share, dead and hot pixels are the
+same pixels.
 """
 
 
@@ -52,9 +53,9 @@ class ConditionedScene:
     """A scene under one value of one condition.
 
     Attributes:
-        scene: The scene, and the camera without the condition.
+        scene: Scene and camera before the condition is applied.
         condition: One of :data:`CONDITIONS`.
-        value: Of the condition.
+        value: Value of the condition.
     """
 
     scene: SceneSpec
@@ -79,7 +80,7 @@ class ConditionedScene:
             return take
         planes = take.recording.read()
         chance = np.random.default_rng(np.random.SeedSequence([spec.seed, 3]))
-        _spoil(planes, self.condition, self.value, chance)
+        _add_defects(planes, self.condition, self.value, chance)
         recording = SpikeRecording.from_planes(
             planes,
             fps=take.recording.fps,
@@ -95,12 +96,12 @@ def conditioned_scenes(
     """Return up to eight test scenes, each under all values of all conditions.
 
     Raises:
-        UsageError: If more are asked for, or scenes of another split.
+        UsageError: If ``count`` is larger than eight, or the split is not ``"test"``.
     """
     if split != "test" or count > len(TEST_PICTURES):
         raise UsageError(
-            f"--kind conditions makes at most {len(TEST_PICTURES)} scenes, all to test with: got "
-            f"--{split} {count}"
+            f"--kind conditions has at most {len(TEST_PICTURES)} scenes, all in the test split: "
+            f"got --{split} {count}"
         )
     scenes = default_scenes(
         split,
@@ -112,10 +113,10 @@ def conditioned_scenes(
         noise=options["noise"],
         testing="eight",
     )
-    chosen = [scene for scene in scenes if "-medium-" in scene.name][:count]
+    medium = [scene for scene in scenes if "-medium-" in scene.name][:count]
     plain = [
         replace(scene, name=scene.background.removeprefix("photo:"), rate_scale=0.6, speed=0.3)
-        for scene in chosen
+        for scene in medium
     ]
     return [
         ConditionedScene(scene, condition, value)
@@ -128,25 +129,25 @@ def conditioned_scenes(
 def scaled_noise(factor: float) -> CameraNoise:
     """Return the noise ``lowlight-v1`` with every term multiplied by a factor.
 
-    These are means, deviations and probabilities; that of the dark charge is one of a logarithm, so
-    its spread over the pixels grows faster than the factor.
+    The terms are means, deviations and probabilities. The deviation of the dark charge is the
+    deviation of its logarithm, so the spread over pixels grows faster than the factor.
     """
     noise = NOISE_PRESETS["lowlight-v1"]
     if factor == 0:
         return NOISE_PRESETS["none"]
-    values = {one.name: getattr(noise, one.name) * factor for one in fields(noise)[:-1]}
-    # the deviation of Poisson light is one over the root of the electrons; rates of spurious
-    # spikes are one over their gap
+    values = {field.name: getattr(noise, field.name) * factor for field in fields(noise)[:-1]}
+    # Poisson noise has the relative deviation 1 / sqrt(electrons); the rate of spurious spikes is
+    # 1 / gap
     values["electrons"] = noise.electrons / factor**2
     for name in ("spurious_mean", "spurious_deviation"):
         values[name] = getattr(noise, name) / factor
     return CameraNoise(**values)
 
 
-def _spoil(
+def _add_defects(
     planes: NDArray[np.bool_], condition: str, share: float, chance: np.random.Generator
 ) -> None:
-    """Make a share of the pixels dead or hot, or lose a share of the planes, in place."""
+    """Set a random share of pixels to dead or hot, or of planes to lost, in place."""
     if condition == "lost":
         planes[chance.random(len(planes)) < share] = False
     else:

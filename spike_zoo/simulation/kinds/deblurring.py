@@ -1,4 +1,4 @@
-"""The default archive of motion deblurring: the same scenes, slower, larger and exposed."""
+"""Scenes and exposures of the default archive of motion deblurring."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
 DEBLUR_PLANES: Final = EXPOSURE_PLANES + 2 * EXPOSURE_MARGIN
 
-_TRAVEL: Final = (7.0, 38.0)  # pixels of the image at peak speed: about 4 to 25 really travelled
-_SPEEDS: Final = (0.03, 1.0)  # of the scenes to reconstruct, in pixels per plane
-_CHUNK: Final = 8  # colour planes held at once
+# image pixels per exposure at peak speed; the actual displacement is about 4 to 25 pixels
+_TRAVEL: Final = (7.0, 38.0)
+_SPEEDS: Final = (0.03, 1.0)  # speeds of default_scenes, in pixels per plane
+_CHUNK: Final = 8  # colour planes in memory
 
 
 def deblur_scenes(
@@ -47,16 +48,16 @@ def deblur_scenes(
     threshold: float = 2.0,
     noise: str = "ssdm-v1",
 ) -> list[SceneSpec]:
-    """Return the scenes of :func:`default_scenes` as the archive of motion deblurring has them.
+    """Return the scenes of the archive of motion deblurring, derived from :func:`default_scenes`.
 
-    The same photographs, textures and kinds of motion in the same splits. Images have four times
-    the height and width of the spikes, and speeds are such that what is seen travels about 4 to
-    25 pixels of the image during an exposure.
+    Photographs, textures and kinds of motion are the same in each split. Images have four times
+    the height and width of the spikes. Speeds are scaled so that the displacement during an
+    exposure is about 4 to 25 image pixels.
 
     Args:
         split: ``"train"``, ``"val"`` or ``"test"``.
-        count: How many scenes; the first ones of a longer list are those of a shorter one.
-        seed: Seed of everything.
+        count: Number of scenes; a shorter list is the beginning of a longer one.
+        seed: Seed of all random draws.
         height: Rows of the spikes.
         width: Columns of the spikes.
         planes: Planes per scene.
@@ -64,7 +65,7 @@ def deblur_scenes(
         noise: Noise preset of the camera.
 
     Raises:
-        ValueError: If there is no such split, or ``count`` is negative.
+        ValueError: If the split does not exist, or ``count`` is negative.
     """
     scenes = default_scenes(split, count, seed, height=height, width=width, planes=planes)
     camera: dict[str, Any] = {"rate_scale": SSDM_GAIN / threshold, "noise": noise}
@@ -77,19 +78,19 @@ def simulate_exposures(
     margin: int = EXPOSURE_MARGIN,
     stride: int = SHARP_STRIDE,
 ) -> Take:
-    """Render a scene for a colour camera with long exposures and S-SDM's spike camera.
+    """Simulate a colour camera with long exposures and S-SDM's spike camera on one scene.
 
-    Nothing is interpolated: every plane is rendered. A pixel of the spikes gathers the mean light
-    of the pixels of the image that it covers.
+    Every plane is rendered; no plane is interpolated. A spike-camera pixel gathers the mean
+    luminance of the image pixels that it covers.
 
     Args:
-        spec: The scene; its rate scale gives the camera's threshold.
-        margin: Planes before the first exposure and after the last.
-        stride: Planes from one sharp image of an exposure to the next, from its first plane on;
-            0 for none.
+        spec: The scene; its rate scale determines the camera's threshold.
+        margin: Planes before the first exposure and after the last one.
+        stride: Planes between sharp images of an exposure, starting at its first plane; 0 stores no
+            sharp images.
 
     Returns:
-        Spikes, blurry and sharp images, R,G,B in 8 bits.
+        Spikes with blurry and sharp images, R,G,B in 8 bits.
 
     Raises:
         ValueError: If no exposure fits into the recording.
@@ -99,15 +100,15 @@ def simulate_exposures(
     threshold = SSDM_GAIN / spec.rate_scale
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
-    exposed = ExposurePlanes(spec.planes, margin=margin, stride=stride)
+    exposures = ExposurePlanes(spec.planes, margin=margin, stride=stride)
     meta = simulated_meta(DEBLUR_SIMULATOR, spec.seed, spec.name, scene=asdict(spec))
     starts = range(0, spec.planes, _CHUNK)
     chunks = (scene.colour(start, min(start + _CHUNK, spec.planes)) for start in starts)
-    return exposed.record(chunks, camera, light, fps=FPS, meta=meta)
+    return exposures.record(chunks, camera, light, fps=FPS, meta=meta)
 
 
 def _exposed(spec: SceneSpec) -> SceneSpec:
-    """Return a scene that moves as slowly as exposures need, with larger images."""
+    """Return a scene with the speed of exposures and larger images."""
     return replace(
         spec,
         name=f"blur-{spec.name}",
@@ -118,7 +119,10 @@ def _exposed(spec: SceneSpec) -> SceneSpec:
 
 
 def _exposed_speed(speed: float) -> float:
-    """Return pixels of the spikes per plane; still scenes become the slowest, order is kept."""
+    """Map a speed of default scenes to a speed of exposures, in spike-camera pixels per plane.
+
+    The map is monotonic; static scenes get the slowest speed.
+    """
     place = math.log(max(speed, _SPEEDS[0]) / _SPEEDS[0]) / math.log(_SPEEDS[1] / _SPEEDS[0])
     travel = _TRAVEL[0] * (_TRAVEL[1] / _TRAVEL[0]) ** place
     return round(travel / (RATIO * EXPOSURE_PLANES), 5)

@@ -1,4 +1,4 @@
-"""The default archive of recognition: scikit-learn's handwritten digits in motion."""
+"""Moving handwritten digits of scikit-learn, the default archive of recognition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIGIT_SPLITS: Final[dict[Split, range]] = {
     "val": range(1198, 1398),
     "test": range(1398, 1797),
 }
-"""Images of each split, by their place in the set, where neighbours are often of one writer."""
+"""Image indices of each split; contiguous, because neighbours are often of the same writer."""
 
 SLOWEST_DIGIT: Final = 0.2
 FASTEST_DIGIT: Final = 0.4
@@ -38,20 +38,20 @@ def digit_drifts(
     planes: int = 41,
     noise: str = "none",
 ) -> list[LabelledDrift]:
-    """Return the motions of the first images of a split.
+    """Return moving digits of the first images of a split.
 
     Args:
-        split: ``"train"``, ``"val"`` or ``"test"``; no image is in two of them.
-        count: How many images.
-        seed: Seed of everything.
-        motions: Motions of each image to train on; those to judge by have one.
+        split: ``"train"``, ``"val"`` or ``"test"``; no image is in two splits.
+        count: Number of images.
+        seed: Seed of all random draws.
+        motions: Motions of each training image; validation and test images have one motion.
         height: Rows of a plane.
         width: Columns of a plane.
         planes: Planes of a recording.
         noise: Noise preset of the camera.
 
     Raises:
-        UsageError: If there are not so many images, or planes are too small for the motion.
+        UsageError: If the split has fewer images, or planes are too small for the motion.
     """
     numbers = DIGIT_SPLITS[split]
     if count > len(numbers):
@@ -77,15 +77,15 @@ def _picture(number: int) -> LabelledPicture:
 
 
 def digit(number: int) -> NDArray[np.uint8]:
-    """Return a handwritten digit by its place in the set, 8 x 8 with white at 255."""
-    # 17 levels, 0..16
+    """Return a handwritten digit by its index, uint8 ``(8, 8)`` with white at 255."""
+    # the data set has levels from 0 to 16
     return np.rint(_digits()[0][number] * (255 / 16)).astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=1)
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return all images and their classes."""
-    from sklearn.datasets import load_digits  # here, for only these archives need it
+    from sklearn.datasets import load_digits  # slow import that only these archives need
 
-    found = load_digits()
-    return found.images, found.target
+    dataset = load_digits()
+    return dataset.images, dataset.target

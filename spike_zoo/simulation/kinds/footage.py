@@ -1,4 +1,4 @@
-"""Exposures made of sharp video, as S-SDM's GOPRO set was: frames inserted, averaged, fired."""
+"""Blurry exposures and spikes from interpolated sharp video, as in S-SDM's GOPRO set."""
 
 from __future__ import annotations
 
@@ -38,21 +38,22 @@ if TYPE_CHECKING:
 
 FOOTAGE_SIMULATOR: Final = "spike_zoo.simulation footage v2"
 EXPOSED_FRAMES: Final = 13
-"""Frames of the video per exposure; as many begin it as from one exposure to the next."""
+"""Frames of the video per exposure, and from the start of one exposure to the next."""
 
 
 @dataclass(frozen=True)
 class Footage:
-    """How exposures are made of a video.
+    """Simulation of exposures from a video.
 
     Attributes:
-        inserted: Frames inserted between two of the video; 7 makes 97 planes of 13 frames.
+        inserted: Interpolated frames between two frames of the video; 7 makes 97 planes of 13
+            frames.
         interpolation: ``"flow"`` along the optical flow, ``"blend"`` by weighted means.
         threshold: Firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4.
         noise: Noise preset of the camera.
-        seed: Seed of the camera's chance.
+        seed: Seed of the camera's random draws.
 
-    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, which inserts frames by a network (XVFI).
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, which interpolates with a network (XVFI).
     """
 
     inserted: int = 7
@@ -72,7 +73,10 @@ class Footage:
         return (EXPOSED_FRAMES - 1) * self.step + 1
 
     def groups(self, frames: int) -> list[int]:
-        """Return the exposures that a video holds with their margins; exposure g begins at 13 g."""
+        """Return the indices of exposures that fit into a video of so many frames with margins.
+
+        Exposure g starts at frame 13 g.
+        """
         last = (frames - 1) * self.step
         starts = ((g, g * EXPOSED_FRAMES * self.step) for g in range(frames // EXPOSED_FRAMES))
         return [
@@ -86,42 +90,43 @@ class Footage:
 
         Args:
             source: The video.
-            group: Which exposure.
-            name: Of the take, which no other of the archive has: its chance is its own.
-            sharp: Whether sharp images are kept, frames 0, 2, .. 12 of the 13.
+            group: Index of the exposure.
+            name: Unique name of the take in the archive; it also seeds the camera.
+            sharp: Whether sharp images are stored, frames 0, 2, .. 12 of the 13.
 
         Returns:
-            137 planes with 7 inserted frames: 20, the exposure, 20. The blurry image is the mean
-            of the exposure's frames of 8 bits; spikes are a quarter of its size. What does not
-            fill a pixel of the spikes is cut off on the right and below.
+            With 7 inserted frames 137 planes: 20 before the exposure, 97, 20 after it. The blurry
+            image is the mean of the exposure's 8-bit frames. Spikes have a quarter of its height
+            and width. Image columns on the right and rows at the bottom that do not fill a
+            spike-camera pixel are cropped.
         """
         first = group * EXPOSED_FRAMES * self.step - EXPOSURE_MARGIN
         length = self.exposure + 2 * EXPOSURE_MARGIN
         stride = 2 * self.step if sharp else 0
         exposed = ExposurePlanes(length, self.exposure, stride=stride)
         planes = self._planes(source, first, first + length)
-        peeked = next(planes)
+        first_chunk = next(planes)
         entropy = [self.seed, zlib.crc32(name.encode()), group]
         chance = np.random.default_rng(np.random.SeedSequence(entropy))
-        size = peeked.shape[2] // RATIO, peeked.shape[3] // RATIO
+        size = first_chunk.shape[2] // RATIO, first_chunk.shape[3] // RATIO
         draws = chance.random(size, np.float32)
         camera = ssdm_camera(draws, self.threshold, noise=self.noise, generator=chance)
-        chunks = itertools.chain([peeked], planes)
+        chunks = itertools.chain([first_chunk], planes)
         place = f"{source.path.name} from frame {group * EXPOSED_FRAMES}"
         meta = simulated_meta(FOOTAGE_SIMULATOR, self.seed, place)
         return exposed.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
 
     def _planes(self, source: FrameSource, first: int, last: int) -> Iterator[Images]:
-        """Yield planes ``[first, last)``, those from one frame of the video to the next at once."""
+        """Yield planes ``[first, last)`` in chunks from one frame of the video to the next."""
         start, stop = first // self.step, -(-(last - 1) // self.step) + 1
         interpolate: Interpolator = INTERPOLATIONS[self.interpolation]
         frames = map(partial(_image, source.path), source.read(start, stop))
         for number, (image, following) in enumerate(itertools.pairwise(frames), start=start):
             if image.shape != following.shape:
                 raise MediaError(f"{source.path}: frame {number + 1} has another size")
-            wanted = range(max(first, number * self.step), min(last, (number + 1) * self.step))
-            parts: Sequence[float] = [plane / self.step - number for plane in wanted]
-            yield _in_8_bits(interpolate(image, following, parts))
+            planes = range(max(first, number * self.step), min(last, (number + 1) * self.step))
+            times: Sequence[float] = [plane / self.step - number for plane in planes]
+            yield _in_8_bits(interpolate(image, following, times))
             if (number + 1) * self.step == last - 1:
                 yield following[None]
 
@@ -129,44 +134,45 @@ class Footage:
 def footage_takes(
     video: str, footage: Footage, split: str | None
 ) -> dict[str, dict[str, Callable[[], Take]]]:
-    """Return what makes the takes of a video, by split and name.
+    """Return functions that simulate the takes of videos, by split and name.
 
     Args:
-        video: A video, a folder of images, or a folder of such.
-        footage: How exposures are made.
-        split: Split of all of them; else a first folder named train, val or test is it, and
-            whatever lies elsewhere trains.
+        video: A video, a folder of images, or a folder with videos or folders of images.
+        footage: Settings of the exposures.
+        split: Split of all takes. None uses the top folder if its name is train, val or test, and
+            ``"train"`` for all other files.
     """
-    found: dict[str, dict[str, Callable[[], Take]]] = {}
+    takes: dict[str, dict[str, Callable[[], Take]]] = {}
     names: set[str] = set()
     sources = find_footage(video)
     for place, source in sources.items():
         first, *rest = PurePosixPath(place).parts
-        stated = first if rest and first in SPLITS else None
-        home = split or stated or "train"
-        stem = "-".join(rest if stated else [first, *rest])
+        named_split = first if rest and first in SPLITS else None
+        take_split = split or named_split or "train"
+        stem = "-".join(rest if named_split else [first, *rest])
         for group in footage.groups(len(source)):
             middle = group * EXPOSED_FRAMES + EXPOSED_FRAMES // 2
             name = recording_name(f"{stem}-{middle:06d}")
             if name in names:
                 raise UsageError(f"{video}: two videos would make {name!r}; rename one of them")
             names.add(name)
-            job = partial(footage.take, source, group, name, sharp=home != "train")
-            found.setdefault(home, {})[name] = job
+            job = partial(footage.take, source, group, name, sharp=take_split != "train")
+            takes.setdefault(take_split, {})[name] = job
     if not names:
         longest = max(len(source) for source in sources.values())
         raise UsageError(
-            f"{video}: no exposure fits; the longest has {longest} frames, and one takes "
-            f"{EXPOSED_FRAMES} frames with some before and after, from frame {EXPOSED_FRAMES} on"
+            f"{video}: no exposure fits; the longest video has {longest} frames. An exposure needs "
+            f"{EXPOSED_FRAMES} frames from frame {EXPOSED_FRAMES} or later, and further frames "
+            "before and after it"
         )
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: takes[split] for split in SPLITS if split in takes}
 
 
 def sampled_light(images: Images) -> Images:
-    """Return the luminance as S-SDM's simulator samples it: four of sixteen pixels.
+    """Return the luminance at a quarter of the size, sampled as in S-SDM's simulator.
 
-    A quarter of the size by bilinear sampling at pixels' centres, without filtering, is the mean
-    of the middle two rows and columns of each 4 x 4 pixels.
+    Bilinear sampling at pixel centres without an anti-aliasing filter is the mean of the middle two
+    rows and columns of each 4 x 4 pixels.
 
     Args:
         images: R,G,B ``(T, 3, 4 H, 4 W)``.
@@ -180,7 +186,7 @@ def sampled_light(images: Images) -> Images:
 
 
 def _image(path: Path, frame: NDArray[np.uint8]) -> Images:
-    """Return a frame as R,G,B ``(3, H, W)`` in [0, 1], cut to whole pixels of the spikes."""
+    """Return a frame as R,G,B ``(3, H, W)`` in [0, 1], cropped to whole spike-camera pixels."""
     height, width = (side // RATIO * RATIO for side in frame.shape[:2])
     if not height or not width:
         raise MediaError(f"{path}: frames of {frame.shape[0]}x{frame.shape[1]} are too small")
@@ -189,77 +195,78 @@ def _image(path: Path, frame: NDArray[np.uint8]) -> Images:
 
 
 def _in_8_bits(images: Images) -> Images:
-    """Round to the levels that a video has."""
+    """Round images in [0, 1] to 8-bit levels, as in a video."""
     return np.rint(images * np.float32(255)) / np.float32(255)
 
 
 def blended_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:
-    """Return weighted means of two frames; moving edges are doubled.
+    """Interpolate two frames by weighted means; moving edges appear twice.
 
     Args:
         first: R,G,B ``(3, H, W)`` in [0, 1].
         second: The next frame.
-        fractions: Of the way from one to the other, each in [0, 1): 0 is the first frame.
+        fractions: Times of the interpolated frames in [0, 1); 0 is the first frame.
 
     Returns:
         ``(len(fractions), 3, H, W)`` in [0, 1].
     """
-    place = np.array(fractions, np.float32)[:, None, None, None]
-    return (1 - place) * first + place * second
+    times = np.array(fractions, np.float32)[:, None, None, None]
+    return (1 - times) * first + times * second
 
 
 def flowed_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:
-    """Return frames as :func:`blended_frames`, in which everything has moved along the flow.
+    """Interpolate two frames along the optical flow; arguments as in :func:`blended_frames`.
 
-    Both frames are warped to the time between, along flows that both directions of the optical
-    flow agree on, and blended; each counts the less there, the less its own two flows agree, as
-    happens where something is hidden in the other.
+    Both frames are warped to the intermediate time and blended. The weight of a frame decreases
+    with its forward-backward inconsistency of flow, which occurs at occlusions.
 
-    Source: the flow is TV-L1 (Zach, Pock and Bischof, 2007), the flows at a time between are those
-    of Jiang et al., *Super SloMo*, CVPR 2018, Eq. (4).
+    Source: TV-L1 flow (Zach, Pock and Bischof, 2007); intermediate flows of Jiang et al.,
+    *Super SloMo*, CVPR 2018, Eq. (4).
     """
     if not any(fractions):
         return np.stack([first] * len(fractions))
     images = torch.from_numpy(np.stack([first, second]))
-    there, back = _flow(first, second), _flow(second, first)
-    trust_first, trust_second = _trust(there, back), _trust(back, there)
+    forward, backward = _flow(first, second), _flow(second, first)
+    trust_first, trust_second = _consistency(forward, backward), _consistency(backward, forward)
     frames = []
-    for part in fractions:
-        rest = 1.0 - part
-        # flows that start at the time between, where no frame is to measure one: motion is even
-        to_first = -rest * part * there + part**2 * back
-        to_second = rest**2 * there - rest * part * back
-        of_first = rest * warp(trust_first, to_first)
-        of_second = part * warp(trust_second, to_second)
-        seen = of_first * _moved(images[:1], to_first) + of_second * _moved(images[1:], to_second)
-        frames.append((seen / (of_first + of_second))[0].clamp(0.0, 1.0).numpy())
+    for time in fractions:
+        remaining = 1.0 - time
+        # intermediate flows are approximated from both flows, assuming constant velocity
+        to_first = -remaining * time * forward + time**2 * backward
+        to_second = remaining**2 * forward - remaining * time * backward
+        weight_first = remaining * warp(trust_first, to_first)
+        weight_second = time * warp(trust_second, to_second)
+        weighted = weight_first * _warped(images[:1], to_first) + weight_second * _warped(
+            images[1:], to_second
+        )
+        frames.append((weighted / (weight_first + weight_second))[0].clamp(0.0, 1.0).numpy())
     return np.stack(frames)
 
 
 def _flow(first: Images, second: Images) -> Tensor:
-    """Return where each pixel of the first frame is in the second, ``(1, 2, H, W)``, x and y."""
+    """Estimate optical flow from the first to the second frame, ``(1, 2, H, W)``, x and y."""
     from skimage.registration import optical_flow_tvl1
 
     grey = [np.tensordot(np.array(GREY, np.float32), image, 1) for image in (first, second)]
-    # fewer iterations than usual: a third of the time, frames as good to 0.1 dB
+    # fewer iterations than the default: a third of the time, PSNR of frames within 0.1 dB
     down, right = optical_flow_tvl1(*grey, num_warp=3, num_iter=5, dtype=np.float32)
     return torch.from_numpy(np.stack([right, down])[None].astype(np.float32))
 
 
-def _moved(image: Tensor, flow: Tensor) -> Tensor:
-    """Return an image sampled where the flow points; cubic, for linear sampling blurs."""
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
+    """Warp an image backward along a flow; bicubic, because bilinear sampling blurs."""
     return functional.grid_sample(
         image, sampling_grid(flow), mode="bicubic", padding_mode="border", align_corners=True
     )
 
 
-def _trust(there: Tensor, back: Tensor) -> Tensor:
-    """Return how well going there and back leads home, ``(1, 1, H, W)`` in (0, 1]."""
-    missed = (there + warp(back, there)).square().sum(1, keepdim=True)
-    return 1.0 / (1.0 + missed)
+def _consistency(forward: Tensor, backward: Tensor) -> Tensor:
+    """Return the forward-backward consistency of two flows, ``(1, 1, H, W)`` in (0, 1]."""
+    error = (forward + warp(backward, forward)).square().sum(1, keepdim=True)
+    return 1.0 / (1.0 + error)
 
 
-#: What the command line calls them.
+#: Interpolations by their name on the command line.
 INTERPOLATIONS: Final[Mapping[str, Interpolator]] = {
     "flow": flowed_frames,
     "blend": blended_frames,

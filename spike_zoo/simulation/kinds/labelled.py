@@ -1,4 +1,4 @@
-"""Pictures with a class, and the recordings of them in motion that recognition learns from."""
+"""Labelled pictures, and simulated recordings of them in motion for recognition."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class LabelledPicture:
     """A picture and its class.
 
     Attributes:
-        name: What its recordings are called, before the number of their motion.
+        name: Name of its recordings, to which the number of the motion is appended.
         label: Class index.
         label_name: Name of the class.
-        read: Returns the picture, grey uint8 ``(h, w)``; travels to another process.
+        read: Function that returns the picture, grey uint8 ``(h, w)``; must be picklable.
     """
 
     name: str
@@ -38,7 +38,7 @@ class LabelledPicture:
 
     @property
     def group(self) -> str:
-        """What pictures are drawn from: the class."""
+        """Group of seeded draws: the class."""
         return self.label_name
 
 
@@ -59,8 +59,8 @@ class LabelledDrift:
     """One motion of a picture.
 
     Attributes:
-        picture: What moves.
-        spec: How it moves and who looks at it.
+        picture: The moving picture.
+        spec: Motion and camera.
     """
 
     picture: LabelledPicture
@@ -68,11 +68,11 @@ class LabelledDrift:
 
     @property
     def name(self) -> str:
-        """What the recording is called."""
+        """Name of the recording."""
         return self.spec.name
 
     def take(self) -> Take:
-        """Return the recording with its label."""
+        """Simulate the recording and return it with its label."""
         picture = self.picture
         return simulate_drift(
             picture.read(), self.spec, label=picture.label, label_name=picture.label_name
@@ -82,9 +82,15 @@ class LabelledDrift:
 def labelled_drifts(
     pictures: Iterable[LabelledPicture], motions: int, seed: int, **values: Any
 ) -> list[LabelledDrift]:
-    """Return motions of pictures, each drawn from the seed, the picture's name and its number.
+    """Return motions of pictures, drawn from the seed, the picture's name and the motion's number.
 
-    So a take is the same whichever others are made with it.
+    A take therefore does not depend on the other takes.
+
+    Args:
+        pictures: The pictures.
+        motions: Motions of each picture.
+        seed: Seed of all motions.
+        **values: Further fields of :class:`DriftSpec`.
     """
     drifts = []
     for picture in pictures:

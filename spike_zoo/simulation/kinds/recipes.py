@@ -1,4 +1,4 @@
-"""The kinds of archive that ``simulate`` makes: each is one entry of :data:`RECIPES`."""
+"""Recipes of the archives that the command ``simulate`` writes, in :data:`RECIPES`."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 Options = Mapping[str, Any]
 TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
-#: Options that came after archives had been made: at their defaults they are not written into the
-#: archive, so that those made before are still known as made with the same options.
+#: Options that were added later. Their default values are not written into an archive, so that
+#: older archives still match a request with the same options.
 LATER_OPTIONS: Final = ("stride", "margin", "motion", "flow_offset", "training", "testing")
 
 _LEAST: Final = MappingProxyType(
@@ -61,7 +61,7 @@ _LEAST: Final = MappingProxyType(
 
 
 class NamedSource(Protocol):
-    """What makes a take, by the name of the take."""
+    """A scene or picture with the name of its take."""
 
     @property
     def name(self) -> str:
@@ -69,12 +69,12 @@ class NamedSource(Protocol):
 
 
 class ArchiveRequest(NamedTuple):
-    """What an archive is asked to be, and what makes its takes.
+    """Options of an archive and the functions that simulate its takes.
 
     Attributes:
-        asked: The options, as they are written into the archive.
-        takes: Returns a function for each take, by split and name.
-        label_names: Names of the classes, where takes have one.
+        asked: Options that are written into the archive.
+        takes: Function that returns one function per take, by split and name.
+        label_names: Names of the classes; empty for takes without labels.
     """
 
     asked: dict[str, Any]
@@ -87,15 +87,15 @@ class Recipe:
     """A kind of archive of simulated scenes.
 
     Attributes:
-        simulator: Name and version of what makes the takes, written into the archive.
-        out: The archive that is written by default.
-        sizes: By name: the scenes of each split, and ``height``, ``width`` and ``planes`` of one;
-            a width of 0 leaves it to the split.
-        options: What else may be asked, and the defaults; every kind has ``noise``.
-        least_planes: Returns the fewest planes that a scene may have.
-        scenes: Returns the scenes of a split: how many, from which seed, with which options.
-        take: Makes the take of a scene of a split.
-        label_names: Names of the classes, where takes have one.
+        simulator: Name and version of the simulator, written into the archive.
+        out: Default path of the archive.
+        sizes: Name of a size -> number of scenes of each split, and ``height``, ``width`` and
+            ``planes`` of a scene; a width of 0 selects the default of the split.
+        options: Further options with their defaults; every kind has ``noise``.
+        least_planes: Function that returns the smallest number of planes of a scene.
+        scenes: Function that returns the scenes of a split from their number, seed and options.
+        take: Function that simulates the take of a scene of a split.
+        label_names: Names of the classes; empty for takes without labels.
     """
 
     simulator: str
@@ -108,18 +108,18 @@ class Recipe:
     label_names: tuple[str, ...] = ()
 
     def request(self, size: str, seed: int, given: Options) -> ArchiveRequest:
-        """Return what makes an archive."""
+        """Return the archive request for a size, a seed and the options of the user."""
         if size not in self.sizes:
             raise UsageError(f"--size must be one of {', '.join(self.sizes)}, got {size}")
         values = {**self.sizes[size], **self.options, **given}
         self._check_options(given)
         self._check(values)
-        kept = {
+        written = {
             name: value
             for name, value in values.items()
             if name not in LATER_OPTIONS or value != self.options.get(name)
         }
-        asked = {"simulator": self.simulator, "seed": seed, "noise": kept.pop("noise")} | kept
+        asked = {"simulator": self.simulator, "seed": seed, "noise": written.pop("noise")} | written
         takes = functools.partial(self._takes, values, seed)
         return ArchiveRequest(asked, takes, self.label_names)
 
@@ -143,13 +143,13 @@ class Recipe:
         return name in self.options or any(name in size for size in self.sizes.values())
 
     def _check(self, values: Options) -> None:
-        """Reject options that cannot describe an archive, before any work."""
+        """Reject options that are out of their range, before the simulation starts."""
         for name, value in values.items():
             least = self.least_planes(values) if name == "planes" else _LEAST.get(name, 1)
             if isinstance(value, int) and value < least:
-                bound = name == "planes" and "margin" in values
-                why = f" with --margin {values['margin']}" if bound else ""
-                raise UsageError(f"--{name} must be at least {least}{why}, got {value}")
+                is_margin_bound = name == "planes" and "margin" in values
+                reason = f" with --margin {values['margin']}" if is_margin_bound else ""
+                raise UsageError(f"--{name} must be at least {least}{reason}, got {value}")
         if values.get("flow_offset", 0) > values.get("margin", 0):
             raise UsageError(
                 f"--flow_offset {values['flow_offset']} leaves the recording at its first image; "
@@ -160,22 +160,31 @@ class Recipe:
 
 
 def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveRequest:
-    """Return what makes an archive of the exposures of a video."""
+    """Return the archive request for exposures of a video.
+
+    Raises:
+        UsageError: If no frame is inserted, or no exposure fits into the video.
+    """
     if footage.inserted < 1:
         raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")
-    found = footage_takes(video, footage, split)
-    names = {home: list(named) for home, named in found.items()}
-    asked = {"simulator": FOOTAGE_SIMULATOR, "video": Path(video).name, **asdict(footage)}
-    return ArchiveRequest(asked | {"takes": names}, lambda: found)
+    takes = footage_takes(video, footage, split)
+    names = {take_split: list(takes_of_split) for take_split, takes_of_split in takes.items()}
+    options = {"simulator": FOOTAGE_SIMULATOR, "video": Path(video).name, **asdict(footage)}
+    return ArchiveRequest(options | {"takes": names}, lambda: takes)
 
 
-def _made_by(
+def _scenes_function(
     make: Callable[..., Sequence[NamedSource]], *names: str
 ) -> Callable[[Split, int, int, Options], Sequence[NamedSource]]:
-    """Return the ``scenes`` of a recipe: those of a function that takes some of the options."""
-    taken = ("height", "width", "planes", "noise", *names)
+    """Return a function for :attr:`Recipe.scenes` that passes selected options to ``make``.
+
+    Args:
+        make: Function that returns scenes from split, number, seed and options.
+        *names: Options in addition to ``height``, ``width``, ``planes`` and ``noise``.
+    """
+    options = ("height", "width", "planes", "noise", *names)
     return lambda split, count, seed, values: make(
-        split, count, seed, **{name: values[name] for name in taken}
+        split, count, seed, **{name: values[name] for name in options}
     )
 
 
@@ -195,7 +204,7 @@ def _planes_of_an_image(values: Options) -> int:
 
 
 def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
-    """Expose a scene; those to train on need no sharp image."""
+    """Simulate the exposures of a scene; training scenes need no sharp images."""
     stride = 0 if split == "train" else values["stride"]
     return simulate_exposures(spec, margin=values["margin"], stride=stride)
 
@@ -215,7 +224,7 @@ _CLIPS: Final = Recipe(
         "small": _scenes(10, 2, 3, height=96, width=96, planes=161),
         "default": _scenes(60, 6, 24, height=160, width=0, planes=201),
     },
-    # without a noise every second scene has indoor-v1
+    # None: every second scene has the noise indoor-v1
     options={
         "noise": None,
         "stride": STRIDE,
@@ -226,7 +235,7 @@ _CLIPS: Final = Recipe(
         "testing": "eight",
     },
     least_planes=_planes_of_an_image,
-    scenes=_made_by(default_scenes, "training", "testing"),
+    scenes=_scenes_function(default_scenes, "training", "testing"),
     take=_clip,
 )
 
@@ -244,7 +253,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 for name, value in (*_CLIPS.options.items(), ("cfa", "RGGB"))
                 if name not in ("training", "testing")
             },
-            scenes=_made_by(functools.partial(default_scenes, testing="colour")),
+            scenes=_scenes_function(functools.partial(default_scenes, testing="colour")),
         ),
         "conditions": Recipe(
             simulator=CONDITIONS_SIMULATOR,
@@ -274,7 +283,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "flow_offset": 0,
             },
             least_planes=_planes_of_an_image,
-            scenes=_made_by(sequence_scenes),
+            scenes=_scenes_function(sequence_scenes),
             take=_clip,
         ),
         "deblur": Recipe(
@@ -291,7 +300,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "margin": EXPOSURE_MARGIN,
             },
             least_planes=lambda values: EXPOSURE_PLANES + 2 * values["margin"],
-            scenes=_made_by(deblur_scenes, "threshold"),
+            scenes=_scenes_function(deblur_scenes, "threshold"),
             take=_exposures,
         ),
         "labelled": Recipe(
@@ -309,7 +318,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             },
             options={"noise": "none"},
             least_planes=lambda values: 2,
-            scenes=_made_by(digit_drifts, "motions"),
+            scenes=_scenes_function(digit_drifts, "motions"),
             take=_own_take,
             label_names=DIGIT_NAMES,
         ),

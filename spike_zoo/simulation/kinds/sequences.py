@@ -1,4 +1,4 @@
-"""Scenes at known paces, with truth often enough to follow every point from image to image."""
+"""Scenes of image sequences at three speeds, with ground truth every seven planes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 SEQUENCE_SIMULATOR: Final = "spike_zoo.simulation sequence v1"
 SEQUENCE_PLANES: Final = 97
 SEQUENCE_STRIDE: Final = 7
-"""Planes from one image to the next: windows of 13 planes share six with their neighbour."""
+"""Planes from one image to the next; neighbouring windows of 13 planes overlap by six planes."""
 SEQUENCE_MARGIN: Final = 6
-"""Planes before the first image and after the last: windows of 13 planes are whole."""
+"""Planes before the first image and after the last, enough for complete windows of 13 planes."""
 
 BANDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {"slow": (0.02, 0.2), "medium": (0.2, 0.7), "fast": (0.7, 3.0)}
 )
-"""Peak speed of a scene by pace, in pixels per plane: from the first, below the second."""
+"""Range of peak speeds in pixels per plane (upper bound exclusive), by the name of the speed."""
 
-_REACH: Final = 1.25  # points of an object move at most so much faster than those that are held
-_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0  # its multiples fill a band evenly from the first on
-#: Whether a scene has an object, so that each noise and each pace has them equally often.
+_REACH: Final = 1.25  # largest ratio of the speed of an object's points to the specified speed
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0  # multiples modulo 1 are evenly distributed
+#: Whether a scene has an object; the cycle balances objects over noise presets and speeds.
 _OBJECTS: Final = (False, True, True, False)
 
 
@@ -49,19 +49,20 @@ def sequence_scenes(
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the archive of sequences.
 
-    Contents are those of :func:`default_scenes`: no photograph is in two splits, training also
-    shows procedural textures and up to three objects, validation and test show photographs, half
-    of them with an object. The three speeds follow one another in every split; a name states the
-    pace, and nothing in the scene is as fast as the end of its band (:data:`BANDS`).
+    Contents are those of :func:`default_scenes`: no photograph is in two splits; training scenes
+    also contain procedural textures and up to three objects; validation and test scenes contain
+    photographs, half of them with an object. Successive scenes have the three speeds in turn. The
+    name of a scene states its speed; every point of the scene is slower than the upper bound of its
+    range in :data:`BANDS`.
 
     Args:
         split: ``"train"``, ``"val"`` or ``"test"``.
-        count: How many scenes; the first ones of a longer list are those of a shorter one.
-        seed: Seed of everything.
+        count: Number of scenes; a shorter list is the beginning of a longer one.
+        seed: Seed of all random draws.
         height: Rows.
         width: Columns.
         planes: Planes per scene.
-        noise: Noise preset for all scenes, instead of ``indoor-v1`` for every second one.
+        noise: Noise preset of all scenes; by default ``none`` and ``indoor-v1`` in turn.
     """
     camera = noise or "none"
     scenes = default_scenes(
@@ -73,15 +74,16 @@ def sequence_scenes(
 
 
 def _noise(index: int) -> str:
-    """Return the noise of a camera: in turn, and turned round now and then.
+    """Return the noise preset of a camera.
 
-    Contents of training alternate too, and each should be seen by both cameras.
+    Both presets alternate, and their order changes every 12 scenes. Kinds of training scenes also
+    alternate, and each kind must occur with both presets.
     """
     return "indoor-v1" if (index + index // 12) % 2 else "none"
 
 
 def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
-    """Return a scene at the speed of its turn, under a name that states it."""
+    """Return a scene with the speed for its index and a name that states the speed."""
     entropy = [seed, zlib.crc32(f"sequence-{split}".encode()), index]
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
     pace = tuple(BANDS)[index % len(BANDS)]
@@ -105,5 +107,5 @@ def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
 
 
 def _speed(place: float, low: float, high: float) -> float:
-    """Return the speed at a place of [0, 1) of a band whose logarithm is even."""
+    """Interpolate geometrically between two speeds: ``low`` at a place of 0, ``high`` at 1."""
     return max(low, math.floor(low * (high / low) ** place * 1e4) / 1e4)

@@ -1,4 +1,4 @@
-"""From a scene to a take: spikes with the sharp and blurry images that belong to them."""
+"""Simulation of a take: the spikes of a scene with sharp images and motion as ground truth."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.cfa import Cfa
 
 FPS: Final = 20000.0
-"""Planes per second of simulated recordings, the usual rate of real cameras."""
+"""Planes per second of simulated recordings, as of real spike cameras."""
 
 SIMULATOR: Final = "spike_zoo.simulation v1"
 COLOUR_SIMULATOR: Final = "spike_zoo.simulation colour v1"
 STRIDE: Final = 10
 """Planes from one sharp image to the next."""
 MARGIN: Final = 75
-"""Planes kept before the first sharp image and after the last: windows to 151 planes are whole."""
+"""Planes before the first sharp image and after the last, for windows of up to 151 planes."""
 
-_CHUNK: Final = 32  # planes rendered before the camera sees them
+_CHUNK: Final = 32  # planes per call of the camera
 
 
 def simulate_take(
@@ -46,21 +46,21 @@ def simulate_take(
     cfa: Cfa | None = None,
     noise: CameraNoise | None = None,
 ) -> Take:
-    """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
+    """Simulate the spike camera on a scene, with ground truth at every ``image_stride`` planes.
 
     Args:
         spec: The scene, with the camera's rate scale and noise.
         image_stride: Planes from one sharp image to the next.
-        margin: Planes before the first image and, at least, after the last, so that a window of
-            ``2 * margin + 1`` planes around each is whole.
-        motion: Keep the motion from each sharp image to the one before it.
-        flow_offset: Store the flow from each sharp image to the planes this many before and after
-            it; 0 stores none.
-        cfa: Layout of Bayer filters over the pixels; sharp images are in colour then.
-        noise: Noise of the camera instead of the scene's.
+        margin: Planes before the first image and at least as many after the last one, so that each
+            image has a complete window of ``2 * margin + 1`` planes.
+        motion: Whether the motion from each sharp image to the previous one is stored.
+        flow_offset: Number of planes before and after each sharp image to which flow is stored;
+            0 stores no flow.
+        cfa: Layout of the Bayer filters; None is a sensor without filters.
+        noise: Noise of the camera; by default the noise of the scene.
 
     Returns:
-        The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
+        The take. A sharp image is the luminance of its plane, times 255 and rounded to 8 bits; grey
         ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with filters.
 
     Raises:
@@ -85,15 +85,15 @@ def simulate_take(
     recording.cfa = cfa
     in_colour = cfa is not None
     images = np.stack([_sharp(scene, int(plane), colour=in_colour) for plane in index])
-    moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
+    flow: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
     if flow_offset:
-        moved["around_index"] = index[:, None] + np.array([-flow_offset, flow_offset])
-        moved["around"] = _around(scene, index, moved["around_index"])
-    return Take(recording, images, index, **moved)
+        flow["around_index"] = index[:, None] + np.array([-flow_offset, flow_offset])
+        flow["around"] = _around(scene, index, flow["around_index"])
+    return Take(recording, images, index, **flow)
 
 
 def _chunks(scene: Scene, cfa: Cfa | None) -> Iterator[NDArray[np.float32]]:
-    """Yield the light of a scene behind the filters, some planes at a time."""
+    """Yield the luminance of a scene behind the filters, in chunks of planes."""
     for start in range(0, scene.spec.planes, _CHUNK):
         stop = min(start + _CHUNK, scene.spec.planes)
         if cfa is None:
@@ -104,7 +104,7 @@ def _chunks(scene: Scene, cfa: Cfa | None) -> Iterator[NDArray[np.float32]]:
 
 
 def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:
-    """Return the motion from each plane to the one before it; the first has none."""
+    """Return the motion from each plane to the previous one; NaN for the first plane."""
     motion = np.full((len(planes), 2, scene.spec.height, scene.spec.width), np.nan, np.float16)
     for number, (earlier, plane) in enumerate(itertools.pairwise(planes), start=1):
         motion[number] = scene.motion(plane, earlier)
@@ -114,10 +114,10 @@ def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:
 def _around(
     scene: Scene, planes: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.float16]:
-    """Return the motion from each plane to its others, ``(N, F, 2, H, W)``."""
+    """Return the motion from each plane to each of its other planes, ``(N, F, 2, H, W)``."""
     pairs = zip(planes.tolist(), others.tolist(), strict=True)
-    moved = [[scene.motion(plane, other) for other in row] for plane, row in pairs]
-    return np.array(moved, np.float16)
+    motions = [[scene.motion(plane, other) for other in row] for plane, row in pairs]
+    return np.array(motions, np.float16)
 
 
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
@@ -130,6 +130,6 @@ def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
 
 
 def simulated_meta(simulator: str, seed: int, source: str, **further: Any) -> dict[str, Any]:
-    """Return what is kept with a simulated recording so that it can be made again."""
-    fields = {"simulator": simulator, "seed": seed, "source": source}
-    return fields | {"source_format": "simulated"} | further
+    """Return the metadata that make a simulated recording reproducible."""
+    base = {"simulator": simulator, "seed": seed, "source": source}
+    return base | {"source_format": "simulated"} | further

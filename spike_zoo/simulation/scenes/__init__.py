@@ -1,1 +1,1 @@
-"""Scenes with known luminance and optical flow at every plane."""
+"""Procedural scenes with known luminance and optical flow at every plane."""

@@ -1,4 +1,4 @@
-"""A still picture that moves straight and evenly under a spike camera, as recognition sets have."""
+"""Simulation of a picture in uniform linear motion, for data sets of recognition."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 DRIFT_SIMULATOR: Final = "spike_zoo.simulation drifting v1"
 DRIFT_PLANES: Final = 41
 
-_TEXELS: Final = 2  # per pixel of a plane, so that bilinear sampling hardly blurs
-_SLACK: Final = 2  # pixels of a dark plane beyond what the fastest motion takes
-_CANVAS: Final = 32  # pixels that a mirrored picture is larger than a plane, at least
-_SMALLEST: Final = 8  # pixels of a picture's longer side
+_TEXELS: Final = 2  # texels per pixel, so that bilinear sampling blurs little
+_SLACK: Final = 2  # pixels of free space in addition to the fastest motion
+_CANVAS: Final = 32  # smallest difference in size between a mirrored picture and a plane, pixels
+_SMALLEST: Final = 8  # smallest picture in pixels
 
 
 @dataclass(frozen=True)
 class DriftSpec:
-    """How a picture moves and who looks at it: plain values, so that it can be made again.
+    """Parameters of the motion and camera of a moving picture, sufficient to reproduce a take.
 
     Attributes:
-        name: What recordings and messages call it.
-        seed: Seed of the motion and of the camera's chance.
+        name: Name of the recording, also in messages.
+        seed: Seed of the motion and of the camera's random draws.
         height: Rows of a plane.
         width: Columns of a plane.
         planes: Planes of the recording.
         slowest: Slowest motion, in pixels per plane.
         fastest: Fastest motion.
-        mirrored: Whether the picture fills a plane and goes on mirrored beyond its edges, as a
-            photograph does; otherwise it lies whole on a dark plane, as a digit does.
+        mirrored: Whether the picture fills the plane and is mirrored beyond its edges (for
+            photographs). Otherwise the complete picture moves over a dark plane (for digits).
         rate_scale: Spikes per plane at white.
         noise: Noise preset of the camera.
 
     Raises:
-        UsageError: If the planes leave no room for the motion, or a speed is impossible.
+        UsageError: If the planes are too small for the motion, or a speed is not valid.
     """
 
     name: str
@@ -73,14 +73,18 @@ class DriftSpec:
 
     @property
     def travel(self) -> int:
-        """Pixels that the fastest motion takes, rounded up."""
+        """Displacement of the fastest motion in pixels, rounded up."""
         return math.ceil(round(self.fastest * (self.planes - 1), 6))
 
     def picture_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width, in pixels, that a picture of a size is given on a plane.
+        """Return the height and width in pixels to which a picture is resized.
 
-        Mirrored pictures are as large as a plane can hold whole; others leave what the fastest
-        motion takes and two pixels free on the shorter side of the plane.
+        The aspect ratio is kept. A mirrored picture is the largest that fits into a plane; other
+        pictures leave room for the fastest motion and two pixels.
+
+        Args:
+            height: Rows of the original picture.
+            width: Columns of the original picture.
         """
         free = 0 if self.mirrored else self.travel + _SLACK
         scale = min((self.height - free) / height, (self.width - free) / width)
@@ -106,14 +110,17 @@ class Drift(NamedTuple):
 def random_drift(
     rng: np.random.Generator, room: tuple[float, float], planes: int, speeds: tuple[float, float]
 ) -> Drift:
-    """Draw a speed, a direction and a start that keep a picture inside for all planes.
+    """Draw speed, direction and start of a path that keeps a picture inside the plane.
 
     Args:
-        rng: Where chance comes from.
-        room: Rows and columns of a plane less those of the picture. Where the picture is the
-            larger one, negative, its edges stay outside instead.
+        rng: Random generator.
+        room: Rows and columns of a plane minus those of the picture. If negative, the picture is
+            larger than the plane, and the path keeps the plane inside the picture.
         planes: Planes of the recording.
-        speeds: Slowest and fastest, in pixels per plane.
+        speeds: Slowest and fastest speed, in pixels per plane.
+
+    Raises:
+        ValueError: If the path is longer than the room.
     """
     speed, angle = rng.uniform(*speeds), rng.uniform(0.0, 2 * math.pi)
     steps = round(speed * math.sin(angle), 6), round(speed * math.cos(angle), 6)
@@ -130,25 +137,25 @@ def random_drift(
 def drifting_light(
     texels: NDArray[np.float32], drift: Drift, size: tuple[int, int], planes: int
 ) -> NDArray[np.float32]:
-    """Return the light of a picture that moves, dark around it.
+    """Return the luminance of a moving picture on a dark background.
 
-    A pixel is the mean of the 2 x 2 texels under it, interpolated linearly between their places.
+    A pixel is the mean of 2 x 2 texels, interpolated linearly to the subpixel position.
 
     Args:
         texels: The picture ``(2 h, 2 w)`` in [0, 1], two texels per pixel along each axis.
-        drift: Its path.
+        drift: Path of the picture.
         size: Height and width of a plane.
-        planes: How many planes.
+        planes: Number of planes.
 
     Returns:
         float32 ``(planes, H, W)`` in [0, 1].
     """
-    # elementwise operations only: sums of matrix products differ between processors
+    # elementwise operations only: the sums of matrix products differ between processors
     time = np.arange(planes, dtype=np.float64)
     rows, above, below = _places(drift.y + drift.dy * time, texels.shape[0], size[0])
     columns, left, right = _places(drift.x + drift.dx * time, texels.shape[1], size[1])
-    around = np.pad(texels, ((above, below), (left, right)))
-    pixels = (around[:-1, :-1] + around[1:, :-1] + around[:-1, 1:] + around[1:, 1:]) / np.float32(4)
+    padded = np.pad(texels, ((above, below), (left, right)))
+    pixels = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / np.float32(4)
     light = np.empty((planes, *size), np.float32)
     for plane, (top, down), (start, along) in zip(light, rows, columns, strict=True):
         mixed = _mixed(pixels, top, down, size[0])
@@ -159,7 +166,7 @@ def drifting_light(
 def _places(
     path: NDArray[Any], texels: int, pixels: int
 ) -> tuple[list[tuple[int, np.float32]], int, int]:
-    """Return the first texel and the part of the next for each plane, and the texels to add."""
+    """Return first texel and interpolation weight for each plane, and padding before and after."""
     offsets = -_TEXELS * path
     whole = np.floor(offsets).astype(int)
     before = max(0, -int(whole.min()))
@@ -171,7 +178,7 @@ def _places(
 def _mixed(
     pixels: NDArray[np.float32], first: int, part: np.float32, count: int
 ) -> NDArray[np.float32]:
-    """Return every second line from a place between two lines on."""
+    """Interpolate every second line, starting at ``part`` of the way from ``first`` to the next."""
     near = pixels[first : first + _TEXELS * count : _TEXELS]
     far = pixels[first + 1 : first + 1 + _TEXELS * count : _TEXELS]
     return (np.float32(1) - part) * near + part * far
@@ -180,16 +187,16 @@ def _mixed(
 def simulate_drift(
     picture: NDArray[np.uint8], spec: DriftSpec, *, label: int | None = None, label_name: str = ""
 ) -> Take:
-    """Let a spike camera see a picture that moves.
+    """Simulate a spike camera on a moving picture.
 
     Args:
-        picture: Grey, uint8 ``(h, w)`` of any size; it is resized smoothly (bicubic).
+        picture: Grey, uint8 ``(h, w)`` of any size; resized by bicubic interpolation.
         spec: Size, motion and camera.
         label: Class index of the take.
         label_name: Name of the class.
 
     Returns:
-        The recording with its label; what made it is in the recording's ``meta``.
+        The recording with its label; ``meta`` of the recording contains the parameters.
     """
     motion, chance = (
         np.random.default_rng(np.random.SeedSequence([spec.seed, stream])) for stream in (1, 2)
@@ -207,7 +214,7 @@ def simulate_drift(
 
 
 def _canvas(picture: NDArray[np.uint8], spec: DriftSpec) -> NDArray[np.float32]:
-    """Return the texels of a picture at its size on a plane, mirrored on where it is to be."""
+    """Return the texels of a resized picture, padded by mirroring if the specification asks so."""
     height, width = spec.picture_size(*picture.shape)
     pillow = Image.fromarray(picture)
     resized = pillow.resize((_TEXELS * width, _TEXELS * height), Image.Resampling.BICUBIC)

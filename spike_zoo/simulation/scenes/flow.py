@@ -1,4 +1,4 @@
-"""Where every point of a picture was before: exact motion of layers, and what hid them."""
+"""Ground-truth motion and occlusion of scene layers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     from spike_zoo.simulation.scenes.trajectory import Motion
 
-_COVERED: Final = 0.5  # share of a point from which an object covers it
-_ROUNDING: Final = 1e-6  # pixels by which a point at the edge may seem outside
+_COVERED: Final = 0.5  # coverage from which an object occludes a point
+_ROUNDING: Final = 1e-6  # tolerance in pixels for points at the edge
 
 
 class Sheet(NamedTuple):
-    """What motion and hiding need of a layer.
+    """Motion and mask of a layer.
 
     Attributes:
-        motion: Its motion, in pixels of the images.
-        mask: How much of each texel it covers, ``(h, w)`` in [0, 1], the origin in the middle;
-            None covers everything.
-        texels: Texels per pixel of the images.
+        motion: Motion of the layer, in image pixels.
+        mask: Coverage of each texel, ``(h, w)`` in [0, 1], with the origin in the middle; None
+            covers everything.
+        texels: Texels per image pixel.
     """
 
     motion: Motion
@@ -32,7 +32,7 @@ class Sheet(NamedTuple):
     texels: int
 
     def covers(self, plane: float, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether the sheet covers points ``(2, ...)`` of the view at a plane."""
+        """Return whether the layer covers image points ``(2, ...)`` at a plane."""
         if self.mask is None:
             return np.ones(points.shape[1:], np.bool_)
         x, y = self.inside(plane, points) * self.texels
@@ -40,13 +40,13 @@ class Sheet(NamedTuple):
         return _bilinear(self.mask, x + (width - 1) / 2, y + (height - 1) / 2) >= _COVERED
 
     def inside(self, plane: float, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sheet's own points that are seen at points ``(2, ...)`` of the view."""
+        """Convert image points ``(2, ...)`` at a plane to coordinates of the layer."""
         a, b, c, d, e, f = self.motion.pose(plane).inverse
         x, y = points
         return np.stack([a * x + b * y + c, d * x + e * y + f])
 
     def seen(self, plane: float, own: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where the sheet's own points ``(2, ...)`` are seen at a plane."""
+        """Convert layer coordinates ``(2, ...)`` to image points at a plane."""
         a, b, c, d, e, f = self.motion.pose(plane).inverse
         x, y = own[0] - c, own[1] - f
         return np.stack([e * x - b * y, a * y - d * x]) / (a * e - b * d)
@@ -55,41 +55,42 @@ class Sheet(NamedTuple):
 def backward_motion(
     sheets: Sequence[Sheet], size: tuple[int, int], ratio: int, plane: int, earlier: int
 ) -> NDArray[np.float32]:
-    """Return where each pixel of one plane was at another, and NaN where that was not seen.
+    """Return the exact displacement of each pixel from one plane to another, NaN if occluded.
 
-    Nothing is estimated or sampled in between: a pixel moves as the nearest sheet that covers its
-    centre does. A mirrored texture is part of its sheet, so it moves with it.
+    A pixel moves with the nearest layer that covers its centre. Mirrored parts of a texture move
+    with their layer.
 
     Args:
-        sheets: The layers, the farthest first; the first one covers everything.
-        size: Height and width of a plane of spikes.
-        ratio: Pixels of the images per pixel of the spikes, along each axis.
-        plane: Plane whose pixels are asked for.
-        earlier: Plane where they are looked for.
+        sheets: The layers from far to near; the first layer covers everything.
+        size: Height and width of a plane.
+        ratio: Image pixels per spike-camera pixel, along each axis.
+        plane: Plane of the pixels.
+        earlier: Plane to which the displacement leads.
 
     Returns:
-        float32 ``(2, H, W)``, right and down, in pixels of the spikes: what ``plane`` shows at x is
-        at x + v(x) in ``earlier``. NaN where a nearer sheet covers that point there, and where it
-        lies beyond the centres of the outermost pixels, so that bilinear sampling needs no other.
+        float32 ``(2, H, W)``, right and down, in spike-camera pixels: the scene point at x in
+        ``plane`` is at x + v(x) in ``earlier``. NaN if a nearer layer covers the point in
+        ``earlier``, or if the point is outside the centres of the outermost pixels, because
+        bilinear sampling would need pixels outside the plane.
     """
-    points, here = _pixel_centres(size, ratio), np.zeros(size, np.intp)
+    points, layers = _pixel_centres(size, ratio), np.zeros(size, np.intp)
     for number, sheet in enumerate(sheets[1:], start=1):
-        here[sheet.covers(plane, points)] = number
-    there = np.empty_like(points)
+        layers[sheet.covers(plane, points)] = number
+    moved = np.empty_like(points)
     for number, sheet in enumerate(sheets):
-        mine = here == number
-        there[:, mine] = sheet.seen(earlier, sheet.inside(plane, points[:, mine]))
+        is_layer = layers == number
+        moved[:, is_layer] = sheet.seen(earlier, sheet.inside(plane, points[:, is_layer]))
     limits = np.array([size[1] - 1, size[0] - 1]).reshape(2, 1, 1) * ratio / 2
-    unseen = (np.abs(there) > limits + _ROUNDING).any(axis=0)
+    is_hidden = (np.abs(moved) > limits + _ROUNDING).any(axis=0)
     for number, sheet in enumerate(sheets[1:], start=1):
-        unseen |= (here < number) & sheet.covers(earlier, there)
-    motion = (there - points) / ratio
-    motion[:, unseen] = np.nan
+        is_hidden |= (layers < number) & sheet.covers(earlier, moved)
+    motion = (moved - points) / ratio
+    motion[:, is_hidden] = np.nan
     return motion.astype(np.float32)
 
 
 def _pixel_centres(size: tuple[int, int], ratio: int) -> NDArray[np.float64]:
-    """Return x and y of the pixels of the spikes, in pixels of the images from the middle."""
+    """Return x and y of spike-camera pixels, in image pixels relative to the image centre."""
     y, x = ((np.arange(side) - (side - 1) / 2) * ratio for side in size)
     return np.stack([np.broadcast_to(x, size), np.broadcast_to(y[:, None], size)])
 
@@ -97,15 +98,15 @@ def _pixel_centres(size: tuple[int, int], ratio: int) -> NDArray[np.float64]:
 def _bilinear(
     values: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sample ``(h, w)`` between its texels, with zeros around."""
+    """Sample ``(h, w)`` by bilinear interpolation with zero padding."""
     left, top = np.floor(x), np.floor(y)
     sampled = np.zeros(x.shape)
     for across in (0, 1):
         for down in (0, 1):
             column, row = left + across, top + down
-            known = (column >= 0) & (column < values.shape[1])
-            known &= (row >= 0) & (row < values.shape[0])
+            is_inside = (column >= 0) & (column < values.shape[1])
+            is_inside &= (row >= 0) & (row < values.shape[0])
             weight = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
-            texel = values[row[known].astype(np.intp), column[known].astype(np.intp)]
-            sampled[known] += weight[known] * texel
+            texel = values[row[is_inside].astype(np.intp), column[is_inside].astype(np.intp)]
+            sampled[is_inside] += weight[is_inside] * texel
     return sampled

@@ -1,4 +1,4 @@
-"""Photographs that ship inside scikit-image and scikit-learn; no two splits share one."""
+"""Photographs from scikit-image and scikit-learn, divided into disjoint splits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PHOTOGRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "test": ("astronaut", "chelsea", "coins"),
     }
 )
-"""Photographs by split. The astronaut is for tests only; the two motorcycles are one scene."""
+"""Photographs by split. The astronaut is used in tests only; the motorcycles are one scene."""
 
 
 TEST_PICTURES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
@@ -58,18 +58,21 @@ TEST_PICTURES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
         "china-right": ("china", slice(None), slice(320, None)),
     }
 )
-"""Eight pictures to test with: five photographs, three of which are cut into two halves."""
+"""Eight test pictures from five photographs, three of which are divided into two halves.
+
+Name -> file, rows and columns.
+"""
 
 
 @functools.lru_cache(maxsize=8)
 def photograph(name: str) -> NDArray[np.float32]:
-    """Return a photograph, R,G,B ``(3, H, W)`` in [0, 1]; read-only, as it is shared.
+    """Return a photograph, R,G,B ``(3, H, W)`` in [0, 1]; a read-only cached array.
 
-    Values are those of the file: 8-bit levels are taken as luminance, as the papers' sets do.
+    The 8-bit levels of the file are used as luminance, as in the data sets of the papers.
 
     Raises:
-        ValueError: If no split has a photograph of that name.
-        MissingFileError: If the installed package does not bring the file.
+        ValueError: If there is no photograph of that name.
+        MissingFileError: If the installed package does not contain the file.
     """
     file, *part = TEST_PICTURES.get(name, (name, slice(None), slice(None)))
     known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
@@ -87,12 +90,12 @@ def photograph(name: str) -> NDArray[np.float32]:
 
 
 def _path(name: str) -> Path:
-    """Return the file of a photograph inside the package that ships it."""
+    """Return the file of a photograph in its package."""
     package, inside = ("sklearn", "datasets/images") if name in _SKLEARN else ("skimage", "data")
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise MissingFileError(f"the scenes need the photographs of {package}; install it")
-    folder = Path(found.origin).parent / inside
+    folder = Path(spec.origin).parent / inside
     for suffix in (".png", ".jpg"):
         if (folder / f"{name}{suffix}").is_file():
             return folder / f"{name}{suffix}"

@@ -1,4 +1,4 @@
-"""The scene engine: layers of texture that move smoothly, rendered without aliasing."""
+"""Renderer of scenes from smoothly moving texture layers, with anti-aliasing."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TEXELS: Final = 2  # per pixel of the image, so that bilinear sampling hardly blurs
-_CANDIDATES: Final = 6
-_MAX_TEXTURE: Final = 1024  # texels a side; beyond, the texture goes on mirrored
+_TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
+_CANDIDATES: Final = 6  # random views of a background, of which the one with most contrast is used
+_MAX_TEXTURE: Final = 1024  # largest side in texels; a texture is mirrored beyond its edges
 
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """Everything that makes a scene: plain values, so that it can be made again anywhere.
+    """Parameters that define a scene and its camera completely.
 
     Attributes:
-        name: What recordings and messages call it.
-        seed: Seed of textures, shapes, motions and of the camera's chance.
-        height: Rows of a plane of spikes.
-        width: Columns of a plane of spikes.
+        name: Name of the recording, also in messages.
+        seed: Seed of textures, shapes, motions and the camera's random draws.
+        height: Rows of a plane.
+        width: Columns of a plane.
         planes: Planes of the recording.
-        background: Texture behind everything, as :func:`make_texture` names it.
-        objects: Textures of the moving objects, the farthest first.
-        speed: Fastest movement of the background, in pixels of the spikes per plane.
-        object_speed: Fastest movement of an object.
-        tone: Whether brightness and contrast are changed at random, as training wants.
-        image_ratio: Pixels of an image per pixel of the spikes, along each axis (S-SDM: 4). What
-            is seen grows with it, so that the spikes see the same detail.
-        rate_scale: Spikes per plane at white, for the camera that looks at the scene.
-        noise: Noise preset of that camera.
+        background: Texture of the background, a kind of :func:`make_texture`.
+        objects: Textures of the moving objects, from far to near.
+        speed: Peak speed of the background, in spike-camera pixels per plane.
+        object_speed: Peak speed of an object, in spike-camera pixels per plane.
+        tone: Whether brightness and contrast are changed randomly, as augmentation for training.
+        image_ratio: Image pixels per spike-camera pixel, along each axis (S-SDM: 4). The scene is
+            magnified by this ratio, so that the spikes have the same detail.
+        rate_scale: Spikes per plane at white.
+        noise: Noise preset of the camera.
     """
 
     name: str = "scene"
@@ -71,24 +71,24 @@ class SceneSpec:
 
 
 class _Layer(NamedTuple):
-    """A texture that moves: R,G,B or grey ``(1, 3 or 1, h, w)``; cut ones end with their mask."""
+    """A moving texture ``(1, C, h, w)``, R,G,B or grey; objects have a mask as last channel."""
 
     colour: Tensor
     grey: Tensor
     motion: Motion
-    reach: float  # of the mask from the centre, in pixels; 0 for the background
-    centre: tuple[float, float]  # of the layer, from the middle of the texture, in pixels (x, y)
+    reach: float  # largest distance of the mask from the centre, in pixels; 0 for the background
+    centre: tuple[float, float]  # of the layer relative to the texture's middle, pixels (x, y)
 
 
 class Scene:
-    """A moving scene whose light is known at every plane.
+    """A moving scene with known luminance at every plane.
 
-    The light at plane t is that of the instant t: nothing is blurred by time. A plane is a
-    function of the specification and t alone, whatever else is rendered with it.
+    The luminance of plane t is instantaneous: there is no motion blur. A plane depends only on the
+    specification and t, not on other rendered planes.
 
     Args:
-        spec: What to build.
-        supersample: Samples per image pixel along each axis; their mean is the pixel.
+        spec: Parameters of the scene.
+        supersample: Samples per image pixel along each axis; a pixel is the mean of its samples.
     """
 
     def __init__(self, spec: SceneSpec, *, supersample: int = 2) -> None:
@@ -96,7 +96,7 @@ class Scene:
         self.supersample = supersample
         self.size = spec.height * spec.image_ratio, spec.width * spec.image_ratio
         """Height and width of the images."""
-        self._grain = _TEXELS * spec.image_ratio  # texels of a pixel of the spikes
+        self._grain = _TEXELS * spec.image_ratio  # texels per spike-camera pixel
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)
         with _one_thread():
@@ -110,16 +110,16 @@ class Scene:
 
     @property
     def motions(self) -> list[Motion]:
-        """Motion of the background and of each object, in pixels of the images."""
+        """Motion of the background and of each object, in image pixels."""
         return [layer.motion for layer in self._layers]
 
     def luminance(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Return the light of planes ``[start, stop)``, ``(T, H, W)`` in [0, 1].
+        """Return the luminance of planes ``[start, stop)``, ``(T, H, W)`` in [0, 1].
 
-        Where images are larger than planes of spikes, a pixel is the mean of those it covers.
+        With ``image_ratio`` above 1, a pixel is the mean of the image pixels that it covers.
 
         Raises:
-            ValueError: If the range leaves the scene.
+            ValueError: If the range is outside the scene.
         """
         planes = self._planes(start, stop)
         light = np.empty((len(planes), self.spec.height, self.spec.width), dtype=np.float32)
@@ -134,7 +134,7 @@ class Scene:
         """Return the images of planes ``[start, stop)``, R,G,B ``(T, 3, H', W')`` in [0, 1].
 
         Raises:
-            ValueError: If the range leaves the scene.
+            ValueError: If the range is outside the scene.
         """
         planes = self._planes(start, stop)
         images = np.empty((len(planes), 3, *self.size), dtype=np.float32)
@@ -143,23 +143,25 @@ class Scene:
         return images
 
     def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
-        """Return the motion from one plane back to another, exact from where the layers stand.
+        """Return the exact motion from one plane to another, computed from the poses of layers.
 
         Args:
-            plane: Plane whose pixels are asked for.
-            earlier: Plane where they are looked for; it may be a later one too.
+            plane: Plane of the pixels.
+            earlier: Plane to which the motion leads; it may also be a later plane.
 
         Returns:
-            float32 ``(2, H, W)``, right and down, in pixels of the spikes: what ``plane`` shows at
-            x is at x + v(x) in ``earlier``. NaN where it is not seen there: covered by a nearer
-            object, or outside the frame.
+            float32 ``(2, H, W)``, right and down, in spike-camera pixels: the scene point at x in
+            ``plane`` is at x + v(x) in ``earlier``. NaN if the point is not visible in ``earlier``:
+            covered by a nearer object, or outside the frame.
 
         Raises:
             ValueError: If a plane is not in the scene.
         """
-        for asked in (plane, earlier):
-            if not 0 <= asked < self.spec.planes:
-                raise ValueError(f"plane {asked} of a scene with {self.spec.planes}")
+        for index in (plane, earlier):
+            if not 0 <= index < self.spec.planes:
+                raise ValueError(
+                    f"plane {index} is not in the scene, which has planes 0..{self.spec.planes - 1}"
+                )
         sheets = [
             Sheet(layer.motion, layer.grey[0, -1].numpy() if layer.reach else None, _TEXELS)
             for layer in self._layers
@@ -173,7 +175,7 @@ class Scene:
             return self._render(plane, colour)
 
     def _render(self, plane: int, colour: bool) -> Tensor:
-        """Render the background, then each object above what lies behind it."""
+        """Render the background, then composite the objects from far to near."""
         pose = self._layers[0].motion.pose(plane)
         image = self._sampled(self._layers[0], pose, colour, slice(None), slice(None))
         for layer in self._layers[1:]:
@@ -181,7 +183,7 @@ class Scene:
             rows, columns = (self._window(layer, pose, axis) for axis in (1, 0))
             if rows.start < rows.stop and columns.start < columns.stop:
                 above = self._sampled(layer, pose, colour, rows, columns)
-                window = image[:, rows, columns]  # a view: colours are multiplied by the mask
+                window = image[:, rows, columns]  # a view; colours are premultiplied by the mask
                 window.mul_(1.0 - above[-1:]).add_(above[:-1])
         if self.supersample > 1:
             image = functional.avg_pool2d(image, self.supersample)
@@ -191,11 +193,13 @@ class Scene:
         """Return a checked range of planes."""
         stop = self.spec.planes if stop is None else stop
         if not 0 <= start <= stop <= self.spec.planes:
-            raise ValueError(f"planes {start}..{stop} of a scene with {self.spec.planes}")
+            raise ValueError(
+                f"planes {start}..{stop} are not in the scene, which has {self.spec.planes} planes"
+            )
         return range(start, stop)
 
     def _window(self, layer: _Layer, pose: Pose, axis: int) -> slice:
-        """Return the samples along an axis (0: x) that an object may reach at a pose."""
+        """Return the range of samples along an axis (0: x) that an object may cover at a pose."""
         middle = self.size[1 - axis] / 2
         reach = layer.reach * math.exp(pose.zoom) + 1.0
         low, high = pose[axis] - reach, pose[axis] + reach
@@ -206,7 +210,7 @@ class Scene:
     def _sampled(
         self, layer: _Layer, pose: Pose, colour: bool, rows: slice, columns: slice
     ) -> Tensor:
-        """Sample a layer at a window of all samples, ``(channels, rows, columns)``."""
+        """Sample a layer in a window of the image, ``(channels, rows, columns)``."""
         y, x = self._axes[0][rows], self._axes[1][columns]
         grid = torch.empty(1, len(y), len(x), 2)
         for axis, side in enumerate((layer.grey.shape[3], layer.grey.shape[2])):
@@ -224,17 +228,17 @@ class Scene:
         )[0]
 
     def _background(self, rng: np.random.Generator) -> _Layer:
-        """Build the layer behind everything."""
+        """Build the background layer."""
         spec = self.spec
         half = self.size[1] / 2, self.size[0] / 2
         motion = random_motion(rng, spec.planes, spec.speed * spec.image_ratio, half)
         size = tuple(min(_MAX_TEXTURE, _TEXELS * (side + 120)) for side in self.size)
         texture = make_texture(spec.background, (size[0], size[1]), self._grain, rng)
-        centre = _lively_centre(texture, self.size, rng)
+        centre = _high_contrast_centre(texture, self.size, rng)
         return self._layer(texture, motion, rng, centre=centre)
 
     def _object(self, kind: str, rng: np.random.Generator) -> _Layer:
-        """Build a moving object that is in view in the middle of the recording."""
+        """Build a moving object that is in the view at the middle plane of the recording."""
         spec = self.spec
         radius = min(self.size) * rng.uniform(0.1, 0.3)
         origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
@@ -262,7 +266,7 @@ class Scene:
         reach: float = 0.0,
         centre: tuple[float, float] = (0.0, 0.0),
     ) -> _Layer:
-        """Tone a texture and cut it out."""
+        """Build a layer from a texture: apply random tone and the mask."""
         if self.spec.tone:
             texture = _toned(texture, rng)
         if mask is not None:
@@ -277,19 +281,19 @@ class Scene:
         return _Layer(colour, light, motion, reach, centre)
 
 
-def _lively_centre(
+def _high_contrast_centre(
     texture: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the best of some random places to look at: where the view has most contrast.
+    """Return the position with the highest contrast of the view among random candidates.
 
-    Places are pixels from the middle of the texture, x and y, with the view inside it.
+    Positions are x and y in pixels from the middle of the texture, with the view inside it.
     """
     free = [max(0, side - _TEXELS * n) for side, n in zip(texture.shape[1:], size, strict=True)]
     best, most = (0.0, 0.0), -1.0
     for _ in range(_CANDIDATES):
         top, left = (int(rng.integers(room + 1)) for room in free)
         view = texture[1, top : top + _TEXELS * size[0] : 4, left : left + _TEXELS * size[1] : 4]
-        # rounded: views of a grating differ by how the processor adds up
+        # rounded, because sums over a grating differ between processors
         if (contrast := round(float(view.std(dtype=np.float64)), 4)) > most:
             best, most = ((left - free[1] / 2) / _TEXELS, (top - free[0] / 2) / _TEXELS), contrast
     return best
@@ -297,9 +301,9 @@ def _lively_centre(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep the processor's kernels on one thread: for one small plane more cost time.
+    """Limit torch to one thread, because several threads are slower for one small plane.
 
-    To render many scenes, give each a process.
+    Use one process per scene to render many scenes.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -315,7 +319,7 @@ def _one_thread() -> Iterator[None]:
 def _cropped(
     texture: NDArray[np.float32], side: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return a square piece of a texture, mirrored on where the texture is too small."""
+    """Return a random square crop of a texture; a texture that is too small is mirrored."""
     short = [max(0, side - length) for length in texture.shape[1:]]
     if any(short):
         texture = np.pad(texture, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
@@ -324,11 +328,11 @@ def _cropped(
 
 
 def _toned(texture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change brightness and contrast: a random gamma between a random black and white."""
+    """Apply a random gamma curve with random black and white levels."""
     low, high = rng.uniform(0.0, 0.08), rng.uniform(0.7, 1.0)
     gamma = math.exp(rng.uniform(-0.45, 0.45))
     first, last = 0.0, 1.0
-    if rng.random() < 0.6:  # dull photographs get all the range
+    if rng.random() < 0.6:  # stretch the range of photographs with low contrast
         first, last = np.percentile(texture[:, ::4, ::4], [0.5, 99.5])
     levels = np.linspace(0.0, 1.0, 4097)
     stretched = np.clip((levels - first) / max(last - first, 0.05), 0.0, 1.0)

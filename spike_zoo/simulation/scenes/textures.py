@@ -1,8 +1,4 @@
-"""Textures for scenes: pieces of photographs, dead leaves, fractal noise, patterns and text.
-
-Every texture is band-limited to its own texels, so that sampling it finely enough shows no
-aliasing.
-"""
+"""Band-limited textures of scenes: photographs, dead leaves, fractal noise, patterns and text."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""
 
-_LARGEST: Final = 3584  # texels a side of a photograph; all of any at 2 texels per pixel
+_LARGEST: Final = 3584  # largest side of a photograph in texels; crops nothing at 2 per pixel
 _LEAVES: Final = 2500
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:-&"
 
@@ -39,11 +35,11 @@ def make_texture(
         kind: ``photo:NAME``, ``leaves`` (occluding leaves of scale-free sizes), ``leaves:A+B``
             (leaves cut from photographs too), ``noise``, ``stripes``, ``checker`` or ``text``.
         size: Height and width in texels; a photograph may be larger or smaller.
-        texels: Texels per pixel that will be seen.
-        rng: Source of chance.
+        texels: Texels per spike-camera pixel.
+        rng: Random generator.
 
     Raises:
-        ValueError: If there is no such kind.
+        ValueError: If the kind does not exist.
     """
     name, _, photographs = kind.partition(":")
     if name == "photo":
@@ -63,16 +59,16 @@ def make_texture(
 
 
 def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture:
-    """Return a photograph at a random magnification, mirrored or not.
+    """Return a photograph at a random magnification, with random horizontal mirroring.
 
-    One pixel that will be seen covers 0.8 to 1.8 pixels of the photograph. It comes whole, or as a
-    random piece where it would have more than 3584 texels a side.
+    One spike-camera pixel covers 0.8 to 1.8 pixels of the photograph. A photograph with more than
+    3584 texels along an axis is cropped at random to this size.
     """
     image = photograph(name)
     density = texels / rng.uniform(0.8, 1.8)
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
-    # cut before it is resized: invisible parts cost nothing
+    # crop before resizing, which is faster
     for axis in (1, 2):
         spare = image.shape[axis] - math.floor(_LARGEST / density)
         if spare > 0:
@@ -84,13 +80,13 @@ def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture
 def fractal_noise(
     size: tuple[int, int], texels: float, rng: np.random.Generator, finest: float = 2.5
 ) -> Texture:
-    """Return clouds: value noise whose octaves fall in strength as they grow finer.
+    """Return fractal value noise; the amplitude decreases from coarse to fine octaves.
 
     Args:
         size: Height and width in texels.
         texels: Texels per pixel.
-        rng: Source of chance.
-        finest: Cell of the finest octave, in pixels.
+        rng: Random generator.
+        finest: Cell size of the finest octave, in pixels.
     """
     roughness = rng.uniform(0.45, 0.85)
     cells = max(size) / (finest * texels)
@@ -146,11 +142,11 @@ def dead_leaves(
     rng: np.random.Generator,
     photographs: tuple[str, ...] = (),
 ) -> Texture:
-    """Return leaves that cover one another, with as many sizes as there are in nature.
+    """Return a dead-leaves texture of occluding shapes with scale-free sizes.
 
-    The radius has density r^-3 from 2 to 6 pixels up to a third of the texture, which gives the
-    spectrum, edges and occlusions of natural images. A leaf is filled evenly, with clouds, or
-    with a piece of a photograph, and lit from one side.
+    The radius has density r^-3; the smallest radius is 2 to 6 pixels, the largest a third of the
+    texture. This reproduces spectrum, edges and occlusions of natural images. A leaf has a uniform
+    colour, fractal noise or a piece of a photograph, and a gradient of illumination.
 
     Source: Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001.
     """
@@ -166,7 +162,7 @@ def dead_leaves(
         offset = rng.uniform(0.0, 1.0, 2)
         rows, columns = (_span(c, 1.5 * radius, side) for c, side in zip(centre, size, strict=True))
         free = uncovered[rows, columns]
-        # front to back: what is hidden behind others is known before it is drawn
+        # drawn from front to back, so that hidden leaves are skipped
         if not free.size or free.max() < 1e-3:
             continue
         alpha = coverage(shape, radius, centre, rows, columns) * free
@@ -177,7 +173,7 @@ def dead_leaves(
 
 
 def leaf_outline(rng: np.random.Generator) -> Callable[[Angles], Angles]:
-    """Draw a star-shaped outline: its relative radius, at most 1.5, for each direction."""
+    """Draw a star-shaped outline: a function from angle to relative radius, at most 1.5."""
     kind = rng.integers(3)
     turn, stretch = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(1.0, 2.0)
     if kind == 0:  # an ellipse
@@ -213,10 +209,10 @@ def coverage(
     rows: slice,
     columns: slice,
 ) -> Texture:
-    """Return how much of each texel a shape covers, 0 to 1, for a window of texels."""
+    """Return the coverage of each texel by a shape, in [0, 1], for a window of texels."""
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - centre[0])
     x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] + np.float32(0.5 - centre[1])
-    # in float64: the last place of numpy's float32 functions is the processor's
+    # in float64, because numpy's float32 functions differ between processors in the last digit
     inside = radius * outline(np.arctan2(y, x, dtype=np.float64)) - np.hypot(x, y)
     return np.clip(inside.astype(np.float32) + np.float32(0.5), 0.0, 1.0)
 
@@ -224,7 +220,7 @@ def coverage(
 def _leaf_fill(
     fill: Texture | None, colour: Texture, offset: NDArray[np.float64], shape: tuple[int, ...]
 ) -> Texture:
-    """Return what a leaf shows: its colour, or a piece of a texture tinted with it."""
+    """Return the fill of a leaf: its colour, or a piece of a texture tinted with its colour."""
     if fill is None:
         return np.broadcast_to(colour[:, None, None], (3, *shape))
     rows, columns = (min(n, side) for n, side in zip(shape, fill.shape[1:], strict=True))
@@ -234,21 +230,21 @@ def _leaf_fill(
     missing = shape[0] - rows, shape[1] - columns
     if any(missing):
         piece = np.pad(piece, ((0, 0), (0, missing[0]), (0, missing[1])), mode="wrap")
-    # half as colourful as the colour itself, so that the piece keeps its own
+    # half of the colour's saturation, so that the piece keeps its hue
     hue = 0.5 + 0.5 * colour / max(float(colour.max()), 1e-3)
     tint = hue * (0.3 + 1.1 * float(colour.max()))
     return piece * tint[:, None, None].astype(np.float32)
 
 
 def _slope(shape: tuple[int, ...], rng: np.random.Generator) -> Texture:
-    """Return light that falls off across a window, around 1."""
+    """Return a linear gradient of illumination across a window, with mean 1."""
     down, right = rng.uniform(-0.4, 0.4, 2)
     y, x = (np.linspace(-a, a, n) for a, n in zip((down, right), shape, strict=True))
     return (1.0 + y[:, None] + x[None]).astype(np.float32)
 
 
 def _leaf_colour(rng: np.random.Generator) -> Texture:
-    """Draw a colour of any lightness, dark and bright ones a little more often than middle."""
+    """Draw a colour; dark and bright colours are slightly more frequent than medium ones."""
     lightness = rng.beta(0.8, 0.8)
     return np.clip(lightness * (1.0 + 0.25 * rng.standard_normal(3)), 0.0, 1.0).astype(np.float32)
 
@@ -260,31 +256,31 @@ def _scale_free(low: float, high: float, count: int, rng: np.random.Generator) -
 
 
 def _span(centre: float, reach: float, side: int) -> slice:
-    """Return the texels within reach of a centre, cut at the texture's edge."""
+    """Return the range of texels within a distance of a centre, clipped to the texture."""
     return slice(max(0, math.floor(centre - reach)), max(0, min(side, math.ceil(centre + reach))))
 
 
 def _bars(position: Texture, period: float, rng: np.random.Generator) -> Texture:
-    """Return bars along a coordinate in texels, with edges two texels soft."""
+    """Return bars along a coordinate in texels, with edges two texels wide."""
     duty = rng.uniform(0.3, 0.7)
     within = np.abs(np.mod(position, period) - period / 2.0)
     return np.clip((duty * period / 2.0 - within) / 2.0 + 0.5, 0.0, 1.0).astype(np.float32)
 
 
 def _coordinates(size: tuple[int, int]) -> tuple[Texture, Texture]:
-    """Return the centres of the texels, y ``(h, 1)`` and x ``(1, w)``."""
+    """Return the coordinates of texel centres, y ``(h, 1)`` and x ``(1, w)``."""
     y, x = (np.arange(side, dtype=np.float32) + np.float32(0.5) for side in size)
     return y[:, None], x[None]
 
 
 def _stretched(values: Texture, rng: np.random.Generator) -> Texture:
-    """Bring values of any range to [0, 1] with a random contrast; few are clipped."""
+    """Map values to [0, 1] by random low and high percentiles; few values are clipped."""
     low, high = np.percentile(values[:, ::4, ::4], [rng.uniform(0.5, 4.0), rng.uniform(96.0, 99.5)])
     return np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
 
 
 def _resized(image: Texture, size: tuple[int, ...], *, clip: bool = True) -> Texture:
-    """Resize ``(3, h, w)`` by bicubic interpolation, band-limited when it shrinks."""
+    """Resize ``(3, h, w)`` by bicubic interpolation, with anti-aliasing for reduction."""
     import torch
     from torch.nn import functional
 

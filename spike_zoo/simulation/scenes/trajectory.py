@@ -1,4 +1,4 @@
-"""Smooth motion in the plane: the position of a scene's layer at every plane of a recording."""
+"""Smooth motion of scene layers: translation, rotation and zoom at every plane."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_ZOOM: Final = 0.18
-"""Largest logarithm of a layer's magnification, so that sampling stays fine enough."""
+"""Largest logarithm of a layer's magnification, so that the texture is sampled densely enough."""
 
 _DIGITS: Final = 12
-"""Decimals kept of what numpy's functions and solvers make; the others differ by processor."""
+"""Decimals to which results of numpy are rounded; further ones differ between processors."""
 
 _CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=np.float64)
 
@@ -69,7 +69,7 @@ class Motion:
     middle: float = 0.0
 
     def pose(self, plane: float) -> Pose:
-        """Return the position of the layer at a plane, which may lie between two."""
+        """Return the pose of the layer at a plane; fractional planes are allowed."""
         time = plane - self.middle
         turn = 2.0 * math.pi * time / self.period
         waves = [math.sin(turn + phase) - math.sin(phase) for phase in self.phases]
@@ -80,7 +80,7 @@ class Motion:
             + self.sway[axis] * waves[axis]
             for axis in (0, 1)
         )
-        zoom = self.zoom_sway * 0.5 * waves[3]  # a wave less its start reaches 2
+        zoom = self.zoom_sway * 0.5 * waves[3]  # a sine minus its initial value reaches 2
         return Pose(x, y, self.spin * time + self.spin_sway * waves[2], zoom)
 
     def slowed(self, factor: float) -> Motion:
@@ -98,20 +98,21 @@ class Motion:
     def peak_speed(
         self, planes: int, half_size: tuple[float, float], *, follow: bool = False
     ) -> float:
-        """Return the fastest movement between two planes, in pixels per plane.
+        """Return the largest displacement between consecutive planes, in pixels per plane.
 
         Args:
             planes: Planes of the recording.
-            half_size: Half the width and height of the rectangle whose centre and corners count.
-            follow: Whether the rectangle moves with the layer (an object), not with the view.
+            half_size: Half the width and height of the rectangle whose centre and corners are
+                tracked.
+            follow: Whether the rectangle moves with the layer (an object) instead of the view.
         """
         poses = np.array([self.pose(plane) for plane in range(planes)])
         rotation = _rotations(poses)
         shift = poses[:, None, :2]
-        seen = _CORNERS * np.asarray(half_size) + (shift if follow else 0.0)
-        points = np.einsum("tij,tkj->tki", np.linalg.inv(rotation), seen - shift)
+        tracked = _CORNERS * np.asarray(half_size) + (shift if follow else 0.0)
+        points = np.einsum("tij,tkj->tki", np.linalg.inv(rotation), tracked - shift)
         later = np.einsum("tij,tkj->tki", rotation[1:], points[:-1]) + shift[1:]
-        moved = later - np.broadcast_to(seen, points.shape)[:-1]
+        moved = later - np.broadcast_to(tracked, points.shape)[:-1]
         fastest = float(np.hypot(moved[..., 0], moved[..., 1]).max(initial=0.0))
         return round(fastest, _DIGITS)
 
@@ -133,20 +134,20 @@ def random_motion(
     origin: tuple[float, float] = (0.0, 0.0),
     follow: bool = False,
 ) -> Motion:
-    """Draw a smooth motion whose fastest movement is ``speed`` pixels per plane, never more.
+    """Draw a smooth motion with a peak speed of ``speed`` pixels per plane, never more.
 
     Args:
-        rng: Source of chance.
-        planes: Planes of the recording; the motion is at ``origin`` in their middle.
+        rng: Random generator.
+        planes: Planes of the recording.
         speed: Peak speed of the rectangle's centre and corners; 0 is no motion.
-        half_size: Half the width and height of that rectangle.
+        half_size: Half the width and height of the rectangle.
         origin: Position at the middle plane.
-        follow: Whether the rectangle moves with the layer (an object), not with the view.
+        follow: Whether the rectangle moves with the layer (an object) instead of the view.
     """
     motion = _drawn_motion(rng, planes, math.hypot(*half_size), origin)
     if speed <= 0.0:
         return motion.slowed(0.0)
-    for _ in range(4):  # speeds are nearly, not exactly, proportional to the factor
+    for _ in range(4):  # the peak speed is only approximately proportional to the factor
         peak = motion.peak_speed(planes, half_size, follow=follow)
         motion = motion.slowed(speed / max(peak, 1e-9))
     while motion.peak_speed(planes, half_size, follow=follow) > speed:
@@ -157,7 +158,7 @@ def random_motion(
 def _drawn_motion(
     rng: np.random.Generator, planes: int, radius: float, origin: tuple[float, float]
 ) -> Motion:
-    """Draw every kind of movement at once, each about as fast at the radius as the others."""
+    """Draw translation, rotation and zoom with about equal speeds at a distance of ``radius``."""
     heading = rng.uniform(0.0, 2.0 * math.pi)
     turning = heading + rng.uniform(-1.0, 1.0)
     period = rng.uniform(0.4, 1.6) * max(planes, 60)

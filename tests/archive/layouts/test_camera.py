@@ -1,4 +1,4 @@
-"""What is stated of a camera comes first, then what files tell, then what a layout is known for."""
+"""Priority of stated camera settings, files, sidecars and defaults of layouts."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
     found = find_takes(path, rate_scale=0.25, fps=40000.0)
     recording = next(iter(found.jobs.values()))().recording
     assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
-    with pytest.raises(UsageError, match="leave height, width, flip, mirror and rotate out"):
+    with pytest.raises(UsageError, match="remove height, width, flip, mirror and rotate"):
         find_takes(path, flip=False)
 
 

@@ -1,4 +1,4 @@
-"""Folders become takes: names, splits, images and sizes as their layout says."""
+"""Detection of layouts: names, splits, images and sizes of takes."""
 
 from __future__ import annotations
 
@@ -135,10 +135,10 @@ def test_other_files_beside_recordings_are_named_and_left_out(tmp_path: Path) ->
         found = find_takes(tmp_path)
     assert list(found.jobs) == ["a"]
     text = str(warned[0].message)
-    assert f"{tmp_path}: files that are not recordings, and are left out: 6. " in text
+    assert f"{tmp_path}: left out 6 files that are not recordings: " in text
     assert f"{tmp_path}/depth.npy: " in text
-    assert "labels.npy: an array (4,) of int64 is no spike stream" in text
-    assert "objects.npy: an array (2,) of object is no spike stream" in text
+    assert "labels.npy: an array (4,) of int64 is not a spike stream" in text
+    assert "objects.npy: an array (2,) of object is not a spike stream" in text
     assert text.endswith("; and 3 more")
     for other in ("depth.npy", "labels.npy", "objects.npy"):
         (tmp_path / other).unlink()
@@ -149,7 +149,7 @@ def test_other_files_beside_recordings_are_named_and_left_out(tmp_path: Path) ->
 def test_a_damaged_recording_in_a_folder_still_ends_the_build(tmp_path: Path) -> None:
     path = write_recording(random_spikes(5, 6, 16), tmp_path / "a.npy")
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(FormatError, match=r"a\.npy: cut short"):
+    with pytest.raises(FormatError, match=r"a\.npy: truncated"):
         find_takes(tmp_path).jobs["a"]()
 
 

@@ -1,4 +1,4 @@
-"""S-SDM's layouts, on small trees of the same form."""
+"""Layouts of S-SDM and USP-Gaussian, on small trees of files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def write_spikes(path: Path, planes: int, seed: int) -> NDArray[np.bool_]:
-    """Write planes as the set's authors do, upside down; return them top row first."""
+    """Write planes bottom row first, as the authors of the data set; return them top row first."""
     spikes = random_spikes(planes, *SIZE, seed=seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(np.packbits(spikes[:, ::-1], axis=-1, bitorder="little").tobytes())

@@ -1,4 +1,4 @@
-"""Pictures beside recordings: which they belong to, which planes they show, what is refused."""
+"""Assignment of ground-truth images to recordings and planes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def taken(folder: Path, name: str = "clip") -> Take:
 
 
 def shown(take: Take) -> dict[int, int]:
-    """Return the plane of each picture -> its first pixel."""
+    """Return a dictionary from the plane of each picture to its first pixel."""
     assert take.images is not None
     assert take.image_index is not None
     return dict(
@@ -82,7 +82,9 @@ def test_a_sidecar_states_which_planes_pictures_show(tmp_path: Path) -> None:
     beside.write_text(f"spike_h: {HEIGHT}\nspike_w: {WIDTH}\nplanes: [5, 3]\n")
     assert shown(taken(tmp_path)) == {3: 2, 5: 1}
     beside.write_text("planes: [5]\n")
-    with pytest.raises(FormatError, match=r"clip\.dat\.yaml: planes names 1, and clip\.dat has 2"):
+    with pytest.raises(
+        FormatError, match=r"clip\.dat\.yaml: planes lists 1 planes, but clip\.dat has 2"
+    ):
         taken(tmp_path)
 
 
@@ -109,7 +111,7 @@ def test_a_recording_that_was_cut_short_does_not_move_its_picture(tmp_path: Path
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / f"{name}.dat", planes)
         picture(tmp_path / f"{name}.png")
-    told = r"c\.dat: 7 planes, where other recordings have 9, .* as planes: \[4\] in c\.dat\.yaml"
+    told = r"c\.dat: 7 planes, but other recordings have 9, .* as planes: \[4\], in c\.dat\.yaml"
     with pytest.raises(FormatError, match=told):
         taken(tmp_path)
     (tmp_path / "c.dat.yaml").write_text("planes: 4\n")
@@ -119,12 +121,14 @@ def test_a_recording_that_was_cut_short_does_not_move_its_picture(tmp_path: Path
 def test_the_usual_length_is_also_that_of_recordings_without_pictures(tmp_path: Path) -> None:
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / f"{name}.dat", planes)
-    assert taken(tmp_path, "c").images is None  # of any length, where no middle is asked for
+    assert (
+        taken(tmp_path, "c").images is None
+    )  # any length is valid without a picture of the middle plane
     picture(tmp_path / "c.png")
-    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, but other recordings have 9"):
         taken(tmp_path)
     (tmp_path / "a.dat").unlink()  # of two, the shorter was cut
-    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, but other recordings have 9"):
         taken(tmp_path)
     (tmp_path / "c.png").rename(tmp_path / "b.png")
     assert shown(taken(tmp_path, "b")) == {4: 7}
@@ -134,7 +138,7 @@ def test_the_same_holds_for_clips_of_layout_base(tmp_path: Path) -> None:
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / "train" / "spike" / f"{name}.dat", planes)
         picture(tmp_path / "train" / "gt" / f"{name}.png")
-    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, but other recordings have 9"):
         find_takes(tmp_path, **SIZE)  # type: ignore[arg-type]  # by name
     (tmp_path / "train" / "spike" / "c.dat.yaml").write_text("planes: [5]\n")
     assert shown(find_takes(tmp_path, **SIZE).jobs["c"]()) == {5: 7}  # type: ignore[arg-type]  # by name
@@ -144,7 +148,7 @@ def test_a_plane_that_the_recording_does_not_have_is_named(tmp_path: Path) -> No
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip" / "000009.png")
     with pytest.raises(
-        PlaneRangeError, match=r"000009\.png: shows plane 9, and .*has planes 0\.\.8"
+        PlaneRangeError, match=r"000009\.png: shows plane 9, but .*has planes 0\.\.8"
     ):
         taken(tmp_path)
 
@@ -170,11 +174,11 @@ def test_two_pictures_of_one_plane_or_of_two_kinds_are_rejected(tmp_path: Path) 
         taken(tmp_path)
     again.unlink()
     coloured = picture(tmp_path / "clip" / "5.png", shape=(HEIGHT, WIDTH, 3))
-    with pytest.raises(FormatError, match=r"5\.png: 6x16x3 uint8, and 3\.png is 6x16 uint8"):
+    with pytest.raises(FormatError, match=r"5\.png: 6x16x3 uint8, but 3\.png is 6x16 uint8"):
         taken(tmp_path)
     coloured.unlink()
     picture(tmp_path / "clip" / "5.png", shape=(HEIGHT, WIDTH + 1))
-    with pytest.raises(GeometryError, match=r"5\.png: 6x17 pixels are no whole multiple"):
+    with pytest.raises(GeometryError, match=r"5\.png: 6x17 pixels are not a whole multiple"):
         taken(tmp_path)
 
 
@@ -233,5 +237,5 @@ def test_a_picture_that_pillow_takes_for_an_attack_is_named(
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # twice as many are refused
-    with pytest.raises(FormatError, match=r"clip\.png: too large .*cut it.*96 pixels"):
+    with pytest.raises(FormatError, match=r"clip\.png: too large .*crop it.*96 pixels"):
         taken(tmp_path)

@@ -1,4 +1,4 @@
-"""The published sets' layouts, on small trees of the same form."""
+"""Layouts of published data sets, on small trees of files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = (16, 24)
 def write_scene(
     root: Path, spikes: str, images: str, scene: str, files: int = 6, size: tuple[int, int] = SIZE
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-    """Write a scene as the set's authors do; return its planes and images, top row first."""
+    """Write a scene in the published format; return its planes and images, top row first."""
     planes = random_spikes(20 * files, *size, seed=len(scene))
     pictures = np.random.default_rng(files).integers(0, 256, (files, *size, 3), dtype=np.uint8)
     for folder in (root / spikes / scene, root / images / scene):
@@ -114,7 +114,11 @@ def empty_scene(root: Path) -> None:
         (remove(f"{TRAIN_IMAGES}/000/00000000.png"), MissingFileError, "000/00000000.png: missing"),
         (drop_images, MissingFileError, f"{TRAIN_IMAGES}: this folder is missing"),
         (cut, GeometryError, "001/00000003.dat: 959 bytes, expected 960 (20 planes of 16x24)"),
-        (leave_three_files, FormatError, "scene 000 has 3 files of spikes, at least 4"),
+        (
+            leave_three_files,
+            FormatError,
+            "scene 000 has 3 files of spikes, but a window of 61 planes needs at least 4",
+        ),
         (empty_scene, FormatError, "scene 0005 has 0 files of spikes"),
     ],
 )
@@ -146,7 +150,7 @@ def test_an_image_of_another_size_is_rejected_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_sreds_is_rejected_with_the_folders_of_sreds(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=rf"not SREDS, neither .*{TRAIN_SPIKES} nor .*val"):
+    with pytest.raises(MissingFileError, match=rf"not SREDS: neither .*{TRAIN_SPIKES} nor .*val"):
         find_takes(tmp_path, layout="sreds")
 
 

@@ -1,4 +1,4 @@
-"""Chunks are found again in damaged files, however many are lost and whatever lies between."""
+"""Recovery of intact chunks from damaged ``.sci`` files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``.sci`` files: whole or not at all, any group without the others, damage found and left out."""
+"""Reading and writing of ``.sci`` files, complete, damaged and truncated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def _symbols(reader: BitstreamReader) -> dict[int, list[int]]:
-    """Decode as a codec would: what a group holds depends on all of its bytes."""
+    """Decode like a codec: the symbols of a group depend on all of its bytes."""
     return {k: decoded(payload, SYMBOLS[k][1], k).tolist() for k, payload in reader}
 
 
@@ -92,7 +92,7 @@ def test_damage_elsewhere_does_not_keep_a_group_from_being_read() -> None:
     assert [reader.payload(k) for k in (0, 2)] == [PAYLOADS[0], PAYLOADS[2]]
     with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to {STARTS[2] - 1}"):
         reader.payload(1)
-    with pytest.raises(TruncatedBitstreamError, match="groups up to 2 are whole"):
+    with pytest.raises(TruncatedBitstreamError, match="groups up to 2 are complete"):
         reader.payload(3)
 
 

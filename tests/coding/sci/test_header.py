@@ -1,4 +1,4 @@
-"""The header: 48 bytes whose places are fixed, and what is refused before anything is read."""
+"""Header of ``.sci`` files: bytes, invalid fields and damage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADER = Header(
 
 
 def _sealed(data: bytes) -> bytes:
-    """Return a header with the checksum of what it says."""
+    """Return a header with a valid checksum."""
     return data[:44] + struct.pack("<I", zlib.crc32(data[:44])) + data[48:]
 
 

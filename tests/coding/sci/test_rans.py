@@ -1,4 +1,4 @@
-"""Symbols come back from their bytes, which are hardly more than they must be."""
+"""Range coder: exact decoding, code length and detection of errors."""
 
 from __future__ import annotations
 
@@ -181,12 +181,12 @@ def _zeros(count: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize(
     ("symbols", "table", "problem"),
     [
-        (np.array([32_768]), _zeros(1), "reach from 32768 to 32768"),
-        (np.array([-32_768]), _zeros(1), "reach from -32768"),
+        (np.array([32_768]), _zeros(1), "symbols are 32768 to 32768"),
+        (np.array([-32_768]), _zeros(1), "symbols are -32768"),
         (np.array([0.5]), _zeros(1), "symbols are integers, got float64"),
         (_zeros(2), _zeros(3), r"\(2,\) symbols, but tables of \(3,\)"),
-        (_zeros(1), np.array([64]), "tables 64 to 64 .* 0 to 63"),
-        (_zeros(1), np.array([-1]), "tables -1 to -1"),
+        (_zeros(1), np.array([64]), "table indices are 64 to 64.* 0 to 63"),
+        (_zeros(1), np.array([-1]), "table indices are -1 to -1"),
         (_zeros(1), np.array([0.0]), r"integers \(N,\), got float64"),
         (np.zeros((1, 1), int), np.zeros((1, 1), int), r"\(N,\), got int64 \(1, 1\)"),
     ],

@@ -1,4 +1,4 @@
-"""Tables of frequencies: committed integers that any mathematics confirms."""
+"""Frequency tables: committed integers, quantisation and validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lossless bitstreams: bit for bit, smaller than a general compressor makes them, damage found."""
+"""Lossless bitstreams: exact decoding, compression ratio and detection of damage."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_damage_is_found_without_decoding() -> None:
 def test_a_chunk_that_only_looks_right_is_rejected(
     words: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # planes that are not decoded hold what was in memory before
+    # planes that are not decoded contain uninitialised memory
     monkeypatch.setattr(np, "empty", lambda shape, dtype: np.full(shape, 7, dtype))
     planes = SMALL[:8]
     payload = struct.pack("<II", zlib.crc32(b"others"), 0x12345678) + words
@@ -217,7 +217,7 @@ def test_bits_beyond_the_last_column_do_not_matter(tmp_path: Path) -> None:
 
 
 class _Endless:
-    """Planes that are drawn when they are read, so that only the coder's memory counts."""
+    """Random planes generated when read, to measure only the memory of the coder."""
 
     def __init__(self, planes: int) -> None:
         self.shape = (planes, 64, 8)
@@ -239,7 +239,7 @@ def _peak(planes: int, path: Path) -> int:
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
-    _peak(32, tmp_path / "first.spl")  # what is loaded once
+    _peak(32, tmp_path / "first.spl")  # imports and caches are loaded once
     short, long = (_peak(planes, tmp_path / f"{planes}.spl") for planes in (64, 512))
     assert long < 1.05 * short
 

@@ -1,4 +1,4 @@
-"""The header of lossless bitstreams: 52 bytes that say what they must, and nothing impossible."""
+"""Header of ``.spl`` files: bytes and invalid fields."""
 
 from __future__ import annotations
 

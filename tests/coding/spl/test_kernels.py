@@ -1,4 +1,4 @@
-"""The lossless coder's loops use the words that their chances promise."""
+"""Compiled kernels of the lossless coder."""
 
 from __future__ import annotations
 

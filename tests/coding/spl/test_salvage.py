@@ -1,4 +1,4 @@
-"""Of a damaged lossless file all planes that can be decoded come back, and the others are named."""
+"""Recovery of the intact planes of damaged ``.spl`` files."""
 
 from __future__ import annotations
 

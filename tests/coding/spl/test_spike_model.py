@@ -1,4 +1,4 @@
-"""The lossless model's fixed tables are the functions they stand for."""
+"""Fixed tables of the lossless coder's context model."""
 
 from __future__ import annotations
 

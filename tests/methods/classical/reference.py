@@ -1,4 +1,4 @@
-"""The definitions of TFP and TFI again, pixel by pixel in plain Python, as slow as clear."""
+"""Reference implementation of TFP and TFI in plain Python, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def per_pixel(
     spikes: NDArray[Any], rule: Callable[[list[int], int], float], centers: list[int]
 ) -> NDArray[np.float64]:
-    """Apply a rule of one pixel's spikes and a plane to planes (T, H, W): (N, H, W)."""
+    """Apply a function of one pixel's spikes and a plane to planes (T, H, W): (N, H, W)."""
     _, height, width = spikes.shape
     out = np.empty((len(centers), height, width))
     for y in range(height):

@@ -1,4 +1,4 @@
-"""Intervals averaged along the motion: what moves is sharp, what passes in front does no harm."""
+"""Tests of AlignedTFI: sharpness of moving scenes, occlusions, flow and ends of recordings."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def texture(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def seen(light: NDArray[np.float32]) -> SpikeRecording:
-    """Return a noiseless camera's recording of light ``(T, H, W)``."""
+    """Return the recording of a noiseless camera for light ``(T, H, W)``."""
     camera = SpikeCamera(generator=np.random.default_rng(1))
     return SpikeRecording.from_planes(camera.expose(light), rate_scale=camera.rate_scale)
 
 
 def panned(speed: float, planes: int = 81) -> tuple[SpikeRecording, NDArray[np.float32]]:
-    """Return a texture that moves right by so many pixels a plane, and its light at the middle."""
+    """Return a recording of a texture that moves right, and its light at the middle plane."""
     wide = np.fft.rfft(texture(48, 192), axis=1)
     shifts = speed * (np.arange(planes) - planes // 2)[:, None, None]
     turned = wide * np.exp(-2j * np.pi * np.fft.rfftfreq(192) * shifts)
@@ -61,7 +61,7 @@ def panned(speed: float, planes: int = 81) -> tuple[SpikeRecording, NDArray[np.f
 
 
 def decibels(images: torch.Tensor, wanted: NDArray[np.float32]) -> float:
-    """Return the PSNR of the one image, away from where things come in."""
+    """Return the PSNR of an image without the borders."""
     inside = (slice(8, -8), slice(12, -12))
     shown, truth = images[0, 0][inside], torch.from_numpy(wanted)[inside]
     return psnr(shown[None, None], truth[None, None]).item()
@@ -109,7 +109,7 @@ def test_it_is_far_better_on_scenes_in_motion_and_no_worse_where_nothing_moves()
 
 
 def test_flow_of_moving_photographs_is_found_to_a_fraction_of_a_pixel() -> None:
-    """Over 20 planes, in scenes without objects, as the method's page states it."""
+    """Check the flow error over 20 planes in scenes without objects against the README's value."""
     errors: dict[str | None, list[float]] = {}
     for scene in default_scenes("test", 6, planes=121):
         take = simulate_take(dataclasses.replace(scene, objects=()), margin=60, flow_offset=20)
@@ -225,7 +225,7 @@ def test_windows_below_a_group_are_refused() -> None:
 
 
 def batch_in_motion() -> tuple[Any, Take]:
-    """Return a batch of one clip with its true motion, and the take."""
+    """Return a batch of one clip with its ground-truth flow, and the take."""
     (scene,) = default_scenes("test", 1, seed=3, height=48, width=64, planes=81)
     take = simulate_take(scene, margin=40, flow_offset=20)
     assert take.images is not None

@@ -1,4 +1,4 @@
-"""Averages along optical flow: the compiled kernels equal torch, and motion blur is removed."""
+"""Tests of alignment along optical flow: compiled kernels against torch, and deblurring."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLANES = 121
 
 
 def edges(speed: float) -> NDArray[np.float32]:
-    """Return light ``(T, H, W)`` of dim bars that move right by so many pixels a plane."""
+    """Return light ``(T, H, W)`` of dim bars that move right, in pixels per plane."""
     generator = np.random.default_rng(0)
     starts = generator.integers(7, 15, 40).cumsum() - 120
     levels = generator.permutation(np.linspace(0.08, 0.5, 40))

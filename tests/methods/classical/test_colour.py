@@ -1,4 +1,4 @@
-"""Pictures in colour behind Bayer filters."""
+"""Tests of demosaicking and reconstruction in colour."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from spike_zoo.spikes.cfa import LAYOUTS, Cfa, cfa_masks
 from tests.helpers.streams import random_spikes
 
 COLOURS = ["tfp-colour", "tfi-colour", "tfi-aligned-colour", "ssl-csc"]
-#: Coefficients of Malvar, He and Cutler, times 8, by (colour of the pixel, colour that is wanted,
-#: whether the wanted colour's samples are in its row).
+#: Coefficients of Malvar, He and Cutler, times 8, by (colour of the pixel, interpolated colour,
+#: whether the interpolated colour's samples are in its row).
 MALVAR: dict[str, dict[tuple[int, int], float]] = {
     "green": {(0, 0): 4, (0, 1): 2, (1, 0): 2, (0, 2): -1, (2, 0): -1},
     "row": {(0, 0): 5, (0, 1): 4, (1, 0): 0, (1, 1): -1, (0, 2): -1, (2, 0): 0.5},

@@ -1,4 +1,4 @@
-"""Tensor operations for accelerators equal the compiled kernels for the CPU."""
+"""Tests of the tensor operations for accelerators against the compiled CPU kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFP and TFI against their definitions, closed forms and measured clips."""
+"""Tests of TFP and TFI against the reference, closed forms and measured clips."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MEASURED = {
 
 @st.composite
 def streams(draw: st.DrawFn) -> NDArray[np.bool_]:
-    """Draw planes (T, H, W) that are dark, sparse or bright."""
+    """Draw random planes (T, H, W) with a spike density from 0 to 1."""
     shape = (draw(st.integers(1, 24)), draw(st.integers(1, 3)), draw(st.integers(1, 9)))
     density = draw(st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]))
     seed = draw(st.integers(0, 2**32 - 1))

@@ -1,4 +1,4 @@
-"""What only the compiled loops have: threads that share rows."""
+"""Tests of the compiled kernels with several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classical methods on recordings and clips, inside a trainer or without one."""
+"""Tests of the classical methods on recordings and clips, with and without a trainer."""
 
 from __future__ import annotations
 

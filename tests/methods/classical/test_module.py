@@ -1,4 +1,4 @@
-"""The classical methods as modules: what every method must do, and how they see a recording."""
+"""Tests of the Lightning modules of the classical methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFSTP against its steady state, its recursion in plain Python and itself in blocks."""
+"""Tests of TFSTP against its steady state, a recursion in plain Python, and by blocks."""
 
 from __future__ import annotations
 

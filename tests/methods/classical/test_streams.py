@@ -1,4 +1,4 @@
-"""Recordings of any length block by block against the same clip in one piece."""
+"""Tests of TFP and TFI of recordings in blocks against TFP and TFI of clips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_recording(planes: int = 90, density: float = 0.1, seed: int = 5) -> SpikeRecording:
-    """Return a recording whose first row stays dark and whose width is no whole byte."""
+    """Return a recording whose first row stays dark and whose width is not a multiple of 8."""
     spikes = np.random.default_rng(seed).random((planes, 3, 13)) < density
     spikes[:, 0] = False
     spikes[[7, planes - 9], 0, 0] = True
@@ -110,7 +110,7 @@ def test_what_is_known_of_one_boundary_never_changes_what_is_found_at_the_next(
 
 
 class CountingPlanes:
-    """Packed planes that note how many were read and the largest piece."""
+    """Packed planes that count the planes read and the planes of the largest read."""
 
     def __init__(self, packed: NDArray[np.uint8]) -> None:
         self.packed = packed

@@ -1,4 +1,4 @@
-"""Plain: its sizes, its merged form, what it starts from, and that it learns."""
+"""Tests of Plain: sizes, merged form, initialisation and training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestPlainModule(ReconstructionTester, MethodTester):
 
 
 def _moved(network: Plain) -> Plain:
-    """Move all weights, so that no branch is zero."""
+    """Add noise to all weights, so that no branch is zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -51,6 +51,8 @@ def test_the_merged_network_is_the_same(size: tuple[int, int]) -> None:
         merged = network.merged()
         torch.testing.assert_close(merged(rates), network(rates), atol=1e-4, rtol=1e-4)
     assert all(isinstance(layer, nn.Conv2d) for layer in merged.hidden)
+    network.bfloat16().merged()
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.bfloat16}
     again = merged.merged()
     torch.testing.assert_close(again(rates), merged(rates), atol=0, rtol=0)
 

@@ -1,4 +1,4 @@
-"""Batches of every stage, of drifting patterns whose motion is known."""
+"""Random batches of every stage."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ IMAGES = {"motion": 2, "codec": 5, "joint": 5}
 
 
 def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
-    """Return two samples of what a stage takes."""
+    """Return a batch of two samples for a stage."""
     if module.stage not in IMAGES:
         return clip_batch(module.clip_length, height, width)
     return scene_batch(IMAGES[module.stage], height, width)
 
 
 def scene_batch(images: int, height: int = 32, width: int = 32) -> Any:
-    """Return two scenes with some images, 7 planes apart, and their motion."""
+    """Return two scenes with images 7 planes apart and a motion of 1 px along both axes."""
     generator = torch.Generator().manual_seed(1)
     planes = 13 + 7 * (images - 1)
     spikes = torch.rand(2, planes, height, width, generator=generator) < 0.4

@@ -1,4 +1,4 @@
-"""Tiny codecs whose untrained weights are enlarged, so that they have something to code."""
+"""Tiny codecs with enlarged random weights, so that symbols are not all zero."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HEIGHT, COLUMNS = 40, 48  # padded to 64x64 inside
 
 
 def recording(planes: int = 76, seed: int = 3) -> SpikeRecording:
-    """Return a drifting pattern; 76 planes hold ten features."""
+    """Return a recording of a drifting pattern; 76 planes have ten features."""
     return pattern_take(seed, planes=planes, height=HEIGHT, width=COLUMNS).recording
 
 
 def features_of(codec: SCICodec, source: SpikeRecording) -> list[Tensor]:
-    """Return every feature of a recording, ``(1, 3, H, W)`` each."""
+    """Return all features of a recording, ``(1, 3, H, W)`` each."""
     spikes = torch.from_numpy(source[0 : source.shape[0]])[None]
     with torch.no_grad():
         return list(codec.features(spikes, torch.tensor([source.rate_scale or 1.0])).unbind(1))
@@ -41,9 +41,9 @@ def lively_codec(
     fam: FAM | ClassFAM | None = None,
     final: bool = True,
 ) -> SCICodec:
-    """Return a codec whose symbols reach from 0 to about 30 at levels from 0 to about 50.
+    """Return a codec with symbols of magnitudes 0 to about 30 and scale indexes 0 to about 50.
 
-    Its levels know nothing of its symbols, so that many of those are escapes.
+    The scale indexes do not predict the symbols, so many symbols are escapes.
     """
     seed_everything(0, verbose=False)
     coding = CodecNetworks.of_width(WIDTH, context, temporal_prior, fmvr=True)
@@ -59,9 +59,9 @@ def lively_codec(
 
 @torch.no_grad()
 def _enlarge(codec: SCICodec) -> None:
-    """Let untrained networks answer to what they see: symbols vary, and so do levels."""
+    """Enlarge the random weights, so that symbols and scale indexes vary."""
     coding: Any = codec.coding
-    for part in ("intra", "inter", "motion"):  # what is seen counts, not what is not
+    for part in ("intra", "inter", "motion"):  # outputs must depend on inputs, not on biases
         for layer in codec.get_submodule(part).modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 layer.bias.zero_()
@@ -84,7 +84,7 @@ def _enlarge(codec: SCICodec) -> None:
 
 @torch.no_grad()
 def _show(codec: SCICodec, source: SpikeRecording) -> None:
-    """Let scale networks learn how large their activations are."""
+    """Estimate the quantisation steps of the scale networks from activations."""
     codec.eval()
     for net in scale_nets(codec):
         net.train()

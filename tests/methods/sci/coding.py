@@ -1,4 +1,4 @@
-"""Modules of the coding stages at an eighth of the width, and scenes for them."""
+"""Modules of all stages at an eighth of the width, and data for them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPLITS = ("train", "val", "test")
 
 
 def grouped(**arguments: Any) -> dict[str, Any]:
-    """Return a module's arguments with those of networks and of coding in their groups."""
+    """Group the options of networks and of coding in a module's arguments."""
     groups = {"networks": NetworkOptions, "coding": CodingOptions}
     for group, options in groups.items():
         names = {one.name for one in fields(options)} & arguments.keys()
@@ -42,9 +42,9 @@ def grouped(**arguments: Any) -> dict[str, Any]:
 
 
 def stage_module(stage: Stage, **arguments: Any) -> Any:
-    """Return the module of a stage, its options given without their groups.
+    """Return the module of a stage for ungrouped options.
 
-    Checkpoints of stages that it does not start from are left out.
+    Checkpoints of stages that it does not start from are ignored.
     """
     made, taken = MODULES[stage], inspect.signature(MODULES[stage]).parameters
     others = {name for name in MODULES if name not in taken}
@@ -58,7 +58,7 @@ def small(stage: Stage, **arguments: Any) -> Any:
 
 
 def scenes_in(folder: Path) -> SceneDataModule:
-    """Return data of five images a recording, 7 planes apart, two batches an epoch."""
+    """Return data with five images per recording, 7 planes apart."""
     path = folder / "scenes.h5"
     if not path.exists():
         tiny_archive(path, planes=41, height=32, width=40, stride=7)

@@ -1,4 +1,4 @@
-"""What later stages begin with as files, and a codec that is ready to code."""
+"""Fixtures: checkpoints of stages with random weights, a finalised codec and a bitstream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.methods.sci.coding import small
 
 @pytest.fixture(scope="session")
 def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the files of stages ``fem`` and ``motion``, with random weights, by stage."""
+    """Return files of stages ``fem`` and ``motion`` with random weights, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci")
     seed_everything(5)
     fem = small("fem")
@@ -30,7 +30,7 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def all_beginnings(
     beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Return also those of stages ``codec``, which is final, and ``fam``."""
+    """Return files of stages ``fem``, ``motion``, ``codec`` (finalised) and ``fam``, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci-later")
     seed_everything(6)
     made = {"codec": small("codec"), "fam": small("fam")}
@@ -42,11 +42,11 @@ def all_beginnings(
 
 @pytest.fixture(scope="session")
 def codec() -> SCICodec:
-    """Return a codec that is final; whoever changes it takes a copy."""
+    """Return a finalised codec; tests must copy it before they change it."""
     return lively_codec()
 
 
 @pytest.fixture(scope="session")
 def stream(codec: SCICodec) -> bytes:
-    """Return its bitstream of ten features, in groups of four, four and two."""
+    """Return a bitstream of ten features, in groups of four, four and two."""
     return codec.compress(recording(), quality=2, gop=4)

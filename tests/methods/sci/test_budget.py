@@ -1,4 +1,4 @@
-"""Weights and multiply-accumulates of every block at 1 x 256 x 256, beside the paper's."""
+"""Parameters and multiply-accumulates of every block at 1 x 256 x 256, compared with the paper."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAIR = [(1, 3, 256, 256)] * 2
 
 
 class Budget(NamedTuple):
-    """What a block may cost: the specification's counts, and the paper's where it has them."""
+    """Expected cost of a block: counts of the specification, and of the paper if it has them."""
 
     block: Callable[[], nn.Module]
     inputs: Sequence[tuple[int, ...]]
@@ -48,12 +48,12 @@ BUDGETS = {
 
 
 def weights_of(*parts: nn.Module) -> float:
-    """Return M weights."""
+    """Return the number of parameters in millions."""
     return sum(one.numel() for part in parts for one in part.parameters()) / 1e6
 
 
 def gmac_of(work: Callable[[], object]) -> float:
-    """Return G multiply-accumulates, on the meta device without computing anything."""
+    """Return multiply-accumulates in billions; on the meta device nothing is computed."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         work()
     return counter.get_total_flops() / 2e9
@@ -82,7 +82,7 @@ def test_a_quarter_of_the_width_has_the_weights_of_the_tiny_model() -> None:
 
 
 class Shapes(ZeroSymbols):
-    """Zeros whose levels are computed on the meta device, where no network is final."""
+    """Zero symbols that run the scale networks on the meta device without finalised integers."""
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
@@ -105,7 +105,7 @@ def weights_by_side(width: float) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def sides() -> dict[str, tuple[float, float]]:
-    """Return what both sides of the codec cost at 1 x 256 x 256."""
+    """Return the cost of encoder and decoder of I- and P-frames at 1 x 256 x 256."""
     with torch.device("meta"):
         intra, inter, estimation = Intra(1.0), Inter(1.0), MotionEstimation(1.0)
         gains, size = Gains({"intra": 320, "motion": 64, "content": 128}), (256, 256)
@@ -180,7 +180,7 @@ def test_either_side_of_a_frame_is_what_it_has_to_compute(codec: SCICodec) -> No
     assert codec.fam is not None
     fam = gmac_of(lambda: codec.fam(torch.zeros(1, 5, 3, 64, 64), torch.zeros(1, 4, 2, 64, 64)))  # type: ignore[misc]  # there is one
     assert min(gmac_of(jobs["decode_intra"]), gmac_of(jobs["decode_inter"])) > fam
-    for kind in ("intra", "inter"):  # whoever closes the loop decodes all but the picture
+    for kind in ("intra", "inter"):  # the closed loop decodes features, not images
         both = gmac_of(jobs[f"encode_{kind}"]) + gmac_of(jobs[f"decode_{kind}"])
         seen = fam + (kind == "inter") * gmac_of(lambda: refined(codec))
         assert gmac_of(jobs[f"loop_{kind}"]) == pytest.approx(both - seen)

@@ -1,4 +1,4 @@
-"""What is measured of a codec that a run made: rates, distortions, whole files."""
+"""Tests of validation and test metrics of stage ``codec``: rates, distortions and files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tests.methods.sci.coding import SPLITS, scenes_in, small
 
 
 class Trained(NamedTuple):
-    """A run of stage ``codec``: two updates, a validation, a test.
+    """A run of stage ``codec``: training, validation and test.
 
     Attributes:
-        module: As the run left it.
-        data: What it was trained on.
-        recordings: By split, the recordings of its archive.
-        validated: Values of the validation.
-        tested: Values of the test.
-        file: Its checkpoint.
+        module: The trained module.
+        data: Its data module.
+        recordings: First recording of each split.
+        validated: Metrics of the validation.
+        tested: Metrics of the test.
+        file: The checkpoint.
     """
 
     module: SCICodecModule
@@ -45,7 +45,7 @@ class Trained(NamedTuple):
     file: Path
 
     def scene(self, split: str) -> tuple[Any, CodedScene]:
-        """Return the only recording of a split as a batch and by itself."""
+        """Return the first batch of a split, and its only scene."""
         self.data.setup({"val": "validate"}.get(split, split))
         loader: Any = getattr(self.data, f"{split}_dataloader")()
         batch = self.data.on_after_batch_transfer(next(iter(loader)), 0)
@@ -78,7 +78,8 @@ def test_a_validation_estimates_rate_and_distortion_at_every_quality(trained: Tr
         error = 10 ** (-trained.validated[f"val/feature_psnr_q{quality}"] / 10)
         costs.append(rate + weight * error)
     mean = sum(costs) / 4
-    assert trained.validated["val/rd"] == pytest.approx(mean, rel=0.05)  # PSNR is a mean of logs
+    # not exact, because PSNR is averaged after the logarithm
+    assert trained.validated["val/rd"] == pytest.approx(mean, rel=0.05)
 
 
 def test_a_test_measures_whole_files(trained: Trained) -> None:
@@ -155,7 +156,7 @@ def test_joint_leaves_what_is_written_as_it_was(all_beginnings: dict[str, str]) 
     shared = [name for name in theirs if name.startswith(frozen)]
     assert any(name.endswith("scales.is_final") for name in shared)
     assert all(torch.equal(theirs[name], ours[name]) for name in shared)
-    assert digest_of(module.codec) == digest_of(codec)  # until it has learned
+    assert digest_of(module.codec) == digest_of(codec)  # before the first update
     optimiser = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 1e-2)
     module.train()
     module.terms(batch_of(module))["total"].backward()

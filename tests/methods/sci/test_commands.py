@@ -1,4 +1,4 @@
-"""The commands, with a codec of this method as a file."""
+"""Tests of the CLI commands with a codec of SCI from a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rule of the bitstreams: whatever selects a probability table is computed from integers.
+"""Tests that probability tables are selected by integers only.
 
-So a stream that was written in one setting is read in any other, symbol for symbol: floats may move
-the value that a symbol stands for, never its table.
+A bitstream must decode to the same symbols in all settings. Float rounding can change only the
+value that a symbol encodes, not its table.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ FLOATS = (
     "inter.contexts",
     "inter.synthesis",
 )
-"""All networks of floats that a decoder runs."""
+"""All float networks of a decoder."""
 
 
 class Kept(SymbolDecoder):
-    """Reads symbols, and keeps them."""
+    """Symbol decoder that records the symbols."""
 
     found: list[Tensor]
 
@@ -74,13 +74,13 @@ class Kept(SymbolDecoder):
 def symbols_of(
     monkeypatch: pytest.MonkeyPatch, stream: bytes
 ) -> Callable[[SCICodec], list[Tensor]]:
-    """Return what reads the symbols of a group with a codec; one that differs is an error."""
+    """Return a function that decodes the symbols of a group with a codec."""
     monkeypatch.setattr(bitstream, "SymbolDecoder", Kept)
 
     def read(codec: SCICodec) -> list[Tensor]:
         Kept.found = []
         reader = BitstreamReader(stream)
-        decoded_group(codec, reader.payload(2), reader.header, 2)  # whose checksum must fit
+        decoded_group(codec, reader.payload(2), reader.header, 2)  # raises if the checksum differs
         return Kept.found
 
     return read
@@ -88,9 +88,10 @@ def symbols_of(
 
 @pytest.fixture
 def wanted(codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]]) -> list[Tensor]:
-    """Return the symbols as they are read in the usual setting."""
+    """Return the symbols decoded with the default settings."""
     found = symbols_of(codec)
-    assert len(found) == 3 + 6  # I: hyper, two passes; P: those of motion and of content
+    # I-frame: hyper latent and two passes; P-frame: the same for motion and for content
+    assert len(found) == 3 + 6
     assert sum(one.abs().sum() for one in found) > 500, "there are symbols"
     return found
 
@@ -100,7 +101,7 @@ def same(found: list[Tensor], wanted: list[Tensor]) -> bool:
 
 
 def leaves_of(codec: SCICodec) -> Iterator[nn.Module]:
-    """Yield every convolution of the decoder's networks of floats."""
+    """Yield all convolutions of the decoder's float networks."""
     for name in FLOATS:
         for layer in codec.get_submodule(name).modules():
             if isinstance(layer, nn.Conv2d):
@@ -186,7 +187,7 @@ PROCESSORS = [
 
 @pytest.mark.slow
 def test_a_stream_is_read_with_the_instructions_of_other_processors(tmp_path: Path) -> None:
-    """The symbols of a stream of the shipped weights, in processes with fewer instructions."""
+    """Decode a bitstream of the shipped weights in processes with limited instruction sets."""
     stream = tmp_path / "a.sci"
     codec: Any = spike_zoo.load("sci")
     stream.write_bytes(codec.codec.compress(recording(40), quality=2, gop=4))
@@ -206,7 +207,7 @@ def test_a_stream_is_read_with_the_instructions_of_other_processors(tmp_path: Pa
 def test_a_stream_of_any_setting_is_read_in_the_usual_one(codec: SCICodec, setting: str) -> None:
     with SETTINGS[setting]():
         made = codec.compress(recording(20), quality=1)
-    features = codec.decompress(made).features  # would refuse another symbol
+    features = codec.decompress(made).features  # raises if a symbol differs
     assert len(features) == 2
 
 
@@ -215,7 +216,7 @@ def channels_last(codec: SCICodec) -> None:
 
 
 def in_float64(codec: SCICodec) -> None:
-    """Compute every convolution of floats in double precision."""
+    """Compute all float convolutions in double precision."""
     for layer in leaves_of(codec):
         layer.double()
         layer.register_forward_pre_hook(lambda _, inputs: tuple(one.double() for one in inputs))
@@ -223,7 +224,7 @@ def in_float64(codec: SCICodec) -> None:
 
 
 def with_noise(codec: SCICodec) -> None:
-    """Add noise of 1e-6 to every mean."""
+    """Add relative noise of 1e-6 to all means."""
     generator = torch.Generator().manual_seed(0)
 
     def disturb(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
@@ -235,7 +236,7 @@ def with_noise(codec: SCICodec) -> None:
 
 
 def of_other_floats(codec: SCICodec) -> None:
-    """Replace every weight of a network of floats, as if all of them were wrong."""
+    """Replace all weights of float networks by random values."""
     torch.manual_seed(99)
     for layer in leaves_of(codec):
         for parameter in layer.parameters():

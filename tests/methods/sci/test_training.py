@@ -1,4 +1,4 @@
-"""The stages of SCI one after the other, from nothing: each learns, and its file is enough."""
+"""Tests of the training of all stages in order: losses decrease, and checkpoints suffice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.methods.sci.coding import SPLITS, WIDTHS, grouped, small
 
 
 class Losses(Callback):
-    """Keeps what is logged at every update."""
+    """Record the logged metrics of every update."""
 
     def __init__(self) -> None:
         self.values: list[dict[str, Tensor]] = []
@@ -34,14 +34,14 @@ class Losses(Callback):
         self.values.append({name: value.clone() for name, value in trainer.logged_metrics.items()})
 
     def fall(self, name: str = "train/total") -> float:
-        """Return the mean of the last quarter of a run, as a fraction of that of the first."""
+        """Return the ratio of the mean of the last quarter of a run to that of the first."""
         values = torch.stack([one[name] for one in self.values])
         quarter = len(values) // 4
         return float(values[-quarter:].mean() / values[:quarter].mean())
 
 
 def trained(module: LightningModule, data: LightningDataModule, steps: int, file: Path) -> Losses:
-    """Train from nothing, leave a checkpoint and return what was logged."""
+    """Train a module, save its checkpoint, and return the logged metrics."""
     losses = Losses()
     trainer = Trainer(
         max_steps=steps,
@@ -65,7 +65,7 @@ def simulated(path: Path, kind: str, *options: str) -> str:
 
 
 class Run(NamedTuple):
-    """What the stages left: the folder of their files, and how much each lost."""
+    """Checkpoints, archives and losses of all stages."""
 
     folder: Path
     sequence: str
@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Train all stages, each from the files of those before it, which are gone in the end."""
+    """Train all stages in order, and move the checkpoints that later stages started from."""
     folder = tmp_path_factory.mktemp("stages")
     size = ["--train", "3", "--test", "3", "--val", "1", "--height", "32", "--width", "32"]
     sequence = simulated(folder / "sequence.h5", "sequence", *size)
@@ -97,14 +97,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     learn("motion", SceneDataModule(**scenes, images_per_sample=3, batch_size=2), 60)
     learn("fam", ReconstructionDataModule(**clips, clip_length=41, batch_size=2), 200)
     learn("codec", SceneDataModule(**scenes, images_per_sample=5, batch_size=2), 120)
-    equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
+    equal = [128.0] * 4  # the loss must not depend on the random quality
     data: Any = SceneDataModule(**scenes, images_per_sample=5, batch_size=2)
     learn("joint", data, 40, lambdas=equal, learning_rate=1e-3)
     both: dict[str, Any] = {**WIDTHS, "fem": str(files["fem"]), "motion": str(files["motion"])}
     told = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = trained(told, data, 60, files["recognition"])
-    for name in ("fem", "motion", "codec"):  # what later stages began with
+    for name in ("fem", "motion", "codec"):  # later stages started from them
         files[name].rename(folder / f"kept-{name}.ckpt")
     return Run(folder, sequence, digits, losses)
 
@@ -166,12 +166,12 @@ def test_each_stages_file_is_enough_without_those_before_it(run: Run) -> None:
 
 
 def batches_of(archive: str, clip_length: int) -> list[Any]:
-    """Return the batches of a test, unpacked."""
+    """Return the batches of the test split with unpacked spikes."""
     data = ReconstructionDataModule(archive, clip_length=clip_length)
     data.setup("test")
     return [
         data.on_after_batch_transfer(batch, 0)
-        for batch in cast("Any", data.test_dataloader())  # one loader, not several
+        for batch in cast("Any", data.test_dataloader())  # there is one loader
     ]
 
 

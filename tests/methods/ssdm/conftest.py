@@ -1,4 +1,4 @@
-"""The published S-SDM figures: weights made by a frozen recipe, inputs and what they must give."""
+"""Fixtures of the published S-SDM: seeded weights, inputs and reference outputs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 5
 
 
 class Golden(NamedTuple):
-    """Arrays of the reference implementation and what is known about them."""
+    """Arrays of the reference implementation and their metadata."""
 
     arrays: dict[str, NDArray[Any]]
     meta: dict[str, Any]
 
     def tensor(self, key: str) -> Tensor:
-        """Return an array, bytes as images in [0, 1]."""
+        """Return an array as tensor; uint8 is scaled to [0, 1]."""
         value = torch.from_numpy(self.arrays[key])
         return value.float() / 255 if value.dtype == torch.uint8 else value
 
@@ -64,7 +64,7 @@ def _gain(network: str, name: str, shape: tuple[int, ...]) -> float:
 
 
 def recipe(network: str, entries: Entries, seed: int) -> dict[str, Tensor]:
-    """Return the weights every implementation makes from a seed alone."""
+    """Return weights that are generated from a seed, equal in every implementation."""
     generator = np.random.RandomState(seed)  # a frozen stream
     state = {}
     for name, shape in entries:
@@ -127,7 +127,7 @@ def edsr(sr_weights: dict[str, Tensor]) -> EDSR:
 
 @pytest.fixture(scope="session")
 def ldn_weights(official_entries: dict[str, Entries]) -> dict[str, Tensor]:
-    """Recipe weights of the student for a window of 21 planes; its channel attention is alive."""
+    """Recipe weights of the student for a window of 21 planes; attention is not constant."""
     return recipe("LDN", official_entries["LDN"], 700 + 21)
 
 
@@ -147,7 +147,7 @@ def official_ldn(official_path: Path) -> LDN:
 
 @pytest.fixture(scope="session")
 def vgg_path(ssdm_golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File of a VGG-16 trunk with recipe weights, the convolutions alone."""
+    """File of the convolutions of VGG-16 with recipe weights."""
     path = tmp_path_factory.mktemp("backbones") / "recipe-vgg16.pth"
     seed = ssdm_golden.meta["config"]["vgg_seed"]
     torch.save(recipe("VGG", list(_vgg_entries()), seed), path)
@@ -167,7 +167,7 @@ def fit(
     every: int = 1,
     **options: Any,
 ) -> Trainer:
-    """Train on the tiny archive, two batches an epoch, and keep every (n-th) state."""
+    """Train on the tiny archive, two batches per epoch, and keep every n-th state."""
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
     trainer = Trainer(
         max_steps=steps,

@@ -1,4 +1,4 @@
-"""A frozen teacher is asked once for every exposure."""
+"""Tests of the cache of the teacher's images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure
 
 
 class CountingBSN(nn.Module):
-    """Changes nothing, and counts the images it sees."""
+    """Identity that counts the images of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class CountingBSN(nn.Module):
 
 
 class LeaningBSN(nn.Module):
-    """Makes the right of a picture brighter than its left."""
+    """Layer that brightens images from left to right."""
 
     def forward(self, rates: Tensor) -> Tensor:
         return rates * torch.linspace(0.5, 1.5, rates.shape[-1])
@@ -101,7 +101,7 @@ def test_what_looks_alike_to_the_spikes_is_told_apart_by_its_blurry_image(
     teacher: SSDMTeacher,
 ) -> None:
     labels, batch = CachedLabels(teacher, 1.0), exposures(1)
-    still = torch.ones_like(batch["spikes"])  # the same in every turn
+    still = torch.ones_like(batch["spikes"])  # equal in all rotations
     for mode in range(8):
         blur = apply_mode(batch["blur"], mode)
         made = teacher(blur, still, TIMES, SPAN)

@@ -1,4 +1,4 @@
-"""S-SDM's configurations run through the command line, and its three stages learn."""
+"""Tests of S-SDM's configurations on the command line, and of training in all stages."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def model_of(path: Path) -> dict[str, object]:
-    """Return class and arguments as a file states them."""
+    """Return class and arguments of the model in a file."""
     model = yaml.safe_load(path.read_text())["model"]
     return {"class_path": model["class_path"], **model.get("init_args", {})}
 
 
 def base_of(path: Path) -> list[str]:
-    """Return what a variant is stacked on."""
+    """Return the configuration that a variant overrides."""
     if path not in VARIANTS:
         return []
     stage = next((stage for stage in STAGES if path.stem.endswith(stage)), "student")
@@ -149,7 +149,7 @@ def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
     assert student["edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
 
 
-# Samples and crops of each stage; the profile's own show that a run works, not that it learns.
+# Samples and crops of each stage; the profile is too small for an effect of training.
 LESSONS = {"denoise": (60, 40), "upsample": (150, 24), "student": (300, 24)}
 
 
@@ -159,7 +159,7 @@ def test_three_stages_make_a_student_that_beats_the_blurry_image_on_scenes_it_ne
 ) -> None:
     monkeypatch.chdir(ROOT)
     archive = tmp_path / "scenes.h5"
-    scenes = ["--size", "small", "--test", "3"]  # three paces
+    scenes = ["--size", "small", "--test", "3"]  # three speeds
     assert main(["simulate", "--kind", "deblur", *scenes, "--out", str(archive)]) in (0, None)
     handed_on: list[str] = []
     for stage, (samples, crop) in LESSONS.items():

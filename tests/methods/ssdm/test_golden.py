@@ -1,4 +1,4 @@
-"""S-SDM, and the reference of its benchmarks, against figures of the published implementation."""
+"""Tests of S-SDM and of the benchmarks' reference against the published implementation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
 
 @contextmanager
 def outputs_of(**layers: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect copies of what some layers give."""
+    """Collect copies of the outputs of some layers."""
     outputs: dict[str, Tensor] = {}
 
     def collect(name: str) -> object:
@@ -187,7 +187,7 @@ def test_distillation_agrees_in_terms_and_gradients(
     norms, sums = [grad.norm().item() for grad in ours], [grad.sum().item() for grad in ours]
     norm, total = ssdm_golden.arrays["loss.grad_norm"], ssdm_golden.arrays["loss.grad_sum"]
     np.testing.assert_allclose(norms, norm, rtol=1e-3, atol=1e-7)
-    # a sum is what is left of gradients that cancel: its error is that of their norm
+    # gradients cancel in a sum: the error is relative to their norm
     np.testing.assert_array_less(np.abs(sums - total), 1e-3 * norm + 1e-7)
 
 

@@ -1,4 +1,4 @@
-"""Losses and the arithmetic on exposures, beyond the figures of the reference."""
+"""Tests of the losses and of spike-guided deblurring."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def test_equal_images_have_no_perceptual_distance(vgg_path: Path) -> None:
 def test_a_pixel_without_features_has_a_gradient_that_is_a_number(vgg_path: Path) -> None:
     distance = LPIPSDistance(vgg_path)
     for parameter in distance._network.net.parameters():
-        parameter.data.clamp_(max=0.0)  # nothing is ever active
+        parameter.data.clamp_(max=0.0)  # no activation is above 0
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
     apart = distance(torch.rand(1, 3, 32, 32), image)
     assert apart.item() == 0.0, "something is active: the test looks at nothing"
     apart.sum().backward()
     assert image.grad is not None
-    assert not image.grad.any()  # a number, and the right one
+    assert not image.grad.any()  # 0 and not NaN
 
 
 def test_the_range_the_network_was_made_for_is_an_option(vgg_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_distance_is_0_for_equal_images_positive_for_others_and_knows_no_batch
 def test_a_gradient_flows_to_the_predictions_and_is_a_number_everywhere(name: str) -> None:
     one, two = pair()
     one.requires_grad_()
-    two[0] = one[0].detach()  # where a root or a quotient of zeros would have none
+    two[0] = one[0].detach()  # the root and the quotient of zeros have no gradient
     two.requires_grad_()
     make_distance(name)(one.detach(), two).sum().backward()
     assert two.grad is not None
@@ -173,7 +173,7 @@ def test_a_rate_is_the_share_of_planes_with_a_spike(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 3), (5, 9)])
 def test_planes_outside_the_stream_are_refused(start: int, stop: int) -> None:
-    with pytest.raises(ValueError, match=r"planes .* the stream has 0\.\.8"):
+    with pytest.raises(ValueError, match=r"planes .* outside of the stream's planes 0\.\.8"):
         mean_rate(torch.zeros(1, 8, 1, 1), start, stop)
 
 

@@ -1,4 +1,4 @@
-"""Deblurring through the module: colours, planes, memory, checkpoints, refusals."""
+"""Tests of deblurring by SSDMStudentModule: colours, planes, memory, checkpoints, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of S-SDM: published sizes and costs, and what each promises."""
+"""Tests of the networks of S-SDM: published sizes, costs and properties."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_costs_the_published_multiply_accumulates_less_one_row_a_convolution() -
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network = BSN()
         network(torch.zeros(1, 1, 64, 64))
-    # the published form computes a row more, which it drops
+    # the published form computes one more row and removes it
     widths = {"enc1": 64, "enc2": 32, "enc3": 16, "dec2": 32, "dec1": 64}
     dropped = sum(
         4 * widths[name] * sum(weight.numel() for weight in stage.parameters())
@@ -81,7 +81,7 @@ def test_costs_the_published_multiply_accumulates_less_one_row_a_convolution() -
 
 
 def profiler_macs(network: nn.Module, height: int, width: int) -> float:
-    """Count as the paper's profiler: a transposed convolution by the pixels of its output."""
+    """Count like the paper's profiler: transposed convolutions by the pixels of their output."""
     extra = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -107,11 +107,11 @@ def test_size_and_cost_of_the_larger_student_are_the_published_ones() -> None:
     assert profiler_macs(network.to("meta"), 720, 1280) / 1e9 == pytest.approx(107.84, rel=2e-3)
 
 
-# The denoiser: it does not see the pixel, and it does not know the exposure.
+# The denoiser: blind spot, and invariance to scale.
 
 
 def sensitivity(network: BSN, height: int, width: int, row: int, column: int) -> Tensor:
-    """Return the derivative of one output pixel by every input pixel, ``(H, W)``."""
+    """Return the derivatives of one output pixel with respect to all input pixels, ``(H, W)``."""
     generator = torch.Generator().manual_seed(row * width + column)
     rates = torch.rand(1, 1, height, width, generator=generator, requires_grad=True)
     network(rates)[0, 0, row, column].backward()

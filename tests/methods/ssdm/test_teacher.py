@@ -1,4 +1,4 @@
-"""The cascade: the same labels however its work is cut, and the rows of its ablation."""
+"""Tests of the teacher cascade: equal labels for any batching, and options of the ablation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def test_labels_do_not_depend_on_how_many_times_go_together(
     torch.testing.assert_close(labels, torch.stack(alone), rtol=0.0, atol=1e-5)
 
 
+def test_a_memory_limit_of_0_is_an_error(bsn: BSN, edsr: EDSR) -> None:
+    teacher = SSDMTeacher(bsn, edsr)
+    with pytest.raises(ValueError, match="memory_gib must be above 0"):
+        teacher.times_at_once(scene()[0], memory_gib=0.0)
+
+
 def test_no_gradient_flows(bsn: BSN, edsr: EDSR) -> None:
     assert not SSDMTeacher(bsn, edsr)(*scene(), times=[68]).requires_grad
 
@@ -62,7 +68,7 @@ def test_a_still_scene_gives_back_its_blurry_image() -> None:
     ("arguments", "message"),
     [
         ({"times": []}, "at least one time"),
-        ({"times": [3]}, r"planes -1\.\.8 were asked for"),
+        ({"times": [3]}, r"planes -1\.\.8 .first, past the last. are empty or outside"),
         ({"times": [68], "exposure": (100, 140)}, r"planes 100\.\.140"),
     ],
 )
@@ -78,7 +84,7 @@ def test_times_and_exposures_outside_are_refused(
 def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
     *, align_input: bool
 ) -> None:
-    """The same light at twice the threshold: every other spike."""
+    """Check rate_gain with twice the threshold, which keeps every other spike."""
     grid = torch.linspace(0.5, 1.0, 96).reshape(1, 1, 8, 12)
     charge = grid * torch.arange(1, 138).reshape(1, -1, 1, 1)
     often, rarely = (

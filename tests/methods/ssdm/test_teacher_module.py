@@ -1,4 +1,4 @@
-"""The teacher as a method: rows without a student, and where its weights come from."""
+"""Tests of the modules that deblur with the teacher alone, and of their weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(
     sr_weights: dict[str, Tensor],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """Files of both networks, as the authors write theirs."""
+    """Files of both networks in the format of the authors."""
     folder = tmp_path_factory.mktemp("teacher")
     torch.save({f"module.{name}": value for name, value in bsn_weights.items()}, folder / "bsn.pth")
     torch.save(sr_weights, folder / "edsr.pth")

@@ -1,4 +1,4 @@
-"""The teacher's stages: what they learn from, how often they update, what they measure."""
+"""Tests of the training of the teacher's networks: inputs, updates and metrics."""
 
 from __future__ import annotations
 
@@ -228,6 +228,7 @@ def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_f
         ({"times": 0}, "times"),
         ({"schedule": "quadratic"}, "schedule"),
         ({"learning_rate": -1.0}, "learning_rate"),
+        ({"learning_rate": 0.0}, "learning_rate"),
         ({"short_window": 8}, "odd"),
     ],
 )
@@ -266,5 +267,5 @@ def test_what_is_denoised_first_is_measured_enlarged_beside_sharp_images(
 @pytest.mark.parametrize("stage", STAGES)
 def test_enlarging_what_is_denoised_needs_the_denoiser_and_the_second_stage(stage: Any) -> None:
     bsn = "bsn.safetensors" if stage == "denoise" else None
-    with pytest.raises(ConfigError, match="from_denoised: stage upsample, with the denoiser's"):
+    with pytest.raises(ConfigError, match="from_denoised: needs stage upsample and the denoiser's"):
         SSDMTeacherModule(stage, bsn=bsn, from_denoised=True)

@@ -1,4 +1,4 @@
-"""The student's training: what it learns from, what it logs, what its checkpoint needs."""
+"""Tests of the student's training: teacher, logged values and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spike_zoo.methods.ssdm import (
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden, fit
 
-#: A teacher without networks: quick, and its labels are known.
+#: A teacher without networks: fast, and its labels follow from the input.
 PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
 TIMES = [20, 44, 68, 92, 116]
 
@@ -99,7 +99,7 @@ def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) 
     loss.backward()
     idle = [n for n, p in module.network.named_parameters() if p.grad is None or not p.grad.any()]
     assert not idle
-    assert logged["train/attention_spread"] > 0  # 0 is what the published weights have
+    assert logged["train/attention_spread"] > 0  # 0 for the published weights
 
 
 @pytest.mark.parametrize("net", ["ldn", "san"])
@@ -182,7 +182,7 @@ def test_images_agree_in_bf16(net: Any) -> None:
             coarse = module.predict_step(batch, 0)
     assert exact.shape == (1, 3, 128, 128)
     assert (coarse - exact).abs().mean() < 0.01
-    assert len(coarse.unique()) > 1000  # more than bfloat16 can tell apart between 0.1 and 1
+    assert len(coarse.unique()) > 1000  # more values than bfloat16 has between 0.1 and 1
 
 
 @pytest.mark.parametrize(

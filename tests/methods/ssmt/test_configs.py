@@ -1,4 +1,4 @@
-"""Both stages of SSMT, their published schedules and all variants run through the command line."""
+"""Tests of the configurations of both stages of SSMT and all variants on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSMT: sizes, intervals, what a clip takes from the one before, and that it learns."""
+"""Tests of SSMT: sizes, intervals, memory of the previous clip, and training."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_impossible_options_are_rejected(options: dict[str, Any], message: str) 
 def test_images_at_other_distances_are_rejected() -> None:
     batch = scene_batch()
     batch["planes"] = batch["planes"] // 2 + 20
-    with pytest.raises(ConfigError, match=r"20 planes apart, these are 10 apart.*--stride 20"):
+    with pytest.raises(ConfigError, match=r"20 planes apart, got 10 planes.*--stride 20"):
         small_module().eval().predict_step(batch, 0)
     with pytest.raises(ValueError, match="41 planes and 20 for each further clip, got 60"):
         small_module()(torch.zeros(1, 60, 16, 16))
@@ -285,7 +285,7 @@ def test_a_motion_network_reconstructs_nothing() -> None:
 def test_loaded_weights_are_not_replaced_by_those_of_the_first_stage() -> None:
     first, second = small_module(), small_module(motion_weights="none.ckpt")
     second.load_state_dict(first.state_dict())
-    second.setup("fit")  # would not find the file
+    second.setup("fit")  # would raise, because the file does not exist
 
 
 def test_the_motion_network_takes_any_size_and_starts_from_a_flow() -> None:
@@ -311,7 +311,7 @@ def test_unknown_flow_does_not_count() -> None:
 
 @pytest.mark.slow
 def test_a_translation_is_learned() -> None:
-    """A texture that moves d pixels per plane has a flow of -20 d to the clip before."""
+    """Check that a texture of d pixels per plane has a flow of -20 d to the previous clip."""
     seed_everything(0)
     module = SSMTMotionModule("small", 2, 2)
     generator = torch.Generator().manual_seed(0)
@@ -338,7 +338,7 @@ def test_a_translation_is_learned() -> None:
 
 
 def _moving_intervals(speeds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return intervals of two clips of smooth textures that move, each ``(B, 41, 64, 64)``."""
+    """Return intervals of two clips of moving smooth textures, each ``(B, 41, 64, 64)``."""
     coarse = torch.rand(len(speeds), 1, 24, 24, generator=generator)
     texture = F.interpolate(coarse, (96, 96), mode="bicubic").clamp(0.1, 1)
     y, x = torch.meshgrid(torch.arange(64) + 16.0, torch.arange(64) + 16.0, indexing="ij")

@@ -1,4 +1,4 @@
-"""The published STIR figures: weights made by a frozen recipe, inputs and what they must give."""
+"""Fixtures of the published STIR: seeded weights, inputs and reference outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spike_zoo.methods.stir import STIR
 
 
 class Golden(NamedTuple):
-    """Arrays of the reference implementation and what is known about them."""
+    """Arrays of the reference implementation and their metadata."""
 
     arrays: dict[str, NDArray[Any]]
     meta: dict[str, Any]

@@ -1,4 +1,4 @@
-"""STIR that is shown intervals along the motion: what it is shown, told, and begins with."""
+"""Tests of STIR with align_input: input, draft, flow and initialisation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestSTIRModuleAlongMotion(ReconstructionTester, MethodTester):
 
 @pytest.fixture(scope="module")
 def moving() -> tuple[SpikeRecording, Any]:
-    """Return a recording of a scene in motion, and the clip around its plane 90 with the truth."""
+    """Return a recording of a scene in motion, and the clip around plane 90 with flow."""
     _, scene = default_scenes("test", 2, seed=3, height=48, width=64, planes=181)
     take = simulate_take(scene, margin=CENTER, flow_offset=20)
     assert take.images is not None
@@ -61,7 +61,7 @@ def moving() -> tuple[SpikeRecording, Any]:
 
 
 def box_filter(planes: Tensor) -> float:
-    """Return how much planes ``(1, 61, H, W)`` differ from their mean, away from the borders."""
+    """Return the deviation of planes ``(1, 61, H, W)`` from their mean, without borders."""
     inside = planes[..., 8:-8, 12:-12]
     return (inside - inside.mean(dim=1, keepdim=True)).square().mean().item()
 
@@ -229,8 +229,8 @@ def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_motion": 1.0}, "loss_motion: with align_input no motion is learned"),
-        ({"scale_input": False}, "align_input: brightness is shown, so scale_input is needed"),
+        ({"loss_motion": 1.0}, "loss_motion: not with align_input"),
+        ({"scale_input": False}, "align_input: requires scale_input: true"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The attention block against its formula, written out pixel by pixel and head by head."""
+"""Tests of the attention block against its formula in plain loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one block of planes looks like to the encoder."""
+"""Tests of the embeddings of a block of planes."""
 
 from __future__ import annotations
 

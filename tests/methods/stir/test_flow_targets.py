@@ -1,4 +1,4 @@
-"""Motion fields beside the true motion: the loss, its schedule, the errors, what is refused."""
+"""Tests of the flow loss, its schedule, oracle flow and rejected options of STIR."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34,
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an archive with the motion 20 planes before and after every image."""
+    """Return an archive with optical flow to 20 planes before and after every image."""
     path = str(tmp_path_factory.mktemp("moving") / "moving.h5")
     size = ["--height", "32", "--width", "40", "--planes", "81", "--margin", "30"]
     counts = ["--train", "1", "--val", "1", "--test", "3", "--jobs", "1"]
@@ -36,29 +36,29 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def served(archive: str, **options: Any) -> ReconstructionDataModule:
-    """Return clips of the archive with its motion."""
+    """Return clips of the archive with optical flow."""
     return ReconstructionDataModule(archive, flow_offset=20, batch_size=1, **options)
 
 
 def trainer(**options: Any) -> lightning.Trainer:
-    """Return a trainer that leaves nothing."""
+    """Return a trainer that writes no files."""
     options |= {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
     return lightning.Trainer(**QUIET, **options)
 
 
 class Seen(lightning.Callback):
-    """Keep what every step of a test found."""
+    """Collect the evaluation of every test step."""
 
     def __init__(self) -> None:
         self.evaluations: list[Evaluation] = []
 
     def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *rest: Any) -> None:
-        """Keep it."""
+        """Store the evaluation."""
         self.evaluations.append(outputs)
 
 
 def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
-    """Return what a network of some levels had found, were its flow everywhere this one."""
+    """Return the output of a network with a constant flow, given in pixels of level 1."""
     found = {}
     for number in range(1, levels + 1):
         side = 16 // 2 ** (number - 1)
@@ -71,10 +71,10 @@ def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
 
 def test_the_loss_is_the_error_of_every_level_in_its_own_pixels() -> None:
     truth = torch.zeros(1, 2, 2, 16, 16)
-    truth[:, 0, 0], truth[:, 1, 1] = 3.0, -8.0  # right to the first time, up to the last
+    truth[:, 0, 0], truth[:, 1, 1] = 3.0, -8.0  # right to the first block, up to the last block
     exact = torch.tensor([3.0, 0.0, 0.0, -8.0])
     assert field_loss(pyramid_of(exact, 3), truth) < 1e-2
-    off = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # one of two sides, by 4 pixels
+    off = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # wrong by 4 pixels in one of two directions
     wanted = sum(MOTION_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
     assert field_loss(pyramid_of(off, 3), truth) == pytest.approx(wanted, rel=1e-2)
 
@@ -148,7 +148,7 @@ def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
         ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
         ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
         ({"oracle_flow": True, "interaction": "synthesis_only"}, "oracle_flow: .* has no motion"),
-        ({"loss_motion": 1.0, "oracle_flow": True}, "with oracle_flow no motion is learned"),
+        ({"loss_motion": 1.0, "oracle_flow": True}, "loss_motion: not with oracle_flow"),
     ],
 )
 def test_switches_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
@@ -162,7 +162,7 @@ def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
     module = STIRModule(**SMALL, loss_motion=1.0)
     with pytest.raises(ConfigError, match="ReconstructionDataModule with flow_offset: 20"):
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
-    with pytest.raises(ConfigError, match="no motion to the planes 10 before and after"):
+    with pytest.raises(ConfigError, match="no flow to the planes 10 before and after"):
         ReconstructionDataModule(archive, flow_offset=10, crop=None).setup("fit")
 
 
@@ -205,7 +205,7 @@ def test_from_doubled_flows_what_the_coarsest_level_finds_reaches_the_finest() -
     module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
     with torch.no_grad():
         heads: Any = {name: each.head for name, each in module.network.decoders.items()}
-        for level in ("3", "2"):  # no level but the coarsest finds anything
+        for level in ("3", "2"):  # only the coarsest level predicts flow
             heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
         heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])
     pyramid = module.network.pyramid(torch.zeros(1, 61, 32, 32))

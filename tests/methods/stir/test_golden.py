@@ -1,4 +1,4 @@
-"""STIR against the figures of its reference implementation."""
+"""Tests of STIR against reference outputs of the published implementation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spike_zoo.methods.stir import STIR, STIRLoss, STIRPyramid, to_official
 from tests.methods.stir.conftest import Golden
 
 IMAGE_TOLERANCE = 1e-5
-FEATURE_TOLERANCE = 4e-5  # they go up to ten and more, where float32 is this coarse
+FEATURE_TOLERANCE = 4e-5  # float32 resolution of features, which exceed 10
 FLOW_TOLERANCE = 1e-4
 
 

@@ -1,4 +1,4 @@
-"""The terms of STIR's loss against their definitions."""
+"""Tests of the terms of STIR's loss against their definitions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_coarser_images_are_held_to_block_means() -> None:
 
 def test_padding_does_not_enter_the_reconstruction_term() -> None:
     image = torch.full((1, 1, 32, 32), 9.0)
-    image[..., 3:-3, 3:-3] = 0.25  # a 26 x 26 input stands in the middle
+    image[..., 3:-3, 3:-3] = 0.25  # a 26 x 26 input is in the middle
     terms = STIRLoss(loss_ms=0.0, clamp=False)(
         pyramid_of([image], 26, 26), torch.full((1, 1, 26, 26), 0.5)
     )

@@ -1,4 +1,4 @@
-"""STIRModule: the shared tests of learned methods, and what is its own."""
+"""Tests of STIRModule: the shared tests of learned methods, and specific tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STIR as a whole: sizes, costs, switches, precision."""
+"""Tests of the STIR network: sizes, costs, options, precision."""
 
 from __future__ import annotations
 

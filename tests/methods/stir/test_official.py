@@ -1,4 +1,4 @@
-"""Published weights: names both ways, files, refusals."""
+"""Tests of published weights: conversion of names, files, rejected files."""
 
 from __future__ import annotations
 

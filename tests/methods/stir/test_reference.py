@@ -1,4 +1,4 @@
-"""The reference that benchmarks hold STIR against is itself the published network."""
+"""Tests of the reference implementation in the benchmarks against the published network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from shared blocks against pictures window by window."""
+"""Tests of images from cached blocks against images computed per window."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_shared_blocks_change_no_image(
         ([0, 60, 120], 9),  # nothing in common
         ([0, 40, 80], 7),
         ([0, *range(61, 80), 0], 57 + 3),
-        ([0, *range(61, 81), 0], 60 + 6),  # too far apart to be remembered
+        ([0, *range(61, 81), 0], 60 + 6),  # too far apart to be cached
     ],
 )
 def test_every_block_is_encoded_once(

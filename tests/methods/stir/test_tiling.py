@@ -1,4 +1,4 @@
-"""Tiles cover a frame evenly and show what the whole frame shows."""
+"""Tests of tiling: coverage, weights, and equality with untiled frames."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_tile_that_is_mostly_overlap_is_refused(side: int) -> None:
 
 
 def test_seams_do_not_show() -> None:
-    """In four tiles, each with two neighbours and two borders of its own."""
+    """Compare with four tiles, each with two adjacent tiles and two frame borders."""
     torch.manual_seed(0)
     network = STIR(width=0.5).eval()
     rate = F.interpolate(torch.rand(1, 1, 20, 20), size=(250, 250), mode="bicubic")

@@ -1,4 +1,4 @@
-"""The rows of STIR's ablation: what their files state and what the page says they cost."""
+"""Tests of STIR's ablation configurations: options, and the costs stated in the README."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 
 FILES = sorted(VARIANTS.glob("*.yaml"))
 SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
-#: Switches that are not the paper's: rows that leave them alone do not state them.
+#: Options that are not in the paper; rows with default values do not state them.
 MOTION = {
     *("loss_motion", "motion_schedule", "oracle_flow", "start_from_doubled_flows", "align_input")
 }
 PAGE = (ROOT / "experiments" / "stir" / "NOTES.md").read_text(encoding="utf-8")
-#: Each study with its rows beside the full network, and the switches they may move.
+#: Rows of each study other than the full network, and the options they may change.
 STUDIES = {
     "pyramid levels": ({"levels_3", "levels_4"}, {"pyramid_levels"}),
     "motion fields": ({f"fields_{count}" for count in (1, 2, 4, 5)}, {"motion_fields"}),

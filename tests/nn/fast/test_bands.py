@@ -1,4 +1,4 @@
-"""Deformable convolution in bands and threads against the same of PyTorch's operations."""
+"""Deformable convolution in bands and threads against PyTorch operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
 
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Compute in bands of a few pixels, by one thread or by two."""
+    """Compute in bands of a few pixels with one and with two threads."""
     monkeypatch.setattr(bands, "BAND", 500)
     monkeypatch.setattr(bands, "SHARED_BAND", 500)
     monkeypatch.setattr(bands, "SMALL", 0)
@@ -32,7 +32,7 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def draw(
     batch: int, groups: int, channels: int, height: int, width: int, *, reach: float = 2.0
 ) -> Arguments:
-    """Random input, offset, weight and mask, of so many channels in every group."""
+    """Return random input, offset, weight and mask with a number of channels per group."""
     return (
         torch.randn(batch, groups * channels, height, width),
         reach * torch.randn(batch, 18 * groups, height, width),
@@ -42,7 +42,7 @@ def draw(
 
 
 def plain(arguments: Arguments, gradient: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the result and the gradients of a convolution that no operator computes."""
+    """Return output and gradients of the convolution computed without the operator."""
     learned = tuple(tensor.clone().requires_grad_() for tensor in arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deformable, "has_operator", lambda device: False)

@@ -1,4 +1,4 @@
-"""Convolutions with a batch norm, with a PReLU or as matrix products, against PyTorch's."""
+"""Fast convolutions (fused batch norm, PReLU, matrix products) against PyTorch's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 def plain(layer: ConvPReLU) -> nn.Sequential:
-    """Return PyTorch's own layers with the same weights."""
+    """Return PyTorch's standard layers with the same weights."""
     inside, outside = layer.conv.in_channels, layer.conv.out_channels
     own = nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.PReLU(outside))
     own.load_state_dict(dict(zip(own.state_dict(), layer.state_dict().values(), strict=True)))
@@ -69,7 +69,7 @@ def test_joined_parts_give_values_and_gradients_of_pytorch(
 
 
 def learned_pair(**norm_arguments: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """Return layers with running statistics, factors and summands other than the first ones."""
+    """Return convolution and batch norm with statistics and parameters that are not initial."""
     torch.manual_seed(0)
     conv, norm = nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8, **norm_arguments)
     for _ in range(5):

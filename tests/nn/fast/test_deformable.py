@@ -1,4 +1,4 @@
-"""The operator for deformable convolutions: PyTorch's contract, the counter, torchvision's."""
+"""Custom operator of deformable convolution: PyTorch's checks, flop counts, torchvision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TENSORS = "Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias"
 
 
 def draw() -> list[Tensor]:
-    """Random input, offset, weight, bias and mask."""
+    """Return random input, offset, weight, bias and mask."""
     sizes = (2, 4, 5, 6), (2, 36, 5, 6), (3, 4, 3, 3), (3,), (2, 18, 5, 6)
     return [torch.randn(size, requires_grad=True) for size in sizes]
 
@@ -99,7 +99,7 @@ def test_torchvisions_operator_gives_the_same(has_mask: bool) -> None:
 
 @pytest.fixture
 def stand_in() -> Iterator[None]:
-    """An operator with torchvision's name and arguments, where there is none."""
+    """Register an operator with torchvision's name and arguments if torchvision is missing."""
     if hasattr(torch.ops.torchvision, "deform_conv2d"):
         pytest.skip("torchvision's own operator is here")
     library = torch.library.Library("torchvision", "FRAGMENT")

@@ -1,4 +1,4 @@
-"""Where fast layers apply, and layouts and precisions in which parts are joined."""
+"""Conditions of the fast layers, and memory format and precision of joined channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part by part PReLU against PyTorch's."""
+"""PReLU in parts against PyTorch's."""
 
 from __future__ import annotations
 

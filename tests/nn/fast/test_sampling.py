@@ -1,4 +1,4 @@
-"""The compiled loops of deformable convolutions: what they may read and write."""
+"""Memory accesses of the compiled kernels of deformable convolution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE = (0, HEIGHT, WIDTH, 3)
 
 
 def fenced(*shape: int) -> tuple[Reals, Reals]:
-    """Return an array of zeros in the middle of one that is no number anywhere else."""
+    """Return an array of zeros inside a larger array of NaN."""
     size = math.prod(shape)
     whole = np.full(3 * size, np.nan, np.float32)
     whole[size : 2 * size] = 0

@@ -1,4 +1,4 @@
-"""Warping row by row against the general sampler."""
+"""Warping of channels-last features against grid_sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blurry images, sharp images and spikes of the same light."""
+"""Blurry images, sharp images and spikes of the same images."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_spurious_spikes_equal_the_released_simulator_bit_for_bit(reference: Ref
 
 
 def test_the_dummy_plane_may_fire_below_a_threshold_of_two() -> None:
-    draws = np.full((1, 1), 0.75, dtype=np.float32)  # 1.489 gathered: 0.489 left at threshold 1
+    draws = np.full((1, 1), 0.75, dtype=np.float32)  # a charge of 1.489 leaves 0.489 at threshold 1
     camera = ssdm_camera(draws, threshold=1.0)
     camera.expose(np.zeros((1, 1, 1), dtype=np.float32))
     charge = camera.charge

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary files become grey pictures in splits; pickles are never read."""
+"""Reader of CIFAR-10: grey pictures, splits, and rejection of pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of classes: which split a picture is in, what it is called, what is refused."""
+"""Readers of class folders: splits, names and errors."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_caltech_has_no_background_class_and_a_fifth_to_test_on(tmp_path: Path) 
 def test_what_is_not_whole_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="lost: there is no such folder"):
         find_class_folders(tmp_path / "lost", 0)
-    with pytest.raises(FormatError, match=r"no folder of a class in it.*<class>/\*\.png"):
+    with pytest.raises(FormatError, match=r"no folder of a class; .*<class>/\*\.png"):
         find_class_folders(tmp_path, 0)
     (write_classes(tmp_path, {"a": 2}) / "b").mkdir()
     with pytest.raises(FormatError, match=r"/b: no picture of this class \(\.png, \.jpg"):
         find_class_folders(tmp_path, 0)
     (tmp_path / "b").rmdir()
     write_picture(tmp_path / "stray.png")
-    with pytest.raises(FormatError, match=r"stray\.png: lies in no folder of a class"):
+    with pytest.raises(FormatError, match=r"stray\.png: is not in the folder of a class"):
         find_class_folders(tmp_path, 0)
 
 

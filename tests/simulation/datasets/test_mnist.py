@@ -1,4 +1,4 @@
-"""MNIST's files become pictures in splits; what is not whole is refused by name."""
+"""Reader of MNIST: pictures, splits and errors of damaged files."""
 
 from __future__ import annotations
 

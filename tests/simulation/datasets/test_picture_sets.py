@@ -1,4 +1,4 @@
-"""Folders of pictures become requests for archives: sizes, names, limits, and what is refused."""
+"""Archive requests for folders of pictures: sizes, names, limits and errors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_request_states_what_was_asked_and_which_pictures_there_were(tmp_path:
         "seed": 2, "height": 64, "width": 64, "planes": 41, "noise": "none", "motions": 1,
         "limit": 5, "pictures": {"train": 5, "val": 2, "test": 2},
     }  # fmt: skip
-    write_picture(tmp_path / "fruit" / "a" / "image.png")  # the first of its class
+    write_picture(tmp_path / "fruit" / "a" / "image.png")  # the first picture of its class
     again = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
     assert again["listed"] != listed
 
@@ -117,7 +117,7 @@ def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("labelled", {"stride": 5}, "--stride means nothing for the pictures of --kind labelled"),
+        ("labelled", {"stride": 5}, "--stride is not an option for pictures of --kind labelled"),
         ("s-cifar", {"balanced": 5}, "it goes with --kind s-mnist"),
         ("s-vimeo", {"height": 64}, "it goes with --kind labelled or s-mnist"),
         ("labelled", {"limit": 0}, "--limit must be at least 1, got 0"),

@@ -1,4 +1,4 @@
-"""Draws of pictures for splits: shares of each group, by the seed, and nothing twice."""
+"""Seeded, stratified draws of splits."""
 
 from __future__ import annotations
 

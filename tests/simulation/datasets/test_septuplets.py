@@ -1,4 +1,4 @@
-"""Clips of seven frames: where frames lie among the planes, what is truth, what is refused."""
+"""Clips of seven frames: planes of frames, ground truth and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_light_passes_through_every_frame_at_its_plane() -> None:
     frames = [np.full((2, 3), 30 * number, np.uint8) for number in range(1, 8)]
     light = blended_light(frames)
     assert light.shape == (41, 2, 3)
-    # brightness grows by 30 levels every seven planes, from plane -1 on
+    # luminance grows by 30 levels every seven planes, starting at plane -1
     expected = (30 + 30 * (np.arange(41) + 1) / 7) / 255
     np.testing.assert_allclose(light[:, 1, 2], expected, atol=1e-6)
 

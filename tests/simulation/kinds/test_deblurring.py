@@ -1,4 +1,4 @@
-"""The scenes of motion deblurring: what they share with the default archive, what they add."""
+"""Scenes and exposures of the archive of motion deblurring."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_an_exposure_is_blurry_and_its_spikes_have_the_light_of_its_images() -> 
     light = np.array([0.30, 0.59, 0.11]) @ (take.blur[0].reshape(-1, 3).T / 255)
     light = light.reshape(12, 4, 20, 4).mean((1, 3))
     rate = take.recording[20:117].mean(0) / spec.rate_scale
-    assert np.abs(rate - light).max() < 2.5 / 97  # a spike more or less at either end, and levels
+    assert (
+        np.abs(rate - light).max() < 2.5 / 97
+    )  # tolerance: one spike at each end, and rounding to levels
     assert take.recording.threshold == 2
     assert take.recording.rate_scale == pytest.approx(0.9927, abs=1e-4)
 
@@ -81,7 +83,7 @@ def test_noise_adds_spikes_where_there_were_none() -> None:
     with_noise, without = noisy.recording[0:137], exact.recording[0:137]
     assert not (without & ~with_noise).any()
     added = (with_noise & ~without).sum() / (~without).sum()
-    assert 0.004 < added < 0.011  # one in 140
+    assert 0.004 < added < 0.011  # one in 140 planes
 
 
 def test_the_seed_alone_decides() -> None:

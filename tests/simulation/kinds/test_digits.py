@@ -1,4 +1,4 @@
-"""The default digits: which images are in which split, and that the spikes show them."""
+"""Splits and spikes of the archive of digits."""
 
 from __future__ import annotations
 

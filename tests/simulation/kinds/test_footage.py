@@ -1,4 +1,4 @@
-"""Exposures made of sharp video: which frames, which planes, which light."""
+"""Exposures from sharp video: frames, planes and luminance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.media.test_frames import write_folder
 
 
 class Frames:
-    """Frames in memory, noting which were read."""
+    """Video of frames in memory that records which frames were read."""
 
     path = Path("memory.mp4")
     fps = 240.0
@@ -52,7 +52,7 @@ def noise(count: int, height: int = 10, width: int = 13, seed: int = 0) -> NDArr
 def test_exposures_are_those_with_planes_before_and_after_them(
     frames: int, groups: list[int]
 ) -> None:
-    # group g takes planes 104 g - 20 .. 104 g + 116 of the 8 (frames - 1) + 1
+    # group g has planes 104 g - 20 .. 104 g + 116 of the 8 (frames - 1) + 1
     assert Footage().groups(frames) == groups
     fitting = [g for g in range(99) if 104 * g - 20 >= 0 and 104 * g + 116 <= 8 * (frames - 1)]
     assert groups == fitting
@@ -77,11 +77,11 @@ def test_a_group_is_the_published_planes_of_the_published_frames() -> None:
     mean = np.rint(np.mean([*between, source.frames[38]], axis=0))
     assert take.blur is not None
     np.testing.assert_allclose(take.blur[0], mean[:8, :12], atol=1)
-    assert np.abs(take.blur[0] - mean[:8, :12]).mean() < 0.06  # halves round either way
+    assert np.abs(take.blur[0] - mean[:8, :12]).mean() < 0.06  # halves may be rounded up or down
 
 
 def test_spikes_see_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
-    # as resizing to a quarter by linear sampling does, which another library computes here
+    # compared with linear resizing to a quarter by another library
     from skimage.transform import resize
 
     image: NDArray[np.float32] = (noise(1, 16, 24)[0] / 255).astype(np.float32)
@@ -92,7 +92,7 @@ def test_spikes_see_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
 
 
 def test_firing_rates_follow_the_light_at_every_threshold() -> None:
-    frames = np.repeat(noise(1, 32, 32), 30, axis=0)  # stands still
+    frames = np.repeat(noise(1, 32, 32), 30, axis=0)  # static
     image: NDArray[np.float32] = (frames[:1] / 255).astype(np.float32)
     light = sampled_light(image.transpose(0, 3, 1, 2))[0]
     for threshold in (2.0, 4.0, 8.0):
@@ -122,7 +122,7 @@ def test_two_videos_in_folders_of_one_name_share_no_chance(tmp_path: Path) -> No
     found = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
     [first], [second] = (list(found[split].values()) for split in ("train", "test"))
     spikes = [job().recording[:] for job in (first, second)]
-    # under the same light only the charge that pixels begin with tells them apart
+    # with the same luminance only the initial charges of pixels differ
     assert (spikes[0] != spikes[1]).any(axis=0).mean() > 0.5
 
 
@@ -136,7 +136,7 @@ def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
         take = Footage(interpolation=name).take(Frames(frames), 1, "a", sharp=False)
         assert take.blur is not None
         errors[name] = float(np.sqrt(np.mean((take.blur[0] - exact) ** 2)))
-    assert errors["flow"] < 0.6  # of 255 levels, 0.29 of them rounding
+    assert errors["flow"] < 0.6  # in levels of 255; rounding contributes 0.29
     assert errors["flow"] < errors["blend"]
 
 
@@ -154,7 +154,7 @@ def test_frames_that_change_their_size_are_rejected() -> None:
 
 @pytest.fixture(scope="module")
 def truth() -> NDArray[np.float32]:
-    """A photograph with an object before it, moving about 3 pixels in 16 planes."""
+    """Images of a photograph and a foreground object that moves about 3 pixels in 16 planes."""
     spec = replace(deblur_scenes("test", 3)[2], height=40, width=40)
     return Scene(spec).colour(60, 77)
 

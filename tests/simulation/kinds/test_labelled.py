@@ -1,4 +1,4 @@
-"""Motions of labelled pictures: what they are called, and what their chance depends on."""
+"""Names and seeds of the motions of labelled pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of archive: what is asked, what is refused, and what makes the takes."""
+"""Recipes of archives: options, errors and takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes of the archive of sequences: paces that are kept, photographs that no two splits share."""
+"""Speeds and disjoint splits of the scenes of the archive of sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that drift: where they are at each plane, how bright, and what bounds them."""
+"""Position, luminance and limits of pictures in linear motion."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_light_is_neither_lost_nor_won_on_the_way_and_its_middle_keeps_to_the_pa
     mass = light.sum(axis=(1, 2))
     np.testing.assert_allclose(mass, texels.sum() / 4, rtol=1e-5)  # four texels per pixel
     middle = (light.sum(axis=2) @ np.arange(40)) / mass, (light.sum(axis=1) @ np.arange(40)) / mass
-    time = np.arange(41)  # a pixel tells a place no better than some hundredths
+    time = np.arange(41)  # the position can be measured to some hundredths of a pixel
     np.testing.assert_allclose(middle[0] - middle[0][0], 0.41 * time, atol=0.03)
     np.testing.assert_allclose(middle[1] - middle[1][0], -0.27 * time, atol=0.03)
 
@@ -83,7 +83,7 @@ def test_spikes_come_at_the_rate_of_the_light_at_its_stated_place() -> None:
     assert recording.meta["label_name"] == "disc"
     drift = Drift(**recording.meta["drift"])
     side = SPEC.picture_size(20, 20)[0]
-    assert side == 24  # 48 less 0.55 x 40 less 2
+    assert side == 24  # 48 - 0.55 x 40 - 2
     rows = np.flatnonzero(recording[:1].any(axis=(0, 2)))
     assert rows.min() >= np.floor(drift.y)
     assert rows.max() <= np.ceil(drift.y + side)

@@ -1,4 +1,4 @@
-"""Motion of layers in closed form, and what is hidden."""
+"""Ground-truth motion and occlusion of layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 20, 24
 
 
 def square(motion: Motion, side: int = 8, ratio: int = 1) -> Sheet:
-    """An object that covers ``side`` x ``side`` pixels of the spikes."""
+    """Return an object that covers ``side`` x ``side`` spike-camera pixels."""
     return Sheet(motion, np.ones((2 * side * ratio, 2 * side * ratio), np.float32), 2)
 
 

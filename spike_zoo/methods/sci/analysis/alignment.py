@@ -1,4 +1,4 @@
-"""Associated feature regression (AFR): a neighbour's feature brought to a time by two ways."""
+"""Associated feature regression (AFR): alignment by warping and by deformable convolution."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _TAPS = 9
 
 
 class DeformableConv(nn.Module):
-    """A modulated 3x3 convolution: another map gives the offset and weight of each tap.
+    """A modulated deformable 3x3 convolution, with offsets and masks predicted from a guide.
 
-    It begins as a plain convolution: the layer that makes offsets and masks begins with zeros.
+    The layer that predicts offsets and masks is initialised with zeros, so that it starts as a
+    plain convolution.
 
     Args:
         channels: Channels of input, guide and output.
 
     Shape:
-        - x, guide: ``(B, C, H, W)``; the output too.
+        - x, guide and output: ``(B, C, H, W)``.
     """
 
     def __init__(self, channels: int) -> None:
@@ -40,7 +41,7 @@ class DeformableConv(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """Sample and convolve; offsets of at most 10 pixels, masks in [0, 2]."""
+        """Sample and convolve, with offsets of at most 10 pixels and masks in [0, 2]."""
         raw = in_full_precision(self.guidance, guide)
         offsets, masks = raw.split([2 * _TAPS * self.groups, _TAPS * self.groups], dim=1)
         return deform_conv2d(
@@ -54,7 +55,7 @@ class DeformableConv(nn.Module):
 
 
 class WarpBranch(nn.Module):
-    """Warp a neighbour along the known motion, and correct the error of large movements.
+    """Warp a neighbour along the given motion, and correct the errors of large motion.
 
     Args:
         channels: Channels of the embedded features.
@@ -70,12 +71,12 @@ class WarpBranch(nn.Module):
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
         """Return the warped and corrected neighbour, ``(B, C, H, W)``."""
         moved = warped(neighbour, motion)
-        seen = torch.cat([moved, centre, motion.to(moved.dtype)], dim=1)
-        return moved + self.mend(seen)
+        inputs = torch.cat([moved, centre, motion.to(moved.dtype)], dim=1)
+        return moved + self.mend(inputs)
 
 
 class DeformableBranch(nn.Module):
-    """Bring a neighbour by deformable convolutions at two sizes: small, precise movements.
+    """Align a neighbour by deformable convolutions at two sizes, for small and precise motion.
 
     Args:
         channels: Channels of the embedded features.
@@ -96,16 +97,16 @@ class DeformableBranch(nn.Module):
         coarse_guide = self.coarse_guide(torch.cat([half, half_centre], dim=1))
         coarse = self.coarse(half, coarse_guide)
         fine_guide = self.fine_guide(torch.cat([neighbour, centre], dim=1))
-        guide = self.guide(torch.cat([fine_guide, _enlarged(coarse_guide)], dim=1))
-        return self.fine(neighbour, guide) + _enlarged(coarse)
+        guide = self.guide(torch.cat([fine_guide, _upsample(coarse_guide)], dim=1))
+        return self.fine(neighbour, guide) + _upsample(coarse)
 
 
 class Alignment(nn.Module):
-    """Align a neighbour's embedded feature to a time, with weights that all neighbours share.
+    """Align a neighbour's embedded feature to the centre; all neighbours share the weights.
 
     Args:
-        align: ``"afr"`` warps, deforms and fuses both; ``"dcn"`` deforms alone, ``"warp"`` warps
-            alone, ``"none"`` leaves the neighbour as it is.
+        align: ``"afr"`` warps, deforms the warped feature, and fuses both; ``"dcn"`` only deforms;
+            ``"warp"`` only warps; ``"none"`` returns the neighbour unchanged.
         channels: Channels of the embedded features.
         blocks: Residual blocks of the warping branch.
 
@@ -114,7 +115,7 @@ class Alignment(nn.Module):
         - motion: ``(B, 2, H, W)`` in pixels, from the centre's time to the neighbour's.
         - Output: ``(B, C, H, W)``.
 
-    Source: Sec. IV-C and Fig. 6 of the paper; the layers are this project's.
+    Source: Sec. IV-C and Fig. 6 of the paper, which does not describe the layers.
     """
 
     def __init__(self, align: Align, channels: int, blocks: int) -> None:
@@ -132,17 +133,17 @@ class Alignment(nn.Module):
         return self.steps(neighbour, centre, motion)[-1]
 
     def steps(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> list[Tensor]:
-        """Return the neighbour warped, deformed and fused, as far as each is done; the last is it.
+        """Return the warped, deformed and fused neighbour, each if enabled; the last is the output.
 
-        Pictures of them are Fig. 17 of the paper.
+        Fig. 17 of the paper shows them.
         """
-        found = [neighbour if self.warp is None else self.warp(neighbour, centre, motion)]
+        outputs = [neighbour if self.warp is None else self.warp(neighbour, centre, motion)]
         if self.deform is not None:
-            found.append(self.deform(found[0], centre))
+            outputs.append(self.deform(outputs[0], centre))
         if self.fuse is not None:
-            found.append(self.fuse(torch.cat([*found, centre], dim=1)))
-        return found
+            outputs.append(self.fuse(torch.cat([*outputs, centre], dim=1)))
+        return outputs
 
 
-def _enlarged(x: Tensor) -> Tensor:
+def _upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear")

@@ -1,4 +1,4 @@
-"""The feature analysis modules (FAM): five features and their motion become an image or a class."""
+"""Feature analysis modules (FAM): image reconstruction and classification from five features."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from spike_zoo.methods.sci.features.motion_estimation import chained
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 NEIGHBOURS = (0, 2, 4)
-AROUND = (0, 1, 3, 4)  # places of the neighbours among the five features
+AROUND = (0, 1, 3, 4)  # indexes of the neighbours in the five features
 NEAREST = (1, 3)
 CENTRE = 2
-LEAST_DEVIATION = 0.01  # of features: noise of a still, even scene is not enlarged
-_MULTIPLE = 4  # of H and W inside
+LEAST_DEVIATION = 0.01  # added to the deviation of features, not to amplify noise of uniform scenes
+_MULTIPLE = 4  # H and W are padded to multiples
 
 
 class FAMOutput(NamedTuple):
-    """What FAM makes of five features.
+    """Outputs of FAM.
 
     Shape:
-        - image, previous, following: ``(B, 1, H, W)``: the image, and the preliminary ones of what
-          came before and of what comes after, not clamped.
+        - image, previous, following: ``(B, 1, H, W)``, not clamped: the image, and the preliminary
+          images of the previous and of the subsequent branch.
     """
 
     image: Tensor
@@ -44,17 +44,17 @@ class FAMOutput(NamedTuple):
 
 
 class FAM(nn.Module):
-    """Reconstruct the image of a time from its feature, four neighbours and the motion to them.
+    """Reconstruct an image from its feature, four neighbouring features and the motion to them.
 
-    Neighbours are aligned to the centre; what was before and what comes after are regressed apart,
-    each to a preliminary image, and then fused. All images are added to the mean of the centre's
-    feature over its channels.
+    Neighbours are aligned to the centre. The previous and the subsequent neighbours are regressed
+    separately, each branch to a preliminary image, and then fused. The mean of the centre's feature
+    over its channels is added to all images.
 
     Args:
         align: See :class:`Alignment`.
-        neighbors: How many neighbours are used: 4, the nearest 2, or 0. The centre is used in
-            for those left out.
-        width: Of all channels and of the numbers of blocks; 1 is the paper's.
+        neighbors: Number of neighbours used: 4, the nearest 2, or 0. The centre replaces the
+            others.
+        width: Multiplier of channels and block counts; 1 is the paper's.
 
     Shape:
         - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2, any H and W.
@@ -65,7 +65,7 @@ class FAM(nn.Module):
         ValueError: If an argument is outside its range, or inputs have other shapes.
 
     Source: Sec. IV-C of the paper: alignment by AFR, previous and subsequent branches, preliminary
-    results, fusion. The skip from the feature's mean is this project's.
+    results, fusion. The skip connection from the feature's mean is ours.
     """
 
     def __init__(self, align: Align = "afr", neighbors: int = 4, width: float = 1.0) -> None:
@@ -92,7 +92,7 @@ class FAM(nn.Module):
         return self.branches(features, motions).image
 
     def branches(self, features: Tensor, motions: Tensor) -> FAMOutput:
-        """Reconstruct the image at t, and return the preliminary images too."""
+        """Return the image at t and the preliminary images."""
         size = _checked_size(features, motions)
         features, motions = _padded(features), _padded(motions)
         embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
@@ -104,18 +104,18 @@ class FAM(nn.Module):
         following = self.regress(torch.cat([centre, after, far_after], dim=1))
         images = [self.preliminary(branch) + mean for branch in (previous, following)]
         image = self.fuse(torch.cat([previous, following, *images], dim=1)) + mean
-        return FAMOutput(*(crop_padding(one, *size) for one in (image, *images)))
+        return FAMOutput(*(crop_padding(output, *size) for output in (image, *images)))
 
 
 class ClassFAM(nn.Module):
-    """Classify what moves, from five features and the motion between them.
+    """Classify a clip from five features and the motion between them.
 
-    The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier. It
-    normalises the features of a clip to mean 0 and deviation 1, which removes brightness, and
-    batch normalisation before the last layer removes what all clips have in common.
+    The alignment of :class:`FAM`, at half the size, is followed by a plain convolutional
+    classifier. The features of a clip are normalised to mean 0 and standard deviation 1, which
+    removes brightness. Batch normalisation before the last layer removes the common mean of clips.
 
     Args:
-        classes: How many there are.
+        classes: Number of classes.
         align: See :class:`Alignment`.
         neighbors: See :class:`FAM`.
         width: See :class:`FAM`.
@@ -125,10 +125,10 @@ class ClassFAM(nn.Module):
         - Output: logits ``(B, classes)``.
 
     Raises:
-        ValueError: As for :class:`FAM`, or below two classes.
+        ValueError: As for :class:`FAM`, or if there are fewer than two classes.
 
-    Source: the paper classifies by an analysis module of its own and does not describe it; the
-    layers are this project's.
+    Source: the paper classifies by another analysis module and does not describe it; the layers
+    are ours.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class ClassFAM(nn.Module):
         return self.head(self.pooled(features, motions))
 
     def pooled(self, features: Tensor, motions: Tensor) -> Tensor:
-        """Return what the last layer sees, ``(B, C)``."""
+        """Return the pooled inputs of the last layer, ``(B, C)``."""
         _checked_size(features, motions)
         features, motions = _padded(standardised(features)), _padded(motions)
         embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
@@ -171,18 +171,18 @@ class ClassFAM(nn.Module):
 
 
 def standardised(features: Tensor) -> Tensor:
-    """Return features ``(B, n, C, H, W)`` with mean 0 and deviation 1 over each sample."""
-    each = features.flatten(1).float()
-    mean, deviation = each.mean(dim=1), each.std(dim=1, correction=0)
-    place = (-1, 1, 1, 1, 1)
-    return (features - mean.view(place)) / (deviation + LEAST_DEVIATION).view(place)
+    """Normalise each sample of features ``(B, n, C, H, W)`` to mean 0 and standard deviation 1."""
+    flat = features.flatten(1).float()
+    mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0)
+    shape = (-1, 1, 1, 1, 1)
+    return (features - mean.view(shape)) / (deviation + LEAST_DEVIATION).view(shape)
 
 
 def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int) -> Tensor:
-    """Align the neighbours that are used; the centre is used in place of the others.
+    """Align the neighbours that are used; the centre replaces the others.
 
     Args:
-        alignment: With the weights that all share.
+        alignment: Alignment network, with weights that all neighbours share.
         embedded: ``(B, 5, C, H, W)``.
         motions: ``(B, 4, 2, H, W)``, from the centre to each neighbour.
         neighbors: 0, 2 (the nearest) or 4.
@@ -196,10 +196,10 @@ def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: 
     places = AROUND if neighbors == 4 else NEAREST
     links = [AROUND.index(place) for place in places]
     parts = embedded[:, places], centre.expand(-1, len(places), -1, -1, -1), motions[:, links]
-    found = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(places)))
+    outputs = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(places)))
     if neighbors == 4:
-        return found
-    return torch.cat([centre, found, centre], dim=1)
+        return outputs
+    return torch.cat([centre, outputs, centre], dim=1)
 
 
 def _checked(align: str, neighbors: int, width: float) -> int:
@@ -213,22 +213,22 @@ def _checked(align: str, neighbors: int, width: float) -> int:
 
 def _checked_size(features: Tensor, motions: Tensor) -> tuple[int, int]:
     batch, height, width = features.shape[0], *features.shape[-2:]
-    wanted = (batch, 5, FEATURES, height, width), (batch, 4, 2, height, width)
-    if (tuple(features.shape), tuple(motions.shape)) != wanted:
+    expected = (batch, 5, FEATURES, height, width), (batch, 4, 2, height, width)
+    if (tuple(features.shape), tuple(motions.shape)) != expected:
         raise ValueError(
-            f"FAM takes features {wanted[0]} and motions {wanted[1]}, got "
+            f"FAM takes features {expected[0]} and motions {expected[1]}, got "
             f"{tuple(features.shape)} and {tuple(motions.shape)}"
         )
     return height, width
 
 
 def _padded(frames: Tensor) -> Tensor:
-    """Repeat the border of ``(B, n, C, H, W)`` until H and W are multiples of 4."""
+    """Pad H and W of ``(B, n, C, H, W)`` to multiples of 4 by replication."""
     return pad_to_multiple(frames.flatten(0, 1), _MULTIPLE).unflatten(0, frames.shape[:2])
 
 
 class AnalysisInput(NamedTuple):
-    """What an analysis module takes.
+    """Input of an analysis module.
 
     Shape:
         - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2.
@@ -240,18 +240,18 @@ class AnalysisInput(NamedTuple):
 
 
 def surroundings(features: Tensor, links: Tensor, target: int) -> AnalysisInput:
-    """Return five features around a target and the motion from it to the four others.
+    """Return the five features around a target, and the motion from the target to the others.
 
-    Where one is missing the nearest is used, with the motion to it.
+    A missing neighbour is replaced by the nearest feature, with the motion to it.
 
     Args:
         features: ``(B, n, 3, H, W)``.
-        links: ``(B, n, 2, H, W)``, motion of each to the one before it.
-        target: Which of the n.
+        links: ``(B, n, 2, H, W)``, motion from each feature to the previous one.
+        target: Index of the target, from 0 to n - 1.
     """
     last = features.shape[1] - 1
     around = [min(max(target + offset, 0), last) for offset in range(-REACH, REACH + 1)]
-    steps = [target + offset for offset in range(1 - REACH, REACH + 1)]  # each to the one before
-    still = torch.zeros_like(links[:, 0])
-    known = [links[:, step] if 0 < step <= last else still for step in steps]
-    return AnalysisInput(features[:, around], chained(known))
+    steps = [target + offset for offset in range(1 - REACH, REACH + 1)]
+    zero = torch.zeros_like(links[:, 0])
+    motions = [links[:, step] if 0 < step <= last else zero for step in steps]
+    return AnalysisInput(features[:, around], chained(motions))

@@ -1,1 +1,1 @@
-"""Codecs and classifiers that SCI is compared with."""
+"""Baselines of SCI: codecs and classifiers."""

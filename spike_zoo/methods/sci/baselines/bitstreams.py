@@ -1,4 +1,4 @@
-"""Rows of SCI's own bitstreams: what weights that are there already write, and what comes back."""
+"""Rate-distortion evaluation of SCI's bitstreams with trained weights."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 
 
 class SCIBitstreamModule(CodingModule):
-    """Code whole recordings with SCI at its four qualities; nothing is trained.
+    """Code whole recordings with SCI at its four qualities, without training.
 
-    The bytes are those of complete ``.sci`` files. Pictures are those of the analysis or, where
-    weights have none, the means of decoded features over their channels.
+    Rates count complete ``.sci`` files. Images are those of the analysis or, without an analysis,
+    the means of decoded features over their channels.
 
     Args:
-        weights: What :func:`spike_zoo.load` takes of SCI with a codec: a checkpoint of stage
+        weights: Name or path for :func:`spike_zoo.load` of SCI with a codec: a checkpoint of stage
             ``"codec"`` or ``"joint"``.
-        gop: Features of a group of pictures, the first of which is an I-frame.
-        analysis: What :func:`spike_zoo.load` takes of stage ``"fam"``: its analysis makes the
-            pictures, which was not trained together with the codec. None leaves them to
-            ``weights``.
+        gop: Features per group of pictures, the first of which is an I-frame.
+        analysis: Name or path for :func:`spike_zoo.load` of stage ``"fam"``, whose analysis
+            replaces that of ``weights``. It was not trained together with the codec.
 
     Raises:
         ConfigError: If ``gop`` is below 1.
@@ -44,47 +43,47 @@ class SCIBitstreamModule(CodingModule):
         self.coder: CodingStageModule | None = None
 
     def setup(self, stage: str) -> None:
-        """Read the weights before anything is computed.
+        """Read the weights, and check the data.
 
         Raises:
-            ConfigError: If they are of no codec, or the data do not fit.
-            MissingFileError: If there are none.
+            ConfigError: If the weights have no codec, or the data do not fit.
+            MissingFileError: If there is no such file.
         """
         self.read_weights()
         super().setup(stage)
 
     def read_weights(self) -> None:
-        """Read the networks, once.
+        """Read the networks, if they are not read yet.
 
         Raises:
-            ConfigError: If there is no codec among them, or the named analysis was not trained on
-                its features.
+            ConfigError: If the weights have no codec, or the analysis was trained on features of
+                another FEM.
         """
         if self.coder is not None:
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
-        found = load(weights)
-        if not isinstance(found, CodingStageModule):
+        coder = load(weights)
+        if not isinstance(coder, CodingStageModule):
             raise ConfigError(
                 f"weights: {weights} is not of SCI with a codec; name a checkpoint "
                 "of stage 'codec' or 'joint'"
             )
         if analysis is not None:
-            found.codec.fam = analysis_of(analysis, found.codec.fem)
-        found.coding = replace(found.coding, gop=self.hparams["gop"])
-        self.rate_points = found.rate_points
-        self.coder = found.requires_grad_(False).eval().to(self.device)
+            coder.codec.fam = analysis_of(analysis, coder.codec.fem)
+        coder.coding = replace(coder.coding, gop=self.hparams["gop"])
+        self.rate_points = coder.rate_points
+        self.coder = coder.requires_grad_(False).eval().to(self.device)
 
     def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the coder's own)
-        """Return what all qualities of a recording share: its features."""
+        """Return the features of a recording, which all qualities share."""
         return self._coder.prepared(scene)
 
     def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the coder's own)
-        """Return a recording's bitstream; the size is that of the whole file."""
+        """Encode a recording; the size is that of the complete file."""
         return self._coder.compress(prepared, point)
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return the pictures at the planes that are asked for."""
+        """Return the decoded images at the planes of the scene's images."""
         return self._coder.decompress(coded, scene)
 
     @property
@@ -93,25 +92,25 @@ class SCIBitstreamModule(CodingModule):
 
 
 def analysis_of(weights: str, fem: FEM) -> FAM:
-    """Return the analysis of weights of stage ``"fam"``, to look at what a codec leaves.
+    """Return the analysis of weights of stage ``"fam"``, for the features of a codec.
 
     Args:
-        weights: What :func:`spike_zoo.load` takes.
-        fem: What makes the codec's features.
+        weights: Name or path for :func:`spike_zoo.load`.
+        fem: FEM of the codec.
 
     Raises:
-        ConfigError: If they are of another stage or method, or learned from other features.
+        ConfigError: If the weights have no analysis of images, or have another FEM.
     """
-    found = load(weights)
-    if not isinstance(found, StagedModule) or not isinstance(found.codec.fam, FAM):
+    module = load(weights)
+    if not isinstance(module, StagedModule) or not isinstance(module.codec.fam, FAM):
         raise ConfigError(
             f"analysis: {weights} is not of SCI with an analysis of pictures; name a checkpoint "
             "of stage 'fam'"
         )
-    theirs, ours = found.codec.fem.state_dict(), fem.state_dict()
-    if theirs.keys() != ours.keys() or any(not theirs[name].equal(ours[name]) for name in ours):
+    trained, used = module.codec.fem.state_dict(), fem.state_dict()
+    if trained.keys() != used.keys() or any(not trained[name].equal(used[name]) for name in used):
         raise ConfigError(
-            f"analysis: {weights} learned from the features of another FEM than the codec's; name "
-            "one that began with the same"
+            f"analysis: {weights} was trained on the features of another FEM than the codec's; "
+            "name one that was trained from the same checkpoint of stage 'fem'"
         )
-    return found.codec.fam
+    return module.codec.fam

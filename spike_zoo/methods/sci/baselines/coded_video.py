@@ -1,6 +1,6 @@
-"""What SCI's codec is held against: video codecs for spikes (CTA), pictures (ATC), features (CAAS).
+"""Baselines with video codecs: coding of spikes (CTA), of images (ATC) and of features (CAAS).
 
-Each is measured as it is and learns nothing; networks come from weights that were trained before.
+They are not trained; networks are read from trained weights.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]
 AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
-THRESHOLD = 128  # from this brightness on a decoded pixel is a spike
+THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
-SEEING = "sci-small"  # weights of SCI's seeing half that ship
+SEEING = "sci-small"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
 class CodedVideoModule(CodingModule):
-    """A row whose bytes are those of a video codec, at several quantisers.
+    """Base class of baselines with a video codec at several quantisers (QP).
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
 
     Raises:
-        ConfigError: If there is no such codec, or the quantisers are none or not in order.
+        ConfigError: If the codec is unknown, or the quantisers are empty, not in order or outside
+            the codec's range.
     """
 
     def __init__(self, codec: str, qps: Sequence[int]) -> None:
@@ -58,39 +59,40 @@ class CodedVideoModule(CodingModule):
         self.rate_points = tuple(f"qp {qp}" for qp in qps)
 
     def setup(self, stage: str) -> None:
-        """Look for the codec and read weights before anything is computed.
+        """Check that the codec is available, read the weights, and check the data.
 
         Raises:
             MediaError: If the codec is not in this build of PyAV.
             ConfigError: If data or weights do not fit.
-            MissingFileError: If there are no such weights.
+            MissingFileError: If there is no such file of weights.
         """
         codec_of(self.codec_name)
         self.read_weights()
         super().setup(stage)
 
     def read_weights(self) -> None:
-        """Read the networks that a row computes with, once."""
+        """Read the networks, if they are not read yet."""
         raise NotImplementedError
 
     def compress(self, prepared: NDArray[Any], point: int) -> Compressed:
-        """Return frames as a coded video; its elementary stream counts."""
+        """Encode frames as a video; the size is that of its elementary stream."""
         coded = encode_video(prepared, self.codec_name, self.qps[point])
         return Compressed(coded.n_bytes, coded)
 
     def decoded(self, coded: Compressed) -> Tensor:
-        """Return the frames of a coded video as bytes."""
+        """Decode a video to frames of bytes."""
         return torch.from_numpy(decode_video(cast("CodedVideo", coded.content)))
 
 
 class ReconstructingModule(CodedVideoModule):
-    """A coded row with a method that turns spikes into pictures, before or after the codec.
+    """Base class of baselines that reconstruct images before or after a video codec.
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
-        reconstructor: What :func:`spike_zoo.load` takes: ``"tfp"``, ``"sci-small"``, a checkpoint.
-        window: Planes of playback's window, for a method that has one.
+        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci-small"``, or a
+            checkpoint.
+        window: Planes of the virtual exposure window, for methods with this option.
     """
 
     def __init__(
@@ -107,29 +109,29 @@ class ReconstructingModule(CodedVideoModule):
         self.reconstructor: nn.Module | None = None
 
     def read_weights(self) -> None:
-        """Read the method that makes pictures.
+        """Read the reconstruction method.
 
         Raises:
-            ConfigError: If it makes none.
+            ConfigError: If the method does not reconstruct images.
         """
         if self.reconstructor is not None:
             return
-        found = load(self.reconstructor_name)
-        if isinstance(found, Adjustable) and "window" in found.hparams:
-            found = cast("nn.Module", found.adjusted(window=self.window))
-        if not isinstance(found, Reconstructs):
+        method = load(self.reconstructor_name)
+        if isinstance(method, Adjustable) and "window" in method.hparams:
+            method = cast("nn.Module", method.adjusted(window=self.window))
+        if not isinstance(method, Reconstructs):
             raise ConfigError(
-                f"reconstructor: {self.reconstructor_name} makes no pictures; name a method that "
-                "does, as tfp or sci-small"
+                f"reconstructor: {self.reconstructor_name} does not reconstruct images; name a "
+                "method that does, such as tfp or sci-small"
             )
-        self.reconstructor = found.requires_grad_(False).eval()
+        self.reconstructor = method.requires_grad_(False).eval()
 
     def pictures(self, spikes: Tensor, scene: CodedScene) -> Tensor:
-        """Return the pictures of a recording, ``(N, 1, H, W)`` in [0, 1].
+        """Reconstruct the images of a recording, ``(N, 1, H, W)`` in [0, 1].
 
         Args:
             spikes: ``(T, H, W)``, 0 or 1.
-            scene: Whose planes and rate scale count.
+            scene: Scene with the planes of the images and the rate scale.
         """
         planes = spikes.cpu().numpy().astype(bool)
         recording = SpikeRecording.from_planes(planes, rate_scale=scene.rate_scale)
@@ -137,33 +139,34 @@ class ReconstructingModule(CodedVideoModule):
 
 
 class CTAModule(ReconstructingModule):
-    """Compression, then analysis: spike planes are the video, pictures are made of what returns.
+    """Compression, then analysis (CTA): code spike planes as a video, and reconstruct from it.
 
-    Planes are black and white pictures; a decoded pixel from 128 on is a spike.
+    Planes are coded as images of 0 and 255; decoded pixels of at least 128 are spikes.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Table III, with codecs that can run here.
     """
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
-        """Return the planes of a recording as pictures ``(T, H, W)``."""
+        """Return the planes of a recording as images of 0 and 255, ``(T, H, W)``."""
         return (scene.spikes.to(torch.uint8) * WHITE).cpu().numpy()
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return pictures of the spikes that a codec left."""
+        """Reconstruct images from the decoded spikes."""
         return self.pictures(self.decoded(coded) >= THRESHOLD, scene)
 
 
 class ATCModule(ReconstructingModule):
-    """Analysis, then compression: pictures are made at the camera, and they are the video.
+    """Analysis, then compression (ATC): reconstruct images in the encoder, and code them as video.
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
-        reconstructor: What :func:`spike_zoo.load` takes: ``"tfp"``, ``"sci-small"``, a checkpoint.
-        window: Planes of playback's window, for a method that has one.
+        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci-small"``, or a
+            checkpoint.
+        window: Planes of the virtual exposure window, for methods with this option.
 
-    Source: the same paper's Fig. 10, with codecs that can run here.
+    Source: Fig. 10 of the paper of SCI, with codecs that can run here.
     """
 
     def __init__(
@@ -176,31 +179,31 @@ class ATCModule(ReconstructingModule):
         super().__init__(codec, qps, reconstructor, window)
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
-        """Return the pictures of a recording as bytes ``(N, H, W)``."""
+        """Return the images of a recording as bytes ``(N, H, W)``."""
         return as_bytes(self.pictures(scene.spikes, scene)[:, 0])
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return the pictures that a codec left."""
+        """Return the decoded images."""
         return self.decoded(coded)[:, None] / WHITE
 
 
 class CAASModule(CodedVideoModule):
-    """Features are the video: SCI with a codec for everybody's pictures in place of its own.
+    """Features coded by a video codec in place of SCI's learned codec (CAAS).
 
-    The three channels of a feature, in 8 bits, are coded as planes of full size (4:4:4), or their
-    mean alone, from which the decoder computes them by an affine map of each channel that is fitted
-    to the recording (24 bytes). Analysis sees what returns, and the motion between decoded
-    features. Without an analysis pictures are the means of decoded features over their channels.
+    The three channels of a feature are coded in 8 bits at full size (4:4:4), or only their mean. In
+    that case the decoder computes each channel by an affine map of the mean, which is fitted to the
+    recording (24 bytes). The analysis takes the decoded features and the motion between them.
+    Without an analysis, images are the means of decoded features over their channels.
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
-        weights: What :func:`spike_zoo.load` takes of SCI with FEM, motion and FAM: ``"sci-small"``,
-            a checkpoint of stage ``"fam"``; or with FEM alone, one of stage ``"fem"``.
-        motion: ``"decoded"`` estimates it where features arrive, without a bit; ``"none"``: 0.
+        weights: Name or path for :func:`spike_zoo.load` of SCI: ``"sci-small"`` or a checkpoint of
+            stage ``"fam"``, with FEM, motion estimation and FAM; or one of stage ``"fem"``.
+        motion: ``"decoded"`` estimates motion in the decoder, without bits; ``"none"`` is zero.
         channels: ``"all"``, or the ``"mean"`` of the three.
 
-    Source: the same paper's Table IV and Fig. 11, with codecs that can run here.
+    Source: Table IV and Fig. 11 of the paper of SCI, with codecs that can run here.
     """
 
     def __init__(
@@ -222,41 +225,41 @@ class CAASModule(CodedVideoModule):
         self.networks: SCICodec | None = None
 
     def read_weights(self) -> None:
-        """Read FEM and, where pictures are analysed, motion estimation and FAM.
+        """Read FEM and, if the weights have them, motion estimation and FAM.
 
         Raises:
-            ConfigError: If the weights are not of SCI's seeing half.
+            ConfigError: If the weights are not of SCI, or predict classes.
         """
         if self.networks is not None:
             return
-        found = getattr(load(self.weights), "codec", None)
-        if not isinstance(found, SCICodec) or isinstance(found.fam, ClassFAM):
+        networks = getattr(load(self.weights), "codec", None)
+        if not isinstance(networks, SCICodec) or isinstance(networks.fam, ClassFAM):
             raise ConfigError(
                 f"weights: {self.weights} is not of SCI with pictures; name sci-small, or a "
                 "checkpoint of stage 'fem' or 'fam'"
             )
-        self.networks = found.requires_grad_(False).eval().to(self.device)
+        self.networks = networks.requires_grad_(False).eval().to(self.device)
 
     def prepared(self, scene: CodedScene) -> PreparedFeatures:
-        """Return the features at the planes of a recording as bytes."""
+        """Return the features at the planes of a scene's images as bytes."""
         networks, scale = self._networks, torch.tensor([scene.rate_scale], device=self.device)
         spans = [slice(*centred_window(plane, WINDOW)) for plane in scene.planes]
-        found = [networks.feature(scene.spikes[span][None], scale)[0] for span in spans]
-        features = torch.stack(found).float()
+        windows = (scene.spikes[span][None] for span in spans)
+        features = torch.stack([networks.feature(window, scale)[0] for window in windows]).float()
         if self.channels == "all":
             return PreparedFeatures(as_bytes(features), None)
         mean = features.mean(dim=1)
         return PreparedFeatures(as_bytes(mean), affine_maps(features, mean))
 
     def compress(self, prepared: PreparedFeatures, point: int) -> Compressed:  # type: ignore[override]  # its own
-        """Return features as a coded video, with the maps of their channels."""
+        """Encode features as a video, with the affine maps of their channels."""
         coded = super().compress(prepared.frames, point)
         if prepared.maps is None:
             return coded
         return Compressed(coded.n_bytes + AFFINE_BYTES, (coded, prepared.maps))
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
-        """Return the analysis of the features that a codec left."""
+        """Return the images that the analysis reconstructs from decoded features."""
         networks, maps = self._networks, None
         if self.channels == "mean":
             coded, maps = cast("tuple[Compressed, Tensor]", coded.content)
@@ -280,11 +283,11 @@ class CAASModule(CodedVideoModule):
 
 
 class PreparedFeatures(NamedTuple):
-    """Features of a recording as a video codec takes them.
+    """Features of a recording, quantised for a video codec.
 
     Attributes:
-        frames: Bytes ``(N, 3, H, W)``, or ``(N, H, W)`` of the means over channels.
-        maps: Slopes and offsets from the mean to the channels, ``(2, 3)``; None with all channels.
+        frames: Bytes ``(N, 3, H, W)``, or ``(N, H, W)`` for the means over channels.
+        maps: Slopes and offsets from the mean to the channels, ``(2, 3)``; None for all channels.
     """
 
     frames: NDArray[Any]
@@ -292,7 +295,7 @@ class PreparedFeatures(NamedTuple):
 
 
 def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
-    """Return slope and offset of each channel as a function of the mean, by least squares.
+    """Fit slope and offset of each channel as a function of the mean, by least squares.
 
     Args:
         features: ``(N, 3, H, W)``.
@@ -308,5 +311,5 @@ def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
 
 
 def as_bytes(pictures: Tensor) -> NDArray[Any]:
-    """Return pictures of [0, 1] as the nearest bytes."""
+    """Quantise images in [0, 1] to bytes."""
     return (pictures.float().clamp(0.0, 1.0) * WHITE).round().to(torch.uint8).cpu().numpy()

@@ -1,4 +1,4 @@
-"""What lossless compression leaves of spikes: the rates that lossy coding has to be far below."""
+"""Baselines of lossless compression: upper bounds for the rates of lossy coding."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _NAME = "spikes"
 
 
 class LosslessModule(CodingModule):
-    """Spikes as bytes that give back every one of them; the size of recordings is not counted.
+    """Compress spikes without loss. Only ``"context"`` includes a file header.
 
     Args:
-        coder: ``"raw"``: bit-packed without gaps, 1 bit per pixel and plane by definition.
-            ``"zstd"``: packed along time, see :func:`packed_in_time`, then Zstandard at level 19.
-            ``"blosc"``: packed so too, then Blosc with Zstandard at its highest level, with the one
-            of its filters that leaves least.
-            ``"context"``: this project's own, :mod:`spike_zoo.coding.spl.codec`, a complete file.
+        coder: ``"raw"``: packed bits, by definition 1 bit per pixel and plane.
+            ``"zstd"``: bits packed along time, see :func:`packed_in_time`, and Zstandard at level
+            19.
+            ``"blosc"``: bits packed along time, and Blosc with Zstandard at its highest level, with
+            the filter that yields the smallest size.
+            ``"context"``: complete files of :mod:`spike_zoo.coding.spl.codec`.
 
     Raises:
-        ConfigError: If there is no such coder, or its library is not installed.
+        ConfigError: If the coder is unknown, or its library is not installed.
     """
 
     makes_images = False
@@ -44,22 +45,22 @@ class LosslessModule(CodingModule):
         self.rate_points = (coder,)
 
     def setup(self, stage: str) -> None:
-        """Look for the library before anything is computed."""
+        """Check that the library is installed, and check the data."""
         if self.coder in ("zstd", "blosc"):
             _filters()
         super().setup(stage)
 
     def compress(self, prepared: CodedScene, point: int) -> Compressed:
-        """Return the spikes of a recording as bytes."""
+        """Compress the spikes of a recording."""
         coded = coded_spikes(prepared.spikes.cpu().numpy(), self.coder)
         return Compressed(len(coded), coded)
 
 
 def packed_in_time(spikes: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return spikes with the planes of a pixel beside each other, eight in a byte.
+    """Pack spikes along time, eight planes of a pixel per byte.
 
-    A pixel that fires evenly repeats itself along time and along nothing else, so that a coder of
-    bytes needs half of what it does for rows of pixels.
+    Pixels that fire regularly repeat along time only: byte coders need half of the bytes that they
+    need for bits packed along rows.
 
     Args:
         spikes: ``(T, H, W)``, 0 or 1.
@@ -72,7 +73,7 @@ def packed_in_time(spikes: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def coded_spikes(spikes: NDArray[Any], coder: Coder) -> bytes:
-    """Return spikes ``(T, H, W)`` as the bytes of a lossless coder, see :class:`LosslessModule`.
+    """Compress spikes ``(T, H, W)`` by a coder of :class:`LosslessModule`.
 
     Raises:
         ConfigError: If the coder's library is not installed.
@@ -82,19 +83,19 @@ def coded_spikes(spikes: NDArray[Any], coder: Coder) -> bytes:
     if coder == "context":
         return lossless.encode(spikes.astype(bool))
     packed = packed_in_time(spikes)
-    pixels = packed.view(f"V{packed.shape[-1]}")[..., 0]  # the filters see what belongs to a pixel
+    pixels = packed.view(f"V{packed.shape[-1]}")[..., 0]  # the filters shuffle items: pixels
     if coder == "zstd":
         return _chunk(pixels, _filters().Zstd(clevel=ZSTD_LEVEL))
     filters = _filters()
-    made = (
+    chunks = (
         _chunk(pixels, filters.Blosc(cname="zstd", clevel=BLOSC_LEVEL, shuffle=number))
         for number in range(BLOSC_FILTERS)
     )
-    return min(made, key=len)
+    return min(chunks, key=len)
 
 
 def _chunk(pixels: NDArray[Any], options: Any) -> bytes:  # noqa: ANN401  (h5py's keywords)
-    """Return what HDF5 would store: one chunk through one filter, in memory."""
+    """Return the bytes that HDF5 stores for one chunk with a filter; the file is in memory."""
     with h5py.File(_NAME, "w", driver="core", backing_store=False) as file:
         stored = file.create_dataset(_NAME, data=pixels, chunks=pixels.shape, **options)
         return bytes(stored.id.read_direct_chunk((0,) * pixels.ndim)[1])

@@ -1,4 +1,4 @@
-"""What recognition with SCI is held against: a plain network on a picture of 13 planes."""
+"""Baseline of recognition: a residual network on the playback image (TFP) of 13 planes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spike_zoo.tasks.recognition import ClassificationModule
 
 
 class NormalisedBlock(nn.Module):
-    """Two 3x3 convolutions, each normalised over the batch, beside the identity."""
+    """A residual block of two 3x3 convolutions with batch normalisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,16 +30,16 @@ class NormalisedBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return values of the same shape, none below 0."""
+        """Return non-negative values of the same shape."""
         return (x + self.layers(x)).relu()
 
 
 class PlaybackClassifier(nn.Module):
-    """A residual network on the mean of 13 planes: no motion, no neighbours, no earlier stage.
+    """A residual network on one image, without motion, neighbours or pretrained stages.
 
     Args:
-        classes: How many there are.
-        channels: At full size; twice and four times as many at half and a quarter of it.
+        classes: Number of classes.
+        channels: Channels at full size; twice as many at half and four times at a quarter size.
         blocks: Residual blocks at each size.
 
     Shape:
@@ -64,7 +64,7 @@ class PlaybackClassifier(nn.Module):
         self.head = nn.Linear(4 * channels, classes)
 
     def pooled(self, picture: Tensor) -> Tensor:
-        """Return what the last layer sees, ``(B, 4 channels)``."""
+        """Return the pooled inputs of the last layer, ``(B, 4 channels)``."""
         return self.layers(picture).mean(dim=(-2, -1))
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -73,18 +73,18 @@ class PlaybackClassifier(nn.Module):
 
 
 class PlaybackRecognitionModule(ClassificationModule):
-    """Train a plain network on playback: the mean of the 13 planes in the middle of a clip.
+    """Train :class:`PlaybackClassifier` on playback, the mean of the 13 middle planes of a clip.
 
     Args:
-        classes: How many there are.
-        label_names: What they are called, by index.
+        classes: Number of classes.
+        label_names: Names of the classes, by index.
         channels: See :class:`PlaybackClassifier`.
-        blocks: See there.
-        affine_augment: See :class:`SCIRecognitionModule`; here pictures are distorted.
+        blocks: See :class:`PlaybackClassifier`.
+        affine_augment: See :class:`SCIRecognitionModule`; here images are distorted.
         label_smoothing: See :class:`ClassificationModule`.
-        learning_rate: Of Adam, betas 0.9 and 0.999.
-        schedule: How it moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
     """
 
     clip_length = CLIP
@@ -112,22 +112,22 @@ class PlaybackRecognitionModule(ClassificationModule):
         return self.network(self._playback(spikes, rate_scale))
 
     def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a batch to learn from, whose pictures may be distorted."""
+        """Return the logits of a training batch, with augmentation."""
         self.check_batch(batch)
         picture = self._playback(batch["spikes"], batch["rate_scale"])
         if self.hparams["affine_augment"]:
-            drawn = drawn_distortion(
+            affine = drawn_distortion(
                 len(picture), self.hparams["affine_augment"], self.generator("clips")
             )
-            picture = distorted(picture, drawn)
+            picture = distorted(picture, affine)
         return self.network(picture)
 
     def features(self, batch: LabelledBatch) -> Tensor:
-        """Return what the last layer sees of each clip."""
+        """Return the inputs of the last layer for each clip."""
         return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update."""
+        """Return Adam with a learning rate schedule per update."""
         return scheduled_adam(self, self.network.parameters())
 
     def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""The codec of SCI: I-frames, P-frames, entropy models, bitstreams."""
+"""Codec of SCI: I-frames, P-frames, entropy models and bitstreams."""

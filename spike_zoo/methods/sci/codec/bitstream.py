@@ -1,4 +1,4 @@
-"""Recordings to ``.sci`` bitstreams and back, group of pictures after group of pictures."""
+"""Encoding and decoding of ``.sci`` bitstreams by groups of pictures."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ _DECODER: Final = (
     "inter.synthesis",
     "gains.decoder",
 )
-_SHADOWS: Final = {
+_NOT_DECODED: Final = {
     "IntegerLayer": ("weight", "bias", "step"),
     "ScaleNet": ("probe_crc", "is_final"),
     "HyperPrior": ("logits", "means", "log_scales"),
 }
-"""What is only trained with, or checked: integers and tables stand for it."""
+"""State by class that decoding does not use: parameters behind integers and tables, and checks."""
 
 
 @dataclass
 class SCIDecoded:
-    """What a bitstream holds once it is decoded.
+    """Decoded features and motion of a bitstream, or of some of its groups.
 
     Shape:
         - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
-        - motion: float32 ``(n, 2, H, W)`` in pixels, of each feature to the one before it; zero of
-          I-frames, which have none.
+        - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
+          for I-frames.
 
     Attributes:
-        feature_index: Which frames of the recording they are, in order; all of them unless damaged
-            groups were left out.
-        header: What the file's begin says.
-        errors: What was wrong with groups that were left out.
+        feature_index: Indexes of the features in the recording, ascending. Features of damaged
+            groups are missing.
+        header: Header of the file.
+        errors: Errors of damaged groups.
     """
 
     features: Tensor
@@ -78,52 +78,54 @@ class SCIDecoded:
 
     @classmethod
     def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> SCIDecoded:
-        """Return a decoded group of pictures by its number in the file."""
+        """Return a decoded group of pictures, with the index ``group`` in the file."""
         first = group * header.gop
         return cls(features, motion, tuple(range(first, first + len(features))), header)
 
     @property
     def planes(self) -> tuple[int, ...]:
-        """The plane of the recording that each feature shows."""
+        """Plane of the recording of each feature."""
         return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 def digest_of(codec: SCICodec) -> bytes:
-    """Return what names a model in its bitstreams: a hash of all that a decoder computes with.
+    """Return the identifier of a model in bitstreams: a hash of all state that decoding uses.
 
-    Encoders and analysis modules may be trained on; streams stay readable.
+    Encoder networks, FMVR and FAM are excluded: if they are trained further, bitstreams stay
+    readable.
     """
-    found = hashlib.sha256(asset_bytes())
+    digest = hashlib.sha256(asset_bytes())
     if codec.coding is not None:
         inter = codec.coding.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
-        found.update(repr(switches).encode())
-    shadows = {
-        f"{owner}.{own}"
+        digest.update(repr(switches).encode())
+    not_decoded = {
+        f"{owner}.{name}"
         for owner, module in codec.named_modules()
-        for own in _SHADOWS.get(type(module).__name__, ())
+        for name in _NOT_DECODED.get(type(module).__name__, ())
     }
     state = codec.state_dict()
-    for name in sorted(state.keys() - shadows):
+    for name in sorted(state.keys() - not_decoded):
         if any(name.startswith(f"{part}.") for part in _DECODER):
             tensor = state[name].detach().cpu().contiguous()
             shape = ",".join(map(str, tensor.shape))
-            found.update(f"{name}|{str(tensor.dtype).removeprefix('torch.')}|{shape}|".encode())
-            found.update(tensor.numpy().tobytes())
-    return found.digest()[:DIGEST_BYTES]
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            digest.update(f"{name}|{dtype}|{shape}|".encode())
+            digest.update(tensor.numpy().tobytes())
+    return digest.digest()[:DIGEST_BYTES]
 
 
 def scale_nets(codec: SCICodec) -> list[ScaleNet]:
-    """Return all networks that select tables."""
+    """Return all networks that predict scale indexes."""
     return [module for module in codec.modules() if isinstance(module, ScaleNet)]
 
 
 def coding_of(codec: SCICodec) -> CodecNetworks:
-    """Return the networks that code features.
+    """Return the networks of I- and P-frames.
 
     Raises:
-        ConfigError: If there are none.
-        NotFinalizedError: If they were not made final after their training.
+        ConfigError: If the weights have no codec.
+        NotFinalizedError: If :meth:`SCICodec.update_tables` was not called after training.
     """
     if codec.coding is None:
         raise ConfigError(
@@ -139,7 +141,7 @@ def coding_of(codec: SCICodec) -> CodecNetworks:
 
 
 def source_of(recording: SpikeRecording) -> int:
-    """Return a checksum of some planes of a recording, by which its chunks are recognised."""
+    """Return the CRC-32 of three planes of a recording, which identifies its chunks."""
     checksum = 0
     for plane in {0, len(recording) // 2, len(recording) - 1}:
         checksum = zlib.crc32(recording.read_packed(plane, plane + 1).tobytes(), checksum)
@@ -151,23 +153,23 @@ def payloads(
     features: Iterable[Tensor],
     header: Header,
 ) -> Iterator[bytes]:
-    """Yield the payload of every group of pictures.
+    """Yield the payload of each group of pictures.
 
     Args:
-        codec: Final, in evaluation mode.
-        features: Every feature in order of time, ``(1, 3, H, W)``.
-        header: What the bitstream begins with.
+        codec: Finalised, in evaluation mode.
+        features: All features in order of time, ``(1, 3, H, W)`` each.
+        header: Header of the bitstream.
     """
     coding = coding_of(codec)
     check_exact(codec)
     device = next(codec.parameters()).device
-    quality, waiting = header.quality, iter(features)
+    quality, remaining = header.quality, iter(features)
     for group in range(header.groups):
-        taken, encoder = itertools.islice(waiting, header.group_length(group)), GroupEncoder()
+        frames, encoder = itertools.islice(remaining, header.group_length(group)), GroupEncoder()
         symbols, weight = SymbolEncoder(encoder), codec.lambdas[quality]
         with exact_context(device):
             for _ in encode_frames(
-                coding, symbols, taken, quality, estimation=codec.motion, weight=weight
+                coding, symbols, frames, quality, estimation=codec.motion, weight=weight
             ):
                 pass
         yield encoder.finish()
@@ -176,11 +178,11 @@ def payloads(
 def decoded_group(
     codec: SCICodec, payload: bytes, header: Header, group: int
 ) -> tuple[Tensor, Tensor]:
-    """Return features and motion of a group of pictures, ``(n, 3, H, W)`` and ``(n, 2, H, W)``.
+    """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``.
 
     Raises:
-        DecodeMismatchError: If the symbols are not those that were written.
-        CorruptBitstreamError: If they cannot be.
+        DecodeMismatchError: If the decoded symbols differ from the encoded ones.
+        CorruptBitstreamError: If the payload is malformed.
     """
     coding = coding_of(codec)
     device = next(codec.parameters()).device
@@ -195,7 +197,7 @@ def decoded_group(
                 motions[number] = frame.motion.cpu()[0]
     except BitstreamError:
         raise
-    except ValueError as error:  # unbounded motion, of symbols that no encoder wrote
+    except ValueError as error:  # for example infinite motion, decoded from wrong symbols
         raise DecodeMismatchError(
             f"group of pictures {group}: {error}; its symbols are not those that were written",
             gop=group,
@@ -205,14 +207,14 @@ def decoded_group(
 
 
 def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
-    """Yield every group of pictures, decoded.
+    """Yield the decoded groups of pictures.
 
-    Where the reader is not strict, groups that cannot be decoded are left out, and listed in
-    ``reader.errors``.
+    If the reader is not strict, groups that cannot be decoded are left out, and their errors are
+    appended to ``reader.errors``.
 
     Raises:
-        ModelMismatchError: If another model made the stream; before anything is decoded.
-        BitstreamError: If a group cannot be decoded, from a strict reader.
+        ModelMismatchError: If the bitstream was written by another model; before any decoding.
+        BitstreamError: If a group cannot be decoded and the reader is strict.
     """
     header = reader.header
     check_model(codec, header)
@@ -229,13 +231,13 @@ def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDeco
 
 
 def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
-    """Return all decoded groups as one."""
+    """Concatenate all decoded groups."""
     parts, header = list(groups), reader.header
     size = header.height, header.width
-    nothing = torch.zeros(0, 3, *size), torch.zeros(0, 2, *size)
+    empty = torch.zeros(0, 3, *size), torch.zeros(0, 2, *size)
     return SCIDecoded(
-        torch.cat([part.features for part in parts] or [nothing[0]]),
-        torch.cat([part.motion for part in parts] or [nothing[1]]),
+        torch.cat([part.features for part in parts] or [empty[0]]),
+        torch.cat([part.motion for part in parts] or [empty[1]]),
         tuple(index for part in parts for index in part.feature_index),
         header,
         tuple(reader.errors),
@@ -243,11 +245,11 @@ def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecode
 
 
 def check_model(codec: SCICodec, header: Header) -> None:
-    """Reject a stream of another model, or of features that SCI does not have.
+    """Reject a bitstream of another model or another feature layout.
 
     Raises:
-        ModelMismatchError: With both digests.
-        BitstreamError: If its frames are not of 13 planes, 7 apart, with 3 channels.
+        ModelMismatchError: If the digests differ; it has both.
+        BitstreamError: If the features do not have 13 planes, 7 apart, and 3 channels.
     """
     coding_of(codec)
     stated = header.window, header.step, header.channels
@@ -268,10 +270,10 @@ def check_model(codec: SCICodec, header: Header) -> None:
 
 
 def check_exact(codec: SCICodec) -> None:
-    """Make sure, once for every device, that it computes integers exactly.
+    """Check, once per device and model, that the scale networks compute integers exactly.
 
     Raises:
-        DeviceNotExactError: If it does not.
+        DeviceNotExactError: If the device does not.
     """
     device = next(codec.parameters()).device
     key = str(device), tuple(int(net.probe_crc) for net in scale_nets(codec))
@@ -288,7 +290,7 @@ _CHECKED: set[tuple[str, tuple[int, ...]]] = set()
 def exact_context(device: torch.device) -> Iterator[None]:
     """Compute in float32 with deterministic algorithms: no autocast, TF32, bf16 or gradients.
 
-    The settings are those of the whole process: threads take turns.
+    The settings are global to the process, therefore a lock serialises threads.
     """
     with _EXACT:
         deterministic = torch.are_deterministic_algorithms_enabled()

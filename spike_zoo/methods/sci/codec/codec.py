@@ -1,4 +1,4 @@
-"""SCI itself: spikes to features and motion, those to bits, images or classes; no trainer."""
+"""Inference model of SCI: features, motion, bitstreams, images and classes of spike streams."""
 
 from __future__ import annotations
 
@@ -41,21 +41,22 @@ from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
 
 LAMBDAS = (64.0, 128.0, 256.0, 512.0)
-"""Weights of the mean square error beside bits at each quality: the paper's codec."""
-CAMERA_SCALE = 0.6  # rate scale at which FEM's filters see spikes
+"""Weight of the mean square error in the rate-distortion loss, for each quality (paper)."""
+CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised for FEM
 _MAX_PIXELS = 2**24
 
 
 class SCICodec(nn.Module):
-    """The networks of SCI and the way of data through them.
+    """Networks of SCI and the inference with them.
 
     Args:
-        fem: Extracts features.
-        motion: Estimates the motion between two features; None before its stage.
-        fam: Analyses features; None before its stage.
-        coding: What codes features; None before stage ``"codec"`` and where nothing is coded.
-        scale_input: Whether FEM sees spikes times 0.6 / rate scale, so that a feature is luminance
-            whatever the camera. Filters are linear, so a camera adds bits and scales their sums.
+        fem: Feature extraction.
+        motion: Motion estimation between two features; None before stage ``"motion"``.
+        fam: Analysis of features; None before stage ``"fam"``.
+        coding: Networks of I- and P-frames; None before stage ``"codec"`` or without coding.
+        scale_input: Whether spikes are multiplied by 0.6 / rate scale before FEM, so that features
+            are luminance for every camera. The filters are linear: hardware can sum bits and scale
+            the sums.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV and Fig. 3.
@@ -84,33 +85,33 @@ class SCICodec(nn.Module):
 
     @property
     def coding(self) -> CodecNetworks | None:
-        """What codes features, if anything does."""
+        """Networks of I- and P-frames; None without coding."""
         if self.intra is None or self.inter is None or self.gains is None:
             return None
         return CodecNetworks(self.intra, self.inter, self.gains, self.fmvr)
 
     def features(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Return the feature of every window of a clip, 7 planes apart.
+        """Return the features of all windows of a clip, 7 planes apart.
 
         Args:
             spikes: ``(B, T, H, W)``, 0 or 1, T at least 13.
             rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
 
         Returns:
-            ``(B, n, 3, H, W)`` in (0, 1) with n = (T - 13) // 7 + 1, of planes 6, 13, 20, ...
+            ``(B, n, 3, H, W)`` in (0, 1) with n = (T - 13) // 7 + 1, for planes 6, 13, 20, ...
 
         Raises:
-            ValueError: If spikes are of another rank, empty, or hold more than 0 and 1.
-            ConfigError: If there are fewer than 13 planes, or more pixels than 2^24.
+            ValueError: If spikes have another rank, are empty, or have values other than 0 and 1.
+            ConfigError: If there are fewer than 13 planes, or more than 2^24 pixels per plane.
         """
         check_spikes(spikes)
         windows = spikes.unfold(1, WINDOW, STEP).permute(0, 1, 4, 2, 3)
         scale = None if rate_scale is None else rate_scale.repeat_interleave(windows.shape[1])
-        found = self.feature(windows.flatten(0, 1), scale)
-        return found.unflatten(0, windows.shape[:2])
+        features = self.feature(windows.flatten(0, 1), scale)
+        return features.unflatten(0, windows.shape[:2])
 
     def feature(self, window: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Return the feature of single windows, ``(B, 13, H, W)`` -> ``(B, 3, H, W)``."""
+        """Return the features of single windows, ``(B, 13, H, W)`` -> ``(B, 3, H, W)``."""
         planes = window.to(next(self.fem.parameters()).dtype)
         if self.scale_input:
             scale = planes.new_ones(len(planes)) if rate_scale is None else rate_scale.to(planes)
@@ -118,37 +119,40 @@ class SCICodec(nn.Module):
         return self.fem(planes)
 
     def moved(self, current: Tensor, reference: Tensor) -> Tensor:
-        """Return the backward motion between two features, ``(B, 2, H, W)`` in pixels.
+        """Estimate the backward motion between two features, ``(B, 2, H, W)`` in pixels.
 
         Raises:
-            ConfigError: If this codec estimates none.
+            ConfigError: If this codec has no motion estimation.
         """
         if self.motion is None:
-            raise ConfigError("this codec has no motion estimation: it is of stage 'fem'")
+            raise ConfigError(
+                "these weights have no motion estimation, because they are of stage 'fem'; use "
+                "weights of a later stage"
+            )
         return self.motion(current, reference)
 
     def links(self, features: Tensor) -> Tensor:
-        """Return the backward motion of each feature to the one before it; the first has none.
+        """Estimate the backward motion from each feature to the previous feature.
 
         Args:
             features: ``(B, n, 3, H, W)``.
 
         Returns:
-            ``(B, n, 2, H, W)`` in pixels, the first zero.
+            ``(B, n, 2, H, W)`` in pixels; zero for the first feature.
         """
         batch, count, _, height, width = features.shape
-        found = features.new_zeros(batch, count, 2, height, width, dtype=torch.float32)
+        motions = features.new_zeros(batch, count, 2, height, width, dtype=torch.float32)
         if count > 1:
             current, reference = features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1)
-            found[:, 1:] = self.moved(current, reference).unflatten(0, (batch, count - 1))
-        return found
+            motions[:, 1:] = self.moved(current, reference).unflatten(0, (batch, count - 1))
+        return motions
 
     def analysed(self, spikes: Tensor, rate_scale: Tensor | None = None) -> AnalysisInput:
-        """Return what FAM takes of a clip: five features around its middle, and motion to four.
+        """Return the input of FAM: the five middle features of a clip, and the motion between them.
 
         Args:
-            spikes: ``(B, T, H, W)``; where T is below 41 the features at the ends are repeated.
-            rate_scale: See :meth:`features`.
+            spikes: ``(B, T, H, W)``. If T is below 41, the first and last features are repeated.
+            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
         """
         if spikes.shape[1] < CLIP:
             warnings.warn(
@@ -160,13 +164,13 @@ class SCICodec(nn.Module):
         return surroundings(features, self.links(features), features.shape[1] // 2)
 
     def picture(self, feature: Tensor) -> Tensor:
-        """Return FEM's own picture, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``: the channels' mean."""
+        """Return the mean over a feature's channels, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``."""
         return feature.mean(dim=1, keepdim=True)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Return what FAM says of a clip: an image ``(B, 1, H, W)``, or logits ``(B, classes)``.
+        """Return FAM's output for a clip: an image ``(B, 1, H, W)``, or logits ``(B, classes)``.
 
-        Without FAM: the mean of the middle feature over its channels, FEM's own picture.
+        Without FAM, the image is the mean of the middle feature over its channels.
         """
         if self.fam is None:
             features = self.features(spikes, rate_scale)
@@ -174,10 +178,10 @@ class SCICodec(nn.Module):
         return self.fam(*self.analysed(spikes, rate_scale))
 
     def update_tables(self) -> bytes:
-        """Turn all that selects probability tables into integers, once a training is done.
+        """Convert the entropy models to integer networks and tables, after training.
 
         Returns:
-            The digest that bitstreams of these weights carry.
+            The digest that is stored in bitstreams of these weights.
         """
         for module in self.modules():
             if isinstance(module, LatentEntropy):
@@ -192,7 +196,7 @@ class SCICodec(nn.Module):
         gop: int = 8,
         rate_scale: float | None = None,
     ) -> Header:
-        """Return what a recording's bitstream begins with; see :meth:`compress`.
+        """Return the header of a recording's bitstream; arguments as of :meth:`compress`.
 
         Raises:
             ConfigError: If this codec has no coder, or an argument is outside its range.
@@ -222,9 +226,10 @@ class SCICodec(nn.Module):
         gop: int = 8,
         rate_scale: float | None = None,
     ) -> Iterator[bytes]:
-        """Yield the payload of each group of pictures, in memory that does not grow.
+        """Yield the payload of each group of pictures, with constant memory.
 
-        See :meth:`compress`; :class:`spike_zoo.coding.BitstreamWriter` makes a file of them.
+        Arguments as of :meth:`compress`. :class:`spike_zoo.coding.BitstreamWriter` writes the
+        payloads to a file.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         with eval_mode(self):
@@ -240,20 +245,20 @@ class SCICodec(nn.Module):
         *,
         rate_scale: float | None = None,
     ) -> bytes:
-        """Return a recording as a bitstream, see :mod:`spike_zoo.coding.sci.container`.
+        """Encode a recording to a bitstream, see :mod:`spike_zoo.coding.sci.container`.
 
         Args:
             recording: The spikes.
             quality: 0 (fewest bits) to 3 (best).
-            gop: Features of a group of pictures: one I-frame, then P-frames. Groups are decoded
-                without each other.
-            rate_scale: Spikes per plane at white; by default the recording's, else 1.
+            gop: Features per group of pictures: one I-frame, then P-frames. Each group is decoded
+                independently.
+            rate_scale: Spikes per plane at white; by default that of the recording, else 1.
 
         Raises:
             ConfigError: If this codec has no coder, or an argument is outside its range.
             NotFinalizedError: If :meth:`update_tables` was not called.
             PlaneRangeError: If the recording has fewer than 13 planes.
-            UsageError: If it is no recording.
+            UsageError: If ``recording`` is not a :class:`SpikeRecording`.
         """
         options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
         target = io.BytesIO()
@@ -263,33 +268,33 @@ class SCICodec(nn.Module):
         return target.getvalue()
 
     def decompress_stream(self, reader: BitstreamReader) -> Iterator[SCIDecoded]:
-        """Yield the groups of pictures of a bitstream, in memory that does not grow.
+        """Yield the decoded groups of pictures of a bitstream, with constant memory.
 
         Raises:
-            ModelMismatchError: If another model made it.
-            BitstreamError: If a group is damaged and the reader strict.
+            ModelMismatchError: If the bitstream was written by another model.
+            BitstreamError: If a group is damaged and the reader is strict.
         """
         with eval_mode(self):
             yield from decoded_groups(self, reader)
 
     def decompress(self, data: bytes | str | Path, strict: bool = True) -> SCIDecoded:
-        """Return what a bitstream holds: features and motion.
+        """Decode a bitstream to features and motion.
 
         Args:
-            data: The bitstream, or a file.
-            strict: Raise an error for damage; otherwise return intact groups, and the errors.
+            data: The bitstream, or the path of a file.
+            strict: Raise an error for damage; otherwise return the intact groups and the errors.
 
         Raises:
-            ModelMismatchError: If another model made it.
-            BitstreamError: If it is damaged, or none.
+            ModelMismatchError: If the bitstream was written by another model.
+            BitstreamError: If the data are damaged or not a bitstream.
         """
         reader = BitstreamReader(data, strict)
         return together(reader, self.decompress_stream(reader))
 
     def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].
+        """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.
 
-        Groups come in order; those around a feature are looked at, and memory does not grow.
+        Memory is constant. ``groups`` must be in order of time.
         """
         with eval_mode(self):
             yield from pictures(self, groups)
@@ -297,27 +302,27 @@ class SCICodec(nn.Module):
     def reconstruct(self, decoded: SCIDecoded) -> Tensor:
         """Return the images of decoded features, ``(N, 1, H, W)`` in [0, 1], on the CPU.
 
-        Where there is no FAM a picture is the feature's mean over its channels.
+        Without FAM, an image is the mean of a feature over its channels.
         """
-        found = [image for _, image in self.reconstruct_stream([decoded])]
-        return torch.stack(found) if found else decoded.features.mean(dim=1, keepdim=True)
+        images = [image for _, image in self.reconstruct_stream([decoded])]
+        return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)
 
     def classify(self, decoded: SCIDecoded) -> Tensor:
-        """Return the probability of every class, ``(classes,)``, of all features together.
+        """Return the probability of each class, ``(classes,)``, for all features together.
 
         Raises:
-            ConfigError: If these weights predict no classes, or nothing was decoded.
+            ConfigError: If these weights do not predict classes, or nothing was decoded.
         """
         with eval_mode(self):
             return class_probabilities(self, decoded)
 
 
 def check_spikes(spikes: Tensor) -> None:
-    """Reject what is not a clip of spikes.
+    """Validate a batch of clips ``(B, T, H, W)``.
 
     Raises:
-        ValueError: If it is of another rank, empty, or holds more than 0 and 1.
-        ConfigError: If it has fewer planes than a window, or more pixels than 2^24.
+        ValueError: If spikes have another rank, are empty, or have values other than 0 and 1.
+        ConfigError: If there are fewer than 13 planes, or more than 2^24 pixels per plane.
     """
     if spikes.ndim != 4 or not spikes.numel():
         raise ValueError(
@@ -350,9 +355,9 @@ def _check_codable(recording: SpikeRecording, quality: int, gop: int) -> None:
             f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
             f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
         )
-    if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
+    if gop > (largest := max(1, MAX_GROUP_PIXELS // (height * width))):
         raise ConfigError(
-            f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got "
+            f"gop must be at most {largest} frames at {width} x {height} pixels (W x H), got "
             f"{gop}: a group of pictures is decoded in memory"
         )
     if planes < WINDOW:

@@ -1,4 +1,4 @@
-"""What coding one frame costs at either side, as the paper counts it: without the closed loop."""
+"""Profiling jobs for the cost of coding one frame in the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from spike_zoo.tasks.base import ProfiledCall
 
 
 class ZeroSymbols(ExactSymbols):
-    """Symbols that are all zero: a stream to decode that needs no encoder.
+    """Symbols that are all zero, so that decoding can be profiled without a bitstream.
 
     Args:
-        device: Where they go.
+        device: Device of the symbols.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -42,20 +42,21 @@ class ZeroSymbols(ExactSymbols):
         return zeros, zeros
 
     def number(self, value: int | None, stop: int) -> int:
-        """Return the largest number: the frame with all parts."""
+        """Return the largest number."""
         return stop - 1
 
 
 @torch.no_grad()
 def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:
-    """Return the work of a frame at the camera's side and at the other, of both kinds of frames.
+    """Return the profiling jobs of I-frames (``_intra``) and P-frames (``_inter``).
 
-    The camera's side (``encode_``) is FEM and analysis, as the paper counts it. ``loop_`` is what
-    an encoder really does, which also decodes the feature to know what the other side will have.
-    That other side (``decode_``) is entropy model, synthesis and, where there is one, FAM.
+    - ``encode_``: FEM and the analysis transforms, as the paper counts the encoder.
+    - ``loop_``: The encoder as implemented. It also decodes the feature, which the next frame is
+      predicted from.
+    - ``decode_``: Entropy model, synthesis and FAM, or the mean over channels without FAM.
 
     Args:
-        codec: Final, with a coder.
+        codec: Finalised, with a coder.
         window: ``(1, 13, H, W)``, spikes.
         scale: Spikes per plane at white, ``(1,)``.
     """
@@ -64,51 +65,51 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
     assert motion is not None
     coder = FrameCoder(ZeroSymbols(window.device), coding.gains, 0)
 
-    def extracted() -> Tensor:
+    def extract() -> Tensor:
         return pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
 
-    feature = extracted()
+    feature = extract()
     size = feature.shape[-2], feature.shape[-1]
-    before = coding.inter.start(feature)
-    still = torch.zeros_like(feature[:, :2])
-    contexts = coding.inter.contexts(feature, still)
+    reference = coding.inter.start(feature)
+    zero_motion = torch.zeros_like(feature[:, :2])
+    contexts = coding.inter.contexts(feature, zero_motion)
 
     def encode_intra() -> Tensor:
-        return coding.intra.analysis.hyper(coding.intra.analysis(extracted()))
+        return coding.intra.analysis.hyper(coding.intra.analysis(extract()))
 
     def encode_inter() -> tuple[Tensor, Tensor]:
-        found, analysis = extracted(), coding.inter.analysis
-        moved = analysis.motion(motion(found, before.feature))
-        latent = analysis.content(found, contexts)
-        return analysis.motion.hyper(moved), analysis.content.hyper(latent)
+        current, analysis = extract(), coding.inter.analysis
+        motion_latent = analysis.motion(motion(current, reference.feature))
+        latent = analysis.content(current, contexts)
+        return analysis.motion.hyper(motion_latent), analysis.content.hyper(latent)
 
-    def decoded_intra() -> Tensor:
+    def decode_intra() -> Tensor:
         return coding.intra.decode(coder, size)
 
-    def decoded_inter() -> DecodedPFrame:
-        return coding.inter.decode(coder, CODED, before)
+    def decode_inter() -> DecodedPFrame:
+        return coding.inter.decode(coder, CODED, reference)
 
     jobs: dict[str, Callable[[], object]] = {
         "encode_intra": encode_intra,
         "encode_inter": encode_inter,
-        "loop_intra": lambda: (encode_intra(), decoded_intra()),
-        "loop_inter": lambda: (encode_inter(), decoded_inter()),
-        "decode_intra": lambda: _seen(codec, decoded_intra(), still),
-        "decode_inter": lambda: _seen(codec, *_refined(coding, decoded_inter())),
+        "loop_intra": lambda: (encode_intra(), decode_intra()),
+        "loop_inter": lambda: (encode_inter(), decode_inter()),
+        "decode_intra": lambda: _analyse(codec, decode_intra(), zero_motion),
+        "decode_inter": lambda: _analyse(codec, *_refine(coding, decode_inter())),
     }
     image = window.shape[-2], window.shape[-1]
     return {name: ProfiledCall(torch.no_grad()(job), image) for name, job in jobs.items()}
 
 
-def _refined(coding: CodecNetworks, frame: DecodedPFrame) -> tuple[Tensor, Tensor]:
+def _refine(coding: CodecNetworks, frame: DecodedPFrame) -> tuple[Tensor, Tensor]:
     """Return the feature and the refined motion of a decoded P-frame."""
     if coding.fmvr is None:
         return frame.feature, frame.motion
     return frame.feature, coding.fmvr(frame.motion, frame.feature)
 
 
-def _seen(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
-    """Return the analysis of a feature among five like it."""
+def _analyse(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
+    """Return the output of FAM for five copies of a feature."""
     if codec.fam is None:
         return codec.picture(feature)
     count = 2 * REACH + 1

@@ -1,4 +1,4 @@
-"""What decoded features are used for: pictures and classes, each from five of them."""
+"""Reconstruction and classification from decoded features."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.codec import SCICodec
 
 Boundary = Literal["sequence", "gop"]
-"""Whether an analysis looks across the borders of groups of pictures."""
+"""Whether the analysis uses neighbours from other groups of pictures."""
 IFrameMotion = Literal["zero", "decoder_me"]
-"""Motion to an I-frame, which is not coded. It may be estimated from decoded features."""
+"""Motion from an I-frame to the previous frame: zero, or estimated from decoded features."""
 
 
 class DecodedFeature(NamedTuple):
-    """A decoded feature with the motion to the one before it.
+    """A decoded feature with the motion to the previous feature.
 
     Shape:
         - feature: ``(1, 3, H, W)``.
         - motion: ``(1, 2, H, W)`` in pixels, refined.
 
     Attributes:
-        number: Which feature of the recording.
-        group: Which group of pictures it is of.
+        number: Index of the feature in the recording.
+        group: Index of its group of pictures.
     """
 
     feature: Tensor
@@ -42,34 +42,35 @@ class DecodedFeature(NamedTuple):
 
 
 def links(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeature]:
-    """Yield every decoded feature with its motion as an analysis takes it, on the codec's device.
+    """Yield each decoded feature with its motion for the analysis, on the codec's device.
 
-    The motion of P-frames is refined (FMVR); that of I-frames is zero, or estimated here.
+    FMVR refines the motion of P-frames. The motion of I-frames is zero, or estimated here if
+    ``codec.iframe_motion`` is ``"decoder_me"``.
     """
     device = next(codec.parameters()).device
-    before: DecodedFeature | None = None
+    previous: DecodedFeature | None = None
     for decoded in groups:
         for index, feature, motion in zip(
             decoded.feature_index, decoded.features, decoded.motion, strict=True
         ):
-            here, moved = feature[None].to(device), motion[None].to(device)
-            follows = before is not None and before.number == index - 1
+            current, backward = feature[None].to(device), motion[None].to(device)
+            follows = previous is not None and previous.number == index - 1
             if index % decoded.header.gop:
-                moved = moved if codec.fmvr is None else codec.fmvr(moved, here)
-            elif codec.iframe_motion == "decoder_me" and before is not None and follows:
-                moved = codec.moved(here, before.feature)
-            before = DecodedFeature(here, moved, index, index // decoded.header.gop)
-            yield before
+                backward = backward if codec.fmvr is None else codec.fmvr(backward, current)
+            elif codec.iframe_motion == "decoder_me" and previous is not None and follows:
+                backward = codec.moved(current, previous.feature)
+            previous = DecodedFeature(current, backward, index, index // decoded.header.gop)
+            yield previous
 
 
 @torch.inference_mode()
 def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, AnalysisInput]]:
-    """Yield the number of every decoded feature and what an analysis takes: those around it.
+    """Yield the index of each decoded feature and the input of its analysis.
 
-    At most five features are held. Where one is missing, at an end or because its group was
-    damaged, the nearest is used.
+    At most five features are held in memory. If a neighbour is missing, at an end or because its
+    group is damaged, the nearest available feature is used.
     """
-    run: list[DecodedFeature] = []
+    run: list[DecodedFeature] = []  # consecutive features
     target = 0
     for link in links(codec, groups):
         crosses = codec.boundary == "gop" and bool(run) and link.group != run[-1].group
@@ -93,7 +94,7 @@ def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]
 
 @torch.inference_mode()
 def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
-    """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].
+    """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.
 
     Raises:
         ConfigError: If these weights predict classes.
@@ -111,18 +112,18 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
 
 @torch.inference_mode()
 def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
-    """Return the probability of every class, ``(classes,)``: logits are means over features.
+    """Return the probability of each class, ``(classes,)``, from the mean logits over features.
 
-    Only features with all four neighbours are asked, where there are any.
+    Only features with all four neighbours are used, or the middle one if there are none.
 
     Raises:
-        ConfigError: If these weights predict no classes, or nothing was decoded.
+        ConfigError: If these weights do not predict classes, or nothing was decoded.
     """
     if not isinstance(codec.fam, ClassFAM):
         raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
-    every = list(analyses(codec, [decoded]))
-    if not every:
+    inputs = list(analyses(codec, [decoded]))
+    if not inputs:
         raise ConfigError("nothing was decoded, so there is nothing to classify")
-    whole = every[REACH:-REACH] or every[len(every) // 2 : len(every) // 2 + 1]
-    logits = torch.cat([codec.fam(*analysis) for _, analysis in whole]).float().mean(dim=0)
+    complete = inputs[REACH:-REACH] or inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
+    logits = torch.cat([codec.fam(*analysis) for _, analysis in complete]).float().mean(dim=0)
     return torch.softmax(logits, dim=0).cpu()

@@ -1,12 +1,13 @@
-"""The entropy model of a latent: a hyper latent, then two passes over a checkerboard.
+"""Entropy model of a latent: a hyperprior and a two-pass checkerboard context model.
 
-Encoding, decoding and training are one pass with another :class:`Symbols`, so they cannot disagree:
+Encoding, decoding and training share :meth:`LatentEntropy.forward`, so that they are consistent.
+They differ in the :class:`Symbols`:
 
-- ``SymbolEncoder`` rounds a latent and writes its symbols into a stream;
-- ``SymbolDecoder`` ignores the latent, which is None, and reads the symbols from the stream;
+- ``SymbolEncoder`` rounds a latent and writes the symbols to a bitstream;
+- ``SymbolDecoder`` reads the symbols from a bitstream; the latent is None;
 - ``RateEstimator`` rounds, or adds noise, with gradients, and sums the bits of the symbols.
 
-Each returns the symbols that a decoder has, and the pass computes with nothing else::
+Each returns the decoded symbols. All predictions are computed from decoded symbols only::
 
     latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
            -> symbols.residual -> half of the symbols -> means and indexes of the second pass
@@ -30,40 +31,40 @@ from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
 
 RADIUS = 15
-"""Largest symbol with a table entry of its own; larger ones are escapes."""
-_MIXED = 3
+"""Largest symbol with a table entry; larger symbols are coded as escapes."""
+_COMPONENTS = 3
 
 
 class HyperPrior(nn.Module):
-    """A mixture of three logistic distributions for every channel.
+    """Factorised prior of a hyper latent: a mixture of three logistics per channel.
 
     Args:
-        channels: Of the hyper latent.
+        channels: Channels of the hyper latent.
     """
 
     frequencies: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.zeros(channels, _MIXED))
-        self.means = nn.Parameter(torch.linspace(-1, 1, _MIXED).repeat(channels, 1))
-        self.log_scales = nn.Parameter(torch.zeros(channels, _MIXED))
+        self.logits = nn.Parameter(torch.zeros(channels, _COMPONENTS))
+        self.means = nn.Parameter(torch.linspace(-1, 1, _COMPONENTS).repeat(channels, 1))
+        self.log_scales = nn.Parameter(torch.zeros(channels, _COMPONENTS))
         size = channels, 2 * RADIUS + 2
-        # torch has no uint16 everywhere; the digest and the coder take them as such
+        # int32, because torch supports uint16 only in part; tables_of() converts
         self.register_buffer("frequencies", torch.zeros(size, dtype=torch.int32))
 
     def bits(self, values: Tensor) -> Tensor:
-        """Return the bits of each value, ``(B, C, h, w)``: integers, or their noisy substitute."""
-        mass = self._below(values + 0.5, values) - self._below(values - 0.5, values)
+        """Return the bits of each value, ``(B, C, h, w)``: integers, or integers with noise."""
+        mass = self._tail(values + 0.5, values) - self._tail(values - 0.5, values)
         return -torch.log2(bounded(mass.abs(), LEAST_MASS, 1.0))
 
-    def _below(self, edges: Tensor, values: Tensor) -> Tensor:
-        """Return the mass below each edge; right of the middle negative and of what is above.
+    def _tail(self, edges: Tensor, values: Tensor) -> Tensor:
+        """Return the mixture's CDF at each edge; its complement for values above 0.
 
-        Far out both masses are 1 to the last digit, their complements are not.
+        In the upper tail the CDF is rounded to 1, and only the complement is precise.
         """
         sides = torch.where(values > 0, -1.0, 1.0)[..., None]
-        shape = 1, -1, 1, 1, _MIXED
+        shape = 1, -1, 1, 1, _COMPONENTS
         weights = torch.softmax(self.logits, dim=-1).view(shape)
         means, scales = self.means.view(shape), self.log_scales.exp().view(shape)
         masses = torch.sigmoid(sides * (edges[..., None] - means) / scales)
@@ -71,7 +72,7 @@ class HyperPrior(nn.Module):
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Write the table of every channel, from which symbols are coded from now on."""
+        """Compute the frequency table of each channel, which the entropy coder uses."""
         inner = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
         edges = torch.cat([inner - 0.5, inner[-1:] + 0.5])
         weights = torch.softmax(self.logits.double().cpu(), dim=-1)[..., None]
@@ -79,105 +80,109 @@ class HyperPrior(nn.Module):
         below = torch.sigmoid((edges - means[..., None]) / scales[..., None])
         cdf = (weights * below).sum(dim=1)
         tails = cdf[:, :1] + 1.0 - cdf[:, -1:]
-        # a mixture's sums end in digits that need not rise
+        # rounding errors can make the CDF of a mixture decrease slightly
         masses = torch.cat([cdf.diff(dim=1), tails], dim=1).clamp(min=0.0)
         table = quantised((masses / masses.sum(dim=1, keepdim=True)).numpy())
         self.frequencies.copy_(torch.from_numpy(table.astype("int32")))
 
 
 class Symbols(Protocol):
-    """Where symbols come from or go: training, a stream that is written, or one that is read."""
+    """Interface of rate estimation, encoding and decoding of symbols."""
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Return the symbols of a hyper latent, ``(B, Z, h, w)``.
 
         Args:
-            latent: What is rounded; None where a stream is read.
+            latent: The hyper latent before rounding; None in a decoder.
             prior: Its distribution.
-            size: Shape of the result.
+            size: Z, h and w.
         """
         ...
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return what is added to the means of one pass, and the symbols; zero outside the mask.
+        """Return the decoded residuals of one pass and their symbols; zero outside the mask.
 
         Args:
-            latent: What is rounded, ``(B, N, h, w)``; None where a stream is read.
-            mean: Its prediction.
-            level: Level of each symbol's distribution.
-            mask: Which elements are of this pass, ``(N, h, w)`` bool.
+            latent: The latent before rounding, ``(B, N, h, w)``; None in a decoder.
+            mean: Predicted means.
+            level: Scale index of each symbol.
+            mask: Elements of this pass, ``(N, h, w)`` bool.
         """
         ...
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
-        """Return the level of every symbol, as this way of coding takes it from the network."""
+        """Return the scale index of each symbol: integers for coding, differentiable in training.
+
+        Arguments as of :meth:`ScaleNet.forward`.
+        """
         ...
 
     def number(self, value: int | None, stop: int) -> int:
-        """Return a number below ``stop``, which is at most 30, that a frame states.
+        """Return an equiprobable number of a frame header, from 0 to ``stop`` - 1.
 
         Args:
-            value: The number; None where a stream is read.
-            stop: Past the largest one.
+            value: The number; None in a decoder.
+            stop: One more than the largest number, at most 30.
         """
         ...
 
 
 class EncodedSymbols(Symbols, Protocol):
-    """Symbols of an encoder, which tries parts of a frame before it codes them."""
+    """Interface of encoders that compare the bits of alternatives before coding."""
 
     @property
     def bits(self) -> Tensor | float:
-        """Bits that were counted; of a trial, where a stream is written."""
+        """Number of bits; for a :class:`SymbolEncoder` only of a trial."""
         ...
 
     def trial(self) -> Self:
-        """Return symbols that count one choice of an encoder and are not written yet."""
+        """Return an object that counts the bits of one alternative without writing symbols."""
         ...
 
     def accept(self, trial: Self) -> None:
-        """Count, or write, the symbols of a trial."""
+        """Write the symbols of a trial, or add their bits."""
         ...
 
 
 class Gains(nn.Module):
-    """Gains of every latent at every quality, for the encoder and for the decoder.
+    """Gains per channel of every latent at every quality, for the encoder and the decoder.
 
-    They begin evenly spaced, 1/4 at the lowest quality and 1 at the highest, and those of motion
-    at 1: its precision matters at every quality. The decoder's undo the encoder's.
+    Initially the encoder's gains are log-spaced from 1/4 at the lowest quality to 1 at the highest;
+    those of motion are 1, because its precision matters at every quality. The decoder's gains are
+    their inverses.
 
     Args:
-        channels: Name of each latent -> its channels.
+        channels: Number of channels of each latent, by name.
     """
 
     def __init__(self, channels: Mapping[str, int]) -> None:
         super().__init__()
         start = torch.linspace(-math.log(4.0), 0.0, QUALITIES)[:, None]
-        made = {name: start.repeat(1, count) for name, count in channels.items()}
-        if "motion" in made:
-            made["motion"] = torch.zeros_like(made["motion"])
-        self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in made.items()})
-        self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in made.items()})
+        logs = {name: start.repeat(1, count) for name, count in channels.items()}
+        if "motion" in logs:
+            logs["motion"] = torch.zeros_like(logs["motion"])
+        self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in logs.items()})
+        self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in logs.items()})
 
     def before(self, name: str, latent: Tensor, quality: int) -> Tensor:
-        """Return a latent ``(B, C, h, w)`` as it is rounded."""
+        """Multiply a latent ``(B, C, h, w)`` by the encoder's gains, before rounding."""
         return latent * self.encoder[name][quality].exp().view(1, -1, 1, 1)
 
     def after(self, name: str, latent: Tensor, quality: int) -> Tensor:
-        """Return a decoded latent as the synthesis takes it."""
+        """Multiply a decoded latent by the decoder's gains, before synthesis."""
         return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
 
 
 class FrameCoder(NamedTuple):
-    """How the latents of a frame are coded.
+    """Coder of the latents of a frame.
 
     Attributes:
-        symbols: Where symbols come from or go.
-        gains: Of all latents.
+        symbols: Rate estimator, encoder or decoder of symbols.
+        gains: Gains of all latents.
         quality: 0 to 3.
     """
 
@@ -186,11 +191,11 @@ class FrameCoder(NamedTuple):
     quality: int
 
     def before(self, name: str, latent: Tensor) -> Tensor:
-        """Return a latent as it is rounded."""
+        """Multiply a latent by the encoder's gains, before rounding."""
         return self.gains.before(name, latent, self.quality)
 
     def after(self, name: str, latent: Tensor) -> Tensor:
-        """Return a decoded latent as the synthesis takes it."""
+        """Multiply a decoded latent by the decoder's gains, before synthesis."""
         return self.gains.after(name, latent, self.quality)
 
 
@@ -198,7 +203,7 @@ class UncodedLatent(NamedTuple):
     """A latent before rounding.
 
     Shape:
-        - latent: ``(B, N, h, w)``, with the encoder's gains.
+        - latent: ``(B, N, h, w)``, after the encoder's gains.
         - hyper: ``(B, Z, h/4, w/4)``, its hyper latent.
     """
 
@@ -207,7 +212,7 @@ class UncodedLatent(NamedTuple):
 
 
 class DecodedLatent(NamedTuple):
-    """What is known of a latent once it is coded.
+    """A decoded latent.
 
     Shape:
         - latent: ``(B, N, h, w)``, before the decoder's gains.
@@ -219,26 +224,26 @@ class DecodedLatent(NamedTuple):
 
     @classmethod
     def nothing(cls, like: Tensor, channels: int, size: Sequence[int]) -> DecodedLatent:
-        """Return zeros: what a frame without one before it knows."""
+        """Return zeros, for a frame without a previous frame."""
         zeros = like.new_zeros(like.shape[0], channels, *size)
         return cls(zeros, zeros)
 
 
 class LatentEntropy(nn.Module):
-    """Predict a latent: its means from everything decoded, its levels from symbols alone.
+    """Entropy model of a latent: predict means in floats, and scale indexes from symbols only.
 
     Args:
-        channels: N, of the latent.
-        hyper: Z, of the hyper latent, 4 times smaller along each side.
-        raised: Channels between the two enlargements of the hyper latent, and after them.
-        fusion: Channels and depth of the layers that mix all predictions, up to 2 N.
-        spatial: Channels of the layers that see the first pass, up to N.
-        hidden: Channels inside the scale network.
-        extra: Channels of other predictions that the means take.
-        previous: Whether the levels take the symbols of the frame before.
+        channels: N, channels of the latent.
+        hyper: Z, channels of the hyper latent, 4 times smaller along each side.
+        raised: Channels after the first and after the second upsampling of the hyper latent.
+        fusion: Hidden channels of the layers that fuse all predictions of the first pass.
+        spatial: Hidden channels of the layers that predict the means of the second pass.
+        hidden: Hidden channels of the scale network.
+        extra: Channels of additional predictions, inputs of the means.
+        previous: Whether scale indexes also depend on the symbols of the previous frame.
 
-    Source: the paper's codecs resemble DVC, DCVC and DCVC-DC; this entropy model, whose tables
-    follow from integers alone, is the project's own.
+    Source: the paper's codecs resemble DVC, DCVC and DCVC-DC. This entropy model, whose tables are
+    selected by integers only, is not in the paper.
     """
 
     def __init__(
@@ -274,54 +279,54 @@ class LatentEntropy(nn.Module):
         extra: Sequence[Tensor] = (),
         previous: Tensor | None = None,
     ) -> DecodedLatent:
-        """Encode a latent and return it as decoded, or decode it.
+        """Encode or decode a latent, and return the decoded latent.
 
         Args:
-            symbols: Where symbols come from or go.
-            given: What is encoded; None where a stream is read.
+            symbols: Rate estimator, encoder or decoder of symbols.
+            given: The latent to encode; None in a decoder.
             grid: Height and width of the hyper latent, a quarter of the latent's.
             quality: 0 to 3.
-            extra: Other predictions of the latent's size.
-            previous: Symbols of the frame before, ``(B, N, h, w)``.
+            extra: Additional predictions, of the latent's size.
+            previous: Symbols of the previous frame, ``(B, N, h, w)``.
         """
         latent, hyper = (None, None) if given is None else given
         hyper = symbols.hyper(hyper, self.prior, (len(self.prior.logits), *grid))
-        # means move symbols, which 8 bits are too few for
-        predicted = in_full_precision(self.raise_hyper, hyper)
-        predicted = predicted + self.quality[quality].view(1, -1, 1, 1)
-        prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
+        # means shift the rounding of residuals: the 8 bits of bfloat16 are too imprecise
+        raised = in_full_precision(self.raise_hyper, hyper)
+        raised = raised + self.quality[quality].view(1, -1, 1, 1)
+        prediction = in_full_precision(self.fuse, torch.cat([raised, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
-        before = [] if previous is None else [previous]
+        temporal = [] if previous is None else [previous]
         zeros = torch.zeros_like(prediction[:, : self.channels])
 
         mean = prediction[:, : self.channels]
-        level = symbols.scale_indexes(self.scales, hyper, [zeros, *before], quality)
+        level = symbols.scale_indexes(self.scales, hyper, [zeros, *temporal], quality)
         first, first_symbols = symbols.residual(latent, mean, level, even)
-        known = torch.where(even, mean + first, 0.0)
+        decoded = torch.where(even, mean + first, 0.0)
 
-        mean = in_full_precision(self.spatial, torch.cat([prediction, known], dim=1))
-        level = symbols.scale_indexes(self.scales, hyper, [first_symbols, *before], quality)
+        mean = in_full_precision(self.spatial, torch.cat([prediction, decoded], dim=1))
+        level = symbols.scale_indexes(self.scales, hyper, [first_symbols, *temporal], quality)
         second, second_symbols = symbols.residual(latent, mean, level, ~even)
-        known = known + torch.where(even, 0.0, mean + second)
-        return DecodedLatent(known, first_symbols + second_symbols)
+        decoded = decoded + torch.where(even, 0.0, mean + second)
+        return DecodedLatent(decoded, first_symbols + second_symbols)
 
     def finalize(self) -> None:
-        """Turn what selects tables into integers."""
+        """Convert the prior to tables and the scale network to integers."""
         self.prior.finalize()
         self.scales.finalize()
 
 
 def chain(*channels: int) -> nn.Sequential:
-    """Return depthwise-separable blocks between some numbers of channels."""
+    """Return depthwise-separable blocks in sequence with the given numbers of channels."""
     pairs = itertools.pairwise(channels)
     return nn.Sequential(*(DSB(inputs, outputs) for inputs, outputs in pairs))
 
 
 def checkerboard(channels: int, like: Tensor) -> Tensor:
-    """Return which elements the first pass codes, ``(channels, h, w)`` bool, h and w of a tensor.
+    """Return the mask of the first pass, ``(channels, h, w)`` bool, with h and w of ``like``.
 
-    Half of the channels at even positions, the other half at odd ones: each place and each channel
-    is half known when the second pass begins.
+    It contains even positions in the first half of the channels and odd positions in the second
+    half. Half of each position and of each channel is therefore decoded before the second pass.
     """
     height, width, device = *like.shape[-2:], like.device
     rows = torch.arange(height, device=device)[:, None]

@@ -1,4 +1,4 @@
-"""Encode and decode the frames of a group of pictures, one after the other."""
+"""Encoding and decoding of the frames of a group of pictures."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimat
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 AT_ONCE = LONGEST_GAP + 1
-"""P-frames that an encoder decides together."""
+"""Features for which an encoder chooses P-frames and gaps jointly."""
 
 
 class CodecNetworks(NamedTuple):
-    """The networks that code features.
+    """Networks that encode and decode features.
 
     Attributes:
-        intra: Of I-frames.
-        inter: Of P-frames, but for motion estimation.
-        gains: Of the latents of both.
-        fmvr: Refines decoded motion for the analysis; None where it is left as it is.
+        intra: Networks of I-frames.
+        inter: Networks of P-frames, without motion estimation.
+        gains: Gains of the latents of both.
+        fmvr: Refinement of decoded motion for the analysis; None for no refinement.
     """
 
     intra: Intra
@@ -62,10 +62,10 @@ class CodecNetworks(NamedTuple):
         """Return untrained networks.
 
         Args:
-            width: Of all channels and repeats; 1 is the paper's budget.
+            width: Multiplier of channels and block counts; 1 is the paper's budget.
             context: See :class:`Inter`.
-            temporal_prior: See there.
-            fmvr: Whether there is one.
+            temporal_prior: See :class:`Inter`.
+            fmvr: Whether decoded motion is refined.
             skip: See :class:`Inter`.
             block_transform: See :class:`Intra`.
 
@@ -88,11 +88,11 @@ class DecodedFrame(NamedTuple):
     """A decoded frame.
 
     Shape:
-        - feature: ``(B, 3, H, W)``, not clamped; the next frame is predicted from it clamped to
+        - feature: ``(B, 3, H, W)``, not clamped. The prediction of the next frame clamps it to
           [0, 1].
-        - motion: ``(B, 2, H, W)`` in pixels, to the frame before; zero of an I-frame.
-        - estimated: ``(B, 2, H, W)``, the motion that was encoded; None of an I-frame, and where a
-          stream is read.
+        - motion: ``(B, 2, H, W)`` in pixels, to the previous frame; zero for an I-frame.
+        - estimated: ``(B, 2, H, W)``, the motion before coding; None for an I-frame and in a
+          decoder.
     """
 
     feature: Tensor
@@ -100,7 +100,7 @@ class DecodedFrame(NamedTuple):
     estimated: Tensor | None = None
 
     def cropped(self, size: tuple[int, int]) -> DecodedFrame:
-        """Return a frame without its padding."""
+        """Return the frame without padding, of ``size`` (H, W)."""
         return DecodedFrame(*(None if x is None else crop_padding(x, *size) for x in self))  # type: ignore[arg-type]  # only the last may be None
 
 
@@ -117,36 +117,37 @@ def encode_frames(
 
     Args:
         coding: The networks.
-        symbols: Take the symbols, or count their bits.
+        symbols: Writer of symbols, or estimator of their bits.
         features: ``(B, 3, H, W)`` each.
         quality: 0 to 3.
-        estimation: Motion estimation, which only groups of one frame can do without.
-        weight: Of the mean square error beside the bits of a feature's pixel. With it, networks
-            with ``skip`` code I-frames at the next higher quality, and an encoder chooses the
-            P-frames that it codes and their parts; by default it codes all.
+        estimation: Motion estimation; None is allowed for groups of one frame only.
+        weight: Weight of the mean square error against the bits per pixel of a feature. With a
+            weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
+            higher quality, and the encoder chooses which P-frames and which of their parts are
+            coded. By default all are coded.
 
     Yields:
-        The frames as decoded, of the true size.
+        The decoded frames, without padding.
     """
     intra, inter, gains, _ = coding
-    waiting = iter(features)
-    start, *following = itertools.islice(waiting, 1 + AT_ONCE)
+    remaining = iter(features)
+    start, *following = itertools.islice(remaining, 1 + AT_ONCE)
     size = start.shape[-2], start.shape[-1]
     encoder = PFrameEncoder(inter, gains, cast("MotionEstimation", estimation), quality, weight)
     is_raised = encoder.decides and bool(following)
     if inter.skip:
         symbols.number(int(is_raised), 2)
     padded = pad_to_multiple(start.float(), STRIDE)
-    coder = FrameCoder(symbols, gains, _raised(quality, is_raised))
-    found = intra.encode(coder, padded).float()
-    yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
-    before = inter.start(found.clamp(0.0, 1.0))
+    coder = FrameCoder(symbols, gains, _iframe_quality(quality, is_raised))
+    decoded = intra.encode(coder, padded).float()
+    yield DecodedFrame(decoded, torch.zeros_like(decoded[:, :2])).cropped(size)
+    reference = inter.start(decoded.clamp(0.0, 1.0))
     while following:
-        coming = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
-        frames, before, _ = encoder.best(symbols, coming, before)
+        originals = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
+        frames, reference, _ = encoder.best(symbols, originals, reference)
         for frame in frames:
             yield frame.cropped(size)
-        following = list(itertools.islice(waiting, AT_ONCE))
+        following = list(itertools.islice(remaining, AT_ONCE))
 
 
 def decode_frames(
@@ -156,40 +157,45 @@ def decode_frames(
 
     Args:
         coding: The networks.
-        symbols: Give the symbols.
+        symbols: Reader of symbols.
         size: H and W of a feature.
         quality: 0 to 3.
-        count: Frames of the group.
+        count: Number of frames in the group.
+
+    Raises:
+        ValueError: If a P-frame leaves out more frames than remain in the group.
     """
     intra, inter, gains, _ = coding
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
     is_raised = inter.skip and bool(symbols.number(None, 2))
     coder = FrameCoder(symbols, gains, quality)
-    raised = coder._replace(quality=_raised(quality, is_raised))
-    found = intra.decode(raised, padded).float()
-    yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
-    before, left = inter.start(found.clamp(0.0, 1.0)), count - 1
-    while left:
+    iframe_coder = coder._replace(quality=_iframe_quality(quality, is_raised))
+    feature = intra.decode(iframe_coder, padded).float()
+    yield DecodedFrame(feature, torch.zeros_like(feature[:, :2])).cropped(size)
+    reference, remaining = inter.start(feature.clamp(0.0, 1.0)), count - 1
+    while remaining:
         mode = inter.decode_mode(symbols)
-        if left <= mode.gap:
-            raise ValueError(f"a P-frame leaves out {mode.gap} frames of the {left} that remain")
-        frame = inter.decode(coder, mode, before)
-        decoded = DecodedFrame(frame.feature.float(), frame.motion)
-        for one in interpolated(before, decoded, mode.gap):
-            yield one.cropped(size)
-        before, left = frame.reference(), left - 1 - mode.gap
+        if remaining <= mode.gap:
+            raise ValueError(
+                f"a P-frame leaves out {mode.gap} frames of the {remaining} that remain"
+            )
+        pframe = inter.decode(coder, mode, reference)
+        decoded = DecodedFrame(pframe.feature.float(), pframe.motion)
+        for frame in interpolated(reference, decoded, mode.gap):
+            yield frame.cropped(size)
+        reference, remaining = pframe.reference(), remaining - 1 - mode.gap
 
 
-def _raised(quality: int, is_raised: bool) -> int:
-    """Return the quality of an I-frame, from which all frames of its group are predicted."""
+def _iframe_quality(quality: int, is_raised: bool) -> int:
+    """Return the quality of the I-frame, from which its whole group is predicted; at most 3."""
     return min(quality + is_raised, QUALITIES - 1)
 
 
 def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[DecodedFrame]:
-    """Return the frames that were left out before a P-frame, and this one.
+    """Interpolate the frames that were left out before a P-frame; the P-frame is the last.
 
-    Each is the mean of the frames around the gap, moved along the motion between them, with
-    weights by their distances.
+    Each is the mean of the two frames around the gap, warped along the motion between them, with
+    weights linear in their temporal distances.
     """
     parts = gap + 1
     motion = frame.motion / parts
@@ -204,10 +210,10 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
 
 
 class EncodedPFrames(NamedTuple):
-    """Frames as decoded, and what the next one is predicted from.
+    """Decoded frames, and the reference of the next P-frame.
 
     Attributes:
-        is_still: Whether the last one has neither motion nor content.
+        is_still: Whether the last frame has neither coded motion nor coded content.
     """
 
     frames: list[DecodedFrame]
@@ -216,14 +222,15 @@ class EncodedPFrames(NamedTuple):
 
 
 class PFrameEncoder(NamedTuple):
-    """Encode P-frames; with a weight, choose what minimises bits and weighted error together.
+    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over all choices.
 
     Attributes:
-        inter: The networks of P-frames.
-        gains: Of their latents.
+        inter: Networks of P-frames.
+        gains: Gains of their latents.
         estimation: Motion estimation.
         quality: 0 to 3.
-        weight: Of the mean square error beside the bits of a feature's pixel.
+        weight: Weight of the mean square error against the bits per pixel of a feature; None codes
+            every frame.
     """
 
     inter: Inter
@@ -234,13 +241,13 @@ class PFrameEncoder(NamedTuple):
 
     @property
     def decides(self) -> bool:
-        """Whether the encoder chooses what it codes."""
+        """Whether the encoder chooses the frames and parts to code."""
         return self.weight is not None and self.inter.skip
 
     def cost(
         self, bits: Tensor | float, decoded: Sequence[Tensor], features: Sequence[Tensor]
     ) -> float:
-        """Return the bits of a feature's pixel plus the weighted error of all features."""
+        """Return the bits per pixel of a feature plus the weighted errors of all features."""
         pairs = zip(decoded, features, strict=True)
         errors = [float(F.mse_loss(x.float().clamp(0.0, 1.0), y)) for x, y in pairs]
         return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * sum(errors)
@@ -248,10 +255,11 @@ class PFrameEncoder(NamedTuple):
     def best(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
-        """Encode features.
+        """Encode features as P-frames and gaps.
 
-        All but the last one are left out where that costs less than to encode each half. Halves
-        are not tried where nothing moves or changes.
+        Either only the last feature is coded and the others are interpolated, or each half is
+        encoded recursively, whichever costs less. Halves are not tried if the last feature needs
+        neither motion nor content.
         """
         if len(features) == 1:
             return self._last(symbols, features, before)
@@ -283,7 +291,7 @@ class PFrameEncoder(NamedTuple):
     def _last(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
-        """Encode the last feature and leave out the others."""
+        """Encode the last feature; the others are interpolated."""
         feature, mode = features[-1], CODED._replace(gap=len(features) - 1)
         motion = self.estimation(feature, before.feature)
         if self.decides:
@@ -303,22 +311,22 @@ class PFrameEncoder(NamedTuple):
         before: ReferenceFrame,
         gap: int,
     ) -> tuple[DecodedPFrame, FrameMode]:
-        """Encode a frame. Motion is decided first, by the moved frame; then content."""
+        """Encode the parts of a frame that reduce the cost: first motion, then content."""
         symbols, best = cast("EncodedSymbols", symbols), self.inter.still(before)
         accepted: dict[str, EncodedSymbols] = {}
         for part in ("motion", "content"):
             trial = symbols.trial()
             coder = FrameCoder(trial, self.gains, self.quality)
             if part == "motion":
-                tried = self.inter.encode_motion(coder, motion, before)
+                candidate = self.inter.encode_motion(coder, motion, before)
             else:
-                tried = self.inter.encode_content(coder, feature, best, before)
+                candidate = self.inter.encode_content(coder, feature, best, before)
             costs = [
                 self.cost(bits, [frame.feature], [feature])
-                for bits, frame in ((trial.bits, tried), (0.0, best))
+                for bits, frame in ((trial.bits, candidate), (0.0, best))
             ]
             if costs[0] < costs[1]:
-                best, accepted[part] = tried, trial
+                best, accepted[part] = candidate, trial
         mode = FrameMode("motion" in accepted, "content" in accepted, gap)
         symbols.number(MODES.index(mode), len(MODES))
         for trial in accepted.values():
@@ -327,11 +335,11 @@ class PFrameEncoder(NamedTuple):
 
 
 def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:
-    """Return the decoded frames of a group of pictures as an analysis takes them.
+    """Stack the decoded frames of a group of pictures for the analysis.
 
     Returns:
-        Features ``(B, n, 3, H, W)`` in [0, 1] and motion ``(B, n, 2, H, W)`` in pixels, of each to
-        the one before it, refined; zero of I-frames.
+        Features ``(B, n, 3, H, W)`` in [0, 1] and refined motion ``(B, n, 2, H, W)`` in pixels,
+        from each feature to the previous one; zero for I-frames.
     """
     features = [frame.feature.clamp(0.0, 1.0) for frame in frames]
     motions = [frame.motion for frame in frames]

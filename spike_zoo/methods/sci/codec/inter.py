@@ -1,4 +1,4 @@
-"""P-frame codec: motion, contexts and content, predicted from the previous decoded frame."""
+"""P-frame codec: motion and content, predicted from the previous decoded frame."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ TemporalPrior = Literal["full", "symbols", "none"]
 
 
 class TemporalEntropy(nn.Module):
-    """Entropy models of motion and content, and the contexts' prediction of content's means.
+    """Entropy models of motion and content, and the temporal prior of content.
 
     Args:
-        width: Of all channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -75,11 +75,12 @@ class ReferenceFrame(NamedTuple):
     """Decoded data of the previous frame, from which a P-frame is predicted.
 
     Shape:
-        - feature: ``(B, 3, H, W)``, decoded and clamped.
+        - feature: ``(B, 3, H, W)``, decoded and clamped to [0, 1].
 
     Attributes:
-        motion: Its latent and symbols; of an I-frame zeros.
-        content: Likewise: the latents of I-frames are of another space.
+        motion: Latent and symbols of its motion; zeros for an I-frame.
+        content: Latent and symbols of its content; zeros for an I-frame, whose latent has another
+            transform.
     """
 
     feature: Tensor
@@ -88,12 +89,12 @@ class ReferenceFrame(NamedTuple):
 
 
 class FrameMode(NamedTuple):
-    """Which parts of a P-frame a stream holds.
+    """Parts of a P-frame that a bitstream contains.
 
     Attributes:
-        motion: Without it, the frame does not move.
-        content: Without it, the frame is the one before it, moved.
-        gap: How many frames before it are left out; decoders interpolate them.
+        motion: Whether motion is coded; otherwise motion is zero.
+        content: Whether content is coded; otherwise the frame is the warped reference frame.
+        gap: Number of frames left out before it, which decoders interpolate.
     """
 
     motion: bool = True
@@ -108,7 +109,7 @@ MODES: Final = tuple(
         FrameMode, itertools.product((False, True), (False, True), range(LONGEST_GAP + 1))
     )
 )
-"""Modes by the number that a stream states."""
+"""All modes; a bitstream stores the index."""
 
 
 class DecodedPFrame(NamedTuple):
@@ -116,10 +117,10 @@ class DecodedPFrame(NamedTuple):
 
     Shape:
         - feature: ``(B, 3, H, W)``, not clamped.
-        - motion: ``(B, 2, H, W)`` in pixels, to the frame before.
+        - motion: ``(B, 2, H, W)`` in pixels, to the reference frame.
 
     Attributes:
-        known: Latents and symbols of motion and content, for the next frame.
+        known: Decoded latents and symbols of motion and content, for the next frame.
     """
 
     feature: Tensor
@@ -127,25 +128,24 @@ class DecodedPFrame(NamedTuple):
     known: tuple[DecodedLatent, DecodedLatent]
 
     def reference(self) -> ReferenceFrame:
-        """Return what the next P-frame is predicted from."""
+        """Return the reference frame of the next P-frame."""
         return ReferenceFrame(self.feature.float().clamp(0.0, 1.0), *self.known)
 
 
 class Inter(nn.Module):
-    """All networks of a P-frame except motion estimation.
+    """Networks of a P-frame except motion estimation.
 
     Args:
-        width: Of all channels and repeats; 1 is the paper's budget.
-        context: ``"condition"`` codes a feature given contexts; ``"residual"`` codes what the
-            warped frame before leaves of it, without contexts. Both add the warped frame before to
-            what is synthesised, and start as this identity: to learn it would cost quality that
-            adds up from frame to frame.
-        skip: Whether a stream states which P-frames and which of their parts it holds, see
-            :class:`FrameMode`, and whether the I-frame has the next higher quality; the paper's
-            holds all, at one quality.
-        temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
-            choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
-            contexts out; ``"none"`` leaves all out.
+        width: Multiplier of channels and block counts; 1 is the paper's budget.
+        context: ``"condition"`` codes a feature conditioned on contexts; ``"residual"`` codes its
+            difference to the warped reference frame, without contexts. Both add the warped
+            reference frame to the output of the synthesis, which is zero before training. If this
+            identity had to be learned, errors would accumulate from frame to frame.
+        skip: Whether a bitstream stores a :class:`FrameMode` per P-frame, and whether the I-frame
+            has the next higher quality. In the paper all frames are coded at one quality.
+        temporal_prior: Predictors of latents from the reference frame. ``"full"``: its symbols
+            predict scale indexes, its latents and the contexts predict means. ``"symbols"``: as
+            full, without the contexts. ``"none"``: no predictor.
     """
 
     def __init__(
@@ -165,44 +165,44 @@ class Inter(nn.Module):
         self.synthesis = ContentSynthesis(width)
 
     def start(self, feature: Tensor) -> ReferenceFrame:
-        """Return what the first P-frame after an I-frame knows."""
+        """Return the reference frame of the first P-frame after an I-frame."""
         size = feature.shape[-2] // LATENT_STRIDE, feature.shape[-1] // LATENT_STRIDE
         models = self.entropy.motion, self.entropy.content
-        nothing = (DecodedLatent.nothing(feature, model.channels, size) for model in models)
-        return ReferenceFrame(feature, *nothing)
+        zeros = (DecodedLatent.nothing(feature, model.channels, size) for model in models)
+        return ReferenceFrame(feature, *zeros)
 
     def encode(
         self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
-        """Encode a frame, motion and content, and return it as decoded.
+        """Encode motion and content of a frame, and return the decoded frame.
 
         Args:
-            coder: Takes the symbols.
+            coder: Coder of the frame.
             feature: ``(B, 3, H, W)``.
             motion: Estimated backward motion ``(B, 2, H, W)``.
-            before: The frame before it.
+            before: The reference frame.
         """
         if self.skip:
             coder.symbols.number(MODES.index(CODED), len(MODES))
-        moved = self.encode_motion(coder, motion, before)
-        return self.encode_content(coder, feature, moved, before)
+        base = self.encode_motion(coder, motion, before)
+        return self.encode_content(coder, feature, base, before)
 
     def decode_mode(self, symbols: Symbols) -> FrameMode:
-        """Return which parts of the next frame the stream holds."""
+        """Decode the mode of the next frame."""
         return MODES[symbols.number(None, len(MODES))] if self.skip else CODED
 
     def decode(self, coder: FrameCoder, mode: FrameMode, before: ReferenceFrame) -> DecodedPFrame:
-        """Decode the parts of a frame that the stream holds."""
+        """Decode the coded parts of a frame."""
         frame = self.still(before)
         if mode.motion:
-            frame = self._moved(coder, None, before)
+            frame = self._code_motion(coder, None, before)
         if mode.content:
             contexts = self._contexts(before.feature, frame.motion)
-            frame = self._corrected(coder, None, contexts, frame, before)
+            frame = self._code_content(coder, None, contexts, frame, before)
         return frame
 
     def still(self, before: ReferenceFrame) -> DecodedPFrame:
-        """Return the frame before as the next one, without motion and content."""
+        """Return the reference frame as the next frame, with zero motion and no content."""
         start = self.start(before.feature)
         motion = torch.zeros_like(before.feature[:, :2])
         return DecodedPFrame(before.feature, motion, (start.motion, start.content))
@@ -210,54 +210,54 @@ class Inter(nn.Module):
     def encode_motion(
         self, coder: FrameCoder, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
-        """Encode motion alone and return the frame before, moved along it as decoded."""
+        """Encode motion, and return the reference frame warped along the decoded motion."""
         latent = coder.before("motion", self.analysis.motion(motion))
-        given = UncodedLatent(latent, self.analysis.motion.hyper(latent))
-        return self._moved(coder, given, before)
+        uncoded = UncodedLatent(latent, self.analysis.motion.hyper(latent))
+        return self._code_motion(coder, uncoded, before)
 
     def encode_content(
         self, coder: FrameCoder, feature: Tensor, base: DecodedPFrame, before: ReferenceFrame
     ) -> DecodedPFrame:
-        """Encode content alone and return the moved frame with it as decoded."""
+        """Encode content, and return the warped frame ``base`` with the decoded content added."""
         contexts = self._contexts(before.feature, base.motion)
-        new = feature - base.feature if self.context == "residual" else feature
-        latent = coder.before("content", self.analysis.content(new, contexts))
-        given = UncodedLatent(latent, self.analysis.content.hyper(latent))
-        return self._corrected(coder, given, contexts, base, before)
+        content = feature - base.feature if self.context == "residual" else feature
+        latent = coder.before("content", self.analysis.content(content, contexts))
+        uncoded = UncodedLatent(latent, self.analysis.content.hyper(latent))
+        return self._code_content(coder, uncoded, contexts, base, before)
 
-    def _moved(
-        self, coder: FrameCoder, given: UncodedLatent | None, before: ReferenceFrame
+    def _code_motion(
+        self, coder: FrameCoder, uncoded: UncodedLatent | None, before: ReferenceFrame
     ) -> DecodedPFrame:
-        known, grid = self._side_information(before.motion), grid_of(before.feature)
+        side, grid = self._side_information(before.motion), grid_of(before.feature)
         decoded = self.entropy.motion(
-            coder.symbols, given, grid, coder.quality, [known.latent], known.symbols
+            coder.symbols, uncoded, grid, coder.quality, [side.latent], side.symbols
         )
         motion = self.motion_synthesis(coder.after("motion", decoded.latent)).float()
         no_content = self.start(before.feature).content
         return DecodedPFrame(warped(before.feature, motion), motion, (decoded, no_content))
 
-    def _corrected(
+    def _code_content(
         self,
         coder: FrameCoder,
-        given: UncodedLatent | None,
+        uncoded: UncodedLatent | None,
         contexts: Contexts,
         base: DecodedPFrame,
         before: ReferenceFrame,
     ) -> DecodedPFrame:
-        known, grid = self._side_information(before.content), grid_of(before.feature)
-        prior = torch.zeros_like(known.latent)
+        side, grid = self._side_information(before.content), grid_of(before.feature)
+        prior = torch.zeros_like(side.latent)
         if self.temporal_prior == "full":
             prior = in_full_precision(self.entropy.prior, contexts.quarter)
         decoded = self.entropy.content(
-            coder.symbols, given, grid, coder.quality, [known.latent, prior], known.symbols
+            coder.symbols, uncoded, grid, coder.quality, [side.latent, prior], side.symbols
         )
         added = self.synthesis(coder.after("content", decoded.latent), contexts)
         return DecodedPFrame(base.feature + added, base.motion, (base.known[0], decoded))
 
-    def _side_information(self, known: DecodedLatent) -> DecodedLatent:
+    def _side_information(self, previous: DecodedLatent) -> DecodedLatent:
         if self.temporal_prior == "none":
-            return DecodedLatent(*(torch.zeros_like(part) for part in known))
-        return known
+            return DecodedLatent(*(torch.zeros_like(part) for part in previous))
+        return previous
 
     def _contexts(self, reference: Tensor, motion: Tensor) -> Contexts:
         if self.context == "condition":

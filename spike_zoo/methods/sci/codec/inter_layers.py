@@ -1,4 +1,4 @@
-"""The layers of a P-frame: what becomes a latent, what becomes of it, and contexts."""
+"""Analysis, context mining and synthesis networks of P-frames."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from spike_zoo.methods.sci.features.blocks import (
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
 STEPS, MOTION_STEPS = 8.0, 4.0
-"""How much larger than its input an untrained latent is: rounding must leave some of it, and of
-motion differences of a quarter of a pixel."""
+"""Initial gains of the latents of content and motion. Untrained latents must not all round to zero,
+and motion must resolve a quarter of a pixel."""
 
 
 class Contexts(NamedTuple):
     """Contexts of a frame, from the previous decoded frame and the decoded motion.
 
     Shape:
-        - full, half, quarter: ``(B, C, H, W)``, and 2 and 4 times smaller along each side.
+        - full: ``(B, C, H, W)``.
+        - half: ``(B, C, H/2, W/2)``.
+        - quarter: ``(B, C, H/4, W/4)``.
     """
 
     full: Tensor
@@ -41,10 +43,10 @@ class Contexts(NamedTuple):
 
 
 class MotionAnalysis(nn.Module):
-    """Motion becomes a latent, and that a hyper latent.
+    """Analysis transforms of motion: latent and hyper latent.
 
     Args:
-        width: Of all channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -71,10 +73,10 @@ class MotionAnalysis(nn.Module):
 
 
 class ContentAnalysis(nn.Module):
-    """A feature becomes a latent, seen beside its contexts.
+    """Analysis transforms of content, conditioned on contexts: latent and hyper latent.
 
     Args:
-        width: Of all channels and repeats.
+        width: Multiplier of channels and block counts.
     """
 
     def __init__(self, width: float) -> None:
@@ -108,7 +110,7 @@ class InterAnalysis(nn.Module):
     """Analysis (encoder) networks of a P-frame, without motion estimation.
 
     Args:
-        width: Of all channels and repeats.
+        width: Multiplier of channels and block counts.
     """
 
     def __init__(self, width: float) -> None:
@@ -118,10 +120,10 @@ class InterAnalysis(nn.Module):
 
 
 class ContextMining(nn.Module):
-    """Features of the decoded frame before, moved along the decoded motion, at three sizes.
+    """Extract contexts: features of the previous frame, warped by decoded motion, at three sizes.
 
     Args:
-        width: Of all channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -140,7 +142,7 @@ class ContextMining(nn.Module):
         """Return the contexts of a frame.
 
         Args:
-            reference: ``(B, 3, H, W)``, the decoded feature before.
+            reference: ``(B, 3, H, W)``, the previous decoded feature.
             motion: ``(B, 2, H, W)`` in pixels, decoded.
         """
         full = self.enter(reference)
@@ -157,10 +159,10 @@ class ContextMining(nn.Module):
 
 
 class MotionSynthesis(nn.Sequential):
-    """A latent becomes motion again, ``(B, N, H/16, W/16)`` -> ``(B, 2, H, W)``.
+    """Synthesis transform of motion, ``(B, N, H/16, W/16)`` -> ``(B, 2, H, W)``.
 
     Args:
-        width: Of all channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -180,12 +182,12 @@ class MotionSynthesis(nn.Sequential):
 
 
 class ContentSynthesis(nn.Module):
-    """A latent and the contexts become what a feature has beside the warped one before it.
+    """Synthesis transform of content: latent and contexts to the change of the warped frame.
 
-    It begins with nothing.
+    Before training, the output is zero.
 
     Args:
-        width: Of all channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -206,19 +208,19 @@ class ContentSynthesis(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
-        """Return what is added to it: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
+        """Return the change of the warped frame: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
         quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
         half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
         return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
 
 
 def begin_lively(*parts: nn.Module) -> None:
-    """Let what goes through convolutions outside of blocks keep its deviation, untrained.
+    """Initialise convolutions outside of blocks to preserve the standard deviation.
 
-    torch's own start loses a factor of three at each: a latent that begins far below one step of
-    rounding says nothing, and what says nothing is not learned.
+    PyTorch's default divides the variance by three per layer. Latents far below one rounding step
+    are then always rounded to zero, and are not learned.
     """
-    inside = {
+    in_blocks = {
         layer
         for part in parts
         for block in part.modules()
@@ -227,13 +229,13 @@ def begin_lively(*parts: nn.Module) -> None:
     }
     for part in parts:
         for layer in part.modules():
-            if isinstance(layer, nn.Conv2d) and layer not in inside:
+            if isinstance(layer, nn.Conv2d) and layer not in in_blocks:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
                 nn.init.zeros_(cast("Tensor", layer.bias))
 
 
 def hyper_analysis(channels: int, middle: int, hyper: int) -> nn.Sequential:
-    """Return the layers from a latent to a hyper latent, 4 times smaller along each side."""
+    """Return the hyper analysis transform, which downsamples a latent by 4."""
     return nn.Sequential(
         conv3(channels, channels),
         nn.GELU(),
@@ -244,5 +246,5 @@ def hyper_analysis(channels: int, middle: int, hyper: int) -> nn.Sequential:
 
 
 def smaller_motion(motion: Tensor, factor: int) -> Tensor:
-    """Return motion at a smaller size, in pixels of that."""
+    """Downsample motion by a factor, in pixels of the smaller size."""
     return motion if factor == 1 else F.avg_pool2d(motion, factor) / factor

@@ -1,4 +1,4 @@
-"""I-frame codec: coded without reference to other frames."""
+"""I-frame codec: features coded without reference to other frames."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from spike_zoo.methods.sci.features.blocks import (
 
 LATENT, HYPER = 320, 128
 STRIDE = 64
-"""Pixels of a feature along one of the hyper latent; features are padded to a multiple of it."""
+"""Downsampling factor of the hyper latent; features are padded to a multiple."""
 LATENT_STRIDE = 16
-"""Pixels of a feature along one of a latent, and side of a block."""
+"""Downsampling factor of a latent, and side of a block."""
 BLOCK_STEP = 0.13
-"""Rounding step of DCT coefficients at the best quality, about the best for a weight of 512."""
+"""Rounding step of DCT coefficients at the best quality; about optimal for lambda = 512."""
 
 
 class IntraAnalysis(nn.Module):
-    """A feature becomes a latent, and that a hyper latent.
+    """Analysis transforms of an I-frame: latent and hyper latent.
 
     Args:
-        width: Of all channels and repeats.
-        block_transform: Whether a linear transform of blocks adds to the latent.
+        width: Multiplier of channels and block counts.
+        block_transform: Whether a linear transform of blocks is added to the latent.
     """
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
@@ -66,11 +66,12 @@ class IntraAnalysis(nn.Module):
 
 
 class IntraSynthesis(nn.Module):
-    """Decode a latent to a feature: upsample four times, then refine by a small U-Net.
+    """Synthesis transform of an I-frame: four upsampling layers, then a small U-Net.
 
     Args:
-        width: Of all channels and repeats.
-        block_transform: Whether the refinement starts from a linear transform of the latent.
+        width: Multiplier of channels and block counts.
+        block_transform: Whether the output is added to a linear transform of the latent, which the
+            U-Net also takes as input.
     """
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
@@ -93,12 +94,12 @@ class IntraSynthesis(nn.Module):
 
 
 class RefinementUNet(nn.Module):
-    """Two levels down and up again, residual blocks at each.
+    """U-Net with two downsampling levels and residual blocks.
 
     Args:
-        width: Of all channels.
-        extra: Channels of the input beside those; with them the output starts at zero, because it
-            is added to them.
+        width: Multiplier of the channels.
+        extra: Additional input channels: an estimate that the output is added to. With them the
+            output is zero before training.
     """
 
     def __init__(self, width: float, extra: int = 0) -> None:
@@ -126,13 +127,13 @@ class RefinementUNet(nn.Module):
 
 
 class Intra(nn.Module):
-    """All networks of an I-frame.
+    """Networks of an I-frame.
 
     Args:
-        width: Of all channels and repeats; 1 is the paper's budget.
-        block_transform: Whether a linear transform of blocks, a DCT before training, works beside
-            analysis and synthesis. Ours: without it, two thirds of the latent's channels of a
-            narrow codec stayed below one rounding step.
+        width: Multiplier of channels and block counts; 1 is the paper's budget.
+        block_transform: Whether a linear transform of blocks, initialised as a DCT, is added to
+            analysis and synthesis. Not in the paper: without it, two thirds of the latent channels
+            of a narrow codec stayed below one rounding step.
     """
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
@@ -150,30 +151,30 @@ class Intra(nn.Module):
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
     def encode(self, coder: FrameCoder, feature: Tensor) -> Tensor:
-        """Encode a feature and return it as decoded, ``(B, 3, H, W)``, not clamped.
+        """Encode a feature and return the decoded feature, ``(B, 3, H, W)``, not clamped.
 
         Args:
-            coder: Takes the symbols.
+            coder: Coder of the frame.
             feature: ``(B, 3, H, W)``, H and W multiples of 64.
         """
         latent = coder.before("intra", self.analysis(feature))
-        given = UncodedLatent(latent, self.analysis.hyper(latent))
-        return self._decoded(coder, given, grid_of(feature))
+        uncoded = UncodedLatent(latent, self.analysis.hyper(latent))
+        return self._code(coder, uncoded, grid_of(feature))
 
     def decode(self, coder: FrameCoder, size: tuple[int, int]) -> Tensor:
         """Decode a feature, ``(1, 3, H, W)``, not clamped.
 
         Args:
-            coder: Gives the symbols.
+            coder: Coder of the frame.
             size: H and W, multiples of 64.
         """
-        return self._decoded(coder, None, (size[0] // STRIDE, size[1] // STRIDE))
+        return self._code(coder, None, (size[0] // STRIDE, size[1] // STRIDE))
 
-    def _decoded(
-        self, coder: FrameCoder, given: UncodedLatent | None, grid: tuple[int, int]
+    def _code(
+        self, coder: FrameCoder, uncoded: UncodedLatent | None, grid: tuple[int, int]
     ) -> Tensor:
-        known = self.entropy(coder.symbols, given, grid, coder.quality)
-        return self.synthesis(coder.after("intra", known.latent))
+        decoded = self.entropy(coder.symbols, uncoded, grid, coder.quality)
+        return self.synthesis(coder.after("intra", decoded.latent))
 
 
 def grid_of(feature: Tensor) -> tuple[int, int]:
@@ -182,12 +183,12 @@ def grid_of(feature: Tensor) -> tuple[int, int]:
 
 
 def block_analysis(channels: int) -> nn.Conv2d:
-    """Return a DCT of blocks of 16 x 16 pixels: its lowest frequencies, of the channels' mean.
+    """Return a convolution initialised as a DCT of 16 x 16 blocks of the mean over channels.
 
-    A grey of 0.5 has zeros only.
+    A constant feature of 0.5 has only zero coefficients.
 
     Args:
-        channels: Number of frequencies.
+        channels: Number of coefficients, the lowest frequencies.
 
     Returns:
         ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``, in units of :data:`BLOCK_STEP`.
@@ -201,7 +202,7 @@ def block_analysis(channels: int) -> nn.Conv2d:
 
 
 def block_synthesis(channels: int) -> nn.ConvTranspose2d:
-    """Return the inverse of :func:`block_analysis`, with all channels equal."""
+    """Return the inverse of :func:`block_analysis`; its three output channels are equal."""
     layer = nn.ConvTranspose2d(channels, FEATURES, LATENT_STRIDE, stride=LATENT_STRIDE)
     with torch.no_grad():
         layer.weight.copy_((BLOCK_STEP * _dct(channels)).expand_as(layer.weight))
@@ -210,7 +211,7 @@ def block_synthesis(channels: int) -> nn.ConvTranspose2d:
 
 
 def _dct(channels: int) -> Tensor:
-    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``; zeros beyond 256."""
+    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``; zeros after 256."""
     line = torch.from_numpy(dct(np.eye(LATENT_STRIDE), axis=0, norm="ortho"))
     pairs = itertools.product(range(LATENT_STRIDE), repeat=2)
     lowest = sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:channels]

@@ -1,4 +1,4 @@
-"""Rounding that trains, what a symbol costs, and bounds that let gradients back into range."""
+"""Differentiable rounding, bits of Gaussian symbols, and clamping with gradients."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from spike_zoo.coding.sci.tables import SIGMAS
 Quantisation = Literal["mixed", "noise", "ste"]
 
 LEVELS = len(SIGMAS)
-"""Probability tables of Gaussian symbols; level 0 is the narrowest and never coded."""
+"""Number of Gaussian probability tables, that is of scale indexes. Symbols with index 0, the
+narrowest, are not coded."""
 LEAST_MASS = 2.0**-16
-"""Probability below which a symbol is not believed to fall, as in tables of 16 bits."""
+"""Least probability of a symbol, as in 16-bit frequency tables."""
 _NARROWEST, _WIDEST = float(SIGMAS[0]), float(SIGMAS[-1])
 
 
 def rounded(x: Tensor) -> Tensor:
-    """Round half to even; gradients pass as if nothing were done."""
+    """Round half to even, with a straight-through gradient."""
     return x + (x.round() - x).detach()
 
 
 def noisy(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Add uniform noise of [-1/2, 1/2): what rounding does, but with a gradient.
+    """Add uniform noise in [-1/2, 1/2), a differentiable substitute of rounding.
 
     Args:
-        x: Any.
-        generator: Draws on the CPU; by default torch's own.
+        x: Values of any shape.
+        generator: Random generator; by default torch's.
     """
     device = x.device if generator is None else generator.device
     drawn = torch.rand(x.shape, generator=generator, device=device)
@@ -47,29 +48,29 @@ class _Bounded(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: ANN401  (torch's)
         (x,) = ctx.saved_tensors
         low, high = ctx.bounds
-        # a step goes against the gradient: what is too small rises where that is negative
+        # gradient descent raises a value that is too small if its gradient is negative
         passes = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
         return gradient * passes, None, None
 
 
 def bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp; gradients that would move a value back into range pass, the others do not."""
+    """Clamp; outside the range, only gradients that move a value back into the range pass."""
     return _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch's
 
 
 def sigma_of(level: Tensor) -> Tensor:
-    """Return the deviation of a level, which may lie between two: 0.11 at 0, 64 at 63."""
+    """Return the standard deviation of a scale index: 0.11 for 0, 64 for 63; may be fractional."""
     return _NARROWEST * torch.exp(level * (math.log(_WIDEST / _NARROWEST) / (LEVELS - 1)))
 
 
 def gaussian_bits(value: Tensor, sigma: Tensor) -> Tensor:
-    """Return the bits of each value under a normal distribution around 0, of its unit interval.
+    """Return the bits of each value: -log2 of the zero-mean normal mass of its unit interval.
 
     Args:
-        value: Integers, or their noisy substitute in training.
-        sigma: Deviations, of the same shape.
+        value: Integers, or integers with noise in training.
+        sigma: Standard deviations, of the same shape.
     """
-    distance = value.abs()  # both tails are alike; the lower one keeps its digits
+    distance = value.abs()  # by symmetry; the CDF is more precise in the lower tail
     mass = _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
     return -torch.log2(bounded(mass, LEAST_MASS, 1.0))
 

@@ -1,4 +1,4 @@
-"""Integer network that predicts the scale index of each symbol: exact on every machine."""
+"""Integer network that predicts the scale index of each symbol, identical on every machine."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
 from spike_zoo.methods.sci.codec.quantization import LEVELS, bounded, rounded
 
 QUALITIES = 4
-LARGEST_HYPER = 127  # z symbols that the network sees
-LARGEST_SYMBOL = 15  # context symbols that it sees
+LARGEST_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
+LARGEST_SYMBOL = 15  # other symbols to +-15
 LARGEST_ACTIVATION = 255
 FIRST_LEVEL = 22.0
-"""Index that an untrained network predicts: from a lower one, nothing is ever coded."""
+"""Scale index of an untrained network. With a lower initial index, nothing is ever coded."""
 FIRST_OFFSET = 0.5
 
-#: Types of devices that have none: integers are computed on the processor, and sent back.
+#: Types of devices without float64. For them, scale indexes are computed on the CPU.
 WITHOUT_FLOAT64 = {"mps"}
-_WEIGHTS = 127
+_LARGEST_WEIGHT = 127
 _LEAST_STEP = 1e-12
-_FASTEST, _SLOWEST = 2**14, 40  # smallest multiplier, largest shift
-_UNSEEN = 2.0**-6
+_LEAST_MULTIPLIER, _LARGEST_SHIFT = 2**14, 40
+_INITIAL_STEP = 2.0**-6
 _MOMENTUM = 0.99
 _QUANTILE = 0.999
-_PROBED = 2**15  # activations whose quantile is taken
+_QUANTILE_SAMPLES = 2**15  # about the number of activations for the quantile
 _PROBE_SIDE = 8
 
 
 class IntegerLayer(nn.Module):
-    """A convolution in integers, and the float weights it is trained as.
+    """An integer convolution that is trained with float weights and fake quantisation.
 
-    Float weights are rounded to steps of 1/127 of the largest of their output channel; sums are
-    multiplied by ``m / 2^s``, rounded and clipped. Training rounds in the same places, with
-    gradients that pass (fake quantisation), so that both agree but for the last digit of floats.
+    Float weights are rounded to steps of 1/127 of the largest magnitude of their output channel.
+    Sums are multiplied by ``m / 2^s``, rounded and clipped. Training rounds at the same places with
+    straight-through gradients, so that both results differ by float rounding only.
 
     Args:
-        inputs: Channels.
-        outputs: Channels.
+        inputs: Input channels.
+        outputs: Output channels.
         kernel: Side of the kernel.
-        rows: How many biases there are to choose from; 1 for all but the first layer.
-        largest: What the layer's outputs are clipped to, from 0.
-        step: Value of one integer of the output; None learns it from activations.
+        rows: Number of selectable biases; 1 for all layers except the first.
+        largest: Outputs are clipped to [0, ``largest``].
+        step: Quantisation step of the output; None estimates it from activations.
     """
 
     weight_integer: Tensor
@@ -80,57 +80,58 @@ class IntegerLayer(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """Value of one integer of the output; a guess before anything was seen."""
-        return torch.where(self.step > 0, self.step, _UNSEEN)
+        """Quantisation step of the output; 2^-6 before the first activations."""
+        return torch.where(self.step > 0, self.step, _INITIAL_STEP)
 
     def weight_steps(self) -> Tensor:
-        """Return the value of one integer of each output channel's weights, ``(O,)``."""
+        """Return the quantisation step of the weights of each output channel, ``(O,)``."""
         largest = self.weight.detach().abs().amax(dim=(1, 2, 3))
-        return (largest / _WEIGHTS).clamp(min=_LEAST_STEP)
+        return (largest / _LARGEST_WEIGHT).clamp(min=_LEAST_STEP)
 
     def trained(self, x: Tensor, input_step: Tensor, row: int) -> Tensor:
-        """Return the outputs before rounding and clipping, as in training.
+        """Return the outputs in training, before rounding and clipping.
 
         Args:
             x: ``(B, C, H, W)``, integers as floats.
-            input_step: Value of one of them.
-            row: Which bias.
+            input_step: Quantisation step of ``x``.
+            row: Index of the bias.
         """
         steps = self.weight_steps()
         weight = rounded(self.weight / steps.view(-1, 1, 1, 1))
         bias = rounded(self.bias[row] / (steps * input_step))
         sums = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         if self.learns_step and self.training:
-            self._follow(sums.detach() * (steps * input_step).view(1, -1, 1, 1))
+            self._update_step(sums.detach() * (steps * input_step).view(1, -1, 1, 1))
         multiplier, shift = scaling(steps.double() * input_step.double() / self.value.double())
         factor = (multiplier * torch.exp2(-shift)).to(sums.dtype)
         return sums * factor.view(1, -1, 1, 1)
 
-    def _follow(self, values: Tensor) -> None:
-        """Let the step follow the largest activations but for one in a thousand."""
+    def _update_step(self, values: Tensor) -> None:
+        """Update the moving average of the step, so that 99.9 % of activations are not clipped."""
         flat = values.relu().flatten()
-        flat = flat[:: max(1, flat.numel() // _PROBED)]
-        found = (torch.quantile(flat, _QUANTILE) / LARGEST_ACTIVATION).clamp(min=_LEAST_STEP)
-        kept = _MOMENTUM if self.step else 0.0
-        self.step.copy_(kept * self.step + (1.0 - kept) * found)
+        flat = flat[:: max(1, flat.numel() // _QUANTILE_SAMPLES)]
+        step = (torch.quantile(flat, _QUANTILE) / LARGEST_ACTIVATION).clamp(min=_LEAST_STEP)
+        momentum = _MOMENTUM if self.step else 0.0
+        self.step.copy_(momentum * self.step + (1.0 - momentum) * step)
 
     @torch.no_grad()
     def export(self, input_step: Tensor, largest_inputs: Tensor) -> None:
-        """Write the integers that this layer computes with from now on.
+        """Compute the integer weights, biases, multipliers and shifts from the float weights.
 
         Args:
-            input_step: Value of one integer of the input.
+            input_step: Quantisation step of the input.
             largest_inputs: Largest magnitude of each input channel, ``(C,)``.
 
         Raises:
-            ValueError: If sums could leave 32 bits, or a scale has no such form.
+            ValueError: If sums could exceed 32 bits, or a factor is outside the range of
+                :func:`scaling`.
         """
         steps = self.weight_steps()
         weight = (self.weight / steps.view(-1, 1, 1, 1)).round()
         bias = (self.bias / (steps * input_step)).round().double()
         multiplier, shift = scaling(steps.double() * input_step.double() / self.value.double())
-        reach = (weight.double().abs().sum(dim=(2, 3)) * largest_inputs).sum(dim=1)
-        if not bool((reach + bias.abs() < 2.0**31).all()):  # so that no number is refused too
+        bound = (weight.double().abs().sum(dim=(2, 3)) * largest_inputs).sum(dim=1)
+        if not bool((bound + bias.abs() < 2.0**31).all()):  # negated, to reject NaN too
             raise ValueError("the sums of a scale network leave 32 bits: its training diverged")
         self.weight_integer.copy_(weight)
         self.bias_integer.copy_(bias)
@@ -140,48 +141,47 @@ class IntegerLayer(nn.Module):
     def exact(self, x: Tensor, row: int) -> Tensor:
         """Return the outputs, ``(B, C, H, W)`` float64 -> ``(B, O, H, W)``, all integers.
 
-        Every number on the way is an integer, or one divided by a power of two, below 2^53: the
-        order of sums, the device and the layout change nothing.
+        All intermediate values are integers below 2^53, or such integers divided by a power of two.
+        They are exact in float64, whatever the order of sums, the device and the memory layout.
         """
         kernel = self.weight_integer.shape[-1]
         patches = F.unfold(x, kernel, padding=kernel // 2)
-        held = (self.weight_integer, self.bias_integer[row], self.multiplier, self.shift)
-        weight, bias, multiplier, shift = (one.to(x.device).double() for one in held)
+        buffers = (self.weight_integer, self.bias_integer[row], self.multiplier, self.shift)
+        weight, bias, multiplier, shift = (buffer.to(x.device).double() for buffer in buffers)
         sums = weight.flatten(1) @ patches + bias[:, None]
         multiplier, shift = multiplier[:, None], shift[:, None]
-        found = torch.floor((sums * multiplier + torch.exp2(shift - 1)) * torch.exp2(-shift))
-        return found.clamp(0, self.largest).unflatten(-1, x.shape[-2:])
+        outputs = torch.floor((sums * multiplier + torch.exp2(shift - 1)) * torch.exp2(-shift))
+        return outputs.clamp(0, self.largest).unflatten(-1, x.shape[-2:])
 
 
 def scaling(factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return integers m and s with ``m / 2^s`` as near to each factor as 15 bits allow.
+    """Approximate each factor by ``m / 2^s`` with integers m, of 15 bits, and s.
 
     Args:
         factors: float64, above 0.
 
     Returns:
-        m of [2^14, 2^15) and s of [1, 40], float64.
+        m in [2^14, 2^15) and s in [1, 40], float64.
 
     Raises:
-        ValueError: If a factor is 2^14 or more, or no number.
+        ValueError: If a factor is 2^14 or more, or NaN.
     """
-    if not bool((factors < _FASTEST).all()):
+    if not bool((factors < _LEAST_MULTIPLIER).all()):
         raise ValueError("a scale network has a factor above 16384; its training has diverged")
-    shift = (14 - torch.floor(torch.log2(factors.clamp(min=2.0**-60)))).clamp(1, _SLOWEST)
+    shift = (14 - torch.floor(torch.log2(factors.clamp(min=2.0**-60)))).clamp(1, _LARGEST_SHIFT)
     multiplier = torch.round(factors * torch.exp2(shift))
-    carried = multiplier >= 2 * _FASTEST  # rounding went over the top
+    carried = multiplier >= 2 * _LEAST_MULTIPLIER  # rounded up to 2^15
     shift = shift - carried.double()
     multiplier = torch.where(carried, torch.round(factors * torch.exp2(shift)), multiplier)
-    return multiplier.clamp(min=_FASTEST), shift
+    return multiplier.clamp(min=_LEAST_MULTIPLIER), shift
 
 
 class ScaleNet(nn.Module):
-    """Predict the scale index of every symbol from symbols that are decoded before it.
+    """Predict the scale index of each symbol from symbols that are decoded before it.
 
-    Whatever selects a probability table must be the same to the last bit where a stream is written
-    and where it is read. So this network sees integers alone (symbols of the hyper latent, of the
-    first pass, of the frame before) and computes with integers; floats move the value a symbol
-    approximates, never its table.
+    Encoder and decoder must select identical probability tables. Therefore the inputs are integers
+    (symbols of the hyper latent, of the first pass and of the previous frame) and the arithmetic is
+    exact. Floats affect only the value that a symbol encodes, not its table.
 
     Args:
         hyper: Channels of the hyper latent.
@@ -189,7 +189,7 @@ class ScaleNet(nn.Module):
         hidden: Channels of both hidden layers.
         outputs: Channels of the latent.
 
-    Source: the project's own; the paper leaves entropy coding open.
+    Source: not in the paper, which does not describe entropy coding.
     """
 
     probe_crc: Tensor
@@ -217,12 +217,12 @@ class ScaleNet(nn.Module):
         return layer
 
     def forward(self, hyper: Tensor, context: Sequence[Tensor], quality: int) -> Tensor:
-        """Return the level of every symbol in training, not rounded, with gradients.
+        """Return the scale index of each symbol in training, not rounded, with gradients.
 
         Args:
             hyper: ``(B, Z, h/4, w/4)``, rounded symbols.
             context: Other symbols, rounded, ``(B, C_i, h, w)`` each.
-            quality: Which bias row.
+            quality: 0 to 3, the index of the bias.
 
         Returns:
             ``(B, N, h, w)`` in [0, 63].
@@ -243,20 +243,23 @@ class ScaleNet(nn.Module):
 
     @torch.no_grad()
     def scale_indexes(self, hyper: Tensor, context: Sequence[Tensor], quality: int) -> Tensor:
-        """Return the level of every symbol, exact, int64 ``(B, N, h, w)``; see :meth:`forward`.
+        """Return the exact scale index of each symbol, int64 ``(B, N, h, w)``.
+
+        Arguments as of :meth:`forward`.
 
         Raises:
-            NotFinalizedError: Before :meth:`finalize`.
+            NotFinalizedError: If :meth:`finalize` was not called.
         """
         if not self.is_final:
             raise NotFinalizedError(
                 "this codec's entropy model is not final yet: call update_tables() once its "
                 "training is done; checkpoints of stage 'codec' that ran to their end have it"
             )
-        place = exact_device(hyper.device)
-        with torch.autocast(place.type, enabled=False):
-            seen = joined(hyper.to(place), [one.to(place) for one in context], torch.float64)
-            return self._exact(seen, quality).to(hyper.device)
+        device = exact_device(hyper.device)
+        with torch.autocast(device.type, enabled=False):
+            symbols = [part.to(device) for part in context]
+            inputs = joined(hyper.to(device), symbols, torch.float64)
+            return self._exact(inputs, quality).to(hyper.device)
 
     def _exact(self, x: Tensor, quality: int) -> Tensor:
         for number in range(len(self.layers)):
@@ -265,7 +268,7 @@ class ScaleNet(nn.Module):
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Export all layers to integers, and note what they say of a known input."""
+        """Export all layers to integers, and store the checksum of the output for a test input."""
         first = self._layer(0)
         largest = first.weight.new_full((first.weight.shape[1],), LARGEST_SYMBOL).double()
         largest[: self.hyper] = LARGEST_HYPER
@@ -279,47 +282,47 @@ class ScaleNet(nn.Module):
         self.is_final.fill_(True)
 
     def check(self, device: torch.device) -> None:
-        """Compare what this device computes of the known input with what was noted.
+        """Compare the output of a device for the test input with the stored checksum.
 
         Raises:
-            DeviceNotExactError: If it differs, as where float64 is emulated with less precision.
+            DeviceNotExactError: If they differ, for example if float64 is emulated inexactly.
         """
-        found = self._probe(device)
-        if found != int(self.probe_crc):
+        crc = self._probe(device)
+        if crc != int(self.probe_crc):
             raise DeviceNotExactError(
-                f"{device} does not compute integers of float64 exactly ({found:#010x} instead of "
+                f"{device} does not compute integers of float64 exactly ({crc:#010x} instead of "
                 f"{int(self.probe_crc):#010x}): streams would not be readable elsewhere. "
                 "Code on the processor (--device cpu)"
             )
 
     @torch.no_grad()
     def _probe(self, device: torch.device) -> int:
-        """Return the CRC-32 of the levels of a seeded random input of 8 x 8."""
+        """Return the CRC-32 of the scale indexes of a seeded random input of 8 x 8."""
         inputs = self._layer(0).weight.shape[1]
         generator = np.random.default_rng(inputs)
         limit = np.full((inputs, 1, 1), LARGEST_SYMBOL)
         limit[: self.hyper] = LARGEST_HYPER
-        drawn = generator.integers(-limit, limit + 1, (inputs, _PROBE_SIDE, _PROBE_SIDE))
-        place = exact_device(device)
-        x = torch.from_numpy(drawn).to(place, torch.float64)[None]
-        with torch.autocast(place.type, enabled=False):
+        symbols = generator.integers(-limit, limit + 1, (inputs, _PROBE_SIDE, _PROBE_SIDE))
+        device = exact_device(device)
+        x = torch.from_numpy(symbols).to(device, torch.float64)[None]
+        with torch.autocast(device.type, enabled=False):
             return zlib.crc32(self._exact(x, 0).to("cpu", torch.uint8).numpy().tobytes())
 
 
 def exact_device(device: torch.device) -> torch.device:
-    """Return where levels are computed for a device: on the processor where it has no float64."""
+    """Return the device that computes scale indexes: the CPU if a device has no float64."""
     return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Return what the network sees: all symbols at the latent's size, clipped.
+    """Return the input of the network: all symbols at the latent's size, clipped.
 
     Args:
         hyper: ``(B, Z, h/4, w/4)``.
         context: ``(B, C_i, h, w)`` each.
-        dtype: Of the result.
+        dtype: Type of the result.
     """
     repeated = hyper.repeat_interleave(4, dim=-2).repeat_interleave(4, dim=-1)
     parts = [bounded(repeated, -LARGEST_HYPER, LARGEST_HYPER)]
-    parts += [bounded(one, -LARGEST_SYMBOL, LARGEST_SYMBOL) for one in context]
+    parts += [bounded(symbols, -LARGEST_SYMBOL, LARGEST_SYMBOL) for symbols in context]
     return torch.cat([part.to(dtype) for part in parts], dim=1)

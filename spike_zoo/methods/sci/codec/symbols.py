@@ -1,4 +1,4 @@
-"""Where symbols come from or go: training counts bits, a stream is written, or it is read."""
+"""Rate estimation, encoding and decoding of symbols."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, round
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 ESCAPE_BITS = 16.0
-"""Bits behind an escape, of a symbol beyond its table's radius."""
+"""Bits that follow an escape, for a symbol beyond the radius of its table."""
 
 
 class RateEstimator:
-    """Count the bits that symbols would take, with gradients; nothing is written.
+    """Estimate the bits of symbols, with gradients.
+
+    Bits are always those of values with noise, except with ``is_exact``.
 
     Args:
-        generator: Draws the noise that replaces rounding.
-        is_noisy: Whether values too get that noise, as at the begin of a training; otherwise they
-            are rounded, with gradients that pass.
-        is_rounded: Whether levels are rounded, as at its end.
-        is_exact: Whether values are rounded, and levels are those of the integer networks: what a
-            stream would hold. Without gradients.
+        generator: Random generator of the noise that replaces rounding.
+        is_noisy: Whether decoded residuals have noise, as at the start of training; otherwise they
+            are rounded, with a straight-through gradient.
+        is_rounded: Whether scale indexes are rounded, as at the end of training.
+        is_exact: Whether values are rounded and scale indexes are those of the integer networks, as
+            in a bitstream. Without gradients.
     """
 
     def __init__(
@@ -47,9 +49,9 @@ class RateEstimator:
         self._is_noisy, self._is_rounded, self._is_exact = is_noisy, is_rounded, is_exact
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        """Return the rounded hyper latent, and count it."""
+        """Return the rounded hyper latent, and add its bits."""
         assert latent is not None
-        counted = self._blurred(latent.float())
+        counted = self._quantised(latent.float())
         bits = prior.bits(counted)
         if self._is_exact:
             bits = bits + ESCAPE_BITS * (counted.abs() > RADIUS)
@@ -59,22 +61,22 @@ class RateEstimator:
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
-        """Return the levels as the training sees them, or those that will count."""
+        """Return scale indexes with gradients, or exact ones with ``is_exact``."""
         if self._is_exact:
             return net.scale_indexes(hyper, context, quality).float()
-        found = net(hyper, context, quality)
-        return rounded(found) if self._is_rounded else found
+        level = net(hyper, context, quality)
+        return rounded(level) if self._is_rounded else level
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return what rounding leaves, and count it where the mask is."""
+        """Return residuals and symbols inside the mask, and add their bits."""
         assert latent is not None
-        exact = latent.float() - mean.float()
-        symbols = torch.where(mask, rounded(exact), 0.0)
+        residual = latent.float() - mean.float()
+        symbols = torch.where(mask, rounded(residual), 0.0)
         if self._is_exact:
             symbols = torch.where(level > 0, symbols, 0.0)
-        counted = symbols if self._is_exact else self._blurred(exact)
+        counted = symbols if self._is_exact else self._quantised(residual)
         bits = gaussian_bits(counted, sigma_of(level))
         if self._is_exact:
             radius = torch.from_numpy(gaussian_tables().radius.copy()).to(level.device)
@@ -85,27 +87,27 @@ class RateEstimator:
         return torch.where(mask, values, 0.0), symbols
 
     def number(self, value: int | None, stop: int) -> int:
-        """Return a number and count it."""
+        """Return a number and add its bits."""
         assert value is not None
         self.bits = self.bits + math.log2(stop)
         return value
 
     def trial(self) -> RateEstimator:
-        """Return an estimator of one choice, exact as encoders count."""
+        """Return an exact estimator of one alternative."""
         return RateEstimator(is_exact=True)
 
     def accept(self, trial: RateEstimator) -> None:
-        """Add what a trial counted."""
+        """Add the bits of a trial."""
         self.bits = self.bits + trial.bits
 
-    def _blurred(self, values: Tensor) -> Tensor:
+    def _quantised(self, values: Tensor) -> Tensor:
         if self._is_exact:
             return values.round()
         return noisy(values, self._generator)
 
 
 class ExactSymbols:
-    """Base class of streams: levels are exact, and tables are made once for all frames."""
+    """Base class of encoders and decoders: exact scale indexes, and cached tables."""
 
     def __init__(self) -> None:
         self._tables: dict[HyperPrior, FrequencyTables] = {}
@@ -113,7 +115,7 @@ class ExactSymbols:
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
-        """Return the exact levels."""
+        """Return the exact scale indexes."""
         return net.scale_indexes(hyper, context, quality)
 
     def tables_of(self, prior: HyperPrior) -> FrequencyTables:
@@ -124,13 +126,13 @@ class ExactSymbols:
 
 
 class SymbolEncoder(ExactSymbols):
-    """Write symbols into groups of pictures, one for each sample of a batch.
+    """Write the symbols of groups of pictures, one group for each sample of a batch.
 
     Args:
-        encoders: Take them, in reading order.
+        encoders: Entropy coder of each sample.
     """
 
-    def __init__(self, *encoders: GroupEncoder | _Recorded) -> None:
+    def __init__(self, *encoders: GroupEncoder | _SymbolRecorder) -> None:
         super().__init__()
         self._encoders = encoders
 
@@ -146,7 +148,7 @@ class SymbolEncoder(ExactSymbols):
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Round what the mean leaves of a latent and write it where the mask is."""
+        """Round the residuals inside the mask and write them; index 0 is not coded."""
         assert latent is not None
         coded = mask & (level > 0)
         symbols = checked(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
@@ -160,28 +162,29 @@ class SymbolEncoder(ExactSymbols):
         """Write a number."""
         assert value is not None
         for encoder in self._encoders:
-            encoder.push(np.array([value - RADIUS], np.int32), _FIRST, number_table(stop))
+            encoder.push(np.array([value - RADIUS], np.int32), _TABLE_0, number_table(stop))
         return value
 
     def trial(self) -> SymbolEncoder:
-        """Return an encoder that keeps its symbols and counts their bits, see :meth:`accept`."""
-        return SymbolEncoder(*(_Recorded() for _ in self._encoders))
+        """Return an encoder that records symbols for :meth:`accept` and counts their bits."""
+        return SymbolEncoder(*(_SymbolRecorder() for _ in self._encoders))
 
     def accept(self, trial: SymbolEncoder) -> None:
         """Write the symbols of a trial."""
         for encoder, recorded in zip(self._encoders, trial._encoders, strict=True):
-            for part in cast("_Recorded", recorded).parts:
+            for part in cast("_SymbolRecorder", recorded).parts:
                 encoder.push(*part)
 
     @property
     def bits(self) -> float:
         """Bits of the symbols of a trial."""
-        parts = [part for one in self._encoders for part in cast("_Recorded", one).parts]
+        recorders = cast("tuple[_SymbolRecorder, ...]", self._encoders)
+        parts = [part for recorder in recorders for part in recorder.parts]
         return sum(ideal_bits(*part) for part in parts)
 
 
-class _Recorded:
-    """Symbols that are kept rather than written."""
+class _SymbolRecorder:
+    """Recorder of symbols, with the interface of :class:`GroupEncoder`."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[NDArray[np.int32], NDArray[np.int32], FrequencyTables]] = []
@@ -193,11 +196,11 @@ class _Recorded:
 
 
 class SymbolDecoder(ExactSymbols):
-    """Read symbols of a group of pictures.
+    """Read the symbols of a group of pictures.
 
     Args:
-        decoder: Gives them, in the order in which they were written.
-        device: Where they go.
+        decoder: Entropy decoder of the group.
+        device: Device of the symbols.
     """
 
     def __init__(self, decoder: GroupDecoder, device: torch.device) -> None:
@@ -206,37 +209,37 @@ class SymbolDecoder(ExactSymbols):
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Read a hyper latent."""
-        found = self._decoder.pull(channel_of_each(size), self.tables_of(prior))
-        return torch.from_numpy(found.reshape(1, *size)).to(self._device, torch.float32)
+        values = self._decoder.pull(channel_of_each(size), self.tables_of(prior))
+        return torch.from_numpy(values.reshape(1, *size)).to(self._device, torch.float32)
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Read the symbols that lie where the mask is."""
+        """Read the symbols inside the mask."""
         (table,), (places,) = as_integers(level), as_integers(mask & (level > 0)) > 0
-        found = np.zeros(places.shape, np.int32)
-        found[places] = self._decoder.pull(table[places], gaussian_tables())
-        symbols = torch.from_numpy(found.reshape(level.shape)).to(self._device, torch.float32)
+        values = np.zeros(places.shape, np.int32)
+        values[places] = self._decoder.pull(table[places], gaussian_tables())
+        symbols = torch.from_numpy(values.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
 
     def number(self, value: int | None, stop: int) -> int:
         """Read a number.
 
         Raises:
-            ValueError: If it is not below ``stop``: no encoder wrote it.
+            ValueError: If it is not below ``stop``, because the bitstream is damaged.
         """
-        number = int(self._decoder.pull(_FIRST, number_table(stop))[0]) + RADIUS
+        number = int(self._decoder.pull(_TABLE_0, number_table(stop))[0]) + RADIUS
         if not 0 <= number < stop:
             raise ValueError(f"a frame states {number}, and {stop - 1} is the largest number")
         return number
 
 
-_FIRST = np.zeros(1, np.int32)
+_TABLE_0 = np.zeros(1, np.int32)  # index of the only table of numbers
 
 
 @cache
 def number_table(stop: int) -> FrequencyTables:
-    """Return the table of numbers below ``stop``, all of the same probability."""
+    """Return the table of equiprobable numbers below ``stop``."""
     size = 2 * RADIUS + 2
     frequencies = np.ones((1, size), np.int64)
     frequencies[0, :stop] += (65536 - size) // stop
@@ -245,10 +248,10 @@ def number_table(stop: int) -> FrequencyTables:
 
 
 def checked(symbols: Tensor) -> Tensor:
-    """Reject symbols that no stream can hold.
+    """Reject symbols that cannot be coded.
 
     Raises:
-        ValueError: If one is no number, or beyond 32767.
+        ValueError: If a symbol is NaN, or its magnitude is above 32767.
     """
     if not bool((symbols.abs() <= LARGEST).all()):
         raise ValueError(
@@ -258,15 +261,15 @@ def checked(symbols: Tensor) -> Tensor:
 
 
 def as_integers(values: Tensor) -> NDArray[np.int32]:
-    """Return each sample as flat integers, channel after channel, row after row, ``(B, n)``."""
+    """Return each sample as flat integers, ``(B, n)``, in the order of ``(C, h, w)``."""
     return values.to("cpu", torch.int32).flatten(1).numpy()
 
 
 def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:
-    """Return the channel of each element of ``(C, h, w)``."""
+    """Return the channel index of each element of a flattened ``(C, h, w)``."""
     return np.repeat(np.arange(size[0], dtype=np.int32), size[1] * size[2])
 
 
 def tables_of(prior: HyperPrior) -> FrequencyTables:
-    """Return the tables of a hyper latent, which its training left."""
+    """Return the frequency tables of a finalised hyperprior."""
     return from_frequencies(prior.frequencies.to("cpu").numpy().astype(np.uint16))

@@ -1,4 +1,4 @@
-"""The small layers that every part of SCI is built of, and how widths scale."""
+"""Layers that all networks of SCI share, and the scaling of their widths."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 
 from spike_zoo.nn.warp import warp
 
-FEATURES = 3  # channels of a feature: picture-like, so that any codec can carry it
+FEATURES = 3  # channels of a feature, as of an RGB image, so that video codecs can code it
 
 
 def scaled(channels: int, width: float) -> int:
-    """Return a number of channels times a width, a multiple of 8 and at least 8."""
+    """Return a number of channels times a width, rounded to a multiple of 8, at least 8."""
     return max(8, 8 * round(channels * width / 8))
 
 
 def repeated(count: int, width: float) -> int:
-    """Return how often a block is repeated at a width, at least once; ties go to the even."""
+    """Return a number of blocks times a width, rounded half to even, at least 1."""
     return max(1, round(count * width))
 
 
 def check_width(name: str, width: float) -> None:
-    """Reject a width that is not positive and finite.
+    """Raise unless a width is positive and finite.
 
     Raises:
         ValueError: If it is not above 0 or not finite.
@@ -33,10 +33,10 @@ def check_width(name: str, width: float) -> None:
 
 
 def check_choice(name: str, value: str, kind: Any) -> None:  # noqa: ANN401  (a Literal)
-    """Reject a value that a type does not list.
+    """Raise unless a value is one of the values of a ``Literal`` type.
 
     Raises:
-        ValueError: Naming the choices.
+        ValueError: If it is not; the message lists the choices.
     """
     if value not in get_args(kind):
         raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
@@ -65,16 +65,16 @@ class Res(nn.Module):
 
 
 def residuals(channels: int, count: int) -> nn.Sequential:
-    """Return some residual blocks, one after the other."""
+    """Return a sequence of residual blocks."""
     return nn.Sequential(*(Res(channels) for _ in range(count)))
 
 
 class DSB(nn.Module):
-    """A depthwise-separable block: 3x3 by channel, two 1x1 with a GELU between, a shortcut.
+    """A depthwise-separable block: 3x3 depthwise, two 1x1 with a GELU between, and a shortcut.
 
     Args:
-        inputs: Channels of the input, twice as many inside.
-        outputs: Channels of the output; by default as many.
+        inputs: Channels of the input; the GELU has twice as many.
+        outputs: Channels of the output; by default as the input.
     """
 
     def __init__(self, inputs: int, outputs: int | None = None) -> None:
@@ -87,22 +87,22 @@ class DSB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, O, H, W)`` for ``(B, C, H, W)``."""
-        inside = nn.functional.gelu(self.widen(self.spatial(x)))
-        return self.shortcut(x) + self.narrow(inside)
+        hidden = nn.functional.gelu(self.widen(self.spatial(x)))
+        return self.shortcut(x) + self.narrow(hidden)
 
 
 def separables(channels: int, count: int) -> nn.Sequential:
-    """Return some depthwise-separable blocks, one after the other."""
+    """Return a sequence of depthwise-separable blocks."""
     return nn.Sequential(*(DSB(channels) for _ in range(count)))
 
 
 class Up(nn.Module):
-    """Twice the size by pixel shuffling, ``(B, C, H, W)`` -> ``(B, O, 2H, 2W)``.
+    """Upsampling by 2 with a convolution and pixel shuffle, ``(B, C, H, W)`` -> ``(B, O, 2H, 2W)``.
 
     Args:
         inputs: C.
         outputs: O.
-        kernel: Of the convolution before it, 1 or 3.
+        kernel: Kernel size of the convolution, 1 or 3.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1) -> None:
@@ -110,19 +110,20 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge features."""
+        """Upsample features."""
         return nn.functional.pixel_shuffle(self.conv(x), 2)
 
 
 def warped(features: Tensor, motion: Tensor) -> Tensor:
-    """Return features moved by a backward motion, see :func:`spike_zoo.nn.warp.warp`.
+    """Warp features by a backward motion, see :func:`spike_zoo.nn.warp.warp`.
 
     Args:
-        features: ``(B, C, H, W)`` of the other time.
-        motion: ``(B, 2, H, W)`` in pixels, (dx, dy), from each pixel of this time to the other.
+        features: ``(B, C, H, W)``, features of the other time.
+        motion: ``(B, 2, H, W)`` in pixels, (dx, dy), from each pixel of the output to the position
+            in ``features``.
 
     Raises:
-        ValueError: If the motion is not finite: sampling with it could leave the memory.
+        ValueError: If the motion is not finite: sampling with it could access invalid memory.
     """
     is_real = not (motion.is_meta or torch.compiler.is_compiling())
     if is_real and not torch.isfinite(motion).all():

@@ -1,4 +1,4 @@
-"""Images of a recording one by one, with features and motion shared between them."""
+"""Features and images of a recording at single planes, with cached features and motion."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
-SHARED = 32  # features, with their motion: what the centres of a stride of 1 share
+SHARED = 32  # cached features and motions: enough for centres with a stride of 1
 
 
 class FeatureStream:
-    """The way of a recording through the networks, each window's feature made once.
+    """Compute features and images of a recording, with a cache of features and motion.
 
     Centres 7 planes apart share four of their five features and the motion between them. Windows
     are mirrored in time at the ends of the recording.
 
     Args:
-        codec: In evaluation mode.
+        codec: Networks in evaluation mode.
         recording: The spikes.
         rate_scale: Spikes per plane at white.
-        kept: How many features are remembered, with their motion; those who ask for each once need
-            none.
+        kept: Number of cached features and of cached motions; 0 if each feature is used once.
 
     Raises:
-        PlaneRangeError: From :meth:`image`, where the recording is too short to be mirrored.
+        PlaneRangeError: From :meth:`image`, if the recording is too short to be mirrored.
     """
 
     def __init__(
@@ -51,35 +50,36 @@ class FeatureStream:
     def image(self, center: int) -> Tensor:
         """Return the image of a plane, ``(1, H, W)`` in [0, 1], on the CPU."""
         if self.codec.fam is None:
-            found = self.codec.picture(self.feature(center))
+            image = self.codec.picture(self.feature(center))
         else:
-            around = [center + STEP * offset for offset in range(-REACH, REACH + 1)]
-            features = torch.stack([self.feature(plane) for plane in around], dim=1)
-            found = self.codec.fam(features, chained([self._link(one) for one in around[1:]]))
-        return found[0].float().clamp(0.0, 1.0).cpu()
+            planes = [center + STEP * offset for offset in range(-REACH, REACH + 1)]
+            features = torch.stack([self.feature(plane) for plane in planes], dim=1)
+            motions = chained([self._link(plane) for plane in planes[1:]])
+            image = self.codec.fam(features, motions)
+        return image[0].float().clamp(0.0, 1.0).cpu()
 
     @torch.inference_mode()
     def feature(self, plane: int) -> Tensor:
         """Return the feature of the window around a plane, ``(1, 3, H, W)`` float32.
 
-        Where the window lies outside the recording, that is mirrored in time.
+        The recording is mirrored in time outside its ends.
         """
         if plane in self._features:
             return self._features[plane]
         clip = read_clip(self.recording, plane, WINDOW).to(self.device)
         window = unpack_tensor(clip, self.recording.shape[2])[None]
-        return self._remembered(self._features, plane, self.codec.feature(window, self.scale))
+        return self._store(self._features, plane, self.codec.feature(window, self.scale))
 
     def _link(self, plane: int) -> Tensor:
-        """Return the backward motion from a plane to the one a step before it."""
+        """Return the backward motion from a plane to the plane 7 before it."""
         if plane in self._links:
             return self._links[plane]
         pair = self.feature(plane), self.feature(plane - STEP)
-        return self._remembered(self._links, plane, self.codec.moved(*pair))
+        return self._store(self._links, plane, self.codec.moved(*pair))
 
-    def _remembered(self, known: dict[int, Tensor], plane: int, made: Tensor) -> Tensor:
-        """Remember what was made, forget the oldest, and return it."""
-        known[plane] = made
-        if len(known) > self._kept:
-            del known[next(iter(known))]
-        return made
+    def _store(self, cache: dict[int, Tensor], plane: int, value: Tensor) -> Tensor:
+        """Add a value to a cache, remove the oldest if the cache is full, and return the value."""
+        cache[plane] = value
+        if len(cache) > self._kept:
+            del cache[next(iter(cache))]
+        return value

@@ -1,4 +1,4 @@
-"""The feature extraction module (FEM): two pathways of binary filters, fused into one feature."""
+"""Feature extraction module (FEM): two pathways of binary filters, fused into one feature."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
 
 WINDOW = 13
-"""Planes of one feature: the widest ventral filter, and four dorsal ones fit exactly."""
+"""Planes of one feature: the span of the widest ventral filter and of the four dorsal filters."""
 STEP = 7
 """Planes from one feature to the next; neighbouring windows share 6."""
 REACH = 2
-"""Features on either side of a target that its analysis sees."""
+"""Neighbouring features on either side of a target that its analysis uses."""
 CLIP = WINDOW + 2 * REACH * STEP
-"""Planes that the analysis of one target sees: 41."""
+"""Planes that the analysis of one target uses: 41."""
 SMALLEST_SIDE = 16
 
 VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))
@@ -41,23 +41,23 @@ DORSAL_PLANES = tuple((3 - i, 13 - i) for i in range(4))
 """First and past-the-last plane of each dorsal filter: a window of 10 that slides backward."""
 
 _BODY = 14  # residual blocks
-_FUSED_AFTER = (3, 6, 9, 12)  # residual blocks, counted from 1
+_FUSED_AFTER = (3, 6, 9, 12)  # numbers of residual blocks, counted from 1
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution whose weights take two values per output channel, ``-alpha`` and ``alpha``.
+    """A convolution with two values of weights per output channel, ``-alpha`` and ``alpha``.
 
-    ``alpha`` is the mean magnitude of the channel's real weights and gets no gradient; the sign's
-    gradient is passed straight through where the weight lies in [-1, 1]. Spikes are bits, so such
-    a layer needs additions alone.
+    ``alpha`` is the mean magnitude of the channel's float weights and has no gradient. The gradient
+    of the sign is straight-through for weights in [-1, 1], and zero for others. Because spikes are
+    bits, the layer needs only additions.
     """
 
     def binary_weight(self) -> Tensor:
-        """Return the weights that the layer computes with."""
+        """Return the binarised weights."""
         alpha = self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True)
         binary = torch.where(self.weight.detach() >= 0, alpha, -alpha)
-        passed = torch.where(self.weight.abs() <= 1, self.weight, self.weight.detach())
-        return binary + (passed - passed.detach())
+        clipped = torch.where(self.weight.abs() <= 1, self.weight, self.weight.detach())
+        return binary + (clipped - clipped.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with the binary weights."""
@@ -65,10 +65,10 @@ class BinaryConv2d(nn.Conv2d):
 
 
 class FilterAttention(nn.Module):
-    """Gate the maps of filters by what all of them saw.
+    """Gate the channels of all filters by self-attention between the filters.
 
-    Each filter's maps are averaged to one token; the tokens attend to each other (one head) and
-    become gates of the channels.
+    The maps of each filter are averaged to one token. One head of attention between the tokens
+    yields the gates of the channels.
 
     Args:
         channels: Channels of one filter.
@@ -89,14 +89,14 @@ class FilterAttention(nn.Module):
 
 
 class FilterBank(nn.Module):
-    """Filters over different planes of a window, gated and put together.
+    """Filters over different planes of a window, gated and concatenated.
 
     Args:
-        planes: First and past-the-last plane of each.
-        channels: Channels of each.
-        stride: Of each.
-        attention: Whether they are gated.
-        binarize: Whether their weights are binary.
+        planes: First and past-the-last plane of each filter.
+        channels: Output channels of each filter.
+        stride: Stride of all filters.
+        attention: Whether the filters are gated by :class:`FilterAttention`.
+        binarize: Whether the weights are binary.
     """
 
     def __init__(
@@ -119,18 +119,18 @@ class FilterBank(nn.Module):
     def forward(self, window: Tensor) -> Tensor:
         """Return the maps of all filters, ``(B, 13, H, W)`` -> ``(B, n C, H', W')``."""
         pairs = zip(self.filters, self.planes, strict=True)
-        maps = torch.stack([one(window[:, a:b]) for one, (a, b) in pairs], dim=1).relu()
+        maps = torch.stack([layer(window[:, a:b]) for layer, (a, b) in pairs], dim=1).relu()
         return (maps if self.attention is None else self.attention(maps)).flatten(1, 2)
 
 
 class PFU(nn.Module):
-    """Pathway fusing unit: the dorsal pathway learns of the ventral content and supervises it.
+    """Pathway fusing unit: add ventral content to the dorsal pathway, which gates the ventral one.
 
     Args:
         ventral: Channels of the ventral pathway, at full size.
-        dorsal: Channels of the dorsal one, at half of it.
+        dorsal: Channels of the dorsal pathway, at half size.
 
-    Source: the paper's Eq. (7); the inside is this project's.
+    Source: the paper's Eq. (7). The paper does not describe the layers.
     """
 
     def __init__(self, ventral: int, dorsal: int) -> None:
@@ -151,11 +151,11 @@ class PFU(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """Replacement of a PFU in the ablation: both pathways mixed pixel by pixel.
+    """Replacement of a PFU in the ablation: a 1x1 convolution of both pathways.
 
     Args:
         ventral: Channels of the ventral pathway.
-        dorsal: Channels of the dorsal one.
+        dorsal: Channels of the dorsal pathway.
     """
 
     def __init__(self, ventral: int, dorsal: int) -> None:
@@ -163,27 +163,27 @@ class Concatenation(nn.Module):
         self.mix = nn.Conv2d(ventral + dorsal, ventral, 1)
 
     def forward(self, ventral: Tensor, dorsal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mixed ventral pathway, and the dorsal one as it was."""
+        """Return the mixed ventral pathway and the unchanged dorsal pathway."""
         return self.mix(torch.cat([ventral, _doubled(dorsal)], dim=1)), dorsal
 
 
 class FEM(nn.Module):
-    """Turn 13 spike planes into one picture-like feature of their middle plane.
+    """Extract an image-like feature of the middle plane from 13 spike planes.
 
-    The ventral pathway sees four windows that grow around the middle plane, at full size, and the
-    dorsal one four windows that slide over time, at half of it. Units of the trunk let the dorsal
-    pathway supervise the ventral one.
+    The ventral pathway filters four windows that grow around the middle plane, at full size. The
+    dorsal pathway filters four windows that slide over time, at half size. Fusing units in the
+    trunk (:class:`PFU`) modulate the ventral pathway by the dorsal one.
 
     Args:
-        width: Of all channels and of the number of blocks; 1 is the paper's.
-        pathway: ``"dual"``, or one of the two alone.
-        pfu: How the pathways meet: ``"pfu"``; ``"concat"`` mixes them in the same places;
-            ``"none"`` adds the dorsal one once, before the tail.
-        attention: Whether the filters of a pathway gate each other.
+        width: Multiplier of channels and block counts; 1 is the paper's.
+        pathway: ``"dual"``, or one of the two only.
+        pfu: Fusion of the pathways: ``"pfu"``; ``"concat"``, a 1x1 convolution at the same places;
+            ``"none"``, one addition of the dorsal pathway before the tail.
+        attention: Whether the filters of a pathway are gated by attention between them.
         binarize: Whether the filters' weights are binary.
 
     Shape:
-        - planes: ``(B, 13, H, W)`` float, 0 or 1, any H and W of at least 16.
+        - planes: ``(B, 13, H, W)`` float; any H and W of at least 16.
         - Output: ``(B, 3, H, W)`` in (0, 1).
 
     Raises:
@@ -191,8 +191,8 @@ class FEM(nn.Module):
         ConfigError: If H or W is below 16.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-A. The paper gives the filters' windows and that they are binary; the layers are this
-    project's, fitted to its budgets.
+    Sec. IV-A. The paper describes the windows of the filters and that they are binary. The other
+    layers are ours, with the paper's budgets of parameters.
 
     Example:
         >>> planes = (torch.rand(1, 13, 24, 32) < 0.3).float()
@@ -223,7 +223,7 @@ class FEM(nn.Module):
         self.enter = Up(half, wide) if pathway == "dorsal" else conv3(wide, wide)
         self.body = nn.ModuleList(Res(wide) for _ in range(repeated(_BODY, width)))
         fuses = pathway == "dual" and pfu != "none"
-        places = tuple(place for place in _FUSED_AFTER if place <= len(self.body)) or (1,)
+        places = tuple(number for number in _FUSED_AFTER if number <= len(self.body)) or (1,)
         self.places = places if fuses else ()
         unit = PFU if pfu == "pfu" else Concatenation
         self.fusion = nn.ModuleList(unit(wide, half) for _ in self.places)

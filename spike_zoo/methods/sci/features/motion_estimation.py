@@ -1,4 +1,4 @@
-"""Motion between features: estimation from coarse to fine, chains over time, refinement."""
+"""Coarse-to-fine motion estimation between features, chaining over time, and refinement (FMVR)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
 FACTORS = (16, 8, 4, 2, 1)
-"""How much smaller each level is, the coarsest first."""
+"""Downsampling factors of the pyramid's levels, the coarsest first."""
 INVERSE_STEPS = 2
 FAINTEST = 1e-3
-"""Deviation of features that is no picture any more, so that noise in the dark is not enlarged."""
+"""Added to the standard deviation of features, so that noise in dark scenes is not amplified."""
 
 
 class LevelNet(nn.Module):
-    """What one level adds to the motion so far.
+    """Network of one pyramid level, which predicts a correction of the motion.
 
     Args:
-        width: Of the channels.
+        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:
@@ -36,29 +36,29 @@ class LevelNet(nn.Module):
         self.last = nn.Conv2d(channels[-1], 2, 5, padding=2)
 
     def forward(self, current: Tensor, reference: Tensor, motion: Tensor) -> Tensor:
-        """Return a better motion, all of one size.
+        """Return the corrected motion, ``(B, 2, h, w)``.
 
         Args:
             current: ``(B, 3, h, w)``.
-            reference: The earlier feature, as ``current``.
-            motion: ``(B, 2, h, w)`` in pixels of that size.
+            reference: The earlier feature, ``(B, 3, h, w)``.
+            motion: ``(B, 2, h, w)`` in pixels of this level.
         """
-        seen = torch.cat([current, warped(reference, motion), motion.to(current.dtype)], dim=1)
-        return motion + in_full_precision(self.last, self.layers(seen))
+        inputs = torch.cat([current, warped(reference, motion), motion.to(current.dtype)], dim=1)
+        return motion + in_full_precision(self.last, self.layers(inputs))
 
 
 class MotionEstimation(nn.Module):
     """Estimate the backward motion between two features, from coarse to fine.
 
     Args:
-        width: Of the channels; 1 is the paper's budget.
+        width: Multiplier of the channels; 1 is the paper's budget.
 
     Shape:
-        - current, reference: ``(B, 3, H, W)``, features of a time and of an earlier one.
+        - current, reference: ``(B, 3, H, W)``, a feature and an earlier feature.
         - Output: ``(B, 2, H, W)`` in pixels, (dx, dy): ``reference(x + v(x)) ~ current(x)``.
 
-    Source: Sec. IV-B of the paper names motion between a feature and the decoded one before it; the
-    pyramid is the usual one of learned video codecs, trained here from nothing.
+    Source: Sec. IV-B of the paper, which estimates motion between a feature and the previous
+    decoded feature. The pyramid is the usual one of learned video codecs, trained from scratch.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -71,10 +71,10 @@ class MotionEstimation(nn.Module):
         return crop_padding(self.pyramid(current, reference)[-1], *current.shape[-2:])
 
     def pyramid(self, current: Tensor, reference: Tensor) -> list[Tensor]:
-        """Return the motion of every level, the coarsest first.
+        """Return the motion of each level, the coarsest first.
 
-        Each is in pixels of its own size: those of the features, enlarged to the next multiple of
-        16, divided by :data:`FACTORS`.
+        The size of a level is the size of the features, padded to a multiple of 16, divided by its
+        factor in :data:`FACTORS`. Motion is in pixels of that size.
         """
         pair = normalised(torch.stack([current, reference], dim=1)).unbind(1)
         current, reference = (pad_to_multiple(x, FACTORS[0]) for x in pair)
@@ -91,10 +91,10 @@ class MotionEstimation(nn.Module):
 
 
 def normalised(pair: Tensor) -> Tensor:
-    """Return both features of each pair with mean 0 and deviation 1 over all of it.
+    """Normalise each pair of features jointly to mean 0 and standard deviation 1.
 
-    The signal of motion is small beside brightness: without this the first levels learn nothing in
-    300 updates in which they otherwise lose an eighth of the error.
+    Differences by motion are small compared with brightness. Without normalisation, the first
+    levels do not improve in 300 updates; with it, their error falls by an eighth.
 
     Args:
         pair: ``(B, 2, 3, H, W)``.
@@ -106,11 +106,11 @@ def normalised(pair: Tensor) -> Tensor:
 
 
 def inverted(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
-    """Return the motion the other way, by fixed-point steps from its negative.
+    """Return the inverse motion, by fixed-point iteration from the negative motion.
 
     Args:
-        motion: ``(B, 2, H, W)``, from a time to an earlier one.
-        steps: How often ``u <- -v(x + u)`` is done.
+        motion: ``(B, 2, H, W)``, from one time to an earlier time.
+        steps: Number of iterations ``u <- -v(x + u)``.
     """
     back = -motion
     for _ in range(steps):
@@ -122,30 +122,30 @@ def chained(links: Sequence[Tensor]) -> Tensor:
     """Return the motions from a time t to its four neighbours.
 
     Args:
-        links: Backward motions of t-1, t, t+1 and t+2, each ``(B, 2, H, W)`` to the time before
-            it; zeros where there is no motion, and the rest of the chain is kept.
+        links: Backward motions of t-1, t, t+1 and t+2, each ``(B, 2, H, W)`` to the previous time.
+            A missing motion is zero; the rest of the chain still applies.
 
     Returns:
         ``(B, 4, 2, H, W)``: to t-2, t-1, t+1 and t+2.
     """
-    before, here, after, later = links
+    before, current, after, later = links
     forward, onward = inverted(after), inverted(later)
-    return torch.stack(
-        [here + warped(before, here), here, forward, forward + warped(onward, forward)], dim=1
-    )
+    far_back = current + warped(before, current)
+    far_forward = forward + warped(onward, forward)
+    return torch.stack([far_back, current, forward, far_forward], dim=1)
 
 
 class FMVR(nn.Module):
     """Refine decoded motion by the decoded feature (feature-level motion vector refinement).
 
-    Untrained, it changes nothing.
+    Before training, the motion is not changed.
 
     Shape:
         - motion: ``(B, 2, H, W)`` in pixels.
         - feature: ``(B, 3, H, W)``.
         - Output: ``(B, 2, H, W)``.
 
-    Source: the paper's Eq. (8), convolutions with small kernels. It does not scale with a width.
+    Source: the paper's Eq. (8), convolutions with small kernels. Its channels are fixed.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""FAM: ways of alignment, neighbours, sizes, and what the images are added to."""
+"""Tests of FAM: alignment, neighbours, sizes and skip connection."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_offsets_stay_within_ten_pixels_and_masks_below_two() -> None:
         layer.conv.weight.fill_(1.0)
         layer.conv.bias.zero_()  # type: ignore[union-attr]  # it has one
     found = layer(x, x)[0, 0].detach()
-    # every tap goes 10 px down and right: inside, 9 taps of 8 channels times a mask of 2
+    # all taps are offset by 10 px down and right: inside, 9 taps of 8 channels times a mask of 2
     assert found[20, 20] == pytest.approx(2 * 9 * 8)
     assert found[-10:].abs().sum() < found[:10].abs().sum()
     assert found[54:, 54:].abs().max() < 2 * 9 * 8
@@ -80,7 +80,7 @@ def test_what_makes_no_sense_is_refused(make: Callable[[], object], message: str
 
 
 def numbered(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features that are their number, and motion of 1 px to the one before each."""
+    """Return features with the value of their index, and motion of 1 px to the previous one."""
     features = torch.arange(float(count)).view(1, count, 1, 1, 1).expand(1, count, 3, 8, 8)
     links = torch.zeros(1, count, 2, 8, 8)
     links[:, :, 0] = 1.0

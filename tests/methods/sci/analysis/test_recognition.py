@@ -1,4 +1,4 @@
-"""SCIRecognitionModule and the network it is held against: the shared tests, and their own."""
+"""Tests of SCIRecognitionModule and of its baseline, PlaybackRecognitionModule."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
 
     height = 24
     width = 24
-    overfit_steps = 150  # features of a random FEM are faint
+    overfit_steps = 150  # features of a random FEM have little contrast
 
     def make_module(self) -> SCIRecognitionModule:
         given: Any = {**grouped(**WIDTHS), **self.files}
@@ -52,11 +52,11 @@ def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.M
     with torch.no_grad():
         exact = module.codec.analysed(batch["spikes"], batch["rate_scale"])
         first = module._analysed(batch, None)
-        monkeypatch.setattr(module.codec, "analysed", None)  # not computed again
+        monkeypatch.setattr(module.codec, "analysed", None)  # values must come from the cache
         again = module._analysed(turned, None)
     for one, other, wanted in zip(first, again, exact, strict=True):
         assert torch.equal(one, other.flip(0))
-        torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half floats
+        torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half precision
 
 
 @pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
@@ -71,7 +71,7 @@ def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type)
         with torch.no_grad():
             learned = [module.logits(batch) for _ in range(2)]
             made.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
-        assert torch.equal(*learned)  # drawn by the update's number
+        assert torch.equal(*learned)  # the random seed is the number of the update
     (plain, told), (distorted, told_too) = made
     torch.testing.assert_close(plain, told)
     torch.testing.assert_close(told, told_too)
@@ -89,7 +89,7 @@ def test_a_single_clip_is_learned_from() -> None:
 
 @pytest.mark.slow
 def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
-    """What learns nothing is no opponent: without norms it stays near one in ten."""
+    """The baseline must train; without batch normalisation its accuracy stays near 10 %."""
     seed_everything(0)
     digits = load_digits()
     pictures = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
@@ -111,8 +111,8 @@ def test_clips_of_a_batch_are_coded_as_each_by_itself(codec: SCICodec) -> None:
     found = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
     for number, take in enumerate(takes):
         data = codec.compress(take, quality=1, gop=5)
-        # A batch's features differ in their last digits: a symbol may round elsewhere, and all
-        # that follows it.
+        # Float rounding differs in a batch: a symbol can round differently, and so can all symbols
+        # that depend on it.
         assert found.n_bytes[number] == pytest.approx(len(data), rel=0.03)
         with torch.no_grad():
             wanted = dict(analyses(codec, [codec.decompress(data)]))[2]

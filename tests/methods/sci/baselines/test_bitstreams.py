@@ -1,4 +1,4 @@
-"""Rows of SCI's bitstreams measure what its commands write."""
+"""Tests of SCIBitstreamModule: rates and images agree with the compress command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scene() -> CodedScene:
 
 @pytest.fixture(params=["codec", "joint"])
 def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_path: Path) -> str:
-    """Return weights without an analysis, and with one."""
+    """Return files of weights without and with an analysis."""
     if request.param == "codec":
         return all_beginnings["codec"]
     given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
@@ -41,7 +41,7 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
 
 @pytest.fixture
 def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
-    """Return weights of an analysis that learned from the codec's features."""
+    """Return weights of an analysis that was trained on the codec's features."""
     module = small("fam")
     codec: Any = spike_zoo.load(all_beginnings["codec"])
     module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
@@ -92,7 +92,7 @@ def test_another_analysis_looks_at_the_same_bits(
 
 def test_an_analysis_of_other_features_is_refused(all_beginnings: dict[str, str]) -> None:
     row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["fam"])
-    with pytest.raises(ConfigError, match="learned from the features of another FEM"):
+    with pytest.raises(ConfigError, match="trained on the features of another FEM"):
         row.read_weights()
     row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["codec"])
     with pytest.raises(ConfigError, match=r"codec\S+ is not of SCI with an analysis"):

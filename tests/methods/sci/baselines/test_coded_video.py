@@ -1,4 +1,4 @@
-"""Rows of video codecs and of lossless coders."""
+"""Tests of the baselines with video codecs and lossless coders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLANES, SIDE, SCALE = 41, 48, 0.6
 
 @pytest.fixture(scope="module")
 def scene() -> CodedScene:
-    """Evenly firing pixels of a smooth picture that moves."""
+    """Return noise-free spikes of a smooth moving image."""
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     images = torch.stack(
         [
@@ -48,7 +48,7 @@ def scene() -> CodedScene:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a file with small networks of SCI's seeing half, random but for FAM's skip."""
+    """Return a file of small networks of stage ``fam`` with random weights."""
     seed_everything(3)
     path = tmp_path_factory.mktemp("weights") / "seeing.safetensors"
     save_weights(small("fam"), path)
@@ -56,7 +56,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def made(module: Any, scene: CodedScene, point: int = -1) -> tuple[Compressed, torch.Tensor]:
-    """Return a recording coded at a rate point, and the images after it."""
+    """Encode a scene at a rate point, and return the coded and the decoded data."""
     module.read_weights()
     with torch.inference_mode():
         coded = module.compress(module.prepared(scene), point % len(module.qps))
@@ -172,7 +172,10 @@ def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None
         (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # what a person may write
         (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # likewise
         (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
-        (lambda: CTAModule(reconstructor="ssdm-student").read_weights(), "makes no pictures"),
+        (
+            lambda: CTAModule(reconstructor="ssdm-student").read_weights(),
+            "does not reconstruct images",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(make: Any, message: str) -> None:
@@ -198,14 +201,14 @@ CODERS: tuple[Coder, ...] = get_args(Coder)
 
 
 def even_spikes(planes: int, height: int, width: int) -> NDArray[np.bool_]:
-    """Return spikes of pixels that fire evenly, each at a rate and a time of its own."""
+    """Return spikes of pixels that fire regularly, with random rates and phases."""
     rates, starts = np.random.default_rng(0).random((2, height, width))
     charge = starts + np.arange(planes + 1)[:, None, None] * (0.1 + 0.4 * rates)
     return np.diff(np.floor(charge), axis=0) > 0
 
 
 def decoded(coded: bytes, coder: Coder, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Read the bytes of a coder back, those of others through HDF5's filters."""
+    """Decode the bytes of a lossless coder; zstd and blosc are decoded by HDF5's filters."""
     planes, height, width = shape
     if coder == "context":
         return lossless.decode(coded)
@@ -214,7 +217,7 @@ def decoded(coded: bytes, coder: Coder, shape: tuple[int, int, int]) -> NDArray[
         return bits[: planes * height * width].reshape(shape).astype(bool)
     depth = -(-planes // 8)
     packed = np.frombuffer(coded, np.uint8)
-    if len(coded) != height * width * depth:  # HDF5 leaves out a filter that gains nothing
+    if len(coded) != height * width * depth:  # HDF5 omits a filter that does not reduce the size
         packed = unfiltered(coded, coder, (height, width), depth)
     packed = packed.reshape(height, width, depth)
     bits = np.unpackbits(packed, axis=-1, bitorder="little")[..., :planes]

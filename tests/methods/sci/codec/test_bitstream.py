@@ -1,4 +1,4 @@
-"""Recordings to bytes and back: what bytes say, whose they are, and what is refused."""
+"""Tests of bitstreams: contents, digests of models, rejected input and damage."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def planes_of(count: int, height: int = HEIGHT, width: int = COLUMNS) -> SpikeRe
 
 
 def changed(codec: SCICodec, name: str) -> SCICodec:
-    """Return a copy of a codec with one number of one tensor moved."""
+    """Return a copy of a codec with one changed value in one tensor."""
     other = copy.deepcopy(codec)
     other.state_dict()[name].view(-1)[0] += 1
     return other
 
 
-# what the bytes are
+# contents
 
 
 def test_the_header_says_what_was_coded_and_by_whom(codec: SCICodec) -> None:
@@ -73,7 +73,7 @@ def test_a_file_is_its_header_and_its_chunks(codec: SCICodec, stream: bytes) -> 
 
 
 def test_a_group_of_another_recording_is_damage(codec: SCICodec, stream: bytes) -> None:
-    """Both files have the same size, quality and model."""
+    """Exchange groups of two files of equal size, quality and model."""
     other = codec.compress(recording(seed=1), quality=2, gop=4)
     first, second = BitstreamReader(stream), BitstreamReader(other)
     ends = [len(part.header.pack()) + 8 + len(part.payload(0)) for part in (first, second)]
@@ -103,7 +103,7 @@ def test_a_better_quality_takes_more_bytes(codec: SCICodec) -> None:
     assert len(set(sizes)) == 4
 
 
-# whose they are
+# digests of models
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_device_that_fails_the_test_neither_writes_nor_reads(
             action()
 
 
-# what is refused
+# rejected input
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_features_that_are_no_numbers_are_refused(codec: SCICodec) -> None:
         list(bitstream.payloads(codec, broken, header))
 
 
-# what is damaged
+# damage
 
 
 def test_symbols_that_do_not_end_as_written_are_no_features(codec: SCICodec, stream: bytes) -> None:

@@ -1,4 +1,4 @@
-"""SCICodec as who codes recordings sees it."""
+"""Tests of the public methods of SCICodec."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_groups_are_written_as_soon_as_their_planes_are_read(
 
 def test_groups_are_decoded_as_they_are_asked_for(codec: SCICodec, stream: bytes) -> None:
     whole, later = codec.decompress(stream), bytearray(stream)
-    later[-1] ^= 0xFF  # the last group is damaged, which nobody looks at yet
+    later[-1] ^= 0xFF  # damage in the last group, which is not decoded yet
     groups = codec.decompress_stream(BitstreamReader(bytes(later)))
     for first in (0, 4):
         assert torch.equal(next(groups).features, whole.features[first : first + 4])
@@ -126,17 +126,17 @@ def test_switches_of_the_codec_make_other_p_frames(
     assert second.payload(0) != first.payload(0)
     assert len(other.decompress(other.compress(recording(27))).features) == 3
     pictures = (BitstreamReader(one.compress(recording(13))) for one in (codec, other))
-    assert next(pictures).payload(0) == next(pictures).payload(0)  # I-frames do not
+    assert next(pictures).payload(0) == next(pictures).payload(0)  # I-frames are equal
 
 
 def test_residual_coding_adds_what_was_warped() -> None:
     other = lively_codec("residual")
     last: Any = other.get_submodule("inter.synthesis.at_full.3")
-    for parameter in last.parameters():  # it adds nothing any more
+    for parameter in last.parameters():  # the decoded content is zero
         torch.nn.init.zeros_(parameter)
     decoded = other.decompress(other.compress(recording(20)))
     first, second = decoded.features.split(1)
-    inner = ..., slice(4, -4), slice(4, -4)  # at the border more was decoded than is returned
+    inner = ..., slice(4, -4), slice(4, -4)  # the codec warps padded frames
     moved = warped(first, decoded.motion[1:])
     torch.testing.assert_close(second[inner], moved[inner], rtol=0, atol=1e-4)
 

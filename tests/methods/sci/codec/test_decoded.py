@@ -1,4 +1,4 @@
-"""Decoded features on their way to pictures and classes, group after group."""
+"""Tests of reconstruction and classification from decoded features."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.methods.sci.codecs import lively_codec, recording
 
 
 def by_hand(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:
-    """Return the images of features that all lie before us, each analysed by itself."""
+    """Return the images of features, computed one by one from all features in memory."""
     assert codec.fmvr is not None
     assert codec.fam is not None
     links = motion.clone()
@@ -37,7 +37,7 @@ def decoded(codec: SCICodec, stream: bytes) -> SCIDecoded:
 
 
 def parts_of(decoded: SCIDecoded, *wanted: int) -> SCIDecoded:
-    """Return some features, as if the others were damaged."""
+    """Return a subset of features, as if the other groups were damaged."""
     places = [decoded.feature_index.index(index) for index in wanted]
     return dataclasses.replace(
         decoded,
@@ -78,7 +78,7 @@ def test_pictures_come_as_soon_as_their_neighbours_are_there(
             yield group
 
     for number, _ in codec.reconstruct_stream(groups()):  # type: ignore[arg-type]  # it yields them
-        assert max(given) <= number + 2 + 3  # its neighbours, and the rest of their group
+        assert max(given) <= number + 2 + 3  # two neighbours, and the rest of their group
         held = given[-1] - number
         assert held < 6
 
@@ -117,7 +117,7 @@ def test_motion_to_an_i_frame_is_zero_or_estimated_here(
     torch.testing.assert_close(moved[4].motions[:, 1], wanted)
     assert torch.equal(still[2].motions[:, 1], moved[2].motions[:, 1])
     first = dict(analyses(estimating, [parts_of(decoded, 4, 5, 6, 7)]))
-    assert not first[4].motions[:, 1].any()  # there is nothing before it
+    assert not first[4].motions[:, 1].any()  # the previous feature is missing
 
 
 def test_without_an_analysis_a_picture_is_the_mean_over_channels(
@@ -145,7 +145,7 @@ def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, stream: byt
         whole = [one for number, one in analyses(telling, [decoded]) if 2 <= number < 8]
         logits = torch.stack([telling.fam(*one)[0] for one in whole]).mean(dim=0)
     torch.testing.assert_close(found, torch.softmax(logits, dim=0))
-    few = telling.classify(parts_of(decoded, 0, 1))  # none has all neighbours: the middle one
+    few = telling.classify(parts_of(decoded, 0, 1))  # without neighbours: the middle one is used
     assert float(few.sum()) == pytest.approx(1.0)
     with pytest.raises(ConfigError, match="predict classes, not images"):
         telling.reconstruct(decoded)

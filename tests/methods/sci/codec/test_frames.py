@@ -1,4 +1,4 @@
-"""Frame after frame: the encoder decodes what the decoder does, and groups stand alone."""
+"""Tests of encoding and decoding of frames: closed loop, modes, gaps and independent groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 def written(
     codec: SCICodec, features: list[torch.Tensor], weight: float | None = None, quality: int = 2
 ) -> tuple[bytes, list[DecodedFrame]]:
-    """Return the payload of a group, and the frames as the encoder knows them."""
+    """Encode a group, and return its payload and the frames decoded by the encoder."""
     encoder = GroupEncoder()
     assert codec.coding is not None
     with exact_context(CPU):
@@ -72,7 +72,7 @@ def test_the_encoders_frames_are_the_decoders_bit_for_bit(codec: SCICodec) -> No
 
 @pytest.fixture
 def skipping(codec: SCICodec) -> SCICodec:
-    """A codec whose P-frames state which parts they hold."""
+    """Return a codec with the option ``skip``."""
     skipping = copy.deepcopy(codec)
     assert skipping.inter is not None
     skipping.inter.skip = True
@@ -82,8 +82,9 @@ def skipping(codec: SCICodec) -> SCICodec:
 def test_a_scene_at_rest_costs_next_to_nothing_and_stays_as_it_is(skipping: SCICodec) -> None:
     still = [features_of(skipping, recording())[0]] * FRAMES
     payload, frames = written(skipping, still, weight=1e-3)
-    alone, _ = written(skipping, still[:1], weight=1e-3, quality=3)  # the quality of I-frames
-    assert len(payload) - len(alone) <= 2  # two of eight P-frames, 4 bits each, in words of 16
+    alone, _ = written(skipping, still[:1], weight=1e-3, quality=3)  # the raised I-frame quality
+    # two of eight P-frames are coded, with 4 bits each, in 16-bit words
+    assert len(payload) - len(alone) <= 2
     for frame in frames:
         assert torch.allclose(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1), atol=1e-5)
     for frame, other in zip(frames, read(skipping, payload, FRAMES), strict=True):
@@ -94,9 +95,9 @@ def test_a_scene_at_rest_costs_next_to_nothing_and_stays_as_it_is(skipping: SCIC
 def test_every_mode_is_read_as_it_was_written(
     skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Costs are replaced, so that each mode is chosen."""
+    """Replace the costs, so that each mode is chosen."""
     of_parts = itertools.cycle([not mode.motion, 0.5, not mode.content, 0.5])
-    of_gaps = itertools.cycle([0.0, 1.0])  # to leave out all but the last one, to encode halves
+    of_gaps = itertools.cycle([0.0, 1.0])  # costs of a gap and of halves
 
     def cost(_: PFrameEncoder, bits: object, decoded: object, features: list[Any]) -> float:
         return float(next(of_parts if len(features) == 1 else of_gaps))
@@ -115,7 +116,7 @@ def test_every_mode_is_read_as_it_was_written(
 
 
 def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> None:
-    """A pattern moves by 4 pixels to the right in 4 frames."""
+    """Interpolate a pattern that moves by 4 pixels to the right in 4 frames."""
     pattern = torch.rand(1, 3, 24, 64, generator=torch.Generator().manual_seed(0))
     frames = [pattern[..., 8 - number : 56 - number] for number in range(5)]
     motion = torch.tensor([-4.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 24, 48)
@@ -131,20 +132,20 @@ def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> 
 
 def test_a_gap_longer_than_the_group_is_rejected(skipping: SCICodec) -> None:
     still = [features_of(skipping, recording())[0]] * 5
-    payload, _ = written(skipping, still, weight=1e-3)  # all four P-frames by one
+    payload, _ = written(skipping, still, weight=1e-3)  # one P-frame with a gap of 3
     with pytest.raises(ValueError, match="leaves out 3 frames of the 2 that remain"):
         read(skipping, payload, 3)
 
 
 def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
-    """Bits and weighted error together are at most those of coding all parts, and of none."""
+    """Compare the rate-distortion cost of the choice with that of coding all parts."""
     features = features_of(skipping, recording())[:2]
     weight, costs = 50.0, []
     for chosen in (weight, None):
         payload, frames = written(skipping, features, chosen)
         error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
         costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
-    assert costs[0] <= costs[1] + 0.02  # bytes of whole words
+    assert costs[0] <= costs[1] + 0.02  # payloads are whole 16-bit words
 
 
 def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) -> None:

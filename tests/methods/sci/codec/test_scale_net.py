@@ -1,4 +1,4 @@
-"""The integer network: exact against plain integers, in every setting; trained as it will code."""
+"""Tests of ScaleNet: integer arithmetic, independence of settings, and fake quantisation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
 
 
 def known(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return hyper symbols and context symbols, some beyond what the network is told of."""
+    """Return hyper symbols and context symbols, some of them beyond the clipping limits."""
     drawn = np.random.default_rng(seed)
     hyper = drawn.normal(0, 40, (batch, HYPER, side // 4, side // 4)).round()
     context = drawn.laplace(0, 5, (batch, CONTEXT, side, side)).round()
@@ -28,12 +28,12 @@ def known(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]
 
 @pytest.fixture(scope="module")
 def net() -> ScaleNet:
-    """Return a network that has seen activations, answers to them, and is final."""
+    """Return a finalised network with estimated steps and enlarged weights."""
     torch.manual_seed(0)
     made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
     layers: Any = made.layers
     with torch.no_grad():
-        layers[0].bias += torch.linspace(-1, 1, QUALITIES)[:, None]  # each quality its own
+        layers[0].bias += torch.linspace(-1, 1, QUALITIES)[:, None]  # differ between qualities
         for layer, factor in zip(layers, (3.0, 3.0, 2.0), strict=True):
             layer.weight *= factor
         for seed in range(20):
@@ -51,7 +51,7 @@ def _threads() -> Iterator[None]:
 
 
 def by_hand(net: ScaleNet, hyper: Tensor, context: Tensor, quality: int) -> NDArray[np.int64]:
-    """Return the levels of one sample in plain integers of 64 bits, a sum per kernel element."""
+    """Compute the scale indexes of one sample in NumPy with int64, one kernel element at a time."""
     repeated = hyper.numpy().astype(np.int64).repeat(4, axis=-2).repeat(4, axis=-1)
     values = [repeated.clip(-127, 127), context.numpy().astype(np.int64).clip(-15, 15)]
     x = np.concatenate(values)
@@ -183,7 +183,7 @@ def test_a_device_that_computes_otherwise_is_refused(net: ScaleNet) -> None:
     ("name", "value"),
     [
         *(("layers.2.weight", value) for value in (1e9, float("nan"), float("inf"))),
-        # 1e6 in steps of the weights is more than 2^31
+        # a bias of 1e6 exceeds 2^31 in units of the weights' step
         *(("layers.0.bias", value) for value in (1e6, float("nan"), float("inf"))),
     ],
 )
@@ -206,7 +206,7 @@ def test_factors_are_kept_to_15_bits() -> None:
     relative = (multiplier * torch.exp2(-shift) / factors - 1).abs()
     assert relative.max() <= 2.0**-15
     assert [int(x) for x in scaling(torch.tensor([1e-12], dtype=torch.float64))] == [2**14, 40]
-    nearly = torch.tensor([2.0 - 1e-9], dtype=torch.float64)  # rounds up to the next power
+    nearly = torch.tensor([2.0 - 1e-9], dtype=torch.float64)  # rounds up to the next power of two
     assert [int(x) for x in scaling(nearly)] == [2**14, 13]
     for wrong in (2.0**14, float("nan")):
         with pytest.raises(ValueError, match="a factor above 16384"):

@@ -1,4 +1,4 @@
-"""Symbols that are counted, written and read, and the entropy models that predict them."""
+"""Tests of symbols (rate estimation, encoding, decoding) and of entropy models."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_narrowest_level_codes_nothing() -> None:
 
 def test_nothing_outside_the_mask_is_coded_or_counted() -> None:
     latent, mean, level, mask = residuals(25)
-    far = torch.where(mask, latent, 1e4)  # would cost 16 bits each
+    far = torch.where(mask, latent, 1e4)  # each would cost 16 bits
     for counted in (RateEstimator(is_exact=True), RateEstimator(torch.Generator().manual_seed(0))):
         _, symbols = counted.residual(far, mean, level.float(), mask)
         assert torch.equal(symbols, torch.where(mask, (latent - mean).round(), 0.0))
@@ -186,7 +186,7 @@ def test_bounds_let_gradients_pass_that_lead_back_into_range() -> None:
     x = torch.tensor([-2.0, -2.0, 0.5, 9.0, 9.0], requires_grad=True)
     y = bounded(x, 0.0, 1.0)
     assert y.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
-    y.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # a step goes against the gradient
+    y.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # descent moves against the gradient
     assert x.grad is not None
     assert x.grad.tolist() == [0.0, -1.0, 1.0, 1.0, 0.0]
 
@@ -226,7 +226,7 @@ CHANNELS, HYPER = 6, 8
 
 
 class Watched:
-    """Rounds as a coder does, at one level, and keeps what it was asked."""
+    """Symbols with a constant scale index that record contexts, means and masks."""
 
     def __init__(self) -> None:
         self.contexts: list[list[Tensor]] = []

@@ -1,4 +1,4 @@
-"""FEM: which planes its filters see, binary weights, switches, sizes."""
+"""Tests of FEM: planes of the filters, binary weights, options and sizes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_binary_weights_take_two_values_a_channel_and_pass_gradients() -> None:
     layer = BinaryConv2d(7, 16, 3, padding=1)
     with torch.no_grad():
         layer.weight[0, 0, 0, 0] = 0.0  # sign(0) is +1
-        layer.weight[1, 0, 0, 0] = 1.5  # outside [-1, 1] no gradient is passed
+        layer.weight[1, 0, 0, 0] = 1.5  # outside [-1, 1] the gradient is zero
     binary = layer.binary_weight()
     for channel, real in zip(binary.detach(), layer.weight.detach(), strict=True):
         alpha = real.abs().mean()

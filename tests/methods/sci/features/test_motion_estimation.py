@@ -1,4 +1,4 @@
-"""Motion: directions, chains over time, sizes, refinement; widths of layers."""
+"""Tests of motion estimation, inversion, chaining and FMVR, and of the widths of layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_constant_translation_is_chained_to_its_multiples(
 
 def test_a_missing_link_is_zero_and_the_rest_of_the_chain_is_kept() -> None:
     link, none = constant(1.0, 0.0), constant(0.0, 0.0)
-    first = chained([none, link, link, link])  # there is nothing before t-1
+    first = chained([none, link, link, link])  # t-2 is missing
     torch.testing.assert_close(first[:, 0], link)
     last = chained([link, link, link, none])
     torch.testing.assert_close(last[:, 3], -link)

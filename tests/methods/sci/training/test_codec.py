@@ -1,4 +1,4 @@
-"""Stages ``codec`` and ``joint``: the shared tests of learned methods, and what is their own."""
+"""Tests of stages ``codec`` and ``joint``, with the shared tests of learned methods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.methods.sci.coding import scenes_in, small
 
 
 class CodingTester(MethodTester):
-    """The shared tests, of scenes instead of clips and bits instead of pictures."""
+    """Shared tests for modules that are trained on scenes and evaluated by rates."""
 
     files: dict[str, str]
 
@@ -41,7 +41,7 @@ class CodingTester(MethodTester):
 
     def make_module(self) -> SCICodecModule:
         module = self.made()
-        module.codec.update_tables()  # to predict something before it has learned
+        module.codec.update_tables()  # for predictions before training
         return module
 
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:
@@ -62,10 +62,10 @@ class CodingTester(MethodTester):
 
 
 class TestCodec(CodingTester):
-    """Stage ``codec``, in its last phase."""
+    """Tests of stage ``codec`` in its last phase."""
 
     overfit_steps = 30
-    parts_at_rest = (  # they see hyper symbols, which are all zero at first
+    parts_at_rest = (  # their inputs are hyper symbols, which are initially all zero
         "codec.intra.entropy.raise_hyper.0.conv.weight",
         "codec.intra.entropy.scales.layers.0.weight",
         "codec.inter.entropy.motion.raise_hyper.0.conv.weight",
@@ -79,7 +79,7 @@ class TestCodec(CodingTester):
 
 
 class TestJoint(CodingTester):
-    """Stage ``joint``."""
+    """Tests of stage ``joint``."""
 
     overfit_steps = 8
 
@@ -87,7 +87,7 @@ class TestJoint(CodingTester):
         return small("joint", **{**self.files, **arguments})
 
 
-# what is drawn
+# random phases, groups and rounding
 
 
 def test_a_run_goes_from_i_frames_over_pairs_to_rollouts() -> None:
@@ -95,7 +95,7 @@ def test_a_run_goes_from_i_frames_over_pairs_to_rollouts() -> None:
     found = [phase_of(progress, phases) for progress in (0.0, 0.44, 0.46, 0.69, 0.71, 1.0)]
     assert [kind for kind, _ in found] == ["intra", "intra", "pair", "pair", "rollout", "rollout"]
     assert [done for _, done in found] == pytest.approx([0, 44 / 45, 0.04, 0.96, 1 / 30, 1])
-    kind, done = phase_of(0.575, (9, 5, 6))  # parts of any sum
+    kind, done = phase_of(0.575, (9, 5, 6))  # fractions with any sum
     assert kind == "pair"
     assert done == pytest.approx(0.5)
     assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == [("rollout", 0.0), ("rollout", 1.0)]
@@ -126,7 +126,7 @@ def test_groups_follow_in_time(count: int) -> None:
         ("codec", "mixed", 0.95, (False, True)),
         ("codec", "noise", 0.5, (True, False)),
         ("codec", "ste", 0.1, (False, False)),
-        ("joint", "noise", 0.1, (False, True)),  # its entropy model is frozen, as it will code
+        ("joint", "noise", 0.1, (False, True)),  # its entropy model is frozen and exact
     ],
 )
 def test_rounding_starts_from_noise_and_ends_with_levels(
@@ -185,7 +185,7 @@ def test_pairs_leave_i_frames_alone_and_begin_almost_free(
         costs.append(named["total"] - weight * (named["distortion"] + named["warp"]))
     assert costs[0] == pytest.approx(FREE**0.5 * costs[1], rel=0.01)
     told = costs[1] / FREE**0.5 / named["rate"]
-    assert 0.05 < told < 0.95  # the I-frame's bits are no part of it
+    assert 0.05 < told < 0.95  # the bits of the I-frame are excluded
     terms["total"].backward()
     learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
     assert {name.split(".")[0] for name in learned} == {"inter", "gains", "motion"}
@@ -197,7 +197,7 @@ def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.Monke
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(16, 3, 10, 10, generator=generator)
     smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
-    scenes = smooth.unflatten(0, (8, 2))  # of two frames that have nothing in common
+    scenes = smooth.unflatten(0, (8, 2))  # two unrelated frames each
     module = small("codec", phase_fractions=(0, 1, 0), lambdas=[256.0] * 4)
     drawn = (torch.randint(8, (4,), generator=generator) for _ in range(160))
     monkeypatch.setattr(
@@ -287,7 +287,10 @@ def test_errors_are_those_of_clean_images_where_they_are_the_target(
 
 
 def test_decoded_motion_learns_both_directions() -> None:
-    """Fields of one vector each, whose latent vanished below a step of rounding before."""
+    """Train the coder of motion on constant fields.
+
+    Without scaled initial weights their latents were always rounded to zero.
+    """
     seed_everything(0)
     module = small("codec")
     coding = cast("CodecNetworks", module.codec.coding)
@@ -317,7 +320,7 @@ def test_decoded_motion_learns_both_directions() -> None:
 def test_decoded_motion_is_measured_beside_the_truth(
     all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where motion is decoded exactly the error is 0, and of frames without motion its length."""
+    """The end-point error is 0 for exact motion, and the length of the motion for zero motion."""
     module = small("joint", **all_beginnings)
     module.setup("validate")
     scene = next(iter(module.scenes(scene_batch(5))))

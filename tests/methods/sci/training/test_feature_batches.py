@@ -1,4 +1,4 @@
-"""What stages learn from: scenes cut and turned, distorted clips, and losses in closed form."""
+"""Tests of feature batches (crops, cache), affine augmentation and losses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOVED = (3, -2)  # pixels right and down in each image
 
 
 def moving(batch: int = 3, images: int = 2, side: int = 48) -> FeatureBatch:
-    """Return pictures that move by whole pixels, with their backward motion."""
+    """Return images that move by whole pixels, with their backward motion."""
     generator = torch.Generator().manual_seed(0)
     first = torch.rand(batch, 3, side, side, generator=generator)
     right, down = MOVED
@@ -130,7 +130,7 @@ def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPat
 
 
 def smooth(*shape: int) -> torch.Tensor:
-    """Return images without detail that resampling would lose."""
+    """Return smooth images, which resampling does not blur."""
     coarse = torch.rand(*shape[:2], 5, 5, generator=torch.Generator().manual_seed(1))
     return F.interpolate(coarse, shape[2:], mode="bicubic", align_corners=False)
 
@@ -167,7 +167,7 @@ def test_motion_still_leads_from_frame_to_frame() -> None:
     after = warped(before, motion[:, 0])
     distortion = drawn_distortion(4, 0.15, torch.Generator().manual_seed(3))
     turned = distorted_motions(motion, distortion)
-    assert (turned - motion).abs().amax() > 0.3  # else the test shows nothing
+    assert (turned - motion).abs().amax() > 0.3  # the transform must change the motion
     again = warped(distorted(before, distortion), turned[:, 0])
     inner = (..., slice(8, -8), slice(8, -8))
     wanted = distorted(after, distortion)[inner]

@@ -1,4 +1,4 @@
-"""Stages ``fem``, ``motion`` and ``fam``: the shared tests, their pictures and what is refused."""
+"""Tests of stages ``fem``, ``motion`` and ``fam``: shared tests, pictures and rejected input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.methods.sci.coding import small
 
 
 class TestExtraction(ReconstructionTester, MethodTester):
-    """Stage ``fem``."""
+    """Tests of stage ``fem``."""
 
     height = 32
     width = 32
@@ -41,12 +41,12 @@ class TestExtraction(ReconstructionTester, MethodTester):
 
 
 class TestAnalysis(ReconstructionTester, MethodTester):
-    """Stage ``fam``, on frozen parts."""
+    """Tests of stage ``fam`` with frozen features."""
 
     height = 24
     width = 24
     overfit_steps = 120
-    overfit_psnr = 16.0  # features of a random FEM are faint
+    overfit_psnr = 16.0  # features of a random FEM have little contrast
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_a_checkpoint_needs_no_file_of_the_stages_before(
     loaded = cast("SCICodecModule", spike_zoo.load(tmp_path / "fam.safetensors"))
     recording = pattern_take(3, planes=48).recording
     assert loaded.reconstruct(recording, [20]).shape == (1, 1, *recording.shape[1:])
-    loaded.setup("fit")  # to go on with: what it holds comes first
+    loaded.setup("fit")  # must not read the missing files, because weights are loaded
 
 
 def test_neighbouring_pictures_share_features_and_do_not_differ_for_it(
@@ -136,7 +136,7 @@ def test_neighbouring_pictures_share_features_and_do_not_differ_for_it(
     monkeypatch.setattr(module.codec.fem, "forward", counted)
     together = module.reconstruct(recording, [30, 37, 44])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
-    assert sum(made) == 7  # planes 16, 23, ..., 58, and not three times five
+    assert sum(made) == 7  # planes 16, 23, ..., 58: 7 features instead of 3 x 5
 
 
 def test_a_recording_in_a_clip_of_its_own_gives_the_picture_of_its_middle(
@@ -159,7 +159,7 @@ def test_the_camera_does_not_change_the_brightness_that_networks_see() -> None:
     window = (torch.rand(1, 13, 16, 16) < 0.5).float()
     with torch.no_grad():
         usual = codec.feature(window, torch.tensor([0.6]))
-        torch.testing.assert_close(usual, codec.fem(window))  # 0.6 is what the filters expect
+        torch.testing.assert_close(usual, codec.fem(window))  # for 0.6 the factor is 1
         weighted = codec.fem(window * 2)
         torch.testing.assert_close(codec.feature(window, torch.tensor([0.3])), weighted)
         codec.scale_input = False
@@ -230,7 +230,7 @@ def test_arguments_outside_their_range_are_refused(
 
 @pytest.fixture(scope="module")
 def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an archive of small sequences with their true motion."""
+    """Return an archive of small sequences with ground-truth motion."""
     path = tmp_path_factory.mktemp("sequences") / "sequence.h5"
     options = {"train": 3, "val": 3, "test": 3, "height": 32, "width": 32}
     request = RECIPES["sequence"].request("small", 0, options)
@@ -261,7 +261,7 @@ def test_motion_is_held_against_the_truth_by_pace(
     quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
     trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
-    with pytest.warns(UserWarning, match="motion is not learned well enough"):  # two updates
+    with pytest.warns(UserWarning, match="motion is not learned well enough"):  # after two updates
         (found,) = trainer.test(module, data, verbose=False)
     still = {pace: found[f"test/epe_still_{pace}"] for pace in ("slow", "medium", "fast")}
     assert 0 < still["slow"] < 1.4 < still["fast"] < 21  # 7 planes at < 0.2, at 0.7 to 3 px
@@ -273,13 +273,13 @@ def test_motion_is_held_against_the_truth_by_pace(
     pictures = module.predicted(next(iter(data.test_dataloader())), cast("Any", batches[0]))
     assert [one.image.shape for one in pictures if one.image is not None] == [(3, 32, 32)]
     mean = sum(still.values()) / 3
-    assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # as many pairs of each pace
+    assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # equal numbers per speed
 
 
 def test_a_stage_that_learned_no_motion_says_so() -> None:
     ratios = {f"test/epe_ratio_{pace}": torch.tensor(0.45) for pace in ("slow", "medium", "fast")}
     said = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
-    assert "its error is 0.45 on fast scenes of that of no motion, above 0.4" in said
+    assert "to that of no motion is 0.45 on fast scenes, above 0.4" in said
     assert failed_motion({"test/epe_ratio_slow": torch.tensor(2.0)}) == ""
 
 
@@ -335,5 +335,5 @@ def test_pictures_that_do_not_change_have_no_deviation() -> None:
 def test_the_scene_at_rest_is_at_rest() -> None:
     seed_everything(0)
     module = small("fem")
-    # a scene that moved would flicker as much as it differs from itself: more than its noise
+    # the bound is above the camera's noise and below the differences of a moving scene
     assert 0 < deviation_at_rest(module) < 0.01

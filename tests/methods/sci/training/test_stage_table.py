@@ -1,4 +1,4 @@
-"""The freeze table: what it says, that the page shows it, and that training does just that."""
+"""Tests of the table of stages: contents, copy in the README, and agreement with training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import small
 
-#: What a stage is trained with here, so that every part of it takes part.
+#: Options with which all parts of a stage have gradients.
 SETTINGS: dict[Stage, dict[str, Any]] = {
     "codec": {"quantization": "noise", "phase_fractions": (0.0, 0.0, 1.0)}
 }
@@ -68,7 +68,7 @@ def test_only_what_learns_is_in_training_mode(stage: Stage) -> None:
 def test_a_run_leaves_every_frozen_tensor_as_it_was(
     stage: Stage, begins_in_eval: bool, all_beginnings: dict[str, str]
 ) -> None:
-    """A trainer calls no train(): modes are those that it finds."""
+    """Lightning does not change the modes of modules at the start of a fit."""
     seed_everything(0)
     module = made(stage, all_beginnings)
     if begins_in_eval:
@@ -108,7 +108,7 @@ def test_the_log_says_how_much_of_every_part_learns(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         module.on_fit_start()
     intra = module.codec.get_submodule("intra")
-    synthesis = module.codec.get_submodule("intra.synthesis")  # all that learns of it
+    synthesis = module.codec.get_submodule("intra.synthesis")  # its only trained part
     every, learning = (sum(one.numel() for one in part.parameters()) for part in (intra, synthesis))
     assert f"| intra | {every:,} | {learning:,} |" in caplog.text
     fem = sum(one.numel() for one in module.codec.fem.parameters())
