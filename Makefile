@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 RUN := $(BIN)/python experiments/run.py
-# one thread each: processes that share cores wait for each other in every operation
+# one thread per process: with more, processes that share cores wait for each other in every operation
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -26,14 +26,14 @@ $(STAMPS)/setup: pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	@mkdir -p $(STAMPS) && touch $@
 
-# an extra of pyproject.toml: audit, docs, notebooks
+# an extra of pyproject.toml: audit, docs or notebooks
 $(STAMPS)/%: $(STAMPS)/setup
 	$(PIP) -e '.[$*]'
 	@touch $@
 
 setup: $(STAMPS)/setup ## create .venv and install everything; nothing if it is up to date
 
-demo: setup ## simulate, train a small network, compare, reconstruct a video, write a page
+demo: setup ## simulate, train a small network, compare it, reconstruct a video, write a page
 	$(RUN) demo $(ARGS)
 
 test: setup ## run the tests except slow ones and repository checks, one process per core: minutes
@@ -53,7 +53,7 @@ lint: setup ## check format, style, types, import layers and committed files
 	$(PYTEST) -m 'repo and not slow'
 
 # --strict: a package that cannot be looked up is an error
-audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the pinned versions (needs the network)
+audit: setup $(STAMPS)/audit ## check the pinned versions for known vulnerabilities (needs the network)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 sbom: setup $(STAMPS)/audit ## write the components of the tested set to sbom.json (CycloneDX)
@@ -68,10 +68,10 @@ data/%.h5: | $(STAMPS)/setup
 ablation-table: setup ## run the missing rows of METHOD under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
 	$(RUN) ablation-table $(METHOD) --profile $(PROFILE) $(ARGS)
 
-smoke-tables: setup ## run every table of every method from nothing in minutes, and check them
+smoke-tables: setup ## run every table of every method from scratch with tiny runs (minutes), and check them
 	$(RUN) smoke-tables
 
-train: setup ## train the stages of METHOD in order, from where it was interrupted (short: make METHOD)
+train: setup ## train the stages of METHOD in order, continuing interrupted runs (short: make METHOD)
 	$(RUN) train $(or $(METHOD),$(STAGED)) $(ARGS)
 
 $(STAGED): setup
@@ -80,13 +80,13 @@ $(STAGED): setup
 reproduce: setup ## train the recipe of the shipped weights NAME and compare with the committed record
 	$(RUN) reproduce '$(NAME)' $(ARGS)
 
-gpu: setup ## on a GPU: latency, steps, then rows and stages of METHOD in pieces of MINUTES; repeat to continue
+gpu: setup ## on a GPU: measure latency and steps, then run rows and stages of METHOD for MINUTES; repeat to continue
 	$(RUN) gpu $(METHOD) --minutes $(MINUTES)
 
-bench: setup ## measure against the limits, as one table
+bench: setup ## run the benchmarks and print one table with their limits
 	$(BIN)/python -m benchmarks.report $(ARGS)
 
-notebooks: setup $(STAMPS)/notebooks | data/scenes.h5 ## synchronise the notebooks with their text and run them
+notebooks: setup $(STAMPS)/notebooks | data/scenes.h5 ## synchronise the notebooks with their source text and run them
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/python -m pytest -q -W default --nbmake --overwrite --nbmake-timeout=900 notebooks
 
@@ -95,5 +95,5 @@ docs: setup $(STAMPS)/docs ## write the web site to site/: guides, methods with 
 	$(BIN)/sphinx-build -W --keep-going -q -c docs . site
 	@echo site/index.html
 
-clean: ## remove what the targets made, except runs and data
+clean: ## remove the files of all targets, except runs and data
 	rm -rf .venv build dist *.egg-info

@@ -20,12 +20,12 @@ SPEEDS: Final = {"slow": "#4477aa", "medium": "#228833", "fast": "#cc3311"}
 #: Rows of the chart, top to bottom: records and label.
 ROWS: Final = {
     "classical/results/long/tfi_9": "TFI, mean of 9 planes, not aligned",
-    "stir/results/longer/width_050": "STIR, half width: images alone",
-    "stir/results/longer/width_050_motion": "the same, motion learned beside them",
-    "stir/results/longer/width_050_true": "the same, aligned by the true motion",
-    "classical/results/long/tfi_aligned": "TFI along the motion found (tfi-aligned)",
-    "stir/results/long/along": "STIR shown intervals along the motion found",
-    "stir/results/long/along_true": "STIR shown intervals along the true motion",
+    "stir/results/longer/width_050": "STIR, half width: images only",
+    "stir/results/longer/width_050_motion": "the same, with flow supervision",
+    "stir/results/longer/width_050_true": "the same, aligned by the ground-truth flow",
+    "classical/results/long/tfi_aligned": "TFI along the estimated flow (tfi-aligned)",
+    "stir/results/long/along": "STIR, intervals along the estimated flow as input",
+    "stir/results/long/along_true": "STIR, intervals along the ground-truth flow as input",
 }
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     left.set_yticks(range(len(ROWS)), list(ROWS.values()))
     left.invert_yaxis()
     left.set_xlabel("PSNR (dB)")
-    right.set_xlabel("error of the motion / that of no motion")
+    right.set_xlabel("EPE / EPE of zero flow")
     right.set_xlim(-0.05, 1.1)
     for axes in (left, right):
         axes.tick_params(left=False)

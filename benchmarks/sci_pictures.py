@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.coding import CodingModule
 
 SCENES = "medium", "fast"  # the first test scene of each speed
-SEEING = "experiments/sci/weights/fam.safetensors"
+FAM_WEIGHTS = "experiments/sci/weights/fam.safetensors"
 SPIKES, PICTURES, FEATURES, OWN = (
     51,
     33,
@@ -75,8 +75,8 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     found = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
     ways: dict[str, tuple[CodingModule, int]] = {
         "CTA, x265": (cta, 0),
-        "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=SEEING), 0),
-        "CAAS, x265": (CAASModule("x265", [FEATURES], weights=SEEING), 0),
+        "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=FAM_WEIGHTS), 0),
+        "CAAS, x265": (CAASModule("x265", [FEATURES], weights=FAM_WEIGHTS), 0),
         "SCI": (SCIBitstreamModule("sci-small"), OWN),
     }
     for name, (module, point) in ways.items():

@@ -1,7 +1,7 @@
-"""The documentation's configuration: ``sphinx-build -c docs . site`` (``make docs``).
+"""Configuration of the documentation: ``sphinx-build -c docs . site`` (``make docs``).
 
-The source folder is the repository, so that a method's page, a rendered table, a notebook and the
-changelog are pages where they lie: nothing is copied, and a link that works on the web works here.
+The source folder is the repository, so that pages of methods, rendered tables, notebooks and the
+changelog are pages without being copied, and relative links work here and on the web.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ html_copy_source = False
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
-# an annotation that only type checkers resolve is a bare name, which two rooms may have
+# names in annotations for type checkers are unqualified, so two modules may define them
 suppress_warnings = ["ref.python"]
-nb_execution_mode = "off"  # their outputs are committed; 'make notebooks' runs them
+nb_execution_mode = "off"  # the outputs are committed; 'make notebooks' runs them
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
@@ -65,7 +65,7 @@ napoleon_custom_sections = ["Shape"]
 
 
 def with_tables(name: str, text: str) -> str:
-    """Return a method's page with its rendered tables below, and any other page as it is."""
+    """Append the rendered tables to the page of a method; return other pages unchanged."""
     method = re.fullmatch(r"spike_zoo/methods/(\w+)/README", name)
     tables = sorted(ROOT.glob(f"experiments/{method[1]}/results/*.md")) if method else []
     if not tables:
@@ -79,7 +79,7 @@ def with_tables(name: str, text: str) -> str:
 
 
 def with_commands(name: str, text: str) -> str:
-    """Return the page of the commands with what every command says of itself."""
+    """Append the help text of every command to the page of commands."""
     if name != "docs/reference/commands":
         return text
     from spike_zoo.cli.main import COMMANDS
@@ -95,29 +95,29 @@ def with_commands(name: str, text: str) -> str:
 def _help_of(words: list[str]) -> str:
     from spike_zoo.cli.main import main
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
         code = main([*words, "--help"])
     if code:
         raise RuntimeError(f"{' '.join(words)} --help ended with {code}")
-    return said.getvalue().replace("\b", "").strip()  # jsonargparse glues a default to its option
+    return output.getvalue().replace("\b", "").strip()  # jsonargparse's help contains backspaces
 
 
 def _read(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = with_commands(name, with_tables(name, source[0]))
 
 
-def _name_everything(app: Sphinx) -> None:
-    """Put public names that load on first use where autodoc looks for them."""
+def _load_lazy_names(app: Sphinx) -> None:
+    """Load public names that are imported lazily, so that autodoc finds them."""
     for page in (ROOT / "docs" / "reference").glob("*.md"):
-        for room in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8")):
-            module = importlib.import_module(room)
+        for name in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8")):
+            module = importlib.import_module(name)
             for public in getattr(module, "__all__", ()):
                 setattr(module, public, getattr(module, public))
 
 
-def _begin_here(app: Sphinx, error: Exception | None) -> None:
-    """Let the site's folder open on the first page."""
+def _write_redirect(app: Sphinx, error: Exception | None) -> None:
+    """Write an ``index.html`` that redirects to the first page."""
     if error is None and app.builder.format == "html":
         target = posixpath.join(*root_doc.split("/")) + ".html"
         page = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">\n'
@@ -125,7 +125,7 @@ def _begin_here(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Let the pages be read with what belongs to them."""
-    app.connect("builder-inited", _name_everything)
+    """Connect the functions above to the events of Sphinx."""
+    app.connect("builder-inited", _load_lazy_names)
     app.connect("source-read", _read)
-    app.connect("build-finished", _begin_here)
+    app.connect("build-finished", _write_redirect)

@@ -1,7 +1,7 @@
-"""Longer jobs of the Makefile: ``python experiments/run.py JOB``, which resume after interruptions.
+"""Resumable jobs of the Makefile: ``python experiments/run.py JOB``.
 
-YAML files describe them: ``needs.yaml`` (archives, and other methods of a table), ``stages.yaml``
-(training stages in order), ``recipes.yaml`` (shipped weights), ``demo.yaml``.
+YAML files describe the jobs: ``needs.yaml`` (archives, and other methods of a table),
+``stages.yaml`` (training stages in order), ``recipes.yaml`` (shipped weights), ``demo.yaml``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Jobs:
         process = subprocess.Popen(parts)
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the command has received the signal, too
+        except KeyboardInterrupt:  # the terminal has sent the signal to the command, too
             process.wait()
             raise
         except SystemExit:
@@ -73,15 +73,15 @@ class Jobs:
             sys.exit(code)
 
     def archive(self, path: str) -> None:
-        """Simulate an archive unless it exists."""
+        """Simulate an archive if it does not exist."""
         if path not in self.done and not Path(path).is_file():
-            self.run(*ZOO, *how_made(path).split(), *self.simulate, "--out", path)
+            self.run(*ZOO, *command_of(path).split(), *self.simulate, "--out", path)
         self.done.add(path)
 
     def fit(self, config: str, run_dir: Path, *options: str) -> None:
-        """Train a configuration, from the last checkpoint of ``run_dir`` if there is one.
+        """Train a configuration, and before it the stages whose checkpoints it reads.
 
-        The stages whose checkpoints it reads are trained before.
+        A run resumes from the last checkpoint of ``run_dir`` if there is one.
         """
         if str(run_dir) in self.done:
             return
@@ -97,7 +97,7 @@ class Jobs:
             self.run(*ZOO, "fit", "--config", config, "--run_dir", run_dir, *resume, *options)
 
     def prepare(self, config: str) -> None:
-        """Make the archives that a configuration reads."""
+        """Simulate the archives that a configuration reads."""
         for value in values_of(load(config)):
             if re.fullmatch(r"data/\S+\.h5", value):
                 self.archive(value)
@@ -210,14 +210,14 @@ def load(path: str | Path) -> Any:  # noqa: ANN401  (any YAML value)
 
 
 def methods() -> list[str]:
-    """Return the methods with an ablation."""
+    """Return the methods that have an ablation."""
     return sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
 
 
 def archives() -> list[str]:
     """Return the archives of all ablations."""
     needs = [read_needs(EXPERIMENTS / name / "needs.yaml") for name in methods()]
-    return sorted({path for one in needs for path in one.archives})
+    return sorted({path for need in needs for path in need.archives})
 
 
 def stages_of(method: str) -> dict[str, str]:
@@ -227,25 +227,25 @@ def stages_of(method: str) -> dict[str, str]:
 
 
 def recipes(part: str) -> dict[str, str]:
-    """Return a mapping of all files of recipes: ``recipes`` or ``records``."""
+    """Return the mapping ``recipes`` or ``records``, merged over all files of recipes."""
     files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
-    return {name: path for one in files for name, path in one.get(part, {}).items()}
+    return {name: path for file in files for name, path in file.get(part, {}).items()}
 
 
 def stages_read_by(config: str) -> Iterator[tuple[str, str]]:
     """Yield method and stage of the checkpoints that a configuration reads."""
     for value in values_of(load(config)):
-        if found := re.match(r"runs/([^/]+)/([^/]+)/checkpoints/", value):
-            yield found[1], found[2]
+        if match := re.match(r"runs/([^/]+)/([^/]+)/checkpoints/", value):
+            yield match[1], match[2]
 
 
 def of_profile(method: str, kind: str, profile: str) -> Path:
-    """Return the file of a profile, as ``needs_long.yaml``, or else the general one."""
-    own = EXPERIMENTS / method / f"{kind}_{profile}.yaml"
-    return own if own.is_file() else EXPERIMENTS / method / f"{kind}.yaml"
+    """Return the file of a profile, such as ``needs_long.yaml``, or else the general file."""
+    special = EXPERIMENTS / method / f"{kind}_{profile}.yaml"
+    return special if special.is_file() else EXPERIMENTS / method / f"{kind}.yaml"
 
 
-def how_made(archive: str) -> str:
+def command_of(archive: str) -> str:
     """Return the command of ``spike_zoo`` that simulates an archive."""
     for path in sorted([*EXPERIMENTS.glob("*/needs*.yaml"), *EXPERIMENTS.glob("*/recipes.yaml")]):
         if command := load(path).get("archives", {}).get(archive):
@@ -256,12 +256,12 @@ def how_made(archive: str) -> str:
 
 
 def values_of(content: Any) -> Iterator[str]:  # noqa: ANN401  (any YAML value)
-    """Yield every text in a YAML value."""
+    """Yield all strings in a YAML value."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, dict | list):
-        for one in content.values() if isinstance(content, dict) else content:
-            yield from values_of(one)
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from values_of(value)
 
 
 def is_current(output: Path, *sources: str | Path) -> bool:
@@ -273,7 +273,7 @@ def is_current(output: Path, *sources: str | Path) -> bool:
 
 
 def stop(*_: object) -> None:
-    """Leave at SIGTERM, after the running command has saved its work."""
+    """Exit at SIGTERM, so that the running command is terminated and saves its work."""
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -293,22 +293,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gpu = jobs.add_parser("gpu")
     gpu.add_argument("methods", nargs="*")
     gpu.add_argument("--minutes", type=float, default=9.0)
-    given, options = parser.parse_known_args(arguments)
+    parsed, options = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, stop)
-    work = Jobs(dry_run=given.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
-    if given.job == "train":
-        for method in given.methods:
+    work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
+    if parsed.job == "train":
+        for method in parsed.methods:
             work.train(method, options)
-    elif given.job == "reproduce":
-        work.reproduce(given.name, options)
-    elif given.job == "ablation-table":
-        names = given.methods or methods()
-        return max(work.table(name, given.profile, options) for name in names)
-    elif given.job == "gpu":
-        work.gpu(given.methods or methods(), given.minutes)
-    elif given.job == "archive":
-        work.archive(given.path)
-    elif given.job == "demo":
+    elif parsed.job == "reproduce":
+        work.reproduce(parsed.name, options)
+    elif parsed.job == "ablation-table":
+        names = parsed.methods or methods()
+        return max(work.table(name, parsed.profile, options) for name in names)
+    elif parsed.job == "gpu":
+        work.gpu(parsed.methods or methods(), parsed.minutes)
+    elif parsed.job == "archive":
+        work.archive(parsed.path)
+    elif parsed.job == "demo":
         work.demo(options)
     else:
         work.smoke_tables()

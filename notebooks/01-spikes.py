@@ -14,12 +14,12 @@
 # ---
 
 # %% [markdown]
-# # From spikes to a picture
+# # From spikes to an image
 #
-# A spike camera has no exposure. Each pixel gathers light; when it has gathered enough it fires
-# one bit and begins again. The whole sensor is read 20 000 times a second: a **plane** of bits
-# each time. This notebook looks at one recording, makes pictures from it in two classical ways,
-# and trains a small network that does better.
+# A spike camera has no exposure time. Each pixel integrates light; when its charge reaches the
+# firing threshold, it outputs one bit (a spike) and starts again. The whole sensor is read 20 000
+# times a second. One read-out is a **plane** of bits. This notebook shows one recording,
+# reconstructs images from it by two classical methods, and trains a small network.
 
 # %%
 from pathlib import Path
@@ -46,8 +46,8 @@ if not archive_path.exists():
 # %% [markdown]
 # ## A recording
 #
-# The default archive holds simulated recordings with ground truth: photographs that move, and the
-# image at chosen planes. We take one that nothing is trained on.
+# The default archive contains simulated recordings of moving photographs, with the ground-truth
+# image at some planes. We use a recording of the test split.
 
 # %%
 archive = spike_zoo.SpikeArchive(archive_path)
@@ -59,7 +59,7 @@ truth = archive.image(name, number) / 255.0
 print(name, recording, f"ground truth at plane {plane}")
 
 # %% [markdown]
-# Single planes are noise to the eye: each pixel either fired or did not. Bright parts fire often.
+# Single planes look like noise: each pixel either fired or did not. Bright pixels fire often.
 
 # %%
 planes = [recording[plane + offset] for offset in (0, 1, 2)]
@@ -68,9 +68,10 @@ to_pillow(side_by_side([*planes, truth], ["plane", "the next", "the one after", 
 # %% [markdown]
 # ## Playback: count the spikes in a window
 #
-# `tfp` averages the planes of a **virtual exposure window**. A short window is sharp and noisy, a
-# long one clean and blurred: the same trade as with any shutter, but made after the recording.
-# Dividing by `rate_scale`, the spikes per plane at white, turns rates into an image.
+# `tfp` averages the planes of a **virtual exposure window**. A short window is sharp but noisy, a
+# long one has less noise but more blur. This is the trade-off of a shutter time, but the window is
+# chosen after the recording. The rates divided by `rate_scale`, the spikes per plane at white, are
+# an image in [0, 1].
 
 # %%
 spikes = recording.to_tensor()
@@ -80,10 +81,11 @@ images = [(tfp(spikes, plane, window) / scale).clamp(0, 1) for window in windows
 to_pillow(side_by_side(images, [f"{window} planes" for window in windows]))
 
 # %% [markdown]
-# ## Interval: ask how long each pixel waited
+# ## Intervals: measure the time between spikes
 #
-# `tfi` takes the time between the spikes before and after the plane: the brighter, the shorter. It
-# follows motion closely; averaging it over a few planes removes most of its quantisation noise.
+# `tfi` measures the time between the spikes before and after the plane: the brighter the pixel, the
+# shorter the interval. Its images have little motion blur; averaging over a few planes removes most
+# of their quantisation noise.
 
 # %%
 averages = (1, 9)
@@ -91,7 +93,7 @@ images += [(tfi(spikes, plane, average) / scale).clamp(0, 1) for average in aver
 to_pillow(side_by_side(images[-2:], [f"mean of {average}" for average in averages]))
 
 # %% [markdown]
-# How close are they to the ground truth?
+# PSNR of these images:
 
 # %%
 target = torch.from_numpy(truth).float()[None, None]
@@ -103,9 +105,9 @@ for label, image in zip(labels, images, strict=True):
 # %% [markdown]
 # ## A network, trained for a minute
 #
-# STIR looks at 61 planes, estimates motion from three blocks of them and aligns what it sees. A
-# Lightning module and data module are all that training needs. 300 steps, about a minute, are far
-# too few; see how far it comes all the same.
+# STIR takes 61 planes, estimates motion between three blocks of them and aligns their features.
+# Training needs only a Lightning module and a data module. 300 steps take about a minute; this is
+# far less than a complete training.
 
 # %%
 seed_everything(0)

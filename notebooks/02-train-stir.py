@@ -14,11 +14,11 @@
 # ---
 
 # %% [markdown]
-# # Train STIR, with a loop of your own and with a trainer
+# # Train STIR with your own loop and with a Trainer
 #
-# A data module gives batches and a method is a plain PyTorch module, so a training loop is ten
-# lines. A run adds what makes numbers comparable: configuration, metrics, checkpoints and a record.
-# Both are here, with a network so small and so few steps that it takes a minute.
+# A data module provides batches and a method is a plain PyTorch module, so a training loop is ten
+# lines. A run also stores its configuration, metrics, checkpoints and a record, so that results can
+# be compared. This notebook shows both, with a small network and few steps; it takes a minute.
 
 # %%
 import json
@@ -39,17 +39,17 @@ from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 
 quiet_libraries()
-logging.disable(logging.INFO)  # a trainer tells its steps and where its files are
+logging.disable(logging.INFO)  # hide the Trainer's messages about steps and files
 folder = Path("data") if Path("data").is_dir() else Path("../data")
 archive_path = folder / "notebook_small.h5"
 simulate(str(archive_path), size="small")
 
 # %% [markdown]
-# ## What a batch is
+# ## A batch
 #
-# A data module needs no Trainer: its loaders list their samples by themselves, and bits, which stay
-# packed until they are on the device, arrive as planes. A batch holds a clip of 61 planes, the
-# sharp image at its middle, and how many spikes a plane has at white.
+# A data module also works without a Trainer. Its loaders list their samples; bits stay packed until
+# they are on the device, where they are unpacked to planes. A sample is a clip of 61 planes, the
+# sharp image at its middle plane, and the rate scale (spikes per plane at white).
 
 # %%
 torch.manual_seed(0)
@@ -69,10 +69,10 @@ to_pillow(
 )
 
 # %% [markdown]
-# ## A loop of your own
+# ## Your own loop
 #
-# `STIR` is a plain `nn.Module`: spikes in, image out. Nothing here is special to this package but
-# the two names.
+# `STIR` is a plain `nn.Module`: its input is spikes, its output an image. The loop is ordinary
+# PyTorch; only `STIR` and the data module come from this package.
 
 # %%
 network = STIR(width=0.25, motion_fields=1)
@@ -92,11 +92,12 @@ for first in range(0, 60, 20):
     print(f"steps {first:2} to {first + 19}: mean absolute error {mean:.3f}")
 
 # %% [markdown]
-# ## The same as a run
+# ## The same training as a run
 #
 # On the command line: `python -m spike_zoo fit --config stir --config profiles/smoke ...`. Later
-# files and options win. The profile `smoke` is a few steps, which is enough to see what a run
-# leaves behind; `profiles/cpu` takes a minute or two, no profile an hour on two cores.
+# files and options override earlier ones. The profile `smoke` has a few steps, which is enough to
+# show the files of a run. With `profiles/cpu` a run takes a minute or two, without a profile an
+# hour on two cores.
 
 # %%
 run = folder / "notebook_run"
@@ -110,8 +111,8 @@ if not (run / "result.json").is_file():
 print(*sorted(path.name for path in run.iterdir()), sep="\n")
 
 # %% [markdown]
-# `result.json` is all that tables read: what was measured, what it cost, and what decides whether
-# two runs may be compared (digests of configuration and data, seed, commit).
+# `result.json` is the record that tables read. It contains metrics, costs, and what determines
+# whether two runs can be compared (digests of configuration and data, seed, commit).
 
 # %%
 record = json.loads((run / "result.json").read_text())
@@ -120,10 +121,10 @@ for key in ("variant", "profile", "seed", "parameters", "images"):
 print(f"{'test/psnr':10} {record['metrics']['test/psnr']:.2f} dB")
 
 # %% [markdown]
-# ## Where more training leads
+# ## The result of more training
 #
-# `stir-small` ships: half the published width, 16 000 steps on 1000 simulated scenes. A scene that
-# neither has seen:
+# The shipped weights `stir-small` have half the published width and were trained for 16 000 steps
+# on 1000 simulated scenes. Neither network was trained on this scene:
 
 # %%
 archive = spike_zoo.SpikeArchive(archive_path)
@@ -147,7 +148,7 @@ for label, picture in pictures.items():
 to_pillow(side_by_side([*(p[0] for p in pictures.values()), truth], [*pictures, "the image"]))
 
 # %% [markdown]
-# Sixty steps are a beginning: the loss falls, the picture is not there yet. On the command line:
+# After sixty steps the loss has fallen, but the image is still poor. On the command line:
 #
 # ```
 # python -m spike_zoo fit --config stir_demo --run_dir runs/demo_stir

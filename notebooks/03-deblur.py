@@ -16,9 +16,9 @@
 # %% [markdown]
 # # From one blurry photograph to a video
 #
-# A colour camera exposes for 97 planes and everything that moves is smeared. The spike camera
-# beside it kept every plane. S-SDM puts the two together, and learns to do so without ever seeing
-# a sharp image. This notebook does it by hand first, then with the student that ships.
+# A colour camera exposes for 97 planes, so everything that moves is blurred. A spike camera next to
+# it records every plane. S-SDM combines both and is trained without sharp images. This notebook
+# first computes the combination by hand and then uses the shipped student network.
 
 # %%
 import io
@@ -43,8 +43,8 @@ simulate(str(path), kind="deblur", size="small", height=64, width=64, train=1, v
 # %% [markdown]
 # ## A blurry image and its spikes
 #
-# The image has four times the spikes' height and width. Planes 20 to 116 of the recording are those
-# that it exposed; sharp images are kept at seven planes, to compare with.
+# The image has four times the height and width of the spikes. It was exposed during planes 20 to
+# 116 of the recording. Sharp images at seven planes are the ground truth.
 
 # %%
 archive = spike_zoo.SpikeArchive(path)
@@ -73,10 +73,10 @@ to_pillow(
 # %% [markdown]
 # ## By hand
 #
-# The blurry image is the mean of all instants. How bright an instant is beside that mean, the
-# spikes tell: a short firing rate divided by the rate of the whole exposure. Multiply the blurry
-# image by it and the colour camera's detail and colours come with the spike camera's timing. That
-# is the whole model (SDM); its noise is that of the short window.
+# The blurry image is the mean over the exposure. The brightness of an instant relative to this mean
+# is the firing rate of a short window divided by the rate of the whole exposure. The blurry image
+# times this ratio has the detail and colours of the colour camera and the timing of the spike
+# camera. This is the model SDM; its noise is that of the short window.
 
 # %%
 long = spikes[20:117].mean(0)
@@ -87,9 +87,9 @@ by_hand = spike_guided_deblur(
 # %% [markdown]
 # ## With the student
 #
-# A cascade of networks cleans the short rates and enlarges them; the student learns from what the
-# cascade makes and from the blur that its own images must average to. `ssdm-student` is that
-# student, trained for twenty minutes on simulated exposures.
+# A cascade of networks denoises and upsamples the short rates. The student is trained with the
+# images of the cascade and with the blurry image, which must be the mean of the student's images.
+# `ssdm-student` is such a student, trained for twenty minutes on simulated exposures.
 
 # %%
 method = spike_zoo.load("ssdm-student")
@@ -103,8 +103,8 @@ to_pillow(side_by_side([*rows.values(), sharp[3]], [*rows, "sharp"])).quantize(1
 # %% [markdown]
 # ## The video
 #
-# Any plane of the exposure may be asked for. Here is one image in every twelve planes, the blurry
-# photograph beside it.
+# The student estimates an image at any plane of the exposure. The video has one image every twelve
+# planes, next to the blurry photograph.
 
 # %%
 times = list(range(20, 117, 12))
@@ -116,8 +116,8 @@ small[0].save(file, "GIF", save_all=True, append_images=small[1:], duration=120,
 Image(data=file.getvalue(), format="gif")
 
 # %% [markdown]
-# How good is each instant? The ends of an exposure are hardest: the blurry image is furthest from
-# them.
+# PSNR at each plane. It is lowest at the ends of the exposure, which differ most from the blurry
+# image.
 
 # %%
 for center, image, truth in zip(centers, images, sharp, strict=True):

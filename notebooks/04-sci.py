@@ -14,12 +14,12 @@
 # ---
 
 # %% [markdown]
-# # Features that are pictures, and motion that is learned
+# # SCI: learned features, motion and compression
 #
-# SCI turns 13 spike planes into a **feature** that looks like a picture, so that a codec can carry
-# it, and makes images and classes of five features and the motion between them. This notebook
-# looks at what its parts see, with the small weights that ship, compresses a recording, makes
-# pictures of the bits, and lets the same features tell classes.
+# SCI computes from 13 spike planes a **feature** that is similar to an image, so that a codec can
+# compress it. Images and classes are computed from five features and the motion between them. This
+# notebook shows the parts with the shipped weights `sci-small`, compresses a recording,
+# reconstructs images from the bitstream, and classifies with the same features.
 
 # %%
 import logging
@@ -48,11 +48,11 @@ scenes = folder / "notebook_sequence.h5"
 simulate(str(scenes), kind="sequence", size="small", height=128, width=128)
 
 # %% [markdown]
-# ## A scene that moves, and how
+# ## A scene and its motion
 #
-# Each scene has a sharp image at every 7th plane, and its name tells how fast it moves. Between two
-# images the simulator knows the motion of every pixel: the colour is its direction, and grey is
-# what was not seen before.
+# Each scene has a sharp image at every 7th plane, and its name contains the speed. The archive also
+# has the optical flow of every pixel between two images: colours show its direction, and grey marks
+# pixels that were not visible before.
 
 # %%
 archive = spike_zoo.SpikeArchive(scenes)
@@ -70,11 +70,12 @@ to_pillow(
 )
 
 # %% [markdown]
-# ## What SCI sees
+# ## Features and motion
 #
-# A feature of the window around each time, from two pathways of binary filters; the motion between
-# neighbouring features, which was learned from scenes like this one; the image made of five of
-# them. The three channels of a feature are shown as red, green and blue.
+# From left to right: two features, each computed from the window around its plane by two pathways
+# of binary filters; the motion between them, estimated by a network that was trained on similar
+# scenes; the image computed from five features; the ground truth. The three channels of a feature
+# are shown as red, green and blue.
 
 # %%
 method = spike_zoo.load("sci-small")
@@ -82,7 +83,7 @@ codec = method.codec
 clip = recording.to_tensor(plane - 20, plane + 21)[None].float()
 scale = torch.tensor([recording.rate_scale])
 with torch.inference_mode():
-    features, motions = codec.analysed(clip, scale)
+    features, motions = codec.analysis_input(clip, scale)
 image = method.reconstruct(recording, [plane])[0]
 to_pillow(
     side_by_side(
@@ -105,9 +106,9 @@ for label, picture in pictures.items():
 # %% [markdown]
 # ## Compress
 #
-# The codec turns features into bits at four qualities, of which this is the smallest and the
-# best. A bitstream begins with a header of 44 bytes; then come groups of pictures, each decoded
-# without the others. Bits are counted per pixel and plane: raw spikes have one.
+# The codec compresses features at four qualities; these are the lowest and the highest. A bitstream
+# has a header of 48 bytes and groups of pictures, each of which can be decoded without the others.
+# Bits are given per pixel and plane; raw spikes have 1.
 
 # %%
 streams = {quality: codec.compress(recording, quality=quality, gop=4) for quality in (0, 3)}
@@ -122,8 +123,8 @@ for quality, stream in streams.items():
 # %% [markdown]
 # ## Decompress
 #
-# Whoever has the same weights gets the same features, on any machine: everything that selects a
-# probability table is computed in integers. The encoder is not asked again.
+# The same weights decode the same symbols on any machine, because everything that selects a
+# probability table is computed in integers.
 
 # %%
 decoded = {quality: codec.decompress(stream) for quality, stream in streams.items()}
@@ -137,7 +138,7 @@ to_pillow(
 ).quantize(128)
 
 # %% [markdown]
-# Pictures are made of what was decoded: five features and the motion between them.
+# Images are computed from decoded data alone: five features and the motion between them.
 
 # %%
 for quality, found in decoded.items():
@@ -152,8 +153,7 @@ to_pillow(
 )
 
 # %% [markdown]
-# A file that was damaged on its way is found out by its checksums, group by group; what is whole is
-# still decoded if asked for.
+# Checksums detect damage, group by group. With `strict=False`, intact groups are still decoded.
 
 # %%
 damaged = bytearray(streams[3])
@@ -168,9 +168,9 @@ print("features left:", len(rest.planes), "of", len(decoded[3].planes))
 # %% [markdown]
 # ## Classify
 #
-# The same features, another head. Ten digits take `make sci` an hour; here stripes run in two
-# directions, and FEM and motion estimation are those that ship, frozen: only the head learns, for
-# eight steps.
+# Classification uses the same features with another head. `make sci` trains on ten digits for an
+# hour. Here the classes are stripes in two directions. FEM and motion estimation have the shipped
+# weights and are frozen; only the head is trained, for eight steps.
 
 # %%
 stripes = folder / "notebook_stripes.h5"

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Your own method in sixty lines
 #
-# Nothing of the package changes for a method of yours: you write a class, a configuration names it,
-# and every command works with it. This notebook writes one file, tests it, trains it, and
+# You do not change the package to add a method: you write a class, a configuration names it, and
+# every command works with it. This notebook writes one file, shows its tests, trains the method and
 # reconstructs with its checkpoint.
 
 # %%
@@ -37,20 +37,20 @@ from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 
 quiet_libraries()
-logging.disable(logging.INFO)  # a trainer tells its steps and where its files are
+logging.disable(logging.INFO)  # hide the Trainer's messages about steps and files
 folder = (Path("data") if Path("data").is_dir() else Path("../data")).resolve()
 archive_path = folder / "notebook_small.h5"
 simulate(str(archive_path), size="small")
 work = folder / "notebook_method"
 work.mkdir(exist_ok=True)
-sys.path.insert(0, str(work))  # on the command line the working folder is found by itself
+sys.path.insert(0, str(work))  # the command line does this for the working folder
 
 # %% [markdown]
 # ## The idea
 #
-# Averaged over few planes a picture is sharp and noisy, over many clean and blurred. Show a small
-# network four such pictures, and what the pixel saw long before and after; let it correct the
-# mean of nine intervals, which is the best of them where things move fast.
+# An average over few planes is sharp but noisy; over many planes it has less noise but more blur.
+# The input of a small network is four such images and the firing rates at both ends of the clip.
+# The network corrects the mean of nine intervals, which is the best of the four in fast scenes.
 
 # %%
 SOURCE = '''"""Classical pictures of several windows, refined by a small network."""
@@ -75,12 +75,12 @@ class Refine(nn.Module):
             nn.PReLU(),
             nn.Conv2d(channels, 1, 3, padding=1),
         )
-        nn.init.zeros_(self.correct[-1].weight)  # it begins as the mean of nine intervals
+        nn.init.zeros_(self.correct[-1].weight)  # starts near the mean of nine intervals
 
     def pictures(self, spikes: Tensor) -> Tensor:
         middle = spikes.shape[1] // 2
         around = [tfi(spikes, middle, average) for average in (5, 9, 21)]
-        ends = [spikes[:, :25].mean(1), spikes[:, -25:].mean(1)]  # what was, what comes
+        ends = [spikes[:, :25].mean(1), spikes[:, -25:].mean(1)]  # rates at both ends of the clip
         return torch.stack([*around, tfp(spikes, middle, 41), *ends], 1)
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -117,11 +117,12 @@ class RefineModule(ReconstructionModule):
 print(len(SOURCE.splitlines()), "lines")
 
 # %% [markdown]
-# ## Does it do what every method must?
+# ## Tests
 #
-# `spike_zoo.testing` has the tests that our own methods inherit: it overfits a batch, repeats by
-# seed, resumes to the same weights, takes any size, sends a gradient to every parameter, loads
-# from its checkpoint alone. In a project they are a test file of six lines:
+# `spike_zoo.testing` has the tests that the methods of this package inherit: a method overfits a
+# batch, repeats with the same seed, resumes to the same weights, takes any size, sends a gradient
+# to every parameter, and loads from its checkpoint alone. In a project this is a test file of six
+# lines:
 #
 # ```python
 # from spike_zoo.testing import MethodTester, ReconstructionTester
@@ -160,10 +161,10 @@ if not (run / "result.json").is_file():
 print(*sorted(path.name for path in run.iterdir()), sep="\n")
 
 # %% [markdown]
-# ## Use it
+# ## Load the checkpoint
 #
-# A checkpoint of a class from outside the package is refused unless you say that you trust it:
-# the file chooses what is imported. (`--trust` on the command line.)
+# A checkpoint of a class from outside the package is rejected without `trust=True` (`--trust` on
+# the command line), because the file determines which module is imported.
 
 # %%
 try:
@@ -193,13 +194,13 @@ shown = {label: pictures[label][0].clamp(0, 1) for label in list(pictures)[2:]}
 to_pillow(side_by_side([*shown.values(), truth], [*shown, "the image"]))
 
 # %% [markdown]
-# Two hundred steps of three layers, and it is before every picture that it was shown on this
-# scene. On slow ones the mean of 21 is still better: it has not learned to tell them apart. More
-# steps and more scenes are a line of the configuration each; what a network can gain is shown by
-# `stir-small` in [notebook 02](02-train-stir.ipynb).
+# After two hundred steps, this network of three layers has a higher PSNR on this scene than each of
+# its input images. On slow scenes the mean of 21 intervals is still better. More steps and more
+# scenes are one line of the configuration each; `stir-small` in
+# [notebook 02](02-train-stir.ipynb) shows the gain of a larger network.
 
 # %% [markdown]
-# ## From here
+# ## Next steps
 #
 # ```
 # python -m spike_zoo fit --config refine.yaml --config profiles/gpu
@@ -207,5 +208,5 @@ to_pillow(side_by_side([*shown.values(), truth], [*shown, "the image"]))
 # python -m spike_zoo sweep sweep.yaml --profile cpu
 # ```
 #
-# [A method of your own](../docs/howto/own-method.md) tells about sweeps, tables and packages of
-# your own.
+# [Adding a method](../docs/howto/own-method.md) describes tests, comparisons and methods in
+# separate packages.

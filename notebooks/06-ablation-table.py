@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Reading an ablation table
 #
-# A paper claims that each part of its network helps. A table file says so as data: rows,
-# published numbers, and what is expected. This notebook fills STIR's from the records that are
-# committed here, and asks of each claim whether the runs can tell.
+# A paper claims that each part of its network improves the result. A table file lists such claims
+# as data: rows, published numbers and expected differences. This notebook fills the table file of
+# STIR from the committed records and tests each claim.
 
 # %%
 from pathlib import Path
@@ -39,8 +39,9 @@ print(file.title, "|", len(file.tables), "tables |", len(runs), "committed runs"
 # %% [markdown]
 # ## One table
 #
-# Ours first, mean and deviation over the seeds, the published value in brackets where there is
-# one, the best in bold. `n/a`: nothing ran. Nothing is ever copied from a paper into our column.
+# A cell has the measured mean and standard deviation over the seeds, then the published value in
+# brackets, if there is one. The best value is bold. `n/a` means that there is no run. Published
+# values never replace measured ones.
 
 # %%
 tables = {table.title: table for table in fill_tables(file.tables, runs, "cpu")}
@@ -51,10 +52,11 @@ Markdown(render_markdown([tables[title]]))
 # %% [markdown]
 # ## Held, not held, within noise
 #
-# Two rows differ, but runs of one row differ too. A difference counts where it is larger than t ·
-# s · sqrt(1/n₁ + 1/n₂): s is the deviation of seeds within a row, pooled over the rows of the file,
-# and t the two-sided 95 % point of Student's distribution. Below it, these runs cannot tell, which
-# is no evidence against the claim.
+# Runs of one row also differ, so not every difference between two rows is significant. A difference
+# counts if it is larger than t · s · sqrt(1/n₁ + 1/n₂): s is the standard deviation over the seeds
+# of a row, pooled over the rows of the file, and t the two-sided 95 % point of Student's
+# distribution. Smaller differences are within noise: the runs are evidence neither for nor against
+# the claim.
 
 # %%
 for table in tables.values():
@@ -62,7 +64,7 @@ for table in tables.values():
         print(f"{verdict.judgement.value:14} {verdict.text[:90]}")
 
 # %% [markdown]
-# By hand, for two rows: the seeds are the runs' own records.
+# The same by hand for three rows, from the records of each seed:
 
 # %%
 by_variant: dict[str, dict[int, float]] = {}
@@ -77,11 +79,10 @@ for variant in ("full", "fields_1", "warp_only"):
     print(f"{variant:10} {mean(values):.2f} dB  deviation {spread:.2f}  seeds: {seeds}")
 
 # %% [markdown]
-# ## What it costs
+# ## Costs
 #
-# A row that is 0.1 dB better and twice as expensive is another finding than one that is 0.1 dB
-# better for nothing. Parameters and multiply-accumulates are in the same records, and have no
-# noise.
+# A gain of 0.1 dB at twice the cost is not the same result as a gain of 0.1 dB at equal cost. The
+# same records contain parameters and multiply-accumulates, which do not vary between seeds.
 
 # %%
 wanted = {run.result.variant: run.result for run in runs if run.result.profile == "cpu"}
@@ -100,17 +101,18 @@ axes.grid(alpha=0.3)
 figure.tight_layout()
 
 # %% [markdown]
-# Most rows lie on one line, whatever they cost: at this schedule, a minute or two on one core,
-# what distinguishes them is as small as the seeds. What is far below is real even here: warping
-# alone, without synthesis, and embeddings that are learned alone.
+# Most rows have about the same PSNR, independent of their cost: with this schedule, a minute or two
+# on one core, their differences are as small as those between seeds. Two kinds of rows are much
+# lower: warping alone, without synthesis, and learned embeddings without firing rates.
 #
-# ## What to ask of any such table
+# ## Questions for any such table
 #
-# - How many seeds, and how far apart are they? Without, a tenth of a decibel means nothing.
-# - Are the rows on the same data, and was the checkpoint chosen without the test split? A table
-#   here warns.
-# - Is the schedule the same for all rows? A variant that learns slowly loses a short race.
-# - What does the row cost?
+# - How many seeds are there, and how much do they differ? Without this, a difference of 0.1 dB has
+#   no meaning.
+# - Are the rows on the same data, and was the checkpoint chosen without the test split? Tables here
+#   print a warning.
+# - Is the schedule the same for all rows? A short schedule favours variants that learn fast.
+# - What does each row cost?
 #
 # ```
 # make ablation-table METHOD=stir PROFILE=cpu

@@ -17,7 +17,7 @@
 # # Colour from a Bayer sensor
 #
 # Each pixel of a colour sensor lies behind a red, green or blue filter, so that two of three
-# colours are missing at every pixel. Where things move, other planes have them: along the optical
+# colours are missing at every pixel. In a moving scene other planes contain them: along the optical
 # flow, a point of the scene passes pixels of all three colours. This notebook simulates a short
 # recording and compares four reconstructions.
 
@@ -53,8 +53,8 @@ truth = np.moveaxis(take.images[0], -1, 0) / np.float32(255)
 print(recording, recording.cfa, f"ground truth at plane {plane}")
 
 # %% [markdown]
-# A method for grey sensors takes the mosaic for an image: neighbouring pixels differ because their
-# filters do.
+# A method for grey sensors treats the mosaic as a grey image: neighbouring pixels differ because
+# their filters differ.
 
 # %%
 mosaic = spike_zoo.load("tfi").reconstruct(recording, [plane])[0].numpy()
@@ -81,8 +81,8 @@ to_pillow(side_by_side([*(image.numpy() for image in images.values()), truth], c
 # %% [markdown]
 # ## White balance
 #
-# Images are linear. Gains of the three colours are applied afterwards, for the eye: metrics are
-# measured without them. `grey-world` makes the means of the three colours equal.
+# Images are linear. Gains of the three colours are applied afterwards, for display only; metrics
+# are measured without them. `grey-world` makes the means of the three colours equal.
 
 # %%
 best = images["tfi-aligned-colour"]

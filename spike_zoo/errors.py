@@ -137,6 +137,11 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error; the name of its class if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return the hint `` Did you mean 'x'?``; empty if no known word is similar.
 

@@ -24,13 +24,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Folder of the reference figures that belong to the tests."""
+    """Folder of the reference data of tests."""
     return ROOT / "tests" / "golden"
 
 
 @pytest.fixture(scope="session")
 def clips_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Archive of small clips with an image each; to be read, not written."""
+    """Read-only archive of small clips with an image each."""
     from spike_zoo.testing import (
         tiny_archive,
     )  # imported here, because most tests do not need torch
@@ -41,7 +41,7 @@ def clips_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exposures_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Archive of small blurry images with the spikes of their exposure; to be read, not written."""
+    """Read-only archive of small blurry images with the spikes of their exposure."""
     from spike_zoo.testing.exposures import exposure_archive  # as above
 
     return exposure_archive(tmp_path_factory.mktemp("exposures") / "exposures.h5")

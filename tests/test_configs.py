@@ -16,8 +16,8 @@ from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from spike_zoo.testing import tiny_archive
 from tests.conftest import ROOT
-from tests.helpers.measured import psnr_by_hand
-from tests.helpers.variants import assert_builds, profiles_of, run_here
+from tests.helpers.measured import expected_psnr
+from tests.helpers.variants import assert_builds, profiles_of, variants_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
 #: The other variants are built here and run by ``make smoke-tables``.
 RUN = [
     path
-    for path in [*(one for one in METHODS if one not in VARIANTS), *run_here(VARIANTS)]
+    for path in [*(path for path in METHODS if path not in VARIANTS), *variants_to_run(VARIANTS)]
     if "colour" not in path.as_posix()  # needs an archive in colour
 ]
 #: Folder -> configurations below its files in the stack.
@@ -68,7 +68,7 @@ SHARED_DATA_ARGUMENTS = {
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _run_in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
@@ -107,7 +107,7 @@ def test_configuration_runs_with_the_smoke_profile(
     result = RunResult.read(folder)
     assert result.variant == path.stem
     assert result.profile == "smoke"
-    assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
+    assert result.metrics["test/psnr"] == pytest.approx(expected_psnr(result, archive), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_variant_builds_the_module_that_it_states(
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS)
-def test_what_cannot_be_had_here_is_asked_for_by_name(
+def test_the_error_of_a_missing_requirement_names_it(
     name: str,
     archive: str,
     tmp_path: Path,
@@ -136,7 +136,7 @@ def test_what_cannot_be_had_here_is_asked_for_by_name(
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_profile_sets_only_what_every_data_module_has(path: Path) -> None:
+def test_profiles_set_only_arguments_of_all_data_modules(path: Path) -> None:
     content = yaml.safe_load(path.read_text())
     assert content.keys() <= {"data", "trainer"}
     arguments = content.get("data", {}).get("init_args", {})
@@ -158,11 +158,17 @@ def _fits_of(sweep: Path) -> list[list[str]]:
     command = [str(part).split(" ")[0] for part in content["command"]]
     if "fit" not in command:
         return []
-    named = [part.removeprefix("--config=") for part in command if part.startswith("--config=")]
+    stated_files = [
+        part.removeprefix("--config=") for part in command if part.startswith("--config=")
+    ]
     config = content["parameters"].get("config", {})
     variants = config.get("values") or [config["value"]] if config else [None]
     return [
-        [file.replace("${envvar:PROFILE}", profile.stem) for file in [*named, variant] if file]
+        [
+            file.replace("${envvar:PROFILE}", profile.stem)
+            for file in [*stated_files, variant]
+            if file
+        ]
         for profile in profiles_of(sweep)
         for variant in variants
     ]
@@ -174,11 +180,11 @@ def _stacks() -> list[list[str]]:
     alone = [*configs.rglob("*.yaml"), *experiments.glob("*/weights/*.yaml")]
     stacks = [[path] for path in alone]
     stacks += [[path, profile] for path in configs.glob("*.yaml") for profile in PROFILES]
-    swept = [fit for sweep in experiments.glob("*/sweep*.yaml") for fit in _fits_of(sweep)]
-    return [[str(path.relative_to(ROOT)) for path in stack] for stack in stacks] + swept
+    sweep_fits = [fit for sweep in experiments.glob("*/sweep*.yaml") for fit in _fits_of(sweep)]
+    return [[str(path.relative_to(ROOT)) for path in stack] for stack in stacks] + sweep_fits
 
 
-def test_every_fit_validates_at_its_end_so_that_the_last_state_can_be_the_best() -> None:
+def test_every_fit_validates_at_its_end() -> None:
     for files in _stacks():
         trainer, name = _stacked(files), " + ".join(files)
         epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")

@@ -46,12 +46,16 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _distributions(modules: set[str]) -> set[str]:
-    known = packages_distributions()
-    return {canonicalize_name(name) for module in modules for name in known.get(module, [module])}
+    distributions_of = packages_distributions()
+    return {
+        canonicalize_name(name)
+        for module in modules
+        for name in distributions_of.get(module, [module])
+    }
 
 
 @pytest.mark.parametrize("requirement", _requirements(), ids=lambda each: str(each.name))
-def test_the_tested_set_satisfies_every_bound(requirement: Requirement) -> None:
+def test_tested_versions_satisfy_the_declared_bounds(requirement: Requirement) -> None:
     tested = _tested()[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(tested)
 
@@ -60,17 +64,24 @@ def test_the_tested_set_satisfies_every_bound(requirement: Requirement) -> None:
     ("name", "unsafe"),
     [("lightning", "2.6.5"), ("torch", "2.9.1"), ("jsonargparse", "5.0.0")],
 )
-def test_versions_known_to_be_unsafe_or_broken_are_refused(name: str, unsafe: str) -> None:
+def test_unsafe_and_broken_versions_are_excluded(name: str, unsafe: str) -> None:
     requirement = next(each for each in _requirements() if each.name == name)
     assert not requirement.specifier.contains(unsafe)
 
 
-def test_uv_takes_tested_versions_of_what_decides_numbers() -> None:
-    held = [Requirement(line) for line in TOOLS["uv"]["constraint-dependencies"]]
-    assert {one.name for one in held} >= {"torch", "torchvision", "lightning", "numpy", "numba"}
+def test_uv_installs_tested_versions_of_packages_that_affect_numbers() -> None:
+    constraints = [Requirement(line) for line in TOOLS["uv"]["constraint-dependencies"]]
+    assert {requirement.name for requirement in constraints} >= {
+        "torch",
+        "torchvision",
+        "lightning",
+        "numpy",
+        "numba",
+    }
     tested = _tested()
-    assert {one.name: str(one.specifier) for one in held} == {
-        one.name: f"=={tested[canonicalize_name(one.name)]}" for one in held
+    assert {requirement.name: str(requirement.specifier) for requirement in constraints} == {
+        requirement.name: f"=={tested[canonicalize_name(requirement.name)]}"
+        for requirement in constraints
     }
 
 
@@ -85,11 +96,13 @@ def test_uv_sets_up_an_environment_in_which_the_command_runs(tmp_path: Path) -> 
     call: dict[str, Any] = {"cwd": tmp_path, "env": environment}
     call |= {"check": True, "capture_output": True}
     subprocess.run(["uv", "sync"], **call)
-    said = subprocess.run(["uv", "run", "spike-zoo", "doctor", "--json"], text=True, **call).stdout
-    assert Version(json.loads(said)["Versions"]["torch"]).public == str(_tested()["torch"])
+    report = subprocess.run(
+        ["uv", "run", "spike-zoo", "doctor", "--json"], text=True, **call
+    ).stdout
+    assert Version(json.loads(report)["Versions"]["torch"]).public == str(_tested()["torch"])
 
 
-def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
+def test_declared_and_imported_dependencies_are_equal() -> None:
     files = (ROOT / "spike_zoo").rglob("*.py")
     modules = {module for path in files for module in _imported(path)}
     imported = _distributions(modules - sys.stdlib_module_names - {"spike_zoo", "_typeshed"})
@@ -103,6 +116,10 @@ def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> 
 def test_every_tested_version_has_hashes() -> None:
     """``make hashes`` was run after the last change of ``constraints.txt``."""
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    hashed = dict(re.findall(r"^([^\s=]+)==([^\s;]+)[^\n]*\n +--hash=sha256:", text, re.MULTILINE))
-    names = {canonicalize_name(name): Version(version) for name, version in hashed.items()}
+    versions_with_hashes = dict(
+        re.findall(r"^([^\s=]+)==([^\s;]+)[^\n]*\n +--hash=sha256:", text, re.MULTILINE)
+    )
+    names = {
+        canonicalize_name(name): Version(version) for name, version in versions_with_hashes.items()
+    }
     assert names == _tested()

@@ -53,19 +53,19 @@ EXAMPLES = (
 )
 
 
-def test_what_the_package_itself_offers_is_shown_by_example() -> None:
-    shown = {name.rpartition(".")[2] for name in EXAMPLES}
-    assert set(spike_zoo.__all__) - shown == {"__version__"}
+def test_every_public_name_of_the_package_has_an_example() -> None:
+    documented = {name.rpartition(".")[2] for name in EXAMPLES}
+    assert set(spike_zoo.__all__) - documented == {"__version__"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_runs_as_it_is_written(
+def test_examples_of_docstrings_pass(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module, _, item = name.rpartition(".")
-    found = getattr(importlib.import_module(module), item)
-    (example,) = doctest.DocTestFinder(recurse=False).find(found, item)
+    item_object = getattr(importlib.import_module(module), item)
+    (example,) = doctest.DocTestFinder(recurse=False).find(item_object, item)
     assert example.examples, f"{name} has no example"
     failures, _ = doctest.DocTestRunner().run(example)
     assert not failures, capsys.readouterr().out

@@ -61,7 +61,7 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
     assert output == b""
 
 
-def test_a_worker_that_grew_is_replaced_where_warnings_are_errors(tmp_path: Path) -> None:
+def test_a_worker_with_increased_memory_is_replaced_if_warnings_are_errors(tmp_path: Path) -> None:
     """The warning used to end joblib's thread that distributes the tasks."""
     line = [sys.executable, "-c", BUILD, str(tmp_path / "a.h5")]
     subprocess.run(line, check=True, timeout=90)
@@ -77,9 +77,9 @@ def test_warnings_of_workers_have_the_format_of_the_command_line(tmp_path: Path)
     done = subprocess.run(
         line, check=True, timeout=90, cwd=tmp_path, capture_output=True, text=True
     )
-    dropped = "dropped the last 11 bytes, an incomplete plane of 6x16 after 4 whole planes"
+    message = "dropped the last 11 bytes, an incomplete plane of 6x16 after 4 whole planes"
     for name in ("a", "b"):
-        assert f"warning: set/test/{name}.dat: {dropped}\n" in done.stderr
+        assert f"warning: set/test/{name}.dat: {message}\n" in done.stderr
     assert "UserWarning" not in done.stderr
 
 
@@ -101,26 +101,24 @@ def _takes(count: int, seconds: float = 0.0) -> dict[str, Callable[[], Take]]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_come_as_they_finish_and_the_first_error_ends_the_others(jobs: int) -> None:
+def test_all_results_are_returned_and_the_first_error_ends_the_others(jobs: int) -> None:
     assert sorted(run_tasks([partial(pow, 2, n) for n in range(5)], jobs=jobs)) == [1, 2, 4, 8, 16]
     with pytest.raises(ZeroDivisionError):
         list(run_tasks([partial(divmod, 1, 0), partial(divmod, 1, 1)], jobs=jobs))
 
 
-def test_a_cluster_builds_the_archive_that_processes_of_this_machine_build(
+def test_a_cluster_builds_the_same_archive_as_local_processes(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
     build_archive(tmp_path / "here.h5", _takes(6), n_jobs=1)
     build_archive(tmp_path / "there.h5", _takes(6), cluster=cluster.scheduler_address)
-    here, there = (SpikeArchive(tmp_path / f"{name}.h5") for name in ("here", "there"))
-    assert here.names() == there.names()
-    assert here.data_sha256() == there.data_sha256()
+    local, remote = (SpikeArchive(tmp_path / f"{name}.h5") for name in ("here", "there"))
+    assert local.names() == remote.names()
+    assert local.data_sha256() == remote.data_sha256()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.h5", "there.h5"]
 
 
-def test_takes_of_workers_that_are_killed_are_made_again(
-    cluster: LocalCluster, tmp_path: Path
-) -> None:
+def test_takes_of_killed_workers_are_computed_again(cluster: LocalCluster, tmp_path: Path) -> None:
     build_archive(tmp_path / "quiet.h5", _takes(24), n_jobs=1)
     finished = threading.Event()
     kills: list[int] = []
@@ -146,18 +144,18 @@ def test_takes_of_workers_that_are_killed_are_made_again(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.h5", "quiet.h5"]
 
 
-def test_a_cluster_and_several_processes_verify_as_one_does(
+def test_a_cluster_and_several_processes_find_the_same_damage_as_one_process(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
     path = write_archive(tmp_path / "a.h5", 70)
     with h5py.File(path, "r+") as file:
         for name in ("take3", "take68"):
             file[f"recordings/{name}/spikes"][0] ^= 8
-    found = verify_archive(path)
-    damaged = [one.path.split("/")[1] for one in found if one.code == "E06"]
+    findings = verify_archive(path)
+    damaged = [finding.path.split("/")[1] for finding in findings if finding.code == "E06"]
     assert damaged == ["take3", "take68"]
-    assert verify_archive(path, jobs=2) == found
-    assert verify_archive(path, cluster=cluster.scheduler_address) == found
+    assert verify_archive(path, jobs=2) == findings
+    assert verify_archive(path, cluster=cluster.scheduler_address) == findings
 
 
 def _fail(kind: type[SpikeZooError]) -> Take:
@@ -165,7 +163,7 @@ def _fail(kind: type[SpikeZooError]) -> Take:
 
 
 @pytest.mark.parametrize("kind", [FormatError, MissingFileError])
-def test_the_error_of_a_task_comes_from_a_cluster_and_leaves_nothing(
+def test_the_error_of_a_task_on_a_cluster_is_raised_and_leaves_no_file(
     kind: type[SpikeZooError], cluster: LocalCluster, tmp_path: Path
 ) -> None:
     jobs: dict[str, Callable[[], Take]] = {**_takes(3), "bad": partial(_fail, kind)}
@@ -174,7 +172,7 @@ def test_the_error_of_a_task_comes_from_a_cluster_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_workers_with_another_version_or_without_the_files_are_named(
+def test_workers_with_another_version_or_without_the_files_are_reported(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = cluster.scheduler_address
@@ -190,7 +188,7 @@ def _start(program: str, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_a_scheduler_that_dies_is_an_error_and_no_task_counts_as_done(tmp_path: Path) -> None:
+def test_the_loss_of_the_scheduler_raises_an_error(tmp_path: Path) -> None:
     """Dask reports the tasks of a lost scheduler as completed."""
     file = str(tmp_path / "dask.json")
     with (
@@ -218,7 +216,7 @@ def test_a_scheduler_that_dies_is_an_error_and_no_task_counts_as_done(tmp_path: 
         ("tcp://127.0.0.1:1", "no scheduler with workers answers"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_an_error_of_the_option(
+def test_an_unreachable_cluster_is_an_error_of_the_option(
     address: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spike_zoo.executor._TIMEOUT", 1.0)
@@ -226,7 +224,9 @@ def test_a_cluster_that_is_not_there_is_an_error_of_the_option(
         list(run_tasks([time.time], cluster=address))
 
 
-def test_a_dask_scheduler_file_is_an_address_too(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_dask_scheduler_file_is_accepted_as_an_address(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     file = tmp_path / "scheduler.json"
     file.write_text(json.dumps({"type": "Scheduler", "address": cluster.scheduler_address}))
     assert list(run_tasks([partial(pow, 2, 3)], cluster=str(file))) == [8]

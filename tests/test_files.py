@@ -39,7 +39,7 @@ def test_a_failure_leaves_neither_file_nor_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failure_does_not_change_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     target.write_bytes(b"old")
     with pytest.raises(RuntimeError):
@@ -48,7 +48,7 @@ def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_an_existing_target_is_rejected_before_any_work(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     target.write_bytes(b"old")
     with pytest.raises(ExistingFileError, match=r"clip\.dat exists"), new_file(target):
@@ -67,7 +67,7 @@ def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
-def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+def test_a_parent_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     target = tmp_path / "file" / "clip.dat"
     with pytest.raises(RecordingError, match=r"clip\.dat: cannot be written"), new_file(target):
@@ -79,35 +79,35 @@ def test_a_folder_that_another_process_makes_meanwhile_is_used(
 ) -> None:
     make = Path.mkdir
 
-    def also_made(folder: Path) -> None:
+    def make_concurrently(folder: Path) -> None:
         make(folder)
         make(folder)
 
-    monkeypatch.setattr(Path, "mkdir", also_made)
+    monkeypatch.setattr(Path, "mkdir", make_concurrently)
     with new_file(tmp_path / "made" / "file") as temporary:
         temporary.write_text("content")
     assert (tmp_path / "made" / "file").read_text() == "content"
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> int:  # permissions do not bind the root user
+    def deny(*_: object, **__: object) -> int:  # permissions do not bind the root user
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", deny)
     with pytest.raises(RecordingError, match="cannot be written"), new_file(tmp_path / "clip.dat"):
         pytest.fail("the block must not run")
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_raises_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No space left"), new_file(tmp_path / "clip.dat"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
+def test_the_permissions_of_the_file_follow_the_umask(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     with new_file(target) as temporary:
-        temporary.unlink()  # as libraries do that replace the file
+        temporary.unlink()  # like libraries that replace the file
         temporary.touch(mode=0o600)
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
@@ -121,7 +121,7 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
+def test_only_temporary_files_of_ended_processes_for_the_target_are_removed(
     tmp_path: Path,
 ) -> None:
     ended, living = ended_process(), os.getpid()
@@ -129,7 +129,7 @@ def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
         f".clip.dat.{ended}-0123abcd@{_MACHINE}.part",
         f".clip.dat.{ended}-00000000@{_MACHINE}.part",
     ]
-    kept = [
+    remaining = [
         f".clip.dat.{living}-0123abcd@{_MACHINE}.part",  # of a running process
         f".clip.dat.x.{ended}-0123abcd@{_MACHINE}.part",  # of another target
         f".a.clip.dat.{ended}-0123abcd@{_MACHINE}.part",
@@ -138,20 +138,20 @@ def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
         f".clip.dat.{ended}-0123abcd@elsewhere.part",  # of a machine that shares the folder
         f"clip.dat.{ended}-0123abcd@{_MACHINE}.part",
     ]
-    for name in [*kept, stale[0]]:
+    for name in [*remaining, stale[0]]:
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / stale[1] / "deep").mkdir(parents=True)
-    said = pytest.warns(UserWarning, match="removed; process")
-    with said, new_file(tmp_path / "clip.dat") as temporary:
+    warned = pytest.warns(UserWarning, match="removed; process")
+    with warned, new_file(tmp_path / "clip.dat") as temporary:
         temporary.write_bytes(b"spikes")
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*kept, "clip.dat"])
-    assert {str(warning.message) for warning in said} == {
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*remaining, "clip.dat"])
+    assert {str(warning.message) for warning in warned} == {
         f"{tmp_path / name}: removed; process {ended} left it when it was killed" for name in stale
     }
 
 
 @pytest.mark.parametrize("out", ["clips", "a.npz", "v1.5/", "there.d", "down/clips"])
-def test_files_of_a_known_sort_and_folders_pass(
+def test_files_with_a_known_suffix_and_folders_are_accepted(
     out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -160,7 +160,7 @@ def test_files_of_a_known_sort_and_folders_pass(
 
 
 @pytest.mark.parametrize("out", ["a.txt", "v1.5", "a.NPZ", "v1.5/a.txt"])
-def test_another_suffix_is_refused_with_the_way_out(out: str) -> None:
-    told = r"is not written here; give X\.npz or a folder .*slash at its end"
-    with pytest.raises(UsageError, match=told):
+def test_another_suffix_is_rejected_with_advice(out: str) -> None:
+    message = r"is not written here; give X\.npz or a folder .*slash at its end"
+    with pytest.raises(UsageError, match=message):
         check_suffix(out, [".npz"])

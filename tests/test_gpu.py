@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.repo
 
 
-def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_benchmark_exits_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="PyTorch sees no GPU"):
         gpu.rows()
@@ -30,7 +30,7 @@ def test_rows_compare_latency_with_the_published_value_and_training_time_with_th
     assert training.goal == 25
 
 
-def test_the_budget_counts_the_rows_of_the_sweep() -> None:
+def test_the_budget_uses_the_number_of_rows_of_the_sweep() -> None:
     variants, updates, _ = gpu.rows_with_claims()
     sweep = yaml.safe_load((ROOT / "experiments/stir/sweep_gpu.yaml").read_text(encoding="utf-8"))
     assert variants == len(set(sweep["parameters"]["config"]["values"]))

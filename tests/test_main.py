@@ -37,7 +37,9 @@ def test_a_module_in_the_working_folder_is_found(program: str, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_it_is_not_where_python_is_told_not_to_look_there(program: str, tmp_path: Path) -> None:
+def test_a_module_in_the_working_folder_is_not_found_in_safe_path_mode(
+    program: str, tmp_path: Path
+) -> None:
     write_marking(tmp_path)
     done = _export(program, tmp_path, PYTHONSAFEPATH="1")
     assert done.returncode == 1

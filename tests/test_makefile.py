@@ -19,7 +19,7 @@ pytestmark = pytest.mark.repo
 
 NEEDS = sorted((ROOT / "experiments").glob("*/needs*.yaml"))
 STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
-OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by a make that runs these tests
+OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set if make runs these tests
 FAKE_PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; fi
 """
@@ -78,7 +78,7 @@ def test_extras_are_installed_again_with_the_environment(checkout: Path, target:
     assert f".[{target}]" in _make(checkout, "-n", target)
 
 
-def test_clean_removes_what_setup_made(checkout: Path) -> None:
+def test_clean_removes_the_files_of_setup(checkout: Path) -> None:
     _make(checkout, "clean")
     remaining = {path.name for path in checkout.iterdir()}
     assert remaining == {"Makefile", "pyproject.toml", "constraints.txt", "python"}
@@ -130,7 +130,7 @@ def test_stages_train_in_order_and_continue_after_a_stop(methods: Path, file: Pa
     printed = _dry_run(methods, "train", method, "--trainer.max_steps", "7")
     fits = re.findall(r"fit --config (\S+) --run_dir (\S+) --ckpt_path last (.*)", printed)
     options = "--trainer.max_steps 7"
-    assert fits == [(one, f"runs/{method}/{name}", options) for name, one in stages.items()]
+    assert fits == [(config, f"runs/{method}/{name}", options) for name, config in stages.items()]
     assert printed.index("simulate") < printed.index("fit --config")
     first, *later = stages.items()
     record = methods / "runs" / method / first[0] / "result.json"
@@ -187,7 +187,7 @@ def test_stages_and_recipes_run_in_the_precision_of_their_configuration(
 
 
 @pytest.mark.parametrize("job", [("train", "ssdm"), ("demo",)], ids=lambda job: job[0])
-def test_options_come_last(methods: Path, job: tuple[str, ...]) -> None:
+def test_options_are_appended_to_the_commands(methods: Path, job: tuple[str, ...]) -> None:
     printed = _dry_run(methods, *job, "--trainer.precision", "16-mixed")
     fits = re.findall(r"spike_zoo fit .*", printed)
     assert fits

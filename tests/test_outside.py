@@ -78,7 +78,7 @@ def _exits(output: str) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_package_of_its_own_fits_tests_predicts_and_reconstructs(
+def test_an_external_package_fits_tests_predicts_and_reconstructs(
     work: Path, installed: Path
 ) -> None:
     verb = ["--config", "run/config.yaml", "--ckpt_path", "best"]
@@ -98,7 +98,7 @@ def test_a_package_of_its_own_fits_tests_predicts_and_reconstructs(
 
 
 @pytest.mark.slow
-def test_a_package_of_its_own_tells_what_a_recording_shows(work: Path, installed: Path) -> None:
+def test_an_external_package_classifies_recordings(work: Path, installed: Path) -> None:
     labelled_archive(work / "data" / "labelled.h5", planes=21)
     write_recording(labelled_take(7, planes=30).recording, work / "flat.npz")
     fit = ["fit", "--config", "spike_label.yaml", "--run_dir", "run"]
@@ -109,14 +109,14 @@ def test_a_package_of_its_own_tells_what_a_recording_shows(work: Path, installed
     assert _exits(output) == [0, 0, 1, 0, 0], output
     assert RunResult.read(work / "run").metrics["test/accuracy"] == 1
     assert "add --trust if you trust the file and know the package 'spike_mean'" in output
-    (told,) = [line for line in output.splitlines() if line.startswith("flat ")]
-    assert float(told.split()[1]) > 50
+    (row,) = [line for line in output.splitlines() if line.startswith("flat ")]
+    assert float(row.split()[1]) > 50
     assert (work / "run" / "confusion.csv").is_file()
     assert (work / "run" / "predict" / "predictions.csv").is_file()
 
 
 @pytest.mark.slow
-def test_a_package_of_its_own_is_swept_and_finished_runs_are_known(
+def test_an_external_package_runs_a_sweep_and_skips_finished_runs(
     work: Path, installed: Path
 ) -> None:
     sweep = ["sweep", "sweep.yaml", "--profile", "smoke"]
@@ -130,16 +130,14 @@ def test_a_package_of_its_own_is_swept_and_finished_runs_are_known(
 
 
 @pytest.mark.slow
-def test_a_package_of_its_own_passes_the_testers_that_it_inherits(
-    work: Path, installed: Path
-) -> None:
+def test_an_external_package_passes_the_inherited_testers(work: Path, installed: Path) -> None:
     shutil.copyfile(PACKAGE / "test_spike_mean.py", work / "test_spike_mean.py")
     output = _python(work, installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", ".")
     assert "17 passed" in output
 
 
 @pytest.mark.slow
-def test_a_file_in_the_working_folder_does_as_a_package(work: Path) -> None:
+def test_a_method_in_a_file_of_the_working_folder_runs(work: Path) -> None:
     shutil.copyfile(PACKAGE / "spike_mean" / "module.py", work / "own_mean.py")
     config = (work / "spike_mean.yaml").read_text()
     (work / "spike_mean.yaml").write_text(
@@ -151,7 +149,7 @@ def test_a_file_in_the_working_folder_does_as_a_package(work: Path) -> None:
     assert RunResult.read(work / "run").method == "own_mean"
 
 
-def test_plain_lightning_with_data_of_its_own_leaves_records_and_a_table(
+def test_plain_lightning_modules_write_records_and_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -167,7 +165,9 @@ def test_plain_lightning_with_data_of_its_own_leaves_records_and_a_table(
     assert main(["predict", *config, "--ckpt_path", "last"]) == 0
     fitted, tested = (RunResult.read(tmp_path / name) for name in ("run", "run/test"))
     assert fitted.parameters == 2
-    assert fitted.metrics["test/loss"] == pytest.approx(0, abs=1e-3), "it found the line"
+    assert fitted.metrics["test/loss"] == pytest.approx(0, abs=1e-3), (
+        "the weights converged to the line"
+    )
     assert tested.metrics["test/loss"] == fitted.metrics["test/loss"]
     assert (fitted.costs, fitted.data_sha256, fitted.images) == ({}, None, None)
     capsys.readouterr()

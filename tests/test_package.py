@@ -25,23 +25,23 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(spike_zoo.__all__) - {"__version__"}))
-def test_every_public_name_comes_from_a_room_of_the_package(name: str) -> None:
+def test_every_public_name_is_defined_in_the_package(name: str) -> None:
     assert name in dir(spike_zoo)
     assert getattr(spike_zoo, name).__module__.startswith("spike_zoo.")
 
 
-ROOMS = sorted(
+SUBPACKAGES = sorted(
     module.name for module in pkgutil.iter_modules(spike_zoo.__path__) if module.name[0] != "_"
 )
 
 
-def test_every_room_is_an_attribute_that_loads_on_first_use() -> None:
-    names = f"for name in {ROOMS}: assert getattr(spike_zoo, name).__name__ == 'spike_zoo.' + name"
+def test_every_subpackage_is_an_attribute_imported_on_first_use() -> None:
+    names = f"for n in {SUBPACKAGES}: assert getattr(spike_zoo, n).__name__ == 'spike_zoo.' + n"
     done = run_python(
         f"import spike_zoo\n{names}"
     )  # in a new process, in which nothing is imported
     assert done.returncode == 0, done.stderr
-    assert set(ROOMS) <= set(dir(spike_zoo))
+    assert set(SUBPACKAGES) <= set(dir(spike_zoo))
 
 
 def test_unknown_attribute_is_an_attribute_error() -> None:
@@ -71,19 +71,21 @@ def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> N
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "spike_zoo").rglob("*.safetensors")]
     pages = [
-        one
+        page
         for kind in ("md", "html", "css", "js")
-        for one in (ROOT / "spike_zoo").rglob(f"*.{kind}")
+        for page in (ROOT / "spike_zoo").rglob(f"*.{kind}")
     ]
     files += pages
     files += [*(ROOT / "spike_zoo").rglob("*.bin")]
-    wanted = {file.relative_to(ROOT).as_posix() for file in files}
-    wanted = {f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in wanted}
-    assert len(wanted) > 25
-    assert wanted <= packed, f"left out: {wanted - packed}"
+    expected = {file.relative_to(ROOT).as_posix() for file in files}
+    expected = {
+        f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in expected
+    }
+    assert len(expected) > 25
+    assert expected <= packed, f"missing: {expected - packed}"
 
 
-def test_what_is_cited_is_this_version() -> None:
+def test_the_citation_file_states_the_current_version() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (cited["version"], cited["license"]) == (spike_zoo.__version__, "MIT")
     assert {"cff-version", "message", "title", "authors"} <= set(cited)

@@ -23,19 +23,19 @@ RECIPES = [
 COMMITTED = ROOT / "experiments/stir/weights/result.json"
 
 
-def test_every_weight_that_ships_has_a_recipe_and_a_record() -> None:
+def test_all_shipped_weights_have_a_recipe_and_a_record() -> None:
     shipped = {path.stem for path in (ROOT / "spike_zoo/weights").glob("*.safetensors")}
     for part in ("recipes", "records"):
-        named = {name: path for recipes in RECIPES for name, path in recipes[part].items()}
-        assert named.keys() == shipped
-        assert all((ROOT / path).is_file() for path in named.values())
+        paths = {name: path for recipes in RECIPES for name, path in recipes[part].items()}
+        assert paths.keys() == shipped
+        assert all((ROOT / path).is_file() for path in paths.values())
     for recipes in RECIPES:
         for path in recipes["records"].values():
             record = RunResult.read(ROOT / path)
             assert reproduced.compared(record, record)[1]
 
 
-def _changed(folder: Path, **changes: Any) -> Path:
+def _write_changed_record(folder: Path, **changes: Any) -> Path:
     content = json.loads(COMMITTED.read_text())
     content["metrics"] |= changes.pop("metrics", {})
     path = folder / "result.json"
@@ -44,44 +44,44 @@ def _changed(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("psnr", "code", "said"), [(35.25, 0, ""), (35.05, 1, "NOT "), (35.35, 1, "NOT ")]
+    ("psnr", "code", "prefix"), [(35.25, 0, ""), (35.05, 1, "NOT "), (35.35, 1, "NOT ")]
 )
-def test_a_run_is_held_against_the_committed_record(
+def test_a_run_is_compared_with_the_committed_record(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     psnr: float,
     code: int,
-    said: str,
+    prefix: str,
 ) -> None:
     changes = {"test/psnr": psnr, "test/psnr_stir": 35.194, "val/psnr": 0.0}
-    again = _changed(tmp_path, metrics=changes, data_sha256="0" * 64)
-    monkeypatch.setattr("sys.argv", ["reproduced", str(COMMITTED), str(again)])
+    new_record = _write_changed_record(tmp_path, metrics=changes, data_sha256="0" * 64)
+    monkeypatch.setattr("sys.argv", ["reproduced", str(COMMITTED), str(new_record)])
     assert reproduced.main() == code
-    shown = capsys.readouterr().out
-    assert f"\n{said}reproduced: the goal is 0.1 dB" in shown
-    assert "35.194" in shown
-    assert f"{psnr:.3f}" in shown
-    assert "not the same: data" in shown
-    assert "configuration" not in shown
+    output = capsys.readouterr().out
+    assert f"\n{prefix}reproduced: the goal is 0.1 dB" in output
+    assert "35.194" in output
+    assert f"{psnr:.3f}" in output
+    assert "not the same: data" in output
+    assert "configuration" not in output
 
 
-def test_what_is_further_off_and_another_setting_are_named(
+def test_metrics_with_larger_deviations_and_other_settings_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = json.loads(COMMITTED.read_text())
-    again["config"]["trainer"]["precision"] = "32-true"
-    changes = {"metrics": {"test/psnr_stir": 36.0}, "config": again["config"], "config_hash": "0"}
-    path = _changed(tmp_path, **changes)
+    record = json.loads(COMMITTED.read_text())
+    record["config"]["trainer"]["precision"] = "32-true"
+    changes = {"metrics": {"test/psnr_stir": 36.0}, "config": record["config"], "config_hash": "0"}
+    path = _write_changed_record(tmp_path, **changes)
     monkeypatch.setattr("sys.argv", ["reproduced", str(COMMITTED), str(path)])
     assert reproduced.main() == 1
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "not the same: trainer.precision: '32-true', was 'bf16-mixed'" in shown
-    assert "NOT reproduced: the goal is 0.1 dB" in shown
-    assert shown.endswith("further off: test/psnr_stir")
+    output = " ".join(capsys.readouterr().out.split())
+    assert "not the same: trainer.precision: '32-true', was 'bf16-mixed'" in output
+    assert "NOT reproduced: the goal is 0.1 dB" in output
+    assert output.endswith("further off: test/psnr_stir")
 
 
-def test_accuracies_are_compared_where_there_are_no_pictures() -> None:
+def test_accuracies_are_compared_for_runs_without_images() -> None:
     stored = read_records(ROOT / "experiments/sci/results/cpu/records.jsonl")
     record = stored["recognition-0"].result
     kind, rows = reproduced.compared(record, record)
@@ -90,14 +90,14 @@ def test_accuracies_are_compared_where_there_are_no_pictures() -> None:
     assert all(name.startswith("test/") for name in rows)
 
 
-def test_records_without_a_common_psnr_are_refused(tmp_path: Path) -> None:
+def test_records_without_a_common_metric_are_rejected(tmp_path: Path) -> None:
     committed = RunResult.read(COMMITTED)
     other = RunResult.read(ROOT / "experiments/sci/weights/joint_result.json")
     with pytest.raises(ValueError, match="no PSNR and no accuracy in common"):
         reproduced.compared(committed, other)
 
 
-def test_a_record_that_is_not_there_is_one_line(
+def test_a_missing_record_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["reproduced", "nowhere.json", str(COMMITTED)])

@@ -27,16 +27,16 @@ RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 
 
 @pytest.mark.parametrize("rendered", RENDERED, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
-def test_a_committed_table_is_that_of_the_committed_records(
+def test_committed_tables_equal_the_tables_of_the_committed_records(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # runs of the user below the root are not records
     spec = rendered.parents[1] / f"{rendered.stem}.yaml"
     options = ["--profile", claims.PROFILES[rendered.stem], "--out", str(tmp_path)]
     assert main(["table", str(spec), *options]) == 0
-    again = "make ablation-table or spike-zoo table renders it anew"
+    advice = "run make ablation-table or spike-zoo table"
     for path in (rendered, rendered.with_suffix(".csv")):
-        assert (tmp_path / path.name).read_text() == path.read_text(), again
+        assert (tmp_path / path.name).read_text() == path.read_text(), advice
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +44,20 @@ def tables() -> list[FilledTable]:
     return [table for filled in claims.committed_tables().values() for table in filled]
 
 
-def test_the_page_on_the_evidence_states_the_number_of_every_verdict(
+def test_the_evidence_page_states_the_number_of_every_verdict(
     tables: list[FilledTable],
 ) -> None:
     verdicts = [verdict for table in tables for verdict in table.verdicts]
     lines = [line for path in RENDERED for line in path.read_text().splitlines()]
-    for one in Judgement:
-        shown = sum(line.startswith(f"- **{one.value}") for line in lines)
-        assert sum(verdict.judgement is one for verdict in verdicts) == shown, one
+    for judgement in Judgement:
+        listed = sum(line.startswith(f"- **{judgement.value}") for line in lines)
+        assert sum(verdict.judgement is judgement for verdict in verdicts) == listed, judgement
     page = (ROOT / "experiments/README.md").read_text()
     assert claims.summary(verdicts) in page, "run python -m benchmarks.claims"
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
-    seen: Counter[tuple[object, ...]] = Counter()
+    counts: Counter[tuple[object, ...]] = Counter()
     for table in tables:
         rows = {row.name: row for row in table.rows}
         for verdict in table.verdicts:
@@ -65,35 +65,33 @@ def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
             others = (claim.row, claim.other, claim.anchor, claim.above)
             folders = tuple(_sources(rows.get(str(name))) for name in others)
             if verdict.difference is not None:
-                seen[
+                counts[
                     (*folders, claim.by, claim.than, claim.method, claim.is_close, claim.limit)
                 ] += 1
-    assert seen
-    assert [key for key, count in seen.items() if count > 1] == []
+    assert counts
+    assert [key for key, count in counts.items() if count > 1] == []
 
 
 def _sources(row: FilledRow | None) -> tuple[str, ...]:
     return () if row is None else tuple(run.source for run in row.runs)
 
 
-def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
+def test_the_evidence_page_states_the_minutes_of_the_committed_runs() -> None:
     page = (ROOT / "experiments/README.md").read_text(encoding="utf-8")
     rows = re.findall(r"\| (\d+) \((\d+) to (\d+)\) \| \[.*?\]\((\w+)/results/(\w+)\.md\)", page)
     assert len(rows) == 9
-    for *stated, method, table in rows:
+    for *stated_minutes, method, table in rows:
         folder = ROOT / "experiments" / method / "results" / claims.PROFILES[table]
         stored = read_records(folder / "records.jsonl").values()
-        minutes = [one.result.wall_seconds / 60 for one in stored]
+        minutes = [minutes_of_table.result.wall_seconds / 60 for minutes_of_table in stored]
         measured = [statistics.median(minutes), min(minutes), max(minutes)]
-        assert [int(number) for number in stated] == [round(one) for one in measured], (
-            f"{method}, {table}"
-        )
+        assert [int(number) for number in stated_minutes] == [
+            round(minutes_of_table) for minutes_of_table in measured
+        ], f"{method}, {table}"
 
 
 @pytest.mark.parametrize("row", evidence.ROWS)
-def test_the_picture_of_the_evidence_has_its_records(
-    row: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_evidence_figure_has_its_records(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for metrics in evidence.records(row):
-        assert {f"test/psnr_{pace}" for pace in evidence.SPEEDS} <= metrics.keys()
+        assert {f"test/psnr_{speed}" for speed in evidence.SPEEDS} <= metrics.keys()

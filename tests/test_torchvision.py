@@ -18,7 +18,7 @@ def test_libraries_that_need_torchvision_import_after_the_package() -> None:
 
 
 @pytest.mark.slow
-def test_a_process_spawned_by_a_script_that_begins_with_the_package_imports_lightning(
+def test_a_spawned_process_of_a_script_that_imports_the_package_first_can_import_lightning(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "script.py"
@@ -35,7 +35,7 @@ def test_a_process_spawned_by_a_script_that_begins_with_the_package_imports_ligh
     assert done.returncode == 0, done.stderr
 
 
-def test_guard_defines_nothing_where_the_operators_load(tmp_path: Path) -> None:
+def test_the_guard_defines_no_operators_if_those_of_torchvision_load(tmp_path: Path) -> None:
     code = (
         "import torch; from pathlib import Path; import spike_zoo._torchvision as guard;"
         "torch.ops.load_library = lambda path: None;"
@@ -48,22 +48,24 @@ def test_guard_defines_nothing_where_the_operators_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])
-def test_the_guard_stands_first_and_once_unless_torchvision_is_there(
+def test_the_guard_is_installed_first_and_once_unless_torchvision_is_imported(
     is_loaded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = [finder for finder in sys.meta_path if not isinstance(finder, TorchvisionGuard)]
-    monkeypatch.setattr(sys, "meta_path", list(others))
+    other_finders = [finder for finder in sys.meta_path if not isinstance(finder, TorchvisionGuard)]
+    monkeypatch.setattr(sys, "meta_path", list(other_finders))
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     if is_loaded:
         monkeypatch.setitem(sys.modules, "torchvision", pytest)  # any module
     for _ in range(2):
         install_guard()
-    added = sys.meta_path[: len(sys.meta_path) - len(others)]
+    added = sys.meta_path[: len(sys.meta_path) - len(other_finders)]
     assert [type(finder) for finder in added] == ([] if is_loaded else [TorchvisionGuard])
-    assert sys.meta_path[len(added) :] == others
+    assert sys.meta_path[len(added) :] == other_finders
 
 
-def test_the_guard_lets_every_other_library_pass_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guard_ignores_other_libraries_and_stays_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     guard = TorchvisionGuard()
     monkeypatch.setattr(sys, "meta_path", [guard, *sys.meta_path])
     assert guard.find_spec("torchvision_of_somebody", None) is None

@@ -11,7 +11,7 @@ from spike_zoo.errors import ConfigError, FormatError
 from spike_zoo.yaml_files import read_yaml
 
 
-def _written(folder: Path, text: str) -> Path:
+def _write(folder: Path, text: str) -> Path:
     path = folder / "own.yaml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -30,9 +30,9 @@ def test_content_that_is_not_valid_is_rejected_with_file_and_line(
     text: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_yaml(_written(tmp_path, text))
+        read_yaml(_write(tmp_path, text))
     with pytest.raises(FormatError, match=message):
-        read_yaml(_written(tmp_path, text), FormatError)
+        read_yaml(_write(tmp_path, text), FormatError)
 
 
 def test_a_file_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_file_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
 
 def test_a_merged_mapping_may_have_a_key_that_replaces_one_of_the_anchor(tmp_path: Path) -> None:
     text = "base: &base {a: 1, b: 2}\nown: {<<: *base, b: 3}\n"
-    assert read_yaml(_written(tmp_path, text))["own"] == {"a": 1, "b": 3}
+    assert read_yaml(_write(tmp_path, text))["own"] == {"a": 1, "b": 3}
 
 
 BOMB = "".join(
@@ -92,13 +92,15 @@ def test_files_that_a_configuration_names_are_checked_too(
         ("a: " + "[" * 5000 + "]" * 5000, "its values are nested too deeply"),
     ],
 )
-def test_values_without_an_end_are_rejected(text: str, message: str, tmp_path: Path) -> None:
+def test_recursive_and_deeply_nested_values_are_rejected(
+    text: str, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_yaml(_written(tmp_path, text))
+        read_yaml(_write(tmp_path, text))
 
 
 def test_a_long_document_may_have_aliases(tmp_path: Path) -> None:
     text = "a: &a [1, 2, 3]\nb: [*a, *a]\nc: [" + "0, " * 12_000 + "]\n"
-    content = read_yaml(_written(tmp_path, text))
+    content = read_yaml(_write(tmp_path, text))
     assert content["b"] == [[1, 2, 3], [1, 2, 3]]
     assert len(content["c"]) == 12_000

@@ -1,13 +1,13 @@
-"""Does the likelihood of held-out spikes rank reconstructions as PSNR does? On simulated scenes.
+"""Study: ranking of reconstructions by held-out spikes compared with PSNR, on simulated scenes.
 
 Run, for docs/heldout.md:
     python -m spike_zoo simulate --flow_offset 20
     python experiments/heldout/study.py data/scenes.h5 --out experiments/heldout/scenes.json
 
-Two protocols. *Later planes*: a method reconstructs plane c from planes up to c + 32; spikes of 11
-planes after a gap of 20 are predicted along the flow. *Pixels*: at every fourth row and column the
-spikes are those of the left neighbour; the picture there, interpolated from its neighbours,
-predicts the pixel's own spikes in 5 planes around c.
+Two protocols. *Later planes*: a method reconstructs plane c from planes up to c + 32; the image,
+moved along the flow, predicts the spikes of 11 planes after a gap of 20. *Pixels*: at every fourth
+row and column the spikes are replaced by those of the left neighbour; the image there, interpolated
+from its neighbours, predicts the original spikes in 5 planes around c.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.classical import TFI, TFP, AlignedTFI
-from spike_zoo.methods.classical.flow import moved
+from spike_zoo.methods.classical.flow import warp_planes
 from spike_zoo.metrics import heldout_likelihood, psnr
 from spike_zoo.spikes import SpikeRecording
 
-HALF, GAP, PLANES = 32, 20, 11  # of later planes
-AROUND: Final = 5  # planes of the pixels' protocol
+HALF, GAP, PLANES = 32, 20, 11  # protocol "later planes"
+AROUND: Final = 5  # planes of the protocol "pixels"
 STEP: Final = 4  # rows and columns from one held-out pixel to the next
 TRUTH: Final = "truth"
-FEWEST: Final = 0.05  # share of the pixels below which a scene is left out
+FEWEST: Final = 0.05  # scenes with a smaller share of usable pixels are left out
 GAPS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)  # dB
 
 
 def methods() -> dict[str, Any]:
-    """Return the estimators that are ranked."""
+    """Return the methods that are ranked, by name."""
     found: dict[str, Any] = {f"tfp {window}": TFP(window) for window in (5, 9, 17, 33, 61)}
     found |= {f"tfi {average}": TFI(average) for average in (1, 5, 9, 21, 41)}
     found |= {f"tfi-aligned {window}": AlignedTFI(window) for window in (17, 33, 65)}
@@ -51,7 +51,7 @@ def methods() -> dict[str, Any]:
 
 
 def disturbed(truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the truth, and it blurred and with noise."""
+    """Return the ground truth, blurred versions of it and noisy ones, by name."""
     found = {TRUTH: truth}
     for sigma in (0.6, 1.0):
         line = torch.exp(-torch.arange(-4, 5.0).square() / (2 * sigma**2))
@@ -72,14 +72,14 @@ def by_later_planes(
     generator: torch.Generator,
     true_flow: Tensor | None,
 ) -> dict[str, dict[str, Any]]:
-    """Return PSNR and score of each picture by planes behind a gap, by flow; nothing near the end.
+    """Return PSNR and score of each image by later planes, for each flow; empty near the end.
 
     Args:
-        recording: Of one scene.
-        center: Plane of the pictures.
-        truth: ``(1, H, W)``.
-        generator: Of the noise of pictures.
-        true_flow: ``(2, H, W)``, 20 planes ahead, NaN where unknown, or None.
+        recording: Recording of one scene.
+        center: Plane of the images.
+        truth: Ground truth, ``(1, H, W)``.
+        generator: Generator of the noise of disturbed images.
+        true_flow: Ground-truth flow to the plane 20 later, ``(2, H, W)``, NaN if unknown, or None.
     """
     scale, end = recording.rate_scale or 1.0, center + HALF + 1
     if end + GAP + PLANES > len(recording):
@@ -87,7 +87,7 @@ def by_later_planes(
     cut, flow = recording.between(0, end), AlignedTFI()
     forward = flow.motion(cut, [center])[0, 1]
     back = flow.motion(cut, [center + 20])[0, 0]
-    is_known = (forward + moved(back, forward.expand(2, -1, -1, -1))).norm(dim=0) < 0.5
+    is_known = (forward + warp_planes(back, forward.expand(2, -1, -1, -1))).norm(dim=0) < 0.5
     flows = {"later planes": (forward, is_known)}
     if true_flow is not None:
         is_known = true_flow.isfinite().all(dim=0)
@@ -95,14 +95,14 @@ def by_later_planes(
         flows["later planes, true flow"] = (true_flow, is_known)
         flows["later planes, 1.07 x the true flow"] = (1.07 * true_flow, is_known)
     block = torch.from_numpy(recording.read(end + GAP, end + GAP + PLANES))
-    seen = torch.from_numpy(recording.read(end - PLANES, end))
+    preceding = torch.from_numpy(recording.read(end - PLANES, end))
     pictures = {
         name: one.reconstruct(cut, [center], rate_scale=scale)[0] for name, one in methods().items()
     } | disturbed(truth, generator)
-    options = {"rate_scale": scale, "seen": seen}
+    options = {"rate_scale": scale, "preceding": preceding}
     found = {}
-    for kind, (one, counted) in flows.items():
-        moving = {"velocity": one / 20, "counted": counted, **options}
+    for kind, (one, mask) in flows.items():
+        moving = {"velocity": one / 20, "mask": mask, **options}
         scores = {
             name: heldout_likelihood(picture, block, end + GAP - center, **moving)
             for name, picture in pictures.items()
@@ -114,7 +114,7 @@ def by_later_planes(
 def by_pixels(
     recording: SpikeRecording, center: int, truth: Tensor, generator: torch.Generator
 ) -> dict[str, Any]:
-    """Return PSNR and score of each picture by pixels whose spikes it did not see."""
+    """Return PSNR and score of each image by pixels whose spikes were not its input."""
     scale = recording.rate_scale or 1.0
     spikes = recording[:].copy()
     rows, columns = (np.arange(6, side - 6, STEP) for side in spikes.shape[1:])
@@ -129,15 +129,15 @@ def by_pixels(
     scores = {}
     for name, picture in pictures.items():
         value = picture[:, rows[:, None], columns]
-        if not name.startswith(TRUTH):  # the truth has not seen the neighbours' spikes
+        if not name.startswith(TRUTH):  # the ground truth was not made from the neighbours' spikes
             value = _interpolated(picture[0], rows, columns)[None]
-        block, seen = own[first : first + AROUND], own[first - AROUND : first]
-        scores[name] = heldout_likelihood(value, block, 0, rate_scale=scale, seen=seen)
+        block, preceding = own[first : first + AROUND], own[first - AROUND : first]
+        scores[name] = heldout_likelihood(value, block, 0, rate_scale=scale, preceding=preceding)
     return _row(pictures, truth, scores)
 
 
 def _interpolated(picture: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
-    """Return values at pixels from their neighbours by (-1, 9, 9, -1) / 16, each way."""
+    """Interpolate pixels from their neighbours: mean of (-1, 9, 9, -1) / 16 in x and y."""
     weights = {-2: -1 / 32, -1: 9 / 32, 1: 9 / 32, 2: -1 / 32}
     return sum(
         (weight * picture[rows[:, None] + far, columns] for far, weight in weights.items()),
@@ -159,7 +159,7 @@ def _row(
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return, for each speed, rank correlations, the truth's rank and pairs in the right order."""
+    """Return rank correlations, ranks of the truth and correctly ordered pairs by speed."""
     from scipy.stats import kendalltau, spearmanr
 
     found: dict[str, Any] = {}
@@ -200,7 +200,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _pairs(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return how often the picture of higher PSNR has the higher score, by their difference."""
+    """Return the share of pairs in which the higher PSNR has the higher score, by difference."""
     found = {}
     for low, high in itertools.pairwise(GAPS):
         right = total = 0
@@ -220,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stride", type=int, default=2, help="every so many images of a scene")
+    parser.add_argument("--stride", type=int, default=2, help="use every N-th image of a scene")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

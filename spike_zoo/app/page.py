@@ -14,12 +14,12 @@ from spike_zoo.app.work import (
     SUFFIXES,
     Size,
     Source,
-    built_in,
-    files_of,
-    message_of,
-    page_of,
-    sizes_to_choose,
-    uploaded,
+    candidate_sizes,
+    error_message,
+    example_archive,
+    reconstruct_files,
+    report_page,
+    restore_file_name,
 )
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.local_requests import HOST, is_local
@@ -103,7 +103,7 @@ def build(setting: Setting) -> gradio.Blocks:
                 shown = gradio.HTML(_EMPTY)
         source = [file, name, height, width, scale, cfa]
         take.click(act.take, None, file)
-        file.change(act.uploaded, file, [name, height, width, more, note, methods])
+        file.change(act.on_upload, file, [name, height, width, more, note, methods])
         cfa.input(lambda value: act.chosen(in_colour=bool(value)), cfa, methods)
         show.click(act.show, [*source, methods, pictures], [shown, files, note])
         make.click(act.make, [*source, one, moment], [files, note])
@@ -162,14 +162,14 @@ class _Actions:
     setting: Setting
 
     def take(self) -> str:
-        return str(built_in(self.setting.folder))
+        return str(example_archive(self.setting.folder))
 
     def chosen(self, *, in_colour: bool = False) -> list[str]:
         """Return the methods that are selected initially."""
         defaults = COLOUR if in_colour else _CHOSEN
         return [method for method in defaults if method in self.setting.methods]
 
-    def uploaded(self, file: str | None) -> tuple[Any, ...]:
+    def on_upload(self, file: str | None) -> tuple[Any, ...]:
         """Return updates of the fields: recordings of an archive, size of a .dat, note, methods.
 
         The size is filled in if exactly one common size fits.
@@ -179,12 +179,12 @@ class _Actions:
         names: list[str] = []
         sizes, note, in_colour = None, "", False
         if file:
-            source = Source(uploaded(Path(file)))
+            source = Source(restore_file_name(Path(file)))
             try:
-                names, sizes = source.names(), sizes_to_choose(source.path)
+                names, sizes = source.names(), candidate_sizes(source.path)
                 in_colour = source.is_in_colour()
             except (SpikeZooError, ValueError) as error:
-                note = _problem(message_of(error, source))
+                note = _problem(error_message(error, source))
         height, width = sizes[0][:2] if sizes and len(sizes) == 1 else (None, None)
         if sizes is not None:
             note = _note(_size_note(sizes))
@@ -205,11 +205,11 @@ class _Actions:
             return gradio.skip(), gradio.skip(), _problem(missing)
         source = _source(recording_fields)
         try:
-            page = page_of(
+            page = report_page(
                 source, chosen, int(pictures), device=setting.device, trust=setting.trust
             )
         except (SpikeZooError, ValueError) as error:
-            return _EMPTY, [], _problem(message_of(error, source))
+            return _EMPTY, [], _problem(error_message(error, source))
         report = Path(tempfile.mkdtemp(dir=setting.folder)) / "report.html"
         report.write_text(page, encoding="utf-8")
         # a sandboxed document that may only run scripts
@@ -229,7 +229,7 @@ class _Actions:
             return gradio.skip(), _problem(missing)
         source = _source(recording_fields)
         try:
-            files, problems = files_of(
+            files, problems = reconstruct_files(
                 source,
                 method,
                 Path(tempfile.mkdtemp(dir=setting.folder)),
@@ -239,14 +239,14 @@ class _Actions:
                 trust=setting.trust,
             )
         except (SpikeZooError, ValueError) as error:
-            return [], _problem(message_of(error, source))
+            return [], _problem(error_message(error, source))
         note = "".join(map(_problem, problems))
         return [str(path) for path in files.values()], note
 
 
 def _source(fields: Sequence[Any]) -> Source:
     file, *options = fields
-    return Source(uploaded(Path(file)), *(value or None for value in options))
+    return Source(restore_file_name(Path(file)), *(value or None for value in options))
 
 
 def _size_note(sizes: Sequence[Size]) -> str:

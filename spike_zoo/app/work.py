@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
 
-BUILT_IN: Final = "moving-scene.h5"
+EXAMPLE_FILENAME: Final = "moving-scene.h5"
 SUFFIXES: Final = (*RECORDING_SUFFIXES, ".sci")
 _MOST_IMAGES: Final = 100  # of a video
 #: Option of the commands -> label of the field.
@@ -100,7 +100,7 @@ class Size(NamedTuple):
         return f"{self.width} x {self.height} ({self.planes} planes)"
 
 
-def uploaded(path: Path) -> Path:
+def restore_file_name(path: Path) -> Path:
     """Return an uploaded file under its name before the browser escaped characters."""
     name = path.name
     for escaped, plain in _ESCAPED.items():
@@ -114,7 +114,7 @@ def uploaded(path: Path) -> Path:
     return named
 
 
-def sizes_to_choose(path: Path) -> list[Size] | None:
+def candidate_sizes(path: Path) -> list[Size] | None:
     """Return the common sizes that fit a ``.dat`` file; None if no size has to be chosen."""
     if path.suffix.lower() != ".dat":
         return None
@@ -127,11 +127,11 @@ def sizes_to_choose(path: Path) -> list[Size] | None:
     return None
 
 
-def message_of(error: Exception, source: Source) -> str:
+def error_message(error: Exception, source: Source) -> str:
     """Return an error message with labels of fields for options, and without the upload folder."""
     name = source.path.name
     if isinstance(error, MissingGeometryError):
-        sizes = ", ".join(map(str, sizes_to_choose(source.path) or []))
+        sizes = ", ".join(map(str, candidate_sizes(source.path) or []))
         fits = f"Sizes (W x H) that fit: {sizes}" if sizes else "No common size fits its length"
         return (
             f"{name}: a .dat file does not state its size. Fill in '{FIELDS['height']}' and "
@@ -145,12 +145,12 @@ def message_of(error: Exception, source: Source) -> str:
     return message
 
 
-def built_in(folder: Path) -> Path:
+def example_archive(folder: Path) -> Path:
     """Return an archive with a small simulated scene and its ground truth, created once."""
     from spike_zoo.simulation.defaults import default_scenes
     from spike_zoo.simulation.kinds.takes import simulate_take
 
-    target = folder / BUILT_IN
+    target = folder / EXAMPLE_FILENAME
     if not target.exists():
         spec = default_scenes("test", 2, height=128, width=192, planes=161)[1]
         with ArchiveWriter(target) as writer:
@@ -158,7 +158,9 @@ def built_in(folder: Path) -> Path:
     return target
 
 
-def page_of(source: Source, methods: list[str], pictures: int, *, device: str, trust: bool) -> str:
+def report_page(
+    source: Source, methods: list[str], pictures: int, *, device: str, trust: bool
+) -> str:
     """Return the report of a source as HTML."""
     choices = Choices(
         methods=tuple(methods),
@@ -173,7 +175,7 @@ def page_of(source: Source, methods: list[str], pictures: int, *, device: str, t
     return render_page(report_of(source.path, source.name, choices))
 
 
-def files_of(
+def reconstruct_files(
     source: Source,
     method: str,
     folder: Path,
@@ -199,13 +201,13 @@ def files_of(
     """
     from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture
-    from spike_zoo.reports.methods import loaded
+    from spike_zoo.reports.methods import load_methods
     from spike_zoo.tasks.protocols import codec_from
 
     recording = source.recording()
     scale = rate_scale_of(recording, source.rate_scale).value
     recording.rate_scale = scale
-    (named,) = loaded([method], device=device, trust=trust)
+    (named,) = load_methods([method], device=device, trust=trust)
     plane = round(moment * (len(recording) - 1))
     files = {suffix: folder / f"recording{suffix}" for suffix in (".png", ".mp4", ".sci")}
     (image,) = named.module.reconstruct(recording, [plane], rate_scale=scale)

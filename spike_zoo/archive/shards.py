@@ -18,7 +18,8 @@ from spike_zoo.errors import ExistingFileError, FormatError, UsageError
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import missing_recording
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.shards import INDEX, ShardIndex, write_index
+from spike_zoo.formats.remote_files import INDEX
+from spike_zoo.formats.shards import ShardIndex, write_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.callbacks.cost import CostMeter, count_macs
@@ -26,7 +26,7 @@ __all__ = [
     "count_macs",
 ]
 
-__getattr__ = on_first_use(
+__getattr__ = lazy_attributes(
     __name__,
     {
         "ConfusionPicture": "recognition",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"
-BEFORE_LAST = "last.before.ckpt"
+PREVIOUS_LAST = "last.before.ckpt"
 #: Key in this package's checkpoints: the first step that a resumed run logs.
 LOG_STEP = "spike_zoo_log_step"
 _VAL = "val/"
@@ -151,7 +151,7 @@ def checkpoints_of(
     return [RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, **chosen), last]
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Write checkpoints atomically, and keep the previous one of ``last.ckpt``."""
 
     def load_checkpoint(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:  # noqa: ANN401  (Lightning's)
@@ -222,7 +222,7 @@ class WallClock(Callback):
 
 def _keep_before(last: Path) -> None:
     """Keep a checkpoint that is about to be replaced as ``last.before.ckpt``, atomically."""
-    before = last.with_name(BEFORE_LAST)
+    before = last.with_name(PREVIOUS_LAST)
     part = before.with_name(f".{before.name}.part")
     part.unlink(missing_ok=True)
     try:

@@ -185,7 +185,7 @@ class WarnOfConstantImages(EvaluationCallback):
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Count the images of a batch."""
-        for sample in evaluation.shown:
+        for sample in evaluation.samples:
             if (image := sample.pictures.get(RECONSTRUCTION)) is not None:
                 low, high = torch.aminmax(image)
                 self._images += 1

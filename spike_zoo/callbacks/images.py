@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 VIDEO = "test.mp4"
 FPS = 10.0
-LONGEST = 40  # images
-FEWEST = 2
+MAX_IMAGES = 40  # images
+MIN_IMAGES = 2
 
 
 class SampleImages(EvaluationCallback):
@@ -48,21 +48,21 @@ class SampleImages(EvaluationCallback):
         """Write the strip of a chosen sample; in a test, also reconstruction and ground truth."""
         batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
         number = self._number(batches, batch_idx)
-        if number is None or not evaluation.shown or trainer.sanity_checking:
+        if number is None or not evaluation.samples or trainer.sanity_checking:
             return
         if not trainer.is_global_zero:
             return
-        shown, split = evaluation.shown[0], "test" if trainer.testing else "val"
+        sample, split = evaluation.samples[0], "test" if trainer.testing else "val"
         step = "" if trainer.testing else f"-step{trainer.global_step:07d}"
         path = self.folder / f"{split}-{number}{step}.png"
-        strip = side_by_side(list(shown.pictures.values()), list(shown.pictures))
+        strip = side_by_side(list(sample.pictures.values()), list(sample.pictures))
         save_picture(strip, path, overwrite=True)
-        log_picture(trainer, f"{split}/sample_{number}", path, strip, shown.caption)
-        if not trainer.testing or TRUTH not in shown.pictures:
+        log_picture(trainer, f"{split}/sample_{number}", path, strip, sample.caption)
+        if not trainer.testing or TRUTH not in sample.pictures:
             return  # nothing to compare between runs
         for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
-            path = self.folder / kind / f"{shown.stem}.png"
-            save_picture(shown.pictures[caption].float(), path, overwrite=True)
+            path = self.folder / kind / f"{sample.stem}.png"
+            save_picture(sample.pictures[caption].float(), path, overwrite=True)
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
         """Return the number of the chosen sample that a batch starts with, or None."""
@@ -90,7 +90,7 @@ class SampleVideo(EvaluationCallback):
     def reset(self) -> None:
         """Clear the data of an earlier test."""
         self._images: list[NDArray[Any]] = []
-        self._shown: list[SamplePictures] = []
+        self._samples: list[SamplePictures] = []
         self._is_complete = False
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
@@ -99,24 +99,24 @@ class SampleVideo(EvaluationCallback):
             return
         if evaluation.sequence is not None:
             self._is_complete = True
-            for shown in evaluation.sequence():
-                self._add(shown, list(shown.pictures))
+            for sample in evaluation.sequence():
+                self._add(sample, list(sample.pictures))
             return
-        for shown in evaluation.shown:
-            name = self._shown[0].origin.name if self._shown else shown.origin.name
-            if shown.origin.name != name or len(self._shown) >= LONGEST:
+        for sample in evaluation.samples:
+            name = self._samples[0].origin.name if self._samples else sample.origin.name
+            if sample.origin.name != name or len(self._samples) >= MAX_IMAGES:
                 self._is_complete = True
                 return
-            if RECONSTRUCTION in shown.pictures:  # not in classification
-                captions = [c for c in (RECONSTRUCTION, TRUTH) if c in shown.pictures]
-                self._add(shown, captions)
+            if RECONSTRUCTION in sample.pictures:  # not in classification
+                captions = [c for c in (RECONSTRUCTION, TRUTH) if c in sample.pictures]
+                self._add(sample, captions)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the video atomically and log it."""
-        if len(self._images) < FEWEST:
+        if len(self._images) < MIN_IMAGES:
             return
         save_video(self._images, self.path, FPS, overwrite=True)
-        first, last = self._shown[0].origin, self._shown[-1].origin
+        first, last = self._samples[0].origin, self._samples[-1].origin
         caption = f"{first.name}, planes {first.plane} to {last.plane}"
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -128,10 +128,10 @@ class SampleVideo(EvaluationCallback):
                     format=["mp4"],
                 )
 
-    def _add(self, shown: SamplePictures, captions: list[str]) -> None:
-        pictures = [shown.pictures[caption] for caption in captions]
+    def _add(self, sample: SamplePictures, captions: list[str]) -> None:
+        pictures = [sample.pictures[caption] for caption in captions]
         self._images.append(to_bytes(side_by_side(pictures, captions)))
-        self._shown.append(shown)
+        self._samples.append(sample)
 
 
 def log_picture(

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from spike_zoo.loggers.csv import write_rows
 from spike_zoo.media import save_picture
 from spike_zoo.records.result import PREDICTIONS_FILENAME
-from spike_zoo.tasks.base import TaskModule, gathered
+from spike_zoo.tasks.base import TaskModule, all_gather_objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PredictionFiles(BasePredictionWriter):
-    """Write the predictions of every sample, see :meth:`TaskModule.predicted`.
+    """Write the predictions of every sample, see :meth:`TaskModule.sample_predictions`.
 
     Images are written as PNG files named after recording and plane, or sample number if the sample
     has no plane. Values are written as a line of ``predictions.csv``.
@@ -48,7 +48,7 @@ class PredictionFiles(BasePredictionWriter):
         """Write the images of one batch, and keep its values."""
         if not isinstance(pl_module, TaskModule):
             return
-        samples = pl_module.predicted(batch, prediction)
+        samples = pl_module.sample_predictions(batch, prediction)
         numbers: Sequence[int] = range(self._done, self._done + len(samples))
         if batch_indices and len(batch_indices) == len(samples):  # a scene has several images
             numbers = batch_indices
@@ -74,7 +74,7 @@ def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     The distributed sampler repeats the first samples so that all processes have equally many.
     """
-    shares = gathered(rows)
+    shares = all_gather_objects(rows)
     if len(shares) == 1:
         return rows
     interleaved = (row for turn in zip_longest(*shares) for row in turn if row is not None)

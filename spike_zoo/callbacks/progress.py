@@ -14,10 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
-EVERY = 60.0  # seconds between two lines
+INTERVAL_SECONDS = 60.0  # seconds between two lines
 
 
-def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
+def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:
     """Return progress callbacks for output without a terminal, and disable the progress bar.
 
     Args:
@@ -42,7 +42,7 @@ class ProgressLines(Callback):
         every: Seconds between two lines.
     """
 
-    def __init__(self, every: float = EVERY) -> None:
+    def __init__(self, every: float = INTERVAL_SECONDS) -> None:
         self.every = every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from spike_zoo.tasks.evaluation import Evaluation
 
-MOST = 2000  # samples of a map; more take minutes and make it unreadable
-FEWEST = 5
-NEIGHBOURS = 30  # t-SNE's perplexity, scikit-learn's default
+MAX_SAMPLES = 2000  # samples of a map; more take minutes and make it unreadable
+MIN_SAMPLES = 5
+PERPLEXITY = 30  # t-SNE's perplexity, scikit-learn's default
 
 
 class ConfusionPicture(EvaluationCallback):
@@ -90,7 +90,7 @@ class FeatureMap(EvaluationCallback):
         most: Largest number of samples in the map.
     """
 
-    def __init__(self, folder: Path, most: int = MOST) -> None:
+    def __init__(self, folder: Path, most: int = MAX_SAMPLES) -> None:
         self.folder = folder
         self.most = most
         self.reset()
@@ -115,7 +115,7 @@ class FeatureMap(EvaluationCallback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the map, write it atomically, and log it."""
         samples = sum(map(len, self._features))
-        if samples < FEWEST:
+        if samples < MIN_SAMPLES:
             return
         kept = np.unique(np.linspace(0, samples - 1, min(samples, self.most)).round().astype(int))
         features, classes, are_wrong = (
@@ -128,13 +128,13 @@ class FeatureMap(EvaluationCallback):
         title = f"t-SNE of the features of {len(kept)} samples"
         if len(kept) < samples:
             title += f" of {samples}"
-        chart = map_chart(embedded(features), classes, self._names, are_wrong, title)
+        chart = map_chart(tsne_embedding(features), classes, self._names, are_wrong, title)
         path = self.folder / FEATURE_MAP
         save_picture(chart, path, overwrite=True)
         log_picture(trainer, "test/tsne", path, np.moveaxis(chart, -1, 0), title)
 
 
-def embedded(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def tsne_embedding(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Embed features in two dimensions by t-SNE.
 
     Args:
@@ -149,6 +149,6 @@ def embedded(features: NDArray[np.float32]) -> NDArray[np.float32]:
     deviation = features.std(axis=0)
     scaled = (features - features.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     initialisation = "pca" if min(scaled.shape) >= 2 and deviation.any() else "random"
-    perplexity = min(NEIGHBOURS, (len(features) - 1) / 3)
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init=initialisation, random_state=0)
     return np.asarray(tsne.fit_transform(scaled), np.float32)

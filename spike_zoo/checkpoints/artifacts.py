@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
 
 PREFIX = "wandb:"
 DEFAULT_ALIAS = "best"
@@ -62,8 +62,9 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
     except SpikeZooError:
         raise
     except (wandb.errors.Error, OSError, ValueError) as error:  # ValueError: type is not "model"
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise WeightsError(f"{name}: cannot be fetched ({reason}). {_WAY_OUT}") from error
+        raise WeightsError(
+            f"{name}: cannot be fetched ({first_line(error)}). {_WAY_OUT}"
+        ) from error
 
 
 def _api(name: str) -> Any:  # noqa: ANN401  (wandb has no hints)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.errors import UsageError, WeightsError, first_line
 from spike_zoo.files import GRAPHS, new_file
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ class _Forward(nn.Module):
 
 
 def _export_error(module: nn.Module, form: str, error: Exception) -> WeightsError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return WeightsError(f"{type(module).__name__} cannot be written as {form}: {reason}")
+    return WeightsError(f"{type(module).__name__} cannot be written as {form}: {first_line(error)}")
 
 
 def _as_program(program: ExportedProgram, inputs: Mapping[str, Tensor]) -> tuple[bytes, Tensor]:

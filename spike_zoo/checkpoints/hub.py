@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError, first_line
 from spike_zoo.files import EXPORT_NAME
 
 PREFIX: Final = "hf:"
@@ -113,5 +113,4 @@ def _hub() -> Any:  # noqa: ANN401  (a module)
 
 
 def _transfer_error(name: str, what: str, error: Exception) -> WeightsError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return WeightsError(f"{name}: {what} ({reason}). {_WAY_OUT}")
+    return WeightsError(f"{name}: {what} ({first_line(error)}). {_WAY_OUT}")

@@ -16,10 +16,14 @@ from torch import nn
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
 from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub
 from spike_zoo.checkpoints.published import PUBLISHED, WEIGHTLESS, located_weights
-from spike_zoo.checkpoints.saved_model import SavedModel, read_saved_model
+from spike_zoo.checkpoints.saved_model import (
+    SavedModel,
+    plain_hyper_parameters,
+    read_saved_model,
+)
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.checkpoints.weight_files import first_not_finite, state_digest
-from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
 from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.nn.threads import limit_threads
 
@@ -61,7 +65,7 @@ def load(
     if name in WEIGHTLESS:
         blueprint = SavedModel(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_saved_model(located_weights(fetched(name_or_path)), PUBLISHED)
+        blueprint = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
@@ -108,13 +112,13 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
 
 def _other_arguments(module: nn.Module, blueprint: SavedModel) -> str:
     """Return a sentence that lists the arguments of the weights that differ from the module's."""
-    own = plain_hyper_parameters(module)
+    own = plain_hyper_parameters(module.hparams)
     saved = blueprint.hyper_parameters.items()
     others = [f"{name}={value}" for name, value in saved if name in own and own[name] != value]
     return f"They were made with {', '.join(others[:8])}. " if others else ""
 
 
-def fetched(name_or_path: str | Path) -> str | Path:
+def fetch_weights(name_or_path: str | Path) -> str | Path:
     """Download weights named ``wandb:`` or ``hf:`` and return their path; return others as is."""
     name = str(name_or_path)
     if is_artifact(name):
@@ -160,7 +164,7 @@ def save_weights(
     described = {
         **metadata,
         "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
-        "hyper_parameters": json.dumps(plain_hyper_parameters(module)),
+        "hyper_parameters": json.dumps(plain_hyper_parameters(module.hparams)),
         "sha256": state_digest(state),
     }
     with new_file(Path(path), overwrite=True) as temporary:
@@ -178,13 +182,6 @@ def _rounded(module: nn.Module) -> nn.Module:
     return copied
 
 
-def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
-    """Return the arguments of a module's constructor, without entries of Lightning's CLI."""
-    hidden = ("_class_path", "_instantiator")
-    hparams: Any = module.hparams
-    return {name: value for name, value in hparams.items() if name not in hidden}
-
-
 def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     source = blueprint.source
     module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
@@ -198,10 +195,9 @@ def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise WeightsError(
             f"{source}: {blueprint.class_path} cannot be built with the arguments in the file "
-            f"({reason}); the file is damaged, or another version wrote it"
+            f"({first_line(error)}); the file is damaged, or another version wrote it"
         ) from error
     faults = differences(blueprint.state, module.state_dict())
     if faults:
@@ -263,5 +259,5 @@ def device_problem(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PUBLISHED_SUFFIXES = (".pth", ".pt")
+_CLI_ENTRIES = ("_class_path", "_instantiator")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+def plain_hyper_parameters(hparams: Any) -> dict[str, Any]:  # noqa: ANN401  (Lightning's mapping)
+    """Return hyperparameters without the entries that Lightning's command line adds."""
+    return {name: value for name, value in hparams.items() if name not in _CLI_ENTRIES}
+
+
+def class_and_arguments(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Return the class path and the constructor's arguments of a checkpoint."""
     arguments = dict(checkpoint.get("hyper_parameters", {}))
     class_path = arguments.pop("_class_path", None)
@@ -105,7 +111,7 @@ def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
     for name, part in parts.items():
         if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
             raise _damaged(path, f"{name} is not a mapping with names as keys")
-    if not isinstance(described(checkpoint)[0], str | None):
+    if not isinstance(class_and_arguments(checkpoint)[0], str | None):
         raise _damaged(path, "its class path is not a text")
     _check_tensors(checkpoint["state_dict"], path)
 
@@ -158,7 +164,7 @@ def _read_safetensors(path: Path) -> SavedModel:
 
 def _read_checkpoint(path: Path) -> SavedModel:
     checkpoint = read_checkpoint(path)
-    class_path, arguments = described(checkpoint)
+    class_path, arguments = class_and_arguments(checkpoint)
     if class_path is None:
         raise WeightsError(
             f"{path}: does not state its class; it was not written by a module of this package",

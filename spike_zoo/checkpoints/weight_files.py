@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.errors import MissingFileError, WeightsError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,9 +52,9 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a fi
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{file}: not a file of weights that can be read safely ({reason})", path=str(file)
+            f"{file}: not a file of weights that can be read safely ({first_line(error)})",
+            path=str(file),
         ) from error
 
 

@@ -48,11 +48,12 @@ def app(
         from spike_zoo.app.page import Setting, serve
         from spike_zoo.checkpoints.loading import load, pick_device
         from spike_zoo.files import shipped_weights
-        from spike_zoo.reports.methods import CLASSICAL, COLOUR, loaded
+        from spike_zoo.reports.methods import CLASSICAL, COLOUR, load_methods
         from spike_zoo.tasks.protocols import Reconstructs
 
         picked = pick_device(device)
-        loaded(methods or ["tfi"], device=picked, trust=trust)  # checked before the page opens
+        # checked before the page opens
+        load_methods(methods or ["tfi"], device=picked, trust=trust)
         shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
         offered = [*CLASSICAL, *shipped, *COLOUR, *(methods or [])]
         serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)

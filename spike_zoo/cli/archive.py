@@ -113,7 +113,7 @@ def archive_build(
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
     takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(takes.renamed)
-    _warn_without_split(takes.homeless, source)
+    _warn_without_split(takes.without_split, source)
     build_with_bar(
         out,
         takes.jobs,

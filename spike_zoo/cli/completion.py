@@ -8,7 +8,7 @@ import os
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
-from spike_zoo.cli.lazy_signature import outline
+from spike_zoo.cli.lazy_signature import signature_stub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def complete(commands: Mapping[str, str | dict[str, str]], verbs: Mapping[str, s
 
 def _add_parameters(parser: argparse.ArgumentParser, path: str) -> None:
     """Add the parameters of a command's function to a parser."""
-    function = outline(path)
+    function = signature_stub(path)
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         is_option = parameter.kind is parameter.KEYWORD_ONLY

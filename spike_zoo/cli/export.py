@@ -142,7 +142,7 @@ def _write_folder(
 
 def _card_facts(module: nn.Module) -> dict[str, Any]:
     """Return the facts of a module for its model card."""
-    from spike_zoo.checkpoints.loading import plain_hyper_parameters
+    from spike_zoo.checkpoints.saved_model import plain_hyper_parameters
     from spike_zoo.tasks.protocols import Classifies, Deblurs
 
     command = "reconstruct"
@@ -151,7 +151,7 @@ def _card_facts(module: nn.Module) -> dict[str, Any]:
             command = verb
     return {
         "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
-        "hyper_parameters": plain_hyper_parameters(module),
+        "hyper_parameters": plain_hyper_parameters(module.hparams),
         "summary": _ROLE.sub(r"\1", (inspect.getdoc(type(module)) or "").partition("\n")[0]),
         "command": command,
     }

@@ -42,7 +42,7 @@ class DatOptions(TypedDict, total=False):
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
 
 
-def loaded(path: str) -> Callable[..., Any]:
+def import_command(path: str) -> Callable[..., Any]:
     """Import the function of a command.
 
     Args:
@@ -53,19 +53,19 @@ def loaded(path: str) -> Callable[..., Any]:
     return function
 
 
-def outline(path: str) -> Callable[..., Any]:
+def signature_stub(path: str) -> Callable[..., Any]:
     """Return a function with the signature and docstring of a command.
 
     The function imports the command when it is called.
 
     Args:
-        path: As for :func:`loaded`.
+        path: As for :func:`import_command`.
     """
     module, _, name = path.partition(":")
     spec = importlib.util.find_spec(module)
     file = spec.origin if spec else None
     if file is None:
-        return loaded(path)
+        return import_command(path)
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     groups = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     functions = [
@@ -80,12 +80,12 @@ def outline(path: str) -> Callable[..., Any]:
         "Literal": Literal,
         "__name__": __name__,
     }  # jsonargparse imports __name__
-    names["_call"] = lambda arguments: loaded(path)(**arguments)
+    names["_call"] = lambda arguments: import_command(path)(**arguments)
     try:
         exec(compile(tree, file, "exec", _FLAGS, dont_inherit=True), names)
     except NameError:  # a default is a name of the module
-        return loaded(path)
-    return names.get(name) or loaded(path)
+        return import_command(path)
+    return names.get(name) or import_command(path)
 
 
 def _is_literal(statement: ast.stmt) -> bool:

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
-from spike_zoo.cli.lazy_signature import outline
+from spike_zoo.cli.lazy_signature import signature_stub
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
 from spike_zoo.runs.configs import check_configs
@@ -142,10 +142,10 @@ def _run_function(command: str, arguments: list[str]) -> int:
     from jsonargparse import auto_cli
 
     target = COMMANDS[command][0]
-    components: Any = outline(target) if isinstance(target, str) else None
+    components: Any = signature_stub(target) if isinstance(target, str) else None
     chosen = components
     if isinstance(target, dict):
-        components = {name: outline(path) for name, path in target.items()}
+        components = {name: signature_stub(path) for name, path in target.items()}
         chosen = components.get(arguments[0]) if arguments else None
     parameters = inspect.signature(chosen).parameters if chosen else {}
     if chosen:

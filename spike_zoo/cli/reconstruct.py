@@ -161,7 +161,7 @@ def _prepared(
     options = {"window": window, "average": average}
     settings = {name: value for name, value in options.items() if value is not None}
     module = adjusted(loaded, settings, f"--method {method}")
-    if "precision" in module.picture_options:
+    if "precision" in module.inference_options:
         precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)
     return module
@@ -221,7 +221,7 @@ def _set_picture_options(module: Reconstructs, method: str, **options: str | int
     for option, value in options.items():
         if value is None:
             continue
-        if option not in module.picture_options:
+        if option not in module.inference_options:
             raise UsageError(f"--{option} {value}: method {method} has no such option")
         try:
             setattr(module, option, value)

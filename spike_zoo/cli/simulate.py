@@ -213,7 +213,7 @@ def _make(
 
     console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
-        if _made_with(path) != request.asked:
+        if _made_with(path) != request.options:
             raise ExistingFileError(
                 f"{path} exists and was not made with these options. Pass --overwrite to "
                 "replace it, or another name.",
@@ -230,7 +230,7 @@ def _make(
             n_jobs=jobs or -1,
             cluster=cluster,
             overwrite=overwrite,
-            generator=json.dumps(request.asked),
+            generator=json.dumps(request.options),
             label_names=request.label_names,
         )
     _summarise(path, console)

@@ -75,13 +75,13 @@ class Stage:
             else:
                 self.waiting.append(run)
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Move finished runs to the waiting ones if their record is outdated by a new teacher."""
         for run in [run for run in self.finished if record_of(run) is None]:
             self.finished.remove(run)
             self.waiting.append(run)
 
-    def leave_out(self, lost: Sequence[PlannedRun], console: Console) -> list[PlannedRun]:
+    def drop_dependents(self, lost: Sequence[PlannedRun], console: Console) -> list[PlannedRun]:
         """Remove and return the waiting runs that need a checkpoint of a lost run."""
         stuck = []
         for run in self.waiting[:]:
@@ -142,8 +142,8 @@ def sweep(
     stuck: list[PlannedRun] = []
     for stage in stages:
         keep_finished(stage.finished)
-        stage.look_again()
-        stuck += stage.leave_out(failed + stuck, console)
+        stage.refresh()
+        stuck += stage.drop_dependents(failed + stuck, console)
         failed += _run_stage(stage, environment, jobs, cluster, console)
     _conclude(stages, failed, console)
     return 1 if failed else 0
@@ -215,7 +215,7 @@ def _announce_differences(spec: SweepSpec, count: int | None) -> None:
 
 
 def _starts_from(run: PlannedRun, other: PlannedRun) -> bool:
-    return any(other.run_dir == origin.run_dir for origin in run.begins.values())
+    return any(other.run_dir == origin.run_dir for origin in run.weight_sources.values())
 
 
 def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:

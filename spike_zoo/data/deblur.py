@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.data.base import ArchiveDataModule, check_at_least
-from spike_zoo.data.reconstruction import draw_cut
+from spike_zoo.data.reconstruction import sample_crop
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import spread_planes
@@ -92,7 +92,7 @@ class Exposures:
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         exposure = self.exposures[index]
         size = exposure.height, exposure.width
-        rows, columns, mode = draw_cut(size, seed, crop=self.crop, augment=self.augment)
+        rows, columns, mode = sample_crop(size, seed, crop=self.crop, augment=self.augment)
         first, last = exposure.start - self.margin, exposure.stop + self.margin
         row_bytes = slice(columns.start // 8, packed_width(columns.stop))
         area = {"rows": _scaled(rows, self.ratio), "columns": _scaled(columns, self.ratio)}

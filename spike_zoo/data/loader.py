@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EPOCH, _BATCHES = "epoch", "batches"
-HELD = 2  # batches in use by training while a worker has prefetched all its batches
+BATCHES_IN_USE = 2  # batches in use by training while a worker has prefetched all its batches
 
 
 class EvalLoader(DataLoader[Any]):
@@ -100,4 +100,4 @@ class TrainingLoader(DataLoader[Any]):
         """Return slots with the size of a batch of the first sample."""
         sample = self.dataset[SampleKey(0, 0)]
         _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
-        return Slots(self.num_workers, (self.prefetch_factor or 0) + HELD, size)
+        return Slots(self.num_workers, (self.prefetch_factor or 0) + BATCHES_IN_USE, size)

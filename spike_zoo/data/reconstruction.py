@@ -203,10 +203,10 @@ class ReconstructionWindows:
 
     def _cut(self, window: Window, seed: int | None) -> tuple[slice, slice, int]:
         size = window.height, window.width
-        return draw_cut(size, seed, crop=self.crop, augment=self.augment)
+        return sample_crop(size, seed, crop=self.crop, augment=self.augment)
 
 
-def draw_cut(
+def sample_crop(
     size: tuple[int, int], seed: int | None, *, crop: int | None, augment: bool
 ) -> tuple[slice, slice, int]:
     """Draw rows, columns and mode of a sample. Crops start at whole bytes, so no bit is shifted.

@@ -14,7 +14,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError, SpikeZooError
+from spike_zoo.errors import (
+    FormatError,
+    MissingItemError,
+    NotSpikesError,
+    SpikeZooError,
+    first_line,
+)
 from spike_zoo.formats.dat_content import COMMON_SIZES
 from spike_zoo.spikes.packing import pack_bits, packed_width
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
@@ -155,8 +161,7 @@ def _format_errors(path: Path) -> Iterator[None]:
         zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError,
         OSError, ValueError, RuntimeError, LookupError, TypeError, OverflowError,
     ) as error:  # fmt: skip
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError.at(path, f"damaged or cut short ({reason})") from error
+        raise FormatError.at(path, f"damaged or cut short ({first_line(error)})") from error
 
 
 def _read_header(stream: IO[bytes], name: str) -> _Header:

@@ -18,6 +18,7 @@ from spike_zoo.errors import (
     RecordingError,
     SpikeZooError,
     VersionError,
+    first_line,
 )
 from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
 from spike_zoo.formats.partial_copies import BlockReader, PartialCopy, failures, partial_copy
@@ -50,10 +51,10 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         if path in failures:
             raise failures.pop(path) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(
-            f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}), or another program "
-            "is writing it; wait for that program to end, or copy or build the file again",
+            f"{path}{inside and ': '}{inside}: damaged or cut short ({first_line(error)}), or "
+            "another program is writing it; wait for that program to end, or copy or build the "
+            "file again",
             code="E01",
             path=inside or str(path),
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 
 from spike_zoo.coding import BitstreamError
 from spike_zoo.coding.spl import codec as lossless
-from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader, begins_lossless
+from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader, has_lossless_magic
 from spike_zoo.errors import (
     FormatError,
     GeometryError,
@@ -112,7 +112,7 @@ def _format_by_content(path: Path) -> Format | None:
     if start.startswith(b"PK\x03\x04"):
         raw = path.suffix.lower() == ".dat" and not zipfile.is_zipfile(path)
         return None if raw else "npz"
-    if begins_lossless(start):
+    if has_lossless_magic(start):
         raw = path.suffix.lower() == ".dat" and not _is_lossless_header(start)
         return None if raw else "spl"
     return None

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.files import new_file
 from spike_zoo.formats.remote import fetch_shard, is_remote
+from spike_zoo.formats.remote_files import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-INDEX: Final = "index.json"
 VERSION: Final = 1
 
 

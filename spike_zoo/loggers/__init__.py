@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.loggers.csv import AppendingCSVLogger
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AppendingCSVLogger", "SafeWandbLogger", "finish_wandb"]
 
-__getattr__ = on_first_use(
+__getattr__ = lazy_attributes(
     __name__,
     {"AppendingCSVLogger": "csv", "SafeWandbLogger": "wandb", "finish_wandb": "wandb"},
 )

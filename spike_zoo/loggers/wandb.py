@@ -16,7 +16,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from spike_zoo.checkpoints.saved_model import read_checkpoint
+from spike_zoo.checkpoints.saved_model import plain_hyper_parameters, read_checkpoint
 from spike_zoo.records.provenance import commit
 from spike_zoo.records.redaction import redact
 
@@ -157,9 +157,7 @@ class SafeWandbLogger(WandbLogger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
         """Add to the run's configuration, without secrets."""
         named = vars(params) if isinstance(params, Namespace) else dict(params)
-        hidden = ("_class_path", "_instantiator")
-        kept = {name: value for name, value in named.items() if name not in hidden}
-        super().log_hyperparams(redact(kept))
+        super().log_hyperparams(redact(plain_hyper_parameters(named)))
 
     @rank_zero_only
     def log_result(self, summary: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.media.charts import confusion_chart, map_chart
@@ -50,4 +50,4 @@ _HOMES = {
     **dict.fromkeys(("Layer", "SpikePlanes", "Viewer"), "viewer"),
 }
 
-__getattr__ = on_first_use(__name__, _HOMES)
+__getattr__ = lazy_attributes(__name__, _HOMES)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spike_zoo.media.pictures import Picture
 
 _LOG = logging.getLogger(__name__)
-EVERY = 60.0  # seconds between progress lines without a terminal
+PROGRESS_SECONDS = 60.0  # seconds between progress lines without a terminal
 
 FILES = (".mp4", ".png")  # outputs that are no folder
 Kind = Literal["picture", "video", "folder"]
@@ -141,7 +141,7 @@ def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
         now = time.monotonic()
         if not later:
             begin = now  # the first item also compiles kernels
-        elif now - last >= EVERY:
+        elif now - last >= PROGRESS_SECONDS:
             last = now
             left = (now - begin) * (total - 1 - later) / later
             about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"

@@ -37,13 +37,13 @@ class Page:
 
     Attributes:
         blocks: Parts of the page, from top to bottom.
-        shown: Content of the interactive parts; their ``number`` is the index.
+        viewers: Content of the interactive parts; their ``number`` is the index.
     """
 
     title: str
     subtitle: str = ""
     blocks: list[Block] = field(default_factory=list)
-    shown: list[Viewer | SpikePlanes] = field(default_factory=list)
+    viewers: list[Viewer | SpikePlanes] = field(default_factory=list)
 
     def add_section(self, heading: str, text: str = "") -> None:
         """Begin a section with a heading."""
@@ -99,10 +99,11 @@ class Page:
         rows = [(name, [picture_source(path) for path in pictures]) for name, pictures in strips]
         self._add("strips", names=names, rows=rows)
 
-    def add_viewer(self, shown: Viewer | SpikePlanes) -> None:
+    def add_viewer(self, viewer: Viewer | SpikePlanes) -> None:
         """Add an interactive viewer of pictures over time, or of raw planes."""
-        self._add("interactive", number=len(self.shown), label=shown.label, caption=shown.caption)
-        self.shown.append(shown)
+        number = len(self.viewers)
+        self._add("interactive", number=number, label=viewer.label, caption=viewer.caption)
+        self.viewers.append(viewer)
 
     def add_legend(self, picture: Picture, text: str) -> None:
         """Add a legend of colours: a small picture and a text."""

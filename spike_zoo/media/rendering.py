@@ -44,10 +44,10 @@ def render_page(page: Page) -> str:
     style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
     return environment.get_template("page.html").render(
         page=page,
-        policy=_policy(style, script if page.shown else ""),
+        policy=_policy(style, script if page.viewers else ""),
         style=Markup(style),
         script=Markup(script),
-        data=_as_json([item.as_data() for item in page.shown]),
+        data=_as_json([item.as_data() for item in page.viewers]),
     )
 
 

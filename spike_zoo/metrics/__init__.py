@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
@@ -122,6 +122,6 @@ _NAMES = {
     "speeds": ("SPEEDS", "speed_of"),
 }
 
-__getattr__ = on_first_use(
+__getattr__ = lazy_attributes(
     __name__, {name: home for home, names in _NAMES.items() for name in names}
 )

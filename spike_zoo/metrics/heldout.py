@@ -83,9 +83,9 @@ def heldout_likelihood(
     offset: int,
     *,
     rate_scale: float,
-    seen: Tensor,
+    preceding: Tensor,
     velocity: Tensor | None = None,
-    counted: Tensor | None = None,
+    mask: Tensor | None = None,
     gain: Literal["fitted", "one"] = "fitted",
 ) -> HeldOut:
     """Score an image by later spikes that were not used for its reconstruction.
@@ -97,10 +97,11 @@ def heldout_likelihood(
             planes are opposite.
         offset: Planes from the image's plane to the first of ``spikes``.
         rate_scale: Spikes per plane at white.
-        seen: ``(K, H, W)``, the last planes that were not held out; their counts are the baseline.
+        preceding: ``(K, H, W)``, the last planes before the held-out planes; their counts are the
+            baseline.
         velocity: ``(2, H, W)``, (dx, dy) in pixels per plane; by default zero. Pixels that move by
             more than 6 pixels or come from outside the image are not evaluated.
-        counted: bool ``(H, W)``; pixels with False are not evaluated either.
+        mask: bool ``(H, W)``; pixels with False are not evaluated either.
         gain: ``"fitted"`` scales the prediction to the number of spikes, so that the score is
             independent of the unknown brightness; ``"one"`` does not scale.
 
@@ -114,20 +115,20 @@ def heldout_likelihood(
         >>> spikes = torch.zeros(11, 4, 4)
         >>> spikes[::2] = 1
         >>> score = heldout_likelihood(
-        ...     torch.full((4, 4), 0.5), spikes, 53, rate_scale=1.0, seen=spikes
+        ...     torch.full((4, 4), 0.5), spikes, 53, rate_scale=1.0, preceding=spikes
         ... )
         >>> round(score.share, 1)
         1.0
     """
     picture = image.reshape(image.shape[-2:]).double()
-    if {picture.shape, spikes.shape[1:], seen.shape[1:]} != {picture.shape}:
+    if {picture.shape, spikes.shape[1:], preceding.shape[1:]} != {picture.shape}:
         raise ValueError(
-            f"image {tuple(image.shape)}, spikes {tuple(spikes.shape)} and seen "
-            f"{tuple(seen.shape)} must have one height and width"
+            f"image {tuple(image.shape)}, spikes {tuple(spikes.shape)} and preceding "
+            f"{tuple(preceding.shape)} must have one height and width"
         )
     planes = len(spikes)
     charge, inside = _carried(picture, offset, planes, velocity)
-    inside = inside if counted is None else inside & counted
+    inside = inside if mask is None else inside & mask
     if not inside.any():
         return HeldOut(math.nan, math.nan, 0.0)
     counts = spikes.double().sum(dim=0)[inside]
@@ -135,7 +136,7 @@ def heldout_likelihood(
     if gain == "fitted":
         charge = charge * (counts.sum() / charge.sum().clamp(min=1e-12))
     charge = charge.clamp(0, planes)
-    before = seen.double().sum(dim=0)[inside].long()
+    before = preceding.double().sum(dim=0)[inside].long()
     histogram = torch.bincount(before, minlength=planes + 1).double() + 0.5
     baseline = (histogram / histogram.sum())[counts.long()].log2()
     bits = (count_log2(counts, charge, planes) - baseline).mean() / planes

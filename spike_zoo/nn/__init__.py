@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 # Imported eagerly: with lazy loading the submodule "warp" would hide the function of this name.
 from spike_zoo.nn.warp import sampling_grid, warp
@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 
 __all__ = ["deform_conv2d", "sampling_grid", "warp"]
 
-__getattr__ = on_first_use(__name__, {"deform_conv2d": "deformable"})
+__getattr__ = lazy_attributes(__name__, {"deform_conv2d": "deformable"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.records.provenance import commit, config_hash, versions
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunResult", "commit", "config_hash", "redact", "variant_and_profile", "versions"]
 
-__getattr__ = on_first_use(
+__getattr__ = lazy_attributes(
     __name__,
     {
         "RunResult": "result",

@@ -56,7 +56,7 @@ def checkpoint_identity(path: Path) -> dict[str, Any]:
     return {"path": str(path), "sha256": weights_sha256(path), "recipe": recipe}
 
 
-def as_seen_from_here(path: str) -> str:
+def relative_to_cwd(path: str) -> str:
     """Return a path inside the working folder as a relative path.
 
     Relative paths keep records valid on other machines. Other paths are returned unchanged.

@@ -83,10 +83,10 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
     from spike_zoo.checkpoints.loading import load, pick_device
-    from spike_zoo.reports.methods import called
+    from spike_zoo.reports.methods import method_label
     from spike_zoo.tasks.protocols import codec_from
 
-    page.add_section("Pictures", f"Decoded by {called(choices.codec)}.")
+    page.add_section("Pictures", f"Decoded by {method_label(choices.codec)}.")
     device = pick_device(choices.device)
     try:
         loaded = load(choices.codec, device=device, trust=choices.trust)

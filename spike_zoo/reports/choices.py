@@ -21,7 +21,7 @@ class Choices:
     """Options of a report.
 
     Attributes:
-        methods: Methods that reconstruct, as for :func:`spike_zoo.reports.methods.loaded`; by
+        methods: Methods that reconstruct, as for :func:`spike_zoo.reports.methods.load_methods`; by
             default the classical and the shipped ones.
         limits_slow: Whether a named method that takes seconds per picture reconstructs only the
             plane of the first picture. Default methods always do.

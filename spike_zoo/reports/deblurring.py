@@ -10,9 +10,9 @@ from spike_zoo.checkpoints.loading import load, pick_device
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
-from spike_zoo.reports.methods import called
+from spike_zoo.reports.methods import method_label
 from spike_zoo.reports.pictures import TRUTH, quality
-from spike_zoo.reports.scene import interesting
+from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.protocols import Deblurs, require_ability
 
@@ -34,7 +34,7 @@ def add_deblurring(page: Page, scene: ReportScene, choices: Choices) -> None:
     page.add_section(
         "Blurry to sharp",
         "The blurry image of the whole exposure, and the sharp images that "
-        f"{called(choices.deblurring)} estimates from it and the spikes of the exposure.",
+        f"{method_label(choices.deblurring)} estimates from it and the spikes of the exposure.",
     )
     try:
         loaded = load(choices.deblurring, device=pick_device(choices.device), trust=choices.trust)
@@ -43,9 +43,11 @@ def add_deblurring(page: Page, scene: ReportScene, choices: Choices) -> None:
         stream = module.deblur_stream(
             exposure.blur, scene.recording, planes, exposure=exposure.span
         )
-        images = torch.stack(list(with_progress(stream, len(planes), called(choices.deblurring))))
+        images = torch.stack(
+            list(with_progress(stream, len(planes), method_label(choices.deblurring)))
+        )
     except (SpikeZooError, ValueError) as error:
-        page.add_warning(f"{called(choices.deblurring)} cannot deblur the image: {error}")
+        page.add_warning(f"{method_label(choices.deblurring)} cannot deblur the image: {error}")
         return
     _add_viewer(page, scene, exposure, planes, images.float().cpu())
 
@@ -87,7 +89,7 @@ def _add_viewer(
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
             sides=(0, 1),
-            focus=interesting(images[len(images) // 2].numpy()),
+            focus=most_detailed_point(images[len(images) // 2].numpy()),
             caption=f"Exposed from plane {start} to {stop - 1}.",
             has_strip=len(planes) > 1,
             first=len(planes) // 2,

@@ -47,7 +47,7 @@ class LabelledMethod:
     has_one_picture: bool = False
 
 
-def loaded(
+def load_methods(
     wanted: Sequence[str],
     *,
     device: str,
@@ -76,7 +76,7 @@ def loaded(
     for method in wanted or defaults:
         name, settings = split_settings(method)
         module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
-        methods.append(LabelledMethod(method if settings else called(method), module))
+        methods.append(LabelledMethod(method if settings else method_label(method), module))
     if not wanted and not colour:
         shipped = [(name, load(name, device=device)) for name in shipped_weights()]
         methods += [
@@ -99,7 +99,7 @@ def explanations(names: Sequence[str]) -> list[str]:
     return [text for name, text in EXPLAINED.items() if name in bare]
 
 
-def called(wanted: str) -> str:
+def method_label(wanted: str) -> str:
     """Return the name of a method in a report: its name, or run and file name of a checkpoint."""
     path = Path(wanted)
     if path.suffix != ".ckpt":

@@ -10,7 +10,7 @@ from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
-from spike_zoo.reports.scene import interesting
+from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.protocols import EstimatesFlow
 
@@ -133,7 +133,7 @@ def add_motion_viewer(
             moments=tuple(moments),
             size=(width, height),
             sides=(0, 1),
-            focus=interesting(images[len(images) // 2].numpy()),
+            focus=most_detailed_point(images[len(images) // 2].numpy()),
             has_differences=False,
             first=len(moments) // 2,
         )

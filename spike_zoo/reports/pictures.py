@@ -14,7 +14,7 @@ from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr, ssim
 from spike_zoo.metrics.image import SMALLEST_SIDE
 from spike_zoo.reports.methods import explanations
-from spike_zoo.reports.scene import interesting
+from spike_zoo.reports.scene import most_detailed_point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def add_pictures(
     """
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
-    planes = scene.moments(choices, count)
+    planes = scene.selected_planes(choices, count)
     first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
     page.add_section("Pictures", _introduction(scene, len(planes), count, choices))
     images: dict[str, dict[int, Tensor]] = {}
@@ -122,7 +122,7 @@ def _add_viewer(
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
             sides=(complete[0], complete[-1]) if len(complete) > 1 else (0, -1),
-            focus=interesting(list(pictures.values())[-1][first].numpy()),
+            focus=most_detailed_point(list(pictures.values())[-1][first].numpy()),
             first=planes.index(first),
         )
     )

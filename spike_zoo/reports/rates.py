@@ -11,7 +11,7 @@ from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr
-from spike_zoo.reports.methods import called
+from spike_zoo.reports.methods import method_label
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tables.charts import curve_chart
 from spike_zoo.tables.rates import FilledCurve, Line
@@ -33,7 +33,7 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Compress a recording at every quality; add PSNR against bits per pixel and plane."""
     page.add_section(
         "Rate and distortion",
-        f"The recording compressed by {called(choices.codec)} at {QUALITIES} qualities.",
+        f"The recording compressed by {method_label(choices.codec)} at {QUALITIES} qualities.",
     )
     try:
         loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
@@ -43,7 +43,7 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
         page.add_warning(f"No bitstream can be made: {error}")
         return
     spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", "log")
-    curve = FilledCurve(spec, (Line(called(choices.codec), points),))
+    curve = FilledCurve(spec, (Line(method_label(choices.codec), points),))
     page.add_drawings(
         [(curve_chart(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
     )
@@ -61,7 +61,7 @@ def _measured(
     coded: list[tuple[float, Tensor]] = []
     planes: list[int] = []
     for quality in with_progress(
-        range(QUALITIES), QUALITIES, f"{called(choices.codec)}: qualities"
+        range(QUALITIES), QUALITIES, f"{method_label(choices.codec)}: qualities"
     ):
         data = codec.compress(part, quality=quality)
         decoded = codec.decompress(data)

@@ -10,13 +10,13 @@ from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.reports.methods import explanations
-from spike_zoo.reports.scene import interesting
+from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.tables import (
     RecordedRun,
     add_numbers,
     collect_runs,
+    describe_test_splits,
     fill_table,
-    scenes_in_words,
     table_of_runs,
 )
 from spike_zoo.tables.charts import curve_charts
@@ -29,7 +29,7 @@ _RANKED_BY, _MEASURED = "test/psnr", "psnr"
 
 def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
     """Return the report of runs from :func:`find_runs`, without the section of their folders."""
-    page = Page(title, scenes_in_words(runs))
+    page = Page(title, describe_test_splits(runs))
     _add_numbers(page, runs)
     _add_pictures(page, runs)
     videos = sorted(source.glob("*.mp4"))
@@ -95,7 +95,7 @@ def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
             moments=tuple(Path(sample).stem for sample in samples),
             size=picture_size(layers[-1].pictures[0]),
             sides=(0, len(runs) - 1 if len(runs) > 1 else -1),
-            focus=interesting(load_picture(truths[0])),
+            focus=most_detailed_point(load_picture(truths[0])),
             has_strip=len(samples) > 1,
         )
     )

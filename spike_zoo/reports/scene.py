@@ -67,7 +67,7 @@ class ReportScene:
             return min(self.truths, key=lambda plane: abs(plane - center))
         return center
 
-    def moments(self, choices: Choices, count: int) -> list[int]:
+    def selected_planes(self, choices: Choices, count: int) -> list[int]:
         """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
         with_truth = sorted(self.truths) if self.has_truth else []
         chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
@@ -122,7 +122,7 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
     return ReportScene(name, archive[name], truths, exposures)
 
 
-def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
+def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
     """Return the names of the recordings to show, by default recordings of a split."""
     if choices.names:
         return list(choices.names)
@@ -130,7 +130,7 @@ def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -
     return [names[index] for index in _spread(0, len(names), choices.scenes)]
 
 
-def interesting(image: NDArray[Any]) -> tuple[float, float]:
+def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
     """Return the position with the most detail in ``(C, H, W)``, as fractions of width and height.
 
     The detail of a block is the standard deviation of its grey values.

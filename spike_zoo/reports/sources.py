@@ -15,7 +15,7 @@ from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page
-from spike_zoo.reports.scene import chosen_names, scene_of_archive, scene_of_file
+from spike_zoo.reports.scene import recordings_to_show, scene_of_archive, scene_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +53,14 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
     scene = scene_of_file(source.name, part, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
-    _add_scene(page, scene, _loaded(choices, scene), choices)
+    _add_scene(page, scene, _load_methods(choices, scene), choices)
     _add_next_steps(page, source, choices)
     return page
 
 
 def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
     with SpikeArchive(source) as archive:
-        names = chosen_names(archive, choices)
+        names = recordings_to_show(archive, choices)
         if not names:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
@@ -69,7 +69,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
-        methods = _loaded(choices, scenes[0])
+        methods = _load_methods(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
     _add_next_steps(page, source, choices, names[0])
@@ -103,7 +103,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
     else:
         return
     with SpikeArchive(archive) as opened:
-        for name in chosen_names(opened, choices, run.test_split or "test"):
+        for name in recordings_to_show(opened, choices, run.test_split or "test"):
             scene = scene_of_archive(opened, name)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
@@ -113,7 +113,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
                 limits = choices.limits_slow or not choices.methods
                 with_run = replace(choices, methods=(*others, str(checkpoint)), limits_slow=limits)
             try:
-                methods = _loaded(with_run, scene)
+                methods = _load_methods(with_run, scene)
             except SpikeZooError as error:
                 page.add_warning(f"Not shown: {error}")
                 return
@@ -153,11 +153,11 @@ def _check_center(scene: ReportScene, choices: Choices) -> None:
         )
 
 
-def _loaded(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
+def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
-    from spike_zoo.reports.methods import loaded
+    from spike_zoo.reports.methods import load_methods
 
-    return loaded(
+    return load_methods(
         choices.methods,
         device=pick_device(choices.device),
         trust=choices.trust,

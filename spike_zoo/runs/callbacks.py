@@ -73,15 +73,15 @@ class NoRandomWeights(Callback):
     on_test_start = on_predict_start = on_validation_start
 
 
-def watching(verb: str | None, out: Path) -> list[Callback]:
+def evaluation_callbacks(verb: str | None, out: Path) -> list[Callback]:
     """Return the callbacks of ``validate``, ``test`` or ``predict``, which write into ``out``."""
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
     checks = [NoRandomWeights(), WarnOfConstantImages()]
-    return [*checks, *pictures_of(out), CostMeter(), PerImageMetrics(out)]
+    return [*checks, *picture_callbacks(out), CostMeter(), PerImageMetrics(out)]
 
 
-def pictures_of(out: Path) -> list[Callback]:
+def picture_callbacks(out: Path) -> list[Callback]:
     """Return the callbacks that write pictures of a test into ``out``, for all tasks."""
     images = out / "images"
     return [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]

@@ -24,7 +24,7 @@ LOCK_FILENAME = ".lock"  # locked during training
 #: stays the planned one even if the code is edited before the run starts.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: Files that a run writes before training or evaluation starts.
-_BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
+_INITIAL_FILES = {"config.yaml", "hparams.yaml", start.FILENAME}
 
 
 def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
@@ -111,7 +111,7 @@ def lock_of(run_dir: Path) -> IO[bytes] | None:
 
 
 @contextlib.contextmanager
-def training_in(run_dir: Path) -> Iterator[None]:
+def lock_for_training(run_dir: Path) -> Iterator[None]:
     """Lock a run's folder during training.
 
     Child processes of a run and runs of a sweep take no lock: their parent holds it.
@@ -136,14 +136,14 @@ def training_in(run_dir: Path) -> Iterator[None]:
             (run_dir / LOCK_FILENAME).unlink(missing_ok=True)
 
 
-def remove_beginnings(run_dir: Path, out: Path) -> None:
+def remove_failed_run(run_dir: Path, out: Path) -> None:
     """Remove the folders of a run that failed before training or evaluation.
 
     A folder with any other file is kept.
     """
     for folder in dict.fromkeys((out, run_dir)):
         if folder.is_dir() and all(
-            path.name in _BEGINNINGS or path.is_dir() for path in folder.rglob("*")
+            path.name in _INITIAL_FILES or path.is_dir() for path in folder.rglob("*")
         ):
             _remove(folder)
 

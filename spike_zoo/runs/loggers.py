@@ -28,7 +28,7 @@ _METHODS_FOLDER = "methods"  # parent of the folders of methods
 TENSORBOARD = ("tensorboard", "tensorboardX")  # one of them is sufficient
 
 
-def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
+def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
     """Set the folder of configured loggers, and replace Lightning's W&B logger by ours.
 
     Args:

@@ -69,7 +69,7 @@ class Plan:
         return _PLACEHOLDER.sub(value, template)
 
     @property
-    def reads(self) -> dict[str, str]:
+    def initial_weights(self) -> dict[str, str]:
         """Dotted key -> file that the run starts from, with ``*`` for unknown parts of its name."""
         arguments = self.config["model"].get("init_args") or {}
         texts = {f"{MODEL}{name}": value for name, value in arguments.items()}

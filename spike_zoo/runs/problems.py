@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import ConfigError, UsageError, closest
+from spike_zoo.errors import ConfigError, UsageError, closest, first_line
 from spike_zoo.records.provenance import argument_defaults
 from spike_zoo.runs.configs import config_files
 from spike_zoo.runs.libraries import TRUSTED
@@ -101,7 +101,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if type(error).__name__ == "MisconfigurationException":
         return " ".join(str(error).split())
     if type(error).__module__.startswith(_COMPILER_MODULES):
-        reason = next(iter(str(innermost(error)).strip().splitlines()), type(error).__name__)
+        reason = first_line(innermost(error))
         return (
             f"compile: the networks cannot be compiled here ({reason}). Leave --compile out, or "
             "name a backend that needs no compiler, such as --compile aot_eager"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.callbacks.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
+from spike_zoo.callbacks.checkpoints import FOLDER, LAST, LOG_STEP, PREVIOUS_LAST, STEPPED
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
-from spike_zoo.checkpoints.saved_model import described, read_checkpoint
+from spike_zoo.checkpoints.saved_model import class_and_arguments, read_checkpoint
 from spike_zoo.errors import (
     ConfigError,
     ExistingFileError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from jsonargparse import Namespace
 
-NAMED = ("best", "last")
+CHECKPOINT_NAMES = ("best", "last")
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
 _ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
 
@@ -50,15 +50,15 @@ def check_no_earlier_fit(run_dir: Path) -> None:
         )
 
 
-def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | None:
+def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path | None:
     """Return the file of a checkpoint.
 
     Args:
         named: Value of ``--ckpt_path``: a file, an artifact of W&B, or ``best`` or ``last`` of the
             run's folder.
         run_dir: The run's folder.
-        may_begin: Whether to return None for ``last`` if the run has no checkpoint, to start a new
-            fit.
+        allow_missing: Whether to return None for ``last`` if the run has no checkpoint, to start a
+            new fit.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -70,13 +70,13 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
     if is_artifact(named):
         path = fetch_artifact(named)
     else:
-        path = folder / f"{named}.ckpt" if named in NAMED else Path(named)
+        path = folder / f"{named}.ckpt" if named in CHECKPOINT_NAMES else Path(named)
     if named == "last" and (whole := _whole_last(folder)) is not None:
         return whole
     if path.is_file():
         read_checkpoint(path)
         return path
-    if named == "last" and may_begin:
+    if named == "last" and allow_missing:
         others = sorted(file.name for file in folder.glob("*.ckpt"))
         if others:
             raise ConfigError(
@@ -94,7 +94,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
 
 def _whole_last(folder: Path) -> Path | None:
     """Return the newest readable one of ``last`` and its predecessor; None without ``last``."""
-    last, before = folder / LAST, folder / BEFORE_LAST
+    last, before = folder / LAST, folder / PREVIOUS_LAST
     if not last.is_file():
         return None
     try:
@@ -127,7 +127,7 @@ def check_initial_weights(arguments: Sequence[str]) -> None:
         )
 
 
-def is_own(checkpoint: Path, run_dir: Path) -> bool:
+def is_in_run_folder(checkpoint: Path, run_dir: Path) -> bool:
     """Return whether a checkpoint is in the run's folder, so that a fit resumes the run."""
     return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
 
@@ -138,7 +138,7 @@ def explicit_arguments(arguments: Sequence[str]) -> set[str]:
     return {match[1] for match in stated if match is not None}
 
 
-def adopt(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
+def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
     """Copy the arguments of a module from its checkpoint, except those of the command line.
 
     Nothing that the checkpoint names is imported, because the file is not trusted.
@@ -155,7 +155,7 @@ def adopt(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
         WeightsError: If the checkpoint is of another class, or an argument is unknown or not a
             plain value.
     """
-    class_path, arguments = described(read_checkpoint(checkpoint))
+    class_path, arguments = class_and_arguments(read_checkpoint(checkpoint))
     if class_path is not None and class_path not in _names_of(model.class_path):
         raise WeightsError(
             f"{checkpoint}: is a checkpoint of {class_path}, but the configuration names "
@@ -244,7 +244,7 @@ def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
     )
 
 
-def cut_log(log: Path, checkpoint: Path | None) -> None:
+def truncate_log(log: Path, checkpoint: Path | None) -> None:
     """Remove the rows of a log that a resumed run will write again.
 
     Args:

@@ -19,12 +19,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.callbacks.checkpoints import (
-    BEFORE_LAST,
     FOLDER,
     LAST,
+    PREVIOUS_LAST,
+    AtomicCheckpointIO,
     RestoredData,
     WallClock,
-    WholeCheckpoints,
     checkpoints_of,
     with_best,
 )
@@ -32,53 +32,53 @@ from spike_zoo.callbacks.cost import CostMeter
 from spike_zoo.callbacks.divergence import StopAtDivergence, WarnOfConstantImages
 from spike_zoo.callbacks.images import SampleImages
 from spike_zoo.callbacks.per_image import PerImageMetrics
-from spike_zoo.callbacks.progress import lines_for_bar
+from spike_zoo.callbacks.progress import progress_callbacks
 from spike_zoo.callbacks.restored_settings import SettingsOfThisRun
 from spike_zoo.callbacks.stopping import StopBetweenBatches
-from spike_zoo.checkpoints.loading import fetched, initialise
+from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.loggers.wandb import finish_wandb
 from spike_zoo.nn.threads import limit_threads
 from spike_zoo.records.initial_weights import (
     CKPT_PATH,
-    as_seen_from_here,
     checkpoint_identity,
     named_checkpoints,
+    relative_to_cwd,
     weights_sha256,
 )
 from spike_zoo.records.provenance import commit, config_hash, versions
 from spike_zoo.records.result import FILENAME, RunResult, as_curve
 from spike_zoo.records.run_start import RunStart, is_child
-from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
+from spike_zoo.runs.callbacks import SaveRunConfig, evaluation_callbacks, picture_callbacks
 from spike_zoo.runs.configs import check_configs, with_files
 from spike_zoo.runs.folders import (
     check_no_predictions,
     folder_of,
-    remove_beginnings,
-    training_in,
+    lock_for_training,
+    remove_failed_run,
 )
 from spike_zoo.runs.libraries import quiet_libraries
-from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
+from spike_zoo.runs.loggers import configure_loggers, loggers_of, method_of, report_result
 from spike_zoo.runs.options import add_run_options, compile_networks
 from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import check_options_known
 from spike_zoo.runs.resuming import (
-    adopt,
     check_has_optimizer,
     check_initial_weights,
     check_no_earlier_fit,
     check_same_data,
     check_unchanged,
-    cut_log,
+    copy_model_arguments,
     explicit_arguments,
     find_checkpoint,
-    is_own,
+    is_in_run_folder,
+    truncate_log,
 )
 from spike_zoo.runs.trainer_arguments import (
     check_limits,
     configure_devices,
-    nothing_trained,
+    no_training_message,
     tester_of,
     warn_about_slow_precision,
 )
@@ -147,7 +147,7 @@ class ZooCLI(LightningCLI):
             check_initial_weights(sys.argv)
             config.init_from = None  # it may come from the configuration of a fit
         elif config.init_from is not None:
-            config.init_from = str(fetched(config.init_from))
+            config.init_from = str(fetch_weights(config.init_from))
         self.plan = plan_of(verb, config, parser)
         fill_in(config, self.plan)
         self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
@@ -158,8 +158,9 @@ class ZooCLI(LightningCLI):
             if verb == "predict" and not is_child():
                 check_no_predictions(self.out)
             if config.ckpt_path is not None:
-                may_begin = verb == "fit" and is_named
-                checkpoint = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=may_begin)
+                checkpoint = find_checkpoint(
+                    config.ckpt_path, self.run_dir, allow_missing=verb == "fit" and is_named
+                )
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
                 check_no_earlier_fit(self.run_dir)
@@ -173,7 +174,7 @@ class ZooCLI(LightningCLI):
             return
         if is_fit := self.config.subcommand == "fit":
             check_has_optimizer(checkpoint)
-        self.resumes = is_fit and is_own(checkpoint, self.run_dir)
+        self.resumes = is_fit and is_in_run_folder(checkpoint, self.run_dir)
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
             check_unchanged(self.run_dir, content, defaults_of(content, stated))
@@ -182,7 +183,7 @@ class ZooCLI(LightningCLI):
                 "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
                 "of them"
             )
-        elif adopt(config.model, checkpoint, explicit_arguments(sys.argv)):
+        elif copy_model_arguments(config.model, checkpoint, explicit_arguments(sys.argv)):
             self.plan = plan_of(self.config.subcommand, config, parser)
 
     def _parse_ckpt_path(self) -> None:
@@ -194,7 +195,7 @@ class ZooCLI(LightningCLI):
         check_limits(self.subcommand, config.trainer)
         config.weights_only = True  # a checkpoint must not run code
         config.trainer.default_root_dir = str(self.out)
-        place_loggers(config.trainer.logger, self.out)
+        configure_loggers(config.trainer.logger, self.out)
         if self.subcommand != "fit":
             config.trainer.enable_checkpointing = False
         if self.subcommand == "predict":
@@ -219,15 +220,15 @@ class ZooCLI(LightningCLI):
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
-        configured = [*_as_list(trainer["callbacks"]), *lines_for_bar(trainer)]
+        configured = [*_as_list(trainer["callbacks"]), *progress_callbacks(trainer)]
         trainer["callbacks"] = [*configured, *self._callbacks(trainer)]
         plugins = _as_list(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            trainer["plugins"] = [*plugins, WholeCheckpoints()]
+            trainer["plugins"] = [*plugins, AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        lock = training_in(self.run_dir) if subcommand == "fit" else nullcontext()
+        lock = lock_for_training(self.run_dir) if subcommand == "fit" else nullcontext()
         with self._folder_removed_on_failure(), lock:
             self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
             super()._run_subcommand(subcommand)
@@ -238,7 +239,7 @@ class ZooCLI(LightningCLI):
             check_same_data(self.run_dir, self.start)
         if not is_child():
             checkpoint = self._get(self.config, CKPT_PATH) if self.resumes else None
-            cut_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
+            truncate_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
             self.start.write(self.run_dir)
 
     def after_fit(self) -> None:
@@ -253,7 +254,7 @@ class ZooCLI(LightningCLI):
             torch.distributed.destroy_process_group()
         if is_main:
             self._test_and_record(best, {**before, **metrics})
-            (self.run_dir / FOLDER / BEFORE_LAST).unlink(missing_ok=True)
+            (self.run_dir / FOLDER / PREVIOUS_LAST).unlink(missing_ok=True)
 
     def after_test(self) -> None:
         """Write ``result.json`` below ``test/``."""
@@ -277,7 +278,7 @@ class ZooCLI(LightningCLI):
             ConfigError: If the run is not resumed: its record would describe the training of
                 another run.
         """
-        reason = nothing_trained(self.trainer)
+        reason = no_training_message(self.trainer)
         if not self.resumes:
             raise ConfigError(
                 f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
@@ -288,7 +289,7 @@ class ZooCLI(LightningCLI):
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
         meter, tested = CostMeter(), PerImageMetrics(self.out)
         if self._get(self.config, "test_after_fit"):
-            callbacks = [meter, *pictures_of(self.out), tested]
+            callbacks = [meter, *picture_callbacks(self.out), tested]
             tester = tester_of(self._get(self.config_init, "trainer"), self.trainer, callbacks)
             tester.test(
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
@@ -318,7 +319,7 @@ class ZooCLI(LightningCLI):
             config_hash=config_hash(self.plan.config, self.start.begins_with),
             versions=versions(),
             commit=commit(),
-            checkpoint=checkpoint and as_seen_from_here(checkpoint),
+            checkpoint=checkpoint and relative_to_cwd(checkpoint),
             checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
             begins_with=self.start.begins_with,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -346,7 +347,7 @@ class ZooCLI(LightningCLI):
         if self.resumes:
             origins.pop(CKPT_PATH, None)
         return {
-            key: {**origin, "path": as_seen_from_here(origin["path"])}
+            key: {**origin, "path": relative_to_cwd(origin["path"])}
             for key, origin in origins.items()
         }
 
@@ -365,13 +366,13 @@ class ZooCLI(LightningCLI):
             raise
         finally:
             if has_failed and not is_child():
-                remove_beginnings(self.run_dir, self.out)
+                remove_failed_run(self.run_dir, self.out)
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
         """Return the callbacks of the verb that no configuration has to name."""
         self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()
         if self.subcommand != "fit":
-            return watching(self.subcommand, self.out)
+            return evaluation_callbacks(self.subcommand, self.out)
         monitored = self.model if trainer["limit_val_batches"] != 0 else None
         checkpointing = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")

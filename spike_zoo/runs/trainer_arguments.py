@@ -72,7 +72,7 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
             )
 
 
-def nothing_trained(trainer: Trainer) -> str:
+def no_training_message(trainer: Trainer) -> str:
     """Return a message with the limits that a fit reached before its first batch."""
     return (
         f"nothing was trained: {trainer.current_epoch} epochs and {trainer.global_step} updates "

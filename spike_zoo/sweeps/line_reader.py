@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.libraries import quiet_libraries
 from spike_zoo.runs.planning import Plan, defaults_of, plan_of
-from spike_zoo.runs.resuming import adopt, explicit_arguments
+from spike_zoo.runs.resuming import copy_model_arguments, explicit_arguments
 from spike_zoo.runs.trainer import ZooCLI, cli_settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class LineReader(ZooCLI):
         parser = self._parser(verb)
         config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
         if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
-            adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
+            copy_model_arguments(
+                config.model, Path(config.ckpt_path), explicit_arguments(arguments)
+            )
         plan = plan_of(verb, config, parser)
         explicit = yaml.safe_load(parser.dump(config, skip_default=True))
         return plan, config.run_dir, defaults_of(plan.config, explicit)

@@ -119,7 +119,7 @@ def _planned(
         profile=plan.profile,
         data_sha256=_data_sha256(spec, plan, digests),
         records=records if spec.method == "grid" else None,
-        reads=plan.reads,
+        initial_weights=plan.initial_weights,
     )
 
 

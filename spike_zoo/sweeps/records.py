@@ -48,9 +48,9 @@ class PlannedRun:
         profile: Name of the profile.
         data_sha256: Digest of the archive; None for a run without an archive.
         records: The ``records.jsonl`` that stores the record; None for random searches.
-        reads: Dotted key of the configuration -> file of initial weights; ``*`` matches any part of
-            the name.
-        begins: Dotted key -> run of another sweep that writes this file.
+        initial_weights: Dotted key of the configuration -> file of initial weights; ``*`` matches
+            any part of the name.
+        weight_sources: Dotted key -> run of another sweep that writes this file.
         needs_checkpoint: Whether other runs start from the best checkpoint of this run.
     """
 
@@ -64,8 +64,8 @@ class PlannedRun:
     profile: str | None
     data_sha256: str | None = None
     records: Path | None = None
-    reads: Mapping[str, str] = field(default_factory=dict)
-    begins: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
+    initial_weights: Mapping[str, str] = field(default_factory=dict)
+    weight_sources: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
     needs_checkpoint: bool = False
 
     @property
@@ -73,7 +73,7 @@ class PlannedRun:
         """Whether the run trains and writes checkpoints."""
         return self.result.parent == self.run_dir
 
-    def makes(self, text: str) -> bool:
+    def writes_checkpoint(self, text: str) -> bool:
         """Return whether a path in the configuration of another run is a checkpoint of this run."""
         checkpoints = self.run_dir.absolute() / CHECKPOINTS
         return checkpoints.match(str(Path(text).absolute().parent))
@@ -81,20 +81,20 @@ class PlannedRun:
     @property
     def files(self) -> dict[str, str]:
         """Configured path of initial weights, possibly with ``*`` -> path of the actual file."""
-        return {self.reads[key]: str(self._file(key)) for key in self.begins}
+        return {self.initial_weights[key]: str(self._file(key)) for key in self.weight_sources}
 
     def _file(self, key: str) -> Path:
-        if key not in self.begins:
-            return Path(self.reads[key])
-        return self.begins[key].run_dir / CHECKPOINTS / Path(self.reads[key]).name
+        if key not in self.weight_sources:
+            return Path(self.initial_weights[key])
+        return self.weight_sources[key].run_dir / CHECKPOINTS / Path(self.initial_weights[key]).name
 
-    def begins_alike(self, record: RunResult) -> bool:
+    def has_same_initial_weights(self, record: RunResult) -> bool:
         """Return whether a record's run started from the initial weights of this run."""
-        return all(self._is_same_origin(key, record) for key in self.reads)
+        return all(self._is_same_origin(key, record) for key in self.initial_weights)
 
     def _is_same_origin(self, key: str, record: RunResult) -> bool:
         """Compare digests of weights; without both digests compare the folders of the files."""
-        file, source = self._file(key), self.begins.get(key)
+        file, source = self._file(key), self.weight_sources.get(key)
         source_record = record_of(source) if source is not None else None
         recorded = record.begins_with.get(key, {}).get("sha256")
         current = source_record.checkpoint_sha256 if source_record is not None else None
@@ -119,16 +119,16 @@ class PlannedRun:
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs with :attr:`PlannedRun.begins` set to runs of earlier sweeps.
+    """Return the runs with :attr:`PlannedRun.weight_sources` set to runs of earlier sweeps.
 
     Raises:
         ConfigError: If several earlier runs may write the same file.
     """
     linked = []
     for run in runs:
-        begins: dict[str, PlannedRun] = {}
-        for key, text in run.reads.items():
-            sources = [other for other in earlier if other.makes(text)]
+        weight_sources: dict[str, PlannedRun] = {}
+        for key, text in run.initial_weights.items():
+            sources = [other for other in earlier if other.writes_checkpoint(text)]
             if len(sources) > 1:
                 names = ", ".join(other.name for other in sources)
                 raise ConfigError(
@@ -136,8 +136,8 @@ def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> l
                     "name the run's folder"
                 )
             if sources:
-                begins[key] = sources[0]
-        linked.append(replace(run, begins=begins))
+                weight_sources[key] = sources[0]
+        linked.append(replace(run, weight_sources=weight_sources))
     return linked
 
 
@@ -175,7 +175,7 @@ def keep_record(run: PlannedRun) -> None:
         store_record(run.records, run.name, run.result.parent)
 
 
-def set_aside(run: PlannedRun) -> None:
+def rename_invalid_record(run: PlannedRun) -> None:
     """Rename record and checkpoints of a complete run whose record is invalid.
 
     Otherwise the new run would resume from these checkpoints, train no further step and record the
@@ -229,7 +229,7 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
     is_same = is_same or computes_the_same(
         record.config, run.config, run.defaults, is_fit=run.is_fit
     )
-    return is_same and run.begins_alike(record)
+    return is_same and run.has_same_initial_weights(record)
 
 
 @lru_cache

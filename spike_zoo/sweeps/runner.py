@@ -21,7 +21,7 @@ from spike_zoo.sweeps.records import (
     PlannedRun,
     keep_record,
     record_of,
-    set_aside,
+    rename_invalid_record,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def keep_finished(runs: Sequence[PlannedRun]) -> None:
 def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> _Process:
     """Start a run as leader of a new process group, so that Ctrl-C reaches only this process."""
     run.failure.unlink(missing_ok=True)
-    set_aside(run)
+    rename_invalid_record(run)
     with run.output.open("ab") as output:
         output.write(f"$ {' '.join(run.command)}\n".encode())
         output.flush()

@@ -7,12 +7,12 @@ from spike_zoo.tables.render import render_csv, render_markdown
 from spike_zoo.tables.runs import (
     RecordedRun,
     collect_runs,
+    describe_test_splits,
     runs_of_sweep,
-    scenes_in_words,
     table_of_runs,
 )
 from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
-from spike_zoo.tables.verdicts import Judgement, Verdict, false_discoveries, sum_up
+from spike_zoo.tables.verdicts import Judgement, Verdict, false_discoveries, summarize_verdicts
 
 __all__ = [
     "Expectation",
@@ -27,6 +27,7 @@ __all__ = [
     "as_plain",
     "check_table",
     "collect_runs",
+    "describe_test_splits",
     "false_discoveries",
     "fill_table",
     "fill_tables",
@@ -34,8 +35,7 @@ __all__ = [
     "render_csv",
     "render_markdown",
     "runs_of_sweep",
-    "scenes_in_words",
-    "sum_up",
+    "summarize_verdicts",
     "table_of_runs",
     "table_page",
 ]

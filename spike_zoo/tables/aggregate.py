@@ -7,10 +7,9 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spike_zoo.errors import ConfigError, closest
 from spike_zoo.tables.columns import COSTS
 from spike_zoo.tables.notes import notes_of, warnings_of
-from spike_zoo.tables.rates import FilledCurve, fill_curves
+from spike_zoo.tables.rates import FilledCurve, fill_curves, missing_result
 from spike_zoo.tables.runs import choose_configuration, configurations_of
 from spike_zoo.tables.verdicts import verdicts_of
 
@@ -195,10 +194,9 @@ def _check_present(spec: TableSpec, runs: Sequence[RecordedRun]) -> None:
         kind = "costs/" if column.is_cost else "test/"
         is_needed = "/" in column.metric and not (column.may_be_missing or column.is_score)
         if runs and is_needed and column.metric not in known:
-            raise ConfigError(
-                f"{spec.file or 'the table'}: table {spec.title!r}, column {column.metric!r}: none "
-                f"of its {len(runs)} results has it.{closest(column.metric, known, most=3)} They "
-                f"have {', '.join(key for key in known if key.startswith(kind)) or 'nothing'}"
+            where = f"{spec.file or 'the table'}: table {spec.title!r}, column {column.metric!r}"
+            raise missing_result(
+                where, column.metric, known, "nothing", count=len(runs), prefix=kind
             )
 
 

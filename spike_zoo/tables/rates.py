@@ -48,7 +48,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Compared:
+class BDRateResult:
     """BD-rates of a row.
 
     Attributes:
@@ -101,7 +101,7 @@ class FilledCurve:
         """Headings of both axes."""
         return f"{self.spec.y} against {self.spec.x}"
 
-    def bd_rate(self, row: str, anchor: str, method: Interpolation) -> Compared:
+    def bd_rate(self, row: str, anchor: str, method: Interpolation) -> BDRateResult:
         """Return the BD-rate of a row's measured curves, one for each seed.
 
         Args:
@@ -112,21 +112,21 @@ class FilledCurve:
         """
         return self._against(self.measured.get(row, ()), anchor, method)
 
-    def bd_rate_of(self, line: Line, method: Interpolation) -> Compared:
+    def bd_rate_of(self, line: Line, method: Interpolation) -> BDRateResult:
         """Return the BD-rate of one line against the anchor of the chart."""
         tested = [line.points] if line.is_published else self.measured.get(line.row, ())
         return self._against(tested, str(self.spec.anchor), method)
 
-    def _against(self, tested: Sequence[Curve], anchor: str, method: Interpolation) -> Compared:
+    def _against(self, tested: Sequence[Curve], anchor: str, method: Interpolation) -> BDRateResult:
         points = next((line.points for line in self.lines if line.row == anchor), ())
         if not tested or not points:
-            return Compared(reason="the anchor was not measured" if tested else "")
+            return BDRateResult(reason="the anchor was not measured" if tested else "")
         results = [bd_rate(points, curve, method) for curve in tested]
         reason = next((rate.reason for rate in results if math.isnan(rate.percent)), "")
         if reason:
-            return Compared(reason=reason)
+            return BDRateResult(reason=reason)
         overlap = min(rate.overlap for rate in results)
-        return Compared(tuple(rate.percent for rate in results), overlap=overlap)
+        return BDRateResult(tuple(rate.percent for rate in results), overlap=overlap)
 
 
 def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve, ...]:
@@ -143,7 +143,10 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
             filled.append(FilledCurve(curve, _lines_of_rows(curve, rows)))
             continue
         if curve.condition is None:
-            _check_present(curve.name, rows, where)
+            runs = [run for row in rows for run in row.runs]
+            known = sorted({key for run in runs for key in run.result.curves})
+            if runs and curve.name not in known:
+                raise missing_result(where, curve.name, known, "no curves", count=len(runs))
         measured = {
             row.name: [points for run in row.runs if (points := run.curve(curve))] for row in rows
         }
@@ -152,14 +155,24 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
     return tuple(filled)
 
 
-def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
-    runs = [run for row in rows for run in row.runs]
-    known = sorted({key for run in runs for key in run.result.curves})
-    if runs and name not in known:
-        raise ConfigError(
-            f"{where}: none of its {len(runs)} results has it.{closest(name, known, most=3)} "
-            f"They have {', '.join(known) or 'no curves'}"
-        )
+def missing_result(
+    where: str, name: str, known: Sequence[str], none: str, *, count: int, prefix: str = ""
+) -> ConfigError:
+    """Return the error for a curve or metric that no result of a table has.
+
+    Args:
+        where: Table and column or curve.
+        name: Name of the curve or metric.
+        known: Names that the results have.
+        none: Text of the message if there are no such names.
+        count: Number of results.
+        prefix: Start of the names to list.
+    """
+    listed = ", ".join(key for key in known if key.startswith(prefix)) or none
+    return ConfigError(
+        f"{where}: none of its {count} results has it.{closest(name, known, most=3)} "
+        f"They have {listed}"
+    )
 
 
 def _lines_of_rows(curve: CurveSpec, rows: Sequence[FilledRow]) -> tuple[Line, ...]:

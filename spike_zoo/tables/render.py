@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.rates import METHODS, rate_notes, rate_table
-from spike_zoo.tables.verdicts import NOISE_RULE, false_discoveries, sum_up
+from spike_zoo.tables.verdicts import NOISE_RULE, false_discoveries, summarize_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,11 +171,11 @@ def _rates(curve: FilledCurve) -> list[str]:
 def _expectations(table: FilledTable) -> list[str]:
     if not table.verdicts:
         return []
-    lines = ["", f"Expected: {sum_up(table.verdicts)}.", ""]
+    lines = ["", f"Expected: {summarize_verdicts(table.verdicts)}.", ""]
     for verdict in table.verdicts:
         claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
         detail = f" ({verdict.detail})" if verdict.detail else ""
-        lines.append(f"- **{verdict.said}**: {verdict.text}{detail}{claim}")
+        lines.append(f"- **{verdict.label}**: {verdict.text}{detail}{claim}")
     return lines
 
 
@@ -219,7 +219,7 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
-            line["expectation"] = verdict.said
+            line["expectation"] = verdict.label
             writer.writerow(line)
         writer.writerows(_points(table))
         writer.writerows(_bd_rates(table))

@@ -310,7 +310,7 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     return name in defaults and bool(defaults[name] == value)
 
 
-def scenes_in_words(runs: Sequence[RecordedRun]) -> str:
+def describe_test_splits(runs: Sequence[RecordedRun]) -> str:
     """Return a sentence on the test splits of runs.
 
     The sentence states the training splits if every trained run was trained on a split other than

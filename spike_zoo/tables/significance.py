@@ -148,7 +148,7 @@ def error_of_mean(values: Sequence[float]) -> StandardError:
     return StandardError(statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1)
 
 
-def discoveries(p_values: Sequence[float]) -> list[bool]:
+def significant_at_fdr(p_values: Sequence[float]) -> list[bool]:
     """Return for each p-value whether it is significant at a false discovery rate of 5 %."""
     from scipy.stats import false_discovery_control
 

@@ -15,12 +15,12 @@ from spike_zoo.tables.significance import (
     Spread,
     StandardError,
     by_recording,
-    discoveries,
     error_of_mean,
     p_text,
     paired_differences,
     pool,
     seeds_needed,
+    significant_at_fdr,
     standard_error,
 )
 
@@ -103,7 +103,7 @@ class Verdict:
     recordings: OverRecordings | None = None
 
     @property
-    def said(self) -> str:
+    def label(self) -> str:
         """Text of the judgement in tables, for example ``undecidable with n = 3``."""
         text = self.judgement.value
         return f"{text} with n = {self.seeds}" if self.judgement is Judgement.UNDECIDABLE else text
@@ -282,7 +282,7 @@ def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
     return replace(verdict, detail=reason) if reason else verdict
 
 
-def sum_up(verdicts: Sequence[Verdict]) -> str:
+def summarize_verdicts(verdicts: Sequence[Verdict]) -> str:
     """Return the counts of all judgements: ``7 of 9 held, 1 within noise, 1 not held``."""
     counts = Counter(verdict.judgement for verdict in verdicts)
     parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
@@ -312,13 +312,15 @@ def false_discoveries(verdicts: Sequence[Verdict]) -> str:
         for level, tests in (("seeds", seeds), ("recordings", recordings))
         if (remaining := _remaining(tests))
     ]
-    rate = "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain"
-    return f"{rate} {'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    rate = "At a false discovery rate of 5 % (Benjamini-Hochberg)"
+    return f"{rate}, these verdicts remain significant: {'; '.join(parts)}."
 
 
 def _remaining(tests: Iterable[tuple[Judgement, float | None]]) -> str:
     results = [(judgement, p_value) for judgement, p_value in tests if p_value is not None]
-    kept = discoveries([p_value for _, p_value in results])
+    kept = significant_at_fdr([p_value for _, p_value in results])
     before = Counter(judgement for judgement, _ in results)
     after = Counter(
         judgement for (judgement, _), is_kept in zip(results, kept, strict=True) if is_kept

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.tasks.base import ProfiledCall, TaskModule
@@ -74,6 +74,6 @@ _NAMES = {
     "reconstruction": ("ReconstructionModule",),
 }
 
-__getattr__ = on_first_use(
+__getattr__ = lazy_attributes(
     __name__, {name: home for home, names in _NAMES.items() for name in names}
 )

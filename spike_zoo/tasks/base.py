@@ -14,6 +14,7 @@ from lightning import LightningModule
 from torch import nn
 from torchmetrics import MetricCollection
 
+from spike_zoo.checkpoints.saved_model import plain_hyper_parameters
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.schedules import start_schedules
@@ -82,14 +83,15 @@ class TaskModule(LightningModule):
         """Return the recording and plane of each sample of a batch."""
         raise NotImplementedError
 
-    def predicted(self, batch: Any, found: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
+    def sample_predictions(self, batch: Any, prediction: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
         """Return the predictions of a batch to write to files: by default one image per sample.
 
         Args:
             batch: Input of ``predict_step``.
-            found: Output of ``predict_step``.
+            prediction: Output of ``predict_step``.
         """
-        return [SamplePrediction(*pair) for pair in zip(self.origins(batch), found, strict=True)]
+        pairs = zip(self.origins(batch), prediction, strict=True)
+        return [SamplePrediction(*pair) for pair in pairs]
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
         """Return the jobs whose costs are measured: name -> function that runs the job once.
@@ -183,7 +185,7 @@ class TaskModule(LightningModule):
             name: torch.stack(metric.per_image[-len(images) :]) for name, metric in means.items()
         }
 
-    def log_means(self, split: Split, found: Mapping[str, MeanOfValues | Tensor]) -> None:
+    def log_means(self, split: Split, means: Mapping[str, MeanOfValues | Tensor]) -> None:
         """Log means over all samples of a split at the end of its epoch.
 
         The processes of a run share the samples of a validation. A process may lack values that
@@ -191,9 +193,9 @@ class TaskModule(LightningModule):
 
         Args:
             split: ``"val"`` or ``"test"``.
-            found: Name without the split -> values of samples, or a metric that holds them.
+            means: Name without the split -> values of samples, or a metric that holds them.
         """
-        for name, values in found.items():
+        for name, values in means.items():
             if isinstance(values, MeanOfValues):
                 self._means[split][name] = values
             else:
@@ -209,8 +211,10 @@ class TaskModule(LightningModule):
 
     def _log_epoch(self, split: Split) -> None:
         means = self._means[split]
-        shown = cast(MetricCollection, self.split_metrics[split]) if split == "val" else ()
-        shares = gathered({name: (float(m.total), int(m.count)) for name, m in means.items()})
+        in_bar = cast(MetricCollection, self.split_metrics[split]) if split == "val" else ()
+        shares = all_gather_objects(
+            {name: (float(m.total), int(m.count)) for name, m in means.items()}
+        )
         for mean in means.values():
             mean.reset()
         means.clear()
@@ -218,7 +222,7 @@ class TaskModule(LightningModule):
             sums = [share[name] for share in shares if name in share]
             mean = sum(total for total, _ in sums) / sum(count for _, count in sums)
             key = f"{split}/{name}"
-            self.log(key, mean, prog_bar=key in shown, sync_dist=len(shares) > 1)
+            self.log(key, mean, prog_bar=key in in_bar, sync_dist=len(shares) > 1)
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a random generator for the current batch; a resumed run draws the same numbers.
@@ -253,15 +257,11 @@ class TaskModule(LightningModule):
         """Add class path and hyperparameters, from which :func:`spike_zoo.load` rebuilds it."""
         checkpoint["spike_zoo"] = {
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "hyper_parameters": {
-                name: value
-                for name, value in self.hparams.items()
-                if name not in ("_class_path", "_instantiator")
-            },
+            "hyper_parameters": plain_hyper_parameters(self.hparams),
         }
 
 
-def gathered(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
+def all_gather_objects(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
     """Return the values of all processes in order of their ranks; one value without DDP."""
     if not (dist.is_available() and dist.is_initialized()):
         return [value]

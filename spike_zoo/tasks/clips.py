@@ -31,7 +31,7 @@ class ClipReconstruction(nn.Module):
             such value.
         takes_seconds: Whether an image takes seconds to compute. If so, reports reconstruct only
             the plane that they show first.
-        picture_options: Attributes that change how images are computed, but not the images.
+        inference_options: Attributes that change how images are computed, but not the images.
         channels: Channels of the image: 1 (grey) or 3 (R,G,B).
     """
 
@@ -39,7 +39,7 @@ class ClipReconstruction(nn.Module):
     channels: int = 1
     own_rate_scale: float | None = None
     takes_seconds: bool = False
-    picture_options: tuple[str, ...] = ()
+    inference_options: tuple[str, ...] = ()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].

@@ -173,16 +173,18 @@ class CodingModule(TaskModule):
             results.append(torch.tensor([coded.n_bytes]) if images is None else images)
         return torch.cat(results)
 
-    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
+    def sample_predictions(
+        self, batch: SceneBatch, prediction: Tensor
+    ) -> Sequence[SamplePrediction]:
         """Return the images of a batch, or the size in bytes of each bitstream."""
         if self.makes_images:
-            return super().predicted(batch, found)
-        pairs = zip(self.origins(batch), found.tolist(), strict=True)
+            return super().sample_predictions(batch, prediction)
+        pairs = zip(self.origins(batch), prediction.tolist(), strict=True)
         return [SamplePrediction(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
-        shown: list[SamplePictures] = []
+        samples: list[SamplePictures] = []
         measured: list[MeasuredImage] = []
         values: dict[str, list[Tensor]] = {}
         for scene in self.scenes(batch):
@@ -190,11 +192,11 @@ class CodingModule(TaskModule):
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
             for name, scene_values in self._measure(split, scene, points).items():
                 values.setdefault(name, []).append(scene_values)
-            shown += self._pictures(scene, points)
+            samples += self._pictures(scene, points)
         metrics = cast("MetricCollection", self.split_metrics[split])
         self.log_means(split, {name: cast("MeanOfValues", metrics[name]) for name in values})
         columns = {name: torch.cat(parts) for name, parts in values.items()}
-        return Evaluation(shown, measured, columns)
+        return Evaluation(samples, measured, columns)
 
     def _points(self, scene: CodedScene) -> Iterator[RatePoint]:
         """Code a recording at every rate point."""

@@ -98,7 +98,7 @@ class DeblurModule(TaskModule):
         """
         raise NotImplementedError
 
-    def compared(self, exposure: Exposure) -> ExposureResult | None:
+    def restore_exposure(self, exposure: Exposure) -> ExposureResult | None:
         """Deblur at the planes of the sharp images; return None if the exposure has none."""
         if not exposure.planes:
             return None
@@ -145,32 +145,32 @@ class DeblurModule(TaskModule):
 
     def evaluate(self, batch: DeblurBatch, split: Split, batch_idx: int) -> Evaluation:
         """Deblur a batch, add it to the metrics of a split, and return its evaluation."""
-        shown: list[SamplePictures] = []
+        samples: list[SamplePictures] = []
         measured: list[MeasuredImage] = []
         values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
-            images = self.compared(exposure)
+            images = self.restore_exposure(exposure)
             stem = f"{exposure.name}-{batch_idx:04d}"
             if images is None:  # recording of a real camera, without ground truth
-                shown = shown or [shown_of(exposure, stem, self.image_of(exposure)[0])]
+                samples = samples or [exposure_pictures(exposure, stem, self.image_of(exposure)[0])]
                 continue
-            number = exposure.middle_image if len(images.found) > 1 else 0
+            number = exposure.middle_image if len(images.restored) > 1 else 0
             values.append(self._measure(images, number, split))
-            measured += measured_of(exposure, len(images.found))
-            pair = images.found[number], images.truth[number]
-            shown = shown or [shown_of(exposure, stem, *pair)]
+            measured += measured_images(exposure, len(images.restored))
+            pair = images.restored[number], images.truth[number]
+            samples = samples or [exposure_pictures(exposure, stem, *pair)]
         columns = {name: torch.cat([row[name] for row in values]) for name in (values or [{}])[0]}
         first = next(exposures(batch))
-        return Evaluation(shown, measured, columns, partial(self._sequence, first))
+        return Evaluation(samples, measured, columns, partial(self._sequence, first))
 
     def _measure(self, images: ExposureResult, middle: int, split: Split) -> dict[str, Tensor]:
         """Add the images of one exposure to the metrics of a split; return their values."""
-        values = self.measure(split, images.found, images.truth)
+        values = self.measure(split, images.restored, images.truth)
         metrics = cast(MetricCollection, self.middle_metrics[split])
         only_middle = slice(middle, middle + 1)
-        self.measure(split, images.found[only_middle], images.truth[only_middle], metrics)
-        before = psnr(images.before, images.truth)
-        gain = psnr(images.found, images.truth) - before
+        self.measure(split, images.restored[only_middle], images.truth[only_middle], metrics)
+        before = psnr(images.degraded, images.truth)
+        gain = psnr(images.restored, images.truth) - before
         self.log_means(split, {"psnr_before": before, "psnr_gain": gain})
         return values
 
@@ -256,22 +256,22 @@ class DeblurModule(TaskModule):
         raise NotImplementedError
 
 
-def shown_of(
-    exposure: Exposure, stem: str, found: Tensor, truth: Tensor | None = None
+def exposure_pictures(
+    exposure: Exposure, stem: str, deblurred: Tensor, truth: Tensor | None = None
 ) -> SamplePictures:
     """Return the pictures of one exposure.
 
     Args:
         exposure: The exposure.
         stem: File name without suffix.
-        found: Deblurred image, ``(C, H, W)`` in [0, 1].
+        deblurred: Deblurred image, ``(C, H, W)`` in [0, 1].
         truth: Sharp image, if known.
     """
     rate = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
     pictures = {
         BLURRY: exposure.blur[0],
         f"playback, {PREVIEW_PLANES} planes": rate,
-        RECONSTRUCTION: found.float(),
+        RECONSTRUCTION: deblurred.float(),
     }
     if truth is not None:
         pictures[TRUTH] = truth
@@ -279,7 +279,7 @@ def shown_of(
     return SamplePictures(Origin(exposure.name, plane), pictures, stem)
 
 
-def measured_of(exposure: Exposure, count: int) -> list[MeasuredImage]:
+def measured_images(exposure: Exposure, count: int) -> list[MeasuredImage]:
     """Return the measured images of one exposure.
 
     Their planes are those of the sharp images if there are ``count`` of them; otherwise None.

@@ -98,7 +98,7 @@ class Evaluation(NamedTuple):
     """Result of a validation or test step for one batch.
 
     Attributes:
-        shown: Pictures of samples, at least of the first sample of a batch that is not empty.
+        samples: Pictures of samples, at least of the first sample of a batch that is not empty.
         measured: All measured images, in order.
         values: Name of a metric without the split -> values ``(len(measured),)``.
         sequence: Returns many pictures of the first sample in order of time, for tasks that turn
@@ -106,7 +106,7 @@ class Evaluation(NamedTuple):
         labels: Classes of the measured samples, for classification tasks.
     """
 
-    shown: Sequence[SamplePictures]
+    samples: Sequence[SamplePictures]
     measured: Sequence[MeasuredImage] = ()
     values: Mapping[str, Tensor] = {}
     sequence: Callable[[], Sequence[SamplePictures]] | None = None

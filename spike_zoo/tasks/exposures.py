@@ -54,14 +54,15 @@ class Exposure(NamedTuple):
 
 
 class ExposureResult(NamedTuple):
-    """Deblurred images of one exposure, their blurry inputs and the ground truth.
+    """Restored images of one exposure, their degraded inputs and the ground truth.
 
     Shape:
-        - found, before, truth: ``(N, C, H, W)`` in [0, 1]; deblurred, blurry, sharp.
+        - restored, degraded, truth: ``(N, C, H, W)`` in [0, 1]; output, input and target of the
+          method (deblurred, blurry and sharp).
     """
 
-    found: Tensor
-    before: Tensor
+    restored: Tensor
+    degraded: Tensor
     truth: Tensor
 
 
@@ -86,7 +87,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     Raises:
         GeometryError: If the image has another shape.
     """
-    import torch  # imported here because commands check pairs before they load torch
+    import torch  # imported here because commands check pairs degraded they load torch
 
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
@@ -125,7 +126,7 @@ def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
     if planes < length:
         raise PlaneRangeError(
             f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "before and after the exposure"
+            "degraded and after the exposure"
         )
     checked, half = wanted_planes(centers, planes), length // 2
     for center in checked:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import ReconstructionBatch
 
-REACH: Final = 20
+FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""
 
 
@@ -34,7 +34,7 @@ class FlowPrediction(NamedTuple):
     fields: Sequence[Tensor] = ()
 
 
-def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
+def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     """Return the true flow ``(B, 2, 2, H, W)`` of a batch, NaN where unknown.
 
     Args:
@@ -47,13 +47,13 @@ def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     if "flow" not in batch:
         raise ConfigError(
             f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
-            f"flow_offset: {REACH}, and an archive of 'python -m spike_zoo simulate "
-            f"--flow_offset {REACH}'"
+            f"flow_offset: {FLOW_OFFSET}, and an archive of 'python -m spike_zoo simulate "
+            f"--flow_offset {FLOW_OFFSET}'"
         )
     return batch["flow"]
 
 
-def check_alone(*, oracle_flow: bool) -> None:
+def reject_oracle_flow(*, oracle_flow: bool) -> None:
     """Raise UsageError if a method with ``oracle_flow`` gets spikes without ground-truth flow."""
     if oracle_flow:
         raise UsageError(

@@ -27,11 +27,11 @@ class Reconstructs(Protocol):
 
     Attributes:
         clip_length: Planes of one clip.
-        picture_options: Attributes that change how images are computed, but not the images.
+        inference_options: Attributes that change how images are computed, but not the images.
     """
 
     clip_length: int
-    picture_options: tuple[str, ...]
+    inference_options: tuple[str, ...]
 
     def reconstruct(
         self,

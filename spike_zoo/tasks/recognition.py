@@ -144,9 +144,11 @@ class ClassificationModule(ClipModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float().softmax(dim=1)
 
-    def predicted(self, batch: LabelledBatch, found: Tensor) -> list[SamplePrediction]:
+    def sample_predictions(
+        self, batch: LabelledBatch, prediction: Tensor
+    ) -> list[SamplePrediction]:
         """Return the three most probable classes of each clip with their probabilities."""
-        best = found.topk(min(len(RANKS), self.classes), dim=1)
+        best = prediction.topk(min(len(RANKS), self.classes), dim=1)
         rows = zip(self.origins(batch), best.indices.tolist(), best.values.tolist(), strict=True)
         return [SamplePrediction(origin, values=self._ranked(*row)) for origin, *row in rows]
 

@@ -61,13 +61,13 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float()
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction, and the optical flow used for it if the method returns it."""
         return FlowPrediction(self.predict_step(batch, batch_idx))
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
         """Reconstruct a batch and add it to the metrics of a split."""
-        return self.evaluation(batch, self.found(batch, batch_idx), split)
+        return self.evaluation(batch, self.predict_with_flow(batch, batch_idx), split)
 
     def evaluation(
         self, batch: ReconstructionBatch, prediction: FlowPrediction, split: Split
@@ -86,13 +86,13 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
             MeasuredImage(origin, origin.plane, scale)
             for origin, scale in zip(origins, scales, strict=True)
         ]
-        shown = []
+        samples = []
         for index, (origin, image) in enumerate(zip(origins, images, strict=True)):
             pictures = self.pictures(batch, index, image)
             if fields and truth is not None:
                 pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
-            shown.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
-        return Evaluation(shown, measured, values)
+            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        return Evaluation(samples, measured, values)
 
     def on_validation_epoch_end(self) -> None:
         """Log the ratios of flow errors to the errors of zero flow, if flow was measured."""

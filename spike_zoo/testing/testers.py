@@ -232,13 +232,13 @@ class MethodTester(CheckpointTester):
         overfit_psnr: PSNR in dB that a reconstruction method must reach on this batch.
         steps_before_gradients: Training steps after which every parameter must have a gradient;
             layers that are initialised with zeros block gradients of earlier layers at first.
-        parts_at_rest: Prefixes of the names of parameters that are not trained.
+        untrained_parameters: Prefixes of the names of parameters that are not trained.
     """
 
     overfit_steps = 60
     overfit_psnr = 20.0
     steps_before_gradients = 3
-    parts_at_rest: tuple[str, ...] = ()
+    untrained_parameters: tuple[str, ...] = ()
 
     def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
         """Return training data of the module's task, with two batches per epoch.
@@ -333,7 +333,7 @@ class MethodTester(CheckpointTester):
             if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
         ]
         without_gradient = [
-            name for name in without_gradient if not name.startswith(self.parts_at_rest)
+            name for name in without_gradient if not name.startswith(self.untrained_parameters)
         ]
         assert not without_gradient, f"no gradient reaches {', '.join(without_gradient)}"
 

@@ -10,20 +10,20 @@ import pytest
 from spike_zoo import SpikeArchive, read_recording, write_recording
 from spike_zoo.app.work import (
     Source,
-    built_in,
-    files_of,
-    message_of,
-    page_of,
-    sizes_to_choose,
-    uploaded,
+    candidate_sizes,
+    error_message,
+    example_archive,
+    reconstruct_files,
+    report_page,
+    restore_file_name,
 )
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.testing import pattern_take
-from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.codecs import SumsCodec
-from tests.helpers.pages import shown_on
+from tests.helpers.pages import page_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,51 +35,51 @@ def street(tmp_path: Path) -> Path:
     return write_recording(take.recording, tmp_path / "street.npz")
 
 
-def test_the_built_in_scene_has_a_truth_and_is_made_once(tmp_path: Path) -> None:
-    path = built_in(tmp_path)
-    made = path.stat().st_mtime_ns
-    assert built_in(tmp_path).stat().st_mtime_ns == made
+def test_the_built_in_scene_has_ground_truth_and_is_simulated_once(tmp_path: Path) -> None:
+    path = example_archive(tmp_path)
+    modified = path.stat().st_mtime_ns
+    assert example_archive(tmp_path).stat().st_mtime_ns == modified
     (name,) = Source(path).names()
     with SpikeArchive(path) as archive:
         assert len(archive.images(name)) == 5
-    html = page_of(Source(path), ["tfi"], 1, device="cpu", trust=False)
-    (pictures, _) = shown_on(html)
+    html = report_page(Source(path), ["tfi"], 1, device="cpu", trust=False)
+    (pictures, _) = page_data(html)
     assert [layer["name"] for layer in pictures["layers"]] == ["tfi", "ground truth"]
 
 
-def test_files_show_the_recording(
+def test_a_picture_a_bitstream_and_a_video_are_written(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
-    wanted = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
-    files, problems = files_of(Source(street), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
+    options = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
+    files, problems = reconstruct_files(Source(street), "tfi", tmp_path, **options)  # type: ignore[arg-type]
     assert problems == []
     assert load_picture(files[".png"]).shape == (1, 32, 48)
     assert files[".sci"].read_bytes().startswith(b"SCI2")
     assert files[".mp4"].stat().st_size > 1000
 
 
-def test_a_method_without_a_codec_makes_no_bitstream_and_says_so(
+def test_a_codec_name_of_a_method_without_a_codec_is_reported_and_gives_no_bitstream(
     street: Path, tmp_path: Path
 ) -> None:
-    wanted = {"moment": 0.0, "codec": "stir-small", "device": "cpu", "trust": False}
-    files, problems = files_of(Source(street), "tfp", tmp_path, **wanted)  # type: ignore[arg-type]
+    options = {"moment": 0.0, "codec": "stir-small", "device": "cpu", "trust": False}
+    files, problems = reconstruct_files(Source(street), "tfp", tmp_path, **options)  # type: ignore[arg-type]
     assert set(files) == {".png", ".mp4"}
     assert problems == ["no .sci file: stir-small: STIRModule does not compress"]
 
 
-def test_raw_bits_need_their_size(tmp_path: Path) -> None:
+def test_a_raw_recording_needs_its_size(tmp_path: Path) -> None:
     path = write_recording(pattern_take(0, planes=41).recording, tmp_path / "raw.dat")
     with pytest.raises(MissingGeometryError):
         Source(path).recording()
     _, height, width = pattern_take(0, planes=41).recording.shape
-    read = Source(path, height=height, width=width).recording()
-    np.testing.assert_array_equal(read.shape, (41, height, width))
+    recording = Source(path, height=height, width=width).recording()
+    np.testing.assert_array_equal(recording.shape, (41, height, width))
 
 
-def test_a_bitstream_has_a_page_and_no_spikes(tmp_path: Path) -> None:
+def test_a_bitstream_contains_no_recordings(tmp_path: Path) -> None:
     path = tmp_path / "a.sci"
-    path.write_bytes(bitstream(small_header(1), [coded(random_symbols(9))]))
+    path.write_bytes(bitstream(small_header(1), [encode_symbols(random_symbols(9))]))
     assert Source(path).names() == []
     with pytest.raises(UsageError, match="contains no spikes"):
         Source(path).recording()
@@ -88,27 +88,27 @@ def test_a_bitstream_has_a_page_and_no_spikes(tmp_path: Path) -> None:
 def test_the_only_size_that_fits_a_headerless_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(bytes(3 * 250 * 400 // 8))
-    assert sizes_to_choose(path) == [(250, 400, 3)]
+    assert candidate_sizes(path) == [(250, 400, 3)]
     path.write_bytes(bytes(7))
-    assert sizes_to_choose(path) == []
+    assert candidate_sizes(path) == []
     (tmp_path / "a.dat.yaml").write_text("spike_h: 7\nspike_w: 8\n")
-    assert sizes_to_choose(path) is None, "its sidecar states it"
-    assert sizes_to_choose(tmp_path / "a.npz") is None
+    assert candidate_sizes(path) is None, "its sidecar states it"
+    assert candidate_sizes(tmp_path / "a.npz") is None
 
 
 def test_messages_name_the_fields_and_no_folder_of_the_server(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(bytes(3 * 250 * 400 // 8))
     messages = []
-    for wrong in (
+    for wrong_fields in (
         {},
         {"height": 7, "width": 8000},
         {"height": 250, "width": 400, "rate_scale": 60},
     ):
-        source = Source(path, **wrong)  # type: ignore[arg-type]  # many types in one table
-        with pytest.raises(SpikeZooError) as caught:
-            page_of(source, ["tfi"], 1, device="cpu", trust=False)
-        messages.append(message_of(caught.value, source))
+        source = Source(path, **wrong_fields)  # type: ignore[arg-type]  # many types in one table
+        with pytest.raises(SpikeZooError) as error:
+            report_page(source, ["tfi"], 1, device="cpu", trust=False)
+        messages.append(error_message(error.value, source))
     missing, partial, scale = messages
     assert "Fill in 'height (rows)' and 'width (columns)'" in missing
     assert "400 x 250 (3 planes)" in missing
@@ -122,11 +122,11 @@ def test_messages_name_the_fields_and_no_folder_of_the_server(tmp_path: Path) ->
 def test_a_name_that_the_browser_escaped_is_restored_in_titles(tmp_path: Path) -> None:
     path = tmp_path / "my %22street%22.npz"
     write_recording(pattern_take(0, planes=61, height=32, width=48).recording, path)
-    html = page_of(Source(uploaded(path)), ["tfi"], 1, device="cpu", trust=False)
+    html = report_page(Source(restore_file_name(path)), ["tfi"], 1, device="cpu", trust=False)
     assert "<title>my &#34;street&#34;.npz</title>" in html
     assert "%22" not in html
-    assert path.exists(), "the browser may still ask for it"
-    assert uploaded(tmp_path / "plain.npz") == tmp_path / "plain.npz"
+    assert path.exists(), "the browser may still request it"
+    assert restore_file_name(tmp_path / "plain.npz") == tmp_path / "plain.npz"
 
 
 def test_files_of_a_recording_without_a_rate_scale_are_bright(
@@ -137,8 +137,8 @@ def test_files_of_a_recording_without_a_rate_scale_are_bright(
     spikes = np.zeros((61, 32, 48), bool)
     spikes[::5] = True
     np.save(tmp_path / "raw.npy", spikes)
-    wanted = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
-    files, _ = files_of(Source(tmp_path / "raw.npy"), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
+    options = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
+    files, _ = reconstruct_files(Source(tmp_path / "raw.npy"), "tfi", tmp_path, **options)  # type: ignore[arg-type]
     assert load_picture(files[".png"]).min() > 0.9
     assert BitstreamReader(files[".sci"]).header.rate_scale == pytest.approx(0.2, abs=0.02)
 
@@ -147,11 +147,11 @@ def test_a_recording_with_filters_is_shown_in_colour(street: Path, tmp_path: Pat
     assert not Source(street).is_in_colour()
     source = Source(street, cfa="RGGB")
     assert source.is_in_colour()
-    html = page_of(source, ["tfi-colour"], 1, device="cpu", trust=False)
-    (pictures, *_) = shown_on(html)
+    html = report_page(source, ["tfi-colour"], 1, device="cpu", trust=False)
+    (pictures, *_) = page_data(html)
     assert [layer["name"] for layer in pictures["layers"]] == ["tfi-colour"]
-    wanted = {"moment": 0.5, "codec": "sci", "device": "cpu", "trust": False}
-    files, problems = files_of(source, "tfi-colour", tmp_path, **wanted)  # type: ignore[arg-type]
+    options = {"moment": 0.5, "codec": "sci", "device": "cpu", "trust": False}
+    files, problems = reconstruct_files(source, "tfi-colour", tmp_path, **options)  # type: ignore[arg-type]
     assert load_picture(files[".png"]).shape == (3, 32, 48)
     assert "no .sci file" in problems[0]
 
@@ -159,8 +159,8 @@ def test_a_recording_with_filters_is_shown_in_colour(street: Path, tmp_path: Pat
 def test_methods_in_colour_are_chosen_for_filters(street: Path, tmp_path: Path) -> None:
     from spike_zoo.app.page import Setting, _Actions
 
-    act = _Actions(Setting(["tfi", "tfi-colour"], "sci", "cpu", trust=False, folder=tmp_path))
-    assert act.uploaded(str(street))[-1] == ["tfi"]
+    actions = _Actions(Setting(["tfi", "tfi-colour"], "sci", "cpu", trust=False, folder=tmp_path))
+    assert actions.on_upload(str(street))[-1] == ["tfi"]
     recording = read_recording(street, cfa="BGGR")
     path = write_recording(recording, tmp_path / "colour.npz")
-    assert act.uploaded(str(path))[-1] == ["tfi-colour"]
+    assert actions.on_upload(str(path))[-1] == ["tfi-colour"]

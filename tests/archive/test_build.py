@@ -33,26 +33,26 @@ def failing_take() -> Take:
     raise FormatError("scene 4: no such photograph", code="E99")
 
 
-def test_jobs_become_recordings_in_their_order(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+def test_recordings_are_written_in_the_order_of_the_jobs(tmp_path: Path) -> None:
+    progress_calls: list[tuple[int, int]] = []
     path = build_archive(
         tmp_path / "new" / "a.h5",
         JOBS,
         splits={"train": ["take2", "take3"], "test": ["take0"]},
         generator="a test",
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: progress_calls.append((done, total)),
     )
     archive = SpikeArchive(path)
     assert archive.names() == ["take3", "take1", "take2", "take0"]
     assert archive.names("train") == ["take2", "take3"]
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert progress_calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert archive.verify() == []
     for seed in range(4):
         np.testing.assert_array_equal(archive[f"take{seed}"][:], make_take(seed).recording[:])
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_workers_follow_to_the_folder_of_each_call(
+def test_workers_use_the_current_folder_of_each_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """joblib keeps its workers between calls, in a notebook too."""
@@ -69,7 +69,7 @@ def test_workers_follow_to_the_folder_of_each_call(
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_job_that_fails_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
+def test_a_failed_job_leaves_no_file(tmp_path: Path, n_jobs: int) -> None:
     with pytest.raises(FormatError, match="no such photograph") as caught:
         build_archive(tmp_path / "a.h5", {**JOBS, "bad": failing_take}, n_jobs=n_jobs)
     assert caught.value.code == "E99"
@@ -78,22 +78,22 @@ def test_a_job_that_fails_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("size", [1000, 9_000, 30_000])  # no room for a shard, a shard, the archive
-def test_an_archive_without_room_ends_in_one_error_and_leaves_nothing(
+def test_a_full_disk_ends_a_build_in_one_error_and_leaves_nothing(
     tmp_path: Path, n_jobs: int, size: int
 ) -> None:
-    told = r"a\.h5: cannot be written \(File too large\); .*free space"
-    with largest_file(size), pytest.raises(RecordingError, match=told):
+    message = r"a\.h5: cannot be written \(File too large\); .*free space"
+    with largest_file(size), pytest.raises(RecordingError, match=message):
         build_archive(tmp_path / "a.h5", JOBS, n_jobs=n_jobs)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_worker_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
-    def killed() -> Take:
+    def killed_job() -> Take:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
     with pytest.raises(SpikeZooError, match=r"worker process was killed.*--jobs 1"):
-        build_archive(tmp_path / "a.h5", {**JOBS, "bad": killed}, n_jobs=2)
+        build_archive(tmp_path / "a.h5", {**JOBS, "bad": killed_job}, n_jobs=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,17 +104,17 @@ def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_faults_of_the_call_are_found_before_any_job_runs(tmp_path: Path) -> None:
-    def never() -> Take:
+def test_invalid_arguments_are_rejected_before_any_job_runs(tmp_path: Path) -> None:
+    def unexpected_job() -> Take:
         pytest.fail("a job ran")
 
     (tmp_path / "old.h5").write_bytes(b"")
     with pytest.raises(ExistingFileError):
-        build_archive(tmp_path / "old.h5", {"a": never})
+        build_archive(tmp_path / "old.h5", {"a": unexpected_job})
     with pytest.raises(FormatError, match="cannot name a recording"):
-        build_archive(tmp_path / "a.h5", {"a/b": never})
+        build_archive(tmp_path / "a.h5", {"a/b": unexpected_job})
     with pytest.raises(MissingItemError, match="split 'train' names 'b'"):
-        build_archive(tmp_path / "a.h5", {"a": never}, splits={"train": ["b"]})
+        build_archive(tmp_path / "a.h5", {"a": unexpected_job}, splits={"train": ["b"]})
     assert [path.name for path in tmp_path.iterdir()] == ["old.h5"]
 
 
@@ -151,7 +151,7 @@ def slow_build(script: Path, target: Path, n_jobs: int) -> subprocess.Popen[str]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
+def test_an_interrupted_build_leaves_no_file(tmp_path: Path, n_jobs: int) -> None:
     folder = tmp_path / "out"
     process = slow_build(tmp_path / "build.py", folder / "a.h5", n_jobs)
     assert process.stdout is not None
@@ -167,7 +167,7 @@ def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("n_jobs", [1, 4])  # one of the four never gets a job
+@pytest.mark.parametrize("n_jobs", [1, 4])  # one of the four workers gets no job
 def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
     tmp_path: Path, n_jobs: int
 ) -> None:
@@ -177,10 +177,15 @@ def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
     while process.stdout.readline().strip() != "started":
         assert process.poll() is None, process.communicate()
     process.kill()
-    process.communicate(timeout=10)  # until nobody can write any more: all workers are gone
-    left = sorted(target.parent.iterdir())
-    assert [path.is_dir() for path in left] in ([False, True], [True, False])  # archive, shards
-    with pytest.warns(UserWarning, match=f"removed; process {process.pid} left it") as said:
+    process.communicate(timeout=10)  # until all workers have ended
+    leftovers = sorted(target.parent.iterdir())
+    assert [path.is_dir() for path in leftovers] in (
+        [False, True],
+        [True, False],
+    )  # archive, shards
+    with pytest.warns(UserWarning, match=f"removed; process {process.pid} left it") as caught:
         build_archive(target, {"a": JOBS["take1"]})
-    assert sorted(str(warning.message).split(":")[0] for warning in said) == list(map(str, left))
+    assert sorted(str(warning.message).split(":")[0] for warning in caught) == list(
+        map(str, leftovers)
+    )
     assert list(target.parent.iterdir()) == [target]

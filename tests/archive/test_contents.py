@@ -16,7 +16,7 @@ from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.spikes import SpikeRecording, Take
-from tests.helpers.archives import change, make_motion, make_take
+from tests.helpers.archives import edit_file, make_motion, make_take
 from tests.helpers.streams import random_spikes
 
 
@@ -49,11 +49,11 @@ def path(tmp_path: Path) -> Path:
 def without_table(path: Path) -> Path:
     copy = path.with_name("bare.h5")
     shutil.copyfile(path, copy)
-    change(copy, lambda file: file.__delitem__("contents"))
+    edit_file(copy, lambda file: file.__delitem__("contents"))
     return copy
 
 
-def asked(path: Path) -> dict[str, Any]:
+def contents_of(path: Path) -> dict[str, Any]:
     """Return all contents of the table, read through the archive."""
     archive = SpikeArchive(path)
     splits = [None, *archive.splits()]
@@ -70,7 +70,7 @@ def table_of(path: Path) -> dict[str, Facts]:
 def test_the_table_agrees_with_the_recordings(path: Path) -> None:
     assert set(table_of(path)) == {"labelled", "bare", "unscaled", "pictures", "moving"}
     assert table_of(without_table(path)) == {}
-    assert asked(path) == asked(without_table(path))
+    assert contents_of(path) == contents_of(without_table(path))
     assert SpikeArchive(path).facts("labelled") == Facts((5, 6, 9), 0.6, 7)
     assert SpikeArchive(path).facts("unscaled") == Facts((5, 6, 9), None, 0)
     assert SpikeArchive(path).facts("moving") == Facts(
@@ -82,13 +82,17 @@ def test_the_table_agrees_with_the_recordings(path: Path) -> None:
 def test_a_valid_table_replaces_opening_the_recordings(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = asked(path)
-    monkeypatch.setattr(SpikeArchive, "__getitem__", lambda *_: pytest.fail("was opened"))
-    monkeypatch.setattr(contents, "checked_datasets", lambda *_: pytest.fail("was opened"))
-    assert asked(path) == expected
+    expected = contents_of(path)
+    monkeypatch.setattr(
+        SpikeArchive, "__getitem__", lambda *_: pytest.fail("a recording was opened")
+    )
+    monkeypatch.setattr(
+        contents, "checked_datasets", lambda *_: pytest.fail("a recording was opened")
+    )
+    assert contents_of(path) == expected
     copy = path.with_name("moved.h5")
     shutil.copyfile(path, copy)  # at another time, under another name
-    assert asked(copy) == expected
+    assert contents_of(copy) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_a_change_invalidates_the_table(path: Path, edit: Any, counts: bool) -> 
         return [archive.data_sha256(), *(archive.facts(name) for name in archive)]
 
     before = now()
-    change(path, edit)
+    edit_file(path, edit)
     assert table_of(path) == {}
     assert (now() != before) == counts
 
@@ -119,12 +123,12 @@ def test_appending_and_removing_update_the_table(path: Path) -> None:
         writer.add("bare", plain_take(8, label=1), overwrite=True)
     assert table_of(path)["more"] == Facts((5, 6, 9), 0.6, 3)
     assert table_of(path)["bare"].label == 1
-    assert asked(path) == asked(without_table(path))
+    assert contents_of(path) == contents_of(without_table(path))
     with h5py.File(path) as file:
         assert sorted(file) == ["contents", "recordings", "splits"]
 
 
-def test_few_recordings_much_to_read_and_damage_leave_no_table(
+def test_small_too_large_and_damaged_archives_have_no_table(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ArchiveWriter(tmp_path / "few.h5") as writer:
@@ -138,7 +142,7 @@ def test_few_recordings_much_to_read_and_damage_leave_no_table(
             with ArchiveWriter(path, append=True) as writer:
                 writer.add(name, plain_take(1))
         assert table_of(path) == {}
-    change(path, lambda file: file["recordings/bare"].attrs.__setitem__("frames", -5))
+    edit_file(path, lambda file: file["recordings/bare"].attrs.__setitem__("frames", -5))
     with ArchiveWriter(path, append=True) as writer:
         writer.add("last", plain_take(2))
     assert table_of(path) == {}
@@ -146,7 +150,7 @@ def test_few_recordings_much_to_read_and_damage_leave_no_table(
         SpikeArchive(path).facts("bare")
 
 
-def test_a_link_that_leaves_the_archive_gets_no_table(path: Path, tmp_path: Path) -> None:
+def test_an_archive_with_an_external_link_has_no_table(path: Path, tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "other.h5") as writer:
         writer.add("a", plain_take(0, label=5))
 
@@ -156,7 +160,7 @@ def test_a_link_that_leaves_the_archive_gets_no_table(path: Path, tmp_path: Path
             "other.h5", "/recordings/a/labels/class"
         )
 
-    change(path, link)
+    edit_file(path, link)
     with ArchiveWriter(path, append=True) as writer:
         writer.add("more", plain_take(2))
     assert table_of(path) == {}
@@ -164,7 +168,7 @@ def test_a_link_that_leaves_the_archive_gets_no_table(path: Path, tmp_path: Path
 
 def test_a_data_module_lists_the_same_samples_with_and_without_a_table(path: Path) -> None:
     options: dict[str, Any] = {"clip_length": 5, "crop": None, "test_split": "train"}
-    found = []
+    planes = []
     for archive in (path, without_table(path)):
         data = ReconstructionDataModule(str(archive), **options)
         with (
@@ -172,5 +176,5 @@ def test_a_data_module_lists_the_same_samples_with_and_without_a_table(path: Pat
             pytest.warns(UserWarning, match="2 recordings without images"),
         ):
             data.setup("test")
-        found.append([int(batch["plane"]) for batch in data.test_dataloader()])
-    assert found[0] == found[1] == [5, 15, 15]
+        planes.append([int(batch["plane"]) for batch in data.test_dataloader()])
+    assert planes[0] == planes[1] == [5, 15, 15]

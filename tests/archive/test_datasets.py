@@ -16,7 +16,7 @@ from spike_zoo.archive.datasets import (
 )
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
-from tests.helpers.archives import add_annotations, change, write_archive
+from tests.helpers.archives import add_annotations, edit_file, write_archive
 
 TAKE = "recordings/take0"
 
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     return write_archive(tmp_path / "takes.h5")
 
 
-def test_pictures_labels_and_calibration_have_checksums_of_their_own(path: Path) -> None:
+def test_pictures_labels_and_calibration_have_separate_checksums(path: Path) -> None:
     add_annotations(path, "take0")
     labels = ("boxes", "boxes_index", "class", "class_index", "flow", "mood")
     assert checked_datasets(Hdf5File(path), TAKE) == [
@@ -37,11 +37,11 @@ def test_pictures_labels_and_calibration_have_checksums_of_their_own(path: Path)
     ]
 
 
-def test_whole_numbers_of_any_width_are_read(path: Path) -> None:
-    change(path, lambda file: file.create_dataset("few", data=np.array([3, 1], ">u2")))
-    found = read_integers(Hdf5File(path), "few", 1)
-    assert found.dtype == np.int64
-    assert found.tolist() == [3, 1]
+def test_integers_of_any_width_are_read(path: Path) -> None:
+    edit_file(path, lambda file: file.create_dataset("few", data=np.array([3, 1], ">u2")))
+    values = read_integers(Hdf5File(path), "few", 1)
+    assert values.dtype == np.int64
+    assert values.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_whole_numbers_of_any_width_are_read(path: Path) -> None:
 def test_other_values_are_rejected(
     path: Path, make: Callable[[h5py.File], Any], problem: str
 ) -> None:
-    change(path, make)
+    edit_file(path, make)
     with pytest.raises(FormatError, match=problem):
         read_integers(Hdf5File(path), "few", 1)

@@ -12,9 +12,9 @@ from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents
 from tests.helpers.archives import (
     add_annotations,
-    make_around,
     make_motion,
     make_take,
+    make_two_sided_motion,
     write_archive,
 )
 
@@ -48,9 +48,9 @@ def edit(path: Path, part: str) -> None:
 def drop_checksums(path: Path) -> None:
     """Remove the checksums of parts, as in older archives."""
 
-    def drop(_: str, found: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(found, h5py.Dataset) and "sha256" in found.attrs:
-            del found.attrs["sha256"]
+    def drop(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and "sha256" in item.attrs:
+            del item.attrs["sha256"]
 
     with h5py.File(path, "r+") as file:
         file["recordings"].visititems(drop)
@@ -68,9 +68,9 @@ def test_one_changed_value_gives_another_digest(path: Path, part: str) -> None:
 def test_verify_names_the_part_whose_values_changed(path: Path, part: str) -> None:
     edit(path, part)
     with SpikeArchive(path) as archive:
-        found = [(finding.code, finding.path) for finding in archive.verify()]
-        assert ("E06", f"{TAKE}/{part}") in found
-        assert [code for code, _ in found if code.startswith("E")] == ["E06"]
+        findings = [(finding.code, finding.path) for finding in archive.verify()]
+        assert ("E06", f"{TAKE}/{part}") in findings
+        assert [code for code, _ in findings if code.startswith("E")] == ["E06"]
         assert not [finding for finding in archive.verify(deep=False) if finding.code == "E06"]
 
 
@@ -105,13 +105,13 @@ def test_large_archives_have_the_same_digest_from_stored_checksums(
     assert SpikeArchive(path).data_sha256() != read
 
 
-def test_motion_counts_by_its_values(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_values_of_motion(tmp_path: Path) -> None:
     bare, moving = tmp_path / "bare.h5", tmp_path / "moving.h5"
     for path, motion in ((bare, None), (moving, make_motion())):
         with ArchiveWriter(path) as writer:
             writer.add("a", make_take(motion=motion), split="train")
     with ArchiveWriter(tmp_path / "both.h5") as writer:
-        writer.add("a", make_take(**make_around(0)), split="train")
+        writer.add("a", make_take(**make_two_sided_motion(0)), split="train")
     paths = bare, moving, tmp_path / "both.h5"
     digests = {SpikeArchive(path).data_sha256() for path in paths}
     with h5py.File(moving, "r+") as file:

@@ -26,9 +26,7 @@ def test_classes_are_read_in_the_order_of_their_index(path: Path) -> None:
     assert SpikeArchive(path).verify() == []
 
 
-def test_an_archive_without_names_has_none_and_the_digest_does_not_know_them(
-    tmp_path: Path, path: Path
-) -> None:
+def test_an_archive_without_class_names_has_the_same_digest(tmp_path: Path, path: Path) -> None:
     plain = SpikeArchive(write_archive(tmp_path / "b.h5"))
     assert plain.label_names == ()
     assert plain.data_sha256() == SpikeArchive(path).data_sha256()
@@ -36,7 +34,7 @@ def test_an_archive_without_names_has_none_and_the_digest_does_not_know_them(
         assert "label_names" not in file.attrs
 
 
-def test_a_built_archive_has_the_names_it_was_given(tmp_path: Path) -> None:
+def test_a_built_archive_has_the_given_class_names(tmp_path: Path) -> None:
     built = build_archive(tmp_path / "b.h5", {"one": make_take}, label_names=NAMES)
     assert SpikeArchive(built).label_names == NAMES
 
@@ -64,7 +62,7 @@ def test_classes_of_two_archives_are_not_mixed(path: Path) -> None:
     assert len(SpikeArchive(path)) == 3
 
 
-def test_names_that_are_none_are_rejected(path: Path, tmp_path: Path) -> None:
+def test_invalid_class_names_are_rejected(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 'car' twice"):
         write_archive(tmp_path / "b.h5", label_names=("car", "car"))
     assert list(tmp_path.iterdir()) == [path]

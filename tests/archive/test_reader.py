@@ -20,7 +20,7 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.formats import read_recording, write_recording
-from tests.helpers.archives import make_around, make_motion, make_take, write_archive
+from tests.helpers.archives import make_motion, make_take, make_two_sided_motion, write_archive
 from tests.helpers.streams import random_spikes
 
 
@@ -37,7 +37,7 @@ def archive(path: Path) -> Iterator[SpikeArchive]:
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
-def test_everything_written_is_read_back(
+def test_all_parts_of_a_take_are_read_back(
     tmp_path: Path, compression: str | None, bit_layout: str
 ) -> None:
     path = write_archive(tmp_path / "a.h5", compression=compression, bit_layout=bit_layout)
@@ -78,13 +78,15 @@ def test_reading_images_of_a_recording_without_any_is_rejected(tmp_path: Path) -
         archive.blur("bare")
 
 
-def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_path: Path) -> None:
+def test_errors_of_missing_items_list_the_existing_ones(
+    archive: SpikeArchive, tmp_path: Path
+) -> None:
     with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0, take1"):
         archive["take9"]
     with pytest.raises(KeyError):
         archive.images("take9")
-    told = r"no split 'val'; it has train, test\. .*init_args\.val_split test, .*--split val"
-    with pytest.raises(MissingItemError, match=told):
+    message = r"no split 'val'; it has train, test\. .*init_args\.val_split test, .*--split val"
+    with pytest.raises(MissingItemError, match=message):
         archive.names("val")
     with pytest.raises(MissingItemError, match=r"'tset'; .* To continue, name one of these"):
         archive.names("tset")
@@ -99,7 +101,7 @@ def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_pa
         SpikeArchive(tmp_path)
 
 
-def test_a_crop_holds_its_rows_and_bytes(archive: SpikeArchive) -> None:
+def test_a_crop_contains_its_rows_and_bytes(archive: SpikeArchive) -> None:
     whole = make_take(1).recording.packed
     crop = archive.read_packed("take1", 10, 30, rows=slice(3, 9), byte_columns=slice(1, 3))
     np.testing.assert_array_equal(crop, whole[10:30, 3:9, 1:3])
@@ -109,7 +111,7 @@ def test_a_crop_holds_its_rows_and_bytes(archive: SpikeArchive) -> None:
             archive.read_packed("take1", start, stop)
 
 
-def test_reading_goes_on_after_the_handle_is_dropped(path: Path) -> None:
+def test_recordings_can_be_read_after_the_archive_is_closed(path: Path) -> None:
     with SpikeArchive(path) as archive:
         recording = archive["take0"]
     np.testing.assert_array_equal(recording[:], make_take(0).recording[:])
@@ -119,9 +121,9 @@ def test_archives_and_recordings_pickle_as_their_path(archive: SpikeArchive) -> 
     recording = archive["take1"]
     recording[0:1]
     assert len(pickle.dumps(recording)) < 2000
-    again = pickle.loads(pickle.dumps((archive, recording)))
-    np.testing.assert_array_equal(again[0]["take1"][:], recording[:])
-    np.testing.assert_array_equal(again[1][:], recording[:])
+    unpickled = pickle.loads(pickle.dumps((archive, recording)))
+    np.testing.assert_array_equal(unpickled[0]["take1"][:], recording[:])
+    np.testing.assert_array_equal(unpickled[1][:], recording[:])
 
 
 def first_plane(archive: SpikeArchive, name: str) -> bytes:
@@ -129,7 +131,7 @@ def first_plane(archive: SpikeArchive, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_every_process_opens_the_archive_for_itself(archive: SpikeArchive, start: str) -> None:
+def test_every_process_opens_the_archive_separately(archive: SpikeArchive, start: str) -> None:
     expected = first_plane(archive, "take2")
     parent = archive._file.handle
     with multiprocessing.get_context(start).Pool(1) as pool:
@@ -158,7 +160,7 @@ def test_a_handle_inherited_through_a_fork_is_not_used(archive: SpikeArchive) ->
         INHERITED.clear()
 
 
-def test_a_reader_is_not_stopped_by_a_writer_of_the_same_archive(path: Path) -> None:
+def test_an_archive_can_be_read_while_it_is_being_written(path: Path) -> None:
     with ArchiveWriter(path, append=True) as writer:
         writer.add("new", make_take(5))
         assert SpikeArchive(path).names() == ["take0", "take1", "take2"]
@@ -166,11 +168,11 @@ def test_a_reader_is_not_stopped_by_a_writer_of_the_same_archive(path: Path) -> 
 
 
 def test_a_file_open_elsewhere_in_this_process_is_read_too(path: Path) -> None:
-    with h5py.File(path, "r"):  # with locks, which HDF5 does not mix with going without
+    with h5py.File(path, "r"):  # with locks; HDF5 cannot open a file with and without locks
         assert SpikeArchive(path).names() == ["take0", "take1", "take2"]
 
 
-def test_a_recording_of_several_needs_its_name(path: Path) -> None:
+def test_an_archive_of_several_recordings_requires_a_name(path: Path) -> None:
     assert read_recording(path, "take1").meta["name"] == "take1"
     with pytest.raises(MissingItemError, match="several recordings, name one; it holds take0"):
         read_recording(path)
@@ -189,27 +191,27 @@ def test_an_archive_without_recordings_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planes", [37, 40])
-def test_an_archive_that_was_replaced_is_not_read_as_the_old_one(path: Path, planes: int) -> None:
+def test_reading_a_replaced_archive_raises_an_error(path: Path, planes: int) -> None:
     archive = SpikeArchive(path)
-    recording, sent = archive["take0"], pickle.dumps(archive)
+    recording, pickled = archive["take0"], pickle.dumps(archive)
     archive.check_unchanged()
     with ArchiveWriter(path, overwrite=True) as writer:
         writer.add("take0", make_take(5, planes=planes))
-    told = r"the file was replaced or modified while it was in use.*start again"
+    message = r"the file was replaced or modified while it was in use.*start again"
     np.testing.assert_array_equal(recording[0:1], make_take(0).recording[0:1])  # the old file
-    with pytest.raises(RecordingError, match=told):
+    with pytest.raises(RecordingError, match=message):
         archive.check_unchanged()
-    with pytest.raises(RecordingError, match=told):
+    with pytest.raises(RecordingError, match=message):
         recording[0:1]  # closed by the check
-    with pytest.raises(RecordingError, match=told):
-        pickle.loads(sent).read_packed("take0", 0, 1)
+    with pytest.raises(RecordingError, match=message):
+        pickle.loads(pickled).read_packed("take0", 0, 1)
     path.unlink()
     with pytest.raises(RecordingError, match="the file was removed while it was in use"):
         archive.check_unchanged()
 
 
-def test_motion_to_both_sides_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
-    parts = make_around()
+def test_motion_to_both_sides_is_read_back_whole_and_cropped(tmp_path: Path) -> None:
+    parts = make_two_sided_motion()
     path = tmp_path / "a.h5"
     with ArchiveWriter(path) as writer:
         writer.add("a", make_take(**parts))
@@ -231,7 +233,7 @@ def test_motion_to_both_sides_comes_back_whole_and_in_crops(tmp_path: Path) -> N
         archive.motion("b", around=True)
 
 
-def test_motion_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
+def test_motion_is_read_back_whole_and_cropped(tmp_path: Path) -> None:
     motion = make_motion()
     for compression in (None, "gzip"):
         path = tmp_path / f"{compression}.h5"

@@ -14,13 +14,13 @@ from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.main import main
 from tests.helpers.archives import (
     add_annotations,
-    make_around,
     make_motion,
     make_take,
+    make_two_sided_motion,
     write_archive,
 )
 
-WAYS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
+REWRITE_OPTIONS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
 PACKING = ("layout", "sha256")
 
 
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
         del file["recordings/take2/labels/class"]
         file["recordings/take2/labels/class"] = np.int16(2)
         file["recordings/take2/motion"] = make_motion(2)
-        for name, data in make_around(2).items():
+        for name, data in make_two_sided_motion(2).items():
             file[f"recordings/take2/{name}"] = data
         file["notebook/page"] = "rain"
         file.attrs["author"] = "Ada"
@@ -54,26 +54,26 @@ def rewrite(path: Path, *options: str) -> Path:
 
 def content(path: Path) -> dict[str, Any]:
     """Return type, values and attributes of all objects except checksums, spikes and packing."""
-    found: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         attributes = {key: repr(item.attrs[key]) for key in item.attrs if key not in PACKING}
-        found[name] = [attributes]
+        objects[name] = [attributes]
         if isinstance(item, h5py.Dataset) and not name.endswith("/spikes"):
-            found[name] += [item.dtype.str, item.shape, repr(np.asarray(item[()]).tolist())]
+            objects[name] += [item.dtype.str, item.shape, repr(np.asarray(item[()]).tolist())]
 
     with h5py.File(path) as file:
         file.visititems(visit)
-        found["/"] = {
+        objects["/"] = {
             key: repr(file.attrs[key]) for key in file.attrs if key not in ("created", "generator")
         }
-    return found
+    return objects
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_everything_beside_the_packing_is_kept(path: Path, way: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("options", REWRITE_OPTIONS)
+def test_everything_except_the_packing_is_kept(path: Path, options: tuple[str, ...]) -> None:
     before, digest = content(path), SpikeArchive(path).data_sha256()
-    new = rewrite(path, *way)
+    new = rewrite(path, *options)
     assert content(new) == before
     assert SpikeArchive(new).data_sha256() == digest
     findings = [(finding.code, finding.path) for finding in SpikeArchive(new).verify()]
@@ -88,7 +88,7 @@ def test_a_recording_stays_in_all_its_splits_and_their_order(path: Path) -> None
     assert archive.names("all") == ["take2", "take0", "take1"]
 
 
-def test_one_split_for_all_replaces_those_there_were(path: Path) -> None:
+def test_one_split_for_all_recordings_replaces_the_previous_splits(path: Path) -> None:
     archive = SpikeArchive(rewrite(path, "--split", "val"))
     assert archive.splits() == ["val"]
     assert archive.names("val") == ["take0", "take1", "take2"]
@@ -98,15 +98,15 @@ def test_kept_labels_and_calibration_get_checksums(path: Path) -> None:
     with h5py.File(rewrite(path), "r+") as file:
         file["recordings/take1/calibration/dark"][3, 4] += 1
         file["recordings/take1/labels/flow"][1, 0, 3, 4] += 1
-    found = [str(finding) for finding in SpikeArchive(path.with_name("new.h5")).verify()]
-    assert [line.split()[1] for line in found if line.startswith("E06")] == [
+    findings = [str(finding) for finding in SpikeArchive(path.with_name("new.h5")).verify()]
+    assert [line.split()[1] for line in findings if line.startswith("E06")] == [
         "recordings/take1/labels/flow",
         "recordings/take1/calibration/dark",
     ]
 
 
 @pytest.mark.parametrize("place", ["recordings/take1/thermal/out", "notebook/out"])
-def test_parts_that_lead_out_of_the_archive_are_rejected(
+def test_links_out_of_the_archive_are_rejected(
     path: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with h5py.File(path, "r+") as file:
@@ -116,7 +116,7 @@ def test_parts_that_lead_out_of_the_archive_are_rejected(
     assert not path.with_name("new.h5").exists()
 
 
-def test_a_take_without_anything_else_is_written_again(tmp_path: Path) -> None:
+def test_a_take_of_spikes_alone_is_rewritten(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "old.h5") as writer:
         writer.add("bare", make_take().recording)
     archive = SpikeArchive(rewrite(tmp_path / "old.h5"))

@@ -40,49 +40,53 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_read_as_one_archive(single: Path, folder: Path) -> None:
-    one, many = SpikeArchive(single), SpikeArchive(folder)
-    assert isinstance(many, ShardedArchive)
+    archive, sharded = SpikeArchive(single), SpikeArchive(folder)
+    assert isinstance(sharded, ShardedArchive)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("000.h5", "001.h5", "002.h5", "index.json"),
     ]
-    assert list(many) == many.names() == list(JOBS)
-    assert len(many) == 7
-    assert "take3" in many
-    assert "take9" not in many
-    assert many.splits() == one.splits()
-    assert many.names("train") == SPLITS["train"]
-    assert many.label_names == one.label_names
+    assert list(sharded) == sharded.names() == list(JOBS)
+    assert len(sharded) == 7
+    assert "take3" in sharded
+    assert "take9" not in sharded
+    assert sharded.splits() == archive.splits()
+    assert sharded.names("train") == SPLITS["train"]
+    assert sharded.label_names == archive.label_names
     for name in JOBS:
-        assert many.facts(name) == one.facts(name)
-        assert (many[name][:] == one[name][:]).all()
-        np.testing.assert_array_equal(many.images(name), one.images(name))
-        assert many.take(name).label == one.label(name)
+        assert sharded.facts(name) == archive.facts(name)
+        assert (sharded[name][:] == archive[name][:]).all()
+        np.testing.assert_array_equal(sharded.images(name), archive.images(name))
+        assert sharded.take(name).label == archive.label(name)
         rows, columns = slice(1, 4), slice(0, 1)
-        crop = many.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
-        expected = one.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
+        crop = sharded.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
+        expected = archive.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
         np.testing.assert_array_equal(crop, expected)
-    assert many.data_sha256() == one.data_sha256()
-    assert many.data_sha256("test") == one.data_sha256("test")
-    assert {one.code for one in many.verify()} == {"W01"}  # all takes are the same
+    assert sharded.data_sha256() == archive.data_sha256()
+    assert sharded.data_sha256("test") == archive.data_sha256("test")
+    assert {finding.code for finding in sharded.verify()} == {"W01"}  # all takes are the same
     with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0"):
-        many["take9"]
+        sharded["take9"]
     with pytest.raises(MissingItemError, match="train, test"):
-        many.names("val")
-    again = pickle.loads(pickle.dumps(many))
-    assert again.names() == many.names()
-    assert (again["take5"][:] == one["take5"][:]).all()
+        sharded.names("val")
+    unpickled = pickle.loads(pickle.dumps(sharded))
+    assert unpickled.names() == sharded.names()
+    assert (unpickled["take5"][:] == archive["take5"][:]).all()
 
 
-def test_few_files_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_open_files_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("spike_zoo.archive.shards._MOST_OPEN", 2)
-    many = SpikeArchive(build_shards(tmp_path / "many", JOBS, "7"))
-    assert isinstance(many, ShardedArchive)
+    sharded = SpikeArchive(build_shards(tmp_path / "many", JOBS, "7"))
+    assert isinstance(sharded, ShardedArchive)
     for name in [*JOBS, *JOBS]:
-        assert len(many.images(name))
-        assert len(many._open) <= 2
+        assert len(sharded.images(name))
+        assert len(sharded._open) <= 2
 
 
-def test_parts_are_built_apart_and_a_stopped_build_goes_on(single: Path, tmp_path: Path) -> None:
+def test_shards_are_built_separately_and_a_stopped_build_is_continued(
+    single: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "many"
     for part in ("2/3", "3/3"):
         build_shards(folder, JOBS, part, splits=SPLITS, label_names=("a", "b", "c"))
@@ -96,22 +100,22 @@ def test_parts_are_built_apart_and_a_stopped_build_goes_on(single: Path, tmp_pat
         build_shards(folder, JOBS, "3")
 
 
-def test_a_part_of_another_build_is_not_taken(tmp_path: Path) -> None:
+def test_a_shard_of_another_build_is_rejected(tmp_path: Path) -> None:
     build_shards(tmp_path / "many", JOBS, "2/3")
-    others = {f"other{number}": make_take for number in range(7)}
+    other_jobs = {f"other{number}": make_take for number in range(7)}
     with pytest.raises(ExistingFileError, match=r"001\.h5 contains other recordings"):
-        build_shards(tmp_path / "many", others, "3")
+        build_shards(tmp_path / "many", other_jobs, "3")
 
 
 @pytest.mark.parametrize("text", ["0", "x", "0/3", "4/3", "1/x", "-1", "1/2/3"])
-def test_impossible_parts(text: str, tmp_path: Path) -> None:
+def test_impossible_parts_are_rejected(text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected N, or K/N with K from 1 to N"):
         parse_shards(text)
     with pytest.raises(UsageError, match="there are 7 recordings"):
         build_shards(tmp_path / "many", JOBS, "8")
 
 
-def test_missing_cut_and_exchanged_files_are_named(folder: Path, tmp_path: Path) -> None:
+def test_missing_truncated_and_exchanged_shards_are_named(folder: Path, tmp_path: Path) -> None:
     data = (folder / "001.h5").read_bytes()
     (folder / "001.h5").unlink()
     with pytest.raises(MissingFileError, match=r"001\.h5: this part of the archive is missing"):
@@ -120,13 +124,13 @@ def test_missing_cut_and_exchanged_files_are_named(folder: Path, tmp_path: Path)
     with pytest.raises(FormatError, match=rf"001\.h5: has {len(data) - 1} bytes and not the"):
         SpikeArchive(folder)
     (folder / "001.h5").write_bytes(data)
-    many = SpikeArchive(folder)
-    many.check_unchanged()
+    sharded = SpikeArchive(folder)
+    sharded.check_unchanged()
     index = (folder / "index.json").read_text()
     (folder / "index.json").write_text(index.replace('"take3", 1', '"take3", 2'))
-    found = SpikeArchive(folder).verify()
-    errors = [one for one in found if one.severity == "error"]
-    assert [(one.code, one.path) for one in errors] == [("E06", "index.json")]
+    findings = SpikeArchive(folder).verify()
+    errors = [finding for finding in findings if finding.severity == "error"]
+    assert [(error.code, error.path) for error in errors] == [("E06", "index.json")]
     for damaged in ("", "[]", index[:40], index.replace('"version": 1', '"version": 9')):
         (folder / "index.json").write_text(damaged)
         with pytest.raises(FormatError, match=r"damaged|version 9"):
@@ -158,7 +162,7 @@ def test_the_index_is_json(folder: Path) -> None:
     assert [row[0] for row in rows] == list(JOBS)
 
 
-def test_commands_and_loaders_take_a_folder(
+def test_commands_and_loaders_accept_a_sharded_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -191,10 +195,10 @@ def test_commands_and_loaders_take_a_folder(
 def test_training_samples_are_drawn_from_some_files_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = tiny_archive(tmp_path / "one.h5", 21, 32, 32)
-    with SpikeArchive(archive) as one:
-        jobs = {name: functools.partial(one.take, name) for name in one}
-        splits = {split: one.names(split) for split in one.splits()}
+    path = tiny_archive(tmp_path / "one.h5", 21, 32, 32)
+    with SpikeArchive(path) as archive:
+        jobs = {name: functools.partial(archive.take, name) for name in archive}
+        splits = {split: archive.names(split) for split in archive.splits()}
         folder = build_shards(tmp_path / "many", jobs, "6", splits=splits)
     monkeypatch.setattr("spike_zoo.archive.shards._MOST_OPEN", 2)
     monkeypatch.setattr("spike_zoo.data.sampling.FILES_AT_ONCE", 1)

@@ -13,7 +13,7 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, verify_archive
 from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
-from tests.helpers.archives import make_around, make_take, write_archive
+from tests.helpers.archives import make_take, make_two_sided_motion, write_archive
 
 TAKE = "recordings/take0"
 
@@ -53,7 +53,7 @@ def add_motion(data: object) -> Callable[[h5py.File], None]:
 
 
 def add_around(**changes: object) -> Callable[[h5py.File], None]:
-    parts = {**make_around(), **changes}
+    parts = {**make_two_sided_motion(), **changes}
 
     def act(file: h5py.File) -> None:
         for name, data in parts.items():
@@ -91,7 +91,7 @@ NAMES = h5py.string_dtype()
 
 
 @pytest.mark.parametrize(
-    ("code", "place", "how"),
+    ("code", "place", "modify"),
     [
         ("E01", "/", lambda file: file.attrs.__delitem__("schema")),
         ("E02", "/", lambda file: file.attrs.__setitem__("schema_version", 2)),
@@ -150,17 +150,21 @@ NAMES = h5py.string_dtype()
         ("W03", f"{TAKE}/labels/mood", lambda file: file.create_group(f"{TAKE}/labels/mood")),
     ],
 )
-def test_each_broken_rule_is_found_where_it_is(
-    path: Path, code: str, place: str, how: Callable[[h5py.File], None]
+def test_each_broken_rule_is_reported_with_its_place(
+    path: Path, code: str, place: str, modify: Callable[[h5py.File], None]
 ) -> None:
     assert verify_archive(path) == []
     with h5py.File(path, "r+") as file:
-        how(file)
+        modify(file)
     findings = verify_archive(path)
     assert (code, place) in [(finding.code, finding.path) for finding in findings], findings
     severity = "error" if code.startswith("E") else "warning"
     assert {finding.severity for finding in findings if finding.code == code} == {severity}
-    consequences = {"E05": {"E06"}, "E11": {"E10"}, "E12": {"E07", "W03"}}  # of the same change
+    consequences = {
+        "E05": {"E06"},
+        "E11": {"E10"},
+        "E12": {"E07", "W03"},
+    }  # caused by the same change
     assert {finding.code for finding in findings} <= {code, *consequences.get(code, ())}
     assert all("\n" not in str(finding) for finding in findings)
 
@@ -198,7 +202,7 @@ def test_the_same_spikes_in_two_splits_are_found_under_any_name(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
-def test_a_changed_spike_is_found_only_when_looking_deep(tmp_path: Path, bit_layout: str) -> None:
+def test_a_changed_spike_is_found_only_by_deep_validation(tmp_path: Path, bit_layout: str) -> None:
     path = write_archive(tmp_path / "a.h5", bit_layout=bit_layout)
     with h5py.File(path, "r+") as file:
         file[f"{TAKE}/spikes"][3, 2, 1] ^= 4
@@ -214,7 +218,7 @@ def test_bits_beyond_the_last_plane_are_found_in_cold_storage(tmp_path: Path) ->
     assert [finding.code for finding in verify_archive(path)] == ["E05"]
 
 
-def test_a_hard_link_in_a_circle_is_walked_once(path: Path) -> None:
+def test_a_circular_hard_link_is_visited_once(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["loop"] = file["/"]
     assert [finding.code for finding in verify_archive(path)] == ["W03"]
@@ -231,7 +235,7 @@ def test_a_file_that_does_not_open_is_a_finding(tmp_path: Path, path: Path) -> N
         verify_archive(tmp_path / "absent.h5")
 
 
-def test_a_damaged_image_is_found_when_looking_deep(tmp_path: Path) -> None:
+def test_a_damaged_image_is_found_by_deep_validation(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", compression="gzip")
     with h5py.File(path) as file:
         chunk = file[f"{TAKE}/blur"].id.get_chunk_info(0)
@@ -252,10 +256,10 @@ def read_everything(path: Path) -> None:
             archive.blur(name)
 
 
-def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
+def test_a_damaged_byte_never_raises_an_unexpected_error(path: Path, tmp_path: Path) -> None:
     data, random = path.read_bytes(), np.random.default_rng(2)
-    broken_path, refused = tmp_path / "broken.h5", 0
-    heap = data.index(b"GCOL")  # HDF5 2.0 itself may loop for ever on a damaged heap of strings
+    broken_path, error_count = tmp_path / "broken.h5", 0
+    heap = data.index(b"GCOL")  # HDF5 2.0 can loop forever on a damaged heap of strings
     places = [*range(heap), *range(heap + 4096, len(data))]
     for position in random.choice(places, 60):
         broken = bytearray(data)
@@ -265,11 +269,11 @@ def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) 
         try:
             read_everything(broken_path)
         except SpikeZooError:
-            refused += 1
-    assert refused > 0
+            error_count += 1
+    assert error_count > 0
 
 
-def test_reading_rejects_images_that_are_none(path: Path) -> None:
+def test_reading_rejects_invalid_images(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         replace(f"{TAKE}/images", np.zeros((3, 2), "c8"))(file)
         del file[f"{TAKE}/blur"]

@@ -23,9 +23,9 @@ from spike_zoo.errors import (
 from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.archives import (
     add_annotations,
-    make_around,
     make_motion,
     make_take,
+    make_two_sided_motion,
     write_archive,
 )
 from tests.helpers.limits import largest_file
@@ -35,7 +35,7 @@ from tests.helpers.streams import random_spikes
 @pytest.mark.parametrize(
     ("planes", "chunk"), [(1, 1), (16, 16), (17, 9), (37, 13), (61, 16), (301, 16), (320, 16)]
 )
-def test_chunks_are_whole_frames_of_about_sixteen_planes_evened_out(
+def test_chunks_hold_about_sixteen_whole_planes_of_equal_number(
     tmp_path: Path, planes: int, chunk: int
 ) -> None:
     with ArchiveWriter(tmp_path / "a.h5") as writer:
@@ -47,7 +47,7 @@ def test_chunks_are_whole_frames_of_about_sixteen_planes_evened_out(
         assert stored.fletcher32 is False
 
 
-def test_spikes_take_hardly_more_than_their_bits(tmp_path: Path) -> None:
+def test_stored_spikes_are_little_larger_than_their_bits(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with ArchiveWriter(path) as writer:
         writer.add("a", SpikeRecording.from_planes(random_spikes(301, 250, 400)))
@@ -69,7 +69,7 @@ def test_bits_along_time_compress_a_sample_clip_to_less_than_half(
     np.testing.assert_array_equal(SpikeArchive(tmp_path / "a.h5")["a"][:], clip[:])
 
 
-def test_the_root_names_schema_and_maker(tmp_path: Path) -> None:
+def test_root_attributes_state_schema_and_generator(tmp_path: Path) -> None:
     write_archive(tmp_path / "a.h5", generator="simulate 1.0 seed=3")
     with h5py.File(tmp_path / "a.h5") as file:
         assert file.attrs["schema"] == "spike-archive"
@@ -118,7 +118,7 @@ def test_an_existing_archive_is_rejected_without_overwrite(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("append", [False, True])
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_leaves_folder_and_archive_as_they_were(
+def test_a_failure_leaves_folder_and_archive_unchanged(
     tmp_path: Path, append: bool, fault: type[BaseException]
 ) -> None:
     path = write_archive(tmp_path / "a.h5")
@@ -148,7 +148,7 @@ def test_names_the_schema_does_not_allow_are_rejected(tmp_path: Path, name: str)
             writer.put_in_split(name, "x" * 120)
 
 
-def test_a_split_names_recordings_that_exist_once(tmp_path: Path) -> None:
+def test_a_split_lists_existing_recordings_without_duplicates(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a.h5") as writer:
         writer.add("a", make_take(), split="train")
         writer.put_in_split("train", "a", "a")
@@ -182,9 +182,9 @@ def test_a_split_names_recordings_that_exist_once(tmp_path: Path) -> None:
         ("E09", {"motion": np.zeros((2, 2, 12, 21), np.float16)}),
         ("E09", {"motion": np.zeros((3, 2, 12, 21), np.float32)}),
         ("E09", {"motion": make_motion(), "images": None, "image_index": None}),
-        ("E09", make_around() | {"around": np.zeros((3, 2, 12, 21), np.float16)}),
-        ("E09", make_around() | {"around_index": np.array([[1, 9], [11, 19], [16, 37]])}),
-        ("E09", make_around() | {"around_index": None}),
+        ("E09", make_two_sided_motion() | {"around": np.zeros((3, 2, 12, 21), np.float16)}),
+        ("E09", make_two_sided_motion() | {"around_index": np.array([[1, 9], [11, 19], [16, 37]])}),
+        ("E09", make_two_sided_motion() | {"around_index": None}),
     ],
 )
 def test_images_that_do_not_fit_the_recording_are_rejected(
@@ -211,7 +211,7 @@ def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
     np.testing.assert_array_equal(stored, images)
 
 
-def test_bits_beyond_the_width_are_cleared_on_the_way(tmp_path: Path) -> None:
+def test_bits_beyond_the_width_are_cleared_before_writing(tmp_path: Path) -> None:
     full = SpikeRecording(np.full((20, 5, 3), 255, np.uint8), 21)
     for layout in ("wpack", "tpack"):
         with ArchiveWriter(tmp_path / f"{layout}.h5", bit_layout=layout) as writer:
@@ -262,7 +262,7 @@ def annotated(folder: Path) -> SpikeArchive:
     return SpikeArchive(path)
 
 
-def test_a_take_of_another_archive_brings_its_label_maps_and_calibration(tmp_path: Path) -> None:
+def test_a_take_of_another_archive_keeps_its_label_maps_and_calibration(tmp_path: Path) -> None:
     old = annotated(tmp_path)
     with ArchiveWriter(tmp_path / "new.h5") as writer:
         writer.add("again", old.take("take0"))
@@ -276,7 +276,7 @@ def test_a_take_of_another_archive_brings_its_label_maps_and_calibration(tmp_pat
     assert "E" not in {finding.code[0] for finding in SpikeArchive(tmp_path / "new.h5").verify()}
 
 
-def test_what_was_changed_in_a_take_of_another_archive_stays_changed(tmp_path: Path) -> None:
+def test_changes_to_a_take_of_another_archive_are_written(tmp_path: Path) -> None:
     take = annotated(tmp_path).take("take0")
     part = SpikeRecording.from_planes(take.recording[0:10])
     with ArchiveWriter(tmp_path / "new.h5") as writer:
@@ -295,16 +295,16 @@ def test_what_was_changed_in_a_take_of_another_archive_stays_changed(tmp_path: P
         assert list(file["recordings/part/labels"]) == ["class"]
 
 
-def test_an_archive_that_cannot_grow_stays_as_it_was(tmp_path: Path) -> None:
+def test_an_archive_on_a_full_disk_stays_unchanged(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5")
     before = path.read_bytes()
     cases: list[dict[str, Any]] = [{"append": True}, {"overwrite": True}]
     for options in cases:
-        for more in (100, 5000, 20_000):
-            told = r"a\.h5: cannot be written \(File too large\)"
+        for bytes_left in (100, 5000, 20_000):
+            message = r"a\.h5: cannot be written \(File too large\)"
             with (
-                largest_file(len(before) + more),
-                pytest.raises(RecordingError, match=told),
+                largest_file(len(before) + bytes_left),
+                pytest.raises(RecordingError, match=message),
                 ArchiveWriter(path, **options) as writer,
             ):
                 writer.add("large", make_take(7, planes=4000))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from spike_zoo.callbacks.checkpoints import WholeCheckpoints
+from spike_zoo.callbacks.checkpoints import AtomicCheckpointIO
 from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
@@ -31,19 +31,19 @@ def archive(clips_archive: Path) -> list[str]:
     return [*data, "--trainer.enable_progress_bar", "false"]
 
 
-def test_a_write_that_fails_leaves_the_checkpoint_before(
+def test_a_failed_write_keeps_the_previous_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, writer = tmp_path / "last.ckpt", WholeCheckpoints()
+    target, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a full disk elsewhere"))
     for number in (1, 2):
         writer.save_checkpoint({"number": number}, target)
 
-    def dies(content: object, file: Any) -> None:
+    def fail(content: object, file: Any) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", dies)
+    monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         writer.save_checkpoint({"number": 3}, target)
     assert torch.load(target) == {"number": 2}
@@ -56,13 +56,13 @@ import resource, signal, sys, torch
 from spike_zoo.errors import RecordingError
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
-from spike_zoo.callbacks.checkpoints import WholeCheckpoints
+from spike_zoo.callbacks.checkpoints import AtomicCheckpointIO
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 module = STIRModule(width=0.25, lpips="off")
 for write in (
-    lambda: WholeCheckpoints().save_checkpoint({"state_dict": module.state_dict()}, sys.argv[1]),
+    lambda: AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, sys.argv[1]),
     lambda: save_weights(module, sys.argv[1]),
 ):
     try:
@@ -72,12 +72,14 @@ for write in (
 """
 
 
-def test_weights_that_do_not_fit_on_the_disk_are_one_clear_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_on_one_line_and_the_previous_file_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "last.ckpt"
     target.write_bytes(b"the one before")
-    done = run_python(FULL_DISK, str(target))
+    process = run_python(FULL_DISK, str(target))
     line = f"{target}: cannot be written (File too large)"
-    assert [said[: len(line)] for said in done.stdout.splitlines()] == [line, line], done.stderr
+    assert [message[: len(line)] for message in process.stdout.splitlines()] == [line, line], (
+        process.stderr
+    )
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the one before"]
 
 
@@ -93,8 +95,8 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict"])
-@pytest.mark.parametrize("place", ["class", "noted class", "argument", "nested argument"])
-def test_nothing_that_a_checkpoint_names_is_imported(
+@pytest.mark.parametrize("place", ["class", "recorded class", "argument", "nested argument"])
+def test_classes_named_by_a_checkpoint_are_not_imported(
     archive: list[str],
     tmp_path: Path,
     marker: str,
@@ -102,15 +104,15 @@ def test_nothing_that_a_checkpoint_names_is_imported(
     place: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    claims: dict[str, dict[str, Any]] = {
+    contents: dict[str, dict[str, Any]] = {
         "class": {"hyper_parameters": {"_class_path": marker}, "spike_zoo": {}},
-        "noted class": {"spike_zoo": {"class_path": marker, "hyper_parameters": {}}},
+        "recorded class": {"spike_zoo": {"class_path": marker, "hyper_parameters": {}}},
         "argument": {"spike_zoo": {"hyper_parameters": {"lpips": {"class_path": marker}}}},
         "nested argument": {
             "spike_zoo": {"hyper_parameters": {"protocols": [{"class_path": marker}]}}
         },
     }
-    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **claims[place])
+    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **contents[place])
     call = [verb, *TEST, *archive, "--ckpt_path", str(crafted), "--run_dir", str(tmp_path / "run")]
     assert main(call) == 1
     assert MARKER not in sys.modules
@@ -118,7 +120,7 @@ def test_nothing_that_a_checkpoint_names_is_imported(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_that_the_user_names_takes_weights_of_the_one_it_derives_from(
+def test_a_class_named_by_the_user_loads_weights_of_its_base_class(
     archive: list[str], tmp_path: Path, marker: str
 ) -> None:
     weights = write_checkpoint(tmp_path / "weights.ckpt")
@@ -129,19 +131,19 @@ def test_a_class_that_the_user_names_takes_weights_of_the_one_it_derives_from(
     assert record.config["model"]["init_args"]["width"] == 0.25
 
 
-def test_the_command_line_comes_before_the_checkpoint_and_that_before_files(
+def test_the_command_line_overrides_the_checkpoint_which_overrides_files(
     archive: list[str], tmp_path: Path
 ) -> None:
     weights = write_checkpoint(tmp_path / "weights.ckpt")
     call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--model.protocols=[stir]"]
     assert main([*call, "--run_dir", str(tmp_path / "run")]) == 0
     record = RunResult.read(tmp_path / "run" / "test")
-    assert "test/psnr_stir" in record.metrics, "the checkpoint says no protocol"
-    assert record.config["model"]["init_args"]["width"] == 0.25, "the file says 1"
+    assert "test/psnr_stir" in record.metrics, "the checkpoint has no protocols"
+    assert record.config["model"]["init_args"]["width"] == 0.25, "the configuration sets 1"
     assert record.config["model"]["init_args"]["protocols"] == ["stir"]
 
 
-def test_a_checkpoint_of_another_width_than_the_command_line_says_is_one_line(
+def test_a_checkpoint_of_another_width_than_the_command_line_is_rejected_on_one_line(
     archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = write_checkpoint(tmp_path / "weights.ckpt")
@@ -152,7 +154,7 @@ def test_a_checkpoint_of_another_width_than_the_command_line_says_is_one_line(
     assert "do not fit" in errors[0]
 
 
-def test_a_fit_does_not_go_on_from_weights_alone(
+def test_resuming_a_fit_from_weights_only_is_rejected(
     archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = write_checkpoint(tmp_path / "weights.ckpt")
@@ -161,7 +163,9 @@ def test_a_fit_does_not_go_on_from_weights_alone(
     assert "weights.ckpt: contains only weights" in capsys.readouterr().err
 
 
-def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_path: Path) -> None:
+def test_tests_of_two_checkpoints_have_different_digests(
+    archive: list[str], tmp_path: Path
+) -> None:
     records = []
     for seed in (0, 1):
         weights = write_checkpoint(tmp_path / f"{seed}.ckpt", seed)
@@ -173,21 +177,23 @@ def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_pa
     assert records[0].checkpoint_sha256 != records[1].checkpoint_sha256
 
 
-def test_exported_weights_are_measured_as_the_checkpoint_is(
+def test_exported_weights_give_the_metrics_of_the_checkpoint(
     archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.ckpt")
     export = tmp_path / "small.safetensors"
     assert main(["export", str(checkpoint), str(export)]) == 0
-    found = {}
+    results = {}
     for file in (checkpoint, export):
         folder = tmp_path / file.stem
         line = [*TEST, *archive, "--run_dir", str(folder), "--ckpt_path", str(file)]
         assert main(["test", *line]) == 0
-        found[file] = RunResult.read(folder / "test")
-    assert found[export].metrics == found[checkpoint].metrics
-    assert found[export].parameters == found[checkpoint].parameters, "it says its own width"
-    assert found[export].checkpoint == str(export)
+        results[file] = RunResult.read(folder / "test")
+    assert results[export].metrics == results[checkpoint].metrics
+    assert results[export].parameters == results[checkpoint].parameters, (
+        "the width is read from the export"
+    )
+    assert results[export].checkpoint == str(export)
     capsys.readouterr()
     line = [*TEST, *archive, "--run_dir", str(tmp_path / "fit"), "--ckpt_path", str(export)]
     assert main(["fit", *line]) == 1

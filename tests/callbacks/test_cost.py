@@ -39,15 +39,15 @@ class _Mean(TaskModule):
         self.types: list[torch.dtype] = []
 
     def make_metrics(self) -> MetricCollection:
-        """Measure nothing."""
+        """Return no metrics."""
         return MetricCollection({})
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Show nothing."""
+        """Return an empty evaluation."""
         return Evaluation([])
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
-        """Name no recording."""
+        """Return the same origin for all samples."""
         return [Origin("none")] * len(batch["spikes"])
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
@@ -58,10 +58,10 @@ class _Mean(TaskModule):
 
 
 class _Codec(_Mean):
-    """Module with further jobs, compress and decompress, which take longer."""
+    """Module with the additional jobs compress, decompress and window."""
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return all three jobs."""
+        """Return all jobs of the module."""
         data = batch["spikes"].bool().numpy().tobytes()
 
         def decompress() -> list[bytes]:
@@ -76,7 +76,7 @@ class _Codec(_Mean):
         }
 
 
-def _measured(
+def _measure(
     precision: str, batches: int, module: _Mean | None = None
 ) -> tuple[CostMeter, list[torch.dtype]]:
     module, meter = module or _Mean(), CostMeter()
@@ -87,21 +87,21 @@ def _measured(
     return meter, module.types
 
 
-def test_operations_are_those_of_one_image_whatever_the_batch() -> None:
-    meter, _ = _measured("32-true", batches=2)
+def test_operations_are_counted_per_image() -> None:
+    meter, _ = _measure("32-true", batches=2)
     assert list(meter.costs) == ["forward"]
     assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
     assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
 
 
-def test_each_job_of_a_method_has_its_own_cost() -> None:
-    costs = _measured("32-true", batches=2, module=_Codec())[0].costs
+def test_each_job_of_a_method_has_a_cost() -> None:
+    costs = _measure("32-true", batches=2, module=_Codec())[0].costs
     assert list(costs) == ["forward", "compress", "decompress", "window"]
-    whole, half = SIDE * 2 * SIDE * CHANNELS * 9, SIDE * SIDE * CHANNELS * 9
-    assert [cost.macs for cost in costs.values()] == [whole, half, 0, whole]
+    full_macs, half_macs = SIDE * 2 * SIDE * CHANNELS * 9, SIDE * SIDE * CHANNELS * 9
+    assert [cost.macs for cost in costs.values()] == [full_macs, half_macs, 0, full_macs]
     assert costs["compress"].size == (SIDE // 2, 2 * SIDE)
-    assert costs["decompress"].size is None, "no image comes out"
-    assert costs["window"].size == (SIDE, 2 * SIDE), "it says what it is of"
+    assert costs["decompress"].size is None, "the output is not an image"
+    assert costs["window"].size == (SIDE, 2 * SIDE), "the call states its size"
     assert costs["decompress"].seconds is not None
     assert costs["decompress"].seconds >= 0.01, "two samples in a batch"
 
@@ -109,19 +109,19 @@ def test_each_job_of_a_method_has_its_own_cost() -> None:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
 )
-def test_a_run_is_timed_in_its_own_precision(precision: str, dtype: torch.dtype) -> None:
-    meter, types = _measured(precision, batches=2)
+def test_timing_uses_the_precision_of_the_trainer(precision: str, dtype: torch.dtype) -> None:
+    meter, types = _measure(precision, batches=2)
     assert set(types) == {dtype}
     assert meter.costs["forward"].seconds is not None
     assert meter.costs["forward"].seconds > 0
 
 
-def test_only_the_first_batches_of_a_long_test_are_made_again() -> None:
-    _, types = _measured("32-true", batches=20)
-    assert len(types) == 1 + 1 + 5, "operations, the batch that warms up, those timed"
+def test_only_the_first_batches_of_a_long_test_are_timed() -> None:
+    _, types = _measure("32-true", batches=20)
+    assert len(types) == 1 + 1 + 5, "one count of operations, one warm-up, five timed"
 
 
-def test_the_cost_of_deblurring_is_that_of_the_sharp_image(tmp_path: Path) -> None:
+def test_the_cost_of_deblurring_refers_to_the_size_of_the_sharp_image(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
     call = ["fit", "--model", "spike_zoo.methods.ssdm.SSDMStudentModule"]
     call += ["--model.use_teacher", "false", "--trainer.max_steps", "1"]
@@ -132,5 +132,5 @@ def test_the_cost_of_deblurring_is_that_of_the_sharp_image(tmp_path: Path) -> No
     result = RunResult.read(tmp_path / "run")
     assert result.image_size == (64, 96)
     assert result.macs is not None
-    # 15.90 GMAC at 720 x 1280: the authors' network, counted by hand
+    # the network of the authors, counted by hand: 15.90 GMAC at 720 x 1280
     assert result.macs / (64 * 96) == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)

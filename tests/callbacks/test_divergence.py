@@ -82,7 +82,7 @@ def test_a_loss_of_nan_names_step_term_and_recordings(
     assert f"The last good checkpoint is {last}." in line
     checkpoint = torch.load(last, weights_only=True)
     assert checkpoint["global_step"] == 2, "the end of the first epoch"
-    assert all(torch.isfinite(one).all() for one in checkpoint["state_dict"].values())
+    assert all(torch.isfinite(tensor).all() for tensor in checkpoint["state_dict"].values())
 
 
 def test_a_gradient_that_is_not_finite_names_its_parameter(
@@ -100,14 +100,14 @@ SKIP = ("--trainer.callbacks+", "spike_zoo.callbacks.SkipDivergedUpdates")
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:step [45]")
 @pytest.mark.parametrize(("what", "skipped"), [("loss", 1), ("gradient", 3)])
-def test_updates_that_are_not_finite_can_be_left_out(
+def test_updates_that_are_not_finite_can_be_skipped(
     fit: Fit, tmp_path: Path, what: str, skipped: int
 ) -> None:
     with pytest.warns(UserWarning, match="step 3: the gradients are not finite; this update is"):
         assert fit("--model.what", what, *SKIP) == 0
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 6
-    assert all(torch.isfinite(one).all() for one in checkpoint["state_dict"].values())
+    assert all(torch.isfinite(tensor).all() for tensor in checkpoint["state_dict"].values())
     assert checkpoint["callbacks"]["SkipDivergedUpdates"] == {"skipped": skipped}
 
 
@@ -128,10 +128,10 @@ def test_weights_that_are_not_finite_never_replace_a_checkpoint(
     assert "step 4: the weights network.0.first.layer.weight are not finite" in line
     for file in (tmp_path / "run" / "checkpoints").iterdir():
         state = torch.load(file, weights_only=True)["state_dict"]
-        assert all(torch.isfinite(one).all() for one in state.values()), file
+        assert all(torch.isfinite(tensor).all() for tensor in state.values()), file
 
 
-def test_weights_that_are_not_finite_are_not_measured(
+def test_weights_that_are_not_finite_are_not_evaluated(
     clips_archive: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -24,7 +24,7 @@ IMAGES = st.lists(
 )
 
 
-def test_a_test_leaves_a_row_for_every_image_whose_means_are_its_metrics(tmp_path: Path) -> None:
+def test_a_test_writes_a_row_per_image_and_their_means_equal_its_metrics(tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "tiny.h5", planes=201, height=32, width=48, stride=20)
     arguments = ["--config", str(ROOT / "configs" / "classical" / "tfi9.yaml")]
     arguments += ["--data.init_args.archive", str(archive), "--data.init_args.eval_batch_size", "2"]
@@ -40,7 +40,7 @@ def test_a_test_leaves_a_row_for_every_image_whose_means_are_its_metrics(tmp_pat
     assert all(float(row["rate_scale"]) > 0 for row in rows)
 
 
-def test_values_of_single_images_are_forgotten_with_the_mean() -> None:
+def test_reset_clears_the_values_of_single_images() -> None:
     metric = MeanPerImage(psnr)
     images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     metric.update(images, images.flip(0))
@@ -50,9 +50,9 @@ def test_values_of_single_images_are_forgotten_with_the_mean() -> None:
     assert metric.per_image == []
 
 
-def test_the_digest_is_that_of_a_list_which_a_shell_can_make() -> None:
-    listed = b"alley\t7\nstreet\t40"  # name, tabulator, plane; sorted
-    assert image_set_digest([("street", 40), ("alley", "7")]) == hashlib.sha256(listed).hexdigest()
+def test_the_digest_equals_the_sha256_of_a_sorted_text_list() -> None:
+    content = b"alley\t7\nstreet\t40"  # name, tabulator, plane; sorted
+    assert image_set_digest([("street", 40), ("alley", "7")]) == hashlib.sha256(content).hexdigest()
 
 
 @given(images=IMAGES, seed=st.integers(0, 9))
@@ -62,7 +62,7 @@ def test_the_order_of_images_does_not_matter(images: list[tuple[str, int]], seed
 
 
 @given(images=IMAGES, others=IMAGES)
-def test_other_images_have_another_digest(
+def test_different_images_have_different_digests(
     images: list[tuple[str, int]], others: list[tuple[str, int]]
 ) -> None:
     is_same = set(images) == set(others)

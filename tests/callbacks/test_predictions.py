@@ -21,7 +21,7 @@ from spike_zoo.testing import QUIET
 
 
 class _Counts(TaskModule):
-    """Predicts the spike count of a sample as a grey image or as a number."""
+    """Predict the mean spike count of a sample as a grey image or as a number."""
 
     def __init__(self, *, as_image: bool) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class _Counts(TaskModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return batch["spikes"].mean(dim=1, keepdim=True)
 
-    def predicted(self, batch: Any, found: Any) -> Any:
+    def sample_predictions(self, batch: Any, prediction: Any) -> Any:
         if self.as_image:
-            return super().predicted(batch, found)
-        rates = found.mean(dim=(1, 2, 3)).tolist()
+            return super().sample_predictions(batch, prediction)
+        rates = prediction.mean(dim=(1, 2, 3)).tolist()
         return [
-            SamplePrediction(one, values={"rate": rate})
-            for one, rate in zip(self.origins(batch), rates, strict=True)
+            SamplePrediction(origin, values={"rate": rate})
+            for origin, rate in zip(self.origins(batch), rates, strict=True)
         ]
 
 
@@ -67,17 +67,19 @@ def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("indices", [None, [6, 7]])
-def test_predictions_of_no_single_plane_are_numbered(
+def test_predictions_without_a_plane_are_numbered(
     indices: list[int] | None, tmp_path: Path
 ) -> None:
     batch = {"name": ["street", "street"]}
-    found = _predicted(tmp_path, BlurryInputModule(), batch, indices, batches=1 if indices else 4)
+    files = _write_predictions(
+        tmp_path, BlurryInputModule(), batch, indices, batches=1 if indices else 4
+    )
     first = 6 if indices else 0
-    assert sorted(found) == [f"street-{number:06d}.png" for number in range(first, 8)]
+    assert sorted(files) == [f"street-{number:06d}.png" for number in range(first, 8)]
 
 
-def test_a_sample_may_be_many_images(tmp_path: Path) -> None:
-    """Lightning numbers samples, here scenes, and each scene has two planes."""
+def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
+    """Lightning counts samples, which are scenes here; each scene has two planes."""
 
     class Scenes(TaskModule):
         def origins(self, batch: Any) -> list[Origin]:
@@ -95,7 +97,7 @@ def test_a_sample_may_be_many_images(tmp_path: Path) -> None:
     ]
 
 
-def test_the_table_has_what_every_process_predicted_once(
+def test_the_table_contains_the_predictions_of_all_processes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two processes get two of three samples each: the sampler repeats the first one."""
@@ -103,16 +105,16 @@ def test_the_table_has_what_every_process_predicted_once(
     writers, module = [PredictionFiles(tmp_path) for _ in shares], _Counts(as_image=False)
     for writer, names in zip(writers, shares, strict=True):
         batch = {"name": names, "spikes": torch.ones(2, 4, 8, 8)}
-        found = module.predict_step(batch, 0)
-        writer.write_on_batch_end(cast("Any", None), module, found, [0, 1], batch, 0, 0)
+        predictions = module.predict_step(batch, 0)
+        writer.write_on_batch_end(cast("Any", None), module, predictions, [0, 1], batch, 0, 0)
 
-    def gathered(into: list[Any], own: list[Any]) -> None:
+    def gather(into: list[Any], own: list[Any]) -> None:
         into[:] = [[*writer._rows] for writer in writers]
         assert own in into
 
     world = {"is_available": lambda: True, "is_initialized": lambda: True}
-    together = {"get_world_size": lambda: 2, "all_gather_object": gathered}
-    monkeypatch.setattr(base, "dist", SimpleNamespace(**world, **together))
+    collectives = {"get_world_size": lambda: 2, "all_gather_object": gather}
+    monkeypatch.setattr(base, "dist", SimpleNamespace(**world, **collectives))
     for rank, writer in enumerate(writers):
         trainer: Any = SimpleNamespace(is_global_zero=rank == 0)
         writer.on_predict_end(trainer, module)
@@ -120,16 +122,16 @@ def test_the_table_has_what_every_process_predicted_once(
         assert [row["name"] for row in csv.DictReader(file)] == ["take0", "take1", "take2"]
 
 
-def _predicted(
+def _write_predictions(
     folder: Path,
     module: TaskModule,
     batch: dict[str, Any],
     indices: list[int] | None,
     batches: int = 1,
 ) -> dict[str, float]:
-    """Return files and greys of the two predictions of each batch."""
+    """Write two predictions per batch; return the mean grey value of each file."""
     writer: Any = PredictionFiles(folder)
-    found = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
+    predictions = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
     for number in range(batches):
-        writer.write_on_batch_end(None, module, found, indices, batch, number, 0)
+        writer.write_on_batch_end(None, module, predictions, indices, batch, number, 0)
     return {path.name: float(load_picture(path).mean()) for path in folder.iterdir()}

@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from spike_zoo.callbacks import progress as bars
-from spike_zoo.callbacks.progress import ProgressLines, lines_for_bar
+from spike_zoo.callbacks.progress import ProgressLines, progress_callbacks
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.testing import QUIET
 from tests.helpers.modules import DoubledModule
@@ -20,27 +20,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("is_seen", [True, False])
-@pytest.mark.parametrize("is_wanted", [None, True, False])
-def test_a_bar_is_drawn_on_terminals_alone(
-    is_seen: bool, is_wanted: bool | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("is_enabled", [None, True, False])
+def test_a_progress_bar_is_drawn_only_on_terminals(
+    is_terminal: bool, is_enabled: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_seen)
-    settings = {"enable_progress_bar": is_wanted, "callbacks": None}
-    lines = lines_for_bar(settings)
-    assert settings["enable_progress_bar"] is (is_wanted if is_seen else False)
-    assert len(lines) == (not is_seen and is_wanted is not False), "None is Lightning's default"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    settings = {"enable_progress_bar": is_enabled, "callbacks": None}
+    lines = progress_callbacks(settings)
+    assert settings["enable_progress_bar"] is (is_enabled if is_terminal else False)
+    assert len(lines) == (not is_terminal and is_enabled is not False), (
+        "None is Lightning's default"
+    )
 
 
-def test_a_bar_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_progress_bar_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     for callbacks in (TQDMProgressBar(), [TQDMProgressBar()]):
         settings = {"enable_progress_bar": None, "callbacks": callbacks}
-        assert not lines_for_bar(settings)
-        assert settings["enable_progress_bar"] is None, "Lightning refuses False beside a bar"
+        assert not progress_callbacks(settings)
+        assert settings["enable_progress_bar"] is None, (
+            "Lightning rejects False together with a bar"
+        )
 
 
-def test_lines_tell_epoch_and_the_time_that_is_left_at_the_speed_after_the_first_batch(
+def test_lines_state_the_epoch_and_the_remaining_time_without_the_first_batch(
     clips_archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([0, 100, 110, 120, 130])  # the first batch takes ten times as long

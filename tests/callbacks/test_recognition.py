@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap, embedded
+from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap, tsne_embedding
 from spike_zoo.media import load_picture
 from spike_zoo.tasks import Evaluation, Labels
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMES = ("no", "one", "two", "many")
 TRUTH = torch.tensor([0, 0, 1, 1, 1, 2, 0])
-FOUND = torch.tensor([0, 1, 1, 1, 2, 2, 3])
+PREDICTED = torch.tensor([0, 1, 1, 1, 2, 2, 3])
 
 
 def _test(callback: Any, *evaluations: Any, **changes: Any) -> None:
@@ -36,7 +36,7 @@ def _test(callback: Any, *evaluations: Any, **changes: Any) -> None:
 
 def _evaluations(names: tuple[str, ...] = NAMES) -> list[Evaluation]:
     parts = [slice(0, 3), slice(3, 7)]
-    return [Evaluation([], labels=Labels(TRUTH[one], FOUND[one], names)) for one in parts]
+    return [Evaluation([], labels=Labels(TRUTH[part], PREDICTED[part], names)) for part in parts]
 
 
 def _counts(folder: Path) -> list[list[str]]:
@@ -45,26 +45,26 @@ def _counts(folder: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("names", [NAMES, ("no", "truth", "two", "two")])
-def test_counts_are_those_of_scikit_learn_and_rows_are_the_truth(
+def test_counts_equal_scikit_learn_with_the_truth_in_rows(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
     _test(ConfusionPicture(tmp_path), *_evaluations(names))
     head, *rows = _counts(tmp_path)
     assert head == ["truth", *names]
     assert [row[0] for row in rows] == list(names)
-    wanted = confusion_matrix(TRUTH, FOUND, labels=range(4)).tolist()
-    assert [[int(count) for count in row[1:]] for row in rows] == wanted
+    expected = confusion_matrix(TRUTH, PREDICTED, labels=range(4)).tolist()
+    assert [[int(count) for count in row[1:]] for row in rows] == expected
     assert load_picture(tmp_path / "images" / "confusion.png").shape[0] == 3
 
 
-def test_a_second_test_begins_anew(tmp_path: Path) -> None:
+def test_a_second_test_resets_the_counts(tmp_path: Path) -> None:
     callback = ConfusionPicture(tmp_path)
     _test(callback, *_evaluations())
     _test(callback, _evaluations()[0])
     assert sum(int(count) for row in _counts(tmp_path)[1:] for count in row[1:]) == 3
 
 
-def test_nothing_is_left_of_other_tasks_or_by_other_processes(tmp_path: Path) -> None:
+def test_other_tasks_and_other_processes_write_nothing(tmp_path: Path) -> None:
     _test(ConfusionPicture(tmp_path), Evaluation([]), torch.zeros(1), None)
     _test(ConfusionPicture(tmp_path), *_evaluations(), is_global_zero=False)
     assert list(tmp_path.iterdir()) == []
@@ -81,41 +81,45 @@ def _map(folder: Path, features: Tensor | None, most: int = 2000, **changes: Any
     parts = [slice(start, start + 5) for start in range(0, samples, 5)]
     truth = torch.arange(samples) % 3
     labels = [
-        Labels(truth[one], truth[one], ("a", "b", "c"), None if features is None else features[one])
-        for one in parts
+        Labels(
+            truth[part], truth[part], ("a", "b", "c"), None if features is None else features[part]
+        )
+        for part in parts
     ]
-    _test(FeatureMap(folder, most), *(Evaluation([], labels=one) for one in labels), **changes)
+    _test(FeatureMap(folder, most), *(Evaluation([], labels=part) for part in labels), **changes)
     return sorted(path.name for path in folder.rglob("*.png"))
 
 
-def test_samples_that_are_alike_lie_together_and_the_map_repeats() -> None:
+def test_similar_samples_are_close_and_the_map_is_deterministic() -> None:
     features = _features(60).numpy()
-    points, classes = embedded(features), np.arange(60) % 3
-    middles = np.stack([points[classes == one].mean(axis=0) for one in range(3)])
+    points, classes = tsne_embedding(features), np.arange(60) % 3
+    middles = np.stack([points[classes == label].mean(axis=0) for label in range(3)])
     nearest = np.linalg.norm(points[:, None] - middles, axis=2).argmin(axis=1)
     assert nearest.tolist() == classes.tolist()
-    np.testing.assert_array_equal(embedded(features), points)
+    np.testing.assert_array_equal(tsne_embedding(features), points)
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (6, 3)])
-def test_few_samples_and_single_or_equal_features_have_places_too(shape: tuple[int, int]) -> None:
-    assert np.isfinite(embedded(np.ones(shape, np.float32))).all()
+def test_few_samples_and_single_or_equal_features_have_finite_positions(
+    shape: tuple[int, int],
+) -> None:
+    assert np.isfinite(tsne_embedding(np.ones(shape, np.float32))).all()
     line = np.arange(shape[0], dtype=np.float32)[:, None].repeat(shape[1], axis=1)
-    assert np.isfinite(embedded(line)).all()
+    assert np.isfinite(tsne_embedding(line)).all()
 
 
-def test_a_map_is_saved_of_many_samples_as_of_few(tmp_path: Path) -> None:
+def test_a_map_is_saved_for_more_samples_than_its_limit(tmp_path: Path) -> None:
     assert _map(tmp_path, _features(30), most=20) == ["tsne.png"]
     assert load_picture(tmp_path / "images" / "tsne.png").shape[0] == 3
 
 
-def test_no_features_too_few_samples_and_another_process_leave_nothing(tmp_path: Path) -> None:
+def test_no_features_too_few_samples_and_other_processes_give_no_map(tmp_path: Path) -> None:
     assert _map(tmp_path, None) == []
     assert _map(tmp_path, _features(4)) == []
     assert _map(tmp_path, _features(30), is_global_zero=False) == []
 
 
-def test_a_run_that_diverged_has_no_map_and_is_told_so(tmp_path: Path) -> None:
+def test_features_that_are_not_finite_give_a_warning_and_no_map(tmp_path: Path) -> None:
     features = _features(30)
     features[7] = torch.nan
     with pytest.warns(UserWarning, match="tsne.png is left out: .* not finite"):

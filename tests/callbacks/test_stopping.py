@@ -26,9 +26,9 @@ SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "fa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_fit_keeps_a_checkpoint_and_says_so_by_its_exit_code(
-    clips_archive: Path, tmp_path: Path, sent: signal.Signals, code: int
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_fit_saves_a_checkpoint_and_sets_its_exit_code(
+    clips_archive: Path, tmp_path: Path, signal_number: signal.Signals, code: int
 ) -> None:
     run_dir = tmp_path / "stopped"
     command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
@@ -40,7 +40,7 @@ def test_a_stopped_fit_keeps_a_checkpoint_and_says_so_by_its_exit_code(
         if (run_dir / "checkpoints" / "last.ckpt").is_file():
             break
         time.sleep(0.1)
-    process.send_signal(sent)
+    process.send_signal(signal_number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == code, error.decode()
     assert b"Traceback" not in error
@@ -55,14 +55,14 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("launcher", "sent", "target", "code"),
+    ("launcher", "signal_number", "target", "code"),
     [
         ([], signal.SIGINT, "group", 130),
         ([], signal.SIGTERM, "group", 143),
         ([], signal.SIGINT, "parent", 130),
         ([], signal.SIGTERM, "parent", 143),
         ([], signal.SIGTERM, "child", 143),
-        (TORCHRUN, signal.SIGTERM, "parent", 1),  # its agent's own code
+        (TORCHRUN, signal.SIGTERM, "parent", 1),  # exit code of the torchrun agent
         (TORCHRUN, signal.SIGINT, "parent", 1),
         (TORCHRUN, signal.SIGTERM, "child", 1),
     ],
@@ -71,7 +71,7 @@ def test_two_processes_stop_at_the_same_batch_and_save(
     clips_archive: Path,
     tmp_path: Path,
     launcher: list[str],
-    sent: signal.Signals,
+    signal_number: signal.Signals,
     target: str,
     code: int,
 ) -> None:
@@ -95,7 +95,7 @@ def test_two_processes_stop_at_the_same_batch_and_save(
             if (run_dir / "metrics.csv").is_file():
                 break
             time.sleep(0.1)
-        _send(process.pid, sent, target)
+        _send(process.pid, signal_number, target)
         assert process.wait(timeout=60) == code, log.read_text()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -108,18 +108,18 @@ def test_two_processes_stop_at_the_same_batch_and_save(
     assert loops["state_dict"]["combined_loader"] == [{"epoch": 0, "batches": batches}]
 
 
-def _send(parent: int, sent: signal.Signals, target: str) -> None:
+def _send(parent: int, signal_number: signal.Signals, target: str) -> None:
     if target == "group":
-        os.killpg(parent, sent)
+        os.killpg(parent, signal_number)
     elif target == "parent":
-        os.kill(parent, sent)
+        os.kill(parent, signal_number)
     else:
         children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
-        os.kill(int(children.stdout.split()[-1]), sent)
+        os.kill(int(children.stdout.split()[-1]), signal_number)
 
 
 @pytest.fixture
-def restored() -> Iterator[None]:
+def restored_handlers() -> Iterator[None]:
     """Restore the signal handlers after a test."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -129,7 +129,7 @@ def restored() -> Iterator[None]:
 
 
 @pytest.fixture
-def stopper(restored: None) -> Any:
+def stopper(restored_handlers: None) -> Any:
     """Return the callback of a started fit."""
     stopper: Any = StopBetweenBatches()
     stopper.on_train_start(_trainer(), None)
@@ -137,12 +137,12 @@ def stopper(restored: None) -> Any:
 
 
 def _trainer(accumulated: int = 1) -> SimpleNamespace:
-    lightnings = SimpleNamespace(received_sigterm=False)
+    connector = SimpleNamespace(received_sigterm=False)
     return SimpleNamespace(
         world_size=1,
         accumulate_grad_batches=accumulated,
         sanity_checking=False,
-        _signal_connector=lightnings,
+        _signal_connector=connector,
     )
 
 
@@ -153,9 +153,11 @@ def _stops(trainer: SimpleNamespace) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_end_of_the_batch(stopper: Any, number: signal.Signals) -> None:
+def test_a_signal_stops_the_fit_at_the_end_of_the_batch(
+    stopper: Any, number: signal.Signals
+) -> None:
     trainer = _trainer()
-    signal.raise_signal(number)  # in the middle of a batch: nothing happens
+    signal.raise_signal(number)  # within a batch the signal is only stored
     assert stopper.received == number
     assert stopper.is_interrupted is (number == signal.SIGINT)
     assert not _stops(trainer)
@@ -163,7 +165,7 @@ def test_a_signal_waits_for_the_end_of_the_batch(stopper: Any, number: signal.Si
     assert _stops(trainer)
 
 
-def test_batches_whose_gradients_are_gathered_are_finished_together(stopper: Any) -> None:
+def test_a_fit_with_accumulated_gradients_stops_after_an_update(stopper: Any) -> None:
     trainer = _trainer(accumulated=3)
     signal.raise_signal(signal.SIGINT)
     for batch in (0, 1, 3):
@@ -173,16 +175,18 @@ def test_batches_whose_gradients_are_gathered_are_finished_together(stopper: Any
     assert _stops(trainer)
 
 
-def test_a_signal_during_an_evaluation_waits_for_its_end(stopper: Any) -> None:
+def test_a_signal_during_an_evaluation_stops_the_run_at_its_end(stopper: Any) -> None:
     trainer = _trainer()
     stopper.on_validation_end(trainer, None)
-    assert not _stops(trainer), "no signal came"
+    assert not _stops(trainer), "no signal was received"
     signal.raise_signal(signal.SIGTERM)
     stopper.on_validation_end(trainer, None)
     assert _stops(trainer)
 
 
-def test_a_second_ctrl_c_ends_at_once(stopper: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_ctrl_c_stops_immediately(
+    stopper: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     signal.raise_signal(signal.SIGINT)
     assert "press Ctrl-C to stop immediately" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
@@ -196,7 +200,7 @@ def test_a_signal_after_the_last_batch_stops_the_run_before_its_test(stopper: An
         stopper.on_train_end(_trainer(), None)
 
 
-def test_signals_are_given_back_after_training(restored: None) -> None:
+def test_signal_handlers_are_restored_after_training(restored_handlers: None) -> None:
     stopper: Any = StopBetweenBatches()
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     stopper.on_train_start(_trainer(), None)
@@ -205,7 +209,7 @@ def test_signals_are_given_back_after_training(restored: None) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_signals_are_given_back_when_a_run_was_stopped(
+def test_signal_handlers_are_restored_after_a_stopped_run(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)

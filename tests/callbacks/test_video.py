@@ -18,7 +18,7 @@ def _images(path: Path) -> list[tuple[int, int]]:
         return [(frame.height, frame.width) for frame in container.decode(video=0)]
 
 
-def test_a_method_that_deblurs_shows_seven_images_of_one_exposure(
+def test_the_video_of_a_deblurring_method_shows_seven_images_of_one_exposure(
     exposures_archive: Path, tmp_path: Path
 ) -> None:
     data = ["--data", "spike_zoo.data.DeblurDataModule"]
@@ -27,10 +27,12 @@ def test_a_method_that_deblurs_shows_seven_images_of_one_exposure(
     assert main(["test", "--model", BLURRY, *data, *run, *QUIET]) == 0
     sizes = _images(tmp_path / "run" / "test" / "images" / "test.mp4")
     assert len(sizes) == 7
-    assert all(width > 2 * 128 for _, width in sizes), "beside the blurry image"
+    assert all(width > 2 * 128 for _, width in sizes), "next to the blurry image"
 
 
-def test_a_method_that_reconstructs_shows_the_first_recordings_images(tmp_path: Path) -> None:
+def test_the_video_of_a_reconstruction_method_shows_the_images_of_the_first_recording(
+    tmp_path: Path,
+) -> None:
     archive = tiny_archive(tmp_path / "tiny.h5", planes=201, height=32, width=48, stride=20)
     data = ["--data", "spike_zoo.data.ReconstructionDataModule"]
     data += ["--data.init_args.archive", str(archive)]
@@ -42,11 +44,11 @@ def test_a_method_that_reconstructs_shows_the_first_recordings_images(tmp_path: 
     assert len(_images(tmp_path / "run" / "test" / "images" / "test.mp4")) == len(first)
 
 
-def test_one_image_is_no_video(clips_archive: Path, tmp_path: Path) -> None:
+def test_a_single_image_gives_no_video(clips_archive: Path, tmp_path: Path) -> None:
     data = ["--data", "spike_zoo.data.ReconstructionDataModule"]
     data += ["--data.init_args.archive", str(clips_archive)]
     model = ["--model", "spike_zoo.methods.classical.TFIModule"]
     run = ["--run_dir", str(tmp_path / "run"), "--trainer.limit_test_batches", "1"]
     assert main(["test", *model, *data, *run, *QUIET]) == 0
-    shown = (tmp_path / "run" / "test" / "images").glob("test*")
-    assert [path.name for path in shown] == ["test-0.png"]
+    pictures = (tmp_path / "run" / "test" / "images").glob("test*")
+    assert [path.name for path in pictures] == ["test-0.png"]

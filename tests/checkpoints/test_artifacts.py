@@ -19,10 +19,10 @@ class Artefacts:
     """Fake of ``wandb.Api()`` with one artefact."""
 
     files: dict[str, str | None]
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def artifact(self, name: str, type: str) -> Any:
-        self.asked.append(name)
+        self.requested.append(name)
         entries = {file: SimpleNamespace(ref=ref) for file, ref in self.files.items()}
         return SimpleNamespace(
             entity="me",
@@ -34,22 +34,22 @@ class Artefacts:
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
+    ("name", "requested"),
     [
         ("wandb:me/zoo/full-0:last", "me/zoo/full-0:last"),
         ("wandb:zoo/full-0", "zoo/full-0:best"),
         ("wandb:me/zoo/full-0:v3", "me/zoo/full-0:v3"),
     ],
 )
-def test_a_name_says_which_version_is_fetched(name: str, asked: str, tmp_path: Path) -> None:
+def test_the_name_selects_the_version(name: str, requested: str, tmp_path: Path) -> None:
     artefacts = Artefacts({"best.ckpt": None})
     path = fetch_artifact(name, artefacts, tmp_path)
-    assert artefacts.asked == [asked]
+    assert artefacts.requested == [requested]
     assert path == tmp_path / "me" / "zoo" / "full-0-v3" / "best.ckpt"
 
 
 @pytest.mark.parametrize("name", ["wandb:full-0", "wandb:a/b/c/d", "wandb:me/zoo/full:a:b"])
-def test_a_name_of_another_form_is_refused_showing_the_form(name: str) -> None:
+def test_a_name_of_another_form_is_rejected_with_the_expected_form(name: str) -> None:
     with pytest.raises(UsageError, match="write wandb:entity/project/name:alias"):
         fetch_artifact(name, Artefacts({}))
 
@@ -64,14 +64,14 @@ def test_a_name_of_another_form_is_refused_showing_the_form(name: str) -> None:
         {"best.ckpt": "file:///etc/passwd"},
     ],
 )
-def test_anything_but_one_plain_file_of_weights_is_refused(
+def test_artefacts_without_exactly_one_plain_weights_file_are_rejected(
     files: dict[str, str | None], tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="one plain file of weights"):
         fetch_artifact("wandb:me/zoo/full-0:best", Artefacts(files), tmp_path)
 
 
-def test_without_an_account_the_way_out_is_named(
+def test_a_missing_account_is_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")

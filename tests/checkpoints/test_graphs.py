@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporters, about themselves
+pytestmark = pytest.mark.filterwarnings("ignore")  # raised by the exporters of torch
 SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci-small": (48, 64)}
 
 
@@ -45,7 +45,7 @@ class Chooses(Mean):
         return super().forward(spikes) if float(spikes.sum()) > 3 else spikes[:, :1]
 
 
-def _given(module: nn.Module, height: int, width: int) -> list[Tensor]:
+def _inputs_of(module: nn.Module, height: int, width: int) -> list[Tensor]:
     """Return inputs of a module that differ from those used for the export."""
     generator = torch.Generator().manual_seed(7)
     planes = int(getattr(module, "clip_length", 0) or getattr(module, "window_length", 0))
@@ -55,36 +55,36 @@ def _given(module: nn.Module, height: int, width: int) -> list[Tensor]:
     return [spikes, torch.tensor([0.8])]
 
 
-def _agrees(module: nn.Module, file: Path, given: list[Tensor]) -> None:
+def _assert_equal_outputs(module: nn.Module, file: Path, inputs: list[Tensor]) -> None:
     with torch.inference_mode():
-        wanted = module(*given).numpy()
+        expected = module(*inputs).numpy()
     if file.suffix == ".pt2":
-        found = torch.export.load(file).module()(*given).detach().numpy()
+        actual = torch.export.load(file).module()(*inputs).detach().numpy()
     else:
         onnxruntime = pytest.importorskip("onnxruntime")
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        names = [one.name for one in session.get_inputs()]
-        (found,) = session.run(
-            None, {name: one.numpy() for name, one in zip(names, given, strict=False)}
+        names = [value.name for value in session.get_inputs()]
+        (actual,) = session.run(
+            None, {name: value.numpy() for name, value in zip(names, inputs, strict=False)}
         )
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
-def test_a_graph_computes_what_the_method_does(tmp_path: Path, suffix: str) -> None:
+def test_a_graph_and_its_module_give_equal_outputs(tmp_path: Path, suffix: str) -> None:
     if suffix == ".onnx":
         pytest.importorskip("onnxscript", reason="of the extra 'onnx'")
     module = Mean().eval()
     graph = write_graph(module, tmp_path / f"mean{suffix}", height=20, width=24)
     assert dict(graph.inputs) == {"spikes": (1, 9, 20, 24), "rate_scale": (1,)}
     assert graph.output == (1, 1, 20, 24)
-    _agrees(module, graph.path, _given(module, 20, 24))
+    _assert_equal_outputs(module, graph.path, _inputs_of(module, 20, 24))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 @pytest.mark.parametrize("name", SIZES)
-def test_a_shipped_method_computes_the_same_as_a_graph(
+def test_an_exported_shipped_method_gives_equal_outputs(
     name: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if suffix == ".onnx":
@@ -95,22 +95,22 @@ def test_a_shipped_method_computes_the_same_as_a_graph(
     assert main(["export", name, str(file), *size]) == 0
     assert "largest difference" in capsys.readouterr().out
     module = spike_zoo.load(name)
-    _agrees(module, file, _given(module, height, width))
+    _assert_equal_outputs(module, file, _inputs_of(module, height, width))
 
 
-def test_a_method_that_chooses_by_its_data_is_refused(tmp_path: Path) -> None:
+def test_data_dependent_control_flow_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"Chooses cannot be written as torch\.export"):
         write_graph(Chooses().eval(), tmp_path / "x.pt2", height=16, width=16)
     assert not list(tmp_path.iterdir())
 
 
-def test_motion_that_is_found_outside_of_the_network_is_in_no_graph(tmp_path: Path) -> None:
+def test_a_method_with_flow_estimated_outside_the_network_is_rejected(tmp_path: Path) -> None:
     module = STIRModule(align_input=True, width=0.34, pyramid_levels=3, lpips="off").eval()
     with pytest.raises(WeightsError, match="its optical flow is estimated outside"):
         write_graph(module, tmp_path / "a.pt2", height=16, width=16)
 
 
-def test_what_has_no_network_or_another_suffix_is_refused(
+def test_methods_without_a_network_and_invalid_options_are_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", "tfi", str(tmp_path / "tfi.onnx")]) == 2

@@ -54,7 +54,7 @@ def test_a_folder_pushed_to_the_hub_is_loaded_by_its_name(folder: Path, server: 
         assert torch.equal(loaded.state_dict()[name], value)
 
 
-def test_what_was_fetched_loads_without_a_network(
+def test_a_cached_download_needs_no_network(
     folder: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_to_hub(folder, "hf:me/own")
@@ -63,7 +63,7 @@ def test_what_was_fetched_loads_without_a_network(
     assert fetch_from_hub("hf:me/own") == first
 
 
-def test_export_to_the_hub_brings_a_card(folder: Path, server: HubServer) -> None:
+def test_export_to_the_hub_uploads_a_model_card(folder: Path, server: HubServer) -> None:
     assert main(["export", str(folder), "hf:me/carded", "--licence", "cc-by-4.0"]) == 0
     assert set(server.files["me/carded"]) == {"model.safetensors", "README.md"}
     card = hub.ModelCard(server.files["me/carded"]["README.md"].decode())
@@ -72,12 +72,12 @@ def test_export_to_the_hub_brings_a_card(folder: Path, server: HubServer) -> Non
 
 
 @pytest.mark.parametrize("name", ["hf:own", "hf:a/b/c", "hf:../own"])
-def test_a_name_of_another_form_is_refused(name: str) -> None:
+def test_a_name_of_another_form_is_rejected(name: str) -> None:
     with pytest.raises(UsageError, match="hf:owner/name"):
         fetch_from_hub(name)
 
 
-def test_what_is_not_there_or_not_allowed_is_told(
+def test_missing_repositories_and_missing_permissions_are_reported(
     folder: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(WeightsError, match=r"hf:me/none: .*name its path"):
@@ -91,12 +91,12 @@ def test_what_is_not_there_or_not_allowed_is_told(
 
 
 @pytest.mark.slow
-def test_without_a_network_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match="name its path"):
         fetch_from_hub("hf:me/nowhere")
 
 
-def test_a_folder_of_the_same_form_needs_no_hub(folder: Path) -> None:
+def test_a_local_folder_is_loaded_without_the_hub(folder: Path) -> None:
     assert not is_on_hub(folder)
     assert isinstance(spike_zoo.load(folder), STIRModule)

@@ -18,7 +18,7 @@ from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.stir import STIR, STIRModule, to_official
 
 
-class Stranger(LightningModule):
+class ExternalModule(LightningModule):
     """Module from outside the package."""
 
     def __init__(self) -> None:
@@ -32,9 +32,11 @@ def module() -> STIRModule:
     return STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
 
 
-def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
+def _have_equal_weights(actual: torch.nn.Module, expected: torch.nn.Module) -> bool:
+    expected_state = expected.state_dict()
+    return all(
+        torch.equal(value, expected_state[name]) for name, value in actual.state_dict().items()
+    )
 
 
 def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
@@ -43,14 +45,14 @@ def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
     assert not loaded.training
 
 
-def test_unknown_name_lists_the_shipped_ones() -> None:
+def test_an_unknown_name_is_rejected_with_the_shipped_names() -> None:
     with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
         spike_zoo.load("tif")
     with pytest.raises(MissingFileError, match=r"Did you mean 'stir-small'\?"):
         spike_zoo.load("stir_small")
 
 
-def test_a_folder_that_is_no_export_is_refused_as_a_folder(tmp_path: Path) -> None:
+def test_a_folder_without_an_export_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"this folder holds no model\.safetensors"):
         spike_zoo.load(tmp_path)
 
@@ -60,19 +62,19 @@ def test_an_export_folder_gives_the_same_module(module: STIRModule, tmp_path: Pa
     loaded = spike_zoo.load(tmp_path / "out")
     assert isinstance(loaded, STIRModule)
     assert loaded.hparams["width"] == 0.25
-    assert _same(module, loaded)
+    assert _have_equal_weights(module, loaded)
 
 
 def test_half_precision_weights_come_back_as_float32(module: STIRModule, tmp_path: Path) -> None:
     save_weights(module, tmp_path / "half.safetensors", half=True)
     loaded = spike_zoo.load(tmp_path / "half.safetensors")
     for name, value in module.state_dict().items():
-        kept = loaded.state_dict()[name]
-        assert kept.dtype == value.dtype
-        torch.testing.assert_close(kept, value, rtol=1e-3, atol=1e-4)
+        restored = loaded.state_dict()[name]
+        assert restored.dtype == value.dtype
+        torch.testing.assert_close(restored, value, rtol=1e-3, atol=1e-4)
 
 
-def test_changed_weights_are_refused(module: STIRModule, tmp_path: Path) -> None:
+def test_changed_weights_are_rejected(module: STIRModule, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_weights(module, path)
     state = load_file(path)
@@ -86,12 +88,12 @@ def test_changed_weights_are_refused(module: STIRModule, tmp_path: Path) -> None
         spike_zoo.load(path)
 
 
-def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
-    path = tmp_path / "stranger.ckpt"
-    class_path = f"{Stranger.__module__}.Stranger"
-    stranger = Stranger()
+def test_a_class_of_another_package_needs_trust(tmp_path: Path) -> None:
+    path = tmp_path / "external.ckpt"
+    class_path = f"{ExternalModule.__module__}.ExternalModule"
+    module = ExternalModule()
     checkpoint = {
-        "state_dict": stranger.state_dict(),
+        "state_dict": module.state_dict(),
         "hyper_parameters": {},
         "spike_zoo": {"class_path": class_path, "hyper_parameters": {}},
     }
@@ -101,13 +103,13 @@ def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
     ):
         spike_zoo.load(path)
     loaded = spike_zoo.load(path, trust=True)
-    assert isinstance(loaded, Stranger)
-    assert _same(stranger, loaded)
+    assert isinstance(loaded, ExternalModule)
+    assert _have_equal_weights(module, loaded)
 
 
-def test_a_trusted_class_that_is_not_installed_is_named_with_the_way_out(tmp_path: Path) -> None:
-    described = {"class_path": "nobodys_package.Module", "hyper_parameters": {}}
-    torch.save({"state_dict": {}, "spike_zoo": described}, tmp_path / "a.ckpt")
+def test_a_trusted_class_that_is_not_installed_is_named_with_a_remedy(tmp_path: Path) -> None:
+    description = {"class_path": "nobodys_package.Module", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": description}, tmp_path / "a.ckpt")
     with pytest.raises(
         WeightsError,
         match=r"the class 'nobodys_package\.Module' cannot be imported.*Install its pack",
@@ -115,15 +117,15 @@ def test_a_trusted_class_that_is_not_installed_is_named_with_the_way_out(tmp_pat
         spike_zoo.load(tmp_path / "a.ckpt", trust=True)
 
 
-def test_a_class_path_that_is_no_module_is_refused(tmp_path: Path) -> None:
+def test_a_class_path_that_is_not_a_module_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "crafted.ckpt"
-    described = {"class_path": "spike_zoo.checkpoints.loading.Path", "hyper_parameters": {}}
-    torch.save({"state_dict": {}, "spike_zoo": described}, path)
+    description = {"class_path": "spike_zoo.checkpoints.loading.Path", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": description}, path)
     with pytest.raises(WeightsError, match="is not a module"):
         spike_zoo.load(path)
 
 
-def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+def test_a_pickle_with_code_is_rejected_without_running_it(tmp_path: Path) -> None:
     class Crafted:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]  # any call
@@ -137,7 +139,7 @@ def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def _described(**arguments: Any) -> dict[str, Any]:
+def _description(**arguments: Any) -> dict[str, Any]:
     return {
         "class_path": "spike_zoo.methods.stir.STIRModule",
         "hyper_parameters": {"width": 0.25, "motion_fields": 1, "lpips": "off", **arguments},
@@ -145,35 +147,35 @@ def _described(**arguments: Any) -> dict[str, Any]:
 
 
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
-    "description a text": ({"spike_zoo": "x"}, "spike_zoo is not a mapping"),
-    "description a list": ({"spike_zoo": [1]}, "spike_zoo is not a mapping"),
-    "arguments a list": (
+    "description is a string": ({"spike_zoo": "x"}, "spike_zoo is not a mapping"),
+    "description is a list": ({"spike_zoo": [1]}, "spike_zoo is not a mapping"),
+    "arguments are a list": (
         {"spike_zoo": {}, "hyper_parameters": [1, 2]},
         "hyper_parameters is not a mapping",
     ),
-    "arguments a text": (
-        {"spike_zoo": {**_described(), "hyper_parameters": "abc"}},
+    "arguments are a string": (
+        {"spike_zoo": {**_description(), "hyper_parameters": "abc"}},
         "hyper_parameters is not a mapping",
     ),
-    "class a number": (
+    "class path is a number": (
         {"spike_zoo": {"class_path": 3, "hyper_parameters": {}}},
         "its class path is not a text",
     ),
-    "width of NaN": ({"spike_zoo": _described(width=float("nan"))}, "cannot be built .*width"),
-    "width below 0": ({"spike_zoo": _described(width=-1)}, "cannot be built .*width"),
-    "unknown argument": ({"spike_zoo": _described(nothing=1)}, "cannot be built .*nothing"),
-    "weights a list": ({"state_dict": [1]}, "state_dict is not a mapping"),
-    "names numbers": ({"state_dict": {0: torch.zeros(1)}}, "state_dict is not a mapping"),
-    "weights texts": ({"state_dict": {"a": "x"}}, "not a dense tensor of real numbers"),
-    "weights complex": (
+    "width of NaN": ({"spike_zoo": _description(width=float("nan"))}, "cannot be built .*width"),
+    "width below 0": ({"spike_zoo": _description(width=-1)}, "cannot be built .*width"),
+    "unknown argument": ({"spike_zoo": _description(nothing=1)}, "cannot be built .*nothing"),
+    "weights are a list": ({"state_dict": [1]}, "state_dict is not a mapping"),
+    "names are numbers": ({"state_dict": {0: torch.zeros(1)}}, "state_dict is not a mapping"),
+    "weights are strings": ({"state_dict": {"a": "x"}}, "not a dense tensor of real numbers"),
+    "complex weights": (
         {"state_dict": {"a": torch.zeros(1, dtype=torch.complex64)}},
         "not a dense tensor of real numbers",
     ),
-    "weights sparse": (
+    "sparse weights": (
         {"state_dict": {"a": torch.zeros(1).to_sparse()}},
         "not a dense tensor of real numbers",
     ),
-    "weights expanded": (
+    "expanded weights": (
         {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
         "not a dense tensor of real numbers",
     ),
@@ -182,11 +184,11 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_checkpoint_is_one_error_that_names_it(
+def test_a_malformed_checkpoint_is_rejected_by_name(
     module: STIRModule, tmp_path: Path, name: str
 ) -> None:
     changes, message = MALFORMED[name]
-    content = {"state_dict": module.state_dict(), "spike_zoo": _described(), **changes}
+    content = {"state_dict": module.state_dict(), "spike_zoo": _description(), **changes}
     torch.save(content, tmp_path / "crafted.ckpt")
     with pytest.raises(WeightsError, match=rf"crafted\.ckpt: .*{message}"):
         spike_zoo.load(tmp_path / "crafted.ckpt")
@@ -196,13 +198,13 @@ def test_weights_that_are_not_finite_are_rejected(module: STIRModule, tmp_path: 
     state = dict(module.state_dict())
     name = next(name for name, _ in module.named_parameters())
     state[name] = state[name] * torch.nan
-    torch.save({"state_dict": state, "spike_zoo": _described()}, tmp_path / "nan.ckpt")
+    torch.save({"state_dict": state, "spike_zoo": _description()}, tmp_path / "nan.ckpt")
     with pytest.raises(WeightsError, match=rf"nan\.ckpt: the weights {name} are not finite"):
         spike_zoo.load(tmp_path / "nan.ckpt")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "null"])
-def test_an_export_whose_arguments_are_no_object_is_rejected(
+def test_an_export_whose_arguments_are_not_an_object_is_rejected(
     module: STIRModule, tmp_path: Path, text: str
 ) -> None:
     path = tmp_path / "crafted.safetensors"
@@ -220,14 +222,14 @@ def test_weights_without_metadata_point_to_from_official(tmp_path: Path) -> None
         spike_zoo.load(path)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_missing_device_is_rejected() -> None:
     assert pick_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="--device cuda:99"):
         pick_device("cuda:99")
 
 
 @pytest.mark.parametrize(("is_available", "selected"), [(False, "cpu"), (True, "cuda")])
-def test_auto_selects_the_gpu_that_torch_was_built_for_only_where_it_is_available(
+def test_auto_selects_the_gpu_of_the_torch_build_only_if_it_is_available(
     is_available: bool, selected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built_for = torch.device("cuda")
@@ -236,16 +238,16 @@ def test_auto_selects_the_gpu_that_torch_was_built_for_only_where_it_is_availabl
     assert pick_device("auto") == selected
 
 
-def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:
+def test_a_published_file_is_recognised_by_its_entries(tmp_path: Path) -> None:
     network = STIR()
     torch.save({"state_dict": to_official(network.state_dict()), "epoch": 1}, tmp_path / "a.pth")
     loaded = spike_zoo.load(tmp_path / "a.pth")
     assert isinstance(loaded, STIRModule)
-    assert _same(loaded.network, network)
+    assert _have_equal_weights(loaded.network, network)
     assert not loaded.training
 
 
-def test_a_published_file_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
+def test_a_published_file_of_an_unknown_network_is_rejected(tmp_path: Path) -> None:
     torch.save({"layer.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: not a checkpoint of a module"):
         spike_zoo.load(tmp_path / "other.pth")

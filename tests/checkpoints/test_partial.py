@@ -28,7 +28,7 @@ class Codec(nn.Module):
 
 
 class Model(nn.Module):
-    """Module of the checkpoints."""
+    """Module that contains the codec, as in a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,48 +55,50 @@ def as_safetensors(state: dict[str, Tensor], folder: Path) -> Path:
     return folder / "weights.safetensors"
 
 
-@pytest.mark.parametrize("written", [as_checkpoint, as_export, as_safetensors])
-def test_a_part_comes_out_of_every_kind_of_file(
-    written: Callable[[dict[str, Tensor], Path], Path], tmp_path: Path
+@pytest.mark.parametrize("write", [as_checkpoint, as_export, as_safetensors])
+def test_a_part_is_loaded_from_every_kind_of_file(
+    write: Callable[[dict[str, Tensor], Path], Path], tmp_path: Path
 ) -> None:
-    trained, ours = Model(), Codec()
-    load_part(ours, written(trained.state_dict(), tmp_path), "codec")
-    torch.testing.assert_close(ours.state_dict(), trained.codec.state_dict(), rtol=0, atol=0)
+    trained, codec = Model(), Codec()
+    load_part(codec, write(trained.state_dict(), tmp_path), "codec")
+    torch.testing.assert_close(codec.state_dict(), trained.codec.state_dict(), rtol=0, atol=0)
 
 
 def test_a_file_of_the_part_alone_needs_no_prefix(tmp_path: Path) -> None:
-    trained, ours = Codec(), Codec()
-    load_part(ours, as_checkpoint(trained.state_dict(), tmp_path), "codec")
-    torch.testing.assert_close(ours.state_dict(), trained.state_dict(), rtol=0, atol=0)
+    trained, codec = Codec(), Codec()
+    load_part(codec, as_checkpoint(trained.state_dict(), tmp_path), "codec")
+    torch.testing.assert_close(codec.state_dict(), trained.state_dict(), rtol=0, atol=0)
 
 
-def test_what_is_optional_stays_where_the_file_lacks_it(tmp_path: Path) -> None:
+def test_optional_entries_missing_in_the_file_keep_their_values(tmp_path: Path) -> None:
     state = Codec().state_dict()
     del state["analysis_gain"]
-    ours = Codec()
-    nn.init.constant_(ours.analysis_gain, 5.0)
-    load_part(ours, as_checkpoint(state, tmp_path), "codec", optional=["analysis_gain"])
-    assert ours.analysis_gain.item() == 5.0
-    assert torch.equal(ours.state_dict()["synthesis.0.weight"], state["synthesis.0.weight"])
+    codec = Codec()
+    nn.init.constant_(codec.analysis_gain, 5.0)
+    load_part(codec, as_checkpoint(state, tmp_path), "codec", optional=["analysis_gain"])
+    assert codec.analysis_gain.item() == 5.0
+    assert torch.equal(codec.state_dict()["synthesis.0.weight"], state["synthesis.0.weight"])
 
 
-def test_a_part_that_does_not_fit_is_refused_with_the_first_of_every_fault(tmp_path: Path) -> None:
+def test_a_part_that_does_not_fit_is_rejected_with_the_first_fault_of_each_kind(
+    tmp_path: Path,
+) -> None:
     state = Model().state_dict()
     del state["codec.analysis.0.bias"]
     state["codec.fem.weight"] = torch.zeros(1)
     state["codec.synthesis.0.weight"] = torch.zeros(1, 3, 1, 1)
-    ours = Codec()
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
-    with pytest.raises(WeightsError, match=r"last\.ckpt: its part codec is not Codec") as caught:
-        load_part(ours, as_checkpoint(state, tmp_path), "codec")
-    message = str(caught.value)
+    codec = Codec()
+    before = {name: value.clone() for name, value in codec.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"last\.ckpt: its part codec is not Codec") as error:
+        load_part(codec, as_checkpoint(state, tmp_path), "codec")
+    message = str(error.value)
     assert "1 missing, first analysis.0.bias" in message
     assert "1 unexpected, first fem.weight" in message
     assert "first synthesis.0.weight: (1, 3, 1, 1) instead of (1, 2, 1, 1)" in message
-    torch.testing.assert_close(ours.state_dict(), before, rtol=0, atol=0)  # nothing half loaded
+    torch.testing.assert_close(codec.state_dict(), before, rtol=0, atol=0)  # no entry is changed
 
 
-def test_a_file_without_the_part_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_the_part_is_rejected(tmp_path: Path) -> None:
     path = as_checkpoint(Model().state_dict(), tmp_path)
     with pytest.raises(WeightsError, match=r"no part fem and is not Conv2d by itself: 2 missing"):
         load_part(nn.Conv2d(1, 1, 1), path, "fem")
@@ -117,10 +119,10 @@ TABLE = {
 
 
 @pytest.mark.parametrize("stage", TABLE)
-def test_a_stage_changes_its_parts_and_nothing_else(stage: str) -> None:
+def test_a_stage_trains_only_its_parts(stage: str) -> None:
     torch.manual_seed(0)
     model = Model()
-    learn_only(model, TABLE["joint"])  # an earlier stage leaves nothing behind
+    learn_only(model, TABLE["joint"])  # an earlier stage has no effect
     learning = learn_only(model, TABLE[stage])
     model.train()
     set_frozen_to_eval(model, TABLE[stage])
@@ -131,22 +133,24 @@ def test_a_stage_changes_its_parts_and_nothing_else(stage: str) -> None:
     after = model.state_dict()
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     parts = ["codec.analysis", "codec.analysis_gain", "codec.synthesis", "head"]
-    found = [part for part in parts if any(f"{name}.".startswith(f"{part}.") for name in changed)]
-    assert found == TABLE[stage]
+    changed_parts = [
+        part for part in parts if any(f"{name}.".startswith(f"{part}.") for name in changed)
+    ]
+    assert changed_parts == TABLE[stage]
 
 
-def test_a_frozen_batch_norm_uses_its_own_statistics_also_in_training() -> None:
+def test_a_frozen_batch_norm_uses_running_statistics_in_training() -> None:
     model = Model().train()
     learn_only(model, ["head"])
     set_frozen_to_eval(model, ["head"])
     x = torch.randn(4, 1, 8, 8)
-    whole, alone = model.codec(x), model.codec(x[:1])
-    torch.testing.assert_close(whole[:1], alone)
+    batch_output, single_output = model.codec(x), model.codec(x[:1])
+    torch.testing.assert_close(batch_output[:1], single_output)
     assert model.training
     assert model.head.training
 
 
-def test_names_that_only_begin_alike_are_other_parts() -> None:
+def test_names_with_a_common_prefix_are_different_parts() -> None:
     model = Model()
     learning = learn_only(model, ["codec.analysis"])
     assert not model.codec.analysis_gain.requires_grad

@@ -1,4 +1,4 @@
-"""Shipped weights: integrity, size, and quality above that of methods without training."""
+"""Shipped weights: integrity, size, and higher quality than methods without training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import Take
 from spike_zoo.tasks import ReconstructionModule
 
-#: Clip, ground truth, rows that count, PSNR and SSIM of the best classical method on them (TFI
+#: Clip, ground truth, evaluated rows, PSNR and SSIM of the best classical method on them (TFI
 #: over 21 and over 9 planes, normalised by 1 / 0.6).
 CLIPS = [
     ("data.dat", "data.png", 250, 35.83, 0.9256),
@@ -43,11 +43,11 @@ LARGEST = {
     "sci-digits-coded": 8e6,
     "sci-small": 8e6,
     "stir": 11e6,
-}  # bytes; the one reconstructs and codes
+}  # bytes; the limit of other weights is 3.5e6
 
 
 @pytest.mark.parametrize("name", shipped_weights())
-def test_shipped_weights_are_small_and_say_how_they_were_made(name: str) -> None:
+def test_shipped_weights_are_small_and_contain_their_configuration(name: str) -> None:
     from safetensors import safe_open
 
     path = shipped_weights()[name]
@@ -60,12 +60,12 @@ def test_shipped_weights_are_small_and_say_how_they_were_made(name: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "further"), [("stir-small", 1.0), ("stir", 2.0)])
+@pytest.mark.parametrize(("name", "margin"), [("stir-small", 1.0), ("stir", 2.0)])
 @pytest.mark.parametrize(("clip", "truth", "rows", "decibels", "similarity"), CLIPS)
-def test_stir_beats_the_best_method_at_a_pixel_by_decibels_on_clips_it_never_saw(
+def test_stir_exceeds_the_best_classical_method_on_unseen_clips(
     shared: Path,
     name: str,
-    further: float,
+    margin: float,
     clip: str,
     truth: str,
     rows: int,
@@ -77,9 +77,9 @@ def test_stir_beats_the_best_method_at_a_pixel_by_decibels_on_clips_it_never_saw
     recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
     image = module.reconstruct(recording, [150], rate_scale=0.6)
     target = torch.from_numpy(load_picture(shared / "data" / truth))[None]
-    shown, wanted = image[:, :, :rows], target[:, :, :rows]
-    assert psnr(shown, wanted).item() > decibels + further
-    assert ssim_uniform7(shown, wanted).item() > similarity
+    actual, expected = image[:, :, :rows], target[:, :, :rows]
+    assert psnr(actual, expected).item() > decibels + margin
+    assert ssim_uniform7(actual, expected).item() > similarity
 
 
 @pytest.fixture(scope="module")
@@ -89,25 +89,25 @@ def exposures() -> list[Take]:
     return [simulate_exposures(scene) for scene in scenes]
 
 
-def decibels_gained(module: SSDMStudentModule, take: Take) -> float:
+def psnr_gain(module: SSDMStudentModule, take: Take) -> float:
     """Return the gain in PSNR of the deblurred images over the blurry one."""
     assert take.images is not None
     assert take.blur is not None
     assert take.image_index is not None
     blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
     sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
-    found = module.deblur(blurry, take.recording, take.image_index.tolist())
+    deblurred = module.deblur(blurry, take.recording, take.image_index.tolist())
     before = psnr((blurry / 255).expand_as(sharp), sharp)
-    return (psnr(found, sharp) - before).mean().item()
+    return (psnr(deblurred, sharp) - before).mean().item()
 
 
 @pytest.mark.slow
-def test_student_brings_back_most_of_what_motion_blurred_in_scenes_it_never_saw(
+def test_student_improves_the_psnr_of_unseen_blurry_scenes(
     exposures: list[Take],
 ) -> None:
     module = spike_zoo.load("ssdm-student")
     assert isinstance(module, SSDMStudentModule)
-    gains = [decibels_gained(module, take) for take in exposures]
+    gains = [psnr_gain(module, take) for take in exposures]
     assert min(gains) > 2.0
     assert sum(gains) / len(gains) > 3.0
 
@@ -115,11 +115,11 @@ def test_student_brings_back_most_of_what_motion_blurred_in_scenes_it_never_saw(
 @pytest.mark.slow
 def test_student_is_better_than_the_published_weights(exposures: list[Take], shared: Path) -> None:
     official = SSDMStudentModule.from_official(shared / "weights" / "ssdm_ldn_official.pth")
-    ours = spike_zoo.load("ssdm-student")
-    assert isinstance(ours, SSDMStudentModule)
-    further = [decibels_gained(ours, take) - decibels_gained(official, take) for take in exposures]
-    assert min(further) > 0.3, further
-    assert sum(further) / len(further) > 1.0
+    student = spike_zoo.load("ssdm-student")
+    assert isinstance(student, SSDMStudentModule)
+    differences = [psnr_gain(student, take) - psnr_gain(official, take) for take in exposures]
+    assert min(differences) > 0.3, differences
+    assert sum(differences) / len(differences) > 1.0
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +127,10 @@ def fast_takes() -> list[tuple[Take, float]]:
     """Return fast scenes not used in training, with their rate scale."""
     specs = sequence_scenes("test", 12, seed=7, height=64, width=64)
     fast = [spec for spec in specs if "fast" in spec.name]
-    return [(simulate_take(one, image_stride=7, margin=6), one.rate_scale) for one in fast]
+    return [(simulate_take(scene, image_stride=7, margin=6), scene.rate_scale) for scene in fast]
 
 
-def decibels_over_the_interval(take: Take, scale: float, planes: list[int], found: Tensor) -> float:
+def psnr_gain_over_tfi(take: Take, scale: float, planes: list[int], reconstructed: Tensor) -> float:
     """Return the gain in PSNR over TFI with a mean of 9 planes."""
     assert take.images is not None
     assert take.image_index is not None
@@ -138,12 +138,14 @@ def decibels_over_the_interval(take: Take, scale: float, planes: list[int], foun
     truth = torch.from_numpy(take.images[numbers] / 255).float()[:, None]
     spikes = take.recording.to_tensor()
     interval = torch.stack([tfi(spikes, plane, average=9) / scale for plane in planes])[:, None]
-    ours, theirs = (psnr(x.clamp(0, 1), truth).mean().item() for x in (found, interval))
-    return ours - theirs
+    reconstructed_psnr, tfi_psnr = (
+        psnr(x.clamp(0, 1), truth).mean().item() for x in (reconstructed, interval)
+    )
+    return reconstructed_psnr - tfi_psnr
 
 
 @pytest.mark.parametrize("quality", range(4))
-def test_a_scene_at_rest_costs_almost_nothing_and_loses_nothing(quality: int) -> None:
+def test_p_frames_of_a_static_scene_cost_few_bits_and_lose_no_quality(quality: int) -> None:
     """P-frames of ``sci-small`` cost a quarter of an I-frame or more and lost decibels."""
     codec = cast("Any", spike_zoo.load("sci")).codec
     row = np.linspace(0.1, 0.9, 64, dtype=np.float32)
@@ -161,13 +163,13 @@ def test_a_scene_at_rest_costs_almost_nothing_and_loses_nothing(quality: int) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sci", "sci-small"])
-def test_sci_beats_the_interval_on_fast_scenes_it_never_saw(
+def test_sci_exceeds_tfi_on_unseen_fast_scenes(
     name: str, fast_takes: list[tuple[Take, float]]
 ) -> None:
     module = spike_zoo.load(name)
     assert isinstance(module, ReconstructionModule)
     gains = [
-        decibels_over_the_interval(take, scale, [48], module.reconstruct(take.recording, [48]))
+        psnr_gain_over_tfi(take, scale, [48], module.reconstruct(take.recording, [48]))
         for take, scale in fast_takes
     ]
     assert sum(gains) / 4 > 1.0
@@ -175,15 +177,16 @@ def test_sci_beats_the_interval_on_fast_scenes_it_never_saw(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sci", "sci-small"])
-def test_sci_codes_fast_scenes_into_little_and_its_pictures_beat_the_interval(
+def test_sci_codes_fast_scenes_below_a_tenth_of_a_bit_and_exceeds_tfi(
     name: str, fast_takes: list[tuple[Take, float]]
 ) -> None:
     codec = cast("Any", spike_zoo.load(name)).codec
     gains = []
     for take, scale in fast_takes:
-        made = codec.compress(take.recording, quality=3)
-        assert 8 * len(made) < 0.1 * take.recording.to_tensor().numel()  # raw spikes have 1
+        bitstream = codec.compress(take.recording, quality=3)
+        # raw spikes: 1 bit per pixel and plane
+        assert 8 * len(bitstream) < 0.1 * take.recording.to_tensor().numel()
         assert take.image_index is not None
-        found = codec.reconstruct(codec.decompress(made))
-        gains.append(decibels_over_the_interval(take, scale, take.image_index.tolist(), found))
+        images = codec.reconstruct(codec.decompress(bitstream))
+        gains.append(psnr_gain_over_tfi(take, scale, take.image_index.tolist(), images))
     assert sum(gains) / 4 > 1.0

@@ -17,7 +17,7 @@ WEIGHTS = {"head.weight": torch.arange(6.0).view(2, 3), "head.bias": torch.ones(
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("is_wrapped", [False, True])
 @pytest.mark.parametrize("is_file", [False, True])
-def test_entries_come_out_of_every_wrapping(
+def test_entries_are_read_from_every_wrapping(
     prefix: str, is_wrapped: bool, is_file: bool, tmp_path: Path
 ) -> None:
     content: dict[str, object] = {f"{prefix}{name}": value for name, value in WEIGHTS.items()}
@@ -29,14 +29,14 @@ def test_entries_come_out_of_every_wrapping(
 
 
 @pytest.mark.parametrize("content", [[1], {"epoch": 3}, {"state_dict": [1]}, torch.zeros(2)])
-def test_what_is_no_state_dict_is_refused(content: object, tmp_path: Path) -> None:
+def test_content_that_is_not_a_state_dict_is_rejected(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: no state dict of tensors"):
         read_state_dict(tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
-def test_entries_fit_in_any_order_and_precision_but_all_of_them(name: str) -> None:
+def test_entries_may_have_any_order_and_precision_but_none_may_be_missing(name: str) -> None:
     state = {key: WEIGHTS[key].half() for key in reversed(WEIGHTS)}
     check_entries(state, WEIGHTS, WEIGHTS, "the network")
     del state[name]
@@ -44,11 +44,11 @@ def test_entries_fit_in_any_order_and_precision_but_all_of_them(name: str) -> No
         check_entries(state, WEIGHTS, WEIGHTS, "the network")
 
 
-def test_the_first_of_every_fault_is_named_as_in_the_file() -> None:
+def test_the_first_fault_of_each_kind_is_named_as_in_the_file() -> None:
     state: dict[str, Tensor] = {"head.weight": torch.zeros(3, 2), "tail.weight": torch.zeros(1)}
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(WeightsError) as error:
         check_entries(state, WEIGHTS, "old.pth", "Net", named=str.upper)
-    message = str(caught.value)
+    message = str(error.value)
     assert message.startswith("old.pth: not the published weights of Net: 1 missing, first HEAD.BI")
     assert "1 unexpected, first TAIL.WEIGHT" in message
     assert "1 of another shape, first HEAD.WEIGHT: (3, 2) instead of (2, 3)" in message

@@ -16,18 +16,18 @@ from spike_zoo.files import weights_file
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.steps": torch.tensor(7)}
 
 
-def test_both_kinds_of_files_give_the_tensors_that_were_written(tmp_path: Path) -> None:
+def test_both_file_formats_return_the_written_tensors(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "a.safetensors")
     torch.save(STATE, tmp_path / "a.pth")
     for name in ("a.safetensors", "a.pth"):
-        found = read_weights(tmp_path / name)
-        assert found.keys() == STATE.keys()
-        assert all(torch.equal(found[key], value) for key, value in STATE.items())
+        weights = read_weights(tmp_path / name)
+        assert weights.keys() == STATE.keys()
+        assert all(torch.equal(weights[key], value) for key, value in STATE.items())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])
 @pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps([1, 2], protocol=2)[:-3]])
-def test_damaged_files_are_refused_by_name(suffix: str, content: bytes, tmp_path: Path) -> None:
+def test_damaged_files_are_rejected_by_name(suffix: str, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / f"bad{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=rf"bad\{suffix}: not a file of weights"):
@@ -39,7 +39,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_weights(tmp_path / "none.pth")
 
 
-def test_a_folder_stands_for_the_export_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_resolved_to_the_export_in_it(tmp_path: Path) -> None:
     assert weights_file(tmp_path) == tmp_path / "model.safetensors"
     assert weights_file(tmp_path / "a.ckpt") == tmp_path / "a.ckpt"
 

@@ -24,17 +24,17 @@ def test_without_gradio_the_app_states_what_to_install(
     assert "pip install 'spike-zoo[app]'" in capsys.readouterr().err
 
 
-def test_a_port_that_is_none_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_out_of_range_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", "--port", "70000"]) == 2
     assert "must be 1 to 65535" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
+def test_a_port_in_use_is_rejected(tmp_path: Path) -> None:
     setting = Setting((), "sci-small", "cpu", False, tmp_path)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=f"--port {port}: the port is in use"):
             serve(setting, port, opens=False)
 
@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_other_sites_get_nothing(headers: dict[str, str], status: int) -> None:
+def test_requests_of_other_sites_are_rejected(headers: dict[str, str], status: int) -> None:
     pytest.importorskip("gradio", reason="of the extra 'app'")
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse

@@ -38,21 +38,23 @@ def test_a_folder_is_built_verified_and_exported_byte_for_byte(
 
 def test_lossless_recordings_are_built_and_exported_bit_for_bit(tmp_path: Path) -> None:
     recording = SpikeRecording.from_planes(random_spikes(30, 6, 21), rate_scale=0.6)
-    kept = write_recording(recording, tmp_path / "clips" / "train" / "a.spl")
+    lossless_file = write_recording(recording, tmp_path / "clips" / "train" / "a.spl")
     out = str(tmp_path / "a.h5")
-    for way in ((), ("--along_time", "true", "--compression", "gzip", "--overwrite")):
-        assert main(["archive", "build", str(tmp_path / "clips"), out, "--jobs", "1", *way]) == 0
+    for options in ((), ("--along_time", "true", "--compression", "gzip", "--overwrite")):
+        assert (
+            main(["archive", "build", str(tmp_path / "clips"), out, "--jobs", "1", *options]) == 0
+        )
         assert main(["archive", "verify", out]) == 0
         with SpikeArchive(out) as archive:
             assert archive.names("train") == ["a"]
             assert archive["a"].rate_scale == 0.6
             np.testing.assert_array_equal(archive["a"][:], recording[:])
     assert main(["archive", "export", out, str(tmp_path / "b.spl")]) == 0
-    assert (tmp_path / "b.spl").read_bytes() == kept.read_bytes()
+    assert (tmp_path / "b.spl").read_bytes() == lossless_file.read_bytes()
 
 
 @pytest.mark.parametrize("command", ["build", "export", "simulate"])
-def test_a_full_disk_is_one_line_with_exit_code_1(
+def test_a_full_disk_is_reported_on_one_line_with_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     archive = str(write_archive(tmp_path / "a.h5"))
@@ -64,14 +66,14 @@ def test_a_full_disk_is_one_line_with_exit_code_1(
     }[command]
     with largest_file(9000):
         assert main(line) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {out}: cannot be written (File too large)")
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {out}: cannot be written (File too large)")
+    assert error.count("\n") == 1
     assert not out.exists()
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
-def test_building_over_an_archive_needs_to_be_asked_for(
+def test_an_existing_archive_is_replaced_only_with_overwrite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / "a.npz")
@@ -84,16 +86,16 @@ def test_building_over_an_archive_needs_to_be_asked_for(
     assert main([*arguments, "--layout", "reds"]) == 2
 
 
-def test_recordings_that_no_training_would_find_are_reported_once(
+def test_recordings_outside_all_splits_are_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for place in ("train/a", "b", "other/c"):
         write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / f"{place}.npz")
     arguments = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / "a.h5")]
     assert main([*arguments, "--jobs", "1", "--quiet"]) == 0
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("warning: ")
-    assert "in no split: 2, b is the first" in told
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: ")
+    assert "in no split: 2, b is the first" in warning
     assert main([*arguments, "--jobs", "1", "--split", "train", "--overwrite", "true"]) == 0
     assert capsys.readouterr().err == ""
 
@@ -130,7 +132,7 @@ def test_info_counts_the_takes_of_each_class(
     }  # fmt: skip
     with h5py.File(path, "r+") as file:
         file.attrs["label_names"] = "car"
-    assert main(["archive", "info", str(path), "--json"]) == 0  # verify says what is wrong
+    assert main(["archive", "info", str(path), "--json"]) == 0  # verify reports the fault
     assert json.loads(capsys.readouterr().out)["classes"] == []
 
 
@@ -183,7 +185,7 @@ def test_verify_prints_a_line_for_each_finding_and_exits_with_one(
     assert report["findings"][0]["code"] == "E06"
 
 
-def test_exported_images_are_those_of_the_archive(tmp_path: Path) -> None:
+def test_exported_images_equal_those_of_the_archive(tmp_path: Path) -> None:
     path, out = write_archive(tmp_path / "a.h5", takes=1), tmp_path / "out"
     assert main(["archive", "export", str(path), str(out)]) == 0
     sharp = sorted((out / "take0").iterdir())
@@ -196,7 +198,7 @@ def test_exported_images_are_those_of_the_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_an_exported_recording_with_images_is_built_again(
+def test_an_exported_recording_with_images_builds_an_equal_archive(
     tmp_path: Path, dtype: type[np.generic], channels: tuple[int, ...]
 ) -> None:
     white = 1 if dtype == np.float32 else 255
@@ -205,11 +207,11 @@ def test_an_exported_recording_with_images_is_built_again(
     with ArchiveWriter(tmp_path / "a.h5") as writer:
         writer.add("take0", take)
     assert main(["archive", "export", str(tmp_path / "a.h5"), str(tmp_path / "out")]) == 0
-    built = ["archive", "build", str(tmp_path / "out"), str(tmp_path / "b.h5"), "--jobs", "1"]
-    assert main([*built, "--split", "test"]) == 0
-    with SpikeArchive(tmp_path / "b.h5") as again:
-        np.testing.assert_array_equal(again.images("take0"), images)
-        assert again.image_index("take0").tolist() == [5, 15]
+    arguments = ["archive", "build", str(tmp_path / "out"), str(tmp_path / "b.h5"), "--jobs", "1"]
+    assert main([*arguments, "--split", "test"]) == 0
+    with SpikeArchive(tmp_path / "b.h5") as rebuilt:
+        np.testing.assert_array_equal(rebuilt.images("take0"), images)
+        assert rebuilt.image_index("take0").tolist() == [5, 15]
 
 
 def test_exported_exposures_are_deblurred(tmp_path: Path) -> None:
@@ -244,8 +246,8 @@ def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path
 def test_the_suffix_of_a_file_is_its_format(tmp_path: Path, kind: str) -> None:
     several = str(write_archive(tmp_path / "a.h5"))
     single = str(write_archive(tmp_path / "b.h5", takes=1))
-    named = ["archive", "export", several, str(tmp_path / f"one.{kind}"), "--name", "take1"]
-    assert main(named) == 0
+    arguments = ["archive", "export", several, str(tmp_path / f"one.{kind}"), "--name", "take1"]
+    assert main(arguments) == 0
     assert main(["archive", "export", single, str(tmp_path / f"only.{kind}")]) == 0
     for exported, seed in ((tmp_path / f"one.{kind}", 1), (tmp_path / f"only.{kind}", 0)):
         assert exported.is_file()
@@ -257,12 +259,12 @@ def test_several_recordings_are_not_written_to_one_file(
 ) -> None:
     path, out = str(write_archive(tmp_path / "a.h5", takes=3)), str(tmp_path / "x.npz")
     assert main(["archive", "export", path, out]) == 2
-    assert "x.npz is one file" in (said := capsys.readouterr().err)
-    assert "3 recordings; choose one with --name" in said
+    assert "x.npz is one file" in (error := capsys.readouterr().err)
+    assert "3 recordings; choose one with --name" in error
     assert main(["archive", "export", path, out, "--name", "take1", "--format", "dat"]) == 2
     assert "--format is dat" in capsys.readouterr().err
     assert not (tmp_path / "x.npz").exists()
-    assert main(["archive", "export", path, f"{out}/"]) == 0  # a slash says that it is a folder
+    assert main(["archive", "export", path, f"{out}/"]) == 0  # a trailing slash means a folder
     assert sorted(file.name for file in (tmp_path / "x.npz").glob("*.dat")) == [
         "take0.dat",
         "take1.dat",
@@ -271,7 +273,7 @@ def test_several_recordings_are_not_written_to_one_file(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("archive build clips o.dat", r"o\.dat: the suffix of an archive must be .*use o\.h5"),
         ("archive build clips o.h5 --split Trian", "--split Trian: did you mean train"),
@@ -289,21 +291,21 @@ def test_a_misspelt_name_is_rejected_and_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_recording(random_spikes(5, 6, 16), "clips/train/a.npz")
     write_archive(tmp_path / "a.h5")
     assert main(arguments.split()) == 2
-    assert re.search(told, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().err)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "clips"]
 
 
-def test_a_split_of_one_s_own_is_taken(tmp_path: Path) -> None:
+def test_a_custom_split_name_is_accepted(tmp_path: Path) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / "a.npz")
     for split in ("train-2", "night", "valtest"):
-        words = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / f"{split}.h5")]
-        assert main([*words, "--split", split, "--jobs", "1"]) == 0
+        command = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / f"{split}.h5")]
+        assert main([*command, "--split", split, "--jobs", "1"]) == 0
         assert SpikeArchive(tmp_path / f"{split}.h5").splits() == [split]
 
 

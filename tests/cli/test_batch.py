@@ -41,7 +41,7 @@ def outputs(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_every_recording_of_a_folder_becomes_a_picture_of_its_name(
+def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(
     jobs: str, clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["reconstruct", "clips", "--out", "made/{name}.png", "--jobs", jobs, *FRAMES]
@@ -52,7 +52,7 @@ def test_every_recording_of_a_folder_becomes_a_picture_of_its_name(
     assert Path("single.png").read_bytes() == Path("made/one.png").read_bytes()
 
 
-def test_a_second_call_makes_what_is_missing_or_differs(
+def test_a_second_call_writes_missing_outputs_and_replaces_others_only_with_overwrite(
     clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["reconstruct", "clips/*.npz", "--out", "made/{name}.png", "--jobs=1", *FRAMES]
@@ -61,7 +61,7 @@ def test_a_second_call_makes_what_is_missing_or_differs(
     capsys.readouterr()
     assert main(line) == 0
     assert "1 made, 1 unchanged" in capsys.readouterr().out
-    assert main([*line, "--center", "3"]) == 1  # other options: not replaced without being asked
+    assert main([*line, "--center", "3"]) == 1  # other options need --overwrite
     message = capsys.readouterr().err
     assert "2 of 2 recordings failed" in message
     assert "clips/one.npz: made/one.png exists" in message
@@ -69,7 +69,7 @@ def test_a_second_call_makes_what_is_missing_or_differs(
     assert main([*line, "--center", "3", "--overwrite"]) == 0
 
 
-def test_other_weights_in_the_same_file_are_another_method(
+def test_changed_weights_in_the_same_file_replace_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def test_other_weights_in_the_same_file_are_another_method(
     assert "1 made, 0 unchanged" in capsys.readouterr().out
 
 
-def test_a_mistake_of_the_call_is_reported_once(
+def test_an_invalid_argument_is_reported_once(
     clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["reconstruct", "clips", "--out", "made/{name}.png", "--method", "tfpp", "--jobs=1"]
@@ -95,7 +95,7 @@ def test_a_mistake_of_the_call_is_reported_once(
     assert not Path("made").exists()
 
 
-def test_one_damaged_recording_leaves_the_others_finished(
+def test_a_damaged_recording_does_not_stop_the_others(
     clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (clips / "two.npz").write_bytes(b"PK\x03\x04 nothing")
@@ -139,19 +139,19 @@ def test_impossible_calls_are_rejected(
     assert outputs(Path()) == ["clips/deep/three.npz", "clips/one.npz", "clips/two.npz"]
 
 
-def test_a_cluster_makes_the_same_files(clips: Path) -> None:
+def test_a_cluster_writes_the_same_files_as_a_local_process(clips: Path) -> None:
     line = ["compress", "clips", "--lossless"]
     assert main([*line, "--out", "here/{name}.spl", "--jobs=1"]) == 0
     options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster:
-        there = [*line, "--out", "there/{name}.spl", "--cluster", cluster.scheduler_address]
-        assert main(there) == 0
+        command = [*line, "--out", "there/{name}.spl", "--cluster", cluster.scheduler_address]
+        assert main(command) == 0
     for name in outputs(Path("here")):
         assert Path("here", name).read_bytes() == Path("there", name).read_bytes()
 
 
 @pytest.mark.parametrize("method", ["tfi", "tfi-aligned"])
-def test_processes_that_share_a_recording_make_the_same_files(
+def test_two_processes_write_the_same_files_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -175,7 +175,7 @@ def test_processes_that_share_a_recording_make_the_same_files(
         (".mp4", ["--codec=x265", "--method=tfi", "--stride=3"], 90),
     ],
 )
-def test_processes_that_share_a_recording_write_the_same_bitstream(
+def test_two_processes_write_the_same_bitstream_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, options: list[str], planes: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -184,21 +184,21 @@ def test_processes_that_share_a_recording_write_the_same_bitstream(
     line = ["compress", "long.npz", *options, *([] if suffix == ".spl" else ["--rate-scale=0.5"])]
     for jobs in ("1", "2"):
         assert main([*line, "--jobs", jobs, "--out", f"{jobs}{suffix}"]) == 0
-    one, two = (Path(f"{jobs}{suffix}") for jobs in ("1", "2"))
+    serial, parallel = (Path(f"{jobs}{suffix}") for jobs in ("1", "2"))
     if suffix == ".mp4":
-        _check_equal(one, two)
+        _check_equal(serial, parallel)
     else:
-        assert one.read_bytes() == two.read_bytes()
+        assert serial.read_bytes() == parallel.read_bytes()
 
 
-def _check_equal(one: Path, two: Path) -> None:
+def _check_equal(first_path: Path, second_path: Path) -> None:
     """Check that pictures are equal, and videos are equal up to coding."""
-    first, second = _pictures(one), _pictures(two)
-    assert first.shape == second.shape, one.name
-    if one.suffix == ".png":
-        assert np.array_equal(first, second), one.name
-    else:  # threads of the encoder share its bits in another way now and then
-        assert np.abs(first.astype(float) - second).mean() < 3, one.name
+    first, second = _pictures(first_path), _pictures(second_path)
+    assert first.shape == second.shape, first_path.name
+    if first_path.suffix == ".png":
+        assert np.array_equal(first, second), first_path.name
+    else:  # the threads of the encoder are not deterministic
+        assert np.abs(first.astype(float) - second).mean() < 3, first_path.name
 
 
 def _pictures(path: Path) -> NDArray[Any]:

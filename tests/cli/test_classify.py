@@ -56,15 +56,15 @@ def test_the_most_probable_classes_are_reported_by_name(
     assert lines == ["flat      53.3 %", "upright   26.7 %", "tilted    13.3 %"]
 
 
-def test_json_states_the_same_with_indices(
+def test_json_output_adds_class_indices(
     stripes: str, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["classify", stripes, "--method", method, "--trust", "--json", "--top", "2"]
     assert main(call) == 0
-    told = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     first = {"label": 2, "label_name": "flat", "probability": pytest.approx(8 / 15, abs=1e-6)}
     second = {"label": 0, "label_name": "upright", "probability": pytest.approx(4 / 15, abs=1e-6)}
-    assert told == {"recording": stripes, "method": method, **first, "best": [first, second]}
+    assert output == {"recording": stripes, "method": method, **first, "best": [first, second]}
 
 
 def test_a_bitstream_is_classified_by_a_codec(
@@ -94,7 +94,7 @@ def test_classes_without_names_are_reported_by_their_index(
     assert json.loads(capsys.readouterr().out)["label_name"] is None
 
 
-def test_a_recording_may_lie_in_an_archive_or_be_raw_bits(
+def test_recordings_in_archives_and_raw_files_are_classified(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take = labelled_take(0, 20, 16, 24)
@@ -114,10 +114,13 @@ def test_the_known_classes_and_low_confidence_are_reported(
 ) -> None:
     call = ["classify", stripes, "--trust", "--method"]
     assert main([*call, method]) == 0
-    known, low = capsys.readouterr().err.splitlines()
-    assert "(4): upright, slanted, flat, tilted; anything else is assigned to one of them" in known
-    assert low.startswith("low confidence: 53%")
-    assert "may show none of these classes" in low
+    classes_line, confidence_line = capsys.readouterr().err.splitlines()
+    assert (
+        "(4): upright, slanted, flat, tilted; anything else is assigned to one of them"
+        in classes_line
+    )
+    assert confidence_line.startswith("low confidence: 53%")
+    assert "may show none of these classes" in confidence_line
     certain = _module()
     with torch.no_grad():
         certain.head.bias[2] += 10
@@ -135,14 +138,14 @@ def test_the_known_classes_and_low_confidence_are_reported(
         ({"method": "tfi", "device": "toaster"}, "--device toaster"),
     ],
 )
-def test_impossible_calls_are_rejected_by_option(
+def test_invalid_options_are_rejected_by_name(
     stripes: str, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         classify(stripes, **options)  # type: ignore[arg-type]  # many types in one table
 
 
-def test_a_recording_that_is_too_short_is_content_and_a_missing_one_usage(
+def test_a_short_recording_exits_with_1_and_a_missing_one_with_2(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = tmp_path / "short.npz"

@@ -27,29 +27,27 @@ def street(tmp_path: Path) -> str:
     """A recording of odd size with a frame rate."""
     recording = pattern_take(1, planes=80, height=45, width=61).recording
     planes = recording[0 : len(recording)].astype(bool)
-    known = SpikeRecording.from_planes(planes, fps=20_000.0, rate_scale=recording.rate_scale)
-    write_recording(known, tmp_path / "street.npz")
+    with_fps = SpikeRecording.from_planes(planes, fps=20_000.0, rate_scale=recording.rate_scale)
+    write_recording(with_fps, tmp_path / "street.npz")
     return str(tmp_path / "street.npz")
 
 
 @pytest.mark.parametrize("codec", ["x265", "av1"])
-def test_images_come_back_with_their_planes_and_size(
-    street: str, tmp_path: Path, codec: str
-) -> None:
+def test_decoded_images_keep_their_planes_and_size(street: str, tmp_path: Path, codec: str) -> None:
     small, large = tmp_path / "small.mp4", tmp_path / "large.mp4"
     options = {"method": "tfi", "stride": 20}
     compress(street, out=str(small), codec=codec, crf=45, **options)  # type: ignore[arg-type]
     compress(street, out=str(large), codec=codec, crf=10, **options)  # type: ignore[arg-type]
     assert small.stat().st_size < large.stat().st_size
     decompress(str(large), out=str(tmp_path / "decoded"))
-    reconstruct(street, out=str(tmp_path / "wanted"), **options)  # type: ignore[arg-type]
+    reconstruct(street, out=str(tmp_path / "expected"), **options)  # type: ignore[arg-type]
     names = sorted(path.name.rpartition("-")[2] for path in (tmp_path / "decoded").iterdir())
     assert names == ["000000.png", "000020.png", "000040.png", "000060.png"]
     for name in names:
         decoded = load_picture(tmp_path / "decoded" / f"large-{name}")
-        wanted = load_picture(tmp_path / "wanted" / f"street-{name}")
-        assert decoded.shape == wanted.shape == (1, 45, 61)
-        assert np.abs(decoded - wanted).mean() < 0.02
+        expected = load_picture(tmp_path / "expected" / f"street-{name}")
+        assert decoded.shape == expected.shape == (1, 45, 61)
+        assert np.abs(decoded - expected).mean() < 0.02
 
 
 def test_the_same_recording_gives_the_same_bytes(street: str, tmp_path: Path) -> None:
@@ -58,7 +56,7 @@ def test_the_same_recording_gives_the_same_bytes(street: str, tmp_path: Path) ->
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
-def test_info_states_what_the_images_are(
+def test_info_reports_codec_method_planes_and_size(
     street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compress(street, out=str(tmp_path / "a.mp4"), codec="x265", start=10, stop=60, crf=30)
@@ -67,9 +65,9 @@ def test_info_states_what_the_images_are(
     facts = json.loads(capsys.readouterr().out)
     size = (tmp_path / "a.mp4").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * size / (50 * 45 * 61))
-    stated = ("method", "codec", "crf", "stride", "images", "planes", "height", "width", "fps")
-    values = ("tfi-aligned", "x265", 30, 7, 8, 50, 45, 61, 20_000.0)
-    assert tuple(facts[name] for name in stated) == values
+    keys = ("method", "codec", "crf", "stride", "images", "planes", "height", "width", "fps")
+    expected = ("tfi-aligned", "x265", 30, 7, 8, 50, 45, 61, 20_000.0)
+    assert tuple(facts[name] for name in keys) == expected
     info(str(tmp_path / "a.mp4"))
     assert "images coded by x265, crf 30" in capsys.readouterr().out
 
@@ -87,7 +85,7 @@ def test_info_states_what_the_images_are(
         ({"codec": "x265", "lossless": True, "out": "a.spl"}, "--codec x265: --lossless"),
     ],
 )
-def test_options_that_do_not_fit_are_rejected(
+def test_incompatible_options_are_rejected(
     street: str, tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
     before = sorted(tmp_path.iterdir())
@@ -98,7 +96,7 @@ def test_options_that_do_not_fit_are_rejected(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_other_videos_and_damaged_ones_are_rejected(street: str, tmp_path: Path) -> None:
+def test_foreign_and_damaged_videos_are_rejected(street: str, tmp_path: Path) -> None:
     save_video([np.zeros((16, 16))] * 3, tmp_path / "other.mp4")
     with pytest.raises(FormatError, match=r"other\.mp4: an MP4 without the description"):
         decompress(str(tmp_path / "other.mp4"), out=str(tmp_path / "decoded"))
@@ -111,7 +109,7 @@ def test_other_videos_and_damaged_ones_are_rejected(street: str, tmp_path: Path)
         decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "b.mp4"))
 
 
-def test_one_image_is_a_video(tmp_path: Path) -> None:
+def test_a_single_image_is_coded_as_a_video(tmp_path: Path) -> None:
     recording = pattern_take(1, planes=3, height=16, width=16).recording
     write_recording(recording, tmp_path / "short.npz")
     compress(str(tmp_path / "short.npz"), out=str(tmp_path / "a.mp4"), codec="x265", method="tfi")
@@ -119,7 +117,7 @@ def test_one_image_is_a_video(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["a-000000.png"]
 
 
-def test_colour_is_not_coded_as_grey_in_silence(
+def test_colour_methods_are_rejected_and_ignored_colour_filters_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording = SpikeRecording.from_planes(random_spikes(81, 32, 32), rate_scale=0.5, cfa="RGGB")

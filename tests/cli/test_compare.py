@@ -20,11 +20,11 @@ from tests.docs.blocks import blocks_of, commands_of
 from tests.helpers.splits import archive_of
 from tests.runs.test_resuming import SMALL
 
-SIZE = {"250": "32", "400": "40"}  # of the documents -> small
+SIZE = {"250": "32", "400": "40"}  # sizes in the documents -> sizes in the tests
 TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}
 
 
-def lay_out(document: str, folder: Path) -> None:
+def write_tree(document: str, folder: Path) -> None:
     """Write the folder of recordings of the documentation, with every listed file."""
     root = TREES[document]
     (tree,) = (b for b in blocks_of(document) if f"{root}/train/walk.dat" in b.text)
@@ -43,10 +43,10 @@ def lay_out(document: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("document", TREES)
-def test_the_tree_of_each_document_has_all_splits_with_truth(
+def test_the_documented_folder_trees_build_archives_with_all_splits_and_ground_truth(
     document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay_out(document, tmp_path / "own")
+    write_tree(document, tmp_path / "own")
     archive = str(tmp_path / "own.h5")
     size = ["--height", "32", "--width", "40", "--jobs", "1"]
     assert main(["archive", "build", str(tmp_path / "own"), archive, *size]) == 0
@@ -62,25 +62,27 @@ def test_the_tree_of_each_document_has_all_splits_with_truth(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", TREES)
-def test_the_commands_below_the_tree_make_a_table_of_it(
+def test_the_documented_commands_make_a_table_of_the_tree(
     document: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    lay_out(document, tmp_path / TREES[document])
+    write_tree(document, tmp_path / TREES[document])
     smoke = [*SMALL[2:], "--model.init_args.width", "0.25", "--model.init_args.pyramid_levels", "3"]
-    further = {
+    extra_options = {
         "archive build": ["--jobs", "1"],
         "fit": ["--config", str(ROOT / "configs" / "profiles" / "smoke.yaml"), *smoke],
         "compare": ["--methods", "tfp", "tfi9"],
     }
     (block,) = (b for b in blocks_of(document) if "spike_zoo compare runs/own" in b.text)
     for line in commands_of(block):
-        words = [SIZE.get(word, word) for word in shlex.split(line)[3:]]
-        verb = next((verb for verb in further if " ".join(words).startswith(verb)), "")
-        assert main([*words, *further.get(verb, [])]) == 0
+        arguments = [SIZE.get(word, word) for word in shlex.split(line)[3:]]
+        command = next(
+            (command for command in extra_options if " ".join(arguments).startswith(command)), ""
+        )
+        assert main([*arguments, *extra_options.get(command, [])]) == 0
     run = Path("runs/own")
     table = (run / "beside" / "table.md").read_text()
     assert {"tfp", "tfi9", "stir_demo"} <= set(table.replace("|", " ").split())
@@ -88,7 +90,7 @@ def test_the_commands_below_the_tree_make_a_table_of_it(
     assert "page: " not in table
     assert f"spike_zoo report {run}" in capsys.readouterr().out
     assert main(["compare", str(run), "--methods", "tfp", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["tables"], "and nothing else"
+    assert json.loads(capsys.readouterr().out)["tables"], "stdout contains only JSON"
 
 
 def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
@@ -96,23 +98,25 @@ def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
 ) -> None:
     monkeypatch.chdir(ROOT)
     archive = archive_of(tmp_path / "a.h5", pattern_take(0, 121, 32, 40, stride=10))
-    tested = ["--config", "configs/classical/tfi.yaml", "--config", "profiles/smoke"]
-    tested += ["--data.init_args.archive", str(archive), "--data.init_args.clip_length", "61"]
-    tested += ["--trainer.limit_test_batches", "2", "--run_dir", str(tmp_path)]
-    assert main(["test", *tested]) == 0
-    run = tmp_path / "test"  # a record beside its configuration, as a fit leaves them
+    arguments = ["--config", "configs/classical/tfi.yaml", "--config", "profiles/smoke"]
+    arguments += ["--data.init_args.archive", str(archive), "--data.init_args.clip_length", "61"]
+    arguments += ["--trainer.limit_test_batches", "2", "--run_dir", str(tmp_path)]
+    assert main(["test", *arguments]) == 0
+    run = tmp_path / "test"  # contains a record and its configuration, like the folder of a fit
     assert main(["compare", str(run)]) == 0
     names = {path.name for path in (run / "beside").iterdir() if path.is_dir()}
     assert names == {"tfp", "tfi", "tfi9", "tfi_aligned"}
-    said = capsys.readouterr().out
-    assert "different images" not in said
-    assert "mix profiles" not in said
-    own, beside = (RunResult.read(one) for one in (run, run / "beside" / "tfp" / "test"))
-    assert (beside.images, beside.profile) == (2, "smoke")
-    assert beside.images_sha256 == own.images_sha256
+    output = capsys.readouterr().out
+    assert "different images" not in output
+    assert "mix profiles" not in output
+    run_record, method_record = (
+        RunResult.read(folder) for folder in (run, run / "beside" / "tfp" / "test")
+    )
+    assert (method_record.images, method_record.profile) == (2, "smoke")
+    assert method_record.images_sha256 == run_record.images_sha256
 
 
-def test_what_is_no_finished_run_is_rejected(
+def test_unfinished_and_other_runs_and_unknown_methods_are_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(tmp_path)]) == 2

@@ -14,28 +14,28 @@ import pytest
 from spike_zoo.cli.main import main
 
 
-def offered(line: str, folder: Path) -> set[str]:
+def completions(line: str, folder: Path) -> set[str]:
     """Return the completions at the end of a line."""
-    found = folder / "offered.txt"
+    output_file = folder / "completions.txt"
     environment = {
         **os.environ,
         **{
             "_ARGCOMPLETE": "1",
             "_ARGCOMPLETE_IFS": "\n",
-            "_ARGCOMPLETE_STDOUT_FILENAME": str(found),
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(output_file),
         },
         **{"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SHELL": "bash"},
     }
     call = [sys.executable, "-X", "importtime", "-m", "spike_zoo"]
-    done = subprocess.run(
+    process = subprocess.run(
         call, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert not re.search(r"\| +torch\b", done.stderr), "nobody waits for torch at the tab key"
-    return {word.strip() for word in found.read_text().split("\n") if word.strip()}
+    assert not re.search(r"\| +torch\b", process.stderr), "completion must not import torch"
+    return {word.strip() for word in output_file.read_text().split("\n") if word.strip()}
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "expected"),
     [
         ("spike-zoo rec", {"reconstruct"}),
         ("spike-zoo archive ver", {"verify"}),
@@ -54,11 +54,11 @@ def offered(line: str, folder: Path) -> set[str]:
     ],
 )
 def test_the_tab_key_completes_commands_options_and_values(
-    line: str, wanted: set[str], tmp_path: Path
+    line: str, expected: set[str], tmp_path: Path
 ) -> None:
     for name in ("street.dat", "my street.dat"):
         (tmp_path / name).touch()
-    assert offered(line, tmp_path) == wanted
+    assert completions(line, tmp_path) == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -69,7 +69,7 @@ def test_a_shell_parses_its_completion_script(
     script = capsys.readouterr().out
     assert "spike-zoo" in script
     if not shutil.which(shell):
-        pytest.skip(f"there is no {shell} here to read it")
+        pytest.skip(f"{shell} is not installed")
     (tmp_path / "completion").write_text(script)
     read = [shell, "-n", str(tmp_path / "completion")]
     assert subprocess.run(read, capture_output=True, check=False).returncode == 0

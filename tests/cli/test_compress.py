@@ -43,7 +43,7 @@ def method(tmp_path: Path) -> str:
     return str(tmp_path / "mine")
 
 
-def test_the_file_is_the_whole_bitstream_and_its_cost_is_reported(
+def test_the_bitstream_is_written_and_its_size_is_reported(
     recording: SpikeRecording,
     street: str,
     method: str,
@@ -59,13 +59,13 @@ def test_the_file_is_the_whole_bitstream_and_its_cost_is_reported(
     assert (header.fps, header.rate_scale) == (20_000.0, 0.5)
     size = out.stat().st_size
     rate = 8 * size / (PLANES * HEIGHT * WIDTH)
-    words = f"{size} bytes: {rate:.4g} bits per pixel and plane, {8 * size / 7:.0f} bits per frame"
-    said = capsys.readouterr().out
-    assert said == f"bitstream: {out} (7 frames of 55 planes, {words}, {1 - rate:.1%} saved)\n"
+    cost = f"{size} bytes: {rate:.4g} bits per pixel and plane, {8 * size / 7:.0f} bits per frame"
+    output = capsys.readouterr().out
+    assert output == f"bitstream: {out} (7 frames of 55 planes, {cost}, {1 - rate:.1%} saved)\n"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.sci"]
 
 
-def test_a_rate_scale_that_is_given_is_written(street: str, method: str, tmp_path: Path) -> None:
+def test_a_given_rate_scale_is_written(street: str, method: str, tmp_path: Path) -> None:
     compress(street, out=str(tmp_path / "a.sci"), method=method, trust=True, rate_scale=0.25)
     assert BitstreamReader(tmp_path / "a.sci").header.rate_scale == 0.25
 
@@ -82,7 +82,7 @@ def test_an_unknown_rate_scale_is_estimated_printed_and_written(
     assert capsys.readouterr().err.startswith("rate scale: 0.2 spikes per plane at white")
 
 
-def test_a_lossless_bitstream_of_unknown_rate_scale_states_none(
+def test_a_lossless_bitstream_of_unknown_rate_scale_stores_no_rate_scale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw, out = tmp_path / "raw.npy", tmp_path / "a.spl"
@@ -92,7 +92,7 @@ def test_a_lossless_bitstream_of_unknown_rate_scale_states_none(
     assert capsys.readouterr().err == ""
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
+def test_an_existing_file_is_replaced_only_with_overwrite(
     street: str, method: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.sci"
@@ -128,16 +128,16 @@ def test_a_method_that_does_not_compress_is_rejected(street: str) -> None:
         compress(street, out="a.sci", method="tfi")
 
 
-def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path: Path) -> None:
+def test_a_terminated_call_leaves_no_partial_files(street: str, tmp_path: Path) -> None:
     export(SumsModule(stops_after=2), tmp_path / "stops")
-    left = sorted(tmp_path.rglob("*"))
+    before = sorted(tmp_path.rglob("*"))
     call = ["compress", street, "--gop", "2", "--trust", "--method", str(tmp_path / "stops")]
     assert main([*call, "--out", str(tmp_path / "new" / "a.sci")]) == 143
-    assert sorted(tmp_path.rglob("*")) == left
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("option", ["--lossless", "--codec=spl"])
-def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_reported(
+def test_lossless_compression_is_bit_exact_and_its_size_is_reported(
     option: str,
     recording: SpikeRecording,
     street: str,
@@ -146,29 +146,29 @@ def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_reported(
 ) -> None:
     out = tmp_path / "new" / "street.spl"
     assert main(["compress", street, option, "--out", str(out)]) == 0
-    again = read_recording(out)
-    np.testing.assert_array_equal(again[:], recording[:])
-    assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
+    restored = read_recording(out)
+    np.testing.assert_array_equal(restored[:], recording[:])
+    assert (restored.fps, restored.rate_scale) == (20_000.0, 0.5)
     rate = 8 * out.stat().st_size / (PLANES * HEIGHT * WIDTH)
-    words = f"{out.stat().st_size} bytes: {rate:.4g} bits per pixel and plane"
+    cost = f"{out.stat().st_size} bytes: {rate:.4g} bits per pixel and plane"
     assert capsys.readouterr().out == (
-        f"bitstream: {out} (55 planes, {words}, {1 - rate:.1%} saved)\n"
+        f"bitstream: {out} (55 planes, {cost}, {1 - rate:.1%} saved)\n"
     )
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.spl"]
     assert main(["compress", street, "--lossless", "--out", str(out)]) == 2
     assert "street.spl exists" in capsys.readouterr().err
 
 
-def test_a_raw_recording_is_kept_with_the_size_and_scale_that_were_given(
+def test_lossless_compression_of_a_raw_recording_stores_the_given_size_and_rate_scale(
     recording: SpikeRecording, tmp_path: Path
 ) -> None:
     raw = write_recording(recording, tmp_path / "street.dat")
     out = tmp_path / "street.spl"
     options = ["--height", str(HEIGHT), "--width", str(WIDTH), "--rate-scale", "0.25"]
     assert main(["compress", str(raw), "--out", str(out), "--lossless", *options]) == 0
-    again = read_recording(out)
-    np.testing.assert_array_equal(again[:], recording[:])
-    assert (again.fps, again.rate_scale) == (0.0, 0.25)
+    restored = read_recording(out)
+    np.testing.assert_array_equal(restored[:], recording[:])
+    assert (restored.fps, restored.rate_scale) == (0.0, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -186,17 +186,17 @@ def test_options_of_methods_are_rejected_with_lossless(
     assert not (tmp_path / "a.spl").exists()
 
 
-def test_a_lossless_call_that_is_ended_leaves_nothing_half_written(
+def test_a_terminated_lossless_call_leaves_no_partial_files(
     street: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_packed = SpikeRecording.read_packed
 
-    def ended(*arguments: Any, **options: Any) -> Any:
+    def terminate(*arguments: Any, **options: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return read_packed(*arguments, **options)
 
-    monkeypatch.setattr(SpikeRecording, "read_packed", ended)
-    left = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(SpikeRecording, "read_packed", terminate)
+    before = sorted(tmp_path.rglob("*"))
     call = ["compress", street, "--lossless", "--out", str(tmp_path / "new" / "a.spl")]
     assert main(call) == 143
-    assert sorted(tmp_path.rglob("*")) == left
+    assert sorted(tmp_path.rglob("*")) == before

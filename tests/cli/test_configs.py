@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -23,18 +23,18 @@ def test_every_configuration_is_listed_with_one_line(capsys: pytest.CaptureFixtu
     assert listed.keys() == {
         file.relative_to(ROOT / "configs").with_suffix("").as_posix() for file in files
     }
-    assert listed["stir"] == "STIR, light default: an hour or so on two cores."
+    assert listed["stir"] == "STIR with a short schedule: about an hour on two cores."
 
 
-def test_the_list_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configurations_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["configs", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["configs"]
     (stir,) = [row for row in rows if row["name"] == "stir"]
     assert Path(stir["file"]).read_bytes() == (ROOT / "configs" / "stir.yaml").read_bytes()
-    assert stir["summary"] == "STIR, light default: an hour or so on two cores."
+    assert stir["summary"] == "STIR with a short schedule: about an hour on two cores."
 
 
-def test_copies_lie_as_in_the_checkout_and_replace_nothing(
+def test_copies_keep_their_paths_and_replace_no_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["configs", "--copy", "stir", "paper/stir"]) == 0
@@ -44,9 +44,11 @@ def test_copies_lie_as_in_the_checkout_and_replace_nothing(
     assert main(["configs", "--copy", "profiles/cpu", "stir"]) == 2
     assert "configs/stir.yaml exists already" in capsys.readouterr().err
     assert (tmp_path / "configs" / "stir.yaml").read_text() == "mine"
-    assert not (tmp_path / "configs" / "profiles").exists(), "all of them or none"
+    assert not (tmp_path / "configs" / "profiles").exists(), "no file is copied if one exists"
 
 
-def test_a_copy_of_nothing_names_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_configuration_is_rejected_with_the_closest_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["configs", "--copy", "profiles/smok", "--out", "here"]) == 2
     assert "Did you mean 'profiles/smoke'?" in capsys.readouterr().err

@@ -55,22 +55,22 @@ def scene(tmp_path: Path) -> Path:
 
 def run(scene: Path, out: str, name: str = "street", **options: object) -> None:
     image, spikes = scene / "blur" / f"{name}.png", scene / "spikes" / f"{name}.npz"
-    given: dict[str, object] = {
+    arguments: dict[str, object] = {
         "image": str(image),
         "spikes": str(spikes),
         "weights": str(scene / "student"),
         "device": "cpu",
         **options,
     }
-    deblur(out=str(scene / out), **given)  # type: ignore[arg-type]  # many types in one table
+    deblur(out=str(scene / out), **arguments)  # type: ignore[arg-type]  # many types in one table
 
 
-def files_beside(scene: Path) -> list[str]:
-    known = {scene / part for part in ("blur", "spikes", "student")}
-    return sorted(str(path.relative_to(scene)) for path in scene.iterdir() if path not in known)
+def new_files(scene: Path) -> list[str]:
+    inputs = {scene / part for part in ("blur", "spikes", "student")}
+    return sorted(str(path.relative_to(scene)) for path in scene.iterdir() if path not in inputs)
 
 
-def wanted(scene: Path, centers: list[int], name: str = "street") -> Tensor:
+def expected_images(scene: Path, centers: list[int], name: str = "street") -> Tensor:
     from spike_zoo import load
 
     module = load(scene / "student")
@@ -79,7 +79,7 @@ def wanted(scene: Path, centers: list[int], name: str = "street") -> Tensor:
     return module.deblur(blurry, read_recording(scene / "spikes" / f"{name}.npz"), centers)
 
 
-def test_photograph_becomes_the_published_sequence(
+def test_deblurring_with_official_weights_reproduces_the_golden_sequence(
     shared: Path, golden: Path, tmp_path: Path
 ) -> None:
     weights = shared / OFFICIAL
@@ -99,8 +99,8 @@ def test_photograph_becomes_the_published_sequence(
     names = [f"photo-{plane:06d}.png" for plane in EVALUATED]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     for name, image in zip(names, sequence, strict=True):
-        found = np.rint(255 * load_picture(tmp_path / "out" / name)).astype(int)
-        assert np.abs(found[::-1] - image).max() <= 1
+        actual = np.rint(255 * load_picture(tmp_path / "out" / name)).astype(int)
+        assert np.abs(actual[::-1] - image).max() <= 1
 
 
 def test_a_folder_gets_one_picture_for_each_plane(
@@ -110,7 +110,7 @@ def test_a_folder_gets_one_picture_for_each_plane(
     planes = [20, 44, 68, 92, 116]
     names = sorted(path.name for path in (scene / "new" / "frames").iterdir())
     assert names == [f"street-{plane:06d}.png" for plane in planes]
-    for name, image in zip(names, wanted(scene, planes), strict=True):
+    for name, image in zip(names, expected_images(scene, planes), strict=True):
         picture = load_picture(scene / "new" / "frames" / name)
         np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
     assert "(5 files, planes 20 to 116)" in capsys.readouterr().out
@@ -120,12 +120,12 @@ def test_a_picture_shows_the_middle_of_the_exposure(
     scene: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(scene, "a.png")
-    image = wanted(scene, [68])[0]
+    image = expected_images(scene, [68])[0]
     np.testing.assert_allclose(load_picture(scene / "a.png"), image, atol=0.5 / 255 + 1e-6)
     assert f"{scene / 'a.png'} (plane 68)" in capsys.readouterr().out
 
 
-def test_a_video_shows_seven_images_where_nothing_is_said(
+def test_a_video_has_seven_images_by_default(
     scene: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(scene, "a.mp4", fps=10.0)
@@ -139,14 +139,14 @@ def test_a_video_shows_seven_images_where_nothing_is_said(
 def test_folders_are_matched_by_name_and_keep_their_order(scene: Path) -> None:
     (scene / "spikes" / "notes.txt").write_text("not a recording")
     write_pair(scene, "extra", seed=2)
-    (scene / "blur" / "extra.png").unlink()  # a recording alone is no fault
+    (scene / "blur" / "extra.png").unlink()  # a recording without an image is ignored
     folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
     run(scene, "frames", frames=2, **folders)
     names = sorted(path.name for path in (scene / "frames").iterdir())
     assert names == [
         f"{name}-{plane:06d}.png" for name in ("alley", "street") for plane in (20, 116)
     ]
-    image = wanted(scene, [116], "alley")[0]
+    image = expected_images(scene, [116], "alley")[0]
     picture = load_picture(scene / "frames" / "alley-000116.png")
     np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
     run(scene, "all.mp4", frames=3, **folders)
@@ -154,7 +154,7 @@ def test_folders_are_matched_by_name_and_keep_their_order(scene: Path) -> None:
         assert len(list(container.decode(video=0))) == 6
 
 
-def test_a_grey_image_is_taken_as_one_of_equal_colours(scene: Path) -> None:
+def test_a_grey_image_is_deblurred_as_three_equal_channels(scene: Path) -> None:
     grey = load_picture(scene / "blur" / "street.png")[:1]
     save_picture(grey, scene / "blur" / "street.png", overwrite=True)
     run(scene, "a.png")
@@ -162,7 +162,7 @@ def test_a_grey_image_is_taken_as_one_of_equal_colours(scene: Path) -> None:
     assert load_picture(scene / "a.png").shape[0] == 3
 
 
-def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(
+def test_a_headerless_recording_is_read_with_a_quarter_of_the_image_size(
     scene: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from spike_zoo import read_recording
@@ -176,32 +176,34 @@ def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(
     pair = {"image": str(scene / "bare.png"), "spikes": str(scene / "spikes" / "bare.dat")}
     run(scene, "a.png", **pair)
     assert load_picture(scene / "a.png").shape == (3, 24, 32)
-    said = capsys.readouterr().err
-    assert "bare.dat: states no size; 8 x 6 (W x H), a quarter of the image's, is assumed" in said
-    assert f"{PLANES} planes (--height and --width set it)" in said
+    warning = capsys.readouterr().err
+    assert (
+        "bare.dat: states no size; 8 x 6 (W x H), a quarter of the image's, is assumed" in warning
+    )
+    assert f"{PLANES} planes (--height and --width set it)" in warning
     with pytest.raises(MissingGeometryError, match="--height and --width"):
         run(scene, "b.png", height=HEIGHT, **pair)
     save_picture(np.zeros((3, 40, 32)), scene / "bare.png", overwrite=True)
-    with pytest.raises(MissingGeometryError) as caught:
+    with pytest.raises(MissingGeometryError) as error:
         run(scene, "b.png", **pair)
-    assert "bare.dat: a .dat file has no header" in caught.value.message
-    assert "8 x 10 (W x H), a quarter of the image's, does not give" in caught.value.message
+    assert "bare.dat: a .dat file has no header" in error.value.message
+    assert "8 x 10 (W x H), a quarter of the image's, does not give" in error.value.message
 
 
-def test_a_quarter_that_does_not_fit_is_reported_in_terms_of_the_options(scene: Path) -> None:
+def test_a_quarter_size_that_does_not_fit_is_rejected_naming_the_options(scene: Path) -> None:
     spikes = SpikeRecording.from_planes(np.ones((PLANES, 40, 60), bool))
     write_recording(spikes, scene / "spikes" / "bare.dat")
     save_picture(np.zeros((3, 40, 60)), scene / "bare.png")
     pair = {"image": str(scene / "bare.png"), "spikes": str(scene / "spikes" / "bare.dat")}
-    with pytest.raises(MissingGeometryError) as caught:
+    with pytest.raises(MissingGeometryError) as error:
         run(scene, "b.png", **pair)
-    assert "15 x 10 (W x H), a quarter of the image's" in caught.value.message
-    assert "--height and --width" in caught.value.message
-    assert "frame_align" not in caught.value.message
+    assert "15 x 10 (W x H), a quarter of the image's" in error.value.message
+    assert "--height and --width" in error.value.message
+    assert "frame_align" not in error.value.message
 
 
 @pytest.mark.parametrize(
-    ("given", "planes", "span"),
+    ("options", "planes", "span"),
     [
         ((None, None, 20), 137, (20, 117)),
         ((None, None, 20), 400, (20, 380)),
@@ -210,10 +212,10 @@ def test_a_quarter_that_does_not_fit_is_reported_in_terms_of_the_options(scene: 
         ((0, None, 5), 50, (0, 45)),
     ],
 )
-def test_the_exposure_is_the_stated_one_or_what_the_margins_leave(
-    given: tuple[int | None, int | None, int], planes: int, span: tuple[int, int]
+def test_the_exposure_defaults_to_the_planes_between_the_margins(
+    options: tuple[int | None, int | None, int], planes: int, span: tuple[int, int]
 ) -> None:
-    assert exposure_span(*given, planes) == span
+    assert exposure_span(*options, planes) == span
 
 
 @pytest.mark.parametrize(
@@ -235,38 +237,38 @@ def test_the_exposure_is_the_stated_one_or_what_the_margins_leave(
         ({"exposure_length": 300}, PlaneRangeError, r"planes 20\.\.319"),
     ],
 )
-def test_impossible_calls_are_rejected_and_leave_nothing(
+def test_impossible_calls_are_rejected_and_leave_no_files(
     scene: Path, options: dict[str, object], error: type[SpikeZooError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         run(scene, **{"out": "frames", **options})  # type: ignore[arg-type]  # many types in one table
-    assert files_beside(scene) == []
+    assert new_files(scene) == []
 
 
 def test_a_recording_shorter_than_a_window_is_rejected(scene: Path) -> None:
     write_pair(scene, "short", seed=3, planes=20)
     with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
         run(scene, "frames", "short", margin=5)
-    assert files_beside(scene) == []
+    assert new_files(scene) == []
 
 
-def test_an_image_without_spikes_rejects_the_folder_or_is_left_out(scene: Path) -> None:
+def test_an_image_without_spikes_is_rejected_or_skipped_on_request(scene: Path) -> None:
     (scene / "spikes" / "alley.npz").unlink()
     folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
     with pytest.raises(MissingFileError, match=r"alley\.png: .* \(1 of 2 images have none\)"):
         run(scene, "frames", **folders)
-    assert files_beside(scene) == []
+    assert new_files(scene) == []
     run(scene, "frames", frames=1, skip_unmatched=True, **folders)
     assert [path.name for path in (scene / "frames").iterdir()] == ["street-000068.png"]
 
 
-def test_a_fault_in_a_later_pair_leaves_nothing_of_the_earlier_ones(scene: Path) -> None:
+def test_an_error_in_a_later_pair_leaves_no_files_of_earlier_pairs(scene: Path) -> None:
     write_pair(scene, "zebra", seed=4, planes=30)
     folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
     for out in ("frames", "all.mp4"):
         with pytest.raises(PlaneRangeError, match=r"zebra\.png"):
             run(scene, out, frames=2, **folders)
-    assert files_beside(scene) == []
+    assert new_files(scene) == []
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_a_fault_in_a_later_pair_leaves_nothing_of_the_earlier_ones(scene: Path)
         ("student", "spikes", MissingFileError, "no image .* with a recording of its name"),
     ],
 )
-def test_images_and_spikes_that_are_no_pairs_are_rejected(
+def test_images_and_spikes_that_do_not_match_are_rejected(
     scene: Path, image: str, spikes: str, error: type[SpikeZooError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -291,29 +293,31 @@ def test_recordings_of_any_format_are_found_in_a_folder(scene: Path, suffix: str
     assert (pair.image.name, pair.spikes.name) == ("street.png", f"street{suffix}")
 
 
-def test_two_files_of_one_name_are_rejected(scene: Path) -> None:
+def test_two_images_with_the_same_name_are_rejected(scene: Path) -> None:
     save_picture(np.zeros((3, 4, 4)), scene / "a.png")
     (scene / "a.png").rename(scene / "blur" / "street.jpg")
     with pytest.raises(UsageError, match=r"street\.jpg and street\.png: two files with the same"):
         find_pairs(scene / "blur", scene / "spikes")
 
 
-def test_a_folder_of_images_does_not_fit_into_a_picture(scene: Path) -> None:
+def test_a_folder_of_images_with_a_single_picture_as_target_is_rejected(scene: Path) -> None:
     with pytest.raises(UsageError, match="does not fit into one picture"):
         run(scene, "a.png", image=str(scene / "blur"), spikes=str(scene / "spikes"))
 
 
-def test_published_weights_are_bgr_and_another_order_is_rejected(shared: Path, scene: Path) -> None:
+def test_published_weights_use_bgr_and_another_channel_order_is_rejected(
+    shared: Path, scene: Path
+) -> None:
     weights = shared / OFFICIAL
     if not weights.is_file():
         pytest.skip(f"{OFFICIAL} is not in the shared folder")
     with pytest.raises(UsageError, match=r"--channel-order rgb: .* trained on bgr images"):
         run(scene, "a.png", weights=str(weights), channel_order="rgb")
-    assert files_beside(scene) == []
+    assert new_files(scene) == []
     run(scene, "a.png", weights=str(weights))
 
 
-def test_a_teacher_divides_by_the_exposure_that_is_given(scene: Path) -> None:
+def test_the_teacher_uses_the_given_exposure(scene: Path) -> None:
     teacher = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
     export(teacher, scene / "teacher")
     weights = str(scene / "teacher")
@@ -321,5 +325,5 @@ def test_a_teacher_divides_by_the_exposure_that_is_given(scene: Path) -> None:
     recording = read_recording(scene / "spikes" / "street.npz")
     blurry = load_picture(scene / "blur" / "street.png")
     expected = teacher.deblur(blurry, recording, [40], exposure=(25, 55))[0]
-    found = load_picture(scene / "middle.png")
-    np.testing.assert_allclose(found, expected.numpy(), atol=0.5 / 255 + 1e-6)
+    actual = load_picture(scene / "middle.png")
+    np.testing.assert_allclose(actual, expected.numpy(), atol=0.5 / 255 + 1e-6)

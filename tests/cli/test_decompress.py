@@ -54,7 +54,7 @@ def _rates(frames: list[int]) -> NDArray[np.floating]:
     return np.stack([SPIKES[7 * frame : 7 * frame + 13].mean(axis=0) for frame in frames])
 
 
-def _damaged(path: Path, group: int) -> None:
+def _write_damaged(path: Path, group: int) -> None:
     """Change a byte of a group."""
     reader, data = BitstreamReader(DATA), bytearray(DATA)
     lengths = reader.payload_bytes()
@@ -62,7 +62,7 @@ def _damaged(path: Path, group: int) -> None:
     path.write_bytes(bytes(data))
 
 
-def test_a_folder_gets_a_picture_named_after_the_plane_in_the_middle_of_each_window(
+def test_pictures_in_a_folder_are_named_after_the_middle_plane_of_their_window(
     street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pictures"
@@ -72,8 +72,8 @@ def test_a_folder_gets_a_picture_named_after_the_plane_in_the_middle_of_each_win
     names = [f"street-{plane:06d}.png" for plane in range(6, 49, 7)]
     assert sorted(path.name for path in out.iterdir()) == names
     for name, rate in zip(names, _rates(list(range(7))), strict=True):
-        wanted = (rate / 0.5).clip(0, 1)
-        np.testing.assert_allclose(load_picture(out / name)[0], wanted, atol=0.5 / 255 + 1e-6)
+        expected = (rate / 0.5).clip(0, 1)
+        np.testing.assert_allclose(load_picture(out / name)[0], expected, atol=0.5 / 255 + 1e-6)
 
 
 def test_a_video_shows_every_frame(street: Path, method: str, tmp_path: Path) -> None:
@@ -83,34 +83,34 @@ def test_a_video_shows_every_frame(street: Path, method: str, tmp_path: Path) ->
         assert container.streams.video[0].average_rate == 50
 
 
-def test_arrays_are_those_of_decompressing_at_once(
+def test_written_arrays_equal_in_memory_decompression(
     street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decompress(str(street), out=str(tmp_path / "a.npz"), method=method, trust=True)
     assert capsys.readouterr().out == f"features: {tmp_path / 'a.npz'} (7 of 7 frames)\n"
-    whole = SumsCodec().decompress(DATA)
+    expected = SumsCodec().decompress(DATA)
     with np.load(tmp_path / "a.npz") as stored:
         assert set(stored) == {"features", "feature_index", "motion"}
-        np.testing.assert_array_equal(stored["features"], whole.features)
-        np.testing.assert_array_equal(stored["motion"], whole.motion)
+        np.testing.assert_array_equal(stored["features"], expected.features)
+        np.testing.assert_array_equal(stored["motion"], expected.motion)
         assert stored["feature_index"].tolist() == list(range(7))
         np.testing.assert_allclose(stored["features"][:, 0], _rates(list(range(7))), rtol=1e-6)
 
 
-def test_damage_is_rejected_and_what_is_whole_is_salvaged(
+def test_a_damaged_bitstream_is_rejected_and_its_intact_groups_are_salvaged(
     street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _damaged(street, group=1)
+    _write_damaged(street, group=1)
     out = str(tmp_path / "a.npz")
     with pytest.raises(CorruptBitstreamError, match=r"street\.sci: group of pictures 1 damaged"):
         decompress(str(street), out=out, method=method, trust=True)
     assert not (tmp_path / "a.npz").exists()
     call = ["decompress", str(street), "--out", out, "--method", method, "--trust", "--salvage"]
     assert main(call) == 0
-    said = capsys.readouterr()
-    assert "(4 of 7 frames)" in said.out
-    assert "warning: left out: " in said.err
-    assert "group of pictures 1 damaged" in said.err
+    output = capsys.readouterr()
+    assert "(4 of 7 frames)" in output.out
+    assert "warning: left out: " in output.err
+    assert "group of pictures 1 damaged" in output.err
     with np.load(out) as stored:
         assert stored["feature_index"].tolist() == [0, 1, 2, 6]
         np.testing.assert_allclose(stored["features"][:, 0], _rates([0, 1, 2, 6]), rtol=1e-6)
@@ -119,7 +119,7 @@ def test_damage_is_rejected_and_what_is_whole_is_salvaged(
 def test_salvaged_pictures_are_named_after_the_planes_they_show(
     street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _damaged(street, group=0)
+    _write_damaged(street, group=0)
     out = tmp_path / "pictures"
     decompress(str(street), out=str(out), method=method, trust=True, salvage=True)
     assert sorted(path.stem for path in out.iterdir())[0] == "street-000027"
@@ -127,12 +127,12 @@ def test_salvaged_pictures_are_named_after_the_planes_they_show(
 
 
 @pytest.mark.parametrize("out", ["a.npz", "a.mp4", "pictures"])
-def test_where_nothing_can_be_decoded_nothing_appears(
+def test_no_file_is_written_if_nothing_can_be_decoded(
     out: str, street: Path, method: str, tmp_path: Path
 ) -> None:
     reader = BitstreamReader(DATA)
     wrong = [payload[:4] + b"\0\0\1\0" + payload[8:] for _, payload in reader]
-    street.write_bytes(bitstream(reader.header, wrong))  # checksums fit, what they hold does not
+    street.write_bytes(bitstream(reader.header, wrong))  # correct checksums, wrong payloads
     before = sorted(tmp_path.iterdir())
     for salvage in (False, True):
         with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 0"):
@@ -145,7 +145,7 @@ def test_where_nothing_can_be_decoded_nothing_appears(
         decompress(str(street), out=str(tmp_path / out), method=method, trust=True, salvage=True)
 
 
-def test_another_model_is_rejected(street: Path, tmp_path: Path) -> None:
+def test_decoding_with_another_model_is_rejected(street: Path, tmp_path: Path) -> None:
     export(SumsModule(version=2), tmp_path / "other")
     with pytest.raises(ModelMismatchError):
         decompress(str(street), out=str(tmp_path / "a"), method=str(tmp_path / "other"), trust=True)
@@ -166,60 +166,62 @@ def test_existing_and_unusable_targets_are_rejected_before_any_work(
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def lossless_file(tmp_path: Path) -> Path:
     """A lossless bitstream of three chunks."""
     recording = SpikeRecording.from_planes(SPIKES, fps=20_000.0, rate_scale=0.5)
     return lossless.write(recording, tmp_path / "street.spl", restart=20)
 
 
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5"])
-def test_a_lossless_recording_becomes_what_it_was(
-    suffix: str, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_lossless_recording_is_decompressed_bit_for_bit(
+    suffix: str, lossless_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / f"street{suffix}"
-    assert main(["decompress", str(kept), "--out", str(out)]) == 0
-    again = read_recording(out)  # the sidecar of a .dat tells its size
-    np.testing.assert_array_equal(again[:], SPIKES)
-    if suffix != ".npy":  # which holds planes only
-        assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
+    assert main(["decompress", str(lossless_file), "--out", str(out)]) == 0
+    restored = read_recording(out)  # the sidecar of a .dat states its size
+    np.testing.assert_array_equal(restored[:], SPIKES)
+    if suffix != ".npy":  # a .npy contains planes only
+        assert (restored.fps, restored.rate_scale) == (20_000.0, 0.5)
     size = out.stat().st_size
     assert (
         capsys.readouterr().out == f"recording: {out} (55 planes of 36 x 24 pixels, {size} bytes)\n"
     )
-    assert main(["decompress", str(kept), "--out", str(out)]) == 2
+    assert main(["decompress", str(lossless_file), "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
 
 
-def test_of_a_damaged_lossless_recording_nothing_appears(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_damaged_lossless_recording_is_rejected_and_nothing_is_written(
+    lossless_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, before = kept.read_bytes(), sorted(tmp_path.iterdir())
+    original, before = lossless_file.read_bytes(), sorted(tmp_path.iterdir())
     for data, problem in (
-        (whole[:-1] + bytes([whole[-1] ^ 1]), "planes 40 to 54 are damaged"),
-        (whole[:-1], "before the last of its 55 planes"),
-        (b"SCI1" + whole[4:], "begins with b'SCI1', not b'SPL1'"),
+        (original[:-1] + bytes([original[-1] ^ 1]), "planes 40 to 54 are damaged"),
+        (original[:-1], "before the last of its 55 planes"),
+        (b"SCI1" + original[4:], "begins with b'SCI1', not b'SPL1'"),
     ):
-        kept.write_bytes(data)
+        lossless_file.write_bytes(data)
         for name in ("a.npz", "a.dat", "new/a.npy"):
-            assert main(["decompress", str(kept), "--out", str(tmp_path / name)]) == 1
+            assert main(["decompress", str(lossless_file), "--out", str(tmp_path / name)]) == 1
             assert problem in capsys.readouterr().err
         assert sorted(tmp_path.iterdir()) == before
 
 
 def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lossless_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = kept.read_bytes()
-    middle = 52 + (len(whole) - 52) // 2
-    kept.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    original = lossless_file.read_bytes()
+    middle = 52 + (len(original) - 52) // 2
+    lossless_file.write_bytes(
+        original[:middle] + bytes([original[middle] ^ 1]) + original[middle + 1 :]
+    )
     out = tmp_path / "a.npz"
-    assert main(["decompress", str(kept), "--out", str(out)]) == 1
+    assert main(["decompress", str(lossless_file), "--out", str(out)]) == 1
     assert "decompress --salvage" in capsys.readouterr().err
-    assert main(["decompress", str(kept), "--out", str(out), "--salvage"]) == 0
-    said = capsys.readouterr()
-    assert "(35 planes of 36 x 24 pixels, " in said.out
-    assert "warning: left out: " in said.err
-    assert "street.spl: planes 20 to 39 of 55 are lost" in said.err
+    assert main(["decompress", str(lossless_file), "--out", str(out), "--salvage"]) == 0
+    output = capsys.readouterr()
+    assert "(35 planes of 36 x 24 pixels, " in output.out
+    assert "warning: left out: " in output.err
+    assert "street.spl: planes 20 to 39 of 55 are lost" in output.err
     recording = read_recording(out)
     np.testing.assert_array_equal(recording[:], np.concatenate([SPIKES[:20], SPIKES[40:]]))
     assert recording.meta["lost_planes"] == "20 to 39"
@@ -240,14 +242,14 @@ def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
 def test_options_of_pictures_are_rejected_for_a_lossless_recording(
     options: list[str],
     problem: str,
-    kept: Path,
+    lossless_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    assert main(["decompress", str(kept), "--out", "a.npz", *options]) == 2
+    assert main(["decompress", str(lossless_file), "--out", "a.npz", *options]) == 2
     assert problem in capsys.readouterr().err
     assert main(["decompress", "none.spl", "--out", "a.npz"]) == 2
     assert "none.spl: there is no such file" in capsys.readouterr().err

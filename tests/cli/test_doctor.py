@@ -16,34 +16,34 @@ from spike_zoo.cli.main import main
 from tests.conftest import ROOT
 
 
-def test_doctor_names_versions_devices_and_where_things_are_looked_for(
+def test_doctor_lists_versions_devices_methods_and_backbone_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
     assert main(["doctor"]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for fact in (
         torch.__version__.split("+")[0],
         "cores",
         "tfstp",
         str(tmp_path / "alexnet-owt-7be5be79.pth"),
     ):
-        assert fact in shown
-    assert "vgg16-397923af.pth" in shown
+        assert fact in output
+    assert "vgg16-397923af.pth" in output
 
 
-def test_doctor_knows_every_part_that_a_user_may_install() -> None:
+def test_doctor_lists_every_extra_for_users() -> None:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = set(content["project"]["optional-dependencies"])
-    shown = " ".join(OPTIONAL_PARTS.values())
-    assert {extra for extra in extras if f"(extra '{extra}')" not in shown} == {
-        *("dev", "audit", "docs", "fuzz")  # which developers install
+    listed = " ".join(OPTIONAL_PARTS.values())
+    assert {extra for extra in extras if f"(extra '{extra}')" not in listed} == {
+        *("dev", "audit", "docs", "fuzz")  # extras for developers
     }
 
 
-def test_a_folder_of_the_name_of_a_package_is_not_that_package(
+def test_a_folder_named_like_a_package_does_not_count_as_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gradiolike").mkdir()
@@ -60,15 +60,15 @@ def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("built_for", "shown", "driver"),
+    ("built_for", "build", "driver"),
     [
         (torch.device("cuda"), "CUDA 13.0", "no usable device: no driver for cuda"),
         (None, "CPU", "not needed by this build"),
     ],
 )
-def test_doctor_names_the_build_the_driver_and_what_auto_selects(
+def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     built_for: torch.device | None,
-    shown: str,
+    build: str,
     driver: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -80,5 +80,5 @@ def test_doctor_names_the_build_the_driver_and_what_auto_selects(
     monkeypatch.setattr(doctor, "device_problem", lambda name: f"no driver for {name}")
     assert main(["doctor", "--json"]) == 0
     devices = json.loads(capsys.readouterr().out)["Devices"]
-    assert (devices["torch built for"], devices["driver"]) == (shown, driver)
+    assert (devices["torch built for"], devices["driver"]) == (build, driver)
     assert devices["--device auto"] == "cpu"

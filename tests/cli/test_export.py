@@ -30,7 +30,9 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_export_loads_alone_and_keeps_the_recipe(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_exported_file_loads_and_contains_the_configuration(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "small.safetensors"
     assert main(["export", str(checkpoint), str(target), "--half"]) == 0
     assert target.stat().st_size < 0.2 * checkpoint.stat().st_size + 1e6
@@ -43,7 +45,7 @@ def test_export_loads_alone_and_keeps_the_recipe(checkpoint: Path, tmp_path: Pat
     assert "secret" not in recipe
 
 
-def test_an_existing_export_is_kept_unless_asked(
+def test_an_existing_export_is_not_replaced_without_overwrite(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "out" / "model.safetensors"
@@ -55,7 +57,7 @@ def test_an_existing_export_is_kept_unless_asked(
 
 
 @pytest.mark.parametrize("name", ["README.md", "result.json"])
-def test_an_export_replaces_no_file_of_a_folder_unasked(
+def test_existing_files_of_an_export_folder_are_not_replaced_without_overwrite(
     name: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / name).write_text("mine")
@@ -68,7 +70,7 @@ def test_an_export_replaces_no_file_of_a_folder_unasked(
 @pytest.mark.parametrize(
     "source", ["stir-small", "sub/folder/best.ckpt", "checkpoints/w.safetensors"]
 )
-def test_a_configuration_that_belongs_to_no_run_is_left_out(
+def test_a_configuration_that_belongs_to_no_run_is_not_exported(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     work = tmp_path / "work"
@@ -84,7 +86,7 @@ def test_a_configuration_that_belongs_to_no_run_is_left_out(
         assert "stray" not in str(file.metadata())
 
 
-def test_a_checkpoint_named_from_its_own_folder_keeps_the_recipe(
+def test_a_checkpoint_exported_from_its_folder_keeps_the_configuration(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkpoint.parent)
@@ -93,7 +95,7 @@ def test_a_checkpoint_named_from_its_own_folder_keeps_the_recipe(
         assert "seed_everything: 3" in file.metadata()["config"]
 
 
-def test_a_folder_gets_a_card_and_the_record_of_just_these_weights(
+def test_an_export_folder_contains_a_model_card_and_the_record_of_its_weights(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     digest = weights_sha256(checkpoint)

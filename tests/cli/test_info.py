@@ -13,7 +13,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import write_archive
-from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.streams import random_spikes
 
 
@@ -21,19 +21,19 @@ def test_a_sample_clip_is_described(shared: Path, capsys: pytest.CaptureFixture[
     clip = str(shared / "data" / "data.dat")
     assert main(["info", clip, "--height", "250", "--width", "400"]) == 0
     out = capsys.readouterr().out
-    for words in (
+    for fact in (
         "301 of 400 x 250 pixels",
         "3.76 MB (1 x raw bits)",
         "64 planes of 301",
         "raw bits",
     ):
-        assert words in out
+        assert fact in out
     assert main(["info", clip]) == 2
     assert "250x400 (301 planes)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5"])
-def test_every_format_states_the_same_of_the_same_planes(
+def test_info_of_the_same_planes_is_equal_for_every_format(
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spikes = random_spikes(20, 6, 21)
@@ -43,7 +43,7 @@ def test_every_format_states_the_same_of_the_same_planes(
     facts = json.loads(capsys.readouterr().out)
     assert (facts["planes"], facts["height"], facts["width"]) == (20, 6, 21)
     assert facts["firing_rate"] == pytest.approx(spikes.mean())
-    if suffix != ".npy":  # which holds planes only
+    if suffix != ".npy":  # a .npy contains planes only
         assert (facts["fps"], facts["rate_scale"]) == (20_000.0, 0.6)
         assert facts["seconds"] == pytest.approx(0.001)
 
@@ -55,7 +55,7 @@ def test_the_firing_rate_of_a_long_recording_comes_from_a_few_planes(tmp_path: P
     assert facts["firing_rate"] == 1.0
 
 
-def test_an_archive_of_several_is_listed_and_one_of_it_described(
+def test_an_archive_is_listed_and_a_named_recording_is_described(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(write_archive(tmp_path / "a.h5"))
@@ -69,11 +69,11 @@ def test_an_archive_of_several_is_listed_and_one_of_it_described(
     assert "it holds take0, take1" in capsys.readouterr().err
 
 
-PAYLOADS = [coded(random_symbols(40 * (k + 1), seed=k)) for k in range(3)]
+PAYLOADS = [encode_symbols(random_symbols(40 * (k + 1), seed=k)) for k in range(3)]
 DATA = bitstream(small_header(3), PAYLOADS)
 
 
-def test_a_bitstream_is_described_without_the_model_that_made_it(
+def test_a_bitstream_is_described_without_its_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.sci"
@@ -91,31 +91,33 @@ def test_a_bitstream_is_described_without_the_model_that_made_it(
     assert facts["seconds"] == pytest.approx(41 / 20_000)
     assert facts["bytes"] == len(DATA)
     assert facts["bpp"] == pytest.approx(8 * len(DATA) / (41 * 24 * 32))
-    assert facts["bits_per_group"] == {str(k): 8 * len(one) for k, one in enumerate(PAYLOADS)}
+    assert facts["bits_per_group"] == {
+        str(k): 8 * len(payload) for k, payload in enumerate(PAYLOADS)
+    }
     assert facts["digest"] == bytes(range(12)).hex()
     assert facts["errors"] == []
     assert main(["info", str(path)]) == 0
-    said = capsys.readouterr().out
-    for words in (
+    output = capsys.readouterr().out
+    for fact in (
         "SCI bitstream",
         "41 of 32 x 24 pixels (W x H)",
         "2.05 ms",
         "2 of 0 to 3",
         "3 of up to 2 frames",
     ):
-        assert words in said
-    assert "damaged" not in said
+        assert fact in output
+    assert "damaged" not in output
 
 
-def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
+def test_the_intact_groups_of_a_damaged_bitstream_are_described(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.sci"
     path.write_bytes(DATA[:50] + b"?" + DATA[51:-1])
     assert main(["info", str(path)]) == 1
-    said = capsys.readouterr().out
-    assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in said
-    assert said.count("damaged  ") == 2
+    output = capsys.readouterr().out
+    assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in output
+    assert output.count("damaged  ") == 2
     path.write_bytes(DATA[:48])
     assert main(["info", str(path), "--json"]) == 1
     capsys.readouterr()
@@ -142,35 +144,35 @@ def test_a_lossless_recording_is_described_without_decoding_it(
     assert facts["bpp"] == pytest.approx(8 * facts["bytes"] / (20 * 6 * 21))
     assert facts["errors"] == []
     assert main(["info", str(path)]) == 0
-    said = capsys.readouterr().out
-    for words in (
+    output = capsys.readouterr().out
+    for fact in (
         "lossless bitstream",
         "20 of 21 x 6 pixels",
         "1 ms",
         "0.6 spikes",
         "bits per pixel",
     ):
-        assert words in said
-    assert "damaged" not in said
-    assert "threshold" not in said
+        assert fact in output
+    assert "damaged" not in output
+    assert "threshold" not in output
 
 
-def test_a_damaged_lossless_recording_is_described_with_what_is_wrong(
+def test_a_damaged_lossless_recording_is_described_with_its_damage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording = SpikeRecording.from_planes(random_spikes(20, 6, 21), threshold=2.0)
     path = write_recording(recording, tmp_path / "a.spl")
-    whole = path.read_bytes()
+    original = path.read_bytes()
     for data, problem in (
-        (whole[:-1] + bytes([whole[-1] ^ 1]), "planes 0 to 19 are damaged"),
-        (whole[:-1], "before the last of its 20 planes"),
+        (original[:-1] + bytes([original[-1] ^ 1]), "planes 0 to 19 are damaged"),
+        (original[:-1], "before the last of its 20 planes"),
     ):
         path.write_bytes(data)
         assert main(["info", str(path)]) == 1
-        said = capsys.readouterr().out
-        assert "threshold      2\n" in said
-        assert problem in said.partition("damaged  ")[2]
-    path.write_bytes(whole[:51])
+        output = capsys.readouterr().out
+        assert "threshold      2\n" in output
+        assert problem in output.partition("damaged  ")[2]
+    path.write_bytes(original[:51])
     assert main(["info", str(path)]) == 1
     assert "within the header" in capsys.readouterr().err
     assert main(["info", str(tmp_path / "none.spl")]) == 2

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 
 
-def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in [*TRAINER_VERBS, *COMMANDS]:
@@ -43,7 +43,7 @@ def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture
         ("classify a.dat", "error: --method must be given;"),
     ],
 )
-def test_unknown_commands_and_missing_arguments_are_named_in_one_line(
+def test_unknown_commands_and_missing_arguments_are_named_on_one_line(
     arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments.split()) == 2
@@ -61,7 +61,7 @@ def test_unknown_commands_and_missing_arguments_are_named_in_one_line(
         (ZeroDivisionError("oops"), 70),
     ],
 )
-def test_errors_become_one_line_and_their_exit_code(
+def test_errors_are_printed_on_one_line_and_set_the_exit_code(
     error: BaseException,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +78,7 @@ def test_errors_become_one_line_and_their_exit_code(
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (KeyError, 70)])
-def test_what_is_raised_while_an_error_is_handled_is_no_error_of_the_user(
+def test_an_exception_during_error_handling_is_not_reported_as_a_user_error(
     error: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(arguments: list[str]) -> int:
@@ -98,7 +98,7 @@ def test_what_is_raised_while_an_error_is_handled_is_no_error_of_the_user(
         ("simulate --size small", r"data: cannot be written \(Read-only .*\(--out\)"),
     ],
 )
-def test_a_default_folder_on_a_read_only_file_system_is_an_error_of_the_user(
+def test_a_default_folder_on_a_read_only_file_system_is_a_user_error(
     call: str,
     message: str,
     tmp_path: Path,
@@ -114,10 +114,14 @@ def test_a_default_folder_on_a_read_only_file_system_is_an_error_of_the_user(
     assert re.search(message, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(("words", "code"), [(["doctor"], 0), (["archive", "info", "none.h5"], 2)])
-def test_a_command_leaves_its_callers_signals_alone(words: list[str], code: int) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["doctor"], 0), (["archive", "info", "none.h5"], 2)]
+)
+def test_a_command_does_not_change_the_signal_handlers_of_its_caller(
+    arguments: list[str], code: int
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    assert main(words) == code
+    assert main(arguments) == code
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -127,7 +131,7 @@ def test_a_command_may_be_called_in_a_thread() -> None:
 
 
 @pytest.mark.slow
-def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_terminated_command_leaves_no_partial_files(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "spike_zoo", "simulate", "--out", str(folder / "a.h5")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -146,7 +150,7 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path
     assert not list(folder.glob("*"))
 
 
-class SignalledWhenForgotten:
+class SignalInDestructor:
     """Send SIGTERM in the destructor, whose exceptions Python ignores."""
 
     def __del__(self) -> None:
@@ -154,24 +158,24 @@ class SignalledWhenForgotten:
         time.sleep(0)  # the handler runs here
 
 
-def forgets(seconds: float = 30.0) -> None:
+def signal_in_destructor(seconds: float = 30.0) -> None:
     """Act as a command that receives SIGTERM in a destructor."""
-    forgotten = [SignalledWhenForgotten()]
-    forgotten.clear()
+    objects = [SignalInDestructor()]
+    objects.clear()
     time.sleep(seconds)
 
 
-def test_a_signal_that_comes_in_a_destructor_ends_a_command(
+def test_a_signal_during_a_destructor_ends_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(COMMANDS, "forgets", (f"{__name__}:forgets", "wait"))
+    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:signal_in_destructor", "wait"))
     begin = time.monotonic()
-    assert main(["forgets"]) == 143
+    assert main(["wait"]) == 143
     assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize("options", [[], ["--debug"]])
-def test_control_characters_of_names_are_visible_in_errors(
+def test_control_characters_in_file_names_are_escaped_in_errors(
     options: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +190,7 @@ def test_control_characters_of_names_are_visible_in_errors(
     assert "\x1b" not in error
 
 
-def test_names_inside_an_archive_neither_colour_nor_break_its_table(
+def test_control_characters_in_recording_names_are_escaped_in_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.h5"

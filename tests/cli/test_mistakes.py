@@ -23,8 +23,8 @@ STUDENT = ["--config", "configs/ssdm_student.yaml", *SMOKE]
 STUDENT += ["--model.init_args.use_teacher", "false", "--data.init_args.crop", "16"]
 
 
-class OthersClips(ReconstructionDataModule):
-    """A data module of a user, which does not state the length of clips."""
+class ClipsWithoutLength(ReconstructionDataModule):
+    """Custom data module without the attribute ``clip_length``."""
 
     def __init__(self, archive: str) -> None:
         super().__init__(archive, clip_length=41, batch_size=2, crop=32)
@@ -53,7 +53,7 @@ def exposures(exposures_archive: Path) -> str:
     return str(exposures_archive)
 
 
-def _refused(
+def _error_of(
     capsys: pytest.CaptureFixture[str], verb: str, arguments: list[str], run_dir: Path
 ) -> str:
     """Run a call that must fail with an error of one line; return the line."""
@@ -69,22 +69,23 @@ def test_clips_of_another_length_than_the_methods_are_rejected(
     verb: str, clips: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [*STIR, "--data.init_args.archive", clips, "--data.init_args.clip_length", "41"]
-    line = _refused(capsys, verb, wrong, tmp_path)
+    line = _error_of(capsys, verb, wrong, tmp_path)
     assert "data.init_args.clip_length: the clips have 41 planes" in line
     assert line.endswith("takes 61; set it to 61")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_clips_of_anybodys_data_are_looked_at(
+def test_the_clip_length_of_a_custom_data_module_is_checked(
     verb: str, clips: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = [*SMOKE, "--model", "spike_zoo.methods.stir.STIRModule", "--model.width", "0.25"]
-    own += ["--data", f"{__name__}.{OthersClips.__name__}", "--data.archive", clips]
-    own = [argument for argument in own if argument not in SMOKE[:2]]  # it sets others' arguments
-    own += ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0"]
+    call = [*SMOKE, "--model", "spike_zoo.methods.stir.STIRModule", "--model.width", "0.25"]
+    call += ["--data", f"{__name__}.{ClipsWithoutLength.__name__}", "--data.archive", clips]
+    # the profile sets arguments of other modules
+    call = [argument for argument in call if argument not in SMOKE[:2]]
+    call += ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0"]
     if verb != "fit":
-        own += ["--ckpt_path", str(write_checkpoint(tmp_path / "weights.ckpt"))]
-    line = _refused(capsys, verb, own, tmp_path)
+        call += ["--ckpt_path", str(write_checkpoint(tmp_path / "weights.ckpt"))]
+    line = _error_of(capsys, verb, call, tmp_path)
     assert "the clips have 41 planes, STIRModule takes 61" in line
 
 
@@ -93,7 +94,7 @@ def test_too_few_planes_around_an_exposure_are_rejected(
     verb: str, exposures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [*STUDENT, "--data.init_args.archive", exposures, "--data.init_args.margin", "5"]
-    line = _refused(capsys, verb, wrong, tmp_path)
+    line = _error_of(capsys, verb, wrong, tmp_path)
     assert "data.init_args.margin: 5 planes before and after" in line
     assert line.endswith("set it to at least 10")
 
@@ -122,17 +123,17 @@ def test_too_few_planes_around_an_exposure_are_rejected(
         ("--run_dir README.md", "--run_dir README.md: a file; name a folder"),
     ],
 )
-def test_a_value_that_nothing_can_do_is_named(
+def test_an_invalid_value_is_named(
     arguments: str, message: str, clips: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = [*STIR, "--data.init_args.archive", clips]
     if "test_split" in arguments:
-        line = _refused(capsys, "test", [*call, *arguments.split()], tmp_path)
+        line = _error_of(capsys, "test", [*call, *arguments.split()], tmp_path)
     elif "run_dir" in arguments:
         assert main(["fit", *call, *arguments.split()]) == 2
         line = capsys.readouterr().err.splitlines()[-1]
     else:
-        line = _refused(capsys, "fit", [*call, *arguments.split()], tmp_path)
+        line = _error_of(capsys, "fit", [*call, *arguments.split()], tmp_path)
     assert re.search(message, line), line
 
 
@@ -150,13 +151,13 @@ def test_pictures_of_different_sizes_in_one_batch_are_rejected_in_one_line(
     call = ["--config", "configs/classical/tfi.yaml", "--data.init_args.archive", str(archive)]
     call += ["--data.init_args.clip_length", "61", "--data.init_args.eval_batch_size", "2"]
     call += ["--data.init_args.workers", workers, "--trainer.enable_progress_bar", "false"]
-    line = _refused(capsys, "test", call, tmp_path / "run")
+    line = _error_of(capsys, "test", call, tmp_path / "run")
     assert line.startswith("error: batch: packed of different sizes")
     assert "set batch_size or eval_batch_size to 1" in line
 
 
 @pytest.mark.parametrize(
-    ("call", "near"),
+    ("call", "closest"),
     [
         (["info", "a.dat", "--widht", "3"], "--width"),
         (["archive", "build", "a", "b.h5", "--rate_scal=0.5"], "--rate-scale"),
@@ -164,10 +165,10 @@ def test_pictures_of_different_sizes_in_one_batch_are_rejected_in_one_line(
         (["test", *STIR, "--run_dri", "runs/x"], "--run_dir"),
     ],
 )
-def test_a_mistyped_option_is_answered_with_the_nearest_one(
-    call: list[str], near: str, capsys: pytest.CaptureFixture[str]
+def test_the_closest_option_is_suggested_for_a_mistyped_option(
+    call: list[str], closest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(call) == 2
-    said = capsys.readouterr().err
-    assert f"Did you mean '{near}'?" in said
-    assert said.startswith("error: unknown option --")
+    error = capsys.readouterr().err
+    assert f"Did you mean '{closest}'?" in error
+    assert error.startswith("error: unknown option --")

@@ -51,13 +51,13 @@ def test_a_command_opens_no_connection(line: str, clips_archive: Path, tmp_path:
     write_archive(tmp_path / "a.h5")
     make_result().write(tmp_path / "runs" / "one" / "result.json")
     command = [sys.executable, "-c", GUARD, *line.split()]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
-def test_the_guard_notices_a_connection(tmp_path: Path) -> None:
+def test_the_guard_detects_a_connection(tmp_path: Path) -> None:
     line = ["reconstruct", "x.npz", "--method", "hf:owner/model", "--out", "a.png"]
     write_recording(random_spikes(81, 48, 64), tmp_path / "x.npz")
     command = [sys.executable, "-c", GUARD, *line]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "it looked up huggingface.co" in ended.stderr
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "it looked up huggingface.co" in process.stderr

@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
 ONE = ["--trainer.accelerator", "cpu", "--trainer.devices", "1"]
-# no batch normalisation, whose statistics are those of a process unless they are synchronised
+# no batch normalisation, because its statistics are not synchronised between processes
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
 FIT += ["--model.init_args.width", "0.25", "--model.init_args.embedding", "tfp"]
 FIT += ["--trainer.limit_val_batches", "1.0", "--trainer.enable_progress_bar", "false"]
@@ -58,7 +58,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _validated(run_dir: Path) -> list[dict[str, float]]:
+def _validation_metrics(run_dir: Path) -> list[dict[str, float]]:
     """Return the metrics of each validation."""
     with (run_dir / "metrics.csv").open(newline="") as file:
         rows = [
@@ -81,41 +81,47 @@ def _fit_pair(archive: str, run_dir: Path, *options: str) -> subprocess.Complete
 def pair(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run of two processes."""
     run_dir = tmp_path_factory.mktemp("pair") / "two"
-    done = _fit_pair(archive, run_dir)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("result:") == 1, "one process tests and records"
-    assert list(run_dir.parent.iterdir()) == [run_dir], "both processes named the same folder"
+    process = _fit_pair(archive, run_dir)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("result:") == 1, "only one process tests and writes the record"
+    assert list(run_dir.parent.iterdir()) == [run_dir], "both processes use the same folder"
     return run_dir
 
 
-def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
+def test_two_processes_train_and_validate_like_one_with_twice_the_batch_size(
     archive: str, pair: Path, tmp_path: Path
 ) -> None:
-    one, two = tmp_path / "one", pair
+    single_run, double_run = tmp_path / "one", pair
     call = ["--data.init_args.archive", archive, "--data.init_args.batch_size", "4"]
-    assert main(["fit", *FIT, *call, *ONE, "--run_dir", str(one)]) == 0
-    assert RunResult.read(one).images == RunResult.read(two).images
-    assert len(_validated(one)) == 2
-    assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= _validated(one)[0].keys()
-    for measured, expected in zip(_validated(two), _validated(one), strict=True):
+    assert main(["fit", *FIT, *call, *ONE, "--run_dir", str(single_run)]) == 0
+    assert RunResult.read(single_run).images == RunResult.read(double_run).images
+    assert len(_validation_metrics(single_run)) == 2
+    assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= _validation_metrics(single_run)[
+        0
+    ].keys()
+    for measured, expected in zip(
+        _validation_metrics(double_run), _validation_metrics(single_run), strict=True
+    ):
         assert measured == pytest.approx(expected, abs=1e-3)
     for key in ("test/psnr", "test/ssim", "val/psnr"):
-        wanted = RunResult.read(one).metrics[key]
-        assert RunResult.read(two).metrics[key] == pytest.approx(wanted, abs=1e-3), key
-    weights = _weights(two)
-    for name, value in _weights(one).items():
+        expected_metric = RunResult.read(single_run).metrics[key]
+        assert RunResult.read(double_run).metrics[key] == pytest.approx(
+            expected_metric, abs=1e-3
+        ), key
+    weights = _weights(double_run)
+    for name, value in _weights(single_run).items():
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=2e-5, msg=name)
 
 
-def test_two_processes_stopped_in_mid_epoch_end_as_undisturbed_ones(
+def test_two_processes_resumed_in_mid_epoch_end_with_the_weights_of_an_uninterrupted_run(
     archive: str, pair: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "stopped"
     callback = "--trainer.callbacks+=tests.helpers.stopping.StopAfter"
     stopped = _fit_pair(archive, run_dir, callback, "--trainer.callbacks.steps", "3")
     assert stopped.returncode == 130, stopped.stderr
-    done = _fit_pair(archive, run_dir, "--ckpt_path", "last")
-    assert done.returncode == 0, done.stderr
+    process = _fit_pair(archive, run_dir, "--ckpt_path", "last")
+    assert process.returncode == 0, process.stderr
     weights = _weights(run_dir)
     for name, value in _weights(pair).items():
         assert torch.equal(weights[name], value), name
@@ -123,20 +129,20 @@ def test_two_processes_stopped_in_mid_epoch_end_as_undisturbed_ones(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["validate", "test"])
-def test_evaluation_is_that_of_one_process(verb: str, archive: str, tmp_path: Path) -> None:
+def test_two_processes_evaluate_like_one(verb: str, archive: str, tmp_path: Path) -> None:
     call = ["--config", "configs/classical/tfi9.yaml", "--data.init_args.archive", archive]
     call += ["--data.init_args.clip_length", "61", "--trainer.enable_progress_bar", "false"]
-    done = _run(verb, *call, *TWO, "--run_dir", str(tmp_path / "two"))
-    assert done.returncode == 0, done.stderr
-    assert f"{verb}: on one device" in done.stdout + done.stderr
+    process = _run(verb, *call, *TWO, "--run_dir", str(tmp_path / "two"))
+    assert process.returncode == 0, process.stderr
+    assert f"{verb}: on one device" in process.stdout + process.stderr
     assert main([verb, *call, "--run_dir", str(tmp_path / "one")]) == 0
-    kept = {
+    files = {
         path.relative_to(tmp_path / "one"): path
         for path in (tmp_path / "one").rglob("*")
         if path.suffix in (".png", ".csv")
     }
-    assert len(kept) >= 2
-    for name, path in kept.items():
+    assert len(files) >= 2
+    for name, path in files.items():
         assert (tmp_path / "two" / name).read_bytes() == path.read_bytes(), name
 
 
@@ -146,8 +152,10 @@ def test_more_processes_than_images_to_predict_are_rejected(
 ) -> None:
     archive = tiny_archive(tmp_path / "one.h5", planes=161, height=32, width=48)
     data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
-    done = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)
-    assert done.returncode == 2, done.stderr
-    assert "predict: 2 processes for 1 images, but each process needs at least one" in done.stderr
-    assert "Traceback" not in done.stderr
+    process = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)
+    assert process.returncode == 2, process.stderr
+    assert (
+        "predict: 2 processes for 1 images, but each process needs at least one" in process.stderr
+    )
+    assert "Traceback" not in process.stderr
     assert not (tmp_path / "run").exists()

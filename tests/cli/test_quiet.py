@@ -19,7 +19,7 @@ from tests.helpers.tables import make_run, write_spec
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAKES = (
+SILENT_COMMANDS = (
     "reconstruct street.npz --method tfi --out a.png",
     "reconstruct street.npz --method tfi --out a.mp4",
     "compress street.npz --lossless --out a.spl",
@@ -30,7 +30,7 @@ MAKES = (
     "export tfi weights.safetensors",
     "table table.yaml --out t.csv",
 )
-REPORTS = (
+REPORT_COMMANDS = (
     "info street.npz",
     "archive info takes.h5",
     "configs",
@@ -55,40 +55,42 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", MAKES)
-def test_a_quiet_command_that_makes_something_prints_nothing(
+@pytest.mark.parametrize("command", SILENT_COMMANDS)
+def test_a_quiet_command_without_a_report_prints_nothing(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command.split(), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
     assert main(["--quiet", *command.split(), "--nonsense"]) == 2
-    assert "unknown option --nonsense" in capsys.readouterr().err, "errors are always told"
+    assert "unknown option --nonsense" in capsys.readouterr().err, "errors are printed with --quiet"
 
 
-@pytest.mark.parametrize("command", REPORTS)
-def test_a_quiet_report_is_the_report(
+@pytest.mark.parametrize("command", REPORT_COMMANDS)
+def test_a_quiet_report_command_prints_the_report(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command.split(), "--quiet"]) == 0
-    said = capsys.readouterr().out
+    quiet_output = capsys.readouterr().out
     assert main(command.split()) == 0
-    told = capsys.readouterr().out
-    assert said
-    assert told.startswith(said)
+    full_output = capsys.readouterr().out
+    assert quiet_output
+    assert full_output.startswith(quiet_output)
 
 
-@pytest.mark.parametrize("command", ["--help", "info street.npz", "table table.yaml", MAKES[0]])
+@pytest.mark.parametrize(
+    "command", ["--help", "info street.npz", "table table.yaml", SILENT_COMMANDS[0]]
+)
 def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     call = [sys.executable, "-m", "spike_zoo", *command.split()]
-    done = subprocess.run(call, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    process = subprocess.run(call, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
-    ("shell", "said"),
+    ("shell", "message"),
     [
         (">&-", "error: stdout is closed; redirect it to a file, a pipe or /dev/null\n"),
         (
@@ -100,28 +102,28 @@ def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> Non
 )
 @pytest.mark.parametrize("command", ["--help", "archive info takes.h5"])
 def test_a_stdout_that_cannot_be_written_is_reported(
-    command: str, shell: str, said: str, folder: Path
+    command: str, shell: str, message: str, folder: Path
 ) -> None:
     line = f"{sys.executable} -m spike_zoo {command} {shell}"
-    done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, said)
+    process = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
+    assert (process.returncode, process.stderr) == (1, message)
 
 
-def test_letters_that_a_terminal_lacks_are_escaped(folder: Path) -> None:
+def test_characters_outside_the_output_encoding_are_escaped(folder: Path) -> None:
     (folder / "takes.h5").rename(folder / "été.h5")
     call = [sys.executable, "-m", "spike_zoo", "archive", "info", "été.h5"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
-    done = subprocess.run(call, env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert rb"\xe9t\xe9.h5" in done.stdout
+    process = subprocess.run(call, env=environment, capture_output=True, check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert rb"\xe9t\xe9.h5" in process.stdout
 
 
-def test_a_terminal_without_colours_gets_none(folder: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_no_color_turns_off_terminal_colours(folder: Path) -> None:
+    controller, terminal = pty.openpty()
     call = [sys.executable, "-m", "spike_zoo", "archive", "info", "takes.h5"]
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
-    subprocess.run(call, stdout=theirs, env=environment, check=True)
-    os.close(theirs)
-    said = os.read(ours, 100_000)
-    assert b"takes.h5" in said
-    assert not [part for part in said.split(b"\x1b[")[1:] if part[:1] in (b"3", b"9")]
+    subprocess.run(call, stdout=terminal, env=environment, check=True)
+    os.close(terminal)
+    output = os.read(controller, 100_000)
+    assert b"takes.h5" in output
+    assert not [part for part in output.split(b"\x1b[")[1:] if part[:1] in (b"3", b"9")]

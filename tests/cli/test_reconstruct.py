@@ -47,7 +47,7 @@ def street(recording: SpikeRecording, tmp_path: Path) -> str:
     return str(tmp_path / "street.npz")
 
 
-def left_in(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "street.npz")
 
 
@@ -73,11 +73,11 @@ def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
 
 
 @pytest.mark.parametrize("method", ["tfi", "tfp"])
-def test_a_lossless_recording_gives_the_pictures_of_the_recording_it_was(
+def test_a_lossless_recording_gives_the_same_pictures_as_the_original(
     recording: SpikeRecording, street: str, tmp_path: Path, method: str
 ) -> None:
-    kept = lossless.write(recording, tmp_path / "street.spl", restart=16)
-    for source, folder in ((street, "of_npz"), (str(kept), "of_spl")):
+    lossless_file = lossless.write(recording, tmp_path / "street.spl", restart=16)
+    for source, folder in ((street, "of_npz"), (str(lossless_file), "of_spl")):
         reconstruct(source, out=str(tmp_path / folder), method=method, stride=9)
     pictures = sorted((tmp_path / "of_npz").iterdir())
     assert len(pictures) == 8
@@ -88,19 +88,21 @@ def test_a_lossless_recording_gives_the_pictures_of_the_recording_it_was(
 def test_the_default_method_is_the_best_within_the_budget(
     street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for budget, options, said in (
+    for budget, options, message in (
         (60.0, {"method": "tfi-aligned"}, "method: tfi-aligned, about 0 s on one core"),
         (1e-4, {"method": "tfi", "average": 9}, "method: tfi, mean of 9 planes: tfi-aligned would"),
     ):
         reconstruct(street, out=str(tmp_path / "a.png"), budget=budget, overwrite=True)
-        assert said in capsys.readouterr().err
-        wanted: Any = options
-        reconstruct(street, out=str(tmp_path / "b.png"), **wanted, overwrite=True)
+        assert message in capsys.readouterr().err
+        arguments: Any = options
+        reconstruct(street, out=str(tmp_path / "b.png"), **arguments, overwrite=True)
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
         capsys.readouterr()
 
 
-def test_a_range_of_planes_is_that_of_the_whole_video(street: str, tmp_path: Path) -> None:
+def test_pictures_of_a_range_of_planes_equal_those_of_the_whole_recording(
+    street: str, tmp_path: Path
+) -> None:
     ranges: dict[str, Any] = {"all": {}, "some": {"start": 20, "stop": 41}}
     for folder, options in ranges.items():
         reconstruct(street, out=str(tmp_path / folder), average=9, stride=10, **options)
@@ -153,16 +155,16 @@ def test_a_folder_gets_one_picture_named_after_each_plane(
     street: str, tmp_path: Path, recording: SpikeRecording
 ) -> None:
     reconstruct(street, out=str(tmp_path / "new" / "pictures"), method="tfp", window=9, stride=30)
-    names = left_in(tmp_path / "new" / "pictures")
+    names = files_in(tmp_path / "new" / "pictures")
     assert names == ["street-000000.png", "street-000030.png", "street-000060.png"]
-    wanted = TFPModule(window=9).reconstruct(recording, [0, 30, 60])
-    for name, image in zip(names, wanted, strict=True):
+    expected = TFPModule(window=9).reconstruct(recording, [0, 30, 60])
+    for name, image in zip(names, expected, strict=True):
         picture = load_picture(tmp_path / "new" / "pictures" / name)
         np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
-    assert left_in(tmp_path / "new") == ["pictures"]
+    assert files_in(tmp_path / "new") == ["pictures"]
 
 
-def test_a_method_may_be_a_file_and_a_recording_may_lie_in_an_archive(
+def test_a_method_from_a_file_reconstructs_a_recording_of_an_archive(
     recording: SpikeRecording, tmp_path: Path
 ) -> None:
     export(TFI(average=5), tmp_path / "mine")
@@ -171,11 +173,11 @@ def test_a_method_may_be_a_file_and_a_recording_may_lie_in_an_archive(
         writer.add("street", recording)
     archive, out = str(tmp_path / "archive.h5"), tmp_path / "a.png"
     reconstruct(archive, out=str(out), name="street", method=str(tmp_path / "mine"), center=7)
-    wanted = TFI(average=5).reconstruct(recording, [7])[0]
-    np.testing.assert_allclose(load_picture(out), wanted, atol=0.5 / 255 + 1e-6)
+    expected = TFI(average=5).reconstruct(recording, [7])[0]
+    np.testing.assert_allclose(load_picture(out), expected, atol=0.5 / 255 + 1e-6)
 
 
-def test_a_learned_method_takes_a_precision_and_tiles(
+def test_a_learned_method_accepts_a_precision_and_tiles(
     recording: SpikeRecording, street: str, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
@@ -184,14 +186,14 @@ def test_a_learned_method_takes_a_precision_and_tiles(
     options = {"method": str(tmp_path / "mine"), "center": 30, "tile": 128, "precision": "bf16"}
     reconstruct(street, out=str(tmp_path / "a.png"), **options)  # type: ignore[arg-type]  # mixed
     module.precision = "bf16"
-    wanted = module.reconstruct(recording, [30])[0]
-    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), wanted, atol=0.5 / 255 + 1e-6)
+    expected = module.reconstruct(recording, [30])[0]
+    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), expected, atol=0.5 / 255 + 1e-6)
     with pytest.raises(UsageError, match=r"--tile 100: .* at least 128"):
         reconstruct(street, out=str(tmp_path / "b.png"), **(options | {"tile": 100}))  # type: ignore[arg-type]  # mixed
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
-def test_the_default_precision_is_bf16_where_that_is_fast(
+def test_the_default_precision_is_bf16_if_bf16_is_fast(
     recording: SpikeRecording,
     street: str,
     tmp_path: Path,
@@ -207,13 +209,13 @@ def test_the_default_precision_is_bf16_where_that_is_fast(
     reconstruct(street, out=str(tmp_path / "a.png"), **options)
     assert ("precision: bf16" in capsys.readouterr().err) is is_fast
     module.precision = "bf16" if is_fast else "32"
-    wanted = module.reconstruct(recording, [30])[0]
-    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), wanted, atol=0.5 / 255 + 1e-6)
+    expected = module.reconstruct(recording, [30])[0]
+    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), expected, atol=0.5 / 255 + 1e-6)
     reconstruct(street, out=str(tmp_path / "b.png"), precision="bf16", **options)
     assert ("slower than 32 on this machine" in capsys.readouterr().err) is not is_fast
 
 
-def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
+def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spikes = np.zeros((60, 8, 16), np.bool_)
@@ -262,7 +264,7 @@ def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
         ),
     ],
 )
-def test_impossible_combinations_are_rejected_and_leave_nothing(
+def test_impossible_combinations_are_rejected_and_leave_no_files(
     street: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -272,10 +274,10 @@ def test_impossible_combinations_are_rejected_and_leave_nothing(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         reconstruct(street, **options)  # type: ignore[arg-type]  # many types in one table
-    assert left_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
-def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_path: Path) -> None:
+def test_existing_files_are_replaced_only_with_overwrite(street: str, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"mine")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "notes.txt").write_text("mine")
@@ -285,7 +287,7 @@ def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_p
     reconstruct(street, out=str(tmp_path / "a.png"), overwrite=True)
     reconstruct(street, out=str(tmp_path / "pictures"), stride=50, overwrite=True)
     assert load_picture(tmp_path / "a.png").shape == (1, HEIGHT, WIDTH)
-    assert left_in(tmp_path / "pictures") == [
+    assert files_in(tmp_path / "pictures") == [
         "notes.txt",
         "street-000000.png",
         "street-000050.png",
@@ -293,7 +295,7 @@ def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_p
 
 
 @pytest.mark.parametrize("out", ["a.mp4", "pictures", "deep/er/pictures"])
-def test_ctrl_c_leaves_nothing_behind(
+def test_ctrl_c_leaves_no_partial_files(
     street: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
     original = TFI._stream
@@ -332,7 +334,7 @@ def test_a_bayer_recording_becomes_a_picture_and_a_video_in_colour(
     np.testing.assert_allclose(frame, [0.2, 0.4, 0.8], atol=0.08)
 
 
-def test_white_balance_and_black_level(
+def test_white_balance_and_black_level_are_applied_and_checked(
     bayer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def mean_colour(*options: str) -> NDArray[np.float64]:

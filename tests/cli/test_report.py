@@ -16,13 +16,13 @@ from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS, RunResult
-from spike_zoo.reports.methods import LabelledMethod, loaded
+from spike_zoo.reports.methods import LabelledMethod, load_methods
 from spike_zoo.testing import pattern_take
 from spike_zoo.testing.patterns import tiny_archive
-from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.codecs import SumsCodec
-from tests.helpers.pages import shown_on
+from tests.helpers.pages import page_data
 from tests.helpers.results import make_result
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _report(source: object, folder: Path, *options: str) -> tuple[str, list[dict
     target = folder / "report.html"
     assert main(["report", str(source), *options, "--out", str(target), "--overwrite"]) == 0
     html = target.read_text(encoding="utf-8")
-    return html, shown_on(html)
+    return html, page_data(html)
 
 
 @pytest.fixture
@@ -53,10 +53,12 @@ def test_a_recording_shows_every_method_and_its_planes(
     assert len(pictures["moments"]) == 2
     assert pictures["differences"]
     assert spikes["shape"] == [5, 32, 48]
-    assert "PSNR" not in html, "there is no truth to measure against"
+    assert "PSNR" not in html, "no PSNR without ground truth"
 
 
-def test_an_archive_is_measured_against_its_truth(clips_archive: Path, tmp_path: Path) -> None:
+def test_an_archive_is_measured_against_its_ground_truth(
+    clips_archive: Path, tmp_path: Path
+) -> None:
     html, (pictures, _) = _report(clips_archive, tmp_path, *QUICK)
     assert [layer["name"] for layer in pictures["layers"]] == ["tfp", "tfi", "ground truth"]
     assert any("dB, SSIM" in note for note in pictures["layers"][0]["notes"])
@@ -74,7 +76,7 @@ def test_a_recording_without_a_rate_scale_is_marked_as_estimated(
     assert "spikes per plane at white, estimated" in capsys.readouterr().err
 
 
-def test_a_method_that_cannot_is_left_out_and_the_page_states_why(tmp_path: Path) -> None:
+def test_a_method_that_cannot_reconstruct_is_left_out_with_a_reason(tmp_path: Path) -> None:
     take = pattern_take(0, planes=9, height=32, width=48)
     path = write_recording(take.recording, tmp_path / "short.npz")
     html, (pictures, _) = _report(path, tmp_path, "--methods", "tfp", "stir-small")
@@ -82,7 +84,7 @@ def test_a_method_that_cannot_is_left_out_and_the_page_states_why(tmp_path: Path
     assert "stir-small is left out: " in html
 
 
-def test_a_page_states_why_fewer_planes_are_shown_than_were_asked_for(
+def test_a_page_states_why_fewer_planes_are_shown_than_requested(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = pattern_take(0, planes=7, height=32, width=48)
@@ -95,32 +97,31 @@ def test_a_page_states_why_fewer_planes_are_shown_than_were_asked_for(
     assert "2 of 5 planes are shown, to limit the size of the page" in html
 
 
-def test_flow_is_shown_with_a_legend_where_a_method_estimates_it(
-    street: Path, tmp_path: Path
-) -> None:
+def test_flow_is_shown_with_a_legend_if_a_method_estimates_it(street: Path, tmp_path: Path) -> None:
     export(STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1), tmp_path / "mine")
     html, (_, motion, _) = _report(street, tmp_path, "--methods", str(tmp_path / "mine"))
     names = [layer["name"] for layer in motion["layers"]]
     assert names == ["picture", "20 planes before", "20 planes after"]
-    assert not motion["differences"], "colours of motions are not to be subtracted"
+    assert not motion["differences"], "no difference images of flow colours"
     assert "Optical flow: mine" in html
     assert "full colour: " in html
 
 
-def test_fields_that_a_network_learned_for_the_image_alone_are_not_shown_as_flow(
+def test_motion_fields_trained_without_a_motion_loss_are_not_shown_as_flow(
     street: Path, tmp_path: Path
 ) -> None:
     html, viewers = _report(street, tmp_path, "--methods", "stir-small")
     assert "flow" not in html.partition("<script")[0].partition("<body>")[2]
-    assert [one["kind"] for one in viewers] == ["viewer", "spikes"]
+    assert [viewer["kind"] for viewer in viewers] == ["viewer", "spikes"]
 
 
 def test_a_flow_that_several_methods_share_is_shown_once(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = [*loaded(["tfi-aligned"], device="cpu", trust=False)] * 2
+    same_methods = [*load_methods(["tfi-aligned"], device="cpu", trust=False)] * 2
     methods = [
-        LabelledMethod(name, one.module) for name, one in zip(("one", "two"), two, strict=True)
+        LabelledMethod(name, method.module)
+        for name, method in zip(("one", "two"), same_methods, strict=True)
     ]
     monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
     html, _ = _report(street, tmp_path, "--pictures", "1")
@@ -128,20 +129,20 @@ def test_a_flow_that_several_methods_share_is_shown_once(
     assert "Optical flow: two" not in html
 
 
-def test_a_slow_method_has_a_picture_of_the_first_plane_alone(
+def test_a_slow_method_shows_only_the_first_plane(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = tiny_archive(tmp_path / "three.h5", planes=161, stride=40)
-    quick, slow = loaded(["tfp", "tfi"], device="cpu", trust=False)
+    quick, slow = load_methods(["tfp", "tfi"], device="cpu", trust=False)
     methods = [quick, replace(slow, has_one_picture=True)]
     monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
     html, (pictures, _) = _report(archive, tmp_path, "--pictures", "3")
     full, single, _ = pictures["layers"]
-    assert [bool(one) for one in full["pictures"]] == [True] * 3
-    assert [bool(one) for one in single["pictures"]].count(True) == 1
+    assert [bool(picture) for picture in full["pictures"]] == [True] * 3
+    assert [bool(picture) for picture in single["pictures"]].count(True) == 1
     assert single["pictures"][pictures["first"]]
     assert "tfi takes seconds per picture" in html
-    assert ">tfi (1 plane)</th>" in html, "its mean is of fewer planes than the others'"
+    assert ">tfi (1 plane)</th>" in html, "its mean covers fewer planes"
 
 
 def test_a_page_explains_methods_and_names_the_next_commands(street: Path, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_page_explains_methods_and_names_the_next_commands(street: Path, tmp_p
     assert "What to do next" in html
     assert "reconstruct street.npz --method tfi --average 9 --out street.mp4" in html
     assert html.count("<h2>Pictures</h2>") == 1
-    assert str(tmp_path) not in html, "a page is passed on, and folders of its maker are not"
+    assert str(tmp_path) not in html, "a page contains no local folders"
 
 
 def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, tmp_path: Path) -> None:
@@ -161,10 +162,12 @@ def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, tmp_p
     assert len(sharp["layers"][1]["pictures"]) == len(sharp["moments"]) > 1
 
 
-def test_a_bitstream_shows_its_bits_without_any_model(tmp_path: Path) -> None:
+def test_the_bits_of_a_bitstream_are_shown_without_its_model(tmp_path: Path) -> None:
     path = tmp_path / "street.sci"
     path.write_bytes(
-        bitstream(small_header(2), [coded(random_symbols(9)), coded(random_symbols(5))])
+        bitstream(
+            small_header(2), [encode_symbols(random_symbols(9)), encode_symbols(random_symbols(5))]
+        )
     )
     html, viewers = _report(path, tmp_path, "--codec", "nothing")
     assert html.count("fill: #2f80c9") == 2, "a bar for each group of pictures"
@@ -173,32 +176,34 @@ def test_a_bitstream_shows_its_bits_without_any_model(tmp_path: Path) -> None:
     assert viewers == []
 
 
-def test_a_damaged_bitstream_shows_what_is_whole(tmp_path: Path) -> None:
-    whole = bitstream(small_header(2), [coded(random_symbols(9)), coded(random_symbols(5))])
-    (tmp_path / "cut.sci").write_bytes(whole[:-3])
+def test_the_intact_groups_of_a_damaged_bitstream_are_shown(tmp_path: Path) -> None:
+    data = bitstream(
+        small_header(2), [encode_symbols(random_symbols(9)), encode_symbols(random_symbols(5))]
+    )
+    (tmp_path / "cut.sci").write_bytes(data[:-3])
     html, _ = _report(tmp_path / "cut.sci", tmp_path, "--codec", "nothing")
     assert html.count("<rect ") == 1
     assert "Left out: " in html
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["street.npz", "--out", "page.pdf"], "a report is written as .html"),
         (["street.npz", "--out", "there.html"], "there.html"),
     ],
 )
-def test_a_wrong_call_is_rejected_before_anything_is_written(
+def test_an_invalid_target_is_rejected_before_anything_is_written(
     street: Path,
     arguments: list[str],
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(street.parent)
     (street.parent / "there.html").write_text("mine")
     assert main(["report", *arguments, "--methods", "tfp"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert (street.parent / "there.html").read_text() == "mine"
     assert len(list(street.parent.iterdir())) == 2
 
@@ -210,10 +215,10 @@ def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
     (tmp_path / "street.sci").write_bytes(codec.compress(pattern_take(0, planes=81).recording))
     monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: codec)
     _, viewers = _report(tmp_path / "street.sci", tmp_path)
-    assert [one["label"] for one in viewers] == ["decoded pictures", "decoded motion"]
+    assert [viewer["label"] for viewer in viewers] == ["decoded pictures", "decoded motion"]
 
 
-def test_rates_are_measured_at_every_quality_against_the_truth(
+def test_rates_are_measured_at_every_quality_against_the_ground_truth(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spike_zoo.reports.rates.load", lambda *_, **__: SumsCodec())
@@ -231,9 +236,9 @@ def test_rates_of_a_method_without_a_codec_are_left_out(street: Path, tmp_path: 
 def test_a_run_shows_its_test_samples_and_a_scene_of_the_test_split(
     clips_archive: Path, tmp_path: Path
 ) -> None:
-    served = {"init_args": {"archive": str(clips_archive), "test_split": "test"}}
+    data_config = {"init_args": {"archive": str(clips_archive), "test_split": "test"}}
     folder = tmp_path / "runs" / "mine"
-    make_result(variant="mine", config={"data": served}).write(folder / "result.json")
+    make_result(variant="mine", config={"data": data_config}).write(folder / "result.json")
     for kind in (RECONSTRUCTIONS, TRUTHS):
         save_picture(np.full((16, 24), 0.5), folder / "images" / kind / "a-plane75.png")
     (folder / "per_image.csv").write_text("name,plane,psnr\na,75,31.254\n")
@@ -241,14 +246,14 @@ def test_a_run_shows_its_test_samples_and_a_scene_of_the_test_split(
     write_checkpoint(folder / "checkpoints" / "best.ckpt")
     html, viewers = _report(tmp_path / "runs", tmp_path, *QUICK)
     assert html.count("<h2>Pictures</h2>") == 1
-    kept, computed, spikes = viewers
-    assert kept["layers"][0]["notes"] == ["31.25 dB"]
+    stored, computed, spikes = viewers
+    assert stored["layers"][0]["notes"] == ["31.25 dB"]
     assert [layer["name"] for layer in computed["layers"]] == [
         *("tfp", "tfi", "mine, best", "ground truth")
     ]
     assert spikes["kind"] == "spikes"
-    _, (kept,) = _report(tmp_path / "runs", tmp_path, "--scenes", "0")
-    assert kept["label"] == "test samples"
+    _, (stored,) = _report(tmp_path / "runs", tmp_path, "--scenes", "0")
+    assert stored["label"] == "test samples"
 
 
 @pytest.fixture
@@ -269,7 +274,7 @@ def test_page_shows_numbers_of_the_records_and_pictures_side_by_side(
     assert f"page: {target} (" in capsys.readouterr().out
     html = target.read_text()
     assert html.index("25.00") < html.index("31.00"), "the best comes last"
-    (viewer,) = shown_on(html)
+    (viewer,) = page_data(html)
     assert [layer["name"] for layer in viewer["layers"]] == ["tfp", "stir", "ground truth"]
     assert html.count("data:image/png;base64") == 3
     assert not re.search(r'(src|href)="https?:', html), "nothing is fetched"
@@ -283,8 +288,8 @@ def test_page_draws_the_curves_that_runs_measured(tmp_path: Path) -> None:
     assert ">ours</text>" in html
 
 
-def _trained(name: str, tested: str = "test", **changes: Any) -> RunResult:
-    data = {"archive": "data/own.h5", "train_split": "train", "test_split": tested}
+def _trained_result(name: str, test_split: str = "test", **changes: Any) -> RunResult:
+    data = {"archive": "data/own.h5", "train_split": "train", "test_split": test_split}
     config = {"data": {"class_path": "spike_zoo.data.DeblurDataModule", "init_args": data}}
     metrics = {"test/psnr": 30.0, "train/total": 0.1}
     return make_result(variant=name, metrics=metrics, config=config, **changes)
@@ -301,9 +306,9 @@ def _page(tmp_path: Path, *results: RunResult) -> str:
 def test_page_states_where_runs_were_measured_and_warns_of_rows_that_cannot_be_compared(
     tmp_path: Path,
 ) -> None:
-    new = "Measured on split &#39;test&#39; of own.h5, which training did not use"
-    assert new in _page(tmp_path, _trained("a"))
-    html = _page(tmp_path, _trained("seen", "train", profile="gpu", data_sha256="cd" * 32))
+    statement = "Measured on split &#39;test&#39; of own.h5, which training did not use"
+    assert statement in _page(tmp_path, _trained_result("a"))
+    html = _page(tmp_path, _trained_result("seen", "train", profile="gpu", data_sha256="cd" * 32))
     assert "measured on different data and cannot be compared" in html
     assert "mix profiles and cannot be compared" in html
     assert "Tested on the scenes of their training: seen." in html
@@ -317,7 +322,7 @@ def test_page_of_a_folder_without_results_is_rejected(
 
 
 @pytest.mark.parametrize("suffix", [".md", ".csv", ".html"])
-def test_table_is_written_in_the_form_its_name_asks_for(
+def test_a_table_is_written_in_the_format_of_its_suffix(
     runs: Path, tmp_path: Path, suffix: str
 ) -> None:
     target = tmp_path / f"table{suffix}"
@@ -327,7 +332,7 @@ def test_table_is_written_in_the_form_its_name_asks_for(
     assert "31.0" in text
 
 
-def test_table_of_an_unknown_form_is_rejected(
+def test_a_table_of_unknown_format_is_rejected(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(runs), "--out", "table.xlsx"]) == 2

@@ -16,7 +16,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
-def _restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _restored_parser_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder; restore the parser settings that --safe changes."""
     monkeypatch.chdir(tmp_path)
     for name in ("import_path_verdicts", "import_paths_enforced"):
@@ -24,7 +24,7 @@ def _restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(settings, name, settings[name])
 
 
-def test_configurations_that_ship_are_allowed() -> None:
+def test_shipped_configurations_are_allowed() -> None:
     import_trusted_only()
     reader = LineReader()
     for path in CONFIGS:
@@ -52,8 +52,8 @@ def test_other_classes_are_rejected_before_an_import(
     Path("inner.yaml").write_text("class_path: os.system")
     Path("a.yaml").write_text(content)
     assert main(["fit", "--config", "a.yaml", "--safe"]) == 2
-    assert "a.yaml: " in (said := capsys.readouterr().err)
-    assert "--safe allows only classes" in said
+    assert "a.yaml: " in (error := capsys.readouterr().err)
+    assert "--safe allows only classes" in error
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_other_classes_are_rejected_before_an_import(
         "--trainer.callbacks+=shutil.rmtree",
     ],
 )
-def test_classes_on_the_command_line_count_too(
+def test_other_classes_on_the_command_line_are_rejected(
     argument: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "--config", "stir", argument, "--safe"]) == 2

@@ -22,18 +22,18 @@ from spike_zoo.tables.read import read_scores
 
 @pytest.fixture(scope="module")
 def parameters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Parameter files: NIQE fitted to photographs, BRISQUE with one support vector."""
+    """Return parameter files: NIQE fitted to photographs, BRISQUE with one support vector."""
     from deepinv.loss.metric import NIQE
 
     folder = tmp_path_factory.mktemp("parameters")
     pictures = [data.astronaut(), data.coffee(), data.chelsea()]
-    tensors = [torch.from_numpy(one).permute(2, 0, 1).float() for one in pictures]
+    tensors = [torch.from_numpy(picture).permute(2, 0, 1).float() for picture in pictures]
     NIQE(weights_path=None, patch_overlap=80).create_weights(
         tensors, save_path=str(folder / "niqe.pt")
     )
-    vectors = {"support_vectors": torch.zeros(1, 36), "dual_coef": torch.ones(1)}
-    rest = {"rho": torch.tensor(-3.0), "gamma": torch.tensor(0.05)}
-    torch.save({**vectors, **rest}, folder / "brisque.pt")
+    arrays = {"support_vectors": torch.zeros(1, 36), "dual_coef": torch.ones(1)}
+    scalars = {"rho": torch.tensor(-3.0), "gamma": torch.tensor(0.05)}
+    torch.save({**arrays, **scalars}, folder / "brisque.pt")
     return {name: folder / f"{name}.pt" for name in ("niqe", "brisque")}
 
 
@@ -46,11 +46,11 @@ def test_blur_and_noise_make_niqe_worse(parameters: dict[str, Path]) -> None:
     sharp = photograph()
     blurred = F.avg_pool2d(sharp, 5, 1, 2, count_include_pad=False)
     noisy = sharp + 40 * torch.randn(sharp.shape, generator=torch.Generator().manual_seed(0))
-    scores = [float(niqe(one)) for one in (sharp, blurred, noisy.clamp(0, 255))]
+    scores = [float(niqe(image)) for image in (sharp, blurred, noisy.clamp(0, 255))]
     assert scores[0] < min(scores[1:])
 
 
-def test_scores_of_a_folder_are_a_file_that_tables_read(
+def test_scores_of_a_folder_are_written_to_a_file_for_tables(
     parameters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sharp = photograph()[0, 0, :250, :400].numpy() / 255
@@ -73,7 +73,7 @@ class _RunsCode:
 
 @pytest.mark.parametrize("metric", ["niqe", "brisque"])
 @pytest.mark.parametrize("content", [b"", b"no parameters", pickle.dumps(_RunsCode(), protocol=2)])
-def test_other_files_are_named(
+def test_files_without_metric_parameters_are_rejected_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, content: bytes
 ) -> None:
     save_picture(np.zeros((200, 200)), tmp_path / "a.png")
@@ -92,7 +92,7 @@ def test_other_files_are_named(
         (["empty", "--niqe", "x"], "empty: the folder contains no picture"),
     ],
 )
-def test_wrong_calls_are_explained(
+def test_invalid_arguments_are_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -113,7 +113,7 @@ def test_wrong_calls_are_explained(
         (np.zeros((191, 200)), "a.png: 191 rows and 200 columns"),
     ],
 )
-def test_pictures_without_a_score_are_named(
+def test_pictures_that_cannot_be_scored_are_named(
     parameters: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -1,3 +1,5 @@
+"""Tests of the command ``simulate``: archives of all kinds, footage and rejected options."""
+
 from __future__ import annotations
 
 import subprocess
@@ -37,30 +39,30 @@ TINY: dict[str, Any] = {"train": 2, "val": 1, "test": 1, "height": 16, "width": 
 
 
 def content(path: Path) -> dict[str, bytes]:
-    """All data and attributes of an archive, without the time it was made."""
-    found: dict[str, bytes] = {}
+    """Return all data and attributes of an archive except the time of creation."""
+    entries: dict[str, bytes] = {}
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         values = {key: np.asarray(value).tolist() for key, value in sorted(item.attrs.items())}
         stored = item[()] if isinstance(item, h5py.Dataset) else None
         data = b"" if stored is None else repr(np.asarray(stored).tolist()).encode()
-        found[name] = repr(values).encode() + data
+        entries[name] = repr(values).encode() + data
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-        found["generator"] = str(file.attrs["generator"]).encode()
-    return found
+        entries["generator"] = str(file.attrs["generator"]).encode()
+    return entries
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "new" / "tiny.h5"
+def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("simulated") / "new" / "tiny.h5"
     simulate(str(path), jobs=1, **TINY)
     return path
 
 
-def test_an_archive_holds_the_default_scenes_in_their_splits(made: Path) -> None:
-    with SpikeArchive(made) as archive:
+def test_an_archive_holds_the_default_scenes_in_their_splits(archive_path: Path) -> None:
+    with SpikeArchive(archive_path) as archive:
         assert not [finding for finding in archive.verify() if finding.code.startswith("E")]
         assert {split: len(archive.names(split)) for split in archive.splits()} == {
             "train": 2,
@@ -76,7 +78,7 @@ def test_an_archive_holds_the_default_scenes_in_their_splits(made: Path) -> None
         assert archive[spec.name].rate_scale == spec.rate_scale
 
 
-def test_the_data_of_the_committed_records_are_made_again(tmp_path: Path) -> None:
+def test_the_data_of_the_committed_records_are_reproduced(tmp_path: Path) -> None:
     path = tmp_path / "three.h5"
     simulate(str(path), jobs=1, testing="three", **TINY)
     with SpikeArchive(path) as archive:
@@ -90,30 +92,32 @@ def test_the_data_of_the_committed_records_are_made_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_content_depends_on_the_seed_and_not_on_the_processes(made: Path, tmp_path: Path) -> None:
-    simulate(str(tmp_path / "two.h5"), jobs=2, **TINY)
-    assert content(tmp_path / "two.h5") == content(made)
-    simulate(str(tmp_path / "other.h5"), jobs=1, seed=1, **TINY)
-    assert content(tmp_path / "other.h5") != content(made)
-
-
-def test_the_same_options_again_change_nothing(
-    made: Path, capsys: pytest.CaptureFixture[str]
+def test_content_depends_on_the_seed_and_not_on_the_processes(
+    archive_path: Path, tmp_path: Path
 ) -> None:
-    before = made.stat().st_mtime_ns
-    simulate(str(made), jobs=2, **TINY)
-    assert made.stat().st_mtime_ns == before
+    simulate(str(tmp_path / "two.h5"), jobs=2, **TINY)
+    assert content(tmp_path / "two.h5") == content(archive_path)
+    simulate(str(tmp_path / "other.h5"), jobs=1, seed=1, **TINY)
+    assert content(tmp_path / "other.h5") != content(archive_path)
+
+
+def test_a_second_call_with_the_same_options_changes_nothing(
+    archive_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = archive_path.stat().st_mtime_ns
+    simulate(str(archive_path), jobs=2, **TINY)
+    assert archive_path.stat().st_mtime_ns == before
     printed = capsys.readouterr().out
     assert "Already made with the same options" in printed
     assert "train 2, val 1, test 1 recordings" in printed
 
 
-def test_other_options_need_overwrite(made: Path) -> None:
+def test_other_options_need_overwrite(archive_path: Path) -> None:
     with pytest.raises(ExistingFileError, match=r"tiny\.h5 exists.*--overwrite"):
-        simulate(str(made), jobs=1, seed=9, **TINY)
+        simulate(str(archive_path), jobs=1, seed=9, **TINY)
 
 
-def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "notes.h5"
     path.write_text("mine")
     with pytest.raises(ExistingFileError, match="--overwrite"):
@@ -121,7 +125,7 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
+def test_the_choices_of_help_and_completion_are_complete() -> None:
     hints = typing.get_type_hints(SceneOptions)
     noises, mixes = (
         typing.get_args(typing.get_args(hints[name])[0]) for name in ("noise", "training")
@@ -172,7 +176,7 @@ def test_impossible_options_are_rejected_before_any_work(
 
 
 @pytest.mark.slow
-def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None:
+def test_exposures_to_deblur_are_simulated_as_an_archive(tmp_path: Path) -> None:
     path, splits = tmp_path / "deblur.h5", ("train", "val", "test")
     size: dict[str, Any] = {"height": 8, "width": 12}
     options = dict.fromkeys(splits, 1) | size | {"kind": "deblur", "jobs": 1}
@@ -180,7 +184,7 @@ def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None
     with SpikeArchive(path) as archive:
         assert not archive.verify()
         digest = "cbe36d1385fbc5431b51c37d8953b4eb4a8b74ae88ddd227712c4e86a6b2d0f0"
-        assert archive.data_sha256() == digest  # of the first archives of this kind
+        assert archive.data_sha256() == digest  # as in the first archives of this kind
         counts = {split: len(archive.image_index(archive.names(split)[0])) for split in splits}
         assert counts == {"train": 0, "val": 7, "test": 7}
         name = archive.names("test")[0]
@@ -194,7 +198,7 @@ def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None
         simulate(str(path), threshold=2, **options)
 
 
-def test_sequences_are_an_archive_with_motion(
+def test_sequences_are_simulated_with_motion(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "sequence.h5"
@@ -222,35 +226,39 @@ def test_sequences_are_an_archive_with_motion(
         assert archive.data_sha256() != digest
 
 
-def test_digits_in_motion_are_an_archive_with_labels(tmp_path: Path) -> None:
+def test_moving_digits_are_simulated_with_labels(tmp_path: Path) -> None:
     path = tmp_path / "digits.h5"
     counts: dict[str, Any] = {"train": 6, "val": 2, "test": 3}
     simulate(str(path), kind="labelled", size="small", jobs=1, motions=3, **counts)
     with SpikeArchive(path) as archive:
         assert not archive.verify()
-        found = {split: archive.names(split) for split in archive.splits()}
-        assert {split: len(names) for split, names in found.items()} == counts | {"train": 18}
-        images = {split: {name.split("-")[2] for name in names} for split, names in found.items()}
+        split_names = {split: archive.names(split) for split in archive.splits()}
+        assert {split: len(names) for split, names in split_names.items()} == counts | {"train": 18}
+        images = {
+            split: {name.split("-")[2] for name in names} for split, names in split_names.items()
+        }
         assert images["train"] == {f"{number:04d}" for number in range(6)}
         assert images["test"] == {"1398", "1399", "1400"}
         digest = "10d3d61632ac9ca315f2d578f9a63202b3569cc3913b79d9d815906bff33ecc8"
-        assert archive.data_sha256() == digest  # of the first archives of this kind
-        first = archive[found["train"][0]]
+        assert archive.data_sha256() == digest  # as in the first archives of this kind
+        first = archive[split_names["train"][0]]
         assert (first.shape, first.rate_scale) == ((41, 32, 32), 0.6)
         assert archive.label_names == tuple("0123456789")
-        assert archive.label(found["train"][0]) == 0  # the set begins with 0, 1, 2, ...
-        assert [archive.label(name) for name in found["train"][::3]] == [0, 1, 2, 3, 4, 5]
+        assert archive.label(split_names["train"][0]) == 0  # the set begins with 0, 1, 2, ...
+        assert [archive.label(name) for name in split_names["train"][::3]] == [0, 1, 2, 3, 4, 5]
         assert first.meta["label_name"] == "0"
 
 
-def test_a_mix_is_trained_on_and_recorded_by_name(tmp_path: Path, made: Path) -> None:
+def test_a_training_mix_replaces_the_training_scenes_and_is_recorded(
+    tmp_path: Path, archive_path: Path
+) -> None:
     path = tmp_path / "textures.h5"
     simulate(str(path), jobs=1, training="textures", **TINY)
-    ours, usual = content(path), content(made)
-    assert b'"training": "textures"' in ours["generator"]
-    assert b"training" not in usual["generator"]  # archives made before are the same
-    (same,) = (name for name in usual if name.endswith("test-coins-upper-slow-00/spikes"))
-    assert ours[same] == usual[same]
+    textures, default = content(path), content(archive_path)
+    assert b'"training": "textures"' in textures["generator"]
+    assert b"training" not in default["generator"]  # as before the option existed
+    (common_name,) = (name for name in default if name.endswith("test-coins-upper-slow-00/spikes"))
+    assert textures[common_name] == default[common_name]
     with SpikeArchive(path) as archive:
         assert not any("photo" in name for name in archive.names("train"))
 
@@ -270,34 +278,37 @@ def test_a_killed_simulation_leaves_no_workers_and_the_next_one_cleans_up(tmp_pa
             time.sleep(0.1)
         process.kill()
         process.communicate(timeout=10)  # until all workers are gone
-    left = sorted(tmp_path.iterdir())
-    assert len(left) == 2
-    again = subprocess.run(command(1, 1), capture_output=True, text=True, check=True)
-    assert all(f"{path}: removed" in again.stderr for path in left)
+    leftovers = sorted(tmp_path.iterdir())
+    assert len(leftovers) == 2
+    second = subprocess.run(command(1, 1), capture_output=True, text=True, check=True)
+    assert all(f"{path}: removed" in second.stderr for path in leftovers)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.h5"]
 
 
-def moving(count: int, seed: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def moving_texture(count: int, seed: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     texture = np.random.default_rng(seed).integers(0, 256, (32, 200, 3), dtype=np.uint8)
     return [np.ascontiguousarray(texture[:, k : k + 48]) for k in range(count)]
 
 
-def test_a_folder_of_footage_becomes_an_archive_to_train_on(
+def test_a_folder_of_footage_becomes_an_archive_for_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips, out = tmp_path / "clips", tmp_path / "clips.h5"
-    write_video(clips / "train" / "street.mp4", moving(42, 0))
-    write_folder(clips / "val" / "park", moving(29, 1))
-    write_folder(clips / "test" / "GOPR0384", moving(30, 2))
-    words = ["simulate", "--video", str(clips), "--out", str(out), "--jobs", "1"]
-    words += ["--interpolation", "blend", "--threshold", "4"]
-    assert main(words) == 0
+    write_video(clips / "train" / "street.mp4", moving_texture(42, 0))
+    write_folder(clips / "val" / "park", moving_texture(29, 1))
+    write_folder(clips / "test" / "GOPR0384", moving_texture(30, 2))
+    arguments = ["simulate", "--video", str(clips), "--out", str(out), "--jobs", "1"]
+    arguments += ["--interpolation", "blend", "--threshold", "4"]
+    assert main(arguments) == 0
     assert "train 2, val 1, test 1 recordings" in capsys.readouterr().out
     with SpikeArchive(out) as archive:
-        assert {finding.code for finding in archive.verify()} == {"W02"}  # folders have no rate
+        # W02: folders have no frame rate
+        assert {finding.code for finding in archive.verify()} == {"W02"}
         assert archive.names("train") == ["street-000019", "street-000032"]
         assert archive.names("test") == ["GOPR0384-000019"]
-        np.testing.assert_array_equal(archive.images("GOPR0384-000019")[3], moving(30, 2)[19])
+        np.testing.assert_array_equal(
+            archive.images("GOPR0384-000019")[3], moving_texture(30, 2)[19]
+        )
         assert archive["street-000019"].rate_scale == pytest.approx(0.496, abs=1e-3)
         assert archive["street-000019"].fps == 1920
     data = DeblurDataModule(str(out), crop=None, batch_size=2)
@@ -305,28 +316,28 @@ def test_a_folder_of_footage_becomes_an_archive_to_train_on(
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     assert batch["spikes"].shape == (2, 137, 8, 12)
     assert batch["blur"].shape == (2, 3, 32, 48)
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert "Already made" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("options", "message"),
     [
         (["--height", "8"], "--height: a video has its own size"),
         (["--size", "small"], "--size small: a video has its own size"),
         (["--motions", "2"], "--motions: a video has its own size, length and motion"),
         (["--kind", "labelled"], "--kind labelled: a video becomes exposures to deblur"),
         (["--kind", "reconstruction"], "--kind reconstruction: a video becomes exposures"),
-        (["--kind", "deblur"], "no exposure fits"),  # what it is
+        (["--kind", "deblur"], "no exposure fits"),  # valid for videos
         (["--inserted", "0"], "--inserted must be at least 1"),
         ([], "no exposure fits; the longest video has 28 frames"),
     ],
 )
-def test_what_makes_no_exposure_is_rejected(
-    tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_video_options_that_give_no_exposure_are_rejected(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = write_folder(tmp_path / "short", moving(28, 0))
-    command = ["simulate", "--video", str(clip), "--out", str(tmp_path / "a.h5"), *words]
+    clip = write_folder(tmp_path / "short", moving_texture(28, 0))
+    command = ["simulate", "--video", str(clip), "--out", str(tmp_path / "a.h5"), *options]
     assert main(command) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.h5").exists()

@@ -21,7 +21,7 @@ def run(*arguments: object) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -43,7 +43,7 @@ def test_a_folder_of_classes_becomes_a_labelled_archive(capsys: pytest.CaptureFi
     assert "not made with these options" in capsys.readouterr().err
 
 
-def test_each_set_of_the_papers_is_built_shown_and_exported(
+def test_each_data_set_of_the_papers_is_built_verified_and_exported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_mnist(Path("mnist"), [*range(10)] * 2, [*range(10)], packed=True)
@@ -63,7 +63,7 @@ def test_each_set_of_the_papers_is_built_shown_and_exported(
         assert archive.images("00003-0004")[:, 0, 0].tolist() == [60, 90, 120, 150, 180]
 
 
-def test_a_build_that_fails_names_the_picture_and_leaves_nothing(
+def test_a_failed_build_names_the_picture_and_leaves_no_files(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_classes(Path("fruit"), {"pear": 4})
@@ -88,7 +88,7 @@ def test_a_build_that_fails_names_the_picture_and_leaves_nothing(
         (("--kind", "labelled", "--limit", "3"), "--limit and --balanced go with --images"),
     ],
 )
-def test_calls_that_mean_no_archive_are_rejected_before_any_work(
+def test_incompatible_options_are_rejected_before_any_work(
     options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*options) == 2

@@ -1,4 +1,4 @@
-"""Tests of the modules that commands import: none that they do not need."""
+"""Tests that commands import only the libraries that they need."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spike_zoo.cli.main import COMMANDS
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.media import save_picture
 from tests.helpers.archives import write_archive
-from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.processes import run_python
 from tests.helpers.tables import make_run, write_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Each of these takes a tenth of a second and more to load, most of them seconds.
+#: Libraries that take at least 0.1 s to import, most of them seconds.
 HEAVY = {
     *("torch", "lightning", "torchmetrics", "torchvision", "kornia", "wandb"),
     *("jinja2", "av", "scipy", "numba", "skimage", "matplotlib", "gradio"),
@@ -80,7 +80,7 @@ MISTAKES = {
     "test --config nothere.yaml": "nothere.yaml: there is no such configuration file",
     "fit --config twice.yaml": "twice.yaml: line 3: the key 'trainer' is given twice",
 }
-#: Runs all commands in one process; what each of them is the first to load.
+#: Run all commands in one process and print the modules that each command imports first.
 ALL_COMMANDS = """
 import contextlib, io, json, shlex, sys
 from spike_zoo.cli.main import main
@@ -109,7 +109,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for suffix in (".dat", ".npz", ".spl"):
         recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
         write_recording(recording, folder / f"street{suffix}")
-    (folder / "street.sci").write_bytes(bitstream(small_header(1), [coded(random_symbols(9))]))
+    (folder / "street.sci").write_bytes(
+        bitstream(small_header(1), [encode_symbols(random_symbols(9))])
+    )
     write_archive(folder / "takes.h5")
     write_spec(folder)
     make_run("full", 31.0).result.write(folder / "results" / "full-0" / "result.json")
@@ -124,10 +126,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(folder: Path) -> dict[str, tuple[int, str, list[str]]]:
     """Exit code, message and loaded modules after each command that cannot succeed."""
     with contextlib.chdir(folder):
-        done = run_python(ALL_COMMANDS, *MISTAKES)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, tuple[int, str, list[str]]] = json.loads(done.stdout)
-    return found
+        process = run_python(ALL_COMMANDS, *MISTAKES)
+    assert process.returncode == 0, process.stderr
+    results: dict[str, tuple[int, str, list[str]]] = json.loads(process.stdout)
+    return results
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def outcomes(folder: Path) -> dict[str, tuple[int, str, list[str]]]:
         ("info street.sci", set()),
         ("info street.spl", set()),
         ("archive info takes.h5", set()),
-        ("table table.yaml", {"jinja2", "scipy"}),  # a page is one of its forms; tests of claims
+        ("table table.yaml", {"jinja2", "scipy"}),  # HTML page; significance tests
         (
             "reconstruct street.dat --height 8 --width 16 --method tfi --out a.png",
             {"torch", "numba", "scipy"},  # numba loads scipy
@@ -153,9 +155,9 @@ def test_a_command_loads_no_library_that_it_does_not_need(
     command: str, needed: set[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    done = run_python(COMMAND, *shlex.split(command))
-    assert done.returncode == 0, done.stderr
-    loaded = done.stdout.rpartition("loaded: ")[2].split()
+    process = run_python(COMMAND, *shlex.split(command))
+    assert process.returncode == 0, process.stderr
+    loaded = process.stdout.rpartition("loaded: ")[2].split()
     assert "spike_zoo.cli.main" in loaded
     assert HEAVY & set(loaded) <= needed
 

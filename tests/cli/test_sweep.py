@@ -16,7 +16,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
-from tests.helpers.measured import psnr_by_hand
+from tests.helpers.measured import expected_psnr
 from tests.helpers.wandb_server import SweepServer
 
 TFI = "spike_zoo.methods.classical.TFIModule"
@@ -72,7 +72,7 @@ def _call(*arguments: str) -> int:
     return main(["sweep", "experiments/own/sweep.yaml", "--profile", "smoke", *arguments])
 
 
-def test_a_profile_that_no_command_reads_need_not_be_there(
+def test_a_profile_that_no_command_reads_may_be_missing(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["sweep", "experiments/own/sweep.yaml", "--profile", "mine", "--dry_run"]
@@ -89,14 +89,14 @@ def test_a_dry_run_shows_every_command_and_starts_none(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _call("--dry_run") == 0
-    shown = capsys.readouterr()
-    assert shown.out.count("python -m spike_zoo test") == 2
-    assert "--config=experiments/own/variants/tfi_9.yaml" in shown.out
-    assert "2 runs, 0 finished, 2 to do" in shown.err
+    output = capsys.readouterr()
+    assert output.out.count("python -m spike_zoo test") == 2
+    assert "--config=experiments/own/variants/tfi_9.yaml" in output.out
+    assert "2 runs, 0 finished, 2 to do" in output.err
     assert not Path("runs").exists()
 
 
-def test_repeated_draws_and_early_terminate_are_noted(
+def test_repeated_draws_and_early_terminate_are_reported(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("sweeps")
@@ -104,13 +104,13 @@ def test_repeated_draws_and_early_terminate_are_noted(
     content |= {"method": "random", "run_cap": 6, "early_terminate": {"type": "hyperband"}}
     _write(project / "sweep.yaml", content)
     assert _call("--dry-run") == 0
-    shown = capsys.readouterr()
-    left = len(shown.out.splitlines())
-    assert f"{6 - left} of 6 draws repeat an earlier point and are left out" in shown.err
-    assert "early_terminate is not applied here" in shown.err
+    output = capsys.readouterr()
+    remaining = len(output.out.splitlines())
+    assert f"{6 - remaining} of 6 draws repeat an earlier point and are left out" in output.err
+    assert "early_terminate is not applied here" in output.err
 
 
-def test_a_dry_run_keeps_no_record_and_the_next_call_does(project: Path) -> None:
+def test_a_dry_run_stores_no_records_and_the_next_call_does(project: Path) -> None:
     assert _call() == 0
     file = project / "results" / "smoke" / "records.jsonl"
     stored = file.read_text()
@@ -122,26 +122,26 @@ def test_a_dry_run_keeps_no_record_and_the_next_call_does(project: Path) -> None
     assert file.read_text() == stored
 
 
-def test_only_the_runs_asked_for_are_planned(
+def test_only_the_selected_runs_are_planned(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _write(project / "sweep.yaml", _sweep(archive, seed_everything={"values": [0, 1, 2]}))
     assert _call("--dry_run", "--only", "seed_everything=1") == 0
-    shown = capsys.readouterr()
-    assert "2 runs, 0 finished, 2 to do" in shown.err
-    assert shown.out.count("--seed_everything=1") == 2
-    for wrong, complaint in (
+    output = capsys.readouterr()
+    assert "2 runs, 0 finished, 2 to do" in output.err
+    assert output.out.count("--seed_everything=1") == 2
+    for selection, message in (
         ("seed_everything=7", "seed_everything at 0, 1, 2"),
         ("seed_everything", "write NAME=VALUE"),
         ("sed_everything=0", "are config, seed_everything. Did you mean 'seed_everything'?"),
     ):
-        assert _call("--dry_run", "--only", wrong) == 2
-        shown = capsys.readouterr()
-        assert complaint in shown.err
-        assert not shown.out, "and nothing is planned"
+        assert _call("--dry_run", "--only", selection) == 2
+        output = capsys.readouterr()
+        assert message in output.err
+        assert not output.out, "nothing is planned"
 
 
-def test_one_seed_of_a_sweep_without_repetitions_is_all_of_it(
+def test_selecting_the_seed_of_a_sweep_without_seeds_plans_all_runs(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _call("--dry_run", "--only", "seed_everything=0") == 0
@@ -198,19 +198,21 @@ def test_a_mistake_in_a_file_is_named_before_the_first_run(
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
+def test_a_sweep_stores_its_records_and_skips_finished_runs(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _call() == 0
-    shown = capsys.readouterr()
-    assert "results: experiments/own/results/smoke" in shown.out
-    assert "no run of this profile is finished" in shown.err
+    output = capsys.readouterr()
+    assert "results: experiments/own/results/smoke" in output.out
+    assert "no run of this profile is finished" in output.err
     file = project / "results/smoke/records.jsonl"
     records = read_records(file)
     assert records.keys() == {"tfi_1-0", "tfi_9-0"}
     for result in (record.result for record in records.values()):
-        assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
-    shutil.rmtree("runs")  # as in a fresh checkout: the kept records are enough
+        assert result.metrics["test/psnr"] == pytest.approx(
+            expected_psnr(result, archive), abs=0.01
+        )
+    shutil.rmtree("runs")  # as in a fresh checkout: the stored records suffice
     stamp = file.stat().st_mtime_ns
     assert _call() == 0
     assert "2 runs, 2 finished, 0 to do" in capsys.readouterr().err
@@ -218,21 +220,21 @@ def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if '"name":"tfi_1-0"' not in line))
     assert _call("--dry_run") == 0
-    shown = capsys.readouterr()
-    assert shown.out.count("spike_zoo test") == 1
-    assert "about" in shown.err, "the other run tells how long"
+    output = capsys.readouterr()
+    assert output.out.count("spike_zoo test") == 1
+    assert "about" in output.err, "the duration is estimated from the finished run"
 
 
-def test_failed_runs_are_named_and_wait_for_retry(
+def test_failed_runs_are_named_and_repeated_only_with_retry(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "sitecustomize.py").write_text("raise SystemExit(0)")  # ends every run at once
+    (project / "sitecustomize.py").write_text("raise SystemExit(0)")  # ends every run immediately
     monkeypatch.setenv("PYTHONPATH", str(project))
     assert _call("--jobs", "2") == 1
-    shown = capsys.readouterr()
-    assert "failed: tfi_9-0: runs/own/smoke/tfi_9-0-" in shown.err
-    assert "2 runs failed; --retry runs them again" in shown.err
-    assert "results:" in shown.out
+    output = capsys.readouterr()
+    assert "failed: tfi_9-0: runs/own/smoke/tfi_9-0-" in output.err
+    assert "2 runs failed; --retry runs them again" in output.err
+    assert "results:" in output.out
     assert _call() == 1
     assert "0 finished, 2 failed before (--retry runs them again), 0 to do" in (
         capsys.readouterr().err
@@ -242,19 +244,21 @@ def test_failed_runs_are_named_and_wait_for_retry(
 
 
 @pytest.mark.slow
-def test_wandbs_agent_runs_the_same_file_and_leaves_the_same_records(
+def test_the_wandb_agent_runs_the_same_sweep_file_and_writes_the_same_records(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("sweeps")
     interpreters = Path(sys.executable).parent
     monkeypatch.setenv("PATH", os.pathsep.join([str(interpreters), os.environ["PATH"]]))
-    monkeypatch.setenv("HOME", str(project))  # the client writes there
+    monkeypatch.setenv("HOME", str(project))  # the wandb client writes to HOME
     with SweepServer() as server:
         environment = {**os.environ, **server.environment, "PROFILE": "smoke"}
         client = str(interpreters / "wandb")
         for call in (["sweep", "experiments/own/sweep.yaml"], ["agent", "me/zoo/swept"]):
-            done = subprocess.run([client, *call], env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
+            process = subprocess.run(
+                [client, *call], env=environment, capture_output=True, text=True
+            )
+            assert process.returncode == 0, process.stderr
     assert server.warnings == []
     assert [Path(point["config"]).stem for point in server.proposed] == ["tfi_1", "tfi_9"]
     folders = sorted(Path("runs/own/smoke").iterdir())

@@ -1,4 +1,4 @@
-"""Tests of sweeps that need others: stored records count, failures stop only dependent runs."""
+"""Tests of dependent sweeps: stored records suffice, failures stop only dependent runs."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ from spike_zoo.sweeps import (
     SweepSpec,
 )
 from tests.conftest import ROOT
-from tests.helpers.planned import change_stored, planned_run, times_begun
+from tests.helpers.planned import change_stored_record, planned_run, start_count
 
 Stages = dict[str, list[PlannedRun]]
 
 
 @pytest.fixture
 def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Sweeps of two teachers, two table rows and two students, with runs that are simulated."""
+    """Sweeps of two teachers, two table rows and two students, with simulated runs."""
     stages = {
         name: [planned_run(tmp_path, f"{name}-{seed}") for seed in (0, 1)]
         for name in ("teacher", "row", "student")
     }
     for seed, run in enumerate(stages["student"]):
         teacher = f"{tmp_path}/runs/teacher-{seed}*/checkpoints/best.ckpt"
-        reads = {"model.init_args.teacher": teacher, "model.init_args.other": "a/file.pth"}
-        stages["student"][seed] = replace(run, reads=reads)
+        initial_weights = {
+            "model.init_args.teacher": teacher,
+            "model.init_args.other": "a/file.pth",
+        }
+        stages["student"][seed] = replace(run, initial_weights=initial_weights)
     for name in stages:
         content = {"name": name, "method": "grid", "parameters": {"seed_everything": {"value": 0}}}
         content |= {"command": ["-m", "spike_zoo", "fit", "${args}"]}
@@ -52,65 +55,63 @@ def call(folder: Path, *arguments: str) -> int:
     return main(["sweep", str(folder / "student.yaml"), "--profile", "smoke", *arguments])
 
 
-def begun(stages: Stages) -> list[str]:
-    return [run.name for runs in stages.values() for run in runs if times_begun(run)]
+def started_runs(stages: Stages) -> list[str]:
+    return [run.name for runs in stages.values() for run in runs if start_count(run)]
 
 
-def fresh_checkout(folder: Path) -> None:
-    """Remove all files but the committed records."""
+def remove_runs(folder: Path) -> None:
+    """Remove the run folders; the committed records remain, as in a fresh checkout."""
     shutil.rmtree(folder / "runs")
 
 
-def test_kept_records_count_where_nobody_needs_the_checkpoints(
+def test_stored_records_suffice_if_no_run_needs_the_checkpoints(
     stages: Stages, tmp_path: Path
 ) -> None:
     assert call(tmp_path) == 0
-    assert len(begun(stages)) == 6
-    fresh_checkout(tmp_path)
+    assert len(started_runs(stages)) == 6
+    remove_runs(tmp_path)
     assert call(tmp_path) == 0
-    assert begun(stages) == []
+    assert started_runs(stages) == []
 
 
-def test_only_the_teacher_of_a_student_that_is_left_is_trained_again(
+def test_only_the_teacher_of_an_unfinished_student_is_trained_again(
     stages: Stages, tmp_path: Path
 ) -> None:
     assert call(tmp_path) == 0
-    fresh_checkout(tmp_path)
-    left = stages["student"][1]
-    change_stored(left)
+    remove_runs(tmp_path)
+    unfinished = stages["student"][1]
+    change_stored_record(unfinished)
     assert call(tmp_path) == 0
-    assert begun(stages) == ["teacher-1", "student-1"]
+    assert started_runs(stages) == ["teacher-1", "student-1"]
 
 
-def test_a_student_whose_teacher_was_trained_otherwise_is_not_finished(
-    stages: Stages, tmp_path: Path
-) -> None:
+def test_a_student_is_not_finished_if_its_teacher_changed(stages: Stages, tmp_path: Path) -> None:
     assert call(tmp_path) == 0
     teacher = stages["teacher"][0]
     shutil.rmtree(teacher.run_dir)
-    change_stored(teacher)
+    change_stored_record(teacher)
     stages["teacher"][0] = planned_run(tmp_path, "teacher-0", weights="others")
     assert call(tmp_path) == 0
-    counts = {run.name: times_begun(run) for runs in stages.values() for run in runs}
+    counts = {run.name: start_count(run) for runs in stages.values() for run in runs}
     assert counts["teacher-0"] == 1, "its folder was removed"
     assert (counts["student-0"], counts["student-1"]) == (2, 1)
 
 
-def test_a_student_that_began_with_the_file_of_another_run_is_not_finished(
+def test_a_student_is_not_finished_if_it_started_from_another_file(
     stages: Stages, tmp_path: Path
 ) -> None:
     assert call(tmp_path) == 0
-    fresh_checkout(tmp_path)
+    remove_runs(tmp_path)
 
     def change(record: dict[str, Any]) -> None:
         record["begins_with"]["model.init_args.teacher"]["sha256"] = "0" * 64
 
-    change_stored(stages["student"][0], change)
+    change_stored_record(stages["student"][0], change)
     assert call(tmp_path) == 0
-    assert begun(stages) == ["teacher-0", "student-0"]
+    assert started_runs(stages) == ["teacher-0", "student-0"]
 
 
-def test_a_run_finds_the_teacher_that_was_planned_beside_older_ones(
+def test_a_student_starts_from_the_planned_teacher_and_not_from_an_older_one(
     stages: Stages, tmp_path: Path
 ) -> None:
     older = tmp_path / "runs" / "teacher-0-older" / "checkpoints"
@@ -122,16 +123,16 @@ def test_a_run_finds_the_teacher_that_was_planned_beside_older_ones(
     assert origin["path"] == str(tmp_path / "runs/teacher-0/checkpoints/best.ckpt")
 
 
-def test_a_failure_stops_only_what_would_begin_with_it(
+def test_a_failure_stops_only_dependent_runs(
     stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages["teacher"][1] = planned_run(tmp_path, "teacher-1", fails=True)
     stages["row"][0] = planned_run(tmp_path, "row-0", fails=True)
     assert call(tmp_path) == 1
-    assert begun(stages) == ["teacher-0", "teacher-1", "row-0", "row-1", "student-0"]
-    shown = capsys.readouterr().err
-    assert "student-1: cannot start, it needs teacher-1" in shown
-    assert "2 runs failed" in shown
+    assert started_runs(stages) == ["teacher-0", "teacher-1", "row-0", "row-1", "student-0"]
+    error = capsys.readouterr().err
+    assert "student-1: cannot start, it needs teacher-1" in error
+    assert "2 runs failed" in error
     stages["teacher"][1] = planned_run(tmp_path, "teacher-1")
     assert call(tmp_path, "--retry", "--jobs", "2") == 1
-    assert "student-1" in begun(stages)
+    assert "student-1" in started_runs(stages)

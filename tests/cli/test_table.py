@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_a_table_file_is_printed_and_written_in_three_forms(
+def test_a_table_file_is_printed_and_written_in_three_formats(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(folder / "table.yaml")]) == 0
@@ -42,7 +42,7 @@ def test_a_table_file_is_printed_and_written_in_three_forms(
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
 
 
-def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_printed_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_spec(folder, SPEC + THEIRS)
     assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
@@ -50,7 +50,7 @@ def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixtu
     cell = {"mean": 31.0, "deviation": None, "published": 38.8, "diverged": 0}
     assert rows["full"]["cells"]["test/psnr"] == cell
     assert rows["half"]["cells"]["test/psnr"]["mean"] == 29.0
-    assert any(one.startswith("The rows mix profiles") for one in table["warnings"])
+    assert any(warning.startswith("The rows mix profiles") for warning in table["warnings"])
     (verdict,) = table["expectations"]
     assert (verdict["judgement"], verdict["noise"], verdict["p_value"]) == ("one seed", None, None)
     assert (verdict["recordings"], verdict["difference"]) == (None, 2.0)
@@ -58,7 +58,7 @@ def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixtu
     assert table["rows"][-1]["published_columns"] == {"REDS": 40.126, "DAVIS": None}
 
 
-def test_profile_and_results_choose_what_is_shown(
+def test_profile_and_results_select_the_shown_results(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "report"
@@ -73,7 +73,7 @@ def test_profile_and_results_choose_what_is_shown(
     assert sorted(path.name for path in out.iterdir()) == ["table.csv", "table.html", "table.md"]
 
 
-def test_a_table_where_nothing_ran_shows_what_was_published(
+def test_a_table_without_results_shows_published_values(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(folder / "results")
@@ -106,25 +106,25 @@ def test_two_hundred_results_need_neither_torch_nor_two_seconds(
         "assert code == 0 and 'torch' not in sys.modules\n"
         "print(time.process_time())"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout.splitlines()[-1]) < 2
+    assert float(process.stdout.splitlines()[-1]) < 2
 
 
 def test_the_curves_of_a_table_are_written_as_one_picture(folder: Path) -> None:
     curves = "rate_distortion/psnr"
     measured = make_run("full", 31.0, curves={curves: ((0.0, 30.0), (0.1, 33.0))}).result
     measured.write(folder / "results" / "full-0" / "result.json")
-    one = f"curves: [{{name: {curves}, x: bpp, y: PSNR, scale: symlog}}]\nrows:"
-    write_spec(folder, SPEC.replace("rows:", one, 1))
-    for _ in range(2):  # the second time it is replaced
+    replacement = f"curves: [{{name: {curves}, x: bpp, y: PSNR, scale: symlog}}]\nrows:"
+    write_spec(folder, SPEC.replace("rows:", replacement, 1))
+    for _ in range(2):  # the second call replaces the picture
         assert main(["table", str(folder / "table.yaml"), "--out", "curves.png"]) == 0
-    drawn = load_picture("curves.png")
-    assert drawn.min() < 0.5 < drawn.max(), "lines on white"
+    picture = load_picture("curves.png")
+    assert picture.min() < 0.5 < picture.max(), "lines on white"
 
 
-def test_a_table_without_curves_is_no_picture(
+def test_a_table_without_curves_is_not_written_as_a_picture(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(folder / "table.yaml"), "--out", "curves.png"]) == 2

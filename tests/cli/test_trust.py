@@ -32,7 +32,9 @@ CALLS = {
 
 
 @pytest.fixture(autouse=True)
-def _beside_a_checkpoint_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_folder_with_an_untrusted_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spikes = np.zeros((70, 6, 8), dtype=bool)
     recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
     write_recording(recording, tmp_path / "street.npz")
@@ -40,12 +42,12 @@ def _beside_a_checkpoint_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     save_picture(np.zeros((3, 24, 32), np.float32), tmp_path / "blurry.png")
     write_marking(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)  # as python -m has it
+    monkeypatch.syspath_prepend(tmp_path)  # like python -m
     monkeypatch.delitem(sys.modules, "marking", raising=False)
 
 
 @pytest.mark.parametrize("command", CALLS)
-def test_a_class_of_others_is_imported_with_trust_alone(
+def test_a_class_of_another_package_is_imported_only_with_trust(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, *CALLS[command]]) == 1
@@ -59,30 +61,30 @@ def test_a_class_of_others_is_imported_with_trust_alone(
 
 
 @pytest.mark.parametrize("command", CALLS)
-def test_a_configuration_beside_the_checkpoint_makes_nothing_trusted(
+def test_a_configuration_in_the_run_folder_makes_no_class_trusted(
     command: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
     (tmp_path / "marking.ckpt").rename(folder / "marking.ckpt")
     (tmp_path / "run" / "config.yaml").write_text("model: {class_path: marking.Marking}\n")
-    words = [
+    arguments = [
         word.replace("marking.ckpt", "run/checkpoints/marking.ckpt") for word in CALLS[command]
     ]
-    assert main([command, *words]) == 1
+    assert main([command, *arguments]) == 1
     assert not (tmp_path / MARK).exists()
 
 
-def test_every_command_that_loads_a_method_has_the_switch() -> None:
-    loading = set()
+def test_every_command_that_loads_a_method_has_the_trust_option() -> None:
+    commands = set()
     for name, (target, _) in COMMANDS.items():
         for path in [target] if isinstance(target, str) else target.values():
             home, _, function = path.partition(":")
             module = importlib.import_module(home)
             source = inspect.getsource(module)
-            ways = ("loading import load", "sources import report_of")  # where it is called
-            imports_it = any(way in source for way in ways)
+            import_lines = ("loading import load", "sources import report_of")
+            imports_it = any(line in source for line in import_lines)
             if imports_it or getattr(module, "load", None) is spike_zoo.load:
-                loading.add(name)
+                commands.add(name)
                 assert "trust" in inspect.signature(getattr(module, function)).parameters
-    assert set(CALLS) <= loading
+    assert set(CALLS) <= commands

@@ -27,13 +27,19 @@ from spike_zoo.errors import FormatError, SpikeZooError
         DecodeMismatchError("m", gop=1, path="a.sci"),
     ],
 )
-def test_every_error_is_a_format_error_and_keeps_what_it_knows(error: BitstreamError) -> None:
+def test_every_error_is_a_format_error_and_is_pickled_with_its_attributes(
+    error: BitstreamError,
+) -> None:
     assert isinstance(error, FormatError)
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), again.__dict__, str(again)) == (type(error), error.__dict__, "m")
+    unpickled = pickle.loads(pickle.dumps(error))
+    assert (type(unpickled), unpickled.__dict__, str(unpickled)) == (
+        type(error),
+        error.__dict__,
+        "m",
+    )
 
 
-def test_what_is_wrong_with_machine_or_model_is_no_fault_of_the_file() -> None:
+def test_errors_of_device_and_model_are_not_format_errors() -> None:
     for kind in (DeviceNotExactError, NotFinalizedError):
         assert issubclass(kind, SpikeZooError)
         assert not issubclass(kind, FormatError)

@@ -19,7 +19,7 @@ from spike_zoo.data.base import Samples, unpacked
 from spike_zoo.errors import ConfigError, MissingFileError, RecordingError, VersionError
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
-from tests.helpers.splits import archive_of, said_in_setup
+from tests.helpers.splits import archive_of, setup_warnings
 
 if TYPE_CHECKING:
     from spike_zoo.batch import Split
@@ -46,10 +46,10 @@ def test_a_loader_continues_at_the_same_batch_with_any_number_of_workers(
     resumed = loader_of(after)
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state, "no batch was loaded yet"
-    rest = list(resumed)
-    assert len(rest) == len(batches) - 18
-    for ours, theirs in zip(rest, batches[18:], strict=True):
-        torch.testing.assert_close(ours["spikes"], theirs["spikes"], rtol=0, atol=0)
+    remaining = list(resumed)
+    assert len(remaining) == len(batches) - 18
+    for batch, expected in zip(remaining, batches[18:], strict=True):
+        torch.testing.assert_close(batch["spikes"], expected["spikes"], rtol=0, atol=0)
 
 
 def test_a_position_that_an_older_version_wrote_is_rejected(archive_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_position_that_an_older_version_wrote_is_rejected(archive_path: Path) 
         loader.load_state_dict({"_num_yielded": 3, "epoch": 0})
 
 
-class _WithProcess:
+class _SamplesWithProcess:
     """Samples with the number of the process that loads them."""
 
     def __init__(self, samples: Samples) -> None:
@@ -71,13 +71,13 @@ class _WithProcess:
         return {**self.samples[key], "process": os.getpid()}
 
 
-class _NamesProcesses(ReconstructionDataModule):
+class _ProcessDataModule(ReconstructionDataModule):
     def make_samples(self, split: Split) -> Any:
-        return _WithProcess(super().make_samples(split))
+        return _SamplesWithProcess(super().make_samples(split))
 
 
 def test_workers_stay_alive_between_epochs(archive_path: Path) -> None:
-    data = _NamesProcesses(str(archive_path), 61, batch_size=1, crop=32, workers=2)
+    data = _ProcessDataModule(str(archive_path), 61, batch_size=1, crop=32, workers=2)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         epochs = [{int(batch["process"]) for batch in loader} for _ in range(3)]
         assert os.getpid() not in epochs[0]
@@ -98,9 +98,11 @@ class _CollectsNames(LightningModule):
 
 
 @pytest.mark.parametrize("verb", ["validate", "test"])
-@pytest.mark.parametrize(("limit", "used"), [(3, {"take0", "take1", "take2"}), (1, {"take0"})])
-def test_limited_evaluations_use_all_scenes_alike(
-    tmp_path: Path, verb: str, limit: int, used: set[str]
+@pytest.mark.parametrize(
+    ("limit", "expected_names"), [(3, {"take0", "take1", "take2"}), (1, {"take0"})]
+)
+def test_limited_evaluations_are_spread_over_all_scenes(
+    tmp_path: Path, verb: str, limit: int, expected_names: set[str]
 ) -> None:
     takes = [pattern_take(number, stride=20) for number in range(3)]
     data = ReconstructionDataModule(str(archive_of(tmp_path / "a.h5", *takes)), 13, crop=None)
@@ -110,11 +112,11 @@ def test_limited_evaluations_use_all_scenes_alike(
     module = _CollectsNames()
     getattr(trainer, verb)(module, data, verbose=False)
     assert len(module.names) == limit
-    assert set(module.names) == used
+    assert set(module.names) == expected_names
 
 
-def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path: Path) -> None:
-    kept: dict[int, list[dict[str, Any]]] = {}
+def test_kept_batches_of_workers_are_not_overwritten(archive_path: Path) -> None:
+    batches: dict[int, list[dict[str, Any]]] = {}
     for workers in (0, 2):  # far more batches than workers have memory for
         data = ReconstructionDataModule(
             str(archive_path), 61, batch_size=1, crop=32, seed=5, workers=workers
@@ -122,13 +124,13 @@ def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path
         data.samples_per_epoch = 60
         data.setup("fit")
         loader = data.train_dataloader()
-        loader.finish = None  # nothing copies them
-        kept[workers] = list(loader)
-    for ours, theirs in zip(kept[2], kept[0], strict=True):
-        torch.testing.assert_close(ours["packed"], theirs["packed"], rtol=0, atol=0)
-        torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
-        assert ours["name"] == theirs["name"]
-        assert ours["packed"].is_contiguous()
+        loader.finish = None  # the batches are not copied
+        batches[workers] = list(loader)
+    for batch, expected in zip(batches[2], batches[0], strict=True):
+        torch.testing.assert_close(batch["packed"], expected["packed"], rtol=0, atol=0)
+        torch.testing.assert_close(batch["image"], expected["image"], rtol=0, atol=0)
+        assert batch["name"] == expected["name"]
+        assert batch["packed"].is_contiguous()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -163,7 +165,9 @@ def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> No
         MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"
     ) as error:
         data.setup("fit")
-    assert "experiments/*/needs*.yaml" in str(error.value)  # options of other archives
+    assert "experiments/*/needs*.yaml" in str(
+        error.value
+    )  # file with the options of other archives
 
 
 def without_scale(take: Take) -> Take:
@@ -171,31 +175,32 @@ def without_scale(take: Take) -> Take:
     return take
 
 
-def test_unknown_rate_scales_are_reported_once_with_the_way_out(tmp_path: Path) -> None:
+def test_unknown_rate_scales_are_reported_once_with_the_option_to_set(tmp_path: Path) -> None:
     takes = pattern_take(0), without_scale(pattern_take(1)), without_scale(pattern_take(2))
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(path, 61, crop=None)
-    [said] = said_in_setup(data, "fit", "test")
+    [message] = setup_warnings(data, "fit", "test")
     assert (
-        "a.h5: 2 of 3 recordings do not state their rate scale (spikes per plane at white)" in said
+        "a.h5: 2 of 3 recordings do not state their rate scale (spikes per plane at white)"
+        in message
     )
-    assert "data.init_args.rate_scale" in said
+    assert "data.init_args.rate_scale" in message
     scales = [float(batch["rate_scale"]) for batch in data.test_dataloader()]
     assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("module", [ReconstructionDataModule, SceneDataModule])
-def test_a_stated_rate_scale_holds_where_a_recording_states_none(
+def test_the_rate_scale_option_is_used_for_recordings_without_one(
     tmp_path: Path, module: type[ReconstructionDataModule]
 ) -> None:
     takes = pattern_take(0), without_scale(pattern_take(1))
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = module(path, 61, crop=None, batch_size=1, rate_scale=0.25)
-    assert said_in_setup(data, "fit", "test") == []
+    assert setup_warnings(data, "fit", "test") == []
     own = takes[0].recording.rate_scale
     for loader in (data.train_dataloader(), data.test_dataloader()):
-        found = {batch["name"][0]: float(batch["rate_scale"]) for batch in loader}
-        assert found == pytest.approx({"take0": own, "take1": 0.25})
+        rate_scales = {batch["name"][0]: float(batch["rate_scale"]) for batch in loader}
+        assert rate_scales == pytest.approx({"take0": own, "take1": 0.25})
 
 
 @pytest.mark.parametrize("scale", [0.0, -0.6, float("inf"), float("nan")])
@@ -210,7 +215,9 @@ def test_a_crop_too_small_for_any_method_is_rejected() -> None:
 
 
 @given(width=st.integers(1, 20), data=st.data())
-def test_planes_come_out_of_their_bits_and_all_else_stays(width: int, data: st.DataObject) -> None:
+def test_planes_are_unpacked_and_other_values_are_unchanged(
+    width: int, data: st.DataObject
+) -> None:
     seed = data.draw(st.integers(0, 1000))
     planes = np.random.default_rng(seed).random((2, 3, 4, width)) < 0.5
     packed = np.packbits(planes, axis=-1, bitorder="little")

@@ -39,8 +39,8 @@ def size_of(*samples: dict[str, Any]) -> int:
     return large_places({key: [each[key] for each in samples] for key in samples[0]})[1]
 
 
-def sent(batch: object) -> dict[str, Any]:
-    arrived: dict[str, Any] = pickle.loads(pickle.dumps(batch))  # as a pipe does
+def pickled_copy(batch: object) -> dict[str, Any]:
+    arrived: dict[str, Any] = pickle.loads(pickle.dumps(batch))  # like a pipe
     return arrived
 
 
@@ -48,50 +48,52 @@ def assert_same(arrived: dict[str, Any], samples: list[dict[str, Any]]) -> None:
     assert type(arrived) is dict
     assert arrived["name"] == [each["name"] for each in samples]
     for key in ("packed", "image", "none", "scale", "plane"):
-        wanted = torch.from_numpy(np.array([each[key] for each in samples]))
-        torch.testing.assert_close(arrived[key], wanted, rtol=0, atol=0)
-        arrived[key] += 1  # it may be written to
+        expected = torch.from_numpy(np.array([each[key] for each in samples]))
+        torch.testing.assert_close(arrived[key], expected, rtol=0, atol=0)
+        arrived[key] += 1  # the tensor must be writable
 
 
 @pytest.mark.parametrize("has_slots", [True, False])
-def test_a_batch_arrives_whole_by_either_way(has_slots: bool) -> None:
+def test_a_batch_arrives_unchanged_by_shared_memory_and_by_pipe(has_slots: bool) -> None:
     samples = [sample(1), sample(2)]
     slots = Slots(workers=2, each=1, size=size_of(*samples)) if has_slots else None
-    assert_same(sent(Collate(slots)(samples)), samples)
+    assert_same(pickled_copy(Collate(slots)(samples)), samples)
 
 
-def test_a_slot_is_used_again_when_nobody_looks_at_its_batch_any_more() -> None:
+def test_a_slot_is_reused_after_its_batch_is_deleted() -> None:
     slots = Slots(workers=2, each=1, size=size_of(sample(0)))
     collate = Collate(slots)
-    first = sent(collate([sample(1)]))
+    first = pickled_copy(collate([sample(1)]))
     second = collate([sample(2)])
-    assert second.in_slot is None  # the only slot is in use: it takes the pipe
-    assert_same(sent(second), [sample(2)])
+    assert second.in_slot is None  # the only slot is in use: sent by pipe
+    assert_same(pickled_copy(second), [sample(2)])
     part = first["image"][0, 0, 5]
     del first
     gc.collect()
-    assert collate([sample(3)]).in_slot is None  # a part of the batch is still looked at
+    assert collate([sample(3)]).in_slot is None  # a view of the batch still exists
     np.testing.assert_array_equal(part.numpy(), sample(1)["image"][0, 5])
     del part
     gc.collect()
     fourth = collate([sample(4)])
     assert fourth.in_slot is not None
-    assert_same(sent(fourth), [sample(4)])
+    assert_same(pickled_copy(fourth), [sample(4)])
 
 
-def test_only_the_process_that_made_a_slot_sets_it_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_is_released_only_by_the_process_that_created_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     collate = Collate(Slots(workers=2, each=1, size=size_of(sample(0))))
-    arrived = sent(collate([sample(1)]))
-    monkeypatch.setattr(os, "getpid", lambda: -1)  # as a process forked meanwhile
+    arrived = pickled_copy(collate([sample(1)]))
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # like in a forked process
     del arrived
     gc.collect()
     assert collate([sample(2)]).in_slot is None
 
 
-def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
+def test_a_batch_larger_than_a_slot_is_sent_by_pipe() -> None:
     small, large = sample(1, side=80), sample(2, side=81)
     collate = Collate(Slots(workers=2, each=1, size=size_of(small)))
-    assert_same(sent(collate([large])), [large])
+    assert_same(pickled_copy(collate([large])), [large])
     assert collate([small]).in_slot is not None
 
 
@@ -107,7 +109,7 @@ def test_pictures_of_bytes_and_of_floats_in_one_batch_have_one_scale(key: str) -
     for samples in (mixed, mixed[::-1]):
         slots = Slots(workers=2, each=1, size=4 * mixed[0][key].size * len(mixed))
         for collate in (Collate(), Collate(slots)):
-            batch = sent(collate(samples))[key]
+            batch = pickled_copy(collate(samples))[key]
             assert batch.dtype == torch.float32
             assert batch.unique().tolist() == [float(grey)]
 

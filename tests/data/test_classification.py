@@ -29,7 +29,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", PLANES)
 
 
-def _written(path: Path, takes: dict[str, Take], split: str = "train") -> SpikeArchive:
+def _write_takes(path: Path, takes: dict[str, Take], split: str = "train") -> SpikeArchive:
     with ArchiveWriter(path) as writer:
         for name, take in takes.items():
             writer.add(name, take, split=split)
@@ -52,13 +52,13 @@ def test_a_clip_is_the_middle_of_its_recording(
     planes: int, length: int, first: int, tmp_path: Path
 ) -> None:
     take = _take(planes)
-    clips = LabelledClips(_written(tmp_path / "a.h5", {"a": take}), "train", length)
+    clips = LabelledClips(_write_takes(tmp_path / "a.h5", {"a": take}), "train", length)
     sample = clips[0]
     np.testing.assert_array_equal(
         sample["packed"], take.recording.read_packed(first, first + length)
     )
     assert sample["plane"] == planes // 2
-    assert clips[SampleKey(0, 7)].keys() == sample.keys(), "drawn for training it is the same"
+    assert clips[SampleKey(0, 7)].keys() == sample.keys(), "training uses the same clip"
     np.testing.assert_array_equal(clips[SampleKey(0, 7)]["packed"], sample["packed"])
 
 
@@ -76,8 +76,8 @@ def test_every_labelled_recording_is_served_once_with_its_own_label(labelled: Pa
     for number in range(4):
         label, spikes = served[f"train-{number}"]
         assert label == number % 2
-        wanted = labelled_take(number, PLANES).recording[2:43]
-        np.testing.assert_array_equal(spikes, wanted)
+        expected = labelled_take(number, PLANES).recording[2:43]
+        np.testing.assert_array_equal(spikes, expected)
     (batch,) = _batches(data, data.test_dataloader())
     assert batch["spikes"].dtype == torch.float32
     assert batch["label"].dtype == torch.int64
@@ -94,29 +94,29 @@ def test_data_list_their_classes_and_the_first_recording_of_each(labelled: Path)
 
 def test_recordings_without_a_label_or_too_short_are_counted_and_named(tmp_path: Path) -> None:
     takes = {"a": _take(), "b": _take(label=None), "c": _take(8), "d": _take(label=None)}
-    _written(tmp_path / "a.h5", takes, "test")
+    _write_takes(tmp_path / "a.h5", takes, "test")
     data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
-    told = (
+    message = (
         r"a\.h5: of split 'test', 2 without a label \(the first is 'b'\) and 1 with fewer planes "
         r"than clip_length 9 \(the first is 'c'\) are left out"
     )
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=message):
         data.setup("test")
     assert [name for batch in data.test_dataloader() for name in batch["name"]] == ["a"]
 
 
-def test_a_split_without_anything_to_learn_from_is_rejected_with_the_reason(tmp_path: Path) -> None:
-    _written(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
+def test_a_split_without_usable_recordings_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    _write_takes(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
     data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
     with pytest.raises(ConfigError, match=r"'val', 1 without a label .* nothing is left\. Give"):
         data.setup("validate")
 
 
-def test_recordings_of_two_sizes_are_rejected_where_a_batch_would_hold_both(tmp_path: Path) -> None:
+def test_recordings_of_two_sizes_in_one_batch_are_rejected(tmp_path: Path) -> None:
     takes = {"small": _take(), "wide": _take(width=16)}
-    _written(tmp_path / "a.h5", takes, "test")
-    told = "'small' is 6x10 and 'wide' is 6x16, .* set data.init_args.eval_batch_size to 1"
-    with pytest.raises(ConfigError, match=told):
+    _write_takes(tmp_path / "a.h5", takes, "test")
+    message = "'small' is 6x10 and 'wide' is 6x16, .* set data.init_args.eval_batch_size to 1"
+    with pytest.raises(ConfigError, match=message):
         ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=2).setup("test")
     alone = ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=1)
     alone.setup("test")
@@ -126,7 +126,7 @@ def test_recordings_of_two_sizes_are_rejected_where_a_batch_would_hold_both(tmp_
     ]
 
 
-def test_what_could_change_a_class_is_rejected_with_its_reason() -> None:
+def test_augmentation_that_could_change_a_class_is_rejected_with_the_reason() -> None:
     with pytest.raises(ConfigError, match=r"a 6 that is turned is a 9.*augment false"):
         ClassificationDataModule(augment=True)
     with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):

@@ -77,25 +77,25 @@ def test_a_whole_exposure_has_its_margins_and_the_sharp_images_inside_it(
     assert take.blur is not None
     np.testing.assert_allclose(batch["blur"][0].permute(1, 2, 0) * 255, take.blur[0], atol=1e-4)
     assert batch["planes"].tolist() == [[11, 16, 21, 26, 31, 36, 41]]  # of 13, 18 .. 43
-    shown = (batch["images"][0, :, 2, 0, 0] * 255).round().int()
-    assert shown.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    image_numbers = (batch["images"][0, :, 2, 0, 0] * 255).round().int()
+    assert image_numbers.tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert batch["rate_scale"].tolist() == pytest.approx([0.993])
 
 
 @pytest.mark.parametrize(
     ("frames", "numbers"), [(7, [1, 2, 3, 4, 5, 6, 7]), (3, [1, 4, 7]), (1, [4]), (0, [])]
 )
-def test_as_many_sharp_images_as_asked_are_spread_over_the_exposure(
+def test_the_requested_number_of_sharp_images_is_spread_over_the_exposure(
     archive_path: Path, frames: int, numbers: list[int]
 ) -> None:
     batch = first_batch(archive_path, frames=frames)
-    shown = (batch["images"][0, :, 2, 0, 0] * 255).round().int()
-    assert shown.tolist() == numbers
+    image_numbers = (batch["images"][0, :, 2, 0, 0] * 255).round().int()
+    assert image_numbers.tolist() == numbers
     assert batch["images"].shape == (1, len(numbers), 3, 4 * HEIGHT, 4 * WIDTH)
 
 
 @given(seed=st.integers(0, 2**62 - 1), crop=st.sampled_from([16, 19, 24, None]))
-def test_planes_and_images_are_cut_and_turned_alike(
+def test_planes_and_images_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int, crop: int | None
 ) -> None:
     exposures = Exposures(SpikeArchive(archive_path), "val", margin=3, crop=crop, augment=True)
@@ -115,10 +115,10 @@ def epoch(path: Path, **options: Any) -> list[DeblurBatch]:
     return [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
 
 
-def test_training_sees_crops_without_sharp_images(archive_path: Path) -> None:
+def test_training_samples_are_crops_without_sharp_images(archive_path: Path) -> None:
     batches = epoch(archive_path)
-    drawn = Counter(name for batch in batches for name in batch["name"])
-    assert drawn == {"train-0": 2, "train-1": 2, "train-2": 2}
+    counts = Counter(name for batch in batches for name in batch["name"])
+    assert counts == {"train-0": 2, "train-1": 2, "train-2": 2}
     for batch in batches:
         assert batch["spikes"].shape == (2, 53, 16, 16)
         assert batch["blur"].shape == (2, 3, 64, 64)
@@ -128,14 +128,16 @@ def test_training_sees_crops_without_sharp_images(archive_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"workers": 2}, {}])
-def test_the_seed_decides_and_workers_do_not(archive_path: Path, options: dict[str, Any]) -> None:
-    for ours, theirs in zip(epoch(archive_path), epoch(archive_path, **options), strict=True):
-        assert ours["name"] == theirs["name"]
-        torch.testing.assert_close(ours["spikes"], theirs["spikes"], rtol=0, atol=0)
-        torch.testing.assert_close(ours["blur"], theirs["blur"], rtol=0, atol=0)
+def test_samples_depend_on_the_seed_and_not_on_workers(
+    archive_path: Path, options: dict[str, Any]
+) -> None:
+    for first, second in zip(epoch(archive_path), epoch(archive_path, **options), strict=True):
+        assert first["name"] == second["name"]
+        torch.testing.assert_close(first["spikes"], second["spikes"], rtol=0, atol=0)
+        torch.testing.assert_close(first["blur"], second["blur"], rtol=0, atol=0)
 
 
-def test_a_set_without_its_own_split_may_name_another(archive_path: Path) -> None:
+def test_training_and_validation_can_use_the_test_split(archive_path: Path) -> None:
     data = data_of(archive_path, train_split="test", val_split="test")
     data.setup("fit")
     assert next(iter(data.train_dataloader()))["name"] == ["test-0"]
@@ -143,7 +145,7 @@ def test_a_set_without_its_own_split_may_name_another(archive_path: Path) -> Non
     assert batch["name"] == ["test-0"]
 
 
-def written(path: Path, take: Take) -> Path:
+def write_take(path: Path, take: Take) -> Path:
     with ArchiveWriter(path) as writer:
         for split in ("train", "val", "test"):
             writer.add(f"one-{split}", take, split=split)
@@ -154,7 +156,7 @@ def test_float_and_grey_images_become_colour_in_the_unit_range(tmp_path: Path) -
     grey = np.full((1, 4 * HEIGHT, 4 * WIDTH), 65535, np.uint16)
     colour = np.full((1, 4 * HEIGHT, 4 * WIDTH, 3), 0.25, np.float32)
     take = replace(exposed_take(), blur=grey, images=colour, image_index=np.array([20]))
-    batch = first_batch(written(tmp_path / "a.h5", take))
+    batch = first_batch(write_take(tmp_path / "a.h5", take))
     assert batch["blur"].unique().tolist() == [1.0]
     assert batch["blur"].shape[1] == 3
     assert batch["images"].unique().tolist() == [0.25]
@@ -173,10 +175,10 @@ def test_float_and_grey_images_become_colour_in_the_unit_range(tmp_path: Path) -
         ),
     ],
 )
-def test_what_cannot_be_deblurred_is_rejected_with_a_way_out(
+def test_unsuitable_recordings_are_rejected_with_advice(
     tmp_path: Path, change: dict[str, Any], options: dict[str, int], message: str
 ) -> None:
-    path = written(tmp_path / "a.h5", replace(exposed_take(), **change))
+    path = write_take(tmp_path / "a.h5", replace(exposed_take(), **change))
     with pytest.raises(ConfigError, match=message):
         data_of(path, **options).setup("test")
 

@@ -12,7 +12,7 @@ from spike_zoo.testing import tiny_archive
 
 
 @pytest.mark.slow
-def test_spawned_workers_give_the_batches_of_none(tmp_path: Path) -> None:
+def test_spawned_workers_give_the_same_batches_as_no_workers(tmp_path: Path) -> None:
     archive = str(tiny_archive(tmp_path / "a.h5"))
     epochs = []
     for workers in (0, 1):

@@ -20,7 +20,7 @@ from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import pattern_take
-from tests.helpers.splits import archive_of, said_in_setup
+from tests.helpers.splits import archive_of, setup_warnings
 
 
 def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Path) -> None:
@@ -38,7 +38,9 @@ def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Pa
 
 
 @given(seed=st.integers(0, 2**62 - 1))
-def test_planes_and_image_are_cut_and_turned_alike(archive_path: Path, seed: int) -> None:
+def test_planes_and_image_have_the_same_crop_and_augmentation(
+    archive_path: Path, seed: int
+) -> None:
     windows = ReconstructionWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
     sample = windows[SampleKey(1, seed)]
     batch = unpacked(Collate()([sample]))
@@ -60,16 +62,16 @@ def test_recordings_that_cannot_be_samples_are_counted_and_the_first_is_named(
     short = SpikeRecording(pattern_take(2, planes=41).recording.packed, 48, rate_scale=0.6)
     bare = replace(pattern_take(3), images=None, image_index=None)
     path = archive_of(tmp_path / "a.h5", Take(short), bare)
-    told = (
+    message = (
         r"1 recordings without images \(the first is 'take1'\) and 1 recordings with fewer planes "
         r"than clip_length 61 \(the first is 'take0'\) are left out"
     )
     data = ReconstructionDataModule(str(path), 61, crop=32)
-    with pytest.raises(ConfigError, match=rf"has no sample for this configuration: {told}"):
+    with pytest.raises(ConfigError, match=rf"has no sample for this configuration: {message}"):
         data.setup("fit")
     path = archive_of(tmp_path / "b.h5", Take(short), bare, pattern_take(4))
-    said = said_in_setup(ReconstructionDataModule(str(path), 61, crop=32), "fit")
-    assert any(re.search(rf"b\.h5: of train, {told}\.", one) for one in said)
+    messages = setup_warnings(ReconstructionDataModule(str(path), 61, crop=32), "fit")
+    assert any(re.search(rf"b\.h5: of train, {message}\.", text) for text in messages)
 
 
 def test_recordings_without_images_are_predicted(tmp_path: Path) -> None:
@@ -78,8 +80,8 @@ def test_recordings_without_images_are_predicted(tmp_path: Path) -> None:
     data = ReconstructionDataModule(str(path), 61, crop=32)
     data.setup("predict")
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.predict_dataloader()]
-    found = [(batch["name"][0], int(batch["plane"][0])) for batch in batches]
-    assert found == [("take0", 40), ("take1", 35), ("take1", 65), ("take1", 95)]
+    predicted = [(batch["name"][0], int(batch["plane"][0])) for batch in batches]
+    assert predicted == [("take0", 40), ("take1", 35), ("take1", 65), ("take1", 95)]
     assert all("image" not in batch for batch in batches)
     np.testing.assert_array_equal(batches[1]["spikes"][0].numpy(), bare.recording[5:66])
 
@@ -87,10 +89,10 @@ def test_recordings_without_images_are_predicted(tmp_path: Path) -> None:
 def test_recordings_that_are_too_short_to_predict_are_counted(tmp_path: Path) -> None:
     bare = replace(pattern_take(3), images=None, image_index=None)
     path = archive_of(tmp_path / "a.h5", bare, pattern_take(2, planes=41), pattern_take(4))
-    said = said_in_setup(ReconstructionDataModule(str(path), 61, crop=32), "predict")
-    told = r"1 recordings with fewer planes than clip_length 61 \(the first is 'take1'\)"
-    assert len(said) == 1, "and none of the one without images, which is predicted"
-    assert re.search(rf"a\.h5: of test, {told} are left out\.", said[0])
+    messages = setup_warnings(ReconstructionDataModule(str(path), 61, crop=32), "predict")
+    message = r"1 recordings with fewer planes than clip_length 61 \(the first is 'take1'\)"
+    assert len(messages) == 1, "no warning of the recording without images, which is predicted"
+    assert re.search(rf"a\.h5: of test, {message} are left out\.", messages[0])
 
 
 def test_a_crop_larger_than_a_frame_is_rejected(archive_path: Path) -> None:
@@ -147,9 +149,9 @@ def test_images_that_are_not_tested_are_counted(
     take = replace(take, images=take.images[2:7], image_index=np.arange(30, 91, 15))
     path = str(archive_of(tmp_path / "a.h5", take))
     data = ReconstructionDataModule(path, clip_length, stride=stride, crop=None)
-    said = said_in_setup(data, "test", "test", "predict")
-    assert len(said) == len(expected)
-    for message, pattern in zip(said, expected, strict=True):
+    messages = setup_warnings(data, "test", "test", "predict")
+    assert len(messages) == len(expected)
+    for message, pattern in zip(messages, expected, strict=True):
         assert re.search(pattern, message)
-    of_val = [message for message in said_in_setup(data, "fit") if "images of val" in message]
+    of_val = [message for message in setup_warnings(data, "fit") if "images of val" in message]
     assert len(of_val) == len(expected)

@@ -34,7 +34,7 @@ def test_epochs_differ_in_order_and_in_seeds() -> None:
 
 
 @given(size=st.integers(1, 10), draws=st.integers(1, 35))
-def test_more_draws_than_samples_begin_again_evenly(size: int, draws: int) -> None:
+def test_more_draws_than_samples_repeat_all_samples_evenly(size: int, draws: int) -> None:
     sampler = SeededSampler(size, 3, Epochs(lambda: 0), draws)
     indices = [key.sample for key in sampler]
     assert len(indices) == len(sampler) == draws
@@ -48,7 +48,7 @@ def test_more_draws_than_samples_begin_again_evenly(size: int, draws: int) -> No
     batch=st.integers(1, 4),
     processes=st.integers(2, 4),
 )
-def test_batches_of_several_processes_are_together_those_of_one_with_larger_batches(
+def test_batches_of_several_processes_together_equal_larger_batches_of_one_process(
     size: int, batches: int, batch: int, processes: int
 ) -> None:
     draws = batches * batch * processes
@@ -58,13 +58,13 @@ def test_batches_of_several_processes_are_together_those_of_one_with_larger_batc
         for rank in range(processes)
     ]
     for number in range(batches):
-        ours = [key for share in shares for key in share[number * batch : (number + 1) * batch]]
-        wanted = whole[number * batch * processes : (number + 1) * batch * processes]
-        assert sorted(ours) == sorted(wanted)
+        keys = [key for share in shares for key in share[number * batch : (number + 1) * batch]]
+        expected = whole[number * batch * processes : (number + 1) * batch * processes]
+        assert sorted(keys) == sorted(expected)
 
 
 @given(size=st.integers(1, 20), draws=st.integers(1, 30), processes=st.integers(1, 5))
-def test_every_process_has_as_many_samples_whatever_their_number(
+def test_every_process_has_the_same_number_of_samples(
     size: int, draws: int, processes: int
 ) -> None:
     shares = [
@@ -72,8 +72,8 @@ def test_every_process_has_as_many_samples_whatever_their_number(
         for rank in range(processes)
     ]
     assert {len(list(share)) for share in shares} == {len(shares[0])} == {-(-draws // processes)}
-    drawn = set(SeededSampler(size, 1, Epochs(lambda: 0), draws))
-    assert {key for share in shares for key in share} == drawn
+    keys = set(SeededSampler(size, 1, Epochs(lambda: 0), draws))
+    assert {key for share in shares for key in share} == keys
 
 
 @given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=30), seed=st.integers(0, 9))
@@ -85,10 +85,10 @@ def test_samples_of_many_files_are_drawn_from_some_files_at_a_time(
     order = [key.sample for key in sampler]
     assert sorted(order) == list(range(len(files)))
     assert order == [key.sample for key in sampler]
-    drawn = files[order]
-    last = {file: place for place, file in enumerate(drawn)}
-    first = {file: len(drawn) - 1 - place for place, file in enumerate(drawn[::-1])}
-    for place in range(len(drawn)):
+    drawn_files = files[order]
+    last = {file: place for place, file in enumerate(drawn_files)}
+    first = {file: len(drawn_files) - 1 - place for place, file in enumerate(drawn_files[::-1])}
+    for place in range(len(drawn_files)):
         is_open = [file for file in last if first[file] <= place <= last[file]]
         assert len(is_open) <= FILES_AT_ONCE
 
@@ -99,22 +99,22 @@ def test_samples_of_many_files_are_drawn_from_some_files_at_a_time(
     processes=st.integers(1, 9),
     batch=st.integers(1, 5),
 )
-def test_processes_share_what_one_evaluates_and_step_together(
+def test_processes_share_the_evaluated_samples_and_have_equally_many_batches(
     size: int, count: int | None, processes: int, batch: int
 ) -> None:
     samplers = [EvaluationSampler(size, count, processes, rank) for rank in range(processes)]
-    shares = [list(one) for one in samplers]
+    shares = [list(sampler) for sampler in samplers]
     assert sorted(itertools.chain(*shares)) == list(EvaluationSampler(size, count))
-    assert [len(one) for one in samplers] == [len(share) for share in shares]
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
     loaders = [
         EvalLoader(
-            TensorDataset(torch.arange(size)), collate_fn=list, batch_size=batch, sampler=one
+            TensorDataset(torch.arange(size)), collate_fn=list, batch_size=batch, sampler=sampler
         )
-        for one in samplers
+        for sampler in samplers
     ]
-    for loader, one in zip(loaders, samplers, strict=True):
-        loader.batches = -(-one.largest_share // batch)
+    for loader, sampler in zip(loaders, samplers, strict=True):
+        loader.batches = -(-sampler.largest_share // batch)
         batches = list(loader)
         assert len(batches) == len(loader) == loader.batches
-        assert all(len(part) for part in batches[: -(-len(one) // batch)])
-        assert all(part == {} for part in batches[-(-len(one) // batch) :])
+        assert all(len(part) for part in batches[: -(-len(sampler) // batch)])
+        assert all(part == {} for part in batches[-(-len(sampler) // batch) :])

@@ -51,7 +51,7 @@ def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_archive(tmp_path_factory.mktemp("scenes") / "tiny.h5", PLANES, stride=STRIDE)
 
 
-def test_a_scene_holds_every_image_whose_window_lies_inside(archive_path: Path) -> None:
+def test_a_scene_contains_every_image_with_a_complete_window(archive_path: Path) -> None:
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61)
     assert len(scenes) == 4
     batch = unpacked(Collate()([scenes[2]]), torch.uint8)
@@ -66,7 +66,7 @@ def test_a_scene_holds_every_image_whose_window_lies_inside(archive_path: Path) 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**62 - 1))
-def test_all_planes_and_images_of_a_scene_are_cut_and_turned_alike(
+def test_all_planes_and_images_of_a_scene_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int
 ) -> None:
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
@@ -79,13 +79,13 @@ def test_all_planes_and_images_of_a_scene_are_cut_and_turned_alike(
         for top in range(40 - 24 + 1)
         for left in range(0, 48 - 24 + 1, 8)
     ]
-    found = [
+    crops = [
         (rows, columns)
         for rows, columns in places
         if torch.equal(batch["images"][0], apply_mode(whole["images"][0, ..., rows, columns], mode))
     ]
-    assert len(found) == 1
-    [(rows, columns)] = found
+    assert len(crops) == 1
+    [(rows, columns)] = crops
     cut = whole["spikes"][0, :, rows, columns]
     assert torch.equal(batch["spikes"][0], apply_mode(cut, mode))
 
@@ -114,7 +114,7 @@ def test_scenes_of_different_lengths_cannot_share_a_batch(tmp_path: Path) -> Non
         next(iter(data.train_dataloader()))
 
 
-def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path) -> None:
+def test_the_named_splits_serve_complete_scenes(archive_path: Path) -> None:
     data = SceneDataModule(
         str(archive_path), 61, crop=24, seed=0, full_sequence_splits=("train", "val", "test")
     )
@@ -122,7 +122,9 @@ def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path
         data.setup(stage)
         (packed,) = loader()
         batch = data.on_after_batch_transfer(packed, 0)
-        assert batch["spikes"].shape == (1, 101, 40, 48), "all planes around the images, uncut"
+        assert batch["spikes"].shape == (1, 101, 40, 48), (
+            "all planes around the images, without a crop"
+        )
         assert batch["images"].shape == (1, 3, 1, 40, 48)
     with pytest.raises(ConfigError, match="'tset' is not a split; expected one of train"):
         SceneDataModule(str(archive_path), full_sequence_splits=("tset",))
@@ -130,7 +132,7 @@ def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path
         SceneDataModule(str(archive_path), flow_offset=20)
 
 
-def test_training_takes_every_run_of_images(moving_path: Path) -> None:
+def test_training_draws_every_run_of_neighbouring_images(moving_path: Path) -> None:
     data = SceneDataModule(
         str(moving_path), 61, crop=None, augment=False, seed=1, images_per_sample=4
     )
@@ -162,7 +164,7 @@ def test_training_takes_every_run_of_images(moving_path: Path) -> None:
     [(None, [0], 9), (1, [0, 1, 2, 3, 4, 5, 6, 7, 8], 9), (2, [0, 1, 2, 3, 4, 5, 6, 7], 9),
      (3, [0, 2, 4, 6], 9), (4, [0, 3], 7), (5, [0, 4], 9), (9, [0], 9), (12, [0], 9)],
 )  # fmt: skip
-def test_evaluation_sees_each_link_of_two_images_once(
+def test_evaluation_contains_each_pair_of_neighbouring_images_once(
     moving_path: Path, images: int | None, starts: list[int], served: int
 ) -> None:
     runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=images)
@@ -177,7 +179,7 @@ def test_evaluation_sees_each_link_of_two_images_once(
 
 
 @pytest.mark.parametrize(("eval_images_per_sample", "served"), [(None, 2), (3, 3), (0, 9)])
-def test_evaluation_may_see_longer_runs_than_training(
+def test_evaluation_samples_can_be_longer_than_training_samples(
     moving_path: Path, eval_images_per_sample: int | None, served: int
 ) -> None:
     every = ("train", "val", "test")
@@ -196,7 +198,7 @@ def test_evaluation_may_see_longer_runs_than_training(
     assert next(iter(data.test_dataloader()))["images"].shape[1] == served
 
 
-def test_images_that_no_run_takes_are_reported(moving_path: Path) -> None:
+def test_images_outside_every_sample_are_reported(moving_path: Path) -> None:
     data = SceneDataModule(
         str(moving_path), 61, full_sequence_splits=("test",), images_per_sample=4
     )
@@ -204,7 +206,7 @@ def test_images_that_no_run_takes_are_reported(moving_path: Path) -> None:
         data.setup("test")
 
 
-def test_motion_comes_with_its_images(moving_path: Path) -> None:
+def test_motion_is_served_with_its_images(moving_path: Path) -> None:
     runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=3)
     batch = unpacked(Collate()([runs[1]]), torch.uint8)
     take = moving_take(0, 241)
@@ -214,7 +216,7 @@ def test_motion_comes_with_its_images(moving_path: Path) -> None:
     np.testing.assert_array_equal(batch["flow"][0], take.motion[first : first + 3])
 
 
-def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
+def test_motion_has_the_crop_and_augmentation_of_its_images(moving_path: Path) -> None:
     scenes = SceneWindows(
         SpikeArchive(moving_path), "train", 61, images=2, is_training=True, crop=24, augment=True
     )
@@ -224,9 +226,9 @@ def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
         sample = scenes[SampleKey(3, seed)]
         batch = unpacked(Collate()([sample]), torch.uint8)
         mode = sample["mode"]
-        back = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
-        image = apply_mode(batch["images"][0, 0, 0], back)
-        motion = turn_motion(batch["flow"][0], back)
+        inverse = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
+        image = apply_mode(batch["images"][0, 0, 0], inverse)
+        motion = turn_motion(batch["flow"][0], inverse)
         places = [
             (slice(top, top + 24), slice(left, left + 24))
             for top in range(40 - 24 + 1)
@@ -239,14 +241,14 @@ def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"stride": 2}, {}])
-def test_no_motion_is_served_that_is_not_between_neighbours(
+def test_motion_that_is_not_between_neighbouring_images_is_not_served(
     moving_path: Path, archive_path: Path, options: dict[str, Any]
 ) -> None:
-    path = moving_path if options else archive_path  # the other one has none
+    path = moving_path if options else archive_path  # archive_path has no motion
     assert "flow" not in SceneWindows(SpikeArchive(path), "test", 61, **options)[0]
 
 
-def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
+def test_motion_is_not_served_if_some_recordings_have_none(tmp_path: Path) -> None:
     jobs = {"a": lambda: moving_take(0), "b": lambda: replace(moving_take(1), motion=None)}
     path = build_archive(tmp_path / "a.h5", jobs, splits={"train": ["a", "b"], "val": ["a"]})
     archive = SpikeArchive(path)
@@ -254,7 +256,7 @@ def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
     assert "flow" in SceneWindows(archive, "val", 61)[0]
 
 
-def test_runs_that_cannot_be_are_rejected(moving_path: Path) -> None:
+def test_impossible_sample_lengths_are_rejected(moving_path: Path) -> None:
     with pytest.raises(ConfigError, match="images_per_sample: at least 1, got 0"):
         SceneDataModule(str(moving_path), images_per_sample=0)
     with pytest.raises(ConfigError, match="eval_images_per_sample: at least 0, got -1"):

@@ -1,4 +1,4 @@
-"""Fenced blocks of Markdown, and the command lines in them."""
+"""Fenced code blocks of Markdown documents, and their command lines."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _LOOP = re.compile(r"^for (\w+) in ([^\n;]+); do\n(.*?)^done$", re.S | re.M)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block.
+    """A fenced code block.
 
     Attributes:
-        document: Where it stands, from the root of the project.
-        line: Line of its opening fence.
-        language: What the fence says it is.
-        text: What stands in it.
+        document: Path of the document, relative to the root of the project.
+        line: Line number of the opening fence.
+        language: Language stated by the fence.
+        text: Content of the block.
     """
 
     document: str
@@ -38,21 +38,21 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where it is, as editors take it."""
+        """Document and line, in the form FILE:LINE."""
         return f"{self.document}:{self.line}"
 
 
 def blocks_of(document: str) -> list[Block]:
-    """Return the fenced blocks of a document in order."""
+    """Return the fenced code blocks of a document in order."""
     text = (ROOT / document).read_text(encoding="utf-8")
     return [
-        Block(document, text.count("\n", 0, found.start()) + 1, found["info"], found["text"])
-        for found in _BLOCK.finditer(text)
+        Block(document, text.count("\n", 0, match.start()) + 1, match["info"], match["text"])
+        for match in _BLOCK.finditer(text)
     ]
 
 
 def commands_of(block: Block) -> Iterator[str]:
-    """Yield the command lines of a shell block: continued lines joined, loops run, no comments."""
+    """Yield the command lines of a shell block: lines joined, loops expanded, no comments."""
     text = re.sub(r"\\\n\s*", "", block.text)
     text = _LOOP.sub(
         lambda loop: "".join(
@@ -67,7 +67,7 @@ def commands_of(block: Block) -> Iterator[str]:
 
 
 def exchanges_of(block: Block) -> Iterator[tuple[str, str]]:
-    """Yield each command of a block of a console, and what it is said to answer."""
+    """Yield each command of a console block with its documented output."""
     for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
         command, _, answer = part.partition("\n")
         yield command, answer

@@ -1,4 +1,4 @@
-"""The small files that the documents' examples work on, and the names their Python knows."""
+"""Small files and Python names that the examples in documents use."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.helpers.tables import make_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Documents whose Python begins with more than an interpreter knows: what a reader has by then.
-GIVEN: dict[str, tuple[str, ...]] = {
+#: Document -> names that its Python blocks use without defining them.
+PREDEFINED: dict[str, tuple[str, ...]] = {
     "CONTRIBUTING.md": ("ReconstructionModule",),
     "docs/howto/own-method.md": ("recording",),
     "docs/howto/share.md": ("spike_zoo",),
@@ -34,8 +34,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
 }
 
 
-def furnish(folder: Path) -> None:
-    """Write what examples read; sizes are those that the documents name."""
+def write_example_files(folder: Path) -> None:
+    """Write the input files of the examples, in the sizes stated by the documents."""
     for name in ("configs", "experiments", "spike_zoo"):
         (folder / name).symlink_to(ROOT / name)
     for name in ("spike_mean", "spike_mean.yaml"):
@@ -90,8 +90,8 @@ def _write_runs(folder: Path) -> None:
         shutil.copyfile(ROOT / "configs" / "stir.yaml", folder / run / "config.yaml")
 
 
-def names_for(document: str) -> dict[str, Any]:
-    """Return what the examples of a document may use without having made it."""
+def example_names(document: str) -> dict[str, Any]:
+    """Return the predefined names of the Python blocks of a document."""
     import torch
 
     import spike_zoo
@@ -101,7 +101,7 @@ def names_for(document: str) -> dict[str, Any]:
     take = exposed_take(0, height=16, width=24)
     assert take.blur is not None
     blurry = torch.from_numpy(np.asarray(take.blur)).permute(0, 3, 1, 2).float() / 255
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "spike_zoo": spike_zoo,
         "ReconstructionModule": ReconstructionModule,
         "recording": take.recording,
@@ -115,14 +115,14 @@ def names_for(document: str) -> dict[str, Any]:
     }
     if document == "spike_zoo/methods/classical/README.md":
         long = pattern_take(0, planes=301, height=16, width=24).recording
-        made |= {"recording": long, "spikes": long.to_tensor()}
+        values |= {"recording": long, "spikes": long.to_tensor()}
     if document == "spike_zoo/methods/ssdm/README.md":
-        made["spikes"] = made["spikes"][None]
-    return {name: made[name] for name in GIVEN.get(document, ())}
+        values["spikes"] = values["spikes"][None]
+    return {name: values[name] for name in PREDEFINED.get(document, ())}
 
 
-def write_made(folder: Path) -> None:
-    """Write what commands made before, and files like the authors' weights, of random numbers."""
+def write_command_outputs(folder: Path) -> None:
+    """Write outputs of earlier commands, and random weights in the format of the authors."""
     import torch
 
     from spike_zoo.checkpoints.loading import export

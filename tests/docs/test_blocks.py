@@ -1,4 +1,4 @@
-"""Every code block of the documents works as it is written; ``how.py`` says what that means."""
+"""Code blocks of the documents run without errors; ``how.py`` lists the check of each command."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from spike_zoo.cli.main import COMMANDS, main
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from tests.conftest import ROOT
 from tests.docs.blocks import DOCUMENTS, Block, blocks_of, commands_of, exchanges_of
-from tests.docs.how import TABLE, How, how
-from tests.docs.sandbox import furnish, names_for, write_made
+from tests.docs.how import TABLE, Check, check_of
+from tests.docs.sandbox import example_names, write_command_outputs, write_example_files
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
-#: Language -> how a block in it is tested; the fence of every block names one of these.
+#: Language stated by a fence -> how its blocks are tested.
 LANGUAGES = {
-    "sh": "line by line, as how.py says",
-    "console": "run, and its answers compared",
-    "python": "run, after the blocks above it in the same document",
-    "yaml": "read; a sweep or a table by its own reader",
-    "text": "layouts and drawings: nothing to run",
+    "sh": "checked line by line, see how.py",
+    "console": "run, and its output compared",
+    "python": "run after the previous blocks of the document",
+    "yaml": "parsed, as a sweep or table if it is one",
+    "text": "not run: layouts and drawings",
     "{toctree}": "read by 'make docs'",
     "{eval-rst}": "read by 'make docs'",
 }
 CONSOLE = [block for block in BLOCKS if block.language == "console"]
 YAML = [block for block in BLOCKS if block.language == "yaml"]
 SHELL = [(b, line) for b in BLOCKS if b.language == "sh" for line in commands_of(b)]
-#: Python that needs what no test has, and why: it is compiled only.
+#: (document, text of a Python block) -> missing requirement; the block is only compiled.
 COMPILED = {
     ("docs/tracking.md", "wandb:"): "an account of W&B",
     (
@@ -46,111 +46,115 @@ COMPILED = {
 
 
 @pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with small files of the names that documents use; to be copied, not changed."""
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read-only folder with the input files of the examples."""
     folder = tmp_path_factory.mktemp("documents")
-    furnish(folder)
+    write_example_files(folder)
     return folder
 
 
 @pytest.fixture
-def work(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the working folder."""
+def work(example_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy of the example folder as the working folder."""
     folder = tmp_path / "work"
-    shutil.copytree(furnished, folder, symlinks=True)
+    shutil.copytree(example_folder, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)  # as python -m finds what lies there
+    monkeypatch.syspath_prepend(folder)  # like python -m
     return folder
 
 
-def _documents(*answers: How) -> list[str]:
-    return sorted({block.document for block, line in SHELL if how(line) in answers})
+def _documents(*checks: Check) -> list[str]:
+    return sorted({block.document for block, line in SHELL if check_of(line) in checks})
 
 
-def _words(command: str) -> list[str]:
-    """Return the arguments of our program in a command line."""
+def _arguments(command: str) -> list[str]:
+    """Return the arguments of ``spike-zoo`` in a command line."""
     return shlex.split(re.split(r"-m spike_zoo |^spike-zoo ", command, maxsplit=1)[1])
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
-def test_the_fence_of_a_block_says_what_it_is(block: Block) -> None:
+def test_every_block_states_a_known_language(block: Block) -> None:
     assert block.language in LANGUAGES, f"{block.place}: write one of {', '.join(LANGUAGES)}"
 
 
-@pytest.mark.parametrize(("about", "pattern", "answer"), TABLE, ids=lambda x: str(x)[:30])
-def test_no_line_of_the_table_is_left_over(about: str, pattern: str, answer: How) -> None:
+@pytest.mark.parametrize(("title", "pattern", "check"), TABLE, ids=lambda x: str(x)[:30])
+def test_every_entry_of_the_table_matches_a_documented_command(
+    title: str, pattern: str, check: Check
+) -> None:
     first = (next(p for _, p, _ in TABLE if re.match(p, line)) for _, line in SHELL)
-    assert pattern in set(first), f"{about}: no document has such a line any more"
+    assert pattern in set(first), f"{title}: no document contains such a line; remove the entry"
 
 
 def _parse(lines: list[tuple[Block, str]]) -> None:
     for block, line in lines:
-        code = main([*_words(line), "--print_config"])
+        code = main([*_arguments(line), "--print_config"])
         assert code == 0, f"{block.place}: {line}"
 
 
-@pytest.mark.parametrize("document", _documents(How.PARSE))
-def test_what_takes_long_is_understood_by_the_parser(document: str, work: Path) -> None:
-    _parse([(b, x) for b, x in SHELL if b.document == document and how(x) is How.PARSE])
+@pytest.mark.parametrize("document", _documents(Check.PARSE))
+def test_slow_commands_are_accepted_by_the_parser(document: str, work: Path) -> None:
+    _parse([(b, x) for b, x in SHELL if b.document == document and check_of(x) is Check.PARSE])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", _documents(How.PARSE_SLOW))
+@pytest.mark.parametrize("document", _documents(Check.PARSE_SLOW))
 @pytest.mark.filterwarnings("ignore")
-def test_trainings_are_understood_by_lightnings_parser(document: str, work: Path) -> None:
-    _parse([(b, x) for b, x in SHELL if b.document == document and how(x) is How.PARSE_SLOW])
+def test_training_commands_are_accepted_by_the_parser_of_lightning(
+    document: str, work: Path
+) -> None:
+    _parse([(b, x) for b, x in SHELL if b.document == document and check_of(x) is Check.PARSE_SLOW])
 
 
-def _run(document: str, *answers: How) -> None:
+def _run(document: str, *checks: Check) -> None:
     for block, line in SHELL:
-        if block.document == document and how(line) in answers:
-            assert main(_words(line)) == 0, f"{block.place}: {line}"
+        if block.document == document and check_of(line) in checks:
+            assert main(_arguments(line)) == 0, f"{block.place}: {line}"
 
 
-@pytest.mark.parametrize("document", _documents(How.RUN))
+@pytest.mark.parametrize("document", _documents(Check.RUN))
 @pytest.mark.filterwarnings("ignore:the recording does not state")
-def test_what_is_quick_runs(document: str, work: Path) -> None:
-    _run(document, How.RUN)
+def test_quick_commands_run(document: str, work: Path) -> None:
+    _run(document, Check.RUN)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", _documents(How.RUN_SLOW))
+@pytest.mark.parametrize("document", _documents(Check.RUN_SLOW))
 @pytest.mark.filterwarnings("ignore:the recording does not state")
-def test_what_asks_a_network_runs(document: str, work: Path) -> None:
-    _run(document, How.RUN, How.RUN_SLOW)
+def test_commands_with_networks_run(document: str, work: Path) -> None:
+    _run(document, Check.RUN, Check.RUN_SLOW)
 
 
-@pytest.mark.parametrize("document", _documents(How.MAKE))
-def test_targets_methods_and_profiles_are_there(document: str) -> None:
-    shown = subprocess.run(["make", "-pRrnq", "help"], cwd=ROOT, capture_output=True, text=True)
-    targets = set(re.findall(r"^([\w./-]+):", shown.stdout, re.MULTILINE))
+@pytest.mark.parametrize("document", _documents(Check.MAKE))
+def test_targets_methods_and_profiles_of_make_commands_exist(document: str) -> None:
+    output = subprocess.run(["make", "-pRrnq", "help"], cwd=ROOT, capture_output=True, text=True)
+    targets = set(re.findall(r"^([\w./-]+):", output.stdout, re.MULTILINE))
     for block, line in SHELL:
-        if block.document == document and how(line) is How.MAKE:
+        if block.document == document and check_of(line) is Check.MAKE:
             for word in shlex.split(line)[1:]:
                 name, _, value = word.partition("=")
-                known = {
+                path_of = {
                     "METHOD": f"experiments/{value}",
                     "PROFILE": "configs/profiles",
                     "NAME": f"spike_zoo/weights/{value}.safetensors",
                 }
-                found = (ROOT / known[name]).exists() if value else name in targets
-                assert found, f"{block.place}: {line}"
+                exists = (ROOT / path_of[name]).exists() if value else name in targets
+                assert exists, f"{block.place}: {line}"
 
 
-def test_what_is_installed_names_extras_that_there_are() -> None:
+def test_installed_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for block, line in SHELL:
-        if how(line) is How.INSTALL:
-            named = re.findall(r"spike-zoo(?:\[([\w,]+)\])?", line)
-            assert named, block.place
-            extras = {extra for group in named for extra in group.split(",") if extra}
+        if check_of(line) is Check.INSTALL:
+            matches = re.findall(r"spike-zoo(?:\[([\w,]+)\])?", line)
+            assert matches, block.place
+            extras = {extra for group in matches for extra in group.split(",") if extra}
             assert extras <= set(project["optional-dependencies"]), f"{block.place}: {line}"
 
 
-def test_programs_of_others_have_the_verb_that_is_named() -> None:
+def test_commands_of_other_programs_exist() -> None:
     wandb = pytest.importorskip("wandb.cli.cli")
     for block, line in SHELL:
-        if how(line) is How.FOREIGN:
+        if check_of(line) is Check.FOREIGN:
             program, verb, *_ = [word for word in shlex.split(line) if "=" not in word]
             if program == "wandb":
                 assert verb in wandb.cli.commands, f"{block.place}: {line}"
@@ -163,18 +167,21 @@ def test_programs_of_others_have_the_verb_that_is_named() -> None:
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.place)
-def test_a_console_answers_what_is_written(
+def test_console_commands_print_the_documented_output(
     block: Block, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command, wanted in exchanges_of(block):
-        main(_words(command))
-        said = capsys.readouterr()
-        got = said.err + said.out
-        fits = doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS)
-        assert fits, f"{block.place}: {command}\nwanted: {wanted}\ngot: {got}"
+    for command, expected in exchanges_of(block):
+        main(_arguments(command))
+        captured = capsys.readouterr()
+        actual = captured.err + captured.out
+        fits = doctest.OutputChecker().check_output(expected, actual, doctest.ELLIPSIS)
+        assert fits, f"{block.place}: {command}\nexpected: {expected}\nactual: {actual}"
 
 
-SLOW = {"spike_zoo/methods/sci/README.md", "spike_zoo/methods/stir/README.md"}  # whole networks
+SLOW = {
+    "spike_zoo/methods/sci/README.md",
+    "spike_zoo/methods/stir/README.md",
+}  # networks at full size
 PYTHON = [
     pytest.param(document, marks=[pytest.mark.slow] if document in SLOW else [])
     for document in sorted({block.document for block in BLOCKS if block.language == "python"})
@@ -183,18 +190,20 @@ PYTHON = [
 
 @pytest.mark.parametrize("document", PYTHON)
 @pytest.mark.filterwarnings("ignore:the recording does not state")
-def test_python_runs_in_the_order_of_its_document(document: str, work: Path) -> None:
-    write_made(work)
-    space = names_for(document)
+def test_python_blocks_run_in_the_order_of_their_document(document: str, work: Path) -> None:
+    write_command_outputs(work)
+    space = example_names(document)
     for block in (b for b in blocks_of(document) if b.language == "python"):
-        only = [why for (d, part), why in COMPILED.items() if d == document and part in block.text]
+        compiled_only = [
+            why for (d, part), why in COMPILED.items() if d == document and part in block.text
+        ]
         code = compile("\n" * block.line + block.text, block.document, "exec")
-        if not only:
+        if not compiled_only:
             exec(code, space)
 
 
 @pytest.mark.parametrize("block", YAML, ids=lambda block: block.place)
-def test_yaml_is_what_its_reader_takes(block: Block, work: Path) -> None:
+def test_yaml_blocks_are_accepted_by_their_readers(block: Block, work: Path) -> None:
     content = yaml.safe_load(block.text)
     if "parameters" in content:
         from spike_zoo.sweeps.spec import read_sweep
@@ -219,6 +228,8 @@ def test_yaml_is_what_its_reader_takes(block: Block, work: Path) -> None:
         assert read_table_file(Path("read.yaml"))
 
 
-def test_every_command_stands_in_a_document() -> None:
-    shown = {_words(line)[0] for _, line in SHELL if "spike_zoo" in line or "spike-zoo " in line}
-    assert {*COMMANDS, *TRAINER_VERBS} <= shown
+def test_every_command_is_documented() -> None:
+    documented = {
+        _arguments(line)[0] for _, line in SHELL if "spike_zoo" in line or "spike-zoo " in line
+    }
+    assert {*COMMANDS, *TRAINER_VERBS} <= documented

@@ -1,4 +1,4 @@
-"""Notebooks are those of their text, ran without an error, and are small enough to be read."""
+"""Notebooks equal their source texts, ran without errors, and are small."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LARGEST = 500_000  # bytes; the limit of what is committed
+MAX_BYTES = 500_000  # limit of committed files
 
 
 def _cells(notebook: Path) -> list[dict[str, Any]]:
@@ -20,29 +20,29 @@ def _cells(notebook: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_that_of_its_text(notebook: Path) -> None:
+def test_a_notebook_equals_its_source_text(notebook: Path) -> None:
     jupytext = pytest.importorskip("jupytext", reason="of the extra 'notebooks'")
     text = jupytext.read(notebook.with_suffix(".py"))
     pairs = [(cell["cell_type"], cell["source"].strip()) for cell in text.cells]
-    found = [(cell["cell_type"], "".join(cell["source"]).strip()) for cell in _cells(notebook)]
-    assert found == pairs, f"{notebook.name}: make notebooks"
+    cells = [(cell["cell_type"], "".join(cell["source"]).strip()) for cell in _cells(notebook)]
+    assert cells == pairs, f"{notebook.name}: make notebooks"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_shows_what_it_does_and_where_nothing_lies(notebook: Path) -> None:
-    assert notebook.stat().st_size < LARGEST
+def test_a_notebook_has_images_no_errors_and_no_local_paths(notebook: Path) -> None:
+    assert notebook.stat().st_size < MAX_BYTES
     outputs = [output for cell in _cells(notebook) for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not [output for output in outputs if output["output_type"] == "error"]
-    written = "".join(
+    printed = "".join(
         "".join(text)
         for output in outputs
         for kind, text in {"text": output.get("text", ()), **output.get("data", {})}.items()
         if kind.startswith("text")
     )
-    assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S+", written)
+    assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S+", printed)
 
 
-def test_every_text_has_its_notebook() -> None:
+def test_every_source_text_has_a_notebook() -> None:
     texts = {path.stem for path in (ROOT / "notebooks").glob("*.py")}
     assert texts == {path.stem for path in NOTEBOOKS}

@@ -1,4 +1,4 @@
-"""The web site has every page that another of its pages names."""
+"""Links between pages of the web site, and tables on the pages of methods."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_linked_page_is_on_the_site_too(page: Path) -> None:
+def test_linked_pages_are_on_the_site(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+\.md)[^)]*\)", page.read_text(encoding="utf-8"))
-    named = {
+    linked = {
         ROOT / link[1:] if link[0] == "/" else (page.parent / link).resolve() for link in links
     }
-    assert named <= set(PAGES)
+    assert linked <= set(PAGES)
 
 
 @pytest.mark.parametrize("method", ["classical", "stir", "plain", "ssdm", "sci"])
-def test_a_methods_page_ends_with_all_its_tables(method: str) -> None:
-    shown = CONF["with_tables"](f"spike_zoo/methods/{method}/README", "Its text.")
+def test_the_page_of_a_method_ends_with_all_its_tables(method: str) -> None:
+    page_text = CONF["with_tables"](f"spike_zoo/methods/{method}/README", "Text.")
     for table in (ROOT / "experiments" / method / "results").glob("*.md"):
-        assert f"/{table.relative_to(ROOT).as_posix()}\n" in shown
+        assert f"/{table.relative_to(ROOT).as_posix()}\n" in page_text

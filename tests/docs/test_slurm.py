@@ -1,4 +1,4 @@
-"""The files for SLURM of the guides, run with stand-ins for its commands."""
+"""SLURM files of the guides, run with fake SLURM commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS = {
 }
 
 
-def test_a_job_saves_before_its_time_is_over_and_is_queued_again(tmp_path: Path) -> None:
+def test_a_job_saves_before_its_time_limit_and_is_requeued(tmp_path: Path) -> None:
     for name, text in COMMANDS.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
@@ -61,7 +61,7 @@ print(SLURMJob("tcp://127.0.0.1:1", name="x", **json.loads(sys.argv[1])).job_scr
 def test_the_workers_file_has_arguments_of_a_slurm_cluster() -> None:
     options = read_yaml(FOLDER / "workers.yaml")
     assert options.pop("jobs") > 1
-    # in another process: dask_jobqueue replaces the handler of Ctrl-C
+    # in a new process, because dask_jobqueue replaces the handler of Ctrl-C
     command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
     script = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "#SBATCH --requeue" in script

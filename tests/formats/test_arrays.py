@@ -33,7 +33,7 @@ def test_plain_arrays_of_any_type_are_read(
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_packed_arrays_are_known_by_their_width(tmp_path: Path, save: Callable[..., None]) -> None:
+def test_arrays_with_a_width_are_read_as_packed(tmp_path: Path, save: Callable[..., None]) -> None:
     spikes = random_spikes(7, 5, 11)
     save(tmp_path / "clip.npz", spikes=pack_bits(spikes), width=11)
     recording = read_recording(tmp_path / "clip.npz")
@@ -50,7 +50,7 @@ def test_recognition_samples_keep_their_label(shared: Path) -> None:
         np.testing.assert_array_equal(recording[:], arrays["spk"])
 
 
-def test_keys_are_searched_in_their_order(tmp_path: Path) -> None:
+def test_keys_are_searched_in_the_documented_order(tmp_path: Path) -> None:
     clips = {name: random_spikes(2, 3, 8, seed=i) for i, name in enumerate(["a", "spk", "spike"])}
     np.savez(tmp_path / "clip.npz", **clips)  # type: ignore[arg-type]  # arrays by name
     np.testing.assert_array_equal(read_recording(tmp_path / "clip.npz")[:], clips["spike"])
@@ -58,25 +58,25 @@ def test_keys_are_searched_in_their_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(chosen[:], clips["a"])
 
 
-def test_the_only_stack_of_planes_is_taken_whatever_its_key(tmp_path: Path) -> None:
+def test_the_only_stack_of_planes_is_read_under_any_key(tmp_path: Path) -> None:
     spikes = random_spikes(2, 3, 8)
     np.savez(tmp_path / "clip.npz", events=spikes, times=np.arange(2))
     np.testing.assert_array_equal(read_recording(tmp_path / "clip.npz")[:], spikes)
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         (None, "no array is named spikes, spike, spk, and 2 have three axes"),
         ("spikes", "no array is named spikes"),
     ],
 )
-def test_when_no_array_is_meant_the_keys_are_listed(
-    tmp_path: Path, key: str | None, said: str
+def test_the_error_of_an_ambiguous_file_lists_its_keys(
+    tmp_path: Path, key: str | None, message: str
 ) -> None:
     np.savez(tmp_path / "clip.npz", left=random_spikes(2, 3, 8), right=random_spikes(2, 3, 8))
     listed = r"left \(2, 3, 8\), right \(2, 3, 8\); choose one with --name"
-    with pytest.raises(MissingItemError, match=rf"clip\.npz: {said}\. The file holds {listed}"):
+    with pytest.raises(MissingItemError, match=rf"clip\.npz: {message}\. The file holds {listed}"):
         read_recording(tmp_path / "clip.npz", key)
 
 
@@ -115,20 +115,20 @@ def test_packed_arrays_without_a_width_are_rejected_with_how_to_state_it(
         read_recording(tmp_path / name)
 
 
-def test_grey_values_of_zero_and_one_other_do_not_look_packed(tmp_path: Path) -> None:
+def test_values_of_zero_and_255_are_not_read_as_packed(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", np.uint8(255) * random_spikes(7, 5, 21))
     with pytest.raises(FormatError, match=r"must be 0 or 1, found \[255\]$"):
         read_recording(tmp_path / "clip.npy")
 
 
 @pytest.mark.parametrize("shape", [(250, 400, 41), (250, 400, 300), (48, 64, 9)])
-def test_planes_along_the_last_axis_are_warned_of_with_the_way_to_move_them(
+def test_planes_along_the_last_axis_give_a_warning_with_the_transpose_to_use(
     tmp_path: Path, shape: tuple[int, int, int]
 ) -> None:
     np.savez(tmp_path / "clip.npz", spk=np.zeros(shape, bool))
     height, width, planes = shape
-    said = rf"{height} planes of {width}x{planes}.*save array\.transpose\(2, 0, 1\)"
-    with pytest.warns(UserWarning, match=said):
+    message = rf"{height} planes of {width}x{planes}.*save array\.transpose\(2, 0, 1\)"
+    with pytest.warns(UserWarning, match=message):
         assert read_recording(tmp_path / "clip.npz").shape == shape
 
 
@@ -151,7 +151,7 @@ def test_bits_beyond_the_width_are_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "array", [np.zeros((3, 8)), np.zeros((0, 3, 8)), np.zeros((2, 3, 8), "S4")]
 )
-def test_arrays_that_are_no_spike_stream_are_rejected(tmp_path: Path, array: np.ndarray) -> None:
+def test_arrays_other_than_spike_streams_are_rejected(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "clip.npy", array)
     np.savez(tmp_path / "clip.npz", spikes=array)
     for name in ("clip.npy", "clip.npz"):
@@ -179,7 +179,7 @@ def test_pickled_objects_are_rejected_without_loading_them(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
-def test_a_file_cut_anywhere_is_rejected_in_one_line(tmp_path: Path, name: str) -> None:
+def test_a_truncated_file_is_rejected_in_one_line(tmp_path: Path, name: str) -> None:
     write_recording(random_spikes(9, 20, 40), tmp_path / "whole" / name)
     data = (tmp_path / "whole" / name).read_bytes()
     for length in range(8, len(data), 97):
@@ -190,7 +190,7 @@ def test_a_file_cut_anywhere_is_rejected_in_one_line(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
-def test_a_damaged_byte_never_ends_in_another_error(tmp_path: Path, name: str) -> None:
+def test_a_damaged_byte_never_raises_an_unexpected_error(tmp_path: Path, name: str) -> None:
     write_recording(random_spikes(3, 8, 16), tmp_path / "whole" / name)
     data = (tmp_path / "whole" / name).read_bytes()
     random, messages = np.random.default_rng(0), []
@@ -213,7 +213,7 @@ def header_of(shape: tuple[int, ...]) -> bytes:
     return stream.getvalue()
 
 
-def test_a_huge_promised_shape_is_rejected_before_memory_is_taken(tmp_path: Path) -> None:
+def test_a_huge_declared_shape_is_rejected_before_memory_is_allocated(tmp_path: Path) -> None:
     (tmp_path / "clip.npy").write_bytes(header_of((10**6, 10**6, 10**6)) + bytes(100))
     with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
         archive.writestr("spikes.npy", header_of((10**6, 10**6, 10**6)) + bytes(100))
@@ -229,7 +229,7 @@ def test_a_stated_size_must_be_the_file_s(tmp_path: Path) -> None:
         read_recording(tmp_path / "clip.npz", height=9)
 
 
-def test_npz_keeps_what_is_known_about_the_take(tmp_path: Path) -> None:
+def test_npz_keeps_the_metadata(tmp_path: Path) -> None:
     recording = SpikeRecording.from_planes(
         random_spikes(3, 8, 13),
         fps=20_000.0,
@@ -238,9 +238,9 @@ def test_npz_keeps_what_is_known_about_the_take(tmp_path: Path) -> None:
         meta={"label": np.int64(4), "licence": "MIT", "file": "not numpy's argument", "gain": 1.5},
     )
     write_recording(recording, tmp_path / "clip.npz")
-    again = read_recording(tmp_path / "clip.npz")
-    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
-    assert {key: again.meta[key] for key in ("label", "licence", "gain")} == {
+    reread = read_recording(tmp_path / "clip.npz")
+    assert (reread.fps, reread.threshold, reread.rate_scale) == (20_000.0, 2.0, 0.6)
+    assert {key: reread.meta[key] for key in ("label", "licence", "gain")} == {
         "label": 4,
         "licence": "MIT",
         "gain": 1.5,
@@ -248,7 +248,7 @@ def test_npz_keeps_what_is_known_about_the_take(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"threshold": np.nan}])
-def test_scales_that_are_no_positive_numbers_are_rejected(
+def test_scales_that_are_not_positive_numbers_are_rejected(
     tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
     np.savez(tmp_path / "clip.npz", spikes=random_spikes(2, 3, 8), **wrong)

@@ -43,7 +43,9 @@ def test_published_readers_decode_the_same_planes(
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 16), (8, 13), (4, 2), (16, 1)])
-def test_every_pixel_lies_where_the_format_says(tmp_path: Path, height: int, width: int) -> None:
+def test_every_pixel_is_stored_at_the_documented_bit(
+    tmp_path: Path, height: int, width: int
+) -> None:
     data = np.random.default_rng(3).bytes(3 * height * width // 8)
     path = tmp_path / "clip.dat"
     path.write_bytes(data)
@@ -53,7 +55,7 @@ def test_every_pixel_lies_where_the_format_says(tmp_path: Path, height: int, wid
 
 @one_file
 @given(spikes=spike_streams(), align=st.sampled_from(["byte", "bit"]), flip=st.booleans())
-def test_writing_and_reading_any_size_gives_the_planes_back(
+def test_planes_of_any_size_are_read_back(
     tmp_path: Path, spikes: np.ndarray, align: str, flip: bool
 ) -> None:
     _, height, width = spikes.shape
@@ -70,8 +72,8 @@ def test_writing_and_reading_any_size_gives_the_planes_back(
 def test_planes_that_are_not_whole_bytes_need_their_alignment_stated(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(10))
-    said = r"clip\.dat.*frame_align: byte.*frame_align: bit.*sidecar"
-    with pytest.raises(GeometryError, match=said):
+    message = r"clip\.dat.*frame_align: byte.*frame_align: bit.*sidecar"
+    with pytest.raises(GeometryError, match=message):
         read_recording(path, height=3, width=5)
 
 
@@ -91,17 +93,19 @@ def test_bits_after_a_plane_reveal_a_wrong_size(tmp_path: Path, align: str, data
         read_recording(path, height=3, width=5, frame_align=align)[:]
 
 
-def test_columns_that_are_no_image_are_left_out(tmp_path: Path) -> None:
+def test_columns_outside_the_selected_ranges_are_omitted(tmp_path: Path) -> None:
     stored = random_spikes(3, 4, 48)
     write_recording(stored, tmp_path / "clip.dat")
-    one = read_recording(tmp_path / "clip.dat", height=4, width=48, columns=[(0, 40)])
-    two = read_recording(tmp_path / "clip.dat", height=4, width=48, columns=[(0, 20), (24, 44)])
-    np.testing.assert_array_equal(one[:], stored[..., :40])
+    single_range = read_recording(tmp_path / "clip.dat", height=4, width=48, columns=[(0, 40)])
+    two_ranges = read_recording(
+        tmp_path / "clip.dat", height=4, width=48, columns=[(0, 20), (24, 44)]
+    )
+    np.testing.assert_array_equal(single_range[:], stored[..., :40])
     expected = np.concatenate([stored[..., :20], stored[..., 24:44]], axis=-1)
-    np.testing.assert_array_equal(two[:], expected)
+    np.testing.assert_array_equal(two_ranges[:], expected)
 
 
-def test_writing_puts_selected_columns_back_beside_zeros(tmp_path: Path) -> None:
+def test_selected_columns_are_written_with_zeros_between_them(tmp_path: Path) -> None:
     image, ranges = random_spikes(3, 4, 40), [(0, 20), (24, 44)]
     path = tmp_path / "clip.dat"
     write_recording(image, path, columns=ranges, stored_width=48)
@@ -116,7 +120,9 @@ def test_writing_puts_selected_columns_back_beside_zeros(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "columns", [[], [(0, 49)], [(8, 8)], [(20, 30), (10, 15)], [(0, 20), (19, 30)], [(-1, 5)]]
 )
-def test_column_ranges_must_rise_within_what_is_stored(columns: list[tuple[int, int]]) -> None:
+def test_column_ranges_must_increase_within_the_stored_width(
+    columns: list[tuple[int, int]],
+) -> None:
     with pytest.raises(GeometryError, match="columns"):
         DatLayout(4, 48, columns=tuple(columns))
 
@@ -127,7 +133,7 @@ def test_a_wrong_height_is_rejected_and_the_right_one_suggested(shared: Path) ->
 
 
 @pytest.mark.parametrize("align", ["byte", "bit"])
-def test_a_partial_plane_is_left_out_only_on_request_and_with_a_warning(
+def test_a_partial_plane_is_omitted_only_on_request_and_with_a_warning(
     tmp_path: Path, align: str
 ) -> None:
     spikes = random_spikes(4, 8, 9)
@@ -179,7 +185,7 @@ def test_bytes_before_the_first_whole_plane_are_skipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain[:], stored[1:])
 
 
-def test_an_offset_is_named_where_the_rest_is_no_whole_number_of_planes(tmp_path: Path) -> None:
+def test_the_error_of_a_partial_plane_states_the_offset(tmp_path: Path) -> None:
     path = tmp_path / "board.dat"
     path.write_bytes(bytes(3 * 8 + 5))
     with pytest.raises(GeometryError, match=r"29 bytes after an offset of 4 .*3 planes and 1 b"):
@@ -190,7 +196,7 @@ def test_an_offset_is_named_where_the_rest_is_no_whole_number_of_planes(tmp_path
         read_recording(path, height=8, width=8, offset=-1)
 
 
-def test_unknown_alignments_and_uncountable_planes_are_rejected() -> None:
+def test_unknown_alignments_and_ambiguous_numbers_of_planes_are_rejected() -> None:
     with pytest.raises(UsageError, match="byte or bit"):
         DatLayout(4, 8, frame_align="word")
     with pytest.raises(GeometryError, match="cannot be counted"):
@@ -214,8 +220,8 @@ def test_a_dat_recording_survives_pickling(tmp_path: Path, width: int) -> None:
     spikes = random_spikes(5, 8, width)
     write_recording(spikes, tmp_path / "clip.dat")
     recording = read_recording(tmp_path / "clip.dat", height=8, width=width)
-    again: SpikeRecording = pickle.loads(pickle.dumps(recording))
-    np.testing.assert_array_equal(again[:], spikes)
+    unpickled: SpikeRecording = pickle.loads(pickle.dumps(recording))
+    np.testing.assert_array_equal(unpickled[:], spikes)
 
 
 @pytest.mark.parametrize("width", [16, 13])
@@ -245,7 +251,7 @@ def test_windows_of_every_layout_are_the_planes_that_were_written(
     assert recording.read(3, 3).shape == (0, *image.shape[1:])
 
 
-def test_a_file_of_many_blocks_is_decoded_like_one_of_few(tmp_path: Path) -> None:
+def test_a_file_of_several_blocks_is_decoded_correctly(tmp_path: Path) -> None:
     spikes = random_spikes(40, 250, 404)  # over two million pixels: several blocks
     write_recording(spikes, tmp_path / "clip.dat")
     recording = read_recording(tmp_path / "clip.dat", height=250, width=404)

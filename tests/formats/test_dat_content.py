@@ -45,31 +45,33 @@ def _empty(path: Path, size: int) -> Path:
     ],
 )
 def test_sizes_that_fit_are_named_with_their_planes(tmp_path: Path, size: int, fits: str) -> None:
-    said = fitting_sizes(_empty(tmp_path / "clip.dat", size))
-    assert fits in said
-    assert "likely" not in said  # nothing can be learned from empty planes
+    message = fitting_sizes(_empty(tmp_path / "clip.dat", size))
+    assert fits in message
+    assert "likely" not in message  # nothing can be learned from empty planes
 
 
 def test_a_length_that_fits_no_sensor_is_reported(tmp_path: Path) -> None:
-    said = fitting_sizes(_empty(tmp_path / "clip.dat", 37_499))
-    assert said.startswith("None of the common sensor sizes")
+    message = fitting_sizes(_empty(tmp_path / "clip.dat", 37_499))
+    assert message.startswith("None of the common sensor sizes")
 
 
 @pytest.mark.parametrize("size", [(250, 400), (1000, 1000), (360, 640), (180, 320), (96, 96)])
-def test_of_the_sizes_that_fit_the_one_with_the_most_alike_rows_comes_first(
+def test_the_fitting_size_with_the_most_similar_rows_is_listed_first(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     planes = 100 if size != (1000, 1000) else 10
     path = write_recording(_spikes(planes, *size), tmp_path / "clip.dat")
-    said = fitting_sizes(path)
-    assert f"the most likely first: {size[0]}x{size[1]} (" in said
-    others = [f"{h}x{w} (" for h, w in COMMON_SIZES if planes * size[0] * size[1] % (h * w) == 0]
-    assert all(other in said for other in others)
+    message = fitting_sizes(path)
+    assert f"the most likely first: {size[0]}x{size[1]} (" in message
+    other_sizes = [
+        f"{h}x{w} (" for h, w in COMMON_SIZES if planes * size[0] * size[1] % (h * w) == 0
+    ]
+    assert all(other in message for other in other_sizes)
 
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("rows", [1, 20, HEIGHT - 1])
-def test_the_offset_that_is_suggested_for_a_rolled_picture_sets_it_right(
+def test_the_offset_suggested_for_a_rolled_image_corrects_it(
     tmp_path: Path, rows: int, flip: bool
 ) -> None:
     spikes = _spikes(66, HEIGHT, WIDTH)
@@ -81,11 +83,11 @@ def test_the_offset_that_is_suggested_for_a_rolled_picture_sets_it_right(
         read_recording(path, height=HEIGHT, width=WIDTH, flip=flip, check_rows=True)
     (tmp_path / "clip.dat.yaml").write_text(f"offset: {rows * row_bytes}")
     with pytest.warns(UserWarning, match="incomplete plane") as caught:
-        found = read_recording(
+        recording = read_recording(
             path, height=HEIGHT, width=WIDTH, flip=flip, check_rows=True, allow_partial=True
         )
     assert len(caught) == 1
-    np.testing.assert_array_equal(found[:], spikes[1:-1])
+    np.testing.assert_array_equal(recording[:], spikes[1:-1])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_the_offset_that_is_suggested_for_a_rolled_picture_sets_it_right(
     ],
     ids=["scene", "noise", "dark", "dark top", "too low"],
 )
-def test_pictures_that_are_not_rolled_are_read_without_a_warning(
+def test_images_that_are_not_rolled_are_read_without_a_warning(
     tmp_path: Path, spikes: np.ndarray
 ) -> None:
     path = write_recording(spikes, tmp_path / "clip.dat")
@@ -109,7 +111,7 @@ def test_pictures_that_are_not_rolled_are_read_without_a_warning(
         read_recording(path, height=height, width=width, check_rows=True)
 
 
-def test_an_offset_of_zero_states_that_a_picture_is_as_it_should_be(tmp_path: Path) -> None:
+def test_an_explicit_offset_of_zero_disables_the_warning(tmp_path: Path) -> None:
     rolled = np.roll(_spikes(64, HEIGHT, WIDTH), 20, axis=1)
     path = write_recording(rolled, tmp_path / "clip.dat")
     with warnings.catch_warnings():
@@ -117,7 +119,7 @@ def test_an_offset_of_zero_states_that_a_picture_is_as_it_should_be(tmp_path: Pa
         read_recording(path, height=HEIGHT, width=WIDTH, offset=0, check_rows=True)
 
 
-def test_the_sample_clip_is_recognised_and_its_rolled_copy_warned_of(
+def test_the_sample_clip_is_recognised_and_its_rolled_copy_gives_a_warning(
     tmp_path: Path, shared: Path
 ) -> None:
     stored = (shared / "data" / "data.dat").read_bytes()

@@ -13,7 +13,7 @@ import pytest
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
-from tests.helpers.archives import change, replace_spikes
+from tests.helpers.archives import edit_file, replace_spikes
 from tests.helpers.processes import run_python
 from tests.helpers.streams import random_spikes
 
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return write_recording(SPIKES, tmp_path / "clip.h5")
 
 
-def test_a_file_cut_anywhere_is_rejected_in_one_line(path: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected_in_one_line(path: Path, tmp_path: Path) -> None:
     data = path.read_bytes()
     for length in range(8, len(data), 61):
         (tmp_path / "cut.h5").write_bytes(data[:length])
@@ -35,9 +35,9 @@ def test_a_file_cut_anywhere_is_rejected_in_one_line(path: Path, tmp_path: Path)
         assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
+def test_a_damaged_byte_never_raises_an_unexpected_error(path: Path, tmp_path: Path) -> None:
     data, random = path.read_bytes(), np.random.default_rng(1)
-    heap = data.index(b"GCOL")  # HDF5 2.0 itself may loop for ever on a damaged heap of strings
+    heap = data.index(b"GCOL")  # HDF5 2.0 can loop forever on a damaged heap of strings
     places = [*range(heap), *range(heap + 4096, len(data))]
     messages = []
     for position in random.choice(places, 400):
@@ -53,7 +53,7 @@ def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("how", "found"),
+    ("modify", "message"),
     [
         (lambda file: file.attrs.__delitem__("schema"), "found None and 1"),
         (lambda file: file.attrs.__delitem__("schema_version"), "and None"),
@@ -63,17 +63,17 @@ def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) 
         (lambda file: file.attrs.__setitem__("schema_version", [1, 1]), "and None"),
     ],
 )
-def test_a_file_that_is_no_archive_is_rejected(
-    path: Path, how: Callable[[h5py.File], Any], found: str
+def test_a_file_that_is_not_an_archive_is_rejected(
+    path: Path, modify: Callable[[h5py.File], Any], message: str
 ) -> None:
-    change(path, how)
-    with pytest.raises(FormatError, match=found) as caught:
+    edit_file(path, modify)
+    with pytest.raises(FormatError, match=message) as caught:
         read_recording(path)
     assert caught.value.code == "E01"
 
 
 def test_a_newer_schema_is_rejected_with_both_numbers(path: Path) -> None:
-    change(path, lambda file: file.attrs.__setitem__("schema_version", 3))
+    edit_file(path, lambda file: file.attrs.__setitem__("schema_version", 3))
     with pytest.raises(VersionError, match=r"version 3, this package reads up to 1") as caught:
         read_recording(path)
     assert caught.value.code == "E02"
@@ -112,7 +112,7 @@ def variable_length(group: h5py.Group) -> None:
 
 
 @pytest.mark.parametrize(
-    "how",
+    "create_spikes",
     [
         external_dataset,
         soft_link_through_external,
@@ -124,13 +124,13 @@ def variable_length(group: h5py.Group) -> None:
     ],
 )
 def test_nothing_outside_the_file_is_read(
-    path: Path, how: Callable[[h5py.Group], Any], monkeypatch: pytest.MonkeyPatch
+    path: Path, create_spikes: Callable[[h5py.Group], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(path.parent)
     with h5py.File("secret.h5", "w") as secret:
         secret["spikes"] = np.ones((37, 12, 3), np.uint8)
     Path("secret.raw").write_bytes(bytes(37 * 36))
-    change(path, replace_spikes(how))
+    edit_file(path, replace_spikes(create_spikes))
     with pytest.raises(FormatError, match="nothing outside the file is read") as caught:
         read_recording(path)
     assert caught.value.code == "E12"
@@ -144,7 +144,7 @@ def test_groups_that_are_external_links_are_rejected(path: Path, place: str) -> 
         del file[place]
         file[place] = h5py.ExternalLink("secret.h5", "/recordings")
 
-    change(path, link)
+    edit_file(path, link)
     with pytest.raises(FormatError, match="external link"):
         read_recording(path)
 
@@ -155,7 +155,7 @@ def test_a_soft_link_inside_the_file_is_followed(path: Path) -> None:
         file["recordings/clip/spikes"] = h5py.SoftLink("/kept")
         file["recordings/clip/label"] = h5py.SoftLink("spikes")
 
-    change(path, link)
+    edit_file(path, link)
     np.testing.assert_array_equal(read_recording(path)[:], SPIKES)
     assert Hdf5File(path).dataset("recordings/clip/label").shape == (37, 12, 3)
 
@@ -170,7 +170,7 @@ def test_a_name_that_is_not_utf_8_is_reported(path: Path) -> None:
         text = np.array(b"by\xff", dtype=h5py.string_dtype())
         file["recordings/clip"].attrs.create("notes", text, dtype=h5py.string_dtype())
 
-    change(path, misname)
+    edit_file(path, misname)
     with pytest.raises(MissingItemError, match=r"clip, bad\\xff|bad\\xff, clip"):
         read_recording(path)
     recording = read_recording(path, "clip")
@@ -185,10 +185,10 @@ def test_a_filter_that_is_not_installed_names_the_extra(
         creation.set_chunk((37, 12, 3))
         creation.set_filter(32015, h5py.h5z.FLAG_OPTIONAL)
         kind, space = h5py.h5t.STD_U8LE, h5py.h5s.create_simple((37, 12, 3))
-        made = h5py.h5d.create(group.id, b"spikes", kind, space, dcpl=creation)
-        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.zeros((37, 12, 3), np.uint8))
+        dataset = h5py.h5d.create(group.id, b"spikes", kind, space, dcpl=creation)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.zeros((37, 12, 3), np.uint8))
 
-    change(path, replace_spikes(unknown_filter))
+    edit_file(path, replace_spikes(unknown_filter))
     monkeypatch.setitem(__import__("sys").modules, "hdf5plugin", None)
     if h5py.h5z.filter_avail(32015):
         pytest.skip("the filter is registered in this process")
@@ -196,17 +196,17 @@ def test_a_filter_that_is_not_installed_names_the_extra(
         read_recording(path)
 
 
-def test_a_file_that_another_program_writes_is_not_called_damaged(path: Path) -> None:
+def test_a_file_open_for_writing_elsewhere_is_not_reported_as_damaged(path: Path) -> None:
     with h5py.File(path, "r+", libver=("v110", "v110")) as writer:
         writer.flush()
         line = "import sys, spike_zoo; spike_zoo.read_recording(sys.argv[1])"
-        said = run_python(line, str(path)).stderr  # HDF5 opens a file once in each process
-    assert "clip.h5: another program has this file open for writing" in said
-    assert "damaged" not in said
+        stderr = run_python(line, str(path)).stderr  # HDF5 opens a file once in each process
+    assert "clip.h5: another program has this file open for writing" in stderr
+    assert "damaged" not in stderr
     np.testing.assert_array_equal(read_recording(path)[:], SPIKES)
 
 
-def test_a_file_that_is_still_being_copied_may_be_waited_for(path: Path) -> None:
+def test_reading_can_wait_for_a_file_that_is_still_being_copied(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(FormatError, match=r"cut short \(.*\), or another program is writing it"):
         read_recording(path)

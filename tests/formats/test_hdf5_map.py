@@ -31,7 +31,9 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_any_crop_of_any_range_is_that_of_the_array(file: Hdf5File, data: st.DataObject) -> None:
+def test_any_crop_of_any_range_equals_that_of_the_array(
+    file: Hdf5File, data: st.DataObject
+) -> None:
     start, row, column = (data.draw(st.integers(0, side)) for side in VALUES.shape)
     stop = data.draw(st.integers(start, len(VALUES)))
     crop = slice(start, stop), slice(row, row + 4), slice(column, None)
@@ -53,7 +55,7 @@ def test_any_crop_of_any_range_is_that_of_the_array(file: Hdf5File, data: st.Dat
     ],
     ids=["gzip", "checksums", "tiles", "user block", "byte order", "empty"],
 )
-def test_only_hdf5_reads_other_storage(tmp_path: Path, storage: dict[str, Any]) -> None:
+def test_other_storage_is_read_by_hdf5(tmp_path: Path, storage: dict[str, Any]) -> None:
     file = _stored(tmp_path / "other.h5", **storage)
     assert file.mapped("planes") is None
     np.testing.assert_array_equal(
@@ -61,14 +63,14 @@ def test_only_hdf5_reads_other_storage(tmp_path: Path, storage: dict[str, Any]) 
     )
 
 
-def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None:
+def test_unwritten_chunks_are_read_by_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "sparse.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("planes", (37, 9, 5), np.uint8, chunks=(8, 9, 5))[:8] = 1
     assert Hdf5File(path).mapped("planes") is None
 
 
-def test_a_chunk_beyond_the_end_is_rejected_before_it_is_touched(tmp_path: Path) -> None:
+def test_a_chunk_beyond_the_end_of_the_file_is_rejected_before_reading(tmp_path: Path) -> None:
     # h5py rejects a file that is shorter than its header states, but not one truncated while open
     file = _stored(tmp_path / "cut.h5", chunks=(8, 9, 5))
     size = file.path.stat().st_size
@@ -81,7 +83,7 @@ def test_a_chunk_beyond_the_end_is_rejected_before_it_is_touched(tmp_path: Path)
 
 @pytest.mark.parametrize("chunks", [None, (8, 9, 5)])
 @pytest.mark.parametrize("size", [100, 100_000])
-def test_a_file_whose_size_changes_while_it_is_read_is_an_error(
+def test_a_file_whose_size_changes_during_reading_raises_an_error(
     tmp_path: Path, chunks: tuple[int, ...] | None, size: int
 ) -> None:
     """Reading a map beyond the end of its file would kill the process with SIGBUS."""

@@ -15,7 +15,7 @@ from spike_zoo.errors import FormatError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256, write_checked
-from tests.helpers.archives import change, replace_spikes
+from tests.helpers.archives import edit_file, replace_spikes
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(37, 12, 21)
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("code", "how"),
+    ("code", "create_spikes"),
     [
         ("E03", lambda group: None),
         ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((37, 12, 3), "i2"))),
@@ -39,16 +39,16 @@ def path(tmp_path: Path) -> Path:
         (None, lambda group: group.create_group("spikes")),
     ],
 )
-def test_data_sets_that_hold_no_such_planes_are_rejected(
-    path: Path, code: str | None, how: Callable[[h5py.Group], Any]
+def test_data_sets_without_valid_planes_are_rejected(
+    path: Path, code: str | None, create_spikes: Callable[[h5py.Group], Any]
 ) -> None:
-    change(path, replace_spikes(how))
+    edit_file(path, replace_spikes(create_spikes))
     with pytest.raises(FormatError, match="spikes") as caught:
         read_recording(path)
     assert caught.value.code == code
 
 
-def test_a_huge_declared_shape_is_rejected_before_memory_is_taken(path: Path) -> None:
+def test_a_huge_declared_shape_is_rejected_before_memory_is_allocated(path: Path) -> None:
     def huge(file: h5py.File) -> None:
         replace_spikes(
             lambda group: group.create_dataset(
@@ -57,7 +57,7 @@ def test_a_huge_declared_shape_is_rejected_before_memory_is_taken(path: Path) ->
         )(file)
         file["recordings/clip"].attrs["frames"] = 10**9
 
-    change(path, huge)
+    edit_file(path, huge)
     with pytest.raises(FormatError, match="never written") as caught:
         read_recording(path)
     assert caught.value.code == "E04"
@@ -79,11 +79,11 @@ def test_a_huge_declared_shape_is_rejected_before_memory_is_taken(path: Path) ->
         ("meta", "{broken", "not a JSON object"),
     ],
 )
-def test_attributes_that_cannot_be_are_rejected(
+def test_impossible_attributes_are_rejected(
     path: Path, name: str, value: object, complaint: str
 ) -> None:
     width = {"width": 25} if (name, value) == ("width", 22) else {name: value}
-    change(path, lambda file: file["recordings/clip"].attrs.update(width))
+    edit_file(path, lambda file: file["recordings/clip"].attrs.update(width))
     with pytest.raises(FormatError, match=complaint):
         read_recording(path)
 
@@ -100,7 +100,7 @@ SHA256 = hashlib.sha256(VALUES.astype("<i4").tobytes()).hexdigest()
         (np.asfortranarray(VALUES), {"chunks": (2, 3, 2), "compression": "gzip"}),
     ],
 )
-def test_a_checksum_is_that_of_the_values_in_little_endian_order(
+def test_the_checksum_is_computed_from_the_values_in_little_endian_order(
     tmp_path: Path, stored: np.ndarray[tuple[int, ...], np.dtype[np.int32]], options: dict[str, str]
 ) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:

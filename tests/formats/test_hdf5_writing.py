@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     return write_recording(SPIKES, tmp_path / "clip.h5")
 
 
-def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
+def test_all_metadata_of_a_take_is_read_back(tmp_path: Path) -> None:
     meta = {
         "source": "data.dat",
         "source_format": "dat",
@@ -47,11 +47,11 @@ def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
     recording = SpikeRecording.from_planes(
         SPIKES, fps=20_000.0, threshold=2.0, rate_scale=0.6, meta=meta
     )
-    again = read_recording(write_recording(recording, tmp_path / "clip.h5"))
-    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
-    assert again.meta == meta | {"name": "clip"}
-    third = read_recording(write_recording(again, tmp_path / "copy.h5"))
-    assert third.meta == again.meta
+    reread = read_recording(write_recording(recording, tmp_path / "clip.h5"))
+    assert (reread.fps, reread.threshold, reread.rate_scale) == (20_000.0, 2.0, 0.6)
+    assert reread.meta == meta | {"name": "clip"}
+    third = read_recording(write_recording(reread, tmp_path / "copy.h5"))
+    assert third.meta == reread.meta
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,14 @@ def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
         ("_", "_"),
     ],
 )
-def test_a_file_s_name_becomes_one_the_schema_allows(tmp_path: Path, stem: str, name: str) -> None:
+def test_a_file_name_is_converted_to_a_name_allowed_by_the_schema(
+    tmp_path: Path, stem: str, name: str
+) -> None:
     recording = read_recording(write_recording(SPIKES, tmp_path / f"{stem}.h5"))
     assert recording.meta["name"].strip("_") == name.strip("_")
 
 
-def test_the_checksum_is_that_of_the_packed_bytes(path: Path) -> None:
+def test_the_checksum_is_computed_from_the_packed_bytes(path: Path) -> None:
     packed = np.packbits(SPIKES, axis=-1, bitorder="little")
     with h5py.File(path) as file:
         stored = file["recordings/clip"].attrs["sha256"]
@@ -77,17 +79,15 @@ def test_the_checksum_is_that_of_the_packed_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".dat", ".npy", ".npz", ".spl"])
-def test_a_recording_without_room_ends_in_one_error_and_leaves_nothing(
-    tmp_path: Path, suffix: str
-) -> None:
-    told = rf"clip\{suffix}: cannot be written \(File too large\)"
-    with largest_file(2000), pytest.raises(RecordingError, match=told):
+def test_a_full_disk_ends_in_one_error_and_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    message = rf"clip\{suffix}: cannot be written \(File too large\)"
+    with largest_file(2000), pytest.raises(RecordingError, match=message):
         write_recording(random_spikes(400, 16, 24), tmp_path / f"clip{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", range(200, 14_000, 600))
-def test_hdf5_never_notices_that_it_cannot_write(tmp_path: Path, size: int) -> None:
+def test_failed_writes_are_not_reported_to_hdf5(tmp_path: Path, size: int) -> None:
     """After a failed write, HDF5 would crash when it closes the file."""
 
     def write() -> None:
@@ -100,7 +100,7 @@ def test_hdf5_never_notices_that_it_cannot_write(tmp_path: Path, size: int) -> N
         write()
 
 
-def test_ctrl_c_while_a_file_is_closed_comes_afterwards(
+def test_ctrl_c_during_closing_is_raised_after_the_file_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = hdf5_writing._Output.write

@@ -35,20 +35,20 @@ def read_back(path: Path, recording: SpikeRecording) -> SpikeRecording:
 
 @one_file
 @given(spikes=spike_streams())
-def test_every_format_gives_the_planes_back(tmp_path: Path, spikes: np.ndarray) -> None:
+def test_planes_are_read_back_in_every_format(tmp_path: Path, spikes: np.ndarray) -> None:
     recording = SpikeRecording.from_planes(spikes)
     for suffix in SUFFIXES:
         path = write_recording(recording, tmp_path / f"clip{suffix}", overwrite=True)
         np.testing.assert_array_equal(read_back(path, recording)[:], spikes)
 
 
-def test_a_bitstream_is_no_recording_and_the_refusal_states_what_reads_it(tmp_path: Path) -> None:
+def test_a_bitstream_is_rejected_with_the_command_that_reads_it(tmp_path: Path) -> None:
     (tmp_path / "a.sci").write_bytes(b"SCI1")
     with pytest.raises(FormatError, match=r"a\.sci is a bitstream, .* with decompress"):
         read_recording(tmp_path / "a.sci")
 
 
-def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_states_the_rest(
+def test_a_lossless_recording_overrides_its_sidecar_which_adds_missing_fields(
     tmp_path: Path,
 ) -> None:
     spikes = random_spikes(20, 6, 21)
@@ -64,7 +64,9 @@ def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_states_the_rest
         read_recording(path, "a")
 
 
-def test_raw_bits_that_begin_as_another_format_are_raw_bits(tmp_path: Path) -> None:
+def test_raw_bits_that_start_with_the_signature_of_another_format_are_read_as_raw_bits(
+    tmp_path: Path,
+) -> None:
     for begin in (b"SPL1", b"PK\3\4"):
         (tmp_path / "a.dat").write_bytes(begin + bytes(96))
         assert read_recording(tmp_path / "a.dat", height=10, width=8)[:].sum() == sum(
@@ -72,7 +74,7 @@ def test_raw_bits_that_begin_as_another_format_are_raw_bits(tmp_path: Path) -> N
         )
 
 
-def test_a_sample_clip_passes_all_formats_and_comes_back_byte_for_byte(
+def test_a_sample_clip_is_converted_through_all_formats_without_loss(
     tmp_path: Path, shared: Path
 ) -> None:
     original = shared / "data" / "data.dat"
@@ -102,7 +104,7 @@ def test_an_existing_target_is_kept_without_overwrite(tmp_path: Path, suffix: st
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, suffix: str) -> None:
     class Broken(SpikeRecording):
         def read_packed(self, *_: Any, **__: Any) -> np.ndarray:
             raise RuntimeError("the source broke off")
@@ -118,7 +120,7 @@ def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_arrays_that_are_no_spikes_are_not_written(tmp_path: Path, suffix: str) -> None:
+def test_arrays_other_than_spikes_are_not_written(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ValueError, match="must be 0 or 1"):
         write_recording(np.full((2, 3, 8), 2), tmp_path / f"clip{suffix}")
     with pytest.raises(GeometryError, match="planes, height, width"):
@@ -128,7 +130,7 @@ def test_arrays_that_are_no_spikes_are_not_written(tmp_path: Path, suffix: str) 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5", ".spl"])
 @pytest.mark.parametrize("name", ["clip.dat", "clip.npz", "clip.npy", "clip.h5", "clip.spl"])
-def test_a_suffix_that_contradicts_the_content_is_named(
+def test_a_suffix_that_contradicts_the_content_is_reported(
     tmp_path: Path, suffix: str, name: str
 ) -> None:
     if suffix == Path(name).suffix:
@@ -142,7 +144,7 @@ def test_a_suffix_that_contradicts_the_content_is_named(
 @pytest.mark.parametrize(
     ("suffix", "kind"), [(".npz", "npz"), (".npy", "npy"), (".h5", "hdf5"), (".spl", "spl")]
 )
-def test_content_names_the_format_where_the_suffix_does_not(
+def test_the_format_is_detected_by_content_if_the_suffix_is_unknown(
     tmp_path: Path, suffix: str, kind: str
 ) -> None:
     write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
@@ -186,7 +188,7 @@ def test_options_of_another_format_are_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"rate_scale": np.inf}])
-def test_stated_scales_must_be_positive_numbers(tmp_path: Path, wrong: dict[str, float]) -> None:
+def test_scale_options_must_be_positive_numbers(tmp_path: Path, wrong: dict[str, float]) -> None:
     write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
     with pytest.raises(UsageError, match="must be a number > 0"):
         read_recording(tmp_path / "clip.npy", **wrong)  # type: ignore[arg-type]  # floats by name
@@ -211,10 +213,10 @@ def test_the_layout_of_colour_filters_is_kept(tmp_path: Path, suffix: str, cfa: 
     recording = SpikeRecording.from_planes(random_spikes(9, 6, 10), fps=100.0, cfa=cfa)
     path = tmp_path / f"a{suffix}"
     write_recording(recording, path, with_sidecar=suffix == ".dat")
-    again = read_recording(path)
-    assert again.cfa == cfa
-    assert again.between(2, 5).cfa == cfa
-    assert (again[:] == recording[:]).all()
+    reread = read_recording(path)
+    assert reread.cfa == cfa
+    assert reread.between(2, 5).cfa == cfa
+    assert (reread[:] == recording[:]).all()
 
 
 def test_an_option_replaces_the_stated_layout_with_a_warning(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from spike_zoo.formats.remote_files import CACHE_VARIABLE, LIMIT_VARIABLE
 from spike_zoo.testing import tiny_archive
 from tests.helpers.streams import random_spikes
 
-Asked = list[str]
+Requests = list[str]
 
 
 @pytest.fixture(autouse=True)
@@ -36,17 +36,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     remote._copied.cache_clear()
 
 
-class Ranges(NamedTuple):
+class RangeServer(NamedTuple):
     folder: Path
     address: str
     cache: Path
-    asked: list[int]
+    response_sizes: list[int]
 
 
 @pytest.fixture
-def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
+def range_server(tmp_path: Path, cache: Path) -> Iterator[RangeServer]:
     """A server with range requests: its folder, its address and the sizes of its responses."""
-    folder, asked = tmp_path / "by-ranges", list[int]()
+    folder, response_sizes = tmp_path / "by-ranges", list[int]()
     folder.mkdir()
 
     class Handler(SimpleHTTPRequestHandler):
@@ -54,14 +54,14 @@ def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
             """Print nothing."""
 
         def do_GET(self) -> None:
-            asked_for = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            requested = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             path = Path(self.translate_path(self.path))
-            if asked_for is None or not path.is_file():
+            if requested is None or not path.is_file():
                 super().do_GET()
                 return
-            first, last = int(asked_for[1]), int(asked_for[2])
+            first, last = int(requested[1]), int(requested[2])
             part = path.read_bytes()[first : last + 1]
-            asked.append(len(part))
+            response_sizes.append(len(part))
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{last}/{path.stat().st_size}")
             self.send_header("Content-Length", str(len(part)))
@@ -72,51 +72,51 @@ def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
         ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Ranges(folder, f"http://127.0.0.1:{server.server_port}", cache, asked)
+    yield RangeServer(folder, f"http://127.0.0.1:{server.server_port}", cache, response_sizes)
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str, Asked]]:
+def server(tmp_path: Path) -> Iterator[tuple[Path, str, Requests]]:
     """A folder, its address and the paths of the requests."""
-    folder, asked = tmp_path / "served", list[str]()
+    folder, requests = tmp_path / "served", list[str]()
     folder.mkdir()
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Note the request."""
-            asked.append(self.path)
+            """Record the request."""
+            requests.append(self.path)
 
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", asked
+    yield folder, f"http://127.0.0.1:{server.server_port}", requests
     server.shutdown()
     server.server_close()
 
 
 def test_a_recording_is_copied_once_with_its_sidecar(
-    served: tuple[Path, str, Asked], cache: Path
+    server: tuple[Path, str, Requests], cache: Path
 ) -> None:
-    folder, address, asked = served
+    folder, address, requests = server
     recording = random_spikes(40, 12, 16)
     write_recording(recording, folder / "a.dat")
     (folder / "a.dat.yaml").write_text("spike_h: 12\nspike_w: 16\n")
-    found = spike_zoo.read_recording(f"{address}/a.dat")
-    assert np.array_equal(found[:], recording[:])
-    before = len(asked)
+    downloaded = spike_zoo.read_recording(f"{address}/a.dat")
+    assert np.array_equal(downloaded[:], recording[:])
+    before = len(requests)
     remote._copied.cache_clear()  # as in another process
     assert np.array_equal(spike_zoo.read_recording(f"{address}/a.dat")[:], recording[:])
-    assert [path for path in asked[before:] if path == "/a.dat"] in ([], ["/a.dat"])  # its size
+    assert [path for path in requests[before:] if path == "/a.dat"] in ([], ["/a.dat"])  # its size
     assert len(list(cache.rglob("a.dat"))) == 1
 
 
-def test_a_copy_that_was_removed_for_room_is_made_again(
-    served: tuple[Path, str, Asked], cache: Path
+def test_a_cached_copy_that_was_removed_is_downloaded_again(
+    server: tuple[Path, str, Requests], cache: Path
 ) -> None:
-    folder, address, _ = served
+    folder, address, _ = server
     write_recording(random_spikes(40, 12, 16), folder / "a.npz")
     first = spike_zoo.read_recording(f"{address}/a.npz")[:]
     (copy,) = cache.rglob("a.npz")
@@ -124,10 +124,10 @@ def test_a_copy_that_was_removed_for_room_is_made_again(
     assert np.array_equal(spike_zoo.read_recording(f"{address}/a.npz")[:], first)
 
 
-def test_commands_take_addresses(
-    served: tuple[Path, str, Asked], capsys: pytest.CaptureFixture[str]
+def test_commands_accept_addresses(
+    server: tuple[Path, str, Requests], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, address, _ = served
+    folder, address, _ = server
     write_recording(random_spikes(40, 12, 16), folder / "a.npz")
     assert main(["info", f"{address}/a.npz"]) == 0
     assert "40" in capsys.readouterr().out
@@ -147,38 +147,40 @@ def _blocks(cache: Path, name: str) -> int:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_of_a_raw_recording_only_the_planes_that_are_read_are_copied(ranges: Ranges) -> None:
-    folder, address, cache, asked = ranges
+def test_only_the_planes_read_of_a_raw_recording_are_downloaded(range_server: RangeServer) -> None:
+    folder, address, cache, response_sizes = range_server
     recording = random_spikes(400, 64, 64)  # 512 bytes a plane, 50 blocks
     write_recording(recording, folder / "a.dat")
-    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
-    assert np.array_equal(found[200:216], recording[200:216])
-    assert len(pickle.loads(pickle.dumps(found))[100:101]) == 1
+    downloaded = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    assert np.array_equal(downloaded[200:216], recording[200:216])
+    assert len(pickle.loads(pickle.dumps(downloaded))[100:101]) == 1
     assert _blocks(cache, "a.dat") <= 5
-    assert sum(asked) <= 5 * 4096
-    assert np.array_equal(found[:], recording[:])
-    assert sum(asked) == 400 * 512 + 1, "each byte once, after one as a trial"
-    assert not list(cache.rglob("*.blocks")), "complete"
+    assert sum(response_sizes) <= 5 * 4096
+    assert np.array_equal(downloaded[:], recording[:])
+    assert sum(response_sizes) == 400 * 512 + 1, (
+        "each byte is sent once, after a request of one byte"
+    )
+    assert not list(cache.rglob("*.blocks")), "the copy is complete"
     assert spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)[3:5].any()
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_server_without_ranges_sends_the_file_once(
-    served: tuple[Path, str, Asked], cache: Path
+    server: tuple[Path, str, Requests], cache: Path
 ) -> None:
-    folder, address, asked = served
+    folder, address, requests = server
     recording = random_spikes(400, 64, 64)
     write_recording(recording, folder / "a.dat")
-    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
-    before = len(asked)
-    assert np.array_equal(found[:], recording[:])
-    assert len(asked) == before
+    downloaded = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    before = len(requests)
+    assert np.array_equal(downloaded[:], recording[:])
+    assert len(requests) == before
     assert not list(cache.rglob("*.blocks"))
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_of_an_archive_only_the_recordings_that_are_read_are_copied(ranges: Ranges) -> None:
-    folder, address, cache, _ = ranges
+def test_only_the_recordings_read_of_an_archive_are_downloaded(range_server: RangeServer) -> None:
+    folder, address, cache, _ = range_server
     local = SpikeArchive(tiny_archive(folder / "a.h5", 81, 64, 64))
     with SpikeArchive(f"{address}/a.h5") as archive:
         assert archive.names() == local.names()
@@ -193,23 +195,25 @@ def test_of_an_archive_only_the_recordings_that_are_read_are_copied(ranges: Rang
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("change", ["replaced", "removed"])
-def test_a_remote_file_that_changes_while_it_is_read_is_named(ranges: Ranges, change: str) -> None:
-    folder, address, _, _ = ranges
+def test_a_remote_file_that_changes_during_reading_is_named(
+    range_server: RangeServer, change: str
+) -> None:
+    folder, address, _, _ = range_server
     write_recording(random_spikes(400, 64, 64), folder / "a.dat")
-    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    downloaded = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
     if change == "replaced":
         write_recording(random_spikes(500, 64, 64), folder / "a.dat", overwrite=True)
         with pytest.raises(RecordingError, match="has changed while it was read; start again"):
-            found[300:310]
+            downloaded[300:310]
     else:
         (folder / "a.dat").unlink()
         with pytest.raises(MissingFileError, match=rf"{address}/a.dat: cannot be read"):
-            found[300:310]
+            downloaded[300:310]
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_an_archive_whose_server_fails_is_named_by_its_address(ranges: Ranges) -> None:
-    folder, address, _, _ = ranges
+def test_an_archive_whose_server_fails_is_named_by_its_address(range_server: RangeServer) -> None:
+    folder, address, _, _ = range_server
     tiny_archive(folder / "a.h5", 81, 64, 64)
     archive = SpikeArchive(f"{address}/a.h5")
     (folder / "a.h5").unlink()
@@ -218,16 +222,16 @@ def test_an_archive_whose_server_fails_is_named_by_its_address(ranges: Ranges) -
 
 
 def _shards(folder: Path) -> Path:
-    with SpikeArchive(tiny_archive(folder.parent / "one.h5", 21, 32, 32)) as one:
-        jobs = {name: functools.partial(one.take, name) for name in one}
-        splits = {split: one.names(split) for split in one.splits()}
+    with SpikeArchive(tiny_archive(folder.parent / "one.h5", 21, 32, 32)) as archive:
+        jobs = {name: functools.partial(archive.take, name) for name in archive}
+        splits = {split: archive.names(split) for split in archive.splits()}
         return build_shards(folder / "all", jobs, "6", splits=splits)
 
 
-def test_a_sharded_archive_copies_the_shards_that_are_read(
-    served: tuple[Path, str, Asked], cache: Path
+def test_only_the_shards_read_of_an_archive_are_downloaded(
+    server: tuple[Path, str, Requests], cache: Path
 ) -> None:
-    folder, address, _ = served
+    folder, address, _ = server
     local = SpikeArchive(_shards(folder))
     with SpikeArchive(f"{address}/all") as archive:
         assert archive.names() == local.names()
@@ -238,8 +242,8 @@ def test_a_sharded_archive_copies_the_shards_that_are_read(
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_data_are_read_from_an_address(ranges: Ranges, workers: int) -> None:
-    folder, address, _, _ = ranges
+def test_training_data_are_read_from_an_address(range_server: RangeServer, workers: int) -> None:
+    folder, address, _, _ = range_server
     _shards(folder)
     data = ReconstructionDataModule(
         f"{address}/all", 21, crop=16, batch_size=2, seed=0, workers=workers
@@ -249,9 +253,9 @@ def test_training_data_are_read_from_an_address(ranges: Ranges, workers: int) ->
 
 
 def test_the_cache_keeps_to_its_limit(
-    served: tuple[Path, str, Asked], cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[Path, str, Requests], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, address, _ = served
+    folder, address, _ = server
     _shards(folder)
     size = (folder / "all" / "000.h5").stat().st_size
     monkeypatch.setenv(LIMIT_VARIABLE, str(2.5 * size / 1e9))
@@ -260,18 +264,18 @@ def test_the_cache_keeps_to_its_limit(
         archive[name].read()
     copies = list(cache.rglob("*.h5"))
     assert len(copies) == 2
-    assert archive.path.joinpath("005.h5") in copies, "the last one"
+    assert archive.path.joinpath("005.h5") in copies, "the shard read last"
 
 
 @pytest.mark.parametrize(
     "read", [spike_zoo.read_recording, SpikeArchive, lambda address: main(["info", address])]
 )
-def test_what_is_missing_is_named_by_its_address(
-    served: tuple[Path, str, Asked],
+def test_missing_files_are_named_by_their_address(
+    server: tuple[Path, str, Requests],
     capsys: pytest.CaptureFixture[str],
     read: Callable[[str], object],
 ) -> None:
-    _, address, _ = served
+    _, address, _ = server
     try:
         assert read(f"{address}/none.h5") == 2
         message = capsys.readouterr().err
@@ -280,12 +284,12 @@ def test_what_is_missing_is_named_by_its_address(
     assert f"{address}/none.h5: cannot be read" in message
 
 
-def test_a_server_that_does_not_answer_is_named() -> None:
+def test_a_server_without_an_answer_is_named() -> None:
     for address in ("ftp://127.0.0.1:1/a.npz", "http://127.0.0.1:1/a.npz"):
         with pytest.raises(MissingFileError, match=rf"{address}: cannot be read"):
             spike_zoo.read_recording(address)
 
 
-def test_an_unknown_kind_of_address_names_the_extra() -> None:
+def test_an_unknown_scheme_of_an_address_names_the_extra() -> None:
     with pytest.raises(UsageError, match=r"spike-zoo\[remote\]"):
         spike_zoo.read_recording("gopher://host/a.dat")

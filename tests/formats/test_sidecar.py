@@ -31,7 +31,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("up", [0, 1])
-def test_a_spikecv_file_beside_or_one_folder_up_gives_the_size(clip: Path, up: int) -> None:
+def test_a_spikecv_file_in_the_same_or_parent_folder_gives_the_size(clip: Path, up: int) -> None:
     (clip.parents[up] / "config.yaml").write_text(SPIKECV)
     recording = read_recording(clip)
     assert recording.shape == (4, 6, 16)
@@ -40,7 +40,7 @@ def test_a_spikecv_file_beside_or_one_folder_up_gives_the_size(clip: Path, up: i
     assert recording.meta["data_field_identifier"] == "data/spikes"
 
 
-def test_the_nearer_spikecv_file_is_taken(clip: Path) -> None:
+def test_the_nearest_spikecv_file_is_read(clip: Path) -> None:
     (clip.parents[0] / "config.yaml").write_text("{spike_w: 16, spike_h: 6}")
     (clip.parents[1] / "config.yaml").write_text("{spike_w: 8, spike_h: 6}")
     assert read_recording(clip).shape == (4, 6, 16)
@@ -68,7 +68,7 @@ def test_a_config_file_of_another_program_further_up_is_skipped(tmp_path: Path, 
     assert read_recording(clip).shape == (4, 6, 16)
 
 
-def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
+def test_the_sidecar_of_the_recording_overrides_that_of_the_folder(clip: Path) -> None:
     (clip.parent / "config.yaml").write_text("{spike_w: 8, spike_h: 8}")
     own = "{spike_w: 16, spike_h: 6, fps: 20000, rate_scale: 0.6, threshold: 2, camera: north}"
     (clip.parent / "clip.dat.yaml").write_text(own)
@@ -78,7 +78,7 @@ def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
     assert recording.meta["camera"] == "north"
 
 
-def test_an_own_sidecar_without_a_size_is_filled_in_from_the_folder_s(clip: Path) -> None:
+def test_a_size_missing_in_the_sidecar_is_read_from_that_of_the_folder(clip: Path) -> None:
     (clip.parent / "config.yaml").write_text(SPIKECV)
     (clip.parent / "clip.dat.yaml").write_text("{fps: 40000, filename: ours}")
     recording = read_recording(clip)
@@ -87,7 +87,7 @@ def test_an_own_sidecar_without_a_size_is_filled_in_from_the_folder_s(clip: Path
     assert recording.meta["filename"] == "ours"
 
 
-def test_arguments_come_before_every_sidecar(clip: Path) -> None:
+def test_arguments_override_every_sidecar(clip: Path) -> None:
     (clip.parent / "config.yaml").write_text("neither: here")  # not read if the size is stated
     (clip.parent / "clip.dat.yaml").write_text("{spike_w: 8, spike_h: 8, fps: 1}")
     recording = read_recording(clip, height=6, width=16, fps=5.0, rate_scale=0.4)
@@ -117,9 +117,7 @@ def test_arguments_come_before_every_sidecar(clip: Path) -> None:
         ("!!python/object/apply:os.getcwd []", "not YAML"),
     ],
 )
-def test_a_sidecar_that_cannot_be_meant_is_rejected_by_name(
-    clip: Path, text: str, complaint: str
-) -> None:
+def test_an_invalid_sidecar_is_rejected_by_name(clip: Path, text: str, complaint: str) -> None:
     (clip.parent / "config.yaml").write_text(text)
     with pytest.raises(FormatError, match=rf"config\.yaml.*{complaint}"):
         read_recording(clip)
@@ -139,21 +137,21 @@ def test_a_written_sidecar_makes_options_unnecessary(tmp_path: Path) -> None:
     write_recording(
         recording, path, columns=[(0, 10), (12, 23)], stored_width=25, flip=False, with_sidecar=True
     )
-    again = read_recording(path)
-    np.testing.assert_array_equal(again[:], recording[:])
-    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
+    reread = read_recording(path)
+    np.testing.assert_array_equal(reread[:], recording[:])
+    assert (reread.fps, reread.threshold, reread.rate_scale) == (20_000.0, 2.0, 0.6)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.dat", "clip.dat.yaml"]
 
 
-def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_over_it(
+def test_an_old_sidecar_does_not_apply_to_a_recording_written_with_overwrite(
     tmp_path: Path,
 ) -> None:
     old, path = random_spikes(10, 16, 24), tmp_path / "clip.dat"
     write_recording(SpikeRecording.from_planes(old, rate_scale=0.6), path, with_sidecar=True)
-    told = (
+    message = (
         r"clip\.dat\.yaml states spike_h: 16 \(here 24\), spike_w: 24 \(here 16\), .*with_sidecar"
     )
-    with pytest.raises(ExistingFileError, match=told):
+    with pytest.raises(ExistingFileError, match=message):
         write_recording(random_spikes(10, 24, 16), path, overwrite=True)  # as many bytes
     np.testing.assert_array_equal(read_recording(path)[:], old)
     new = random_spikes(10, 24, 16, seed=1)
@@ -162,7 +160,7 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
 
 
 @pytest.mark.parametrize(
-    ("said", "contradicts"),
+    ("sidecar", "contradicts"),
     [
         ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
         ("flip: false", "flip: false .here true."),
@@ -174,16 +172,16 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
         ("{fps: 20000, rate_scale: 0.4, label: 0, lens: 35 mm, planes: [2]}", None),
     ],
 )
-def test_a_sidecar_may_state_more_than_a_recording_written_beside_it_but_nothing_else(
-    tmp_path: Path, said: str, contradicts: str | None
+def test_a_recording_is_not_written_next_to_a_sidecar_that_contradicts_it(
+    tmp_path: Path, sidecar: str, contradicts: str | None
 ) -> None:
-    (tmp_path / "clip.dat.yaml").write_text(said)
+    (tmp_path / "clip.dat.yaml").write_text(sidecar)
     meta = {"label": 0}
     recording = SpikeRecording.from_planes(random_spikes(4, 6, 16), rate_scale=0.4, meta=meta)
     if contradicts is None:
         write_recording(recording, tmp_path / "clip.dat")
-        again = read_recording(tmp_path / "clip.dat", height=6, width=16)
-        np.testing.assert_array_equal(again[:], recording[:])
+        reread = read_recording(tmp_path / "clip.dat", height=6, width=16)
+        np.testing.assert_array_equal(reread[:], recording[:])
         return
     with pytest.raises(ExistingFileError, match=contradicts):
         write_recording(recording, tmp_path / "clip.dat")
@@ -191,23 +189,23 @@ def test_a_sidecar_may_state_more_than_a_recording_written_beside_it_but_nothing
 
 
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5", ".spl"])
-def test_a_file_of_any_format_takes_its_class_and_whatever_is_noted_from_its_sidecar(
+def test_class_and_notes_are_read_from_the_sidecar_of_any_format(
     tmp_path: Path, suffix: str
 ) -> None:
     path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
-    said = "{spike_h: 3, spike_w: 8, label: 3, label_name: cup, lens: 35 mm}"
-    Path(f"{path}.yaml").write_text(said)
+    sidecar = "{spike_h: 3, spike_w: 8, label: 3, label_name: cup, lens: 35 mm}"
+    Path(f"{path}.yaml").write_text(sidecar)
     meta = read_recording(path).meta
     assert (meta["label"], meta["label_name"], meta["lens"]) == (3, "cup", "35 mm")
 
 
-def test_what_a_file_states_itself_comes_before_its_sidecar(tmp_path: Path) -> None:
+def test_fields_in_a_file_override_its_sidecar(tmp_path: Path) -> None:
     spikes = random_spikes(2, 3, 8)
     np.savez(tmp_path / "a.npz", spk=spikes, label=0, camera="north")
     (tmp_path / "a.npz.yaml").write_text("{label: 3, label_name: cup, camera: south, fps: 40000}")
     recording = read_recording(tmp_path / "a.npz")
     assert (recording.meta["label"], recording.meta["camera"]) == (0, "north")
-    assert "label_name" not in recording.meta  # class 0 is no cup
+    assert "label_name" not in recording.meta  # the name belongs to class 3, not to class 0
     assert recording.fps == 40_000.0
 
 
@@ -216,17 +214,15 @@ def test_what_a_file_states_itself_comes_before_its_sidecar(tmp_path: Path) -> N
     [("rate_scal", "rate_scale"), ("spike_height", "spike_h"), ("height", "spike_h"),
      ("Width", "spike_w"), ("plane", "planes"), ("treshold", "threshold"), ("Fps", "fps")],
 )  # fmt: skip
-def test_a_misspelt_field_is_rejected_with_the_one_that_is_meant(
-    clip: Path, field: str, meant: str
-) -> None:
+def test_a_misspelt_field_is_rejected_with_a_suggestion(clip: Path, field: str, meant: str) -> None:
     Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\n{field}: 3\n")
-    told = rf"\.yaml: {field} is no field of a sidecar, did you mean {meant}\? Known are spike_h"
-    with pytest.raises(FormatError, match=told):
+    message = rf"\.yaml: {field} is no field of a sidecar, did you mean {meant}\? Known are spike_h"
+    with pytest.raises(FormatError, match=message):
         read_recording(clip)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("sidecar", "message"),
     [
         ("label: cup", "label is 'cup', expected the index of a class"),
         ("label: -1", "label is -1"),
@@ -237,17 +233,17 @@ def test_a_misspelt_field_is_rejected_with_the_one_that_is_meant(
     ],
 )
 @pytest.mark.parametrize("suffix", [".dat", ".npz"])
-def test_a_class_that_is_none_is_rejected_by_field(
-    tmp_path: Path, suffix: str, said: str, told: str
+def test_an_invalid_class_is_rejected_by_field(
+    tmp_path: Path, suffix: str, sidecar: str, message: str
 ) -> None:
     path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
-    Path(f"{path}.yaml").write_text(said)
-    with pytest.raises(FormatError, match=rf"clip\{suffix}\.yaml: {told}"):
+    Path(f"{path}.yaml").write_text(sidecar)
+    with pytest.raises(FormatError, match=rf"clip\{suffix}\.yaml: {message}"):
         read_recording(path, height=3, width=8)
 
 
 @pytest.mark.parametrize("planes", ["middle", "[1.5]", "[-1]", "[]"])
-def test_planes_that_are_none_are_rejected(clip: Path, planes: str) -> None:
+def test_invalid_planes_are_rejected(clip: Path, planes: str) -> None:
     Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\nplanes: {planes}\n")
     with pytest.raises(FormatError, match=r"expected planes counted from 0, as \[150\]"):
         read_recording(clip)

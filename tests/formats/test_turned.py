@@ -43,7 +43,7 @@ def test_planes_are_flipped_then_mirrored_then_rotated_clockwise(
         np.testing.assert_array_equal(part, packed[1:7, 1:5, :1])
 
 
-def test_a_sidecar_turns_a_recording_and_options_replace_it(clip: Path) -> None:
+def test_a_sidecar_rotates_a_recording_and_options_override_it(clip: Path) -> None:
     Path(f"{clip}.yaml").write_text("{spike_h: 6, spike_w: 20, mirror: true, rotate: 270}")
     turned = np.rot90(SPIKES[:, :, ::-1], CLOCKWISE[270], axes=(1, 2))
     recording = read_recording(clip)
@@ -52,7 +52,7 @@ def test_a_sidecar_turns_a_recording_and_options_replace_it(clip: Path) -> None:
     np.testing.assert_array_equal(read_recording(clip, mirror=False, rotate=0)[:], SPIKES)
 
 
-def test_other_angles_and_formats_that_are_upright_are_rejected(tmp_path: Path, clip: Path) -> None:
+def test_other_angles_and_formats_without_rotation_are_rejected(tmp_path: Path, clip: Path) -> None:
     with pytest.raises(UsageError, match=r"--rotate must be 0, 90, 180 or 270 degrees.*got 45"):
         read_recording(clip, height=6, width=20, rotate=45)
     path = write_recording(SPIKES, tmp_path / "clip.npz")

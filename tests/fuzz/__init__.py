@@ -1,1 +1,1 @@
-"""Damaged and hostile inputs for every parser: ``make fuzz`` and a fixed sample in the tests."""
+"""Damaged and hostile inputs for every parser, for ``make fuzz`` and a fixed sample in tests."""

@@ -1,4 +1,4 @@
-"""Let the disk be full in the middle of commands: nothing is half written, and the same goes on.
+"""Commands on a full disk: no incomplete files remain, and the repeated command succeeds.
 
 Run::
 
@@ -14,20 +14,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.kills import COMMANDS, Command, check_folder, check_outputs, run_command, words_of
+from tests.fuzz.kills import (
+    COMMANDS,
+    Command,
+    check_folder,
+    check_outputs,
+    command_line,
+    run_command,
+)
 
 SHARES = (0.05, 0.5, 0.95)
-"""Shares of the size of a command's largest file that the disk has room for."""
+"""Maximum file sizes, as shares of the largest output file of a command."""
 
 
 def try_full_disk(name: str) -> tuple[int, list[str]]:
-    """Run a command with too little room, then with enough.
+    """Run a command with limited file size, then without a limit.
 
     Args:
-        name: Of :data:`tests.fuzz.kills.COMMANDS`.
+        name: Key of :data:`tests.fuzz.kills.COMMANDS`.
 
     Returns:
-        How many calls failed for lack of room, and what was wrong.
+        Number of calls that failed at the limit, and descriptions of problems.
     """
     command, failed, problems = COMMANDS[name], 0, []
     with tempfile.TemporaryDirectory() as text:
@@ -41,11 +48,11 @@ def try_full_disk(name: str) -> tuple[int, list[str]]:
                 files = [path for output in command.outputs for path in _files(folder / output)]
                 largest = max(path.stat().st_size for path in files)
                 continue
-            ended = _limited(command, folder, int(share * largest))
-            failed += ended.returncode != 0
+            process = _run_limited(command, folder, int(share * largest))
+            failed += process.returncode != 0
             try:
-                assert ended.returncode in (0, 1), f"exit code {ended.returncode}"
-                assert "Traceback" not in ended.stderr, ended.stderr[-500:]
+                assert process.returncode in (0, 1), f"exit code {process.returncode}"
+                assert "Traceback" not in process.stderr, process.stderr[-500:]
                 check_outputs(command, folder)
                 check_folder(command, folder)
                 run_command(command, folder)
@@ -59,14 +66,14 @@ def _files(output: Path) -> list[Path]:
     return [output] if output.is_file() else [p for p in output.rglob("*") if p.is_file()]
 
 
-def _limited(command: Command, folder: Path, size: int) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files may not grow beyond a size, as on a disk that is full then."""
+def _run_limited(command: Command, folder: Path, size: int) -> subprocess.CompletedProcess[str]:
+    """Run a command with a limit on file sizes, which simulates a full disk."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     return subprocess.run(
-        words_of(command, folder),
+        command_line(command, folder),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -76,18 +83,18 @@ def _limited(command: Command, folder: Path, size: int) -> subprocess.CompletedP
 
 
 def main() -> int:
-    """Try commands and print a table; return 1 where something was wrong."""
+    """Try commands and print a table; return 1 if there were problems."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--command", choices=COMMANDS)
-    given = parser.parse_args()
-    wrong = 0
-    for name in [given.command] if given.command else COMMANDS:
+    arguments = parser.parse_args()
+    problem_count = 0
+    for name in [arguments.command] if arguments.command else COMMANDS:
         failed, problems = try_full_disk(name)
-        wrong += len(problems)
+        problem_count += len(problems)
         print(f"{name}: {failed} of {len(SHARES)} calls had no room, {len(problems)} problems")
         for problem in problems:
             print(f"  {problem}", flush=True)
-    return int(wrong > 0)
+    return int(problem_count > 0)
 
 
 if __name__ == "__main__":

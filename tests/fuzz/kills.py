@@ -1,8 +1,8 @@
-"""Kill commands at random moments: files are whole afterwards, and the same command goes on.
+"""Commands killed at random times: output files are complete, and the repeated command succeeds.
 
 Run::
 
-    python -m tests.fuzz.kills --kills 25            # of every command
+    python -m tests.fuzz.kills --kills 25            # 25 kills of every command
     python -m tests.fuzz.kills --command build --kills 5
     python -m tests.fuzz.kills --command workers --kills 100    # workers of a Dask cluster
 """
@@ -48,10 +48,10 @@ class Command(NamedTuple):
     """A command that writes files.
 
     Attributes:
-        prepare: Makes its inputs in the working folder.
-        words: Its arguments.
-        outputs: What it writes.
-        check: Raises if an output that is there is not whole.
+        prepare: Writes the inputs into the working folder.
+        words: Arguments.
+        outputs: Files and folders that the command writes.
+        check: Raises if an existing output is incomplete.
     """
 
     prepare: Callable[[Path], object]
@@ -116,7 +116,7 @@ def _run_records(folder: Path) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    assert not [one for one in verify_archive(path) if one.severity == "error"]
+    assert not [finding for finding in verify_archive(path) if finding.severity == "error"]
 
 
 def _check_runs(path: Path) -> None:
@@ -133,7 +133,7 @@ def _check_run(path: Path) -> None:
         assert yaml.safe_load((path / "config.yaml").read_text())
 
 
-def _ends_with(end: bytes) -> Callable[[Path], None]:
+def _check_end(end: bytes) -> Callable[[Path], None]:
     def check(path: Path) -> None:
         assert path.read_bytes().rstrip().endswith(end)
 
@@ -168,7 +168,7 @@ COMMANDS: Mapping[str, Command] = {
         _clip,
         ("reconstruct", "a.npz", "--method=tfi", "--stride=1", "--rate-scale=0.5", "--out=a.mp4"),
         ("a.mp4",),
-        _ends_with(b""),
+        _check_end(b""),
     ),
     "export": Command(
         _checkpoint,
@@ -180,10 +180,10 @@ COMMANDS: Mapping[str, Command] = {
         _clip,
         ("report", "a.npz", "--rate-scale=0.5", "--methods", "[tfp, tfi]", "--out=a.html"),
         ("a.html",),
-        _ends_with(b"</html>"),
+        _check_end(b"</html>"),
     ),
     "table": Command(
-        _run_records, ("table", "runs", "--out=a.html"), ("a.html",), _ends_with(b"</html>")
+        _run_records, ("table", "runs", "--out=a.html"), ("a.html",), _check_end(b"</html>")
     ),
     "sweep": Command(
         _sweep,
@@ -196,15 +196,15 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
-    """Kill a command so many times, each at a random moment of its run, and run it to the end.
+    """Kill a command at random times of its run, and repeat it until it succeeds.
 
     Args:
-        name: Of :data:`COMMANDS`.
-        kills: How many times.
-        random: Draws moments and signals.
+        name: Key of :data:`COMMANDS`.
+        kills: Number of kills.
+        random: Generator of times and signals.
 
     Returns:
-        How many calls were killed before they ended, and what was wrong.
+        Number of calls killed before their end, and descriptions of problems.
     """
     command, killed, problems = COMMANDS[name], 0, []
     with tempfile.TemporaryDirectory() as text:
@@ -213,14 +213,16 @@ def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
             folder = Path(text, str(number))
             folder.mkdir()
             command.prepare(folder)
-            began = time.monotonic()
-            if number < 0:  # how long it takes
+            start = time.monotonic()
+            if number < 0:  # measure the duration
                 run_command(command, folder)
-                seconds = time.monotonic() - began
+                seconds = time.monotonic() - start
                 continue
             number_of_signal = random.choice(SIGNALS)
-            ended = _killed(command, folder, random.uniform(0.2, 1.0) * seconds, number_of_signal)
-            killed += ended
+            was_killed = _kill_after(
+                command, folder, random.uniform(0.2, 1.0) * seconds, number_of_signal
+            )
+            killed += was_killed
             try:
                 check_outputs(command, folder)
                 run_command(command, folder)
@@ -232,14 +234,14 @@ def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
 
 
 def kill_workers(kills: int, random: Random) -> tuple[int, list[str]]:
-    """Kill workers of a Dask cluster at random moments while it builds archives.
+    """Kill workers of a Dask cluster at random times while it builds archives.
 
     Args:
-        kills: How many times in all.
-        random: Draws moments and workers.
+        kills: Total number of kills.
+        random: Generator of times and workers.
 
     Returns:
-        How many workers were killed, and what was wrong with the archives.
+        Number of killed workers, and descriptions of problems.
     """
     killed, problems = 0, []
     jobs = {f"t{number:03d}": partial(_slow_take, number) for number in range(60)}
@@ -250,7 +252,7 @@ def kill_workers(kills: int, random: Random) -> tuple[int, list[str]]:
         LocalCluster(**options) as cluster,
         ThreadPoolExecutor(1) as pool,
     ):
-        cluster.adapt(minimum=2, maximum=2)  # a worker that is killed while it starts is replaced
+        cluster.adapt(minimum=2, maximum=2)  # replaces a worker that is killed during its start
         folder, address = Path(text), cluster.scheduler_address
         quiet = build_archive(folder / "quiet.h5", jobs).read_bytes()
         while killed < kills:
@@ -265,8 +267,8 @@ def kill_workers(kills: int, random: Random) -> tuple[int, list[str]]:
             try:
                 building.result()
                 assert noisy.read_bytes() == quiet, "the archive differs"
-                others = {path.name for path in folder.iterdir()} - {"quiet.h5", noisy.name}
-                assert not others, f"left {sorted(others)[0]}"
+                leftovers = {path.name for path in folder.iterdir()} - {"quiet.h5", noisy.name}
+                assert not leftovers, f"left {sorted(leftovers)[0]}"
             except (AssertionError, OSError, ValueError, RuntimeError, LookupError) as error:
                 problems.append(f"after {killed} kills: {type(error).__name__}: {error}")
             noisy.unlink(missing_ok=True)
@@ -278,25 +280,25 @@ def _slow_take(seed: int) -> spike_zoo.Take:
     return make_take(seed)
 
 
-def words_of(command: Command, folder: Path) -> list[str]:
-    """Return the words of a command, with --overwrite where an output is there."""
+def command_line(command: Command, folder: Path) -> list[str]:
+    """Return the command line, with --overwrite if an output exists."""
     may_overwrite = command.words[0] not in ("fit", "simulate", "sweep", "table")
     is_there = any((folder / output).exists() for output in command.outputs)
     return [*PROGRAM, *command.words, *(["--overwrite"] if may_overwrite and is_there else [])]
 
 
 def run_command(command: Command, folder: Path) -> None:
-    """Run a command to its end, which must be a success."""
-    ended = subprocess.run(
-        words_of(command, folder), cwd=folder, capture_output=True, text=True, check=False
+    """Run a command and assert that it succeeds."""
+    process = subprocess.run(
+        command_line(command, folder), cwd=folder, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, f"{ended.stderr[-1000:]}"
+    assert process.returncode == 0, f"{process.stderr[-1000:]}"
 
 
-def _killed(command: Command, folder: Path, after: float, number: signal.Signals) -> bool:
-    """Start the command, signal its process group after some seconds; False if it had ended."""
+def _kill_after(command: Command, folder: Path, after: float, number: signal.Signals) -> bool:
+    """Signal the process group of a command after some seconds; return False if it had ended."""
     with subprocess.Popen(
-        words_of(command, folder),
+        command_line(command, folder),
         cwd=folder,
         process_group=0,
         stdout=subprocess.DEVNULL,
@@ -311,7 +313,7 @@ def _killed(command: Command, folder: Path, after: float, number: signal.Signals
 
 
 def check_outputs(command: Command, folder: Path) -> None:
-    """Check every output that is there."""
+    """Check every existing output."""
     for output in command.outputs:
         if (folder / output).exists():
             command.check(folder / output)
@@ -324,22 +326,23 @@ def check_folder(command: Command, folder: Path) -> None:
 
 
 def main() -> int:
-    """Try commands and print a table; return 1 where something was wrong."""
+    """Try commands and print a table; return 1 if there were problems."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--command", choices=[*COMMANDS, WORKERS])
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     failed = 0
-    for name in [given.command] if given.command else [*COMMANDS, WORKERS]:
-        random = Random(f"{name} {given.seed}")
+    for name in [arguments.command] if arguments.command else [*COMMANDS, WORKERS]:
+        random = Random(f"{name} {arguments.seed}")
         if name == WORKERS:
-            killed, problems = kill_workers(given.kills, random)
+            killed, problems = kill_workers(arguments.kills, random)
         else:
-            killed, problems = try_command(name, given.kills, random)
+            killed, problems = try_command(name, arguments.kills, random)
         failed += len(problems)
         print(
-            f"{name}: killed {killed} of {given.kills} times, {len(problems)} problems", flush=True
+            f"{name}: killed {killed} of {arguments.kills} times, {len(problems)} problems",
+            flush=True,
         )
         for problem in problems:
             print(f"  {problem}")

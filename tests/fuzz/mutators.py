@@ -1,4 +1,4 @@
-"""Mutations of valid files; those that know a format repair its checksums and lengths."""
+"""Mutations of valid files; mutations of a format repair its checksums and lengths."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def json_values(data: bytes, random: Random) -> bytes:
 
 
 def safetensors(data: bytes, random: Random) -> bytes:
-    """Change the header of a safetensors file; its length stays right."""
+    """Change the header of a safetensors file and adapt its length."""
     (size,) = struct.unpack("<Q", data[:8])
     header = json_values(data[8 : 8 + size], random)
     if random.random() < 0.5:
@@ -147,7 +147,7 @@ def safetensors(data: bytes, random: Random) -> bytes:
 
 
 def zipped(data: bytes, random: Random) -> bytes:
-    """Change a member of a ZIP file, or its name; its checksums are right."""
+    """Change a member of a ZIP file, or its name, with valid checksums."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(target, "w") as changed:
         members = source.namelist()
@@ -162,7 +162,7 @@ def zipped(data: bytes, random: Random) -> bytes:
 
 
 def png(data: bytes, random: Random) -> bytes:
-    """Change a chunk of a PNG file; its checksum is right."""
+    """Change a chunk of a PNG file, with a valid checksum."""
     parts, place = [], 8
     while place + 12 <= len(data):
         (size,) = struct.unpack(">I", data[place : place + 4])
@@ -172,19 +172,22 @@ def png(data: bytes, random: Random) -> bytes:
     kind, content = parts[chosen]
     parts[chosen] = kind, any_bytes(content, random)
     chunks = (
-        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one))
-        for kind, one in parts
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts
     )
     return data[:8] + b"".join(chunks)
 
 
 def sci_header(data: bytes, random: Random) -> bytes:
-    """Change the header of a ``.sci`` file; its checksum is right."""
+    """Change the header of a ``.sci`` file, with a valid checksum."""
     return _with_checksum(data, random, sci.HEADER_BYTES)
 
 
 def spl_header(data: bytes, random: Random) -> bytes:
-    """Change the header of a ``.spl`` file; its checksum is right."""
+    """Change the header of a ``.spl`` file, with a valid checksum."""
     return _with_checksum(data, random, spl.HEADER_BYTES)
 
 
@@ -201,7 +204,7 @@ def _with_checksum(data: bytes, random: Random, size: int) -> bytes:
 def hdf5_bytes(data: bytes, random: Random) -> bytes:
     """Change or cut bytes of an HDF5 file outside its heap of strings.
 
-    HDF5 2.0 itself never returns from some damaged heaps of strings (an object of size 0).
+    HDF5 2.0 loops forever on some damaged heaps of strings (an object of size 0).
     """
     start = data.find(b"GCOL")
     stop = start + int.from_bytes(data[start + 8 : start + 16], "little") if start >= 0 else 0
@@ -215,7 +218,7 @@ def hdf5_bytes(data: bytes, random: Random) -> bytes:
 
 
 def hdf5(data: bytes, random: Random) -> bytes:
-    """Change attributes, data sets or links of an HDF5 file through HDF5 itself."""
+    """Change attributes, data sets or links of an HDF5 file with h5py."""
     memory = io.BytesIO(data)
     with h5py.File(memory, "r+") as file:
         objects: list[str] = ["/"]
@@ -227,7 +230,7 @@ def hdf5(data: bytes, random: Random) -> bytes:
 
 def _change_object(file: h5py.File, name: str, random: Random) -> None:
     try:
-        found = file[name]
+        item = file[name]
     except KeyError:
         return
     kind = random.randrange(5)
@@ -245,17 +248,17 @@ def _change_object(file: h5py.File, name: str, random: Random) -> None:
         b"\xff",
     )
     if kind <= 1:
-        keys = [*found.attrs, "fps"]
+        keys = [*item.attrs, "fps"]
         key = random.choice(keys)
-        if random.random() < 0.2 and key in found.attrs:
-            del found.attrs[key]
+        if random.random() < 0.2 and key in item.attrs:
+            del item.attrs[key]
         else:
-            found.attrs[key] = random.choice(values)
+            item.attrs[key] = random.choice(values)
     elif name == "/":
         file.create_dataset(f"extra{random.randrange(9999)}", data=np.arange(3))
     elif kind == 2:
         del file[name]
-    elif kind == 3 and isinstance(found, h5py.Dataset):
+    elif kind == 3 and isinstance(item, h5py.Dataset):
         shape = random.choice(((), (0,), (2**40,), (3, 3), (2**20, 2**20, 2**10), (1, 1, 1, 1, 1)))
         dtype = random.choice(("u1", "f4", "f8", "i8", "S3", "complex64", h5py.string_dtype()))
         del file[name]
@@ -277,11 +280,11 @@ def changed_file(folder: Path, mutators: Mapping[str, tuple[Mutate, ...]], rando
     """Change one file below a folder by a mutation for its suffix, and return it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     file = random.choice(files)
-    known = mutators.get(file.suffix, (any_bytes,))
-    mutate = random.choice(known)
+    mutations = mutators.get(file.suffix, (any_bytes,))
+    mutate = random.choice(mutations)
     try:
         data = mutate(file.read_bytes(), random)
-    except _DAMAGED:  # too much to be changed in that way
+    except _DAMAGED:  # already too damaged for this mutation
         data = any_bytes(file.read_bytes(), random)
     file.write_bytes(data)
     return file

@@ -1,6 +1,6 @@
-"""Fuzz the parsers: every input ends in a result or in a clear error, in time and in memory.
+"""Fuzzing of the parsers: every input gives a result or a clear error, in limited time and memory.
 
-An input is a target and a number, and is made again from both::
+An input is determined by its target and number::
 
     python -m tests.fuzz.run --seconds 600              # all targets, as make fuzz does
     python -m tests.fuzz.run --target npz --number 17   # one input, with its traceback
@@ -40,25 +40,25 @@ with instrumented:
     from tests.fuzz.mutators import changed_file
     from tests.fuzz.targets import TARGETS, valid_files
 
-SECONDS = 5.0
-"""Time of the processor that an input may take."""
-PATIENCE = 60.0
-"""Seconds that it may take in all, on a busy machine."""
-MEMORY = 1 << 30
-"""Bytes that an input may make the process grow by."""
+CPU_SECONDS = 5.0
+"""Maximum processor time of an input in seconds."""
+WALL_SECONDS = 60.0
+"""Maximum wall time of an input in seconds, on a busy machine."""
+MAX_GROWTH = 1 << 30
+"""Maximum growth of the process by an input in bytes."""
 
 
 class _TooSlowError(BaseException):
-    """An input took longer than :data:`SECONDS`; no parser may catch it."""
+    """An input takes too long; no parser may catch it, so it is a BaseException."""
 
 
 def problem_of(name: str, number: int, folder: Path) -> str | None:
-    """Read a changed input; return what is wrong with the outcome, None if nothing.
+    """Read a mutated input; return a description of the problem, or None.
 
     Args:
         name: The target.
-        number: Of the input.
-        folder: Where files are made.
+        number: Number of the input.
+        folder: Folder for temporary files.
     """
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
@@ -72,29 +72,31 @@ def problem_of(name: str, number: int, folder: Path) -> str | None:
             TARGETS[name].read(work)
     except SpikeZooError as error:
         names = {part.name for part in (file, *file.relative_to(work).parents, work) if part.name}
-        if not any(one in str(error) for one in names):
+        if not any(name_part in str(error) for name_part in names):
             problem = f"the error does not name {file.name}: {error}"
     except _TooSlowError:
-        problem = f"it took longer than {SECONDS:g} s"
-    except BaseException:  # noqa: BLE001  (any other exception is a fault)
+        problem = f"it took longer than {CPU_SECONDS:g} s"
+    except BaseException:  # noqa: BLE001  (any other exception is a problem)
         problem = traceback.format_exc()
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak)
-    if grown > MEMORY:
+    if grown > MAX_GROWTH:
         problem = f"the process grew by {grown >> 20} MiB"
-    left = sorted(set(work.rglob("*")) - set(before))
-    if left and problem is None:
-        problem = f"it left {left[0].relative_to(work)}"
+    leftovers = sorted(set(work.rglob("*")) - set(before))
+    if leftovers and problem is None:
+        problem = f"it left {leftovers[0].relative_to(work)}"
     return problem
 
 
 @contextlib.contextmanager
 def _alarm() -> Iterator[None]:
-    def ring(number: int, frame: FrameType | None) -> None:
+    def raise_too_slow(number: int, frame: FrameType | None) -> None:
         raise _TooSlowError
 
-    before = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    before = {
+        number: signal.signal(number, raise_too_slow) for number in (signal.SIGPROF, signal.SIGALRM)
+    }
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     try:
         yield
     finally:
@@ -112,43 +114,43 @@ def _quiet() -> Iterator[None]:
             yield
 
 
-def _work(name: str, first: int, until: float, most: int | None, pipe: Any) -> None:
-    """Read inputs from a number on until a time; send number and problem of each."""
+def _read_inputs(name: str, first: int, until: float, limit: int | None, pipe: Any) -> None:
+    """Read inputs from number ``first`` until a time; send number and problem of each."""
     os.environ["OMP_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as folder:
         number = first
-        while time.time() < until and (most is None or number < most):
+        while time.time() < until and (limit is None or number < limit):
             pipe.send((number, "started"))
             pipe.send((number, problem_of(name, number, Path(folder))))
             number += 1
 
 
 def fuzz(
-    name: str, seconds: float, most: int | None = None, first: int = 0
+    name: str, seconds: float, limit: int | None = None, first: int = 0
 ) -> tuple[int, dict[int, str]]:
-    """Read changed inputs of a target in a separate process.
+    """Read mutated inputs of a target in a separate process.
 
     Args:
         name: The target.
-        seconds: To spend.
+        seconds: Duration.
         most: Inputs at most.
         first: Number of the first one.
 
     Returns:
-        How many inputs were read, and what is wrong by number; a crash of the process counts.
+        Number of inputs, and problems by number; a crash of the process is a problem.
     """
     until, problems, number = time.time() + seconds, {}, first
     context = multiprocessing.get_context("spawn")
-    while time.time() < until and (most is None or number < most):
+    while time.time() < until and (limit is None or number < limit):
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(name, number, until, most, sender))
+        process = context.Process(target=_read_inputs, args=(name, number, until, limit, sender))
         process.start()
         sender.close()
         state: str | None = "nothing"
         with contextlib.suppress(EOFError):
             while True:
-                if not receiver.poll(2 * PATIENCE):
+                if not receiver.poll(2 * WALL_SECONDS):
                     process.kill()
                     break
                 number, state = receiver.recv()
@@ -164,7 +166,7 @@ def fuzz(
 
 
 def _guided(name: str, seconds: float) -> None:
-    """Let atheris choose mutations by coverage; the input is the one file of a target."""
+    """Let atheris select mutations by coverage; the target must have a single file."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         valid = valid_files(name, folder / "valid")
@@ -180,12 +182,12 @@ def _guided(name: str, seconds: float) -> None:
             with contextlib.suppress(SpikeZooError), _alarm(), _quiet():
                 TARGETS[name].read(work)
 
-        def mutate(data: bytes, most: int, seed: int) -> bytes:
+        def mutate(data: bytes, limit: int, seed: int) -> bytes:
             (folder / "one").mkdir(exist_ok=True)
             changed = folder / "one" / file.name
             changed.write_bytes(data or file.read_bytes())
             changed_file(folder / "one", TARGETS[name].mutators, Random(seed))
-            return changed.read_bytes()[:most]
+            return changed.read_bytes()[:limit]
 
         options = [f"-max_total_time={int(seconds)}", "-max_len=1000000", str(corpus)]
         atheris.Setup(["fuzz", *options], read, custom_mutator=mutate)
@@ -193,28 +195,28 @@ def _guided(name: str, seconds: float) -> None:
 
 
 def main() -> int:
-    """Run what the command line asks for; return 1 where an input has a problem."""
+    """Run the command line; return 1 if an input has a problem."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together")
-    parser.add_argument("--inputs", type=int, help="of each target at most")
+    parser.add_argument("--inputs", type=int, help="maximum number of inputs per target")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--target", choices=TARGETS)
     parser.add_argument("--number", type=int, help="read this input only")
     parser.add_argument("--guided", action="store_true", help="by coverage, with atheris")
-    given = parser.parse_args()
-    names = [given.target] if given.target else list(TARGETS)
-    if given.number is not None:
+    arguments = parser.parse_args()
+    names = [arguments.target] if arguments.target else list(TARGETS)
+    if arguments.number is not None:
         with tempfile.TemporaryDirectory() as folder:
-            problem = problem_of(names[0], given.number, Path(folder))
+            problem = problem_of(names[0], arguments.number, Path(folder))
         print(problem or "no problem")
         return int(problem is not None)
-    if given.guided:
-        _guided(names[0], given.seconds)
+    if arguments.guided:
+        _guided(names[0], arguments.seconds)
         return 0
     failed = 0
     for name in names:
-        most = None if given.inputs is None else given.first + given.inputs
-        count, problems = fuzz(name, given.seconds / len(names), most, given.first)
+        limit = None if arguments.inputs is None else arguments.first + arguments.inputs
+        count, problems = fuzz(name, arguments.seconds / len(names), limit, arguments.first)
         failed += len(problems)
         print(f"{name}: {count} inputs, {len(problems)} problems", flush=True)
         for number, problem in list(problems.items())[:20]:

@@ -1,4 +1,4 @@
-"""The parsers, with valid files to start from and a function that reads everything of them."""
+"""Parsers to fuzz, with functions that write valid files and read them completely."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from spike_zoo.tables.read import read_points, read_table_file
 from tests.conftest import ROOT
 from tests.fuzz import mutators as m
 from tests.helpers.archives import make_take, write_archive
-from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.picture_trees import write_cifar, write_mnist, write_picture, write_septuplets
 from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
 from tests.helpers.tables import write_spec
 
-_MOST_READ = 1 << 24  # bits of a recording that are read, as a caller that looks at sizes would
+_MOST_READ = 1 << 24  # bits; larger recordings are not read, because callers check the size first
 
 
 class Target(NamedTuple):
     """A parser.
 
     Attributes:
-        write: Writes valid files below a folder.
-        read: Reads what lies below that folder, changed or not.
-        mutators: Suffix -> mutations of such files; by default any bytes.
+        write: Writes valid files into a folder.
+        read: Reads the files of that folder, mutated or not.
+        mutators: Suffix -> mutations of files with this suffix; any bytes by default.
     """
 
     write: Callable[[Path], Any]
@@ -63,8 +63,8 @@ def _write_as(name: str) -> Callable[[Path], Any]:
     return write
 
 
-def _read_only(folder: Path) -> None:
-    """Read every recording of a folder, and describe it."""
+def _read_recordings(folder: Path) -> None:
+    """Read every recording of a folder and run ``info`` on it."""
     for path in sorted(folder.iterdir()):
         if path.suffix in (".dat", ".npz", ".npy", ".h5", ".spl"):
             recording = read_recording(path)
@@ -92,7 +92,7 @@ def _read_archive(folder: Path) -> None:
 
 
 def _write_sci(folder: Path) -> None:
-    payloads = [coded(random_symbols(200, seed)) for seed in range(3)]
+    payloads = [encode_symbols(random_symbols(200, seed)) for seed in range(3)]
     (folder / "a.sci").write_bytes(bitstream(small_header(3), payloads))
 
 
@@ -109,7 +109,7 @@ def _read_spl(folder: Path) -> None:
     try:
         salvage(folder / "a.spl")
     finally:
-        _read_only(folder)
+        _read_recordings(folder)
 
 
 def _write_checkpoint(folder: Path) -> None:
@@ -172,8 +172,8 @@ def _write_base(folder: Path) -> None:
 
 
 def _read_base(folder: Path) -> None:
-    found = find_takes(folder / "set", layout="base", height=8, width=16)
-    for job in found.jobs.values():
+    takes = find_takes(folder / "set", layout="base", height=8, width=16)
+    for job in takes.jobs.values():
         job()
 
 
@@ -204,10 +204,10 @@ def _read_pictures(folder: Path) -> None:
 
 _YAML = {".yaml": (m.text, m.any_bytes)}
 TARGETS: dict[str, Target] = {
-    "dat": Target(_write_as("a.dat"), _read_only, _YAML),
-    "npz": Target(_write_as("a.npz"), _read_only, {".npz": (m.any_bytes, m.zipped)}),
-    "npy": Target(_write_as("a.npy"), _read_only),
-    "h5": Target(_write_as("a.h5"), _read_only, {".h5": (m.hdf5_bytes, m.hdf5)}),
+    "dat": Target(_write_as("a.dat"), _read_recordings, _YAML),
+    "npz": Target(_write_as("a.npz"), _read_recordings, {".npz": (m.any_bytes, m.zipped)}),
+    "npy": Target(_write_as("a.npy"), _read_recordings),
+    "h5": Target(_write_as("a.h5"), _read_recordings, {".h5": (m.hdf5_bytes, m.hdf5)}),
     "archive": Target(
         lambda folder: write_archive(folder / "a.h5"),
         _read_archive,
@@ -265,7 +265,7 @@ TARGETS: dict[str, Target] = {
 
 @functools.cache
 def valid_files(name: str, folder: Path) -> Path:
-    """Return a folder with the valid files of a target, written once."""
+    """Return a cached folder with the valid files of a target."""
     place = folder / name.replace(" ", "-")
     place.mkdir(parents=True)
     TARGETS[name].write(place)

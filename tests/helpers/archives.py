@@ -40,15 +40,17 @@ def make_take(
 
 
 def make_motion(seed: int = 0, *, images: int = 3, height: int = 12, width: int = 21) -> Any:
-    """Return motion of the images of ``make_take``: any numbers, and none for the first."""
+    """Return random motion of the images of ``make_take``; NaN in the first image and one pixel."""
     generator = np.random.default_rng(seed + 100)
     motion = generator.normal(size=(images, 2, height, width)).astype(np.float16)
     motion[0], motion[1:, :, 2, 3] = np.nan, np.nan
     return motion
 
 
-def make_around(seed: int = 0, *, images: int = 3, height: int = 12, width: int = 21) -> Any:
-    """Return motion of the images of ``make_take`` to both sides, and the planes it leads to."""
+def make_two_sided_motion(
+    seed: int = 0, *, images: int = 3, height: int = 12, width: int = 21
+) -> Any:
+    """Return random motion of the images of ``make_take`` to two planes each, and these planes."""
     generator = np.random.default_rng(seed + 200)
     motion = generator.normal(size=(images, 2, 2, height, width)).astype(np.float16)
     motion[1:, :, :, 2, 3] = np.nan
@@ -66,7 +68,7 @@ def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
 
 
 def add_annotations(path: Path, name: str) -> None:
-    """Give a recording of ``make_take`` label maps, calibration, and parts the schema knows not."""
+    """Add label maps, calibration and groups outside the schema to a recording of ``make_take``."""
     with h5py.File(path, "r+") as file:
         group = file[f"recordings/{name}"]
         group["labels/class_index"] = np.array([7])
@@ -83,17 +85,17 @@ def add_annotations(path: Path, name: str) -> None:
         group.attrs["operator"] = "Ada"
 
 
-def change(path: Path, how: Callable[[h5py.File], Any]) -> None:
-    """Do something to a file as another program would."""
+def edit_file(path: Path, modify: Callable[[h5py.File], Any]) -> None:
+    """Modify a file through h5py, without the archive writer."""
     with h5py.File(path, "r+") as file:
-        how(file)
+        modify(file)
 
 
-def replace_spikes(how: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
-    """Return what takes the spikes of the recording ``clip`` out and puts others in."""
+def replace_spikes(create_spikes: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
+    """Return a function that replaces the spikes of the recording ``clip`` in an HDF5 file."""
 
-    def act(file: h5py.File) -> None:
+    def replace(file: h5py.File) -> None:
         del file["recordings/clip/spikes"]
-        how(file["recordings/clip"])
+        create_spikes(file["recordings/clip"])
 
-    return act
+    return replace

@@ -1,4 +1,4 @@
-"""Symbols as a codec would have them, and small bitstreams of them."""
+"""Random symbols of the range coder, and small bitstreams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Symbols = tuple["NDArray[np.int32]", "NDArray[np.int32]"]
 
 
 def random_symbols(count: int, seed: int = 0, escapes: float = 0.0) -> Symbols:
-    """Return symbols and the level of each, all 64 of them, some symbols far outside."""
+    """Return symbols and the table index of each, in 0..63; ``escapes`` is the share of escapes."""
     draws = np.random.default_rng(seed)
     table = draws.integers(0, 64, count, dtype=np.int32)
     symbols = np.round(draws.normal(size=count) * SIGMAS[table]).astype(np.int32)
@@ -34,16 +34,16 @@ def random_symbols(count: int, seed: int = 0, escapes: float = 0.0) -> Symbols:
     return symbols, table
 
 
-def coded(*parts: Symbols) -> bytes:
-    """Return the payload of symbols under the Gaussian tables."""
+def encode_symbols(*parts: Symbols) -> bytes:
+    """Encode symbols with the Gaussian tables and return the payload."""
     encoder = GroupEncoder()
     for symbols, table in parts:
         encoder.push(symbols, table, gaussian_tables())
     return encoder.finish()
 
 
-def decoded(payload: bytes, table: NDArray[np.int32], gop: int = 0) -> NDArray[np.int32]:
-    """Return the symbols of a payload, known to be those that were coded."""
+def decode_symbols(payload: bytes, table: NDArray[np.int32], gop: int = 0) -> NDArray[np.int32]:
+    """Decode a payload with the Gaussian tables; raise if its checksum is wrong."""
     decoder = GroupDecoder(payload, gop)
     symbols = decoder.pull(table, gaussian_tables())
     decoder.finish()
@@ -51,13 +51,13 @@ def decoded(payload: bytes, table: NDArray[np.int32], gop: int = 0) -> NDArray[n
 
 
 def small_header(groups: int, gop: int = 2) -> Header:
-    """Return the header of a bitstream of so many groups, the last of one frame."""
+    """Return the header of a bitstream of ``groups`` groups; the last group has one frame."""
     planes = 13 + 7 * ((groups - 1) * gop)
     return Header(bytes(range(12)), 24, 32, planes, gop=gop, fps=20_000.0, rate_scale=0.5)
 
 
 def bitstream(header: Header, payloads: Sequence[bytes]) -> bytes:
-    """Return a bitstream of payloads."""
+    """Return the bytes of a bitstream."""
     stream = io.BytesIO()
     with BitstreamWriter(stream, header) as writer:
         for payload in payloads:

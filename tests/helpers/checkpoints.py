@@ -1,4 +1,4 @@
-"""Checkpoints as runs leave them, without a run, and their comparison."""
+"""Checkpoints like those of runs, and exact comparison of nested values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spike_zoo.methods.stir import STIRModule
 
 
 def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
-    """Write what a run of a small STIR leaves; changes replace what it says of itself."""
+    """Write the checkpoint of a small STIR; changes replace entries of the checkpoint."""
     torch.manual_seed(seed)
     module = STIRModule(width=0.25)
     content: dict[str, Any] = {
@@ -30,17 +30,17 @@ def trained_state(file: Path) -> dict[str, Any]:
     return {key: content[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
 
 
-def assert_equal(ours: Any, theirs: Any, where: str) -> None:
-    """Compare nested values exactly; a failure names the place, which starts with ``where``."""
-    if isinstance(theirs, torch.Tensor):
-        assert torch.equal(ours, theirs), where
-    elif isinstance(theirs, dict):
-        assert ours.keys() == theirs.keys(), where
-        for key, value in theirs.items():
-            assert_equal(ours[key], value, f"{where}.{key}")
-    elif isinstance(theirs, list | tuple):
-        assert len(ours) == len(theirs), where
-        for index, value in enumerate(theirs):
-            assert_equal(ours[index], value, f"{where}[{index}]")
+def assert_equal(actual: Any, expected: Any, where: str) -> None:
+    """Compare nested values exactly; a failure states the path of keys, starting with ``where``."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(actual, expected), where
+    elif isinstance(expected, dict):
+        assert actual.keys() == expected.keys(), where
+        for key, value in expected.items():
+            assert_equal(actual[key], value, f"{where}.{key}")
+    elif isinstance(expected, list | tuple):
+        assert len(actual) == len(expected), where
+        for index, value in enumerate(expected):
+            assert_equal(actual[index], value, f"{where}[{index}]")
     else:
-        assert ours == theirs, where
+        assert actual == expected, where

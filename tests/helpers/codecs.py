@@ -1,4 +1,4 @@
-"""A codec without networks: what it codes are numbers of spikes, so what comes out is known."""
+"""A lossless codec of spike counts without networks, so that decoded values are known."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Sums(NamedTuple):
 
 
 class SumsCodec(nn.Module):
-    """Codes how often each pixel fires in 13 planes, losslessly, against the window before it.
+    """Code the spike count of each pixel in 13 planes as the difference to the previous window.
 
     Args:
-        version: What tells its bitstreams from those of another.
-        stops_after: Groups after which it sends its process SIGTERM.
+        version: Last byte of the model digest.
+        stops_after: Number of groups after which the codec sends SIGTERM to its process.
     """
 
     def __init__(self, version: int = 1, stops_after: int | None = None) -> None:
@@ -150,11 +150,11 @@ class SumsCodec(nn.Module):
 
 
 class SumsModule(nn.Module):
-    """A method that compresses, and tells dark from light.
+    """A method that compresses, and classifies recordings as dark or light.
 
     Args:
         version: See :class:`SumsCodec`.
-        stops_after: Likewise.
+        stops_after: See :class:`SumsCodec`.
     """
 
     label_names = ("dark", "light")

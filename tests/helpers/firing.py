@@ -1,4 +1,4 @@
-"""Spikes of pixels that gather light, by the camera's equation alone."""
+"""Noise-free spikes of drifting light, computed from the integrate-and-fire equation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def lit_planes(planes: int, height: int, width: int, seed: int = 0) -> NDArray[np.bool_]:
-    """Return planes ``(T, H, W)`` of a slope of light, from 0.05 to 0.45 spikes per plane.
+    """Return planes ``(T, H, W)`` of a sine of luminance, from 0.05 to 0.45 spikes per plane.
 
-    The light drifts to the right; each pixel begins with a charge of its own.
+    The light drifts to the right; each pixel starts with a random charge.
     """
     draws = np.random.default_rng(seed)
     columns = np.arange(width) - 0.1 * np.arange(planes)[:, None, None]

@@ -1,4 +1,4 @@
-"""A module and data of Lightning's own kind, which know nothing of this package."""
+"""A plain Lightning module and data module that do not use this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class PlainModule(LightningModule):
-    """Fits a line."""
+    """Linear regression."""
 
     def __init__(self, learning_rate: float = 0.1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: repositories in memory, for files there and back."""
+"""In-memory server with the API of the Hugging Face Hub, for upload and download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN = "hf_stand_in_token"
 
 
 class HubServer:
-    """Answers the Hub's own client.
+    """Server for the client ``huggingface_hub``.
 
     Attributes:
         files: Repository -> path -> content.
@@ -31,7 +31,7 @@ class HubServer:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Address of the server."""
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class HubServer:
         self._http.server_close()
 
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a repository."""
+        """Create a repository."""
         name = "/".join(part for part in (body.get("organization"), body["name"]) if part)
         self.files.setdefault(name, {})
         secret = body.get("private") or body.get("visibility") == "private"
@@ -51,7 +51,7 @@ class HubServer:
         return {"url": f"{self.address}/{name}", "name": name, "id": name}
 
     def commit(self, repository: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
-        """Take a commit's files."""
+        """Store the files of a commit."""
         for line in lines:
             if line["key"] == "file":
                 value = line["value"]
@@ -61,15 +61,15 @@ class HubServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    hub: HubServer  # whose files it answers with
+    hub: HubServer
 
     def do_HEAD(self) -> None:
         self._file(with_body=False)
 
     def do_GET(self) -> None:
         if self.path.startswith("/api/models/"):
-            found = re.match(r"/api/models/([^/]+/[^/?]+)", self.path)
-            name = found[1] if found else ""
+            match = re.match(r"/api/models/([^/]+/[^/?]+)", self.path)
+            name = match[1] if match else ""
             if name in self.hub.files:
                 siblings = [{"rfilename": path} for path in self.hub.files[name]]
                 self._json({"id": name, "sha": COMMIT, "siblings": siblings})
@@ -84,22 +84,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"error": "Invalid credentials"}, status=401)
         elif self.path == "/api/repos/create":
             self._json(self.hub.create(json.loads(body)))
-        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/[^/?]+", self.path):
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/[^/?]+", self.path):
             files = json.loads(body)["files"]
             plain = {"uploadMode": "regular", "shouldIgnore": False}
             self._json({"files": [{"path": file["path"], **plain} for file in files]})
-        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/[^/?]+", self.path):
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/[^/?]+", self.path):
             lines = [json.loads(line) for line in body.splitlines() if line]
-            self._json(self.hub.commit(found[1], lines))
+            self._json(self.hub.commit(match[1], lines))
         else:
             self._json({"valid": True})
 
     def _file(self, *, with_body: bool) -> None:
-        found = re.match(r"/([^/]+/[^/]+)/resolve/[^/]+/([^?]+)", self.path)
-        content = self.hub.files.get(found[1], {}).get(found[2]) if found else None
+        match = re.match(r"/([^/]+/[^/]+)/resolve/[^/]+/([^?]+)", self.path)
+        content = self.hub.files.get(match[1], {}).get(match[2]) if match else None
         if content is None:
-            known = found is not None and found[1] in self.hub.files
-            self._missing("EntryNotFound" if known else "RepoNotFound")
+            has_repository = match is not None and match[1] in self.hub.files
+            self._missing("EntryNotFound" if has_repository else "RepoNotFound")
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -124,4 +124,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""

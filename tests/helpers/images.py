@@ -1,4 +1,4 @@
-"""Images with noise, to measure how close they are."""
+"""Noisy images for tests of metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def noisy_pair() -> tuple[Tensor, Tensor]:
-    """Return three smooth images with little, more and much noise, and without."""
+    """Return three smooth images with noise of deviation 0.01, 0.05 and 0.2, and without noise."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.rand(3, 1, 40, 52, generator=generator)
     targets = torch.nn.functional.avg_pool2d(targets, 3, 1, 1)

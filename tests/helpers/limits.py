@@ -1,4 +1,4 @@
-"""Limits of the system that tests set for a while."""
+"""Temporary resource limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let writes beyond a size fail as on a full disk, but with "File too large"."""
+    """Let writes beyond a file size fail with "File too large", like writes to a full disk."""
     resource = pytest.importorskip("resource", reason="limits of a process are those of POSIX")
     _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

@@ -1,4 +1,4 @@
-"""A module of somebody else whose import leaves a mark, and a checkpoint that names it."""
+"""An external module whose import creates a file, and a checkpoint of its class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Path(__file__).with_name({MARK!r}).touch()
 
 
 class Marking(torch.nn.Module):
-    clip_length, picture_options = 9, ()
+    clip_length, inference_options = 9, ()
     channel_order, ratio = "rgb", 4
     hparams = {{}}
     label_names = ("marked", "unmarked")
@@ -45,7 +45,7 @@ class Marking(torch.nn.Module):
 
 
 def write_marking(folder: Path) -> Path:
-    """Write ``marking.py`` and return a checkpoint of its class; importing it makes MARK."""
+    """Write ``marking.py`` and return a checkpoint of its class; importing it creates MARK."""
     (folder / "marking.py").write_text(SOURCE)
     described = {"class_path": "marking.Marking", "hyper_parameters": {}}
     torch.save({"state_dict": {}, "spike_zoo": described}, folder / "marking.ckpt")

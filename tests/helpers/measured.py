@@ -1,4 +1,4 @@
-"""PSNR of a run computed by hand, from the archive and the method alone."""
+"""Reference PSNR of a run, computed from the archive and the method."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from spike_zoo.records.result import RunResult
 
 
-def psnr_by_hand(result: RunResult, archive: str | Path) -> float:
-    """Return the PSNR in dB of what a run's method makes of the first image it can test."""
+def expected_psnr(result: RunResult, archive: str | Path) -> float:
+    """Return the PSNR in dB of the reconstruction of the first test image with a complete clip."""
     data = result.config["data"]["init_args"]
     with SpikeArchive(archive) as opened, torch.inference_mode():
         name = opened.names(data["test_split"])[0]
@@ -30,11 +30,13 @@ def psnr_by_hand(result: RunResult, archive: str | Path) -> float:
 
 
 def tested_module(result: RunResult) -> Any:
-    """Return the module that a run tested: its checkpoint, or one that learns nothing."""
+    """Return the tested module of a run: its checkpoint, or a module without training."""
     if result.checkpoint is not None:
         return spike_zoo.load(result.checkpoint)
-    home, _, name = result.config["model"]["class_path"].rpartition(".")
-    return getattr(importlib.import_module(home), name)(**result.config["model"]["init_args"])
+    module_name, _, name = result.config["model"]["class_path"].rpartition(".")
+    return getattr(importlib.import_module(module_name), name)(
+        **result.config["model"]["init_args"]
+    )
 
 
 def _of_clip(module: Any, opened: SpikeArchive, name: str, length: int) -> float:
@@ -50,7 +52,7 @@ def _of_clip(module: Any, opened: SpikeArchive, name: str, length: int) -> float
 
 
 def _of_exposure(module: Any, opened: SpikeArchive, name: str) -> float:
-    """Return the PSNR of the sharp image in the middle of an exposure."""
+    """Return the PSNR in dB of the sharp image closest to the middle of an exposure."""
     start, stop = opened.blur_span(name)[0].tolist()
     middle = start + (stop - start) // 2
     index = opened.image_index(name)

@@ -1,4 +1,4 @@
-"""Modules as people outside this package write them."""
+"""Modules like those of external users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OneCycleSTIR(STIRModule):
-    """Asks for the run's length where Lightning's documentation does."""
+    """STIR with a schedule from ``trainer.estimated_stepping_batches``, as in Lightning's docs."""
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
@@ -27,7 +27,7 @@ class OneCycleSTIR(STIRModule):
 
 
 class Doubled(nn.Module):
-    """A network of which some call the parts one by one."""
+    """A network of two parts that can be called separately."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,16 +39,16 @@ class Doubled(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, channels: int, made: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.layer = nn.Conv2d(channels, made, 3, padding=1)
+        self.layer = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x).sigmoid()
 
 
 class DoubledModule(ReconstructionModule):
-    """Trains by the network's parts, predicts by the whole."""
+    """A module that calls the parts of its network in training, and the network in prediction."""
 
     clip_length = 9
 
@@ -71,7 +71,7 @@ class DoubledModule(ReconstructionModule):
 
 
 class StripesModule(ClassificationModule):
-    """Tells stripes apart by how much the light changes along rows and columns."""
+    """Classify stripes by the mean absolute output of convolutions."""
 
     clip_length = 9
 
@@ -84,12 +84,12 @@ class StripesModule(ClassificationModule):
         self.head = nn.Linear(8, classes)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
-        return self.head(self._seen(spikes, rate_scale))
+        return self.head(self._edge_features(spikes, rate_scale))
 
     def features(self, batch: LabelledBatch) -> Tensor:
-        return self._seen(batch["spikes"], batch["rate_scale"])
+        return self._edge_features(batch["spikes"], batch["rate_scale"])
 
-    def _seen(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    def _edge_features(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         light = spikes.mean(1, keepdim=True) / rate_scale[:, None, None, None]
         return self.edges(light).abs().mean(dim=(2, 3))
 

@@ -1,4 +1,4 @@
-"""Reading of pages that the package wrote."""
+"""Parsing of HTML pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEVER_CLOSED = ("img", "meta", "link", "input", "br", "path", "circle")
 
 
 class Tags(HTMLParser):
-    """Notes what a page fetches, its words, and whether its tags close."""
+    """Collect the sources, texts and unclosed tags of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Tags(HTMLParser):
         self.words.append(data.strip())
 
 
-def shown_on(html: str) -> list[dict[str, Any]]:
-    """Return what the interactive parts of a page show, as its script reads it."""
-    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', html)
-    return json.loads(found[1]) if found else []
+def page_data(html: str) -> list[dict[str, Any]]:
+    """Return the JSON data of the interactive parts of a page."""
+    match = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', html)
+    return json.loads(match[1]) if match else []

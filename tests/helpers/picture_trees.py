@@ -1,4 +1,4 @@
-"""Tiny trees of the picture sets as people keep them."""
+"""Small file trees in the formats of MNIST, CIFAR-10, class folders and Vimeo-90K."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CIFAR_NAMES = (
 
 
 def idx_bytes(values: NDArray[np.uint8]) -> bytes:
-    """Return an array as MNIST's files hold it."""
+    """Return an array in the IDX format of MNIST."""
     sides = struct.pack(f">{values.ndim}I", *values.shape)
     return bytes([0, 0, 8, values.ndim]) + sides + values.tobytes()
 
@@ -30,12 +30,12 @@ def idx_bytes(values: NDArray[np.uint8]) -> bytes:
 def write_mnist(
     folder: Path, train: Sequence[int], test: Sequence[int], *, packed: bool = False
 ) -> Path:
-    """Write the four files of MNIST; image n of a part is 28 x 28 of brightness 20 + n."""
+    """Write the four files of MNIST; image n of a part has 28 x 28 pixels of grey level 20 + n."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, labels in (("train", train), ("t10k", test)):
-        scale_indexes = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.uint8(20)
+        grey_levels = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.uint8(20)
         for name, values in (
-            ("images-idx3-ubyte", np.broadcast_to(scale_indexes, (len(labels), 28, 28))),
+            ("images-idx3-ubyte", np.broadcast_to(grey_levels, (len(labels), 28, 28))),
             ("labels-idx1-ubyte", np.array(labels, np.uint8)),
         ):
             data = idx_bytes(np.ascontiguousarray(values))
@@ -47,7 +47,7 @@ def write_mnist(
 
 
 def write_cifar(folder: Path, train: Sequence[int], test: Sequence[int]) -> Path:
-    """Write CIFAR-10's binary files; a fifth of the images to train on in each of five."""
+    """Write the binary files of CIFAR-10; each of five has a fifth of the training images."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "batches.meta.txt").write_text("\n".join(CIFAR_NAMES) + "\n\n")
     for batch, part in enumerate(np.array_split(np.array(train), 5), start=1):
@@ -57,7 +57,7 @@ def write_cifar(folder: Path, train: Sequence[int], test: Sequence[int]) -> Path
 
 
 def _cifar_images(labels: Sequence[int]) -> bytes:
-    """Return images that are red above, green below, by their label's brightness in blue."""
+    """Return images with red upper half, green lower half and blue level 10 x label."""
     data = b""
     for label in labels:
         channels = np.zeros((3, 32, 32), np.uint8)
@@ -67,14 +67,14 @@ def _cifar_images(labels: Sequence[int]) -> bytes:
 
 
 def write_picture(path: Path, level: int = 128, size: tuple[int, int] = (24, 32)) -> Path:
-    """Write a grey picture of one brightness, height and width given."""
+    """Write a picture of one grey level; size is (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full(size, level, np.uint8)).save(path)
     return path
 
 
 def write_classes(folder: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
-    """Write a folder for each class with so many pictures."""
+    """Write a folder of pictures for each class; counts are per class."""
     for name, count in counts.items():
         for number in range(count):
             write_picture(folder / name / f"image_{number:04d}{suffix}", 40 + number)
@@ -84,7 +84,7 @@ def write_classes(folder: Path, counts: dict[str, int], suffix: str = ".png") ->
 def write_septuplets(
     folder: Path, train: Sequence[str], test: Sequence[str], size: tuple[int, int] = (16, 24)
 ) -> Path:
-    """Write clips as Vimeo-90K has them; frame k of a clip has brightness 30 k."""
+    """Write clips in the format of Vimeo-90K; frame k of a clip has grey level 30 k."""
     for name, clips in (("sep_trainlist.txt", train), ("sep_testlist.txt", test)):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("".join(f"{clip}\n" for clip in clips))

@@ -1,4 +1,4 @@
-"""Planned runs whose processes only pretend: they write the record that a run would write."""
+"""Planned runs with a fake process that writes the record of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.results import make_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRETEND = """
+FAKE_RUN = """
 import hashlib, json, os, pathlib, sys, time
 folder, seconds, record = pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 with (folder / "begun").open("a") as file:
@@ -52,14 +52,14 @@ def planned_run(
     weights: str = "weights",
     **changes: Any,
 ) -> PlannedRun:
-    """Return a run below a folder that takes some seconds and then succeeds or fails."""
+    """Return a planned run in a folder; its process waits ``seconds``, then succeeds or fails."""
     config = {"model": {"class_path": "m.M", "init_args": {"width": 1, "name": name}}}
     record = make_result(config=config, config_hash=config_hash(config))
     run_dir = folder / "runs" / name
     text = "none" if fails else json.dumps({**asdict(record), "weights": weights})
     values: dict[str, Any] = {
         "name": name,
-        "command": (sys.executable, "-c", PRETEND, str(run_dir), str(seconds), text),
+        "command": (sys.executable, "-c", FAKE_RUN, str(run_dir), str(seconds), text),
         "run_dir": run_dir,
         "result": run_dir / "result.json",
         "config": config,
@@ -72,18 +72,20 @@ def planned_run(
     return PlannedRun(**{**values, **changes})
 
 
-def times_begun(run: PlannedRun) -> int:
-    """Return how often a process of this run began."""
+def start_count(run: PlannedRun) -> int:
+    """Return how many processes of this run were started."""
     file = run.run_dir / "begun"
     return len(file.read_text().splitlines()) if file.is_file() else 0
 
 
-def change_stored(run: PlannedRun, change: Callable[[dict[str, Any]], Any] | None = None) -> None:
-    """Change the content of a run's stored record in place, or remove the record."""
+def change_stored_record(
+    run: PlannedRun, change: Callable[[dict[str, Any]], Any] | None = None
+) -> None:
+    """Change the stored record of a run by ``change``, or remove the record if None."""
     assert run.records is not None
     lines = map(json.loads, run.records.read_text().splitlines())
-    kept = [line for line in lines if change or line["name"] != run.name]
-    for line in kept:
+    remaining = [line for line in lines if change or line["name"] != run.name]
+    for line in remaining:
         if change and line["name"] == run.name:
             change(line["result"])
-    run.records.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    run.records.write_text("".join(json.dumps(line) + "\n" for line in remaining))

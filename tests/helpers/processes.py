@@ -1,4 +1,4 @@
-"""Processes of their own, in which nothing is imported yet."""
+"""Python code in a new process."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import sys
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run some lines of Python and return what they printed."""
+    """Run code in a new Python process and return the completed process with its output."""
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)

@@ -10,7 +10,7 @@ COST = Cost(macs=29_011_000_000, seconds=0.5, size=(256, 256))
 
 
 def make_result(**changes: Any) -> RunResult:
-    """Return a record with plausible values; name what differs."""
+    """Return a record with plausible values; changes replace fields."""
     values: dict[str, Any] = {
         "method": "stir",
         "variant": "full",

@@ -1,4 +1,4 @@
-"""Takes in every split of an archive, and what data modules say of them."""
+"""Archives with all takes in every split, and warnings of data modules."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def archive_of(path: Path, *takes: Take) -> Path:
     return path
 
 
-def said_in_setup(data: LightningDataModule, *stages: str) -> list[str]:
-    """Return the warnings of preparing some stages."""
+def setup_warnings(data: LightningDataModule, *stages: str) -> list[str]:
+    """Return the warnings of ``setup`` for the given stages."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for stage in stages:

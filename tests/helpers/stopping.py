@@ -1,4 +1,4 @@
-"""People and machines that stop a run."""
+"""A callback that interrupts a run by a signal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.optim import Optimizer
 
 
 class StopAfter(Callback):
-    """Send this process a signal while some update is made.
+    """Send this process a signal at a given update.
 
     Args:
-        steps: The update, counted from 1; of every stage's own batches where it makes several.
-        number: The signal; Ctrl-C by default.
-        moment: ``"before"`` the weights change, ``"after"`` the whole batch, or during
-            ``"validation"`` that follows so many batches.
+        steps: The number of the training batch, counted from 1.
+        number: The signal; SIGINT by default.
+        moment: ``"before"`` the optimizer step, ``"after"`` the batch, or at the first batch of
+            the ``"validation"`` after it.
     """
 
     def __init__(
@@ -58,5 +58,5 @@ class StopAfter(Callback):
 
     def _send(self, moment: str) -> None:
         if self.batches == self.steps and moment == self.moment:
-            self.batches += 1000  # once
+            self.batches += 1000  # the signal is sent once
             os.kill(os.getpid(), self.number)

@@ -1,4 +1,4 @@
-"""Spike streams of any small size for property tests."""
+"""Random spike streams, also as strategies of hypothesis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def spike_streams(max_planes: int = 9, max_side: int = 33) -> st.SearchStrategy[NDArray[np.bool_]]:
-    """Draw bool arrays ``(T, H, W)``, every side at least 1."""
+    """Return a strategy of bool arrays ``(T, H, W)``; every axis has at least length 1."""
     side = st.integers(1, max_side)
     shapes = st.tuples(st.integers(1, max_planes), side, side)
     return shapes.flatmap(lambda shape: hnp.arrays(np.bool_, shape))
@@ -22,5 +22,5 @@ def spike_streams(max_planes: int = 9, max_side: int = 33) -> st.SearchStrategy[
 def random_spikes(
     planes: int, height: int, width: int, *, rate: float = 0.3, seed: int = 0
 ) -> NDArray[np.bool_]:
-    """Return independent spikes ``(T, H, W)`` of one rate, the same for one seed."""
+    """Return independent spikes ``(T, H, W)`` with probability ``rate``, reproducible by seed."""
     return np.random.default_rng(seed).random((planes, height, width)) < rate

@@ -21,7 +21,7 @@ expect:
   - {row: full, better_than: half, by: test/psnr}
 """
 
-#: Columns of one other source, with a row that only they have.
+#: Published columns of another source, with a row that only they have.
 THEIRS = """
 published_columns:
   - name: REDS
@@ -33,7 +33,7 @@ published_columns:
 
 
 def write_spec(folder: Path, text: str = SPEC) -> Path:
-    """Write a table file with the variants it names, and return it."""
+    """Write a table file and its variants, and return the path of the table file."""
     for name in ("full", "half", "never"):
         variant = folder / "variants" / f"{name}.yaml"
         variant.parent.mkdir(parents=True, exist_ok=True)
@@ -44,12 +44,12 @@ def write_spec(folder: Path, text: str = SPEC) -> Path:
 
 
 def filled(folder: Path, runs: Iterable[RecordedRun], text: str = SPEC) -> FilledTable:
-    """Return the first table of a file, filled with runs."""
+    """Write a table file and return its first table, filled with runs."""
     return fill_table(read_table_file(write_spec(folder, text)).tables[0], list(runs))
 
 
 def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> RecordedRun:
-    """Return a run of a variant with one PSNR; its configuration is its own."""
+    """Return a run of a variant with a PSNR; its configuration hash is unique by default."""
     values = {
         "variant": variant,
         "seed": seed,

@@ -1,4 +1,4 @@
-"""Variants of experiments/: which of them ``make test`` runs, and what building the rest shows."""
+"""Selection and instantiation of the variants of experiments/."""
 
 from __future__ import annotations
 
@@ -23,86 +23,89 @@ if TYPE_CHECKING:
 EXPERIMENTS = ROOT / "experiments"
 
 
-def swept(method: str) -> set[Path]:
-    """Return the variants that ``make smoke-tables`` runs: of a sweep and those it needs."""
+def smoke_variants(method: str) -> set[Path]:
+    """Return the variants of a sweep and its required sweeps, which ``make smoke-tables`` runs."""
     specs = needed_first(read_sweep(EXPERIMENTS / method / "sweep.yaml"))
-    named = (spec.parameters.get("config", {}) for spec in specs)
-    return {ROOT / name for config in named for name in config.get("values", [])}
+    configs = (spec.parameters.get("config", {}) for spec in specs)
+    return {ROOT / name for config in configs for name in config.get("values", [])}
 
 
-def run_here(variants: Iterable[Path], *, beside: Iterable[Path] = ()) -> list[Path]:
-    """Return one variant of each class and stage, and those that ``make smoke-tables`` leaves out.
+def variants_to_run(variants: Iterable[Path], *, others: Iterable[Path] = ()) -> list[Path]:
+    """Return one variant of each class and stage, and those that ``make smoke-tables`` omits.
 
-    The others run there, as a sweep runs them; here they are built.
+    The other variants run in ``make smoke-tables``; tests only instantiate them.
 
     Args:
-        variants: All there are.
-        beside: Other configurations that run: of what they are, no variant has to.
+        variants: All variants.
+        others: Other tested configurations; their classes and stages need no variant.
     """
-    kinds = {kind_of(path) for path in beside}
+    kinds = {class_and_stage(path) for path in others}
     chosen = []
     for path in sorted(variants, key=lambda path: (path.stem != "full", path)):
-        kind = kind_of(path)
-        if kind not in kinds or path not in swept(path.parent.parent.name):
+        kind = class_and_stage(path)
+        if kind not in kinds or path not in smoke_variants(path.parent.parent.name):
             chosen.append(path)
         kinds.add(kind)
     return chosen
 
 
-def kind_of(path: Path) -> tuple[object, object]:
-    """Return class and stage of the module that a file states."""
-    model = stated(path)
+def class_and_stage(path: Path) -> tuple[object, object]:
+    """Return class path and stage of the module in a configuration file."""
+    model = stated_module(path)
     return model["class_path"], model.get("init_args", {}).get("stage")
 
 
-def stated(path: Path) -> dict[str, Any]:
-    """Return class and arguments of the module that a file states."""
+def stated_module(path: Path) -> dict[str, Any]:
+    """Return class path and arguments of the module in a configuration file."""
     model: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
     return model
 
 
-def assert_builds(path: Path, line: Sequence[str], *, apart_from: Collection[str] = ()) -> None:
-    """Look whether a command line builds the module that a variant states, and its data.
+def assert_builds(path: Path, line: Sequence[str], *, except_for: Collection[str] = ()) -> None:
+    """Assert that a command line instantiates the module of a variant, and its data.
 
     Args:
         path: The variant.
         line: Verb and arguments.
-        apart_from: Arguments that the line gives another value.
+        except_for: Arguments that the command line overrides.
     """
     module, data = builder().build(line[0], line[1:])
-    home = f"{type(module).__module__}.{type(module).__name__}"
-    wanted = stated(path)
-    assert home.startswith(wanted["class_path"].rpartition(".")[0])
-    assert home.endswith(wanted["class_path"].rpartition(".")[2])
-    built, stated_leaves = dict(leaves(dict(module.hparams))), leaves(wanted.get("init_args", {}))
-    for name, value in stated_leaves:
-        assert name in apart_from or built[name] == value, name
+    class_name = f"{type(module).__module__}.{type(module).__name__}"
+    expected = stated_module(path)
+    assert class_name.startswith(expected["class_path"].rpartition(".")[0])
+    assert class_name.endswith(expected["class_path"].rpartition(".")[2])
+    built, expected_leaves = (
+        dict(leaves(dict(module.hparams))),
+        leaves(expected.get("init_args", {})),
+    )
+    for name, value in expected_leaves:
+        assert name in except_for or built[name] == value, name
     assert isinstance(data, ArchiveDataModule)
 
 
 @cache
 def builder() -> Builder:
-    """Return a builder; to make its parsers takes longer than to read a line."""
+    """Return the cached builder; creating its parsers takes longer than parsing a line."""
     return Builder()
 
 
 class Builder(LineReader):
-    """Builds what command lines name, and runs nothing."""
+    """Instantiate the module and data of command lines without running them."""
 
     def build(self, verb: str, arguments: Sequence[str]) -> tuple[Any, Any]:
-        """Return the module and the data of a verb's line."""
+        """Return the module and the data of a command line."""
         self.config = self.parser.parse_args([verb, *with_files(arguments)])
         self.subcommand = verb
-        vars(self).pop("config_dump", None)  # of the line before
+        vars(self).pop("config_dump", None)  # of the previous line
         LightningCLI.instantiate_classes(self)
         return self.model, self.datamodule
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """Build none: nothing is run."""
+        """Return None, because nothing is run."""
 
 
 def profiles_of(sweep: Path) -> list[Path]:
-    """Return the profiles that a sweep runs under; long ones are for sweeps of that name alone."""
-    found = sorted((EXPERIMENTS.parent / "configs" / "profiles").glob("*.yaml"))
-    short = [file for file in found if not file.stem.startswith("long")]
-    return short + [file for file in found if sweep.stem == f"sweep_{file.stem}"]
+    """Return the profiles of a sweep; a long profile applies only to the sweep of its name."""
+    profiles = sorted((EXPERIMENTS.parent / "configs" / "profiles").glob("*.yaml"))
+    short = [file for file in profiles if not file.stem.startswith("long")]
+    return short + [file for file in profiles if sweep.stem == f"sweep_{file.stem}"]

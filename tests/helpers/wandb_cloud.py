@@ -1,4 +1,4 @@
-"""A stand-in for W&B's server that takes runs, files and artefacts, and hands artefacts out."""
+"""In-memory server with the API of W&B for runs, files and artefacts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ENTITY = "me"
 
 
 class WandbCloud:
-    """Keeps what W&B's client sends: enough of GraphQL and file transfer for one project.
+    """Server for the client of W&B: GraphQL and file transfer for one project.
 
     Attributes:
-        runs: Run id -> what the client said of it, as ``displayName``, ``tags`` or ``config``.
+        runs: Run id -> fields sent by the client, such as ``displayName``, ``tags`` or ``config``.
         files: Path -> content of every uploaded file; histories are ``RUN/FILE``.
-        artifacts: ``name:alias`` -> what is known of an artefact's version.
-        received: Every request as it came, to look for what should not be there.
-        unknown: Queries that got an empty answer.
+        artifacts: ``name:alias`` -> fields of a version of an artefact.
+        received: Path and content of every request, to search them for secrets.
+        unknown: Queries without a specific answer.
     """
 
     def __init__(self) -> None:
@@ -34,26 +34,26 @@ class WandbCloud:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Address of the server."""
         return f"http://127.0.0.1:{self._http.server_port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which the client talks to this server."""
+        """Environment variables that connect the client to this server."""
         return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY}
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start the server."""
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop listening."""
+        """Stop the server."""
         self._http.shutdown()
         self._http.server_close()
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return the data of one GraphQL answer."""
+        """Return the data of the answer to a GraphQL query."""
         answers = {
             "upsertBucket(": self._upsert,
             "createRunFiles(": self._run_files,
@@ -61,7 +61,7 @@ class WandbCloud:
             "createArtifactManifest(": self._manifest,
             "createArtifactFiles(": self._artifact_files,
             "commitArtifact(": self._commit,
-            "FetchArtifactManifest": self._where_manifest,
+            "FetchArtifactManifest": self._manifest_url,
         }
         for field, method in answers.items():
             if field in query:
@@ -69,7 +69,7 @@ class WandbCloud:
         return self._read(query, variables)
 
     def stream(self, path: str, content: dict[str, Any]) -> None:
-        """Append lines of a run's history, events and summary."""
+        """Append lines of the history, events and summary of a run."""
         run = path.split("/")[-2]
         for name, part in (content.get("files") or {}).items():
             lines = "\n".join(part["content"]) + "\n"
@@ -83,8 +83,8 @@ class WandbCloud:
         is_new = not run
         run.update({key: value for key, value in variables.items() if value is not None})
         project = {"id": "p", "name": run["project"], "entity": {"id": "e", "name": ENTITY}}
-        shown = {"displayName": run.get("displayName"), "description": None, "config": "{}"}
-        bucket = {"id": f"id-{name}", "name": name, **shown, "sweepName": None, "project": project}
+        fields = {"displayName": run.get("displayName"), "description": None, "config": "{}"}
+        bucket = {"id": f"id-{name}", "name": name, **fields, "sweepName": None, "project": project}
         return {"upsertBucket": {"bucket": {**bucket, "historyLineCount": 0}, "inserted": is_new}}
 
     def _run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -96,28 +96,28 @@ class WandbCloud:
         return {"createRunFiles": {"runID": f"id-{run}", "uploadHeaders": [], "files": files}}
 
     def _create(self, variables: dict[str, Any]) -> dict[str, Any]:
-        given = variables.get("input") or variables
-        version = {**given, "id": f"artifact-{len(self._versions)}"}
+        arguments = variables.get("input") or variables
+        version = {**arguments, "id": f"artifact-{len(self._versions)}"}
         self._versions.append(version)
-        known = {"id": version["id"], "state": "PENDING"}
+        state = {"id": version["id"], "state": "PENDING"}
         sequence = {"id": "sequence", "latestArtifact": None}
-        return {"createArtifact": {"artifact": {**known, "artifactSequence": sequence}}}
+        return {"createArtifact": {"artifact": {**state, "artifactSequence": sequence}}}
 
     def _manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
-        given = variables.get("input") or variables
-        artifact = given.get("artifactID") or given["artifactId"]
+        arguments = variables.get("input") or variables
+        artifact = arguments.get("artifactID") or arguments["artifactId"]
         url = f"{self.url}/upload/manifest/{artifact}"
         file = {"id": "file", "name": "manifest", "uploadUrl": url, "uploadHeaders": []}
         manifest = {"id": f"manifest-{artifact}", "file": file}
         return {"createArtifactManifest": {"artifactManifest": manifest}}
 
-    def _where_manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+    def _manifest_url(self, variables: dict[str, Any]) -> dict[str, Any]:
         url = f"{self.url}/upload/manifest/{variables['id']}"
         return {"artifact": {"currentManifest": {"file": {"directUrl": url}}}}
 
     def _artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
-        given = variables.get("input") or variables
-        specs = given.get("artifactFiles") or given.get("storageLayout") or []
+        arguments = variables.get("input") or variables
+        specs = arguments.get("artifactFiles") or arguments.get("storageLayout") or []
         edges = []
         for spec in specs:
             url = f"{self.url}/upload/blob/{_hex(spec['md5'])}"
@@ -128,9 +128,9 @@ class WandbCloud:
         return {"createArtifactFiles": {"files": {"edges": edges}}}
 
     def _commit(self, variables: dict[str, Any]) -> dict[str, Any]:
-        given = variables.get("input") or variables
-        artifact = given.get("artifactID") or given["artifactId"]
-        version = next(one for one in self._versions if one["id"] == artifact)
+        arguments = variables.get("input") or variables
+        artifact = arguments.get("artifactID") or arguments["artifactId"]
+        version = next(item for item in self._versions if item["id"] == artifact)
         name = version.get("artifactCollectionName") or version["artifactCollectionNames"][0]
         for alias in version.get("aliases") or []:
             self.artifacts[f"{name}:{alias['alias']}"] = version
@@ -140,10 +140,10 @@ class WandbCloud:
         version, collection = self.artifacts[name], name.partition(":")[0]
         project = {"id": "p", "internalId": "p", "name": version["projectName"]}
         project |= {"entity": {"name": ENTITY}}
-        named = {"name": collection, "project": project}
+        collection_fields = {"name": collection, "project": project}
         artifact = {
             **{"__typename": "Artifact", "id": version["id"], "versionIndex": 0},
-            **{"artifactSequence": {"__typename": "ArtifactSequence", **named}},
+            **{"artifactSequence": {"__typename": "ArtifactSequence", **collection_fields}},
             **{"artifactType": {"name": version["artifactTypeName"]}, "description": None},
             **{"metadata": version["metadata"], "ttlDurationSeconds": -1, "ttlIsInherited": True},
             **{"tags": [], "historyStep": None, "state": "COMMITTED", "size": 1, "fileCount": 1},
@@ -153,7 +153,7 @@ class WandbCloud:
         return {
             **{"__typename": "ArtifactCollectionMembership", "id": "m", "versionIndex": 0},
             **{"createdAt": "2026-01-01T00:00:00Z", "aliases": [], "artifact": artifact},
-            **{"artifactCollection": {"__typename": "ArtifactSequence", **named}},
+            **{"artifactCollection": {"__typename": "ArtifactSequence", **collection_fields}},
         }
 
     def _read(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def _handler(cloud: WandbCloud) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             parts = self.path.split("/")
             path = f"blob/{parts[-2]}" if "artifactsV2" in parts else "/".join(parts[2:])
-            found = cloud.files.get(path)
-            self._send(b"" if found is None else found, 404 if found is None else 200)
+            content = cloud.files.get(path)
+            self._send(b"" if content is None else content, 404 if content is None else 200)
 
         def do_PUT(self) -> None:
             content = self._received()
@@ -192,7 +192,7 @@ def _handler(cloud: WandbCloud) -> type[BaseHTTPRequestHandler]:
             elif self.path.endswith("/file_stream"):
                 cloud.stream(self.path, json.loads(content))
                 self._send(b"{}")
-            else:  # the client's own telemetry
+            else:  # telemetry of the client
                 self._send(b"")
 
         def _received(self) -> bytes:
@@ -208,6 +208,6 @@ def _handler(cloud: WandbCloud) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""Reading a run's ``.wandb`` file with W&B's own messages: what ``wandb sync`` will upload."""
+"""Reader of ``.wandb`` files, whose records ``wandb sync`` uploads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7  # LevelDB's log format, as W&B writes it
+BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7  # LevelDB's log format, as written by W&B
 FULL, FIRST, LAST = 1, 2, 4
 
 
 def records_of(run: Path) -> list[Any]:
-    """Return every record of a run's folder."""
+    """Return all records in the folder of a run."""
     wandb_internal_pb2: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
     (file,) = run.glob("run-*.wandb")
     records = []
@@ -38,7 +38,7 @@ def history_of(records: list[Any]) -> list[dict[str, Any]]:
 
 
 def updates_of(records: list[Any], field: str) -> dict[str, Any]:
-    """Return what the ``config`` or ``summary`` of a run came to be."""
+    """Return the final ``config`` or ``summary`` of a run."""
     merged = {}
     for record in records:
         if record.HasField(field):
@@ -50,9 +50,9 @@ def updates_of(records: list[Any], field: str) -> dict[str, Any]:
 def _contents(data: bytes) -> Iterator[bytes]:
     position, content = FILE_HEADER, b""
     while position + CHUNK_HEADER <= len(data):
-        left = BLOCK - position % BLOCK
-        if left < CHUNK_HEADER:  # the rest of a block is padding
-            position += left
+        remaining = BLOCK - position % BLOCK
+        if remaining < CHUNK_HEADER:  # the rest of a block is padding
+            position += remaining
             continue
         _, size, kind = struct.unpack_from("<IHB", data, position)
         position += CHUNK_HEADER

@@ -1,4 +1,4 @@
-"""A stand-in for W&B's server that knows one sweep: enough for ``wandb sweep`` and the agent."""
+"""In-memory server with the API of W&B for one sweep, ``wandb sweep`` and its agent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
 class SweepServer:
-    """Answers the client's GraphQL; W&B's own package proposes the runs.
+    """Server for the client of W&B; the package ``sweeps`` of W&B proposes the runs.
 
     Attributes:
-        config: The sweep file as the client sent it.
-        warnings: What W&B's schema says against it.
-        proposed: The points handed to the agent, in order.
+        config: The sweep file sent by the client.
+        warnings: Violations of the schema of W&B.
+        proposed: The points sent to the agent, in order.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class SweepServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which the client talks to this server; runs themselves stay offline."""
+        """Environment variables that connect the client to this server; runs stay offline."""
         return {
             "WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_port}",
             "WANDB_API_KEY": KEY,
@@ -40,17 +40,17 @@ class SweepServer:
         }
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start the server."""
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop listening."""
+        """Stop the server."""
         self._http.shutdown()
         self._http.server_close()
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return the data of one GraphQL answer."""
+        """Return the data of the answer to a GraphQL query."""
         project = {"id": "p", "name": "zoo", "entity": {"id": "e", "name": "me"}}
         if "upsertSweep" in query:
             return {"upsertSweep": {**self._accept(variables), "clientMutationId": None}}
@@ -102,6 +102,6 @@ def _handler(server: SweepServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(text)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     return Handler

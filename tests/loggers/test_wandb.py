@@ -44,13 +44,13 @@ class Fit:
 
     @property
     def wandb_run(self) -> Path:
-        (found,) = self.run_dir.glob("wandb/*run-*-*")
-        return found
+        (folder,) = self.run_dir.glob("wandb/*run-*-*")
+        return folder
 
 
 def _environment(home: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    return {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return {**inherited, "HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
 
 
 def _fit(home: Path, logger: str, **variables: str) -> Fit:
@@ -65,11 +65,11 @@ def _fit(home: Path, logger: str, **variables: str) -> Fit:
     command += ["--data.init_args.archive", str(archive), "--model.init_args.width", "0.25"]
     command += ["--trainer.limit_test_batches", "2"]  # a video has at least two images
     environment = _environment(home, SECRET_TOKEN=PLANTED, **variables)
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stderr
-    return Fit(home / "runs" / "a-run", home, done.stdout + done.stderr)
+    assert process.returncode == 0, process.stderr
+    return Fit(home / "runs" / "a-run", home, process.stdout + process.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_an_offline_run_is_complete_and_named_after_its_folder_and_variant(offli
         assert summary[name] == getattr(result, name)
     logged = {name: value for row in history_of(records) for name, value in row.items()}
     assert logged["test/psnr"] == pytest.approx(result.metrics["test/psnr"])
-    assert logged["trainer/global_step"] == 4, "the test stands where the fit ended"
+    assert logged["trainer/global_step"] == 4, "the test is logged at the last step of the fit"
     assert any(record.HasField("stats") for record in records), "system metrics are on"
     assert records[-1].HasField("exit") or any(record.HasField("exit") for record in records)
 
@@ -117,20 +117,20 @@ def test_pictures_and_video_name_recording_and_planes(offline: Fit) -> None:
     assert logged["test/video/captions"] == ["test-0, planes 30 to 90"]
     media = offline.wandb_run / "files" / "media"
     assert len(list(media.rglob("*.mp4"))) == 1
-    assert len(list(media.glob("images/val/sample_0_*.png"))) == 2, "the same sample twice"
+    assert len(list(media.glob("images/val/sample_0_*.png"))) == 2, "one picture per validation"
 
 
 @pytest.mark.slow
 def test_sync_uploads_an_offline_run_without_anything_secret(offline: Fit, tmp_path: Path) -> None:
     with WandbCloud() as cloud:
-        done = subprocess.run(
+        process = subprocess.run(
             [WANDB, "sync", offline.wandb_run],
             env=_environment(tmp_path, **cloud.environment),
             capture_output=True,
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
     (run,) = cloud.runs.values()
     assert (run["displayName"], run["groupName"]) == ("a-run", "stir_demo")
     result = RunResult.read(offline.run_dir)
@@ -144,7 +144,7 @@ def test_sync_uploads_an_offline_run_without_anything_secret(offline: Fit, tmp_p
 
 
 @pytest.mark.slow
-def test_nothing_of_an_offline_run_holds_a_secret_or_the_home_folder(offline: Fit) -> None:
+def test_files_of_an_offline_run_contain_no_secret_and_no_home_folder(offline: Fit) -> None:
     for file in offline.run_dir.rglob("*"):
         if file.is_file():
             assert PLANTED.encode() not in file.read_bytes(), file
@@ -155,11 +155,11 @@ def test_nothing_of_an_offline_run_holds_a_secret_or_the_home_folder(offline: Fi
 
 
 @pytest.mark.slow
-def test_checkpoints_of_an_online_run_are_artefacts_that_load_and_test(
+def test_checkpoints_of_an_online_run_are_artefacts_that_can_be_loaded_and_tested(
     online: Fit, cloud: WandbCloud
 ) -> None:
     assert {"a-run:best", "a-run:last"} <= cloud.artifacts.keys()
-    assert {one["artifactTypeName"] for one in cloud.artifacts.values()} == {"model"}
+    assert {artifact["artifactTypeName"] for artifact in cloud.artifacts.values()} == {"model"}
     for sent in cloud.received:
         assert str(online.home).encode() not in sent, sent[:100]
     environment = _environment(online.home, **cloud.environment)
@@ -176,28 +176,30 @@ def test_checkpoints_of_an_online_run_are_artefacts_that_load_and_test(
     command = [sys.executable, "-m", "spike_zoo", "test"]
     command += ["--config", str(online.run_dir / "config.yaml"), "--trainer.logger", "null"]
     command += ["--ckpt_path", "wandb:spike_zoo/a-run"]
-    done = subprocess.run(command, cwd=online.home, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    again = RunResult.read(online.run_dir / "test").metrics["test/psnr"]
-    assert again == pytest.approx(RunResult.read(online.run_dir).metrics["test/psnr"], abs=1e-4)
+    process = subprocess.run(
+        command, cwd=online.home, env=environment, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    psnr = RunResult.read(online.run_dir / "test").metrics["test/psnr"]
+    assert psnr == pytest.approx(RunResult.read(online.run_dir).metrics["test/psnr"], abs=1e-4)
 
 
 @pytest.mark.slow
-def test_without_an_account_a_run_at_a_terminal_goes_on_offline_and_says_so_once(
+def test_a_run_without_an_account_continues_offline_with_one_message(
     tmp_path: Path,
 ) -> None:
-    ours, theirs = pty.openpty()  # at a terminal W&B would ask
-    done = subprocess.run(
+    controller, terminal = pty.openpty()  # at a terminal, W&B would prompt
+    process = subprocess.run(
         [sys.executable, "-W", "always", "-c", LOG_ONE_VALUE],
         cwd=tmp_path,
         env=_environment(tmp_path),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         timeout=120,
     )
-    output = _read_all(ours, theirs)
-    assert done.returncode == 0, output
+    output = _read_all(controller, terminal)
+    assert process.returncode == 0, output
     (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     assert output.count("W&B is offline for this run (no account") == 1
     assert f"wandb sync run/wandb/{run.name}" in output
@@ -205,11 +207,11 @@ def test_without_an_account_a_run_at_a_terminal_goes_on_offline_and_says_so_once
 
 
 @pytest.mark.slow
-def test_without_a_network_a_run_goes_on_offline(tmp_path: Path) -> None:
+def test_a_run_without_a_network_continues_offline(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", LOG_ONE_VALUE],
         cwd=tmp_path,
         env=_environment(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY=KEY),
@@ -217,18 +219,18 @@ def test_without_a_network_a_run_goes_on_offline(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("W&B is offline for this run") == 1
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("W&B is offline for this run") == 1
     (run,) = (tmp_path / "run" / "wandb").glob("*run-*-*")
     assert {"val/psnr": 30.0} in history_of(records_of(run))
 
 
 @pytest.mark.slow
-def test_a_resumed_run_goes_on_where_it_was_online(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_the_same_online_run(tmp_path: Path) -> None:
     with WandbCloud() as cloud:
         for is_resumed in ("False", "True"):
             script = LOG_ONE_VALUE.replace("is_resumed=False", f"is_resumed={is_resumed}")
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", script],
                 cwd=tmp_path,
                 env=_environment(tmp_path, **cloud.environment),
@@ -236,20 +238,20 @@ def test_a_resumed_run_goes_on_where_it_was_online(tmp_path: Path) -> None:
                 text=True,
                 timeout=120,
             )
-            assert done.returncode == 0, done.stderr
+            assert process.returncode == 0, process.stderr
     assert len(cloud.runs) == 1
 
 
-def _read_all(ours: int, theirs: int) -> str:
-    os.close(theirs)
+def _read_all(controller: int, terminal: int) -> str:
+    os.close(terminal)
     content = b""
     while True:
         try:
-            part = os.read(ours, 65536)
-        except OSError:  # Linux's way to say that the other end is closed
+            part = os.read(controller, 65536)
+        except OSError:  # Linux raises it if the other end is closed
             break
         if not part:
             break
         content += part
-    os.close(ours)
+    os.close(controller)
     return content.decode()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_parts_become_one_array_each(tmp_path: Path) -> None:
+def test_parts_are_concatenated_to_one_array_per_name(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     parts = [draws.random((count, 3, 4)).astype(np.float32) for count in (2, 0, 5)]
     turned = [part.swapaxes(1, 2) for part in parts]  # not contiguous
@@ -30,7 +30,7 @@ def test_parts_become_one_array_each(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]
 
 
-def test_a_part_of_another_size_or_type_is_rejected_and_nothing_appears(tmp_path: Path) -> None:
+def test_a_part_of_another_size_or_type_is_rejected_and_nothing_is_written(tmp_path: Path) -> None:
     for other in (np.zeros((1, 5)), np.zeros((1, 4), np.float32)):
         with pytest.raises(MediaError, match=r"a part of 'values' is float"):
             _write(tmp_path / "a.npz", np.zeros((2, 4)), other)
@@ -46,7 +46,7 @@ def _write(path: Path, *parts: np.ndarray) -> None:
             arrays.append(values=part)
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"mine")
     with pytest.raises(ExistingFileError, match=r"a\.npz exists"):

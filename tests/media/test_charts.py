@@ -39,22 +39,22 @@ def test_counts_and_classes_must_match_the_names_and_points() -> None:
         map_chart(np.zeros((3, 2)), np.zeros(2, np.int64), ("a",))
 
 
-def test_points_have_the_place_and_colour_of_their_class() -> None:
+def test_points_have_the_position_and_colour_of_their_class() -> None:
     points = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
     chart = map_chart(points, np.arange(4), ("", "", "", ""))[:, :780]  # without the legend
-    for number, (low, left) in enumerate([(True, True), (True, False), (False, True)]):
+    for number, (is_low, is_left) in enumerate([(True, True), (True, False), (False, True)]):
         colour = np.round(255 * np.array(class_colours(4)[number][:3]))
         rows, columns = np.nonzero((np.abs(chart - colour) <= 2).all(axis=2))
-        assert (rows.mean() > 390) == low, "the second value grows upwards"
-        assert (columns.mean() < 390) == left
+        assert (rows.mean() > 390) == is_low, "the second value grows upwards"
+        assert (columns.mean() < 390) == is_left
 
 
-def test_every_class_has_its_own_colour() -> None:
+def test_every_class_has_a_different_colour() -> None:
     for classes in (3, 10, 20, 101):
         assert len(set(class_colours(classes))) == classes
 
 
-def test_svg_is_the_same_in_every_run() -> None:
+def test_svg_output_is_deterministic() -> None:
     def chart() -> str:
         figure, axes = new_chart()
         axes.plot([1, 2, 3], label="a < b")

@@ -25,7 +25,7 @@ from tests.helpers.processes import run_python
 QP = {"x264": 20, "x265": 20, "svtav1": 20}
 
 
-def moving(count: int, height: int, width: int, channels: int = 0) -> NDArray[np.uint8]:
+def moving_waves(count: int, height: int, width: int, channels: int = 0) -> NDArray[np.uint8]:
     """Return moving waves that differ in each frame and channel."""
     rows, columns, times = np.mgrid[:height, :width, :count].transpose(0, 3, 1, 2)
     grey = 127.5 + 60 * (np.sin((columns + 3 * times) / 7) + np.cos((rows - 2 * times) / 5))
@@ -42,15 +42,15 @@ def codec(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_the_wheel_that_is_tested_has_every_codec() -> None:
+def test_the_installed_pyav_has_every_codec() -> None:
     assert available_codecs() == ("x264", "x265", "svtav1")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux has such priorities")
-def test_an_encoder_leaves_the_priority_of_its_caller(codec: str, tmp_path: Path) -> None:
+def test_an_encoder_does_not_change_the_priority_of_the_process(codec: str, tmp_path: Path) -> None:
     """SVT-AV1 sets real-time priority for root, which blocked all other processes."""
     before = os.sched_getscheduler(0)
-    encode_video(moving(3, 64, 64), codec, QP[codec])
+    encode_video(moving_waves(3, 64, 64), codec, QP[codec])
     assert os.sched_getscheduler(0) == before
     with VideoWriter(tmp_path / "a.mp4", codec={"svtav1": "av1"}.get(codec, codec)) as video:
         video.write(np.zeros((1, 64, 64), np.float32))
@@ -59,16 +59,16 @@ def test_an_encoder_leaves_the_priority_of_its_caller(codec: str, tmp_path: Path
 
 @pytest.mark.parametrize("shape", [(13, 64, 64), (9, 33, 51), (1, 16, 16), (3, 5, 7)])
 @pytest.mark.parametrize("channels", [0, 3])
-def test_every_frame_comes_back_in_its_place_at_any_size(
+def test_frames_are_decoded_in_order_at_any_size(
     codec: str, shape: tuple[int, int, int], channels: int
 ) -> None:
-    frames = moving(*shape, channels)
-    found = decode_video(encode_video(frames, codec, QP[codec]))
-    assert found.shape == frames.shape
-    assert found.dtype == np.uint8
-    errors = np.abs(found.astype(float)[:, None] - frames[None]).reshape(*[shape[0]] * 2, -1)
+    frames = moving_waves(*shape, channels)
+    decoded = decode_video(encode_video(frames, codec, QP[codec]))
+    assert decoded.shape == frames.shape
+    assert decoded.dtype == np.uint8
+    errors = np.abs(decoded.astype(float)[:, None] - frames[None]).reshape(*[shape[0]] * 2, -1)
     assert errors.mean(axis=2).argmin(axis=1).tolist() == list(range(shape[0]))
-    assert np.abs(found.astype(float) - frames).mean() < 3
+    assert np.abs(decoded.astype(float) - frames).mean() < 3
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 33), (64, 64), (128, 64), (40, 72)])
@@ -80,24 +80,26 @@ def test_the_same_frames_give_the_same_bytes(codec: str, size: tuple[int, int]) 
     assert len({encode_video(frames, codec, 48).packets for _ in range(4)}) == 1
 
 
-def test_a_coarser_quantiser_takes_fewer_bytes_and_is_further_off(codec: str) -> None:
+def test_a_coarser_quantiser_gives_fewer_bytes_and_larger_errors(codec: str) -> None:
     noise = np.random.default_rng(0).integers(0, 40, (8, 64, 64), np.uint8)
-    frames = (moving(8, 64, 64) // 2 + noise).astype(np.uint8)
+    frames = (moving_waves(8, 64, 64) // 2 + noise).astype(np.uint8)
     coded = [encode_video(frames, codec, qp) for qp in (12, 24, 36, 48)]
-    sizes = [one.n_bytes for one in coded]
-    errors = [np.abs(decode_video(one).astype(float) - frames).mean() for one in coded]
+    sizes = [video.n_bytes for video in coded]
+    errors = [np.abs(decode_video(video).astype(float) - frames).mean() for video in coded]
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
     assert sizes[0] > 4 * sizes[-1]
 
 
-def test_the_bytes_are_those_of_a_stream_that_another_reader_takes(codec: str) -> None:
+def test_the_packets_form_a_stream_that_ffmpeg_parses(codec: str) -> None:
     """FFmpeg's parser finds the frames in the stream without a container."""
-    frames = moving(6, 64, 64)
+    frames = moving_waves(6, 64, 64)
     coded = encode_video(frames, codec, QP[codec])
     assert coded.n_bytes == len(b"".join(coded.packets))
-    if codec == "svtav1":  # its units need no parser: a decoder takes them one by one
-        assert all(packet[0] == 0x12 for packet in coded.packets), "each begins a time of its own"
+    if codec == "svtav1":  # AV1 packets need no parser
+        assert all(packet[0] == 0x12 for packet in coded.packets), (
+            "a temporal delimiter starts each packet"
+        )
         return
     reader: Any = av.CodecContext.create(CODECS[codec].decoder, "r")
     parsed = [*reader.parse(b"".join(coded.packets)), *reader.parse()]
@@ -106,25 +108,25 @@ def test_the_bytes_are_those_of_a_stream_that_another_reader_takes(codec: str) -
     assert [(frame.height, frame.width) for frame in read] == [(64, 64)] * 6
 
 
-def test_no_bytes_are_spent_on_the_encoders_name() -> None:
+def test_streams_do_not_contain_the_name_of_the_encoder() -> None:
     for codec in available_codecs():
-        stream = b"".join(encode_video(moving(2, 16, 16), codec, 40).packets)
+        stream = b"".join(encode_video(moving_waves(2, 16, 16), codec, 40).packets)
         assert b"x264" not in stream
         assert b"x265" not in stream
         assert len(stream) < 200
 
 
-def test_a_codec_that_is_not_there_is_named_with_those_that_are(
+def test_a_missing_codec_is_named_with_the_available_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gone = CODECS["x265"]._replace(encoder="libnone265")
-    monkeypatch.setitem(coded_video.CODECS, "x265", gone)
+    missing = CODECS["x265"]._replace(encoder="libnone265")
+    monkeypatch.setitem(coded_video.CODECS, "x265", missing)
     with pytest.raises(MediaError, match=r"x265: .*no encoder libnone265; .* x264, svtav1"):
-        encode_video(moving(2, 16, 16), "x265", 30)
+        encode_video(moving_waves(2, 16, 16), "x265", 30)
 
 
-def test_a_stream_that_lost_frames_or_is_damaged_is_rejected(codec: str) -> None:
-    coded = encode_video(moving(4, 32, 32), codec, 30)
+def test_a_stream_with_missing_packets_is_rejected(codec: str) -> None:
+    coded = encode_video(moving_waves(4, 32, 32), codec, 30)
     with pytest.raises(MediaError, match=rf"{codec}: the stream"):
         decode_video(CodedVideo(codec, coded.packets[:-2], coded.shape))
 
@@ -139,7 +141,9 @@ def test_a_stream_that_lost_frames_or_is_damaged_is_rejected(codec: str) -> None
         (np.zeros((2, 16, 16), np.uint8), -1, "got -1"),
     ],
 )
-def test_what_cannot_be_coded_is_rejected(frames: NDArray[np.uint8], qp: int, message: str) -> None:
+def test_frames_and_quantisers_that_cannot_be_coded_are_rejected(
+    frames: NDArray[np.uint8], qp: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         encode_video(frames, "x264", qp)
 
@@ -149,10 +153,10 @@ def test_an_unknown_codec_is_rejected() -> None:
         encode_video(np.zeros((1, 16, 16), np.uint8), "vvc", 30)
 
 
-def test_encoders_say_nothing() -> None:
-    done = run_python(
+def test_encoders_print_nothing() -> None:
+    process = run_python(
         "import numpy as np\nfrom spike_zoo.media.coded_video import *\n"
         "for name in available_codecs():\n"
         "    decode_video(encode_video(np.zeros((2, 16, 16), np.uint8), name, 30))\n"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")

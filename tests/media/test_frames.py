@@ -25,8 +25,8 @@ print(len(VideoFrames(sys.argv[1])), before, peak())
 """
 
 
-def numbered(count: int = 20) -> list[NDArray[np.uint8]]:
-    """Frames that encode their number by their brightness."""
+def numbered_frames(count: int = 20) -> list[NDArray[np.uint8]]:
+    """Return frames that encode their number by their brightness."""
     return [np.full((16, 24, 3), 10 * number + 5, np.uint8) for number in range(count)]
 
 
@@ -51,15 +51,15 @@ def write_folder(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
 
 
 @pytest.mark.parametrize("span", [(0, 20), (0, 1), (7, 11), (19, 20), (5, 5), (15, 99)])
-def test_any_range_of_a_video_is_those_frames(tmp_path: Path, span: tuple[int, int]) -> None:
-    frames = numbered()
+def test_reading_a_range_of_a_video_gives_its_frames(tmp_path: Path, span: tuple[int, int]) -> None:
+    frames = numbered_frames()
     source = VideoFrames(write_video(tmp_path / "v.mp4", frames))
     assert len(source) == 20
     assert source.fps == 240
-    got = list(pickle.loads(pickle.dumps(source)).read(*span))
-    assert len(got) == len(frames[slice(*span)])
-    for found, expected in zip(got, frames[slice(*span)], strict=True):
-        np.testing.assert_array_equal(found, expected)
+    read_frames = list(pickle.loads(pickle.dumps(source)).read(*span))
+    assert len(read_frames) == len(frames[slice(*span)])
+    for actual, expected in zip(read_frames, frames[slice(*span)], strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports the peak")
@@ -69,14 +69,14 @@ def test_opening_a_video_takes_no_memory_for_its_frames(tmp_path: Path) -> None:
         image = np.zeros((480, 640), np.uint8)
         for _ in range(200):  # 61 MB
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
-    done = run_python(PEAK_OF_OPENING, str(tmp_path / "v.mkv"))
-    frames, before, after = map(int, done.stdout.split())
+    process = run_python(PEAK_OF_OPENING, str(tmp_path / "v.mkv"))
+    frames, before, after = map(int, process.stdout.split())
     assert frames == 200
     assert after - before < 20_000  # kB
 
 
-def test_any_range_of_a_folder_is_those_images(tmp_path: Path) -> None:
-    frames = numbered()
+def test_reading_a_range_of_a_folder_gives_its_images(tmp_path: Path) -> None:
+    frames = numbered_frames()
     source = FolderFrames(write_folder(tmp_path / "f", frames))
     assert len(source) == 20
     np.testing.assert_array_equal(np.stack(list(source.read(3, 7))), np.stack(frames[3:7]))
@@ -88,11 +88,11 @@ def test_grey_images_become_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame, np.full((4, 4, 3), 9))
 
 
-def test_footage_is_found_at_its_place(tmp_path: Path) -> None:
-    write_video(tmp_path / "train" / "street.mp4", numbered(3))
-    write_folder(tmp_path / "test" / "GOPR0384", numbered(2))
-    found = find_footage(tmp_path)
-    assert {place: len(source) for place, source in found.items()} == {
+def test_footage_is_named_after_its_path(tmp_path: Path) -> None:
+    write_video(tmp_path / "train" / "street.mp4", numbered_frames(3))
+    write_folder(tmp_path / "test" / "GOPR0384", numbered_frames(2))
+    footage = find_footage(tmp_path)
+    assert {place: len(source) for place, source in footage.items()} == {
         "train/street": 3,
         "test/GOPR0384": 2,
     }
@@ -108,19 +108,17 @@ def test_footage_in_linked_folders_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["a.mkv", "a"])
-def test_two_videos_that_would_be_called_the_same_are_both_named(
-    tmp_path: Path, other: str
-) -> None:
-    write_video(tmp_path / "train" / "a.mp4", numbered(2))
+def test_two_videos_with_the_same_name_are_rejected_naming_both(tmp_path: Path, other: str) -> None:
+    write_video(tmp_path / "train" / "a.mp4", numbered_frames(2))
     write = write_folder if other == "a" else write_video
-    write(tmp_path / "train" / other, numbered(2))
-    with pytest.raises(UsageError) as rejected:
+    write(tmp_path / "train" / other, numbered_frames(2))
+    with pytest.raises(UsageError) as error:
         find_footage(tmp_path)
     for name in ("a.mp4", other):
-        assert str(tmp_path / "train" / name) in str(rejected.value)
+        assert str(tmp_path / "train" / name) in str(error.value)
 
 
-def test_what_is_no_footage_is_rejected_by_name(tmp_path: Path) -> None:
+def test_paths_without_footage_are_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="absent"):
         find_footage(tmp_path / "absent")
     with pytest.raises(MediaError, match="no video and no folder of images"):
@@ -132,7 +130,7 @@ def test_what_is_no_footage_is_rejected_by_name(tmp_path: Path) -> None:
         FolderFrames(tmp_path / "absent")
 
 
-def test_a_damaged_video_is_rejected_where_it_is_damaged(tmp_path: Path) -> None:
+def test_reading_a_truncated_video_is_rejected(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
     path = write_video(tmp_path / "v.mkv", list(noise))
     source = VideoFrames(path)
@@ -142,7 +140,7 @@ def test_a_damaged_video_is_rejected_where_it_is_damaged(tmp_path: Path) -> None
 
 
 def test_the_middle_image_of_a_video_is_its_middle_frame(tmp_path: Path) -> None:
-    frames = numbered(20)
+    frames = numbered_frames(20)
     image = middle_image(write_video(tmp_path / "a.mp4", frames))
     np.testing.assert_array_equal(image, frames[10])
     (tmp_path / "b.mp4").write_bytes(b"no video")

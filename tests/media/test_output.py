@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-HOW: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing": "making"}
+WRITE_OPTIONS: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing": "making"}
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ HOW: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing": "making"}
         ("new/a.mp4", "video"),
         ("pictures", "folder"),
         ("v1.5/", "folder"),
-        ("old.d", "folder"),  # which is there
+        ("old.d", "folder"),  # an existing folder
     ],
 )
-def test_a_name_says_what_is_wanted(
+def test_the_name_determines_the_kind_of_output(
     out: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -47,16 +47,16 @@ def test_a_name_says_what_is_wanted(
     assert kind_of(out) == kind
 
 
-def test_a_suffix_of_something_else_is_rejected_with_the_way_out() -> None:
+def test_an_unknown_suffix_is_rejected_with_a_hint_for_folders() -> None:
     with pytest.raises(UsageError, match=r"v1\.5: \.5 is not written here.* slash at its end"):
         kind_of("v1.5")
 
 
-def test_where_no_terminal_is_lines_print_the_remaining_time(
+def test_without_a_terminal_lines_state_the_remaining_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = iter([0, 300, 340, 380, 420, 460, 500])  # seconds: the first item takes longer
-    clock = SimpleNamespace(monotonic=lambda: next(now))  # other threads have their own
+    clock = SimpleNamespace(monotonic=lambda: next(now))  # other threads use the real clock
     monkeypatch.setattr("spike_zoo.media.output.time", clock)
     with caplog.at_level("INFO", logger="spike_zoo"):
         assert list(with_progress(range(6), 6, "making")) == [0, 1, 2, 3, 4, 5]
@@ -68,18 +68,18 @@ def test_where_no_terminal_is_lines_print_the_remaining_time(
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1000.5, float("nan"), float("inf")])
-def test_a_speed_that_no_video_has_is_rejected(fps: float, tmp_path: Path) -> None:
+def test_an_invalid_frame_rate_is_rejected(fps: float, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="above 0 and at most 1000 images per second"):
         Target.of(str(tmp_path / "a.mp4"), fps=fps, overwrite=False)
 
 
-def test_what_is_in_the_way_is_rejected_before_anything_is_made(tmp_path: Path) -> None:
+def test_existing_targets_are_rejected_before_any_work(tmp_path: Path) -> None:
     file, folder = tmp_path / "a", tmp_path / "b"
     file.write_text("mine")
     with pytest.raises(ExistingFileError, match="a is a file; give another name for the folder"):
         check_target(file, "folder", overwrite=True)
     folder.mkdir()
-    check_target(folder, "folder", overwrite=False)  # nothing in it is in the way
+    check_target(folder, "folder", overwrite=False)  # an empty folder is accepted
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(
         ExistingFileError, match=r"b exists and is not empty.*--overwrite to replace"
@@ -93,30 +93,28 @@ def _images() -> Iterator[tuple[str, Tensor]]:
         yield f"plane-{level}", torch.full((1, 4, 6), level / 2)
 
 
-def test_a_picture_is_the_first_image_and_no_other_is_made(tmp_path: Path) -> None:
+def test_a_picture_target_computes_only_the_first_image(tmp_path: Path) -> None:
     images = _images()
     target = Target.of(str(tmp_path / "a.png"), fps=25, overwrite=False)
-    assert target.write(images, **HOW) == f"picture: {tmp_path / 'a.png'} (planes 0 to 2)"
+    assert target.write(images, **WRITE_OPTIONS) == f"picture: {tmp_path / 'a.png'} (planes 0 to 2)"
     assert load_picture(tmp_path / "a.png").max() == 0
     assert next(images)[0] == "plane-1"
 
 
 def test_a_folder_has_a_file_for_every_image(tmp_path: Path) -> None:
     target = Target.of(str(tmp_path / "new" / "pictures"), fps=25, overwrite=False)
-    said = target.write(_images(), **HOW)
-    assert said == f"pictures: {tmp_path / 'new' / 'pictures'} (3 files, planes 0 to 2)"
+    message = target.write(_images(), **WRITE_OPTIONS)
+    assert message == f"pictures: {tmp_path / 'new' / 'pictures'} (3 files, planes 0 to 2)"
     for level in range(3):
         picture = load_picture(tmp_path / "new" / "pictures" / f"plane-{level}.png")
         assert picture.mean() == pytest.approx(level / 2, abs=0.51 / 255)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["pictures"]
 
 
-@pytest.mark.parametrize("is_there", [False, True])
-def test_a_folder_that_fails_half_way_leaves_things_as_they_were(
-    is_there: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_interrupted_folder_keeps_the_previous_files(exists: bool, tmp_path: Path) -> None:
     target = tmp_path / "pictures"
-    if is_there:
+    if exists:
         target.mkdir()
         (target / "plane-0.png").write_text("older")
 
@@ -125,13 +123,13 @@ def test_a_folder_that_fails_half_way_leaves_things_as_they_were(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Target(target, "folder", 25, overwrite=True).write(images(), **HOW)
+        Target(target, "folder", 25, overwrite=True).write(images(), **WRITE_OPTIONS)
     files = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == ({target / "plane-0.png": "older"} if is_there else {})
-    assert target.exists() is is_there
+    assert files == ({target / "plane-0.png": "older"} if exists else {})
+    assert target.exists() is exists
 
 
-def test_files_of_another_name_stay_in_a_folder_that_is_there(tmp_path: Path) -> None:
+def test_files_with_other_names_in_an_existing_folder_are_kept(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "plane-0.png").write_text("older")
     with new_folder(tmp_path) as folder:
@@ -148,7 +146,7 @@ def test_no_bar_is_drawn_without_a_terminal(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_goes_to_where_errors_go(
+def test_a_progress_bar_is_drawn_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal

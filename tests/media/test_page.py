@@ -16,7 +16,7 @@ from PIL import Image
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media import Page, render_page, save_picture, save_video, to_bytes, write_page
 from spike_zoo.media.viewer import Layer, Viewer
-from tests.helpers.pages import shown_on
+from tests.helpers.pages import page_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ class Outline(HTMLParser):
 
 
 def _layers(html: str) -> list[dict[str, Any]]:
-    return [layer for one in shown_on(html) for layer in one.get("layers", [])]
+    return [layer for viewer in page_data(html) for layer in viewer.get("layers", [])]
 
 
 def _comparison(names: tuple[str, str], caption: str = "") -> Viewer:
@@ -78,12 +78,12 @@ def full_page(tmp_path: Path) -> Page:
     return page
 
 
-def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page: Page) -> None:
+def test_a_page_with_all_elements_is_well_formed_and_self_contained(full_page: Page) -> None:
     html = render_page(full_page)
     outline = Outline(html)
     assert outline.open == []
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
-    sources += [one for layer in _layers(html) for one in layer["pictures"]]
+    sources += [picture for layer in _layers(html) for picture in layer["pictures"]]
     assert len(sources) == 7
     sources += [str(video["poster"]) for video in outline.attributes("video")]
     assert all(source.startswith("data:") for source in sources)
@@ -91,7 +91,9 @@ def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page
     assert all("src" not in a for a in outline.attributes("script"))
 
 
-def test_a_page_forbids_itself_all_but_its_own_style_and_script(full_page: Page) -> None:
+def test_the_content_security_policy_allows_only_the_style_and_script_of_the_page(
+    full_page: Page,
+) -> None:
     html = render_page(full_page)
     (policy,) = [
         a["content"] or ""
@@ -107,22 +109,26 @@ def test_a_page_forbids_itself_all_but_its_own_style_and_script(full_page: Page)
         assert rules[rule] == f"'sha256-{digest}'"
 
 
-def test_a_page_on_which_nothing_moves_has_no_script() -> None:
+def test_a_page_without_viewers_has_no_script() -> None:
     html = render_page(Page("t"))
     assert "<script" not in html
     assert "script-src &#39;none&#39;" in html
 
 
-def test_pictures_in_a_page_are_those_that_were_given(full_page: Page) -> None:
+def test_pictures_in_a_page_equal_the_given_images(full_page: Page) -> None:
     html = render_page(full_page)
     sources = [layer["pictures"][0] for layer in _layers(html)]
     sources += [a["src"] or "" for a in Outline(html).attributes("img")]
-    for source, wanted in zip(sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE, IMAGE], strict=True):
+    for source, expected in zip(
+        sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE, IMAGE], strict=True
+    ):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), to_bytes(wanted))
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(content))), to_bytes(expected)
+        )
 
 
-def test_texts_are_never_run_as_html() -> None:
+def test_texts_are_escaped() -> None:
     attack = "<img src=x onerror=alert(1)>\"'&"
     page = Page(attack, attack)
     page.add_section(attack, attack)
@@ -144,7 +150,7 @@ def test_a_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
     assert r"caf\udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_no_name_ends_the_block_of_data() -> None:
+def test_a_script_tag_in_a_name_does_not_end_the_data_block() -> None:
     page = Page("t")
     name = "</script><script>alert(1)</script><!--\u2028"
     page.add_viewer(_comparison((name, "b")))
@@ -168,7 +174,7 @@ def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_a_page_cannot_show_is_rejected(tmp_path: Path) -> None:
+def test_missing_files_and_invalid_content_are_rejected(tmp_path: Path) -> None:
     page = Page("t")
     with pytest.raises(MissingFileError, match=r"none\.png"):
         page.add_strips(["a"], [("x", [tmp_path / "none.png"])])

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def test_floats_are_clipped_and_rounded_to_the_nearest_of_256_levels(
     image: NDArray[np.float32],
 ) -> None:
-    wanted = np.clip(image.astype(np.float64), 0, 1).transpose(1, 2, 0)
-    assert np.abs(to_bytes(image) / 255 - wanted).max() <= 0.5 / 255 + 1e-7
+    expected = np.clip(image.astype(np.float64), 0, 1).transpose(1, 2, 0)
+    assert np.abs(to_bytes(image) / 255 - expected).max() <= 0.5 / 255 + 1e-7
 
 
 def test_halves_are_rounded_up() -> None:
@@ -48,9 +48,7 @@ def test_halves_are_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (1, 6, 7), (3, 6, 7)])
-def test_a_saved_picture_is_what_another_program_reads(
-    tmp_path: Path, shape: tuple[int, ...]
-) -> None:
+def test_a_saved_picture_is_read_equally_by_pillow(tmp_path: Path, shape: tuple[int, ...]) -> None:
     image = torch.rand(shape)
     path = tmp_path / "new" / "picture.png"
     save_picture(image, path)
@@ -75,7 +73,7 @@ def test_bools_and_bytes_keep_their_values() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_every_floating_type_can_be_shown(dtype: torch.dtype) -> None:
+def test_every_floating_type_can_be_converted(dtype: torch.dtype) -> None:
     assert to_bytes(torch.full((1, 2, 2), 0.5, dtype=dtype)).tolist() == [[128, 128]] * 2
 
 
@@ -89,12 +87,12 @@ def test_every_floating_type_can_be_shown(dtype: torch.dtype) -> None:
         (np.zeros((4, 5), np.int64), "got int64"),
     ],
 )
-def test_what_is_no_picture_is_rejected(image: NDArray[Any], message: str) -> None:
+def test_arrays_that_are_not_images_are_rejected(image: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_bytes(image)
 
 
-def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     save_picture(np.zeros((2, 2)), path)
     with pytest.raises(ExistingFileError, match="exists already"):
@@ -106,13 +104,15 @@ def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "wanted"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
+    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
 )
-def test_pictures_of_any_kind_become_grey_or_colour(tmp_path: Path, mode: str, wanted: int) -> None:
+def test_pictures_of_any_kind_become_grey_or_colour(
+    tmp_path: Path, mode: str, channels: int
+) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (5, 4), (255, 255, 255)).convert(mode).save(path)
     image = load_picture(path)
-    assert image.shape == (wanted, 4, 5)
+    assert image.shape == (channels, 4, 5)
     assert (image == 1).all()
 
 
@@ -123,13 +123,13 @@ def test_sixteen_bits_keep_their_precision(tmp_path: Path) -> None:
     np.testing.assert_allclose(load_picture(path)[0], levels / 65535, atol=1e-7)
 
 
-def test_grey_is_the_luma_of_a_picture_whatever_it_holds(tmp_path: Path) -> None:
+def test_grey_is_the_luma_for_any_channels_and_bit_depth(tmp_path: Path) -> None:
     colour = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50]]], np.uint8)
-    wanted = [76, 150, 29, 124]  # 0.299 R + 0.587 G + 0.114 B
-    assert to_grey(colour).tolist() == [wanted]
+    expected = [76, 150, 29, 124]  # 0.299 R + 0.587 G + 0.114 B
+    assert to_grey(colour).tolist() == [expected]
     clear = np.concatenate([colour, np.zeros((1, 4, 1), np.uint8)], axis=2)
     Image.fromarray(clear).save(tmp_path / "clear.png")
-    assert load_grey(tmp_path / "clear.png").tolist() == [wanted]
+    assert load_grey(tmp_path / "clear.png").tolist() == [expected]
     deep = np.array([[0, 32768, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     assert load_grey(tmp_path / "deep.png").tolist() == [[0, 128, 255]]
@@ -143,35 +143,35 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"text\.png: not a picture"):
         load_picture(path)
     save_picture(np.random.default_rng(0).random((40, 40)), tmp_path / "cut.png")
-    whole = (tmp_path / "cut.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(MediaError, match=r"cut\.png: not a picture"):
         load_picture(tmp_path / "cut.png")
 
 
-def test_a_picture_that_pillow_takes_for_an_attack_is_named(
+def test_a_picture_above_the_size_limit_of_pillow_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_picture(np.zeros((8, 8)), tmp_path / "huge.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # twice as many are rejected
-    with pytest.raises(MediaError, match=r"huge\.png: too large .*cut it.*64 pixels"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # Pillow rejects twice as many pixels
+    with pytest.raises(MediaError, match=r"huge\.png: too large .*crop it.*64 pixels"):
         load_picture(tmp_path / "huge.png")
 
 
 def test_a_strip_holds_every_picture_unchanged_in_its_order() -> None:
     images = [np.random.default_rng(seed).random((20, 30)) for seed in range(3)]
     strip = to_bytes(side_by_side(images, ["one", "two", "three"]))
-    places = []
+    positions = []
     for image in images:
         windows = np.lib.stride_tricks.sliding_window_view(strip, (20, 30))
-        found = np.argwhere((windows == to_bytes(image)).all(axis=(2, 3)))
-        assert len(found) == 1
-        places.append(tuple(found[0]))
-    assert len({row for row, _ in places}) == 1
-    assert places == sorted(places)
+        matches = np.argwhere((windows == to_bytes(image)).all(axis=(2, 3)))
+        assert len(matches) == 1
+        positions.append(tuple(matches[0]))
+    assert len({row for row, _ in positions}) == 1
+    assert positions == sorted(positions)
 
 
-def test_a_sheet_breaks_into_rows_and_is_grey_only_if_all_are() -> None:
+def test_a_contact_sheet_has_rows_and_is_grey_only_if_all_images_are() -> None:
     grey, colour = np.zeros((10, 10)), np.zeros((3, 10, 10))
     assert contact_sheet([grey] * 5, columns=2).shape[0] == 1
     mixed = contact_sheet([grey, colour], columns=2)
@@ -180,7 +180,7 @@ def test_a_sheet_breaks_into_rows_and_is_grey_only_if_all_are() -> None:
     assert tall.shape[1] == wide.shape[2]
 
 
-def test_captions_appear_and_never_leave_their_picture() -> None:
+def test_captions_are_drawn_within_their_picture() -> None:
     bare = side_by_side([np.zeros((20, 40))] * 2, ["", ""])
     written = side_by_side([np.zeros((20, 40))] * 2, ["", "a caption far too long for it"])
     changed = np.argwhere(bare[0] != written[0])

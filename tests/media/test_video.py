@@ -55,8 +55,8 @@ def test_colours_keep_their_hue(tmp_path: Path) -> None:
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 120, 40]], np.uint8)
     image = np.repeat(np.repeat(colours[None], 64, axis=0), 32, axis=1)  # (64, 128, 3)
     save_video([torch.from_numpy(image).permute(2, 0, 1)] * 2, tmp_path / "a.mp4")
-    shown = decode(tmp_path / "a.mp4")[0][:, 16::32].mean(axis=0)
-    assert np.abs(shown - colours).max() <= 6
+    decoded = decode(tmp_path / "a.mp4")[0][:, 16::32].mean(axis=0)
+    assert np.abs(decoded - colours).max() <= 6
 
 
 @pytest.mark.parametrize("fps", [25, 12.5, 30000 / 1001, 1000])
@@ -68,11 +68,11 @@ def test_rate_number_and_order_of_images_are_kept(tmp_path: Path, fps: float) ->
         assert float(stream.average_rate or 0) == pytest.approx(fps, rel=1e-6)
         assert stream.codec_context.pix_fmt == "yuv420p"
         assert stream.codec_context.name == "h264"
-    shown = decode(tmp_path / "a.mp4").mean(axis=(1, 2, 3)) / 255
-    np.testing.assert_allclose(shown, levels, atol=0.02)
+    decoded = decode(tmp_path / "a.mp4").mean(axis=(1, 2, 3)) / 255
+    np.testing.assert_allclose(decoded, levels, atol=0.02)
 
 
-def test_the_index_is_in_front_so_that_playing_starts_at_once(tmp_path: Path) -> None:
+def test_the_index_precedes_the_image_data_for_streaming(tmp_path: Path) -> None:
     save_video([ramp(16, 16)] * 3, tmp_path / "a.mp4")
     content = (tmp_path / "a.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -83,13 +83,13 @@ def interrupted_images() -> Iterator[NDArray[np.float32]]:
     raise KeyboardInterrupt
 
 
-def test_an_interrupted_video_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_video_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         save_video(interrupted_images(), tmp_path / "new" / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failing_video_keeps_the_one_that_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_existing_video(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     save_video([ramp(16, 16)] * 2, path)
     before = path.read_bytes()
@@ -101,14 +101,14 @@ def test_a_failing_video_keeps_the_one_that_was_there(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_video_without_images_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_video_without_images_is_rejected_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"a\.mp4: a video needs at least one image"):
         save_video([], tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
-def test_rates_that_are_not_valid_are_rejected(tmp_path: Path, fps: float) -> None:
+def test_invalid_frame_rates_are_rejected(tmp_path: Path, fps: float) -> None:
     with pytest.raises(ValueError, match="fps must be above 0"):
         VideoWriter(tmp_path / "a.mp4", fps)
 
@@ -118,7 +118,7 @@ def test_an_image_of_one_row_is_rejected(tmp_path: Path) -> None:
         save_video([np.zeros((1, 16))], tmp_path / "a.mp4")
 
 
-def test_a_video_that_cannot_be_begun_leaves_nothing_behind(
+def test_a_video_that_cannot_be_opened_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_descriptors(*_: object, **__: object) -> None:
@@ -127,5 +127,5 @@ def test_a_video_that_cannot_be_begun_leaves_nothing_behind(
     monkeypatch.setattr(av, "open", without_descriptors)
     with pytest.raises(OSError, match="Too many open files") as raised:
         save_video([ramp(16, 16)], tmp_path / "folder" / "a.mp4")
-    # the error holds the writer, which would clean up when it is collected
+    # ``raised`` keeps the writer alive, so garbage collection removes no files
     assert list(tmp_path.iterdir()) == [], raised

@@ -12,25 +12,25 @@ from spike_zoo.media import Layer, SpikePlanes, Viewer
 from spike_zoo.media.viewer import picture_size, picture_source
 
 
-def test_planes_come_back_bit_for_bit() -> None:
+def test_planes_are_stored_bit_for_bit() -> None:
     spikes = np.random.default_rng(0).random((21, 5, 7)) < 0.3
-    shown = SpikePlanes.of(spikes, first=100, rate_scale=0.6).as_data()
-    content = zlib.decompress(base64.b64decode(shown["packed"]))
+    data = SpikePlanes.of(spikes, first=100, rate_scale=0.6).as_data()
+    content = zlib.decompress(base64.b64decode(data["packed"]))
     bits = np.unpackbits(
         np.frombuffer(content, np.uint8).reshape(5, 7, 3), axis=2, bitorder="little"
     )
     np.testing.assert_array_equal(np.moveaxis(bits[..., :21], 2, 0), spikes)
-    assert (shown["shape"], shown["first"], shown["rateScale"]) == ((21, 5, 7), 100, 0.6)
+    assert (data["shape"], data["first"], data["rateScale"]) == ((21, 5, 7), 100, 0.6)
 
 
 def test_a_layer_has_one_picture_or_one_for_each_moment() -> None:
     image = np.zeros((4, 6))
     still, moving = Layer.of("still", [image]), Layer.of("moving", [image, None, image])
     moments = ("a", "b", "c")
-    shown = Viewer("both", (still, moving), moments, (6, 4)).as_data()
-    assert [len(layer["pictures"]) for layer in shown["layers"]] == [1, 3]
-    assert shown["layers"][1]["pictures"][1] == "", "no picture at that moment"
-    assert shown["sides"] == [0, 1]
+    data = Viewer("both", (still, moving), moments, (6, 4)).as_data()
+    assert [len(layer["pictures"]) for layer in data["layers"]] == [1, 3]
+    assert data["layers"][1]["pictures"][1] == "", "no picture at that moment"
+    assert data["sides"] == [0, 1]
     with pytest.raises(ValueError, match="wrong: 2 pictures for 3 moments"):
         Viewer("v", (Layer.of("wrong", [image, image]),), moments, (6, 4))
     with pytest.raises(ValueError, match="at least one layer and one moment"):

@@ -14,7 +14,9 @@ from spike_zoo.tables.render import heading
 ARROWS = {True: "↑", False: "↓"}
 
 
-def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: Path) -> None:
+def test_the_arrow_of_a_column_agrees_with_higher_is_better_of_the_metric(
+    random_alexnet: Path,
+) -> None:
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
     assert len(metrics) == 10
     for name, metric in metrics.items():
@@ -25,14 +27,14 @@ def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: P
     assert metrics["psnr"].higher_is_better is True
 
 
-def test_a_pace_behind_a_metric_changes_nothing_but_its_name() -> None:
+def test_a_speed_suffix_does_not_change_the_facts_of_a_metric() -> None:
     for name in ("psnr", "ssim"):
         assert facts_of(f"{name}_fast") == METRICS[name]
     assert facts_of("breakfast") is None
     assert facts_of("_fast") is None
 
 
-def test_a_rate_point_behind_a_metric_stands_in_its_heading() -> None:
+def test_a_rate_point_suffix_is_stated_in_the_heading() -> None:
     assert heading(plain_column("test/psnr_q0")) == "PSNR at q0 (dB) ↑"
     assert heading(plain_column("test/bpp_q12")) == "bpp at q12 ↓"
     assert plain_column("test/accuracy_decrease_q1").text(13.25) == "13.25"
@@ -40,6 +42,6 @@ def test_a_rate_point_behind_a_metric_stands_in_its_heading() -> None:
     assert facts_of("psnr_q") is None
 
 
-def test_facts_need_no_library_that_measures() -> None:
+def test_facts_do_not_import_torch() -> None:
     script = "import sys, spike_zoo.tables; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

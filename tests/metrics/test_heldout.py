@@ -16,7 +16,9 @@ from spike_zoo.simulation import SpikeCamera
 
 
 @given(rates=st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_patterns_have_probability_1_in_all_and_one_plane_its_rate(rates: list[float]) -> None:
+def test_probabilities_of_patterns_sum_to_1_and_a_single_plane_fires_with_its_rate(
+    rates: list[float],
+) -> None:
     count = len(rates)
     light = torch.tensor(rates, dtype=torch.float64)[:, None]
     patterns = torch.tensor(list(itertools.product([0.0, 1.0], repeat=count))).T
@@ -26,23 +28,24 @@ def test_patterns_have_probability_1_in_all_and_one_plane_its_rate(rates: list[f
     for fired in range(count + 1):
         expected = max(0.0, 1 - abs(fired - sum(rates)))
         assert float(probability[counts == fired].sum()) == pytest.approx(expected, abs=1e-9)
-    one = pattern_probability(torch.ones(1, 1), light[:1])
-    assert float(one) == pytest.approx(rates[0])
+    single = pattern_probability(torch.ones(1, 1), light[:1])
+    assert float(single) == pytest.approx(rates[0])
 
 
-def test_patterns_occur_as_often_as_they_are_likely() -> None:
+def test_frequencies_of_simulated_patterns_equal_their_probabilities() -> None:
     rates = np.array([0.1, 0.7, 0.3, 0.9, 0.4], np.float32)
     light = np.broadcast_to(rates[:, None, None], (5, 200, 300))
     spikes = SpikeCamera(gain=1.0, generator=np.random.default_rng(0)).record([light])[:]
-    found, numbers = np.unique(spikes.reshape(5, -1), axis=1, return_counts=True)
+    observed, numbers = np.unique(spikes.reshape(5, -1), axis=1, return_counts=True)
     expected = pattern_probability(
-        torch.from_numpy(found).float(), torch.from_numpy(rates)[:, None].expand(-1, len(numbers))
+        torch.from_numpy(observed).float(),
+        torch.from_numpy(rates)[:, None].expand(-1, len(numbers)),
     )
     np.testing.assert_allclose(numbers / numbers.sum(), expected, atol=0.006)
 
 
 @given(charge=st.floats(0, 11), sigma=st.sampled_from([0.0, 1e-9, 0.25, 0.5]))
-def test_counts_have_probability_1_in_all(charge: float, sigma: float) -> None:
+def test_probabilities_of_counts_sum_to_1(charge: float, sigma: float) -> None:
     counts = torch.arange(-20, 40)
     expected = torch.full((60,), charge, dtype=torch.float64)
     probability = count_log2(counts, expected, 11, sigma=sigma, epsilon=0.0).exp2()
@@ -58,16 +61,16 @@ def _scene(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.from_numpy(picture), torch.from_numpy(spikes[:11]), torch.from_numpy(spikes[40:51])
 
 
-def test_the_truth_is_best_and_errors_are_ranked_by_their_size() -> None:
-    truth, seen, block = _scene()
+def test_the_true_image_has_the_best_score_and_larger_errors_have_lower_scores() -> None:
+    truth, before, block = _scene()
     rng = torch.Generator().manual_seed(0)
     noise = torch.randn(truth.shape, generator=rng)
     pictures = [truth, *(truth + 10 ** (-decibel / 20) * noise for decibel in (36, 30, 24, 18))]
 
     def score(picture: torch.Tensor, **options: object) -> float:
-        found = heldout_likelihood(picture, block, 50, rate_scale=0.6, seen=seen, **options)  # type: ignore[arg-type]
-        assert found.share == 1
-        return found.bits
+        result = heldout_likelihood(picture, block, 50, rate_scale=0.6, preceding=before, **options)  # type: ignore[arg-type]
+        assert result.share == 1
+        return result.bits
 
     scores = [score(picture.clamp(0, 1)) for picture in pictures]
     assert scores == sorted(scores, reverse=True)
@@ -75,18 +78,17 @@ def test_the_truth_is_best_and_errors_are_ranked_by_their_size() -> None:
     blurred = torch.nn.functional.avg_pool2d(truth[None, None], 3, 1, 1)[0, 0]
     assert score(blurred) < scores[0]
     assert score(0.95 * truth, gain="one") < score(truth, gain="one")
-    assert score(0.5 * truth) == pytest.approx(scores[0]), "brightness is fitted"
+    assert score(0.5 * truth) == pytest.approx(scores[0]), "the gain is fitted"
     still = score(truth, velocity=torch.zeros(2, 96, 96))
     assert still == pytest.approx(scores[0])
 
 
-def test_a_picture_is_carried_along_the_motion() -> None:
+def test_an_image_is_warped_along_the_motion() -> None:
     rng = np.random.default_rng(0)
     wide = rng.random((48, 160)).astype(np.float32)
     wide = np.apply_along_axis(lambda row: np.convolve(row, np.ones(9) / 9, "same"), 1, wide)
-    planes = [
-        wide[:, 60 - round(0.1 * t) : 124 - round(0.1 * t)] for t in range(70)
-    ]  # to the right
+    # the image moves to the right
+    planes = [wide[:, 60 - round(0.1 * t) : 124 - round(0.1 * t)] for t in range(70)]
     camera = SpikeCamera(gain=0.6, generator=rng)
     spikes = torch.from_numpy(camera.record([np.array(planes, np.float32)])[:])
     picture = torch.from_numpy(planes[0].copy())
@@ -95,30 +97,32 @@ def test_a_picture_is_carried_along_the_motion() -> None:
 
     def bits(motion: torch.Tensor | None) -> float:
         return heldout_likelihood(
-            picture, spikes[40:51], 40, rate_scale=0.6, seen=spikes[:11], velocity=motion
+            picture, spikes[40:51], 40, rate_scale=0.6, preceding=spikes[:11], velocity=motion
         ).bits
 
     assert bits(velocity) > bits(None) + 0.05
     assert bits(velocity) > bits(-velocity) + 0.05
-    moved = heldout_likelihood(
-        picture, spikes[40:51], 40, rate_scale=0.6, seen=spikes[:11], velocity=velocity
+    along_motion = heldout_likelihood(
+        picture, spikes[40:51], 40, rate_scale=0.6, preceding=spikes[:11], velocity=velocity
     )
-    assert 0.9 < moved.share < 1, "what comes from outside does not count"
+    assert 0.9 < along_motion.share < 1, "pixels from outside the image do not count"
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_dark_and_saturated_pictures_have_finite_scores(level: float) -> None:
     spikes = torch.full((11, 5, 1), bool(level))
-    found = heldout_likelihood(torch.full((5, 1), level), spikes, 50, rate_scale=1.0, seen=spikes)
-    assert math.isfinite(found.bits)
-    assert math.isfinite(found.brier)
+    result = heldout_likelihood(
+        torch.full((5, 1), level), spikes, 50, rate_scale=1.0, preceding=spikes
+    )
+    assert math.isfinite(result.bits)
+    assert math.isfinite(result.brier)
 
 
-def test_no_pixel_and_other_sizes() -> None:
-    truth, seen, block = _scene()
+def test_motion_out_of_the_image_gives_nan_and_different_sizes_are_rejected() -> None:
+    truth, before, block = _scene()
     fast = torch.full((2, 96, 96), 5.0)
-    found = heldout_likelihood(truth, block, 50, rate_scale=0.6, seen=seen, velocity=fast)
-    assert found.share == 0
-    assert math.isnan(found.bits)
+    result = heldout_likelihood(truth, block, 50, rate_scale=0.6, preceding=before, velocity=fast)
+    assert result.share == 0
+    assert math.isnan(result.bits)
     with pytest.raises(ValueError, match="must have one height and width"):
-        heldout_likelihood(truth[1:], block, 50, rate_scale=0.6, seen=seen)
+        heldout_likelihood(truth[1:], block, 50, rate_scale=0.6, preceding=before)

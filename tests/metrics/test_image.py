@@ -56,8 +56,8 @@ def test_ssim_equals_scikit_image_away_from_the_border() -> None:
     assert ssim(image, target).item() == pytest.approx(expected, abs=0.003)
 
 
-def test_ssim_counts_the_border_with_the_image_mirrored(pair: tuple[Tensor, Tensor]) -> None:
-    image, target = (one[0, 0].double().numpy() for one in pair)
+def test_ssim_includes_the_border_with_reflected_padding(pair: tuple[Tensor, Tensor]) -> None:
+    image, target = (images[0, 0].double().numpy() for images in pair)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(gaussian_filter(values, 1.5, mode="mirror", truncate=3.5))
@@ -67,9 +67,9 @@ def test_ssim_counts_the_border_with_the_image_mirrored(pair: tuple[Tensor, Tens
     variances = mean(image**2) - mean_x**2 + mean(target**2) - mean_y**2
     similarity = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
     similarity *= (2 * covariance + 0.03**2) / (variances + 0.03**2)
-    counted = ssim(pair[0], pair[1])[0].item()
-    assert counted == pytest.approx(similarity.mean(), abs=1e-5)
-    assert abs(counted - similarity[5:-5, 5:-5].mean()) > 1e-4
+    mean_ssim = ssim(pair[0], pair[1])[0].item()
+    assert mean_ssim == pytest.approx(similarity.mean(), abs=1e-5)
+    assert abs(mean_ssim - similarity[5:-5, 5:-5].mean()) > 1e-4
 
 
 def test_one_perfect_image_does_not_make_the_mean_infinite() -> None:
@@ -88,13 +88,13 @@ def test_mean_over_images_does_not_depend_on_batches(pair: tuple[Tensor, Tensor]
     assert parts.compute().item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_images_smaller_than_the_windows_are_refused() -> None:
+def test_images_smaller_than_the_window_are_rejected() -> None:
     small = torch.zeros(1, 1, 10, 64)
     with pytest.raises(ValueError, match="at least 11 x 11 pixels, got 64 x 10"):
         MeanPerImage(ssim).update(small, small)
 
 
-def test_shapes_that_differ_are_refused() -> None:
+def test_different_shapes_are_rejected() -> None:
     with pytest.raises(ValueError, match="must have one shape"):
         MeanPerImage(psnr).update(torch.zeros(1, 1, 16, 16), torch.zeros(1, 3, 16, 16))
 

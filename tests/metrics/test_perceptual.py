@@ -12,7 +12,7 @@ from spike_zoo.errors import WeightsError
 from spike_zoo.metrics import LPIPS, lpips_network
 
 
-def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -> None:
+def test_distance_equals_the_lpips_library_with_the_same_backbone(random_alexnet: Path) -> None:
     reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
     features = {
         key.removeprefix("features."): value
@@ -24,22 +24,22 @@ def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -
     images, targets = torch.rand(2, 2, 1, 64, 64, generator=generator)
     with torch.no_grad():
         expected = reference(2 * images.repeat(1, 3, 1, 1) - 1, 2 * targets.repeat(1, 3, 1, 1) - 1)
-        as_given = reference(images.repeat(1, 3, 1, 1), targets.repeat(1, 3, 1, 1))
+        without_rescaling = reference(images.repeat(1, 3, 1, 1), targets.repeat(1, 3, 1, 1))
     torch.testing.assert_close(LPIPS(random_alexnet)(images, targets), expected.flatten())
     stir = LPIPS(random_alexnet, rescale=False)(images, targets)
-    torch.testing.assert_close(stir, as_given.flatten())
+    torch.testing.assert_close(stir, without_rescaling.flatten())
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     other = tmp_path / "other.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, other)
     with pytest.raises(WeightsError, match=r"of alexnet: 9 missing, first features\.0\.bias"):
         LPIPS(other)
 
 
-def test_the_layers_that_are_looked_through_are_enough(random_alexnet: Path) -> None:
+def test_feature_layers_without_the_classifier_are_enough(random_alexnet: Path) -> None:
     state = torch.load(random_alexnet, weights_only=True)
-    trunk = {name: value for name, value in state.items() if name.startswith("features.")}
+    features = {name: value for name, value in state.items() if name.startswith("features.")}
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    whole, part = lpips_network(state), lpips_network(trunk)
-    assert torch.equal(whole(images, 1 - images), part(images, 1 - images))
+    whole, features_only = lpips_network(state), lpips_network(features)
+    assert torch.equal(whole(images, 1 - images), features_only(images, 1 - images))

@@ -36,24 +36,24 @@ def pair(golden: Path) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["colour", "grey"])
-def test_values_are_those_of_the_reference(kind: str, pair: dict[str, Tensor]) -> None:
+def test_values_equal_the_reference(kind: str, pair: dict[str, Tensor]) -> None:
     images, targets = pair["result"][None], pair["reference"][None]
     if kind == "grey":
         images, targets = ((x * GREY_BGR).sum(1, keepdim=True) for x in (images, targets))
-    found = [psnr_official(images, targets).item(), ssim_official(images, targets).item()]
-    assert found == pytest.approx(pair[kind].tolist(), abs=1e-4)
+    actual = [psnr_official(images, targets).item(), ssim_official(images, targets).item()]
+    assert actual == pytest.approx(pair[kind].tolist(), abs=1e-4)
 
 
 @pytest.mark.parametrize("darkest", [0.0, 0.6])
-def test_values_are_those_of_scikit_image_for_each_image(darkest: float) -> None:
+def test_values_equal_scikit_image_for_each_image(darkest: float) -> None:
     generator = torch.Generator().manual_seed(4)
     images = darkest + (1 - darkest) * torch.rand(3, 3, 20, 24, generator=generator)
     targets = (images + 0.05 * torch.randn(3, 3, 20, 24, generator=generator)).clamp(0, 1)
-    moved = [(2 * x.double() - 1).numpy() for x in (images, targets)]
-    psnrs = [peak_signal_noise_ratio(*one) for one in zip(*moved, strict=True)]
+    rescaled = [(2 * x.double() - 1).numpy() for x in (images, targets)]
+    psnrs = [peak_signal_noise_ratio(*pair) for pair in zip(*rescaled, strict=True)]
     ssims = [
-        structural_similarity(*one, channel_axis=0, data_range=2.0)
-        for one in zip(*moved, strict=True)
+        structural_similarity(*pair, channel_axis=0, data_range=2.0)
+        for pair in zip(*rescaled, strict=True)
     ]
     np.testing.assert_allclose(psnr_official(images, targets).numpy(), psnrs, rtol=1e-6)
     np.testing.assert_allclose(ssim_official(images, targets).numpy(), ssims, rtol=1e-6)
@@ -75,7 +75,7 @@ def test_stir_psnr_of_a_perfect_image_is_infinite() -> None:
     assert math.isinf(psnr_stir(image, image).item())
 
 
-def test_stir_ssim_is_the_valid_part_of_scikit_image_gaussian() -> None:
+def test_stir_ssim_equals_scikit_image_gaussian_without_borders() -> None:
     images, targets = noisy_pair()
     expected = [
         structural_similarity(
@@ -92,8 +92,10 @@ def test_stir_ssim_is_the_valid_part_of_scikit_image_gaussian() -> None:
     np.testing.assert_allclose(ssim_stir(images, targets).numpy(), expected, rtol=2e-6)
 
 
-def test_values_do_not_depend_on_the_precision_a_module_computes_in() -> None:
-    for measure in (measure for one in PROTOCOLS.values() for measure in one.measures.values()):
+def test_values_do_not_depend_on_autocast() -> None:
+    for measure in (
+        measure for protocol in PROTOCOLS.values() for measure in protocol.measures.values()
+    ):
         exact, mixed = MeanPerImage(measure), MeanPerImage(measure)
         exact.update(*noisy_pair())
         with torch.autocast("cpu", torch.bfloat16):

@@ -22,12 +22,12 @@ from tests.helpers.processes import run_python
 
 METHODS: tuple[Interpolation, ...] = ("cubic", "pchip")
 Curve = list[tuple[float, float]]
-#: Points of x265 with two presets, of the package's own page.
+#: Points of x265 with two presets, from the page of the package bjontegaard.
 SLOW: Curve = [(9487.76, 40.037), (4593.60, 38.615), (2486.44, 36.845), (1358.24, 34.851)]
 FAST: Curve = [(9787.80, 40.121), (4469.00, 38.651), (2451.52, 36.970), (1356.24, 34.987)]
 
 
-def bd_by_hand(anchor: Curve, tested: Curve, method: Interpolation) -> float:
+def reference_bd_rate(anchor: Curve, tested: Curve, method: Interpolation) -> float:
     """Compute the BD-rate by numerical integration, without the package."""
     fits = []
     for curve in (anchor, tested):
@@ -47,12 +47,12 @@ def test_bit_packed_spikes_have_one_bit_per_pixel_and_plane() -> None:
     assert bpp(41 * 256 * 256 / 8, (41, 256, 256)) == 1.0
 
 
-def test_bits_per_feature_are_8_2_times_those_of_a_plane_at_5_features_of_41_planes() -> None:
+def test_bits_per_feature_are_8_2_times_bits_per_plane_at_5_features_of_41_planes() -> None:
     shape = (41, 256, 256)
     assert bpp_f(1234, shape, 5) / bpp(1234, shape) == pytest.approx(8.2)
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_empty_streams_and_negative_sizes_are_rejected() -> None:
     with pytest.raises(ValueError, match="expected"):
         bpp(10, (0, 4, 4))
     with pytest.raises(ValueError, match="-1 bytes"):
@@ -68,7 +68,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
         ((96.65, 95.66, 96.25), 0.0381),
     ],
 )
-def test_the_published_savings_are_those_of_the_published_rates(
+def test_published_savings_agree_with_published_rates(
     savings: tuple[float, ...], mean: float
 ) -> None:
     rates = [1 - saving / 100 for saving in savings]  # the table's rate is the mean of three sets
@@ -76,19 +76,19 @@ def test_the_published_savings_are_those_of_the_published_rates(
     assert statistics.fmean(rates) == pytest.approx(mean, abs=5e-5)
 
 
-def test_a_decrease_of_accuracy_is_absolute_and_relative() -> None:
-    found = accuracy_decrease(0.8, 0.6)
-    assert found.points == pytest.approx(20)
-    assert found.percent == pytest.approx(25)
-    nothing = accuracy_decrease(0.0, 0.25)
-    assert nothing.points == -25
-    assert math.isnan(nothing.percent), "a share of nothing"
+def test_accuracy_decrease_is_in_points_and_percent() -> None:
+    result = accuracy_decrease(0.8, 0.6)
+    assert result.points == pytest.approx(20)
+    assert result.percent == pytest.approx(25)
+    from_zero = accuracy_decrease(0.0, 0.25)
+    assert from_zero.points == -25
+    assert math.isnan(from_zero.percent), "0 has no relative decrease"
     with pytest.raises(ValueError, match="shares of 1"):
         accuracy_decrease(99.6, 86.4)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_curve_against_itself_is_0_and_with_four_fifths_of_the_rate_minus_20_percent(
+def test_bd_rate_is_0_for_the_same_curve_and_minus_20_percent_at_0_8_of_its_rate(
     method: Interpolation,
 ) -> None:
     cheaper = [(0.8 * rate, quality) for rate, quality in SLOW]
@@ -100,18 +100,24 @@ def test_a_curve_against_itself_is_0_and_with_four_fifths_of_the_rate_minus_20_p
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", range(4))
 def test_bd_rate_is_the_mean_difference_of_the_logarithms(method: Interpolation, seed: int) -> None:
-    drawn = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     anchor, tested = (
-        list(zip(drawn.random(5 + n).cumsum(), 20 + 8 * drawn.random(5 + n).cumsum(), strict=True))
+        list(
+            zip(
+                generator.random(5 + n).cumsum(),
+                20 + 8 * generator.random(5 + n).cumsum(),
+                strict=True,
+            )
+        )
         for n in range(2)
     )
     for first, second in ((anchor, tested), (SLOW, FAST)):
-        found = bd_rate(first, second, method)
-        assert found.percent == pytest.approx(bd_by_hand(first, second, method), rel=1e-6)
-        assert found.reason == ""
+        result = bd_rate(first, second, method)
+        assert result.percent == pytest.approx(reference_bd_rate(first, second, method), rel=1e-6)
+        assert result.reason == ""
 
 
-def test_a_bd_rate_states_the_overlap_of_the_qualities() -> None:
+def test_bd_rate_states_the_overlap_of_the_qualities() -> None:
     assert bd_rate(SLOW, SLOW).overlap == 1
     low, high = SLOW[0][1], SLOW[-1][1]
     shift = 0.9 * (high - low)
@@ -127,14 +133,14 @@ def test_a_bd_rate_states_the_overlap_of_the_qualities() -> None:
         ("pchip", [(700.0, 33.0)], -4.119457943109617),
     ],
 )
-def test_bd_rate_is_that_of_the_package_bjontegaard(
+def test_bd_rate_equals_the_package_bjontegaard(
     method: Interpolation, more: Curve, percent: float
 ) -> None:
     """Values of ``bjontegaard`` 1.3.0 (Herglotz et al.)."""
     assert bd_rate(SLOW, [*FAST, *more], method).percent == pytest.approx(percent, rel=1e-9)
 
 
-def test_the_order_of_points_does_not_count() -> None:
+def test_bd_rate_does_not_depend_on_the_order_of_points() -> None:
     assert bd_rate(SLOW[::-1], FAST).percent == bd_rate(SLOW, FAST[::-1]).percent
 
 
@@ -150,21 +156,23 @@ def test_the_order_of_points_does_not_count() -> None:
         ([(math.inf, 50.0), *SLOW], "not finite"),
     ],
 )
-def test_what_has_no_bd_rate_says_why(method: Interpolation, tested: Curve, reason: str) -> None:
-    found = bd_rate(SLOW, tested, method)
-    assert math.isnan(found.percent)
-    assert reason in found.reason
+def test_curves_without_a_bd_rate_give_nan_and_a_reason(
+    method: Interpolation, tested: Curve, reason: str
+) -> None:
+    result = bd_rate(SLOW, tested, method)
+    assert math.isnan(result.percent)
+    assert reason in result.reason
     assert math.isnan(bd_rate(tested, SLOW, method).percent)
 
 
-def test_a_method_that_there_is_not_is_refused() -> None:
+def test_an_unknown_method_is_rejected() -> None:
     with pytest.raises(ValueError, match="cubic or pchip, got 'akima'"):
-        bd_rate(SLOW, FAST, "akima")  # type: ignore[arg-type]  # what a caller may mistake
+        bd_rate(SLOW, FAST, "akima")  # type: ignore[arg-type]  # an invalid value
 
 
-def test_rates_wait_for_no_library_until_curves_are_compared() -> None:
-    done = run_python(
+def test_rates_import_no_numerical_library_until_curves_are_compared() -> None:
+    process = run_python(
         "import sys\nimport spike_zoo.metrics.rate as rate\nrate.bpp(1, (1, 2, 4))\n"
         "print(*{'torch', 'scipy', 'matplotlib'} & set(sys.modules))"
     )
-    assert done.stdout.strip() == ""
+    assert process.stdout.strip() == ""

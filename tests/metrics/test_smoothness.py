@@ -16,40 +16,42 @@ def _random(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_ramp_is_smooth_and_a_parabola_bends_by_two() -> None:
+def test_laplacian_is_0_on_a_ramp_and_2_on_a_parabola() -> None:
     rows, columns = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
     ramp, parabola = 0.5 * columns - 2 * rows + 3, columns.square()
-    found = laplacian_norms(torch.stack([ramp, parabola])[:, None])
-    assert found.lap1.tolist() == [0.0, 2.0]
-    assert found.lap2.tolist() == [0.0, 4.0]
+    actual = laplacian_norms(torch.stack([ramp, parabola])[:, None])
+    assert actual.lap1.tolist() == [0.0, 2.0]
+    assert actual.lap2.tolist() == [0.0, 4.0]
     # columns 0..8 squared: mean 204 / 9, mean of squares 8772 / 9
     deviation = (8772 / 9 - (204 / 9) ** 2) ** 0.5
-    assert found.lap1_normalised.tolist() == pytest.approx([0.0, 2 / deviation])
-    assert found.lap2_normalised.tolist() == pytest.approx([0.0, 4 / deviation**2])
+    assert actual.lap1_normalised.tolist() == pytest.approx([0.0, 2 / deviation])
+    assert actual.lap2_normalised.tolist() == pytest.approx([0.0, 4 / deviation**2])
 
 
-def test_a_single_pixel_is_seen_by_itself_and_its_four_neighbours() -> None:
+def test_a_single_pixel_contributes_at_its_position_and_its_four_neighbours() -> None:
     image = torch.zeros(1, 1, 7, 7)
     image[..., 3, 3] = 1
-    found = laplacian(image)[0, 0]
-    assert found.shape == (5, 5)
-    assert found[2, 2] == -4
-    assert found.sum() == 0
+    actual = laplacian(image)[0, 0]
+    assert actual.shape == (5, 5)
+    assert actual[2, 2] == -4
+    assert actual.sum() == 0
     norms = laplacian_norms(image)
     assert norms.lap1.item() == pytest.approx(8 / 25)
     assert norms.lap2.item() == pytest.approx(20 / 25)
 
 
-def test_a_pixel_at_the_border_counts_only_where_all_neighbours_are() -> None:
+def test_border_pixels_contribute_only_to_neighbours_inside_the_border() -> None:
     image = torch.zeros(1, 1, 5, 5)
     image[..., 0, 2] = 1
     assert laplacian(image)[0, 0].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_samples_are_measured_one_by_one_over_all_their_channels() -> None:
+def test_norms_are_per_sample_over_all_channels() -> None:
     features = _random(3, 3, 12, 10)
     together = torch.stack(laplacian_norms(features))
-    alone = torch.stack([torch.stack(laplacian_norms(one[None]))[:, 0] for one in features], 1)
+    alone = torch.stack(
+        [torch.stack(laplacian_norms(sample[None]))[:, 0] for sample in features], 1
+    )
     torch.testing.assert_close(together, alone)
     scaled = laplacian_norms(0.1 * features)
     torch.testing.assert_close(scaled.lap1, 0.1 * together[0])
@@ -57,7 +59,7 @@ def test_samples_are_measured_one_by_one_over_all_their_channels() -> None:
     torch.testing.assert_close(scaled.lap2_normalised, together[3])
 
 
-def test_kornias_filter_gives_the_same_numbers_and_its_laplacian_others() -> None:
+def test_values_equal_kornias_filter_and_differ_from_kornias_laplacian() -> None:
     features = _random(2, 3, 11, 13)
     same = kornia.filters.filter2d(features, KERNEL, padding="valid")
     torch.testing.assert_close(laplacian(features), same)
@@ -65,7 +67,7 @@ def test_kornias_filter_gives_the_same_numbers_and_its_laplacian_others() -> Non
     assert (laplacian(features) - other).abs().mean() > 0.5
 
 
-def test_a_loss_of_it_is_exact_in_mixed_precision_and_has_a_gradient() -> None:
+def test_norms_are_exact_in_mixed_precision_and_have_a_gradient() -> None:
     features = _random(2, 3, 11, 13).requires_grad_()
     exact = laplacian_norms(features)
     with torch.autocast("cpu", torch.bfloat16):
@@ -76,19 +78,19 @@ def test_a_loss_of_it_is_exact_in_mixed_precision_and_has_a_gradient() -> None:
     assert features.grad.isfinite().all()
 
 
-def test_features_of_one_value_are_smooth() -> None:
+def test_norms_of_constant_features_are_0() -> None:
     assert torch.stack(laplacian_norms(torch.full((2, 3, 5, 5), 0.25))).tolist() == [[0, 0]] * 4
 
 
-def test_too_small_features_and_single_images_are_refused() -> None:
+def test_too_small_features_and_single_images_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"at least 3x3 pixels, got \(1, 3, 2, 8\)"):
         laplacian_norms(torch.zeros(1, 3, 2, 8))
     with pytest.raises(ValueError, match=r"at least 2 images .* got \(1, 1, 4, 4\)"):
         frame_deviation(torch.zeros(1, 1, 4, 4))
 
 
-def test_pictures_that_flicker_deviate_by_half_their_step() -> None:
+def test_frame_deviation_of_flickering_images_is_half_the_step_times_the_area() -> None:
     images = torch.full((4, 1, 6, 8), 0.5)
     assert frame_deviation(images) == 0
-    images[::2, ..., :4] = 0.7  # half of the pixels go up and down by 0.2
+    images[::2, ..., :4] = 0.7  # half of the pixels alternate by 0.2
     assert frame_deviation(images).item() == pytest.approx(0.05, abs=1e-6)

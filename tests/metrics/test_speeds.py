@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from spike_zoo.metrics.speeds import SPEEDS, speed_of, split_speed
-from spike_zoo.simulation.defaults import SPEEDS as DEFAULT_PACES
+from spike_zoo.simulation.defaults import SPEEDS as DEFAULT_SPEEDS
 from spike_zoo.simulation.kinds.sequences import BANDS
 
 
 @pytest.mark.parametrize(
-    ("name", "pace"),
+    ("name", "speed"),
     [
         ("test-astronaut-slow-00", "slow"),
         ("fast", "fast"),
@@ -23,16 +23,16 @@ from spike_zoo.simulation.kinds.sequences import BANDS
         ("", None),
     ],
 )
-def test_a_pace_is_a_whole_word_of_a_name(name: str, pace: str | None) -> None:
-    assert speed_of(name) == pace
+def test_a_speed_is_a_whole_word_of_a_name(name: str, speed: str | None) -> None:
+    assert speed_of(name) == speed
 
 
-def test_simulated_scenes_are_called_by_the_same_paces() -> None:
-    assert tuple(BANDS) == tuple(DEFAULT_PACES) == SPEEDS
+def test_simulated_scenes_use_the_same_speeds() -> None:
+    assert tuple(BANDS) == tuple(DEFAULT_SPEEDS) == SPEEDS
 
 
-@pytest.mark.parametrize("pace", SPEEDS)
-def test_a_metric_of_a_pace_is_taken_apart(pace: str) -> None:
-    assert split_speed(f"ssim_{pace}") == ("ssim", pace)
-    assert split_speed(pace) == (pace, None)
-    assert split_speed(f"ssim{pace}") == (f"ssim{pace}", None)
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_a_metric_name_is_split_into_metric_and_speed(speed: str) -> None:
+    assert split_speed(f"ssim_{speed}") == ("ssim", speed)
+    assert split_speed(speed) == (speed, None)
+    assert split_speed(f"ssim{speed}") == (f"ssim{speed}", None)

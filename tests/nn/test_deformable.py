@@ -17,7 +17,7 @@ from spike_zoo.nn import deform_conv2d, deformable
 
 
 @pytest.fixture(autouse=True, params=["operator", "plain"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with the CPU operator and with the fallback of devices without an operator."""
     if request.param == "plain":
         monkeypatch.setattr(deformable, "has_operator", lambda device: False)
@@ -33,7 +33,7 @@ class Case(NamedTuple):
     bias: Tensor
     mask: Tensor
 
-    def computed(self) -> Tensor:
+    def convolve(self) -> Tensor:
         """Return the convolution."""
         padding = self.weight.shape[-1] // 2
         return deform_conv2d(*self[:4], padding=padding, mask=self.mask)
@@ -74,27 +74,29 @@ def make_case(
     return Case(*(tensor.requires_grad_() for tensor in case))
 
 
-def by_loops(case: Case) -> Tensor:
+def convolve_by_loops(case: Case) -> Tensor:
     """Compute the paper's equation pixel by pixel."""
     image, offset, weight, bias, mask = (tensor.detach() for tensor in case)
     batch, channels, height, width = image.shape
     kernel = weight.shape[-1]
     groups = mask.shape[1] // kernel**2
     result = bias[:, None, None].repeat(batch, 1, height, width)
-    places = itertools.product(range(batch), range(groups), range(kernel**2))
-    for (index, group, tap), i, j in itertools.product(places, range(height), range(width)):
+    groups_and_taps = itertools.product(range(batch), range(groups), range(kernel**2))
+    for (index, group, tap), i, j in itertools.product(
+        groups_and_taps, range(height), range(width)
+    ):
         number = group * kernel**2 + tap
         down, right = offset[index, 2 * number : 2 * number + 2, i, j].tolist()
         y, x = i + tap // kernel - kernel // 2 + down, j + tap % kernel - kernel // 2 + right
-        own = slice(group * channels // groups, (group + 1) * channels // groups)
-        seen = torch.zeros_like(image[0, own, 0, 0])
+        group_channels = slice(group * channels // groups, (group + 1) * channels // groups)
+        sample = torch.zeros_like(image[0, group_channels, 0, 0])
         for row, column in itertools.product((0, 1), (0, 1)):
             row, column = math.floor(y) + row, math.floor(x) + column
             if 0 <= row < height and 0 <= column < width:
                 share = (1 - abs(y - row)) * (1 - abs(x - column))
-                seen += share * image[index, own, row, column]
-        seen = seen * mask[index, number, i, j]
-        result[index, :, i, j] += weight[:, own, tap // kernel, tap % kernel] @ seen
+                sample += share * image[index, group_channels, row, column]
+        sample = sample * mask[index, number, i, j]
+        result[index, :, i, j] += weight[:, group_channels, tap // kernel, tap % kernel] @ sample
     return result
 
 
@@ -109,44 +111,44 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_what_the_paper_says_of_every_pixel(case: Case) -> None:
-    torch.testing.assert_close(case.computed(), by_loops(case), rtol=0, atol=1e-10)
+def test_output_equals_the_papers_equation_pixel_by_pixel(case: Case) -> None:
+    torch.testing.assert_close(case.convolve(), convolve_by_loops(case), rtol=0, atol=1e-10)
 
 
-def test_the_reference_that_benchmarks_hold_it_against_gives_the_same() -> None:
+def test_reference_of_the_benchmarks_gives_the_same_output() -> None:
     case = make_case((2, 8, 9, 7), groups=4, reach=1.0, dtype=torch.float64)
     smooth = case._replace(offset=(0.9 * case.offset.detach().sin() + 0.01).requires_grad_())
-    found, wanted = smooth.computed(), reference_deform_conv2d(*smooth)
-    torch.testing.assert_close(found, wanted)
-    torch.testing.assert_close(smooth.gradients(found), smooth.gradients(wanted))
+    actual, expected = smooth.convolve(), reference_deform_conv2d(*smooth)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(smooth.gradients(actual), smooth.gradients(expected))
 
 
-def test_without_offset_and_mask_it_is_a_convolution() -> None:
+def test_without_offset_and_mask_output_equals_a_convolution() -> None:
     image, offset, weight, bias, mask = make_case()
-    still = torch.zeros_like(offset, requires_grad=True)
-    wanted = F.conv2d(image, weight, bias, padding=1)
-    found = deform_conv2d(image, still, weight, bias)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    no_offset = torch.zeros_like(offset, requires_grad=True)
+    expected = F.conv2d(image, weight, bias, padding=1)
+    actual = deform_conv2d(image, no_offset, weight, bias)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
     learned = [image, weight, bias]
     torch.testing.assert_close(
-        torch.autograd.grad(found.square().sum(), learned),
-        torch.autograd.grad(wanted.square().sum(), learned),
+        torch.autograd.grad(actual.square().sum(), learned),
+        torch.autograd.grad(expected.square().sum(), learned),
     )
-    without_bias = deform_conv2d(image, still, weight, mask=torch.ones_like(mask))
+    without_bias = deform_conv2d(image, no_offset, weight, mask=torch.ones_like(mask))
     torch.testing.assert_close(without_bias, F.conv2d(image, weight, padding=1))
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     image, offset, weight, bias, mask = make_case((1, 4, 3, 4), reach=1.0)
     offset = (offset.detach().floor() + 0.1 + 0.8 * torch.rand_like(offset)).requires_grad_()
 
     def convolved(*case: Tensor) -> Tensor:
-        return Case(*case).computed()
+        return Case(*case).convolve()
 
     assert torch.autograd.gradcheck(convolved, (image, offset, weight, bias, mask))
 
 
-def test_whole_offsets_learn_from_the_slope_ahead() -> None:
+def test_gradient_at_integer_offsets_is_the_slope_ahead() -> None:
     ramp = torch.tensor([0.0, 1.0, 4.0, 9.0]).expand(1, 1, 4, 4).contiguous()
     offset = torch.zeros(1, 18, 4, 4, requires_grad=True)
     centre = torch.zeros(1, 1, 3, 3)
@@ -157,65 +159,67 @@ def test_whole_offsets_learn_from_the_slope_ahead() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30, -1e30])
-def test_an_offset_that_leads_nowhere_sees_nothing(bad: float) -> None:
+def test_an_offset_that_is_not_finite_or_huge_samples_zeros(bad: float) -> None:
     case = make_case()
     offset = case.offset.detach().clone()
     offset[:, :2, 1] = bad
     away = offset.clone()
     away[:, :2, 1] = 1e3
-    found, wanted = (
-        case._replace(offset=tensor.requires_grad_()).computed() for tensor in (offset, away)
+    actual, expected = (
+        case._replace(offset=tensor.requires_grad_()).convolve() for tensor in (offset, away)
     )
-    torch.testing.assert_close(found, wanted)
-    (gradient,) = torch.autograd.grad(found.sum(), offset)
+    torch.testing.assert_close(actual, expected)
+    (gradient,) = torch.autograd.grad(actual.sum(), offset)
     assert gradient[:, :2, 1].abs().max() == 0
     assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_layout_of_the_arguments_changes_nothing(dtype: torch.dtype) -> None:
+def test_the_memory_format_of_the_arguments_does_not_change_the_output(dtype: torch.dtype) -> None:
     case = make_case(dtype=dtype)
-    wanted = case.computed()
-    rows = Case(*(t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in case))
+    expected = case.convolve()
+    channels_last = Case(
+        *(t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in case)
+    )
     strided = Case(*(torch.stack((t, t), dim=-1)[..., 0] for t in case))
-    for laid_out in (rows, strided):
-        found = laid_out.computed()
-        torch.testing.assert_close(found, wanted)
-        torch.testing.assert_close(case.gradients(found), case.gradients(wanted))
+    for arguments in (channels_last, strided):
+        actual = arguments.convolve()
+        torch.testing.assert_close(actual, expected)
+        torch.testing.assert_close(case.gradients(actual), case.gradients(expected))
 
 
 def test_autocast_samples_in_single_precision_and_keeps_the_inputs() -> None:
     case = make_case(dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        same = case.computed()
-        coarse = case._replace(input=case.input.bfloat16()).computed()
+        same = case.convolve()
+        coarse = case._replace(input=case.input.bfloat16()).convolve()
         (gradient,) = torch.autograd.grad(coarse.float().sum(), case.offset)
     assert coarse.dtype == torch.bfloat16
     assert gradient.dtype == torch.float32
-    exact = case._replace(input=case.input.bfloat16().float()).computed()
+    exact = case._replace(input=case.input.bfloat16().float()).convolve()
     torch.testing.assert_close(coarse, exact.bfloat16(), rtol=0, atol=0)
-    torch.testing.assert_close(same, case.computed(), rtol=0, atol=0)
+    torch.testing.assert_close(same, case.convolve(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_it_is_counted_as_a_convolution_forwards_and_backwards(device: str) -> None:
+def test_flops_equal_a_convolution_forwards_and_backwards(device: str) -> None:
     case = make_case((2, 8, 6, 5), count=4, dtype=torch.float32)
-    moved = Case(*(t.detach().to(device).requires_grad_() for t in case))
+    on_device = Case(*(t.detach().to(device).requires_grad_() for t in case))
     counts = []
     for call in (
-        moved.computed,
-        lambda: F.conv2d(moved.input, moved.weight, moved.bias, padding=1),
+        on_device.convolve,
+        lambda: F.conv2d(on_device.input, on_device.weight, on_device.bias, padding=1),
     ):
         with FlopCounterMode(display=False) as forwards:
-            made = call()
+            output = call()
         with FlopCounterMode(display=False) as backwards:
-            made.sum().backward()
+            output.sum().backward()
         counts.append((forwards.get_total_flops(), backwards.get_total_flops()))
     forward = 2 * 2 * 6 * 5 * 8 * 4 * 9
     assert counts == [(forward, 2 * forward)] * 2
 
 
-def test_the_layer_of_the_paper_costs_what_the_specification_says() -> None:
+def test_flops_of_the_papers_layer_equal_the_specification() -> None:
     image, offset = torch.empty(1, 64, 256, 256), torch.empty(1, 144, 256, 256)
     weight, mask = torch.empty(64, 64, 3, 3), torch.empty(1, 72, 256, 256)
     with FlopCounterMode(display=False) as counter:
@@ -223,15 +227,15 @@ def test_the_layer_of_the_paper_costs_what_the_specification_says() -> None:
     assert counter.get_total_flops() == 2 * 2_415_919_104
 
 
-def test_it_can_be_exported() -> None:
+def test_convolution_can_be_exported() -> None:
     class Layer(torch.nn.Module):
         def forward(self, *case: Tensor) -> Tensor:
-            return Case(*case).computed()
+            return Case(*case).convolve()
 
     case = make_case(dtype=torch.float32)
     program = torch.export.export(Layer(), tuple(tensor.detach() for tensor in case))
-    torch.testing.assert_close(program.module()(*case), case.computed())
-    assert "spike_zoo" not in str(program.graph)  # it is read where there is torch alone
+    torch.testing.assert_close(program.module()(*case), case.convolve())
+    assert "spike_zoo" not in str(program.graph)  # programs are loaded without this package
 
 
 @pytest.mark.parametrize(
@@ -247,14 +251,14 @@ def test_it_can_be_exported() -> None:
         ({"bias": torch.rand(4)}, r"bias must be \(3,\).* got \(4,\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused_by_their_numbers(
+def test_wrong_shapes_are_rejected_with_both_shapes(
     changed: dict[str, Tensor], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        make_case()._replace(**changed).computed()
+        make_case()._replace(**changed).convolve()
 
 
-def test_another_padding_than_the_kernels_is_refused() -> None:
+def test_padding_that_does_not_fit_the_kernel_is_rejected() -> None:
     case = make_case()
     with pytest.raises(ValueError, match="got 3x3 with padding 0"):
         deform_conv2d(*case[:4], padding=0, mask=case.mask)

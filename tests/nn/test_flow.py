@@ -8,18 +8,18 @@ import torch
 from spike_zoo.nn.flow import mean_error, motion_loss, padded_motion, pooled_motion
 
 
-def test_motion_shrinks_with_the_picture_and_knows_what_is_unknown() -> None:
+def test_pooled_flow_is_in_pixels_of_the_smaller_image_and_unknown_values_stay_nan() -> None:
     truth = torch.zeros(1, 2, 4, 4)
     truth[:, 0] = 6.0
     truth[:, :, :2] = torch.nan
     truth[:, :, 2, :2] = torch.nan
     half = pooled_motion(truth, 2)
     assert torch.isnan(half[:, :, 0]).all()
-    assert half[0, 0, 1].tolist() == [3.0, 3.0]  # pixels of the smaller picture
+    assert half[0, 0, 1].tolist() == [3.0, 3.0]  # pixels of the smaller image
     assert mean_error(half.new_zeros(1, 2, 2, 2), half) == pytest.approx(3.0)
 
 
-def test_what_is_unknown_teaches_nothing() -> None:
+def test_unknown_flow_has_no_gradient() -> None:
     truth = torch.full((1, 2, 4, 4), torch.nan)
     truth[..., :2] = 1.0
     motion = torch.zeros(1, 2, 4, 4, requires_grad=True)
@@ -29,7 +29,7 @@ def test_what_is_unknown_teaches_nothing() -> None:
     assert not motion.grad[..., 2:].any()
 
 
-def test_a_frame_around_a_motion_is_unknown() -> None:
+def test_flow_is_unknown_in_the_padding() -> None:
     padded = padded_motion(torch.ones(1, 2, 2, 3, 5), 4)
     assert padded.shape == (1, 2, 2, 4, 8)
     assert padded.nansum() == 2 * 2 * 3 * 5

@@ -26,7 +26,7 @@ class Line(LightningModule):
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
-def test_it_steps_as_plain_adam_does(weight_decay: float) -> None:
+def test_steps_equal_pytorchs_default_adam(weight_decay: float) -> None:
     torch.manual_seed(0)
     ours = nn.Conv2d(3, 4, 3)
     theirs = nn.Conv2d(3, 4, 3)
@@ -45,7 +45,7 @@ def test_it_steps_as_plain_adam_does(weight_decay: float) -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_trainer_may_clip_gradients_in_every_precision(precision: str) -> None:
+def test_a_trainer_clips_gradients_in_every_precision(precision: str) -> None:
     module = Line()
     trainer = Trainer(
         accelerator="cpu",

@@ -14,7 +14,7 @@ from spike_zoo.nn.padding import crop_padding, pad_to_multiple, pad_to_square
 @given(
     height=st.integers(1, 40), width=st.integers(1, 40), multiple=st.sampled_from([4, 8, 16])
 )  # fmt: skip
-def test_padding_repeats_the_border_evenly_and_cropping_undoes_it(
+def test_padding_replicates_the_border_on_both_sides_and_cropping_reverses_it(
     height: int, width: int, multiple: int
 ) -> None:
     x = torch.rand(1, 2, height, width)
@@ -26,7 +26,9 @@ def test_padding_repeats_the_border_evenly_and_cropping_undoes_it(
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (5, 8), (8, 5), (4, 10), (16, 6)])
-def test_a_square_mirrors_the_shorter_side_and_cropping_undoes_it(height: int, width: int) -> None:
+def test_square_padding_reflects_the_shorter_side_and_cropping_reverses_it(
+    height: int, width: int
+) -> None:
     x = torch.rand(1, 2, height, width)
     square = pad_to_square(x)
     missing = [max(height, width) - size for size in (height, width)]

@@ -11,7 +11,7 @@ from spike_zoo.nn.precision import has_fast_bf16, in_full_precision
 
 
 @pytest.mark.parametrize(("half", "is_fast"), [(0.5, True), (1.7, False)])
-def test_bf16_is_fast_where_a_product_takes_less_time(
+def test_bf16_is_fast_if_a_matrix_product_takes_less_time(
     monkeypatch: pytest.MonkeyPatch, half: float, is_fast: bool
 ) -> None:
     threads = torch.get_num_threads()

@@ -22,9 +22,9 @@ from tests.conftest import ROOT
 
 KINDS: tuple[ScheduleKind, ...] = get_args(ScheduleKind)
 EPOCHS = 7
-Closed = Callable[[float, int], float]
-#: Fraction of the run and number of the update -> factor.
-CLOSED_FORMS: dict[str, Closed] = {
+ClosedForm = Callable[[float, int], float]
+#: Factor as a function of the fraction of the run and the number of the update.
+CLOSED_FORMS: dict[str, ClosedForm] = {
     "cosine": lambda done, step: 0.5 * (1.0 + math.cos(math.pi * done)),
     "linear": lambda done, step: 1.0 - done,
     "milestones": lambda done, step: 0.7 ** math.floor(4 * done),
@@ -36,12 +36,12 @@ CLOSED_FORMS: dict[str, Closed] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(updates=st.integers(1, 10_000), share=st.floats(0.0, 1.0, exclude_max=True))
-def test_every_factor_is_its_closed_form_bit_by_bit(
+def test_every_factor_equals_its_closed_form_exactly(
     kind: ScheduleKind, updates: int, share: float
 ) -> None:
     step = int(share * updates)
-    wanted = CLOSED_FORMS[kind](step / updates, step)
-    assert schedule_factor(kind, epochs=EPOCHS)(step, updates) == wanted
+    expected = CLOSED_FORMS[kind](step / updates, step)
+    assert schedule_factor(kind, epochs=EPOCHS)(step, updates) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,7 +54,7 @@ def test_a_factor_stays_between_0_and_1(
 
 
 @pytest.mark.parametrize("updates", [40, 400])
-def test_milestones_are_fractions_and_so_do_not_depend_on_the_length(updates: int) -> None:
+def test_milestones_are_fractions_of_the_run(updates: int) -> None:
     factor = schedule_factor("milestones")
     quarters = [factor(updates * quarter // 4, updates) for quarter in range(4)]
     assert quarters == pytest.approx([1.0, 0.7, 0.49, 0.343])
@@ -62,9 +62,9 @@ def test_milestones_are_fractions_and_so_do_not_depend_on_the_length(updates: in
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear"])
-def test_what_falls_goes_from_1_through_a_half_to_0_and_stays(kind: ScheduleKind) -> None:
-    found = [schedule_factor(kind)(step, 100) for step in (0, 50, 100, 200)]
-    assert found == pytest.approx([1.0, 0.5, 0.0, 0.0])
+def test_falling_schedules_go_from_1_through_a_half_to_0_and_stay(kind: ScheduleKind) -> None:
+    factors = [schedule_factor(kind)(step, 100) for step in (0, 50, 100, 200)]
+    assert factors == pytest.approx([1.0, 0.5, 0.0, 0.0])
 
 
 def test_warmup_rises_linearly_and_reaches_1() -> None:
@@ -72,13 +72,13 @@ def test_warmup_rises_linearly_and_reaches_1() -> None:
     assert [factor(step, 100) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
 
 
-def test_after_the_warmup_a_cosine_falls_over_what_is_left() -> None:
+def test_a_cosine_falls_from_the_end_of_the_warmup_to_the_end_of_the_run() -> None:
     factor = schedule_factor("cosine", warmup=0.2)
-    found = [factor(step, 100) for step in (9, 20, 60, 100)]
-    assert found == pytest.approx([0.5, 1.0, 0.5, 0.0])
+    factors = [factor(step, 100) for step in (9, 20, 60, 100)]
+    assert factors == pytest.approx([0.5, 1.0, 0.5, 0.0])
 
 
-def test_the_released_schedule_swings_with_a_period_of_twice_the_epochs_in_steps() -> None:
+def test_per_step_official_has_a_period_of_twice_the_epochs_in_steps() -> None:
     factor = schedule_factor("per_step_official", epochs=101)
     assert [factor(step, 1e6) for step in (0, 101, 202, 303)] == pytest.approx([1, 0, 1, 0])
 
@@ -94,14 +94,14 @@ def test_the_released_schedule_swings_with_a_period_of_twice_the_epochs_in_steps
         ("cosine", 1e-3, float("nan"), "warmup"),
     ],
 )
-def test_what_is_outside_its_range_is_refused(
+def test_values_outside_their_range_are_rejected(
     kind: str, rate: float, warmup: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         check_schedule(kind, rate, warmup)
 
 
-def test_a_run_whose_length_is_known_late_has_its_first_rate_then() -> None:
+def test_begin_sets_the_first_rate_after_the_length_of_the_run_is_known() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     schedule = RunSchedule(optimizer, schedule_factor("linear"), lambda: 4.0)
     schedule.begin()

@@ -11,7 +11,7 @@ from spike_zoo.nn.tensor_cache import TensorCache
 CPU = torch.device("cpu")
 
 
-class Computed:
+class CountedFunction:
     """Function under the cache that counts its computations per key."""
 
     def __init__(self, cache: TensorCache, size: int = 4) -> None:
@@ -25,8 +25,8 @@ class Computed:
         return self.cache(keys, compute, CPU)
 
 
-def test_values_are_computed_once_and_come_in_any_order() -> None:
-    values = Computed(TensorCache(1.0))
+def test_values_are_computed_once_and_returned_in_any_order() -> None:
+    values = CountedFunction(TensorCache(1.0))
     first = values(1, 2, 3)
     assert torch.equal(values(3, 1, 2), first[[2, 0, 1]])
     assert values.count == 3
@@ -36,20 +36,20 @@ def test_values_are_computed_once_and_come_in_any_order() -> None:
 
 
 def test_new_values_are_rounded_like_cached_ones() -> None:
-    whole, resumed = Computed(TensorCache(1.0)), Computed(TensorCache(1.0))
+    whole, resumed = CountedFunction(TensorCache(1.0)), CountedFunction(TensorCache(1.0))
     whole(1)
     assert torch.equal(whole(1), resumed(1))
 
 
 def test_without_memory_values_are_exact_and_computed_each_time() -> None:
-    values = Computed(TensorCache(0.0))
+    values = CountedFunction(TensorCache(0.0))
     for _ in range(2):
         assert torch.equal(values(1, 2)[:, 0], torch.tensor([1.0, 2.0]) / 3)
     assert values.count == 4
 
 
-def test_a_full_cache_keeps_what_it_has() -> None:
-    values = Computed(TensorCache(1000 / 2**30), size=400)  # 800 bytes each
+def test_a_full_cache_keeps_its_values_and_negative_limits_are_rejected() -> None:
+    values = CountedFunction(TensorCache(1000 / 2**30), size=400)  # 800 bytes each
     for _ in range(2):
         values(1)
         values(2)
@@ -58,7 +58,7 @@ def test_a_full_cache_keeps_what_it_has() -> None:
         TensorCache(-0.5)
 
 
-def test_a_cached_tensor_does_not_hold_the_batch_it_was_part_of() -> None:
+def test_a_cached_tensor_does_not_keep_its_batch_in_memory() -> None:
     cache = TensorCache(1.0)
-    Computed(cache)(1, 2, 3)
+    CountedFunction(cache)(1, 2, 3)
     assert cache._cached[1].untyped_storage().nbytes() == 8

@@ -23,18 +23,18 @@ def test_whole_pixel_flow_moves_pixels_and_repeats_the_border(
     flow = torch.tensor([right, down], dtype=torch.float64).view(1, 2, 1, 1)
     rows = (torch.arange(height) + down).clamp(0, height - 1)
     columns = (torch.arange(width) + right).clamp(0, width - 1)
-    moved = warp(image, flow.expand(1, 2, height, width))
-    torch.testing.assert_close(moved, image[:, :, rows][..., columns], rtol=0.0, atol=1e-5)
+    warped = warp(image, flow.expand(1, 2, height, width))
+    torch.testing.assert_close(warped, image[:, :, rows][..., columns], rtol=0.0, atol=1e-5)
 
 
-def test_a_ramp_is_read_at_fractions_of_a_pixel() -> None:
+def test_a_ramp_is_interpolated_at_fractions_of_a_pixel() -> None:
     ramp = torch.arange(16.0).expand(1, 1, 8, 16)
     flow = torch.zeros(1, 2, 8, 16)
     flow[:, 0] = 0.25
     torch.testing.assert_close(warp(ramp, flow)[..., :15], ramp[..., :15] + 0.25)
 
 
-def test_grid_of_no_flow_is_made_in_single_precision_for_double_flows() -> None:
+def test_grid_is_computed_in_single_precision_for_double_flows() -> None:
     grid = sampling_grid(torch.zeros(1, 2, 5, 1280, dtype=torch.float64))
     assert grid.dtype == torch.float64
     single = torch.linspace(-1, 1, 1280, dtype=torch.float32).double()
@@ -52,13 +52,13 @@ def test_low_precision_features_are_sampled_in_single_precision(dtype: torch.dty
 
 
 @pytest.mark.parametrize("size", [(1, 7), (7, 1), (1, 1)])
-def test_a_single_row_or_column_stays_as_it_is(size: tuple[int, int]) -> None:
+def test_a_single_row_or_column_does_not_change(size: tuple[int, int]) -> None:
     image = torch.rand(1, 1, *size)
     torch.testing.assert_close(warp(image, torch.zeros(1, 2, *size)), image)
 
 
 @pytest.mark.parametrize(("value", "pixels"), [("nan", "one"), ("nan", "all"), ("inf", "all")])
-def test_a_flow_that_is_not_finite_leaves_the_process_alive(value: str, pixels: str) -> None:
+def test_a_flow_that_is_not_finite_does_not_crash_the_process(value: str, pixels: str) -> None:
     code = """
 import sys, torch
 from spike_zoo.nn import warp
@@ -72,11 +72,11 @@ warped = warp(features, flow)
 warped.sum().backward()
 print(bool(torch.isfinite(warped).all() and torch.isfinite(features.grad).all()))
 """
-    done = run_python(code, value, pixels)
-    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
+    process = run_python(code, value, pixels)
+    assert (process.returncode, process.stdout.strip()) == (0, "True"), process.stderr
 
 
-def test_flow_gets_the_gradient_of_the_ramp() -> None:
+def test_gradient_of_the_flow_is_the_slope_of_the_ramp() -> None:
     ramp = torch.arange(16.0).expand(1, 1, 8, 16) * 3.0
     flow = torch.full((1, 2, 8, 16), 0.5, requires_grad=True)
     (gradient,) = torch.autograd.grad(warp(ramp, flow)[..., :15].sum(), flow)

@@ -1,4 +1,4 @@
-"""What Spike Zoo asks of every method that reconstructs or tells classes, and learns."""
+"""Tests inherited from the base classes of Spike Zoo."""
 
 from spike_mean import SpikeLabel, SpikeMean
 

@@ -14,5 +14,5 @@ def test_committed_records_name_checkpoints_relative_to_the_repository() -> None
     runs = collect_runs([ROOT / "experiments"])
     assert len(runs) > 100
     for run in runs:
-        named = run.result.checkpoint
-        assert named is None or not named.startswith(("/", "~")), run.source
+        checkpoint = run.result.checkpoint
+        assert checkpoint is None or not checkpoint.startswith(("/", "~")), run.source

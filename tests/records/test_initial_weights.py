@@ -57,7 +57,7 @@ def _parallel(path: Path) -> Path:
     ("write", "name"),
     [(_checkpoint, "other.ckpt"), (_export, "a.safetensors"), (_parallel, "a.pth")],
 )
-def test_weights_are_the_same_wherever_they_were_written(
+def test_the_digest_of_weights_does_not_depend_on_the_file_format(
     write: Callable[[Path], Path], name: str, tmp_path: Path
 ) -> None:
     first = _checkpoint(tmp_path / "a.ckpt", epoch=7)
@@ -72,7 +72,7 @@ def test_weights_are_the_same_wherever_they_were_written(
         {"layer.weight": STATE["layer.weight"], "layer.shift": STATE["layer.bias"]},
     ],
 )
-def test_another_value_or_name_makes_other_weights(
+def test_another_value_or_name_changes_the_digest_of_weights(
     other: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     first = _checkpoint(tmp_path / "a.ckpt")
@@ -80,13 +80,13 @@ def test_another_value_or_name_makes_other_weights(
     assert weights_sha256(second) != weights_sha256(first)
 
 
-def test_a_file_of_anything_else_counts_by_its_bytes(tmp_path: Path) -> None:
+def test_the_digest_of_another_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     file = tmp_path / "backbone.pth"
     file.write_bytes(b"not weights")
     assert weights_sha256(file) == hashlib.sha256(b"not weights").hexdigest()
 
 
-def test_a_text_names_weights_where_they_are(tmp_path: Path) -> None:
+def test_existing_weights_are_found_by_their_path(tmp_path: Path) -> None:
     file, export = _checkpoint(tmp_path / "a.ckpt"), tmp_path / "export"
     export.mkdir()
     (tmp_path / "notes.txt").write_text("mine")
@@ -97,14 +97,14 @@ def test_a_text_names_weights_where_they_are(tmp_path: Path) -> None:
     assert existing_weights(str(export)) == existing_weights(str(inside)) == inside
 
 
-def test_a_shipped_name_is_recorded_as_the_weights_it_names() -> None:
+def test_the_name_of_shipped_weights_is_recorded_as_their_path() -> None:
     shipped = shipped_weights()
     config = {**_config(teacher="sci-small"), "init_from": "stir-small"}
-    named = {KEY: shipped["sci-small"], "init_from": shipped["stir-small"]}
-    assert dict(named_checkpoints(config)) == named
+    expected = {KEY: shipped["sci-small"], "init_from": shipped["stir-small"]}
+    assert dict(named_checkpoints(config)) == expected
 
 
-def test_a_configuration_names_the_checkpoints_of_its_model_and_its_own(tmp_path: Path) -> None:
+def test_a_configuration_names_the_checkpoints_of_model_and_run(tmp_path: Path) -> None:
     file = str(_checkpoint(tmp_path / "a.ckpt"))
     config = {**_config(teacher=file, bsn="none.pth"), "ckpt_path": file}
     assert dict(named_checkpoints(config)) == {KEY: Path(file), "ckpt_path": Path(file)}
@@ -122,7 +122,9 @@ def test_a_checkpoint_in_a_runs_folder_has_the_recipe_of_the_run(tmp_path: Path)
     record.write(tmp_path / "run" / "result.json")
     assert checkpoint_identity(file)["recipe"] == recipe_digest(record)
     (tmp_path / "run" / "result.json").write_text("{")
-    assert checkpoint_identity(file)["recipe"] is None, "damaged: only the weights are known"
+    assert checkpoint_identity(file)["recipe"] is None, (
+        "the record is damaged, so only the weights are known"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_a_checkpoint_in_a_runs_folder_has_the_recipe_of_the_run(tmp_path: Path)
         {"metrics": {"test/psnr": 1.0}, "commit": "def"},
     ],
 )
-def test_runs_made_alike_have_one_recipe(changes: dict[str, Any]) -> None:
+def test_runs_with_equal_settings_have_the_same_recipe(changes: dict[str, Any]) -> None:
     other = make_result(**{"config": CONFIG, **changes})
     assert recipe_digest(other) == recipe_digest(make_result(config=CONFIG))
 
@@ -147,13 +149,13 @@ def test_runs_made_alike_have_one_recipe(changes: dict[str, Any]) -> None:
         {"begins_with": {"ckpt_path": {"sha256": "12"}}},
     ],
 )
-def test_runs_made_otherwise_have_another(changes: dict[str, Any]) -> None:
+def test_runs_with_other_settings_have_different_recipes(changes: dict[str, Any]) -> None:
     other = make_result(**{"config": CONFIG, **changes})
     assert recipe_digest(other) != recipe_digest(make_result(config=CONFIG))
 
 
-def test_what_a_run_begins_with_counts_by_its_recipe_and_else_by_its_weights() -> None:
+def test_initial_weights_enter_the_recipe_by_their_recipe_or_digest() -> None:
     config = _config(teacher="runs/teacher-0-12345678/checkpoints/best.ckpt")
-    known = {"path": "x", "sha256": "34", "recipe": "made so"}
-    for origin, counted in ((known, "made so"), ({**known, "recipe": None}, "34")):
-        assert recipe(make_result(config=config, begins_with={KEY: origin}))[KEY] == counted
+    teacher = {"path": "x", "sha256": "34", "recipe": "made so"}
+    for origin, expected in ((teacher, "made so"), ({**teacher, "recipe": None}, "34")):
+        assert recipe(make_result(config=config, begins_with={KEY: origin}))[KEY] == expected

@@ -8,7 +8,7 @@ import yaml
 from spike_zoo.records.model_card import model_card
 from tests.helpers.results import make_result
 
-DESCRIBED = {
+DESCRIPTION = {
     "class_path": "spike_zoo.methods.stir.STIRModule",
     "hyper_parameters": {"width": 0.5, "api_key": "letmein"},
     "summary": "Train STIR.",
@@ -21,8 +21,8 @@ RESULT = make_result(
 )
 
 
-def test_a_card_tells_metrics_data_licence_and_recipe() -> None:
-    card = model_card("me/small", DESCRIBED, RESULT, licence="cc-by-4.0")
+def test_a_card_states_metrics_data_licence_and_recipe() -> None:
+    card = model_card("me/small", DESCRIPTION, RESULT, licence="cc-by-4.0")
     assert "| psnr | 35.19 |" in card
     assert "48 images" in card
     assert "`default.h5`" in card
@@ -33,24 +33,24 @@ def test_a_card_tells_metrics_data_licence_and_recipe() -> None:
     assert "width: 0.5" in card
     assert 'spike_zoo.load("hf:me/small")' in card
     assert "36" not in card.partition("## Data")[0], (
-        "validation chose the checkpoint; it is no result"
+        "validation metrics select the checkpoint and are no results"
     )
 
 
-def test_a_card_gives_no_secret_away() -> None:
-    assert "letmein" not in model_card("small", DESCRIBED, RESULT)
+def test_a_card_contains_no_secret() -> None:
+    assert "letmein" not in model_card("small", DESCRIPTION, RESULT)
 
 
-def test_the_header_is_what_the_hub_reads() -> None:
+def test_the_header_is_parsed_by_the_hub() -> None:
     hub = pytest.importorskip("huggingface_hub", reason="of the extra 'hub'")
-    data = hub.ModelCard(model_card("me/small", DESCRIBED, RESULT)).data
-    (found,) = data.eval_results
-    assert (found.metric_type, found.metric_value) == ("psnr", 35.194)
-    assert (found.dataset_name, found.dataset_split) == ("default.h5", "test")
+    data = hub.ModelCard(model_card("me/small", DESCRIPTION, RESULT)).data
+    (result,) = data.eval_results
+    assert (result.metric_type, result.metric_value) == ("psnr", 35.194)
+    assert (result.dataset_name, result.dataset_split) == ("default.h5", "test")
 
 
-def test_weights_without_a_record_are_said_to_have_none() -> None:
-    card = model_card("small", DESCRIBED)
+def test_a_card_of_weights_without_a_record_states_that() -> None:
+    card = model_card("small", DESCRIPTION)
     assert "No test record of these weights" in card
     header = yaml.safe_load(card.split("---")[1])
     assert set(header) == {"license", "library_name", "tags"}
@@ -60,8 +60,8 @@ def test_weights_without_a_record_are_said_to_have_none() -> None:
 @pytest.mark.parametrize(
     ("command", "line"), [("deblur", "--weights small"), ("classify", "classify digit.npz")]
 )
-def test_a_card_names_the_command_that_takes_the_weights(command: str, line: str) -> None:
-    assert line in model_card("small", {**DESCRIBED, "command": command})
+def test_a_card_states_the_command_for_the_weights(command: str, line: str) -> None:
+    assert line in model_card("small", {**DESCRIPTION, "command": command})
 
 
 def _card_with(text: str) -> str:
@@ -86,14 +86,14 @@ def _card_with(text: str) -> str:
     return body
 
 
-def test_text_of_users_is_inert() -> None:
+def test_text_of_users_is_escaped() -> None:
     markdown = pytest.importorskip("markdown_it", reason="of rich").MarkdownIt()
     markdown.enable("table")  # HTML is enabled by default, as on the Hub
     hostile = (
         "<img src=x onerror=alert(1)> ![x](x.png) [y](z) **b** _c_ | `d`\n---\n```\n# e\x1b[31m\n"
     )
     tokens, plain = (markdown.parse(_card_with(text)) for text in (hostile, "text"))
-    assert [one.type for one in tokens] == [one.type for one in plain]
-    kinds = {child.type for one in tokens for child in one.children or ()}
+    assert [token.type for token in tokens] == [token.type for token in plain]
+    kinds = {child.type for token in tokens for child in token.children or ()}
     assert kinds == {"text", "code_inline"}
     assert "\x1b" not in markdown.render(_card_with(hostile))

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         ({"api_key": "abc", "width": 1.0}, {"api_key": "(hidden)", "width": 1.0}),
         ({"init_args": [{"HF_TOKEN": "abc"}]}, {"init_args": [{"HF_TOKEN": "(hidden)"}]}),
@@ -26,11 +26,11 @@ from tests.conftest import ROOT
         ({"tokens_per_batch": 4, "monkey": "x"}, {"tokens_per_batch": 4, "monkey": "x"}),
     ],
 )
-def test_secrets_are_hidden_and_everything_else_is_kept(value: Any, shown: Any) -> None:
-    assert redact(value) == shown
+def test_secrets_are_hidden_and_everything_else_is_kept(value: Any, expected: Any) -> None:
+    assert redact(value) == expected
 
 
-def test_paths_lose_working_folder_home_and_user(
+def test_working_folder_home_and_user_are_removed_from_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -41,7 +41,7 @@ def test_paths_lose_working_folder_home_and_user(
     assert redact("/scratch/alice/x.h5") == "/scratch/USER/x.h5"
 
 
-def test_keys_of_the_environment_reach_no_file_of_a_run(
+def test_keys_of_the_environment_are_in_no_file_of_a_run(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "planted0planted0planted0planted0planted0"
@@ -58,4 +58,6 @@ def test_keys_of_the_environment_reach_no_file_of_a_run(
         assert key.encode() not in path.read_bytes(), path
         if path.suffix == ".ckpt":
             with zipfile.ZipFile(path) as members:
-                assert not any(key.encode() in members.read(one) for one in members.namelist())
+                assert not any(
+                    key.encode() in members.read(member) for member in members.namelist()
+                )

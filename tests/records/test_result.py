@@ -41,10 +41,10 @@ def test_missing_record_is_named(tmp_path: Path) -> None:
         RunResult.read(tmp_path)
 
 
-def _with(**fields: Any) -> str:
+def _record_text(**fields: Any) -> str:
     """Return the text of a record with replaced costs or curves."""
     own = ("costs", "curves", "macs", "image_size", "seconds_per_image")
-    content = {key: one for key, one in make_result().summary().items() if key not in own}
+    content = {key: value for key, value in make_result().summary().items() if key not in own}
     return json.dumps({**content, "config": {}, "metrics": {}, **fields})
 
 
@@ -54,12 +54,12 @@ def _with(**fields: Any) -> str:
         ("{", "not a result"),
         ("[]", "no field 'schema'"),
         ('{"schema": 2}', "field 'method'"),
-        (_with(), "lacks the field 'costs'"),
-        (_with(costs=3), "damaged costs or curves"),
-        (_with(costs={}, curves={"rate": [[1]]}), "damaged costs or curves"),
+        (_record_text(), "lacks the field 'costs'"),
+        (_record_text(costs=3), "damaged costs or curves"),
+        (_record_text(costs={}, curves={"rate": [[1]]}), "damaged costs or curves"),
     ],
 )
-def test_damaged_record_is_refused_naming_the_field(
+def test_a_damaged_record_is_rejected_with_its_field(
     tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "result.json"
@@ -68,7 +68,7 @@ def test_damaged_record_is_refused_naming_the_field(
         RunResult.read(path)
 
 
-def test_record_of_a_newer_schema_is_refused_with_both_numbers(tmp_path: Path) -> None:
+def test_a_record_of_a_newer_schema_is_rejected_with_both_numbers(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps({"schema": 7}))
     with pytest.raises(VersionError, match="schema 7, but this version reads schema 2; update"):
@@ -85,23 +85,23 @@ def test_variant_is_the_last_configuration_that_is_not_a_profile_or_logger() -> 
     assert variant_and_profile(files) == ("one_field", "smoke")
     own = [*files[:3], "experiments/stir/profiles/smoke/student.yaml"]
     assert variant_and_profile(own) == ("one_field", "smoke")
-    tried = [*files[:3], "experiments/stir/profiles/long/motion.yaml"]
-    assert variant_and_profile(tried) == ("one_field", "smoke")
+    with_long_profile = [*files[:3], "experiments/stir/profiles/long/motion.yaml"]
+    assert variant_and_profile(with_long_profile) == ("one_field", "smoke")
 
 
-def test_record_comes_back_from_a_tracking_services_summary_but_for_its_configuration() -> None:
+def test_a_record_without_configuration_is_read_from_the_summary_of_a_tracking_service() -> None:
     result = make_result(config={"seed_everything": 0})
     summary = {**result.summary(), **result.metrics, "_runtime": 12, "epoch": 3}
     assert RunResult.from_summary(summary) == make_result(config={})
     measured = make_result(costs=COSTS, curves=CURVES)
-    told = json.loads(json.dumps({**measured.summary(), **measured.metrics}))
-    assert RunResult.from_summary(told) == measured
+    with_curves = json.loads(json.dumps({**measured.summary(), **measured.metrics}))
+    assert RunResult.from_summary(with_curves) == measured
     del summary["variant"]
     with pytest.raises(FormatError, match="lacks the field 'variant'"):
         RunResult.from_summary(summary)
 
 
-def test_costs_stand_by_name_and_that_of_a_reconstruction_where_it_always_stood(
+def test_costs_are_stored_by_name_and_those_of_reconstruction_in_the_previous_fields(
     tmp_path: Path,
 ) -> None:
     result = make_result(costs=COSTS, curves=CURVES)
@@ -118,7 +118,7 @@ def test_costs_stand_by_name_and_that_of_a_reconstruction_where_it_always_stood(
     assert content["seconds_per_image"] == result.seconds_per_image == 0.161799341000005
 
 
-def test_committed_records_read_as_they_were_written_and_stay_small() -> None:
+def test_committed_records_are_read_back_identically_and_are_small() -> None:
     assert COMMITTED
     for path in COMMITTED:
         stored = read_records(path)
@@ -128,8 +128,8 @@ def test_committed_records_read_as_they_were_written_and_stay_small() -> None:
             assert len(json.dumps(content["result"], indent=2)) < 10_000
 
 
-def test_the_record_of_a_codec_stays_below_ten_kilobytes(tmp_path: Path) -> None:
-    stored = [one.result for path in COMMITTED for one in read_records(path).values()]
-    largest = max(stored, key=lambda one: len(json.dumps(one.content())))
+def test_the_record_of_a_codec_has_less_than_ten_kilobytes(tmp_path: Path) -> None:
+    stored = [record.result for path in COMMITTED for record in read_records(path).values()]
+    largest = max(stored, key=lambda record: len(json.dumps(record.content())))
     replace(largest, costs=COSTS, curves=CURVES).write(tmp_path / "result.json")
     assert (tmp_path / "result.json").stat().st_size < 10_000

@@ -1,4 +1,4 @@
-"""A browser without a window, for what only a browser shows."""
+"""Fixture of a headless browser."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-LONGEST = 20_000  # milliseconds that a busy machine takes for anything
+TIMEOUT_MS = 20_000  # of a single operation on a busy machine
 
 
 @dataclass
 class Visit:
-    """A page that a browser has opened, with all that it complained about or asked for."""
+    """An open page with its console messages, errors, dialogs and requests."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
@@ -29,18 +29,18 @@ class Visit:
 
 @dataclass(frozen=True)
 class Visitor:
-    """Opens pages, each in a browser of its own size and colours."""
+    """Opener of pages, each in a separate browser context."""
 
     browser: Browser
 
     @contextmanager
-    def opened(self, address: str | Path, **look: Any) -> Iterator[Visit]:
-        """Open a file or an address until all of a page is drawn, and close it at the end."""
-        context = self.browser.new_context(**look)
-        context.set_default_timeout(LONGEST)
+    def opened(self, address: str | Path, **context_options: Any) -> Iterator[Visit]:
+        """Open a file or an address, and close the page at the end."""
+        context = self.browser.new_context(**context_options)
+        context.set_default_timeout(TIMEOUT_MS)
         visit = Visit(context.new_page())
         page = visit.page
-        page.on("console", lambda said: visit.complaints.append(said.text))
+        page.on("console", lambda message: visit.complaints.append(message.text))
         page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         page.on("dialog", lambda dialog: visit.complaints.append(dialog.message))
         page.on("request", lambda request: visit.requests.append(request.url))
@@ -53,7 +53,7 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def visitor() -> Iterator[Visitor]:
-    """A headless Chromium; tests that need one are skipped without one."""
+    """Headless Chromium; tests are skipped if it is not installed."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:

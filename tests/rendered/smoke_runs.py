@@ -1,8 +1,8 @@
-"""The runs of ``make smoke-tables``: sweeps as they are, but every run is made in this process.
+"""Runs of ``make smoke-tables``: the committed sweeps, with every run executed in this process.
 
-To import what a run needs takes three times as long as the run. Each sweep is called twice, by two
-processes where there are two: calls share their runs, so no method keeps a core waiting for the
-other. Its name keeps it out of the usual tests, which start processes of sweeps too.
+The imports of a run take three times as long as the run. Each sweep is called twice, so that two
+test processes share its runs. The file name excludes it from ``make test``, whose tests start
+processes of sweeps.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Here:
-    """Replaces a process: it does at once what the command says, and has ended."""
+class InProcess:
+    """Replacement of ``Popen`` that runs the command in this process and has then ended."""
 
     def __init__(
         self, command: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], **_: object
     ) -> None:
         self.pid, before = os.getpid(), {**os.environ}
         line = [*command][[*command].index("spike_zoo") + 1 :]
-        written = io.StringIO()
+        output = io.StringIO()
         os.environ.clear()
         os.environ.update(env)
         try:
-            with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
                 self.returncode = main(line)
         finally:
             os.environ.clear()
             os.environ.update(before)
-            stdout.write(written.getvalue().encode())
+            stdout.write(output.getvalue().encode())
 
     def poll(self) -> int:
         """Return the exit code."""
@@ -51,13 +51,15 @@ class Here:
         return self.returncode
 
 
-@pytest.mark.timeout(3600)  # seconds; all runs of a method are one test
-@pytest.mark.parametrize("method", METHODS)  # of one call all, then of the other: both go together
+@pytest.mark.timeout(3600)  # seconds for all runs of a method
+@pytest.mark.parametrize(
+    "method", METHODS
+)  # the first calls of all methods precede the second ones
 @pytest.mark.parametrize("call", ["first", "second"])
-def test_every_run_of_the_smoke_profile_ends_well(
+def test_every_run_of_the_smoke_profile_succeeds(
     method: str, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = SimpleNamespace(**{**vars(subprocess), "Popen": Here})
-    monkeypatch.setattr("spike_zoo.sweeps.runner.subprocess", here)
+    in_process = SimpleNamespace(**{**vars(subprocess), "Popen": InProcess})
+    monkeypatch.setattr("spike_zoo.sweeps.runner.subprocess", in_process)
     sweep = str(EXPERIMENTS / method / "sweep.yaml")
     assert main(["sweep", sweep, "--profile", "smoke", "--only", "seed_everything=0"]) == 0

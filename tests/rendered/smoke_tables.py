@@ -1,6 +1,6 @@
-"""The tables that ``make smoke-tables`` made: complete, in every form, and they parse.
+"""Tables of ``make smoke-tables`` are complete in Markdown, CSV and HTML.
 
-It runs after the runs and needs them; its name keeps it out of the usual tests.
+These tests need the runs of ``smoke_runs.py``. The file name excludes them from ``make test``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 
 from spike_zoo.tables import read_table_file
 from tests.helpers.pages import Tags
-from tests.helpers.variants import swept
+from tests.helpers.variants import smoke_variants
 
 EXPERIMENTS, TABLES = Path("experiments"), Path("runs", "tables")
 METHODS = sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
@@ -27,34 +27,34 @@ def csv_rows(method: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_there_are_the_methods_of_the_zoo() -> None:
+def test_the_methods_with_tables_include_classical_sci_ssdm_and_stir() -> None:
     assert {"classical", "sci", "ssdm", "stir"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_row_that_a_sweep_runs_has_results(method: str) -> None:
-    file, ran = read_table_file(EXPERIMENTS / method / "table.yaml"), swept(method)
-    rows = reversed(csv_rows(method))  # below a table stand its claims and the points of its curves
-    filled = {(row["table"], row["row"]): row for row in rows}
-    wanted = [
+    file, variants = read_table_file(EXPERIMENTS / method / "table.yaml"), smoke_variants(method)
+    rows = reversed(csv_rows(method))  # claims and points of curves follow a table
+    csv_row_of = {(row["table"], row["row"]): row for row in rows}
+    expected = [
         (table, row)
         for table in file.tables
         for row in table.rows
-        if row.variant is not None and row.variant.resolve() in ran
+        if row.variant is not None and row.variant.resolve() in variants
         if (archive := row.archive or table.archive) is None or Path(archive).is_file()
     ]
-    assert wanted
-    for table, row in wanted:
-        cells = filled[table.title, row.name]
+    assert expected
+    for table, row in expected:
+        cells = csv_row_of[table.title, row.name]
         assert int(cells["n"]) >= 1, f"{table.title}: {row.name}"
-        # one test image is not of every speed or light that a column asks for
+        # a single test image does not have every speed or luminance of the columns
         measured = [float(cells[column.name]) for column in table.columns if cells[column.name]]
         assert measured, f"{table.title}: {row.name}"
         assert all(map(math.isfinite, measured)), f"{table.title}: {row.name}"
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_form_has_every_table_and_row(method: str) -> None:
+def test_every_format_has_every_table_and_row(method: str) -> None:
     file = read_table_file(EXPERIMENTS / method / "table.yaml")
     markdown = (TABLES / method / "table.md").read_text(encoding="utf-8")
     page = Tags((TABLES / method / "table.html").read_text(encoding="utf-8"))
@@ -68,11 +68,13 @@ def test_every_form_has_every_table_and_row(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_page_brings_its_pictures(method: str) -> None:
+def test_the_page_embeds_its_pictures(method: str) -> None:
     page = Tags((TABLES / method / "table.html").read_text(encoding="utf-8"))
     pictures = [source for source in page.sources if source.startswith("data:image/")]
     assert len(pictures) >= 2
-    assert all(source.startswith("data:") for source in page.sources), "it fetches nothing"
+    assert all(source.startswith("data:") for source in page.sources), (
+        "the page loads no external files"
+    )
     for picture in pictures[:5]:
         with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
             image.verify()

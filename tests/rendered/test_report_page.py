@@ -1,4 +1,4 @@
-"""A report as a person uses it, in a browser: sliders, keys, crops, spikes, a phone, the dark."""
+"""Reports in a browser: sliders, keys, crops, spikes, small screens and dark colours."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _pixels(canvas: Locator) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def report(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report") / "page.html"
-    shown = ["--methods", "tfp", "tfi:average=9", "--pictures", "3", "--planes", "21"]
-    assert main(["report", str(clips_archive), *shown, "--out", str(target)]) == 0
+    ids = ["--methods", "tfp", "tfi:average=9", "--pictures", "3", "--planes", "21"]
+    assert main(["report", str(clips_archive), *ids, "--out", str(target)]) == 0
     return target
 
 
@@ -59,12 +59,12 @@ def stage(page: Page) -> Locator:
 
 def test_every_picture_is_drawn(page: Page) -> None:
     canvases = page.locator("canvas")
-    assert canvases.count() == 2 + 3 + 1, "two sides, a crop of each of three layers, the spikes"
+    assert canvases.count() == 2 + 3 + 1, "two sides, three crops, spikes"
     for index in range(canvases.count()):
         assert _pixels(canvases.nth(index)).std() > 5
 
 
-def test_the_edge_follows_the_pointer_and_the_keys(page: Page, stage: Locator) -> None:
+def test_the_divider_follows_pointer_and_keys(page: Page, stage: Locator) -> None:
     box = stage.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -81,7 +81,7 @@ def test_the_edge_follows_the_pointer_and_the_keys(page: Page, stage: Locator) -
     assert stage.get_attribute("aria-valuenow") == "100"
 
 
-def test_either_side_shows_what_is_chosen(page: Page, stage: Locator) -> None:
+def test_either_side_shows_the_selected_method(page: Page, stage: Locator) -> None:
     left, right = stage.locator("canvas").nth(0), stage.locator("canvas").nth(1)
     assert stage.locator(".label").all_inner_texts() == ["tfp", "tfi:average=9"]
     before = _pixels(left)
@@ -94,16 +94,16 @@ def test_either_side_shows_what_is_chosen(page: Page, stage: Locator) -> None:
     page.get_by_role("button", name="Difference").first.click()
     page.wait_for_selector(".stage[data-mode=difference]")
     assert len(np.unique(_pixels(left).reshape(-1, 3), axis=0)) == 1, (
-        "the same on both sides: no difference"
+        "equal images have no difference"
     )
 
 
-def test_moments_go_by_keys_and_by_themselves(page: Page, stage: Locator) -> None:
-    said = page.locator(".clock output").first
-    begin, picture = said.inner_text(), _pixels(stage.locator("canvas").first)
+def test_moments_change_by_keys_and_by_playback(page: Page, stage: Locator) -> None:
+    clock = page.locator(".clock output").first
+    begin, picture = clock.inner_text(), _pixels(stage.locator("canvas").first)
     stage.focus()
     page.keyboard.press(".")
-    later = said.inner_text()
+    later = clock.inner_text()
     assert later != begin
     page.wait_for_selector(".stage[data-moment='2']")
     assert (_pixels(stage.locator("canvas").first) != picture).any()
@@ -127,9 +127,7 @@ def test_crops_move_together(page: Page) -> None:
     assert all((_pixels(loupes.nth(at)) != old).any() for at, old in enumerate(before))
 
 
-def test_spikes_are_those_of_the_recording_averaged_over_any_window(
-    page: Page, clips_archive: Path
-) -> None:
+def test_spikes_are_shown_averaged_over_any_window(page: Page, clips_archive: Path) -> None:
     canvas = page.locator(".raw canvas")
     with SpikeArchive(clips_archive) as archive:
         recording = archive[archive.names("test")[0]]
@@ -140,12 +138,12 @@ def test_spikes_are_those_of_the_recording_averaged_over_any_window(
     np.testing.assert_allclose(_pixels(canvas)[..., 0], 255 * rate.clip(0, 1), atol=1)
 
 
-@pytest.mark.parametrize("look", ["light", "dark"])
-def test_a_phone_shows_all_without_scrolling_sideways(
-    look: str, report: Path, visitor: Visitor
+@pytest.mark.parametrize("context_options", ["light", "dark"])
+def test_a_phone_shows_the_page_without_horizontal_scrolling(
+    context_options: str, report: Path, visitor: Visitor
 ) -> None:
     phone = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-    with visitor.opened(report, color_scheme=look, **phone) as visit:
+    with visitor.opened(report, color_scheme=context_options, **phone) as visit:
         page = visit.page
         page.wait_for_selector("html[data-ready]", state="attached")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -154,14 +152,14 @@ def test_a_phone_shows_all_without_scrolling_sideways(
             assert box is not None
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= 360
-            assert box["height"] >= 32, "large enough for a finger"
+            assert box["height"] >= 32, "large enough for touch"
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         brightness = sum(map(int, paper.removeprefix("rgb(").rstrip(")").split(", ")))
-        assert (brightness < 200) == (look == "dark")
+        assert (brightness < 200) == (context_options == "dark")
         assert visit.complaints == []
 
 
-def test_names_of_files_are_words_and_nothing_else(
+def test_names_of_files_are_escaped(
     tmp_path: Path, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

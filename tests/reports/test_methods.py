@@ -7,30 +7,35 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.reports.methods import called, explanations, loaded
+from spike_zoo.reports.methods import explanations, load_methods, method_label
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_settings_follow_a_name() -> None:
-    plain, averaged = loaded(["tfi", "tfi:average=9"], device="cpu", trust=False)
+def test_settings_are_parsed_after_the_name() -> None:
+    plain, averaged = load_methods(["tfi", "tfi:average=9"], device="cpu", trust=False)
     assert (plain.name, averaged.name) == ("tfi", "tfi:average=9")
     assert averaged.module.hparams["average"] == 9  # type: ignore[attr-defined]
     assert plain.module.hparams["average"] == 1  # type: ignore[attr-defined]
 
 
-def test_by_default_methods_that_take_seconds_come_last_and_have_one_picture() -> None:
-    by_default = loaded([], device="cpu", trust=False)
-    assert {"tfi", "stir-small", "sci-small"} <= {one.name for one in by_default}
+def test_slow_default_methods_come_last_and_have_one_picture() -> None:
+    by_default = load_methods([], device="cpu", trust=False)
+    assert {"tfi", "stir-small", "sci-small"} <= {method.name for method in by_default}
     *fast, slow = by_default
     assert (slow.name, slow.has_one_picture) == ("stir", True)
-    assert "tfi-aligned" in {one.name for one in fast}
-    assert not any(one.has_one_picture for one in fast)
-    named = ["stir", "tfp"]
-    assert not any(one.has_one_picture for one in loaded(named, device="cpu", trust=False))
-    limited = loaded(named, device="cpu", trust=False, limits_slow=True)
-    assert [(one.name, one.has_one_picture) for one in limited] == [("tfp", False), ("stir", True)]
+    assert "tfi-aligned" in {method.name for method in fast}
+    assert not any(method.has_one_picture for method in fast)
+    names = ["stir", "tfp"]
+    assert not any(
+        method.has_one_picture for method in load_methods(names, device="cpu", trust=False)
+    )
+    limited = load_methods(names, device="cpu", trust=False, limits_slow=True)
+    assert [(method.name, method.has_one_picture) for method in limited] == [
+        ("tfp", False),
+        ("stir", True),
+    ]
 
 
 def test_only_the_methods_of_a_page_are_explained() -> None:
@@ -41,26 +46,26 @@ def test_only_the_methods_of_a_page_are_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("name", "message"),
     [
         ("tfi:depth=9", "there is no setting 'depth' to change"),
         ("tfi:average=much", "settings are whole numbers"),
         ("tfi:average=0", "average"),
     ],
 )
-def test_settings_that_are_not_valid_are_rejected(wanted: str, said: str) -> None:
-    with pytest.raises(UsageError, match=f"--methods {wanted}: .*{said}"):
-        loaded([wanted], device="cpu", trust=False)
+def test_invalid_settings_are_rejected(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"--methods {name}: .*{message}"):
+        load_methods([name], device="cpu", trust=False)
 
 
-def test_what_is_no_method_is_rejected() -> None:
+def test_names_that_are_not_reconstruction_methods_are_rejected() -> None:
     with pytest.raises(MissingFileError, match="neither a file nor a shipped method"):
-        loaded(["nothing"], device="cpu", trust=False)
+        load_methods(["nothing"], device="cpu", trust=False)
     with pytest.raises(UsageError, match="does not make pictures"):
-        loaded(["ssdm-student"], device="cpu", trust=False)
+        load_methods(["ssdm-student"], device="cpu", trust=False)
 
 
-def test_a_checkpoint_is_called_after_its_run(tmp_path: Path) -> None:
+def test_a_checkpoint_is_named_after_its_run(tmp_path: Path) -> None:
     checkpoint = tmp_path / "mine" / "checkpoints" / "best.ckpt"
-    assert called(str(checkpoint)) == "mine, best"
-    assert called("stir-small") == "stir-small"
+    assert method_label(str(checkpoint)) == "mine, best"
+    assert method_label("stir-small") == "stir-small"

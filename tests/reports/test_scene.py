@@ -13,8 +13,8 @@ from spike_zoo.media import save_picture
 from spike_zoo.reports.choices import Choices
 from spike_zoo.reports.scene import (
     ReportScene,
-    chosen_names,
-    interesting,
+    most_detailed_point,
+    recordings_to_show,
     scene_of_archive,
     scene_of_file,
 )
@@ -22,7 +22,7 @@ from spike_zoo.reports.scene import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRUE = np.full((1, 8, 16), 0.5, np.float32)
+GROUND_TRUTH = np.full((1, 8, 16), 0.5, np.float32)
 
 
 def _recording(planes: int = 161, rate: float = 0.3, scale: float | None = 0.6) -> SpikeRecording:
@@ -30,43 +30,45 @@ def _recording(planes: int = 161, rate: float = 0.3, scale: float | None = 0.6) 
     return SpikeRecording.from_planes(spikes, rate_scale=scale)
 
 
-def test_moments_are_spread_away_from_the_ends_and_hold_the_wanted_one() -> None:
+def test_planes_are_spread_away_from_the_ends_and_include_the_requested_one() -> None:
     scene = ReportScene("clip", _recording())
-    assert scene.moments(Choices(), 3) == [30, 80, 130]
-    assert scene.moments(Choices(center=75), 3) == [30, 75, 130]
-    assert scene.moments(Choices(), 1) == [80]
-    assert scene.moments(Choices(center=2), 1) == [2]
+    assert scene.selected_planes(Choices(), 3) == [30, 80, 130]
+    assert scene.selected_planes(Choices(center=75), 3) == [30, 75, 130]
+    assert scene.selected_planes(Choices(), 1) == [80]
+    assert scene.selected_planes(Choices(center=2), 1) == [2]
 
 
-def test_planes_with_a_truth_come_first_and_others_fill_up() -> None:
-    scene = ReportScene("clip", _recording(), {70: TRUE, 80: TRUE, 90: TRUE})
-    assert scene.moments(Choices(), 2) == [70, 90]
-    assert {70, 80, 90} < set(scene.moments(Choices(), 5))
+def test_planes_with_ground_truth_are_chosen_first() -> None:
+    scene = ReportScene(
+        "clip", _recording(), {70: GROUND_TRUTH, 80: GROUND_TRUTH, 90: GROUND_TRUTH}
+    )
+    assert scene.selected_planes(Choices(), 2) == [70, 90]
+    assert {70, 80, 90} < set(scene.selected_planes(Choices(), 5))
     assert scene.center(Choices()) == 80
 
 
-def test_a_short_recording_shows_what_planes_it_has() -> None:
-    assert ReportScene("clip", _recording(3)).moments(Choices(), 5) == [1]
+def test_a_short_recording_shows_its_middle_plane() -> None:
+    assert ReportScene("clip", _recording(3)).selected_planes(Choices(), 5) == [1]
 
 
-def test_colour_or_larger_images_are_no_truth_of_planes() -> None:
+def test_colour_or_larger_images_are_not_used_as_ground_truth() -> None:
     large = np.zeros((3, 32, 64), np.float32)
     assert not ReportScene("clip", _recording(), {80: large}).has_truth
 
 
-def test_the_rate_scale_is_estimated_where_none_is_stated() -> None:
-    known = ReportScene("clip", _recording(scale=0.6))
-    assert known.rate_scale(Choices()) == (0.6, False)
-    assert known.rate_scale(Choices(rate_scale=0.4)) == (0.4, False)
+def test_an_unknown_rate_scale_is_estimated() -> None:
+    scene = ReportScene("clip", _recording(scale=0.6))
+    assert scene.rate_scale(Choices()) == (0.6, False)
+    assert scene.rate_scale(Choices(rate_scale=0.4)) == (0.4, False)
     scale, is_estimated = ReportScene("clip", _recording(scale=None)).rate_scale(Choices())
     assert is_estimated
-    assert 0.3 < scale < 0.45, "the brightest of pixels that fire three planes of ten"
+    assert 0.3 < scale < 0.45, "the brightest pixels of a firing rate of 0.3"
     silent, _ = ReportScene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
     assert silent > 0
 
 
-def test_a_truth_beside_a_recording_is_as_large_as_its_planes(tmp_path: Path) -> None:
-    save_picture(TRUE, tmp_path / "true.png")
+def test_a_ground_truth_file_must_have_the_size_of_the_planes(tmp_path: Path) -> None:
+    save_picture(GROUND_TRUTH, tmp_path / "true.png")
     save_picture(np.zeros((3, 3)), tmp_path / "small.png")
     scene = scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "true.png")))
     assert list(scene.truths) == [80]
@@ -75,17 +77,17 @@ def test_a_truth_beside_a_recording_is_as_large_as_its_planes(tmp_path: Path) ->
         scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "small.png")))
 
 
-def test_an_archive_brings_its_images_and_exposures(
+def test_a_scene_of_an_archive_has_its_images_and_exposures(
     clips_archive: Path, exposures_archive: Path
 ) -> None:
     with SpikeArchive(clips_archive) as archive:
-        (name,) = chosen_names(archive, Choices())
+        (name,) = recordings_to_show(archive, Choices())
         assert name in archive.names("test")
         scene = scene_of_archive(archive, name)
         assert scene.has_truth
         assert not scene.exposures
-        assert len(chosen_names(archive, Choices(scenes=100))) == len(archive.names("test"))
-        assert chosen_names(archive, Choices(scenes=0)) == []
+        assert len(recordings_to_show(archive, Choices(scenes=100))) == len(archive.names("test"))
+        assert recordings_to_show(archive, Choices(scenes=0)) == []
     with SpikeArchive(exposures_archive) as archive:
         scene = scene_of_archive(archive, archive.names()[0])
         assert scene.exposures[0].blur.shape[0] == 3
@@ -100,10 +102,10 @@ def test_large_sensors_show_fewer_planes_and_pictures() -> None:
     assert choices.pictures_that_fit(7, 1000, 1000) == 1
 
 
-def test_crops_begin_where_there_is_something_to_see() -> None:
+def test_crops_are_centred_on_the_most_detailed_region() -> None:
     image = np.zeros((1, 90, 90), np.float32)
     image[0, 60:70:2, 20:30:2] = 1.0
-    across, down = interesting(image)
+    across, down = most_detailed_point(image)
     assert 0.2 < across < 0.34
     assert 0.66 < down < 0.79
-    assert interesting(np.zeros((1, 4, 4))) == (0.5, 0.5)
+    assert most_detailed_point(np.zeros((1, 4, 4))) == (0.5, 0.5)

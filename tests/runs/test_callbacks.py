@@ -19,7 +19,7 @@ from spike_zoo.testing import labelled_archive
 from tests.conftest import ROOT
 
 
-def _small() -> STIRModule:
+def _small_module() -> STIRModule:
     return STIRModule(width=0.25, motion_fields=1)
 
 
@@ -29,7 +29,7 @@ def archive(clips_archive: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
-def test_random_weights_are_not_measured(
+def test_random_weights_are_not_evaluated(
     archive: list[str],
     tmp_path: Path,
     verb: str,
@@ -44,16 +44,16 @@ def test_random_weights_are_not_measured(
     assert not (tmp_path / "run").exists()
 
 
-def test_what_learns_nothing_or_brings_its_weights_is_measured() -> None:
-    look: Any = NoRandomWeights().on_test_start
-    frozen = _small().requires_grad_(requires_grad=False)
+def test_modules_without_random_weights_are_evaluated() -> None:
+    check: Any = NoRandomWeights().on_test_start
+    frozen = _small_module().requires_grad_(requires_grad=False)
     plain: LightningModule = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
     for module in (TFIModule(), frozen, plain):
-        look(SimpleNamespace(ckpt_path=None), module)
+        check(SimpleNamespace(ckpt_path=None), module)
 
 
 @pytest.mark.slow
-def test_recognition_is_fitted_tested_and_predicted_with_its_own_files(
+def test_recognition_writes_its_files_in_fit_test_and_predict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -90,7 +90,7 @@ def test_recognition_is_fitted_tested_and_predicted_with_its_own_files(
     ]
 
 
-def test_pictures_leave_none_of_recognition_for_other_tasks(
+def test_other_tasks_write_no_files_of_recognition(
     archive: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)

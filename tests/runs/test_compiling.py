@@ -22,9 +22,8 @@ from tests.helpers.modules import DoubledModule
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor that is not a leaf"  # torch looks, and hides it itself
-)
+# torch reads .grad while it compiles and hides the warning itself
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 CONFIG = """
 model: {class_path: tests.helpers.modules.DoubledModule}
 data:
@@ -53,13 +52,13 @@ def _compiled_frames() -> int:
     return counters["frames"]["ok"]
 
 
-def test_a_compiled_fit_leaves_the_weights_of_a_plain_one_under_the_same_names(
+def test_a_compiled_fit_saves_the_same_weights_and_names_as_an_uncompiled_one(
     tmp_path: Path,
 ) -> None:
     assert main([*FIT, "plain"]) == 0
     assert _compiled_frames() == 0
     assert main([*FIT, "compiled", "--compile", "aot_eager"]) == 0
-    assert _compiled_frames() >= 3, "both parts to train, the whole to predict"
+    assert _compiled_frames() >= 3, "two parts for training, the whole for prediction"
     plain, compiled = _weights(tmp_path / "plain"), _weights(tmp_path / "compiled")
     assert list(plain) == list(compiled)
     torch.testing.assert_close(compiled, plain)
@@ -70,7 +69,7 @@ def test_a_compiled_fit_leaves_the_weights_of_a_plain_one_under_the_same_names(
     assert records[0].config_hash != records[1].config_hash
 
 
-def test_a_compiled_fit_resumes_to_the_weights_of_one_that_was_not_stopped(
+def test_a_resumed_compiled_fit_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compiled = ["--compile", "eager"]
@@ -85,13 +84,13 @@ def test_a_compiled_fit_resumes_to_the_weights_of_one_that_was_not_stopped(
         assert torch.equal(_weights(tmp_path / "parts")[name], value), name
 
 
-def test_a_run_that_is_not_compiled_has_the_digest_of_records_before_there_was_a_choice() -> None:
+def test_the_digest_of_an_uncompiled_run_equals_that_of_a_record_without_the_option() -> None:
     config = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 1}}
     assert config_hash({**config, "compile": False}) == config_hash(config)
     assert config_hash({**config, "compile": True}) != config_hash(config)
 
 
-def test_an_unknown_backend_is_refused_with_those_there_are(
+def test_an_unknown_backend_is_rejected_with_the_known_ones(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([*FIT, "wrong", "--compile", "inductr"]) == 2
@@ -99,16 +98,16 @@ def test_an_unknown_backend_is_refused_with_those_there_are(
 
 
 @pytest.mark.slow
-def test_a_compiler_that_is_missing_is_one_line_with_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_compiler_is_reported_with_a_remedy(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "CXX": str(tmp_path / "no-compiler"),
-        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "nothing compiled before"),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "empty cache"),
     }
     command = [sys.executable, "-m", "spike_zoo", *FIT, "wrong", "--compile", "true"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert "compile: the networks cannot be compiled here (No working C++" in done.stderr
-    assert "--compile aot_eager" in done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert process.returncode == 2, process.stderr
+    assert "compile: the networks cannot be compiled here (No working C++" in process.stderr
+    assert "--compile aot_eager" in process.stderr
     assert not (tmp_path / "wrong").exists()

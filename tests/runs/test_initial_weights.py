@@ -41,9 +41,10 @@ def _assert_starts_from(run_dir: Path, state: dict[str, torch.Tensor]) -> None:
     content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["global_step"] == 1
     for name, tensor in state.items():
-        if "running_" not in name and "num_batches" not in name:  # statistics of batches move
-            ours = content["state_dict"][name]
-            torch.testing.assert_close(ours, tensor, rtol=1e-6, atol=1e-9)
+        # running statistics change without an optimiser
+        if "running_" not in name and "num_batches" not in name:
+            actual = content["state_dict"][name]
+            torch.testing.assert_close(actual, tensor, rtol=1e-6, atol=1e-9)
 
 
 def test_a_run_starts_from_a_checkpoint_or_an_export_with_a_new_optimiser(
@@ -66,7 +67,7 @@ def test_a_run_starts_from_a_checkpoint_or_an_export_with_a_new_optimiser(
     assert len(digests) == 3
 
 
-def test_a_run_starts_from_a_shipped_name_and_resumes_as_that_run(
+def test_a_run_starts_from_shipped_weights_and_resumes_only_with_the_same_option(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, file = "stir-small", shipped_weights()["stir-small"]
@@ -84,11 +85,11 @@ def test_weights_that_do_not_fit_name_the_other_arguments(
 ) -> None:
     file = write_checkpoint(tmp_path / "weights.ckpt")
     assert fit("--model.width", "0.5", "--init_from", str(file)) == 1
-    said = capsys.readouterr().err
-    assert "weights.ckpt: the weights do not fit STIRModule: " in said
-    assert "of another shape, first network." in said
-    assert "They were made with width=0.25" in said
-    assert "--init_strict false" in said
+    error = capsys.readouterr().err
+    assert "weights.ckpt: the weights do not fit STIRModule: " in error
+    assert "of another shape, first network." in error
+    assert "They were made with width=0.25" in error
+    assert "--init_strict false" in error
     assert not (tmp_path / "run").exists()
 
 
@@ -102,9 +103,9 @@ def test_weights_that_fit_in_part_are_used_and_the_rest_is_listed(
     torch.save(content, file)
     assert fit(*QUARTER, "--init_from", str(file)) == 1
     assert fit(*QUARTER, "--init_from", str(file), "--init_strict", "false") == 0
-    said = capsys.readouterr().out
-    assert "1 entries of the file are left out: another.entry" in said
-    assert f"1 entries of the model keep their initial values: {removed}" in said
+    output = capsys.readouterr().out
+    assert "1 entries of the file are left out: another.entry" in output
+    assert f"1 entries of the model keep their initial values: {removed}" in output
     del content["state_dict"]["another.entry"]
     _assert_starts_from(tmp_path / "run", content["state_dict"])
 
@@ -122,7 +123,7 @@ def test_options_that_exclude_each_other_are_named(
     assert main(["test", *config, "--run_dir", str(tmp_path / "tested")]) == 0
 
 
-def test_a_name_that_is_not_there_lists_those_that_ship(
+def test_an_unknown_name_is_rejected_with_the_closest_one(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit("--init_from", "stir-smal") == 2

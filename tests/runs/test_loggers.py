@@ -18,11 +18,11 @@ from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.records.result import RunResult
 from spike_zoo.runs import loggers
-from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers
+from spike_zoo.runs.loggers import configure_loggers, loggers_of, method_of
 from spike_zoo.runs.planning import Plan
 from tests.conftest import ROOT
 
-LIGHTNINGS = "lightning.pytorch.loggers.WandbLogger"
+LIGHTNING_LOGGER = "lightning.pytorch.loggers.WandbLogger"
 TEST = ["test", "--config", "configs/classical/tfi9.yaml", "--trainer.enable_progress_bar", "false"]
 TENSORBOARD = ["--config", "configs/loggers/tensorboard.yaml"]
 
@@ -33,8 +33,8 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _logger(**arguments: object) -> Any:
-    parsed: Any = jsonargparse.Namespace  # without hints
-    return parsed(class_path=LIGHTNINGS, init_args=parsed(**arguments))
+    parsed: Any = jsonargparse.Namespace  # jsonargparse has no type hints
+    return parsed(class_path=LIGHTNING_LOGGER, init_args=parsed(**arguments))
 
 
 @pytest.fixture
@@ -50,32 +50,34 @@ def test_tensorboard_shows_the_values_and_pictures_of_a_run(
     events = reader.EventAccumulator(str(tmp_path / "run" / "test" / "tensorboard"))
     events.Reload()
     result = RunResult.read(tmp_path / "run" / "test")
-    (shown,) = events.Scalars("test/psnr")
-    assert shown.value == pytest.approx(result.metrics["test/psnr"])
+    (scalar,) = events.Scalars("test/psnr")
+    assert scalar.value == pytest.approx(result.metrics["test/psnr"])
     assert events.Tags()["images"] == ["test/sample_0/test-0, plane 80"]
 
 
-def test_tensorboard_that_is_not_installed_is_one_line_naming_the_extra(
+def test_missing_tensorboard_is_reported_on_one_line_with_the_extra(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = importlib.util.find_spec
-    hidden = {"tensorboard", "tensorboardX"}
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None if name in hidden else real(name))
+    original = importlib.util.find_spec
+    missing = {"tensorboard", "tensorboardX"}
+    monkeypatch.setattr(
+        loggers, "find_spec", lambda name: None if name in missing else original(name)
+    )
     assert main([*TEST, *TENSORBOARD, *arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     assert "pip install 'spike-zoo[tensorboard]'" in lines[0]
 
 
-def test_lightnings_own_logger_becomes_the_safe_one_with_its_arguments(tmp_path: Path) -> None:
-    given = _logger(project="mine", offline=True, prefix="", save_dir=".")
-    place_loggers(given, tmp_path)
-    assert given.class_path == "spike_zoo.loggers.wandb.SafeWandbLogger"
-    kept = {"project": "mine", "offline": True, "save_dir": str(tmp_path)}
-    assert vars(given.init_args) == kept
-    given = _logger(checkpoint_name="x")
+def test_the_wandb_logger_of_lightning_is_replaced_by_the_safe_one(tmp_path: Path) -> None:
+    logger = _logger(project="mine", offline=True, prefix="", save_dir=".")
+    configure_loggers(logger, tmp_path)
+    assert logger.class_path == "spike_zoo.loggers.wandb.SafeWandbLogger"
+    expected = {"project": "mine", "offline": True, "save_dir": str(tmp_path)}
+    assert vars(logger.init_args) == expected
+    logger = _logger(checkpoint_name="x")
     with pytest.raises(UsageError, match=r"checkpoint_name: .* has no such argument"):
-        place_loggers(given, tmp_path)
+        configure_loggers(logger, tmp_path)
 
 
 @pytest.mark.parametrize(("variable", "is_swept"), [("WANDB_SWEEP_ID", True), ("OTHER", False)])
@@ -89,15 +91,15 @@ def test_seeds_of_a_variant_share_a_group_and_sweeps_are_tagged(
         run_dir = tmp_path / f"one_field-{seed}"
         built = loggers_of([logger], plan, run_dir, TFIModule())
         assert isinstance(built, list)
-        assert all(isinstance(one, Logger) for one in built)
-        described = logger._wandb_init  # what W&B will be told
-        assert (described["name"], described["group"]) == (run_dir.name, "one_field")
-        assert described["job_type"] == "fit"
+        assert all(isinstance(item, Logger) for item in built)
+        init_arguments = logger._wandb_init  # arguments of wandb.init
+        assert (init_arguments["name"], init_arguments["group"]) == (run_dir.name, "one_field")
+        assert init_arguments["job_type"] == "fit"
         expected = ["mine", "classical", "smoke"] + ["sweep"] * is_swept
-        assert described["tags"] == expected
+        assert init_arguments["tags"] == expected
 
 
-def test_a_method_of_this_package_is_called_after_its_folder() -> None:
+def test_a_method_of_this_package_is_named_after_its_folder() -> None:
     assert method_of(STIRModule(width=0.25, lpips="off")) == "stir"
     assert method_of(TFIModule()) == "classical"
 
@@ -114,7 +116,7 @@ def test_a_method_of_this_package_is_called_after_its_folder() -> None:
         ("pkg/methods/mine.py", "mine"),
     ],
 )
-def test_a_method_of_others_is_called_after_its_folder_or_file(
+def test_a_method_of_another_package_is_named_after_its_folder_or_file(
     file: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "modules", dict(sys.modules))

@@ -27,7 +27,7 @@ def archive(clips_archive: Path) -> str:
     return str(clips_archive)
 
 
-def test_names_in_braces_make_the_folder_of_a_run(archive: str, tmp_path: Path) -> None:
+def test_placeholders_in_run_dir_are_replaced(archive: str, tmp_path: Path) -> None:
     data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
     run_dir = f"{tmp_path}/{{profile}}/{{variant}}-{{seed}}-{{hash}}"
     assert main(["test", *BASE, *data, "--seed_everything", "3", "--run_dir", run_dir]) == 0
@@ -38,14 +38,14 @@ def test_names_in_braces_make_the_folder_of_a_run(archive: str, tmp_path: Path) 
     assert len(list((tmp_path / "smoke").iterdir())) == 2, "another seed is another run"
 
 
-def test_an_unknown_name_in_braces_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_placeholder_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", *BASE, "--run_dir", "runs/{varient}"]) == 2
     error = capsys.readouterr().err
     assert "{varient} is unknown" in error
     assert "{variant}" in error
 
 
-def test_a_model_that_begins_with_a_missing_run_says_which(
+def test_a_missing_input_file_of_a_model_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lpips = "runs/nowhere/{profile}/*-{seed}-*/best.ckpt"
@@ -55,22 +55,26 @@ def test_a_model_that_begins_with_a_missing_run_says_which(
     assert "model.init_args.lpips" in error
 
 
-def test_a_saved_configuration_keeps_its_nulls_and_no_call_of_ours_is_deprecated(
+def test_a_saved_configuration_keeps_nulls_and_no_deprecated_call_is_made(
     archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "all")
     data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
         assert main(["test", *BASE, *data, "--run_dir", str(tmp_path)]) == 0
     package = ROOT / "spike_zoo"
-    ours = [str(warning.message) for warning in caught if package in Path(warning.filename).parents]
-    assert ours == []
+    messages = [
+        str(warning.message)
+        for warning in caught_warnings
+        if package in Path(warning.filename).parents
+    ]
+    assert messages == []
     saved = yaml.safe_load((tmp_path / "test/config.yaml").read_text())
-    assert saved["trainer"]["limit_train_batches"] is None  # written, though it says nothing
+    assert saved["trainer"]["limit_train_batches"] is None  # null is written explicitly
 
 
-def test_an_option_within_a_group_that_keeps_its_default_is_known_as_such() -> None:
+def test_a_nested_option_at_its_default_equals_a_record_without_it() -> None:
     """Records from before the option was added stay valid."""
     networks = {"fem_width": 0.25, "skip": False}
     model = {"class_path": "spike_zoo.methods.sci.SCIFeaturesModule"}

@@ -47,7 +47,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_a_wrong_call_is_one_line_with_its_exit_code(
+def test_an_invalid_argument_is_reported_on_one_line_with_its_exit_code(
     arguments: list[str],
     code: int,
     message: str,
@@ -61,7 +61,7 @@ def test_a_wrong_call_is_one_line_with_its_exit_code(
     assert re.search(message, lines[0]), lines[0]
 
 
-def test_a_verb_without_a_configuration_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_verb_without_a_configuration_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit"]) == 2
     assert "give --config FILE" in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def test_a_typo_in_a_file_is_named_with_the_file(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("trainer: {max_epochs: many}", "trainer.max_epochs: Expected a"),
         (
@@ -95,20 +95,20 @@ def test_a_typo_in_a_file_is_named_with_the_file(
         ("- trainer", "must be a mapping of keys, found list"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named_with_the_file(
-    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_error_in_a_file_is_named_with_the_file(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(text)
-    assert main(["validate", *FIT, "--config", str(own)]) == 2
-    assert f"error: {own}: {said}" in capsys.readouterr().err
+    config = tmp_path / "own.yaml"
+    config.write_text(text)
+    assert main(["validate", *FIT, "--config", str(config)]) == 2
+    assert f"error: {config}: {message}" in capsys.readouterr().err
 
 
 @given(
     files=st.lists(st.sampled_from(["a.yaml", "b/c.yaml", "-.yaml"]), max_size=4),
     style=st.integers(0, 2),
 )
-def test_configuration_files_are_found_in_order_however_they_are_given(
+def test_configuration_files_are_listed_in_order_for_every_spelling_of_the_option(
     files: list[str], style: int
 ) -> None:
     arguments = ["--seed_everything", "1"]
@@ -118,9 +118,9 @@ def test_configuration_files_are_found_in_order_however_they_are_given(
 
 
 def _raised_in_lightning(**options: object) -> BaseException:
-    with pytest.raises(Exception) as caught:  # noqa: PT011  (which, the test says)
+    with pytest.raises(Exception) as error:  # noqa: PT011  (the type depends on the options)
         Trainer(logger=False, enable_progress_bar=False, **options)  # type: ignore[arg-type]  # wrong on purpose
-    return caught.value
+    return error.value
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,17 @@ def _raised_in_lightning(**options: object) -> BaseException:
         ),
     ],
 )
-def test_an_error_of_the_users_is_one_line(error: BaseException, line: str) -> None:
-    said = explain(error, [])
-    assert said is not None
-    assert said.startswith(line)
-    assert "\n" not in said
+def test_a_user_error_is_explained_on_one_line(error: BaseException, line: str) -> None:
+    explanation = explain(error, [])
+    assert explanation is not None
+    assert explanation.startswith(line)
+    assert "\n" not in explanation
 
 
-def test_what_lightning_refuses_by_value_is_the_users(tmp_path: Path) -> None:
-    said = explain(_raised_in_lightning(strategy="nonsense"), [])
-    assert said is not None
-    assert "strategy" in said
+def test_a_value_rejected_by_lightning_is_a_user_error(tmp_path: Path) -> None:
+    explanation = explain(_raised_in_lightning(strategy="nonsense"), [])
+    assert explanation is not None
+    assert "strategy" in explanation
 
 
 @pytest.mark.parametrize(
@@ -159,5 +159,5 @@ def test_what_lightning_refuses_by_value_is_the_users(tmp_path: Path) -> None:
         OSError(5),
     ],
 )
-def test_a_fault_of_ours_is_not_put_on_the_user(error: BaseException) -> None:
+def test_an_internal_error_is_not_explained_as_a_user_error(error: BaseException) -> None:
     assert explain(error, ["--config", "a.yaml"]) is None

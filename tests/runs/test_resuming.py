@@ -39,19 +39,19 @@ STUDENT = [
     *("--model.use_teacher", "false", "--model.window_length", "9"),
 ]
 DENOISER = ["--config", "configs/ssdm_denoise.yaml", *SMALL, "--model.times", "2"]
-ENLARGER = ["--config", "configs/ssdm_upsample.yaml", *SMALL, "--model.bsn", "null"]
+UPSAMPLER = ["--config", "configs/ssdm_upsample.yaml", *SMALL, "--model.bsn", "null"]
 CONFIGS: dict[str, list[str]] = {
     "cosine": STIR,
     "milestones": [*STIR, "--model.schedule", "milestones"],
     "warmup": [*STIR, "--model.schedule", "constant", "--model.warmup", "0.5"],
-    "of another package": [*STIR, "--model", "tests.helpers.modules.OneCycleSTIR"],
+    "module of another package": [*STIR, "--model", "tests.helpers.modules.OneCycleSTIR"],
     "workers": [*STIR, "--data.init_args.workers", "2"],
     "accumulated": [*STIR, "--trainer.accumulate_grad_batches", "2"],
-    "often validated": [*STIR, "--trainer.val_check_interval", "2"],
+    "frequent validation": [*STIR, "--trainer.val_check_interval", "2"],
     "student": STUDENT,
     "student, official": [*STUDENT, "--model.schedule", "per_step_official"],
     "denoiser": DENOISER,
-    "enlarger": ENLARGER,
+    "upsampler": UPSAMPLER,
 }
 Fit = Callable[..., int]
 
@@ -80,19 +80,19 @@ def command(archives: dict[bool, str]) -> Callable[[str, Path], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
+def uninterrupted(
     command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Return the folder of an uninterrupted run, created once per configuration."""
-    done: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
 
     def of(name: str) -> Path:
-        if name not in done:
-            run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+        if name not in folders:
+            run_dir = tmp_path_factory.mktemp("uninterrupted") / "run"
             with contextlib.chdir(ROOT):
                 assert main(command(name, run_dir)) == 0
-            done[name] = run_dir
-        return done[name]
+            folders[name] = run_dir
+        return folders[name]
 
     return of
 
@@ -105,17 +105,19 @@ def _stopping(step: int, number: int, moment: str = "before") -> list[str]:
     ]
 
 
-def _assert_ended_alike(ours: Path, theirs: Path) -> None:
-    _assert_trained_alike(ours, theirs)
-    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
+def _assert_equal_results(actual: Path, expected: Path) -> None:
+    _assert_equal_training(actual, expected)
+    records = [RunResult.read(run_dir) for run_dir in (actual, expected)]
     assert records[0].metrics == records[1].metrics
     assert records[0].config_hash == records[1].config_hash
 
 
-def _assert_trained_alike(ours: Path, theirs: Path) -> None:
-    states = [trained_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
+def _assert_equal_training(actual: Path, expected: Path) -> None:
+    states = [
+        trained_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (actual, expected)
+    ]
     assert_equal(states[0], states[1], "checkpoint")
-    logs = [(run_dir / "metrics.csv").read_text() for run_dir in (ours, theirs)]
+    logs = [(run_dir / "metrics.csv").read_text() for run_dir in (actual, expected)]
     assert logs[0] == logs[1]
 
 
@@ -127,20 +129,20 @@ def stopped_once(
     call = command("cosine", tmp_path_factory.mktemp("stopped") / "run")
     with contextlib.chdir(ROOT):
         assert main([*call, *_stopping(5, signal.SIGINT)]) == 130
-    shutil.copytree(call[-1], f"{call[-1]}-as-it-stopped")
+    shutil.copytree(call[-1], f"{call[-1]}-stopped")
     return call
 
 
 @pytest.fixture
 def stopped(stopped_once: list[str]) -> list[str]:
-    """Return the command of a stopped run, with its folder restored to the time of the stop."""
+    """Return the command of a stopped run, and restore its folder to the time of the stop."""
     shutil.rmtree(stopped_once[-1])
-    shutil.copytree(f"{stopped_once[-1]}-as-it-stopped", stopped_once[-1])
+    shutil.copytree(f"{stopped_once[-1]}-stopped", stopped_once[-1])
     return stopped_once
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "message"),
     [
         (["--model.learning_rate", "2e-3"], r"model\.init_args\.learning_rate: 0\.002, was 0\.001"),
         (["--trainer.max_epochs", "3"], r"trainer\.max_epochs: 3, was 2"),
@@ -148,22 +150,22 @@ def stopped(stopped_once: list[str]) -> list[str]:
         (["--seed_everything", "1"], r"seed_everything: 1, was 0"),
     ],
 )
-def test_a_run_does_not_go_on_with_other_settings(
-    stopped: list[str], changes: list[str], named: str, capsys: pytest.CaptureFixture[str]
+def test_resuming_with_other_settings_is_rejected(
+    stopped: list[str], changes: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(stopped[-1])
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     capsys.readouterr()
     assert main([*stopped, *changes, "--ckpt_path", "last"]) == 2
-    assert re.search(named, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().err)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_stopped_in_mid_epoch_continues_with_another_number_of_workers(
-    stopped: list[str], undisturbed: Callable[[str], Path]
+    stopped: list[str], uninterrupted: Callable[[str], Path]
 ) -> None:
     assert main([*stopped, "--data.init_args.workers", "2", "--ckpt_path", "last"]) == 0
-    _assert_trained_alike(Path(stopped[-1]), undisturbed("cosine"))
+    _assert_equal_training(Path(stopped[-1]), uninterrupted("cosine"))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2", "words"])
@@ -175,7 +177,7 @@ def test_a_damaged_configuration_of_a_run_is_named(
     assert "config.yaml: not the configuration that a run writes" in capsys.readouterr().err
 
 
-def test_a_run_does_not_go_on_with_other_data(
+def test_resuming_with_other_data_is_rejected(
     stopped: list[str], archives: dict[bool, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     moved, changed = (Path(stopped[-1]).with_name(f"{name}.h5") for name in ("moved", "changed"))
@@ -186,7 +188,7 @@ def test_a_run_does_not_go_on_with_other_data(
     call = [*stopped, "--ckpt_path", "last", "--data.init_args.archive"]
     assert main([*call, str(changed)]) == 2
     assert "the data are" in capsys.readouterr().err
-    assert main([*call, str(moved)]) == 0, "the same data elsewhere"
+    assert main([*call, str(moved)]) == 0, "the same data in another file"
 
 
 def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: list[str]) -> None:
@@ -199,11 +201,11 @@ def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: l
     assert record.config["model"]["init_args"]["learning_rate"] == 2e-3
     assert record.config["trainer"]["max_epochs"] == 3
     assert record.begins_with["ckpt_path"]["sha256"] == weights_sha256(last)
-    assert str(record.checkpoint).startswith(str(run_dir)), "the best is the new run's own"
+    assert str(record.checkpoint).startswith(str(run_dir)), "best.ckpt of the new run"
     with (run_dir / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["lr-Adam"]]
-    done = [(int(row["step"]) / 12 - 0.02) / 0.98 for row in rows]  # behind 2 % of warm-up
-    cosine = [1e-3 * (1 + math.cos(math.pi * share)) for share in done]
+    progress = [(int(row["step"]) / 12 - 0.02) / 0.98 for row in rows]  # after 2 % of warm-up
+    cosine = [1e-3 * (1 + math.cos(math.pi * share)) for share in progress]
     assert [float(row["lr-Adam"]) for row in rows] == pytest.approx(cosine, rel=1e-6)
     (optimizer,) = trained_state(run_dir / "checkpoints" / "last.ckpt")["optimizer_states"]
     (group,) = optimizer["param_groups"]
@@ -211,20 +213,20 @@ def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: l
 
 
 def test_a_schedule_that_cannot_change_is_rejected_by_name(
-    undisturbed: Callable[[str], Path],
+    uninterrupted: Callable[[str], Path],
     command: Callable[[str, Path], list[str]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    name = "of another package"
-    last = undisturbed(name) / "checkpoints" / "last.ckpt"
+    name = "module of another package"
+    last = uninterrupted(name) / "checkpoints" / "last.ckpt"
     call = [*command(name, tmp_path / "longer"), "--ckpt_path", str(last)]
     assert main([*call, "--trainer.max_epochs", "3"]) == 2
     line = f"OneCycleLR: total_steps is 12 in this run and 8 in {last}"
     assert line in capsys.readouterr().err
 
 
-def test_early_stopping_has_the_patience_of_the_run_that_continues(
+def test_early_stopping_uses_the_patience_of_the_continuing_run(
     stopped: list[str], tmp_path: Path
 ) -> None:
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/psnr"]
@@ -234,12 +236,14 @@ def test_early_stopping_has_the_patience_of_the_run_that_continues(
     second = [*stopped, "--run_dir", str(tmp_path / "second"), *stopping, "--ckpt_path", str(last)]
     assert main([*second, "--trainer.callbacks.patience=7", "--trainer.max_epochs=3"]) == 0
     content = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
-    (state,) = [one for key, one in content["callbacks"].items() if key.startswith("EarlyStopping")]
+    (state,) = [
+        value for key, value in content["callbacks"].items() if key.startswith("EarlyStopping")
+    ]
     assert state["patience"] == 7
 
 
 @pytest.mark.parametrize(
-    ("option", "named"),
+    ("option", "message"),
     [
         ("--trainer.max_epochs=2", "2 epochs and 8 updates are done, trainer.max_epochs is 2"),
         ("--trainer.max_steps=5", "trainer.max_steps 5"),
@@ -247,64 +251,64 @@ def test_early_stopping_has_the_patience_of_the_run_that_continues(
     ],
 )
 def test_a_new_run_with_nothing_left_to_train_is_rejected(
-    undisturbed: Callable[[str], Path],
+    uninterrupted: Callable[[str], Path],
     command: Callable[[str, Path], list[str]],
     tmp_path: Path,
     option: str,
-    named: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    last = undisturbed("cosine") / "checkpoints" / "last.ckpt"
+    last = uninterrupted("cosine") / "checkpoints" / "last.ckpt"
     call = [*command("cosine", tmp_path / "again"), "--ckpt_path", str(last)]
     assert main([*call, option]) == 2
-    said = capsys.readouterr().err
-    assert "nothing was trained" in said
-    assert named in said
+    error = capsys.readouterr().err
+    assert "nothing was trained" in error
+    assert message in error
     assert not (tmp_path / "again").exists()
 
 
-def test_a_finished_run_that_continues_says_so_and_keeps_its_record(
-    undisturbed: Callable[[str], Path],
+def test_resuming_a_finished_run_trains_nothing_and_keeps_its_record(
+    uninterrupted: Callable[[str], Path],
     command: Callable[[str, Path], list[str]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_dir = tmp_path / "run"
-    shutil.copytree(undisturbed("cosine"), run_dir)
+    shutil.copytree(uninterrupted("cosine"), run_dir)
     assert main([*command("cosine", run_dir), "--ckpt_path", "last"]) == 0
     assert "nothing was trained: 2 epochs and 8 updates are done" in capsys.readouterr().out
-    ours, theirs = RunResult.read(run_dir), RunResult.read(undisturbed("cosine"))
-    assert ours.metrics == theirs.metrics
+    result, expected = RunResult.read(run_dir), RunResult.read(uninterrupted("cosine"))
+    assert result.metrics == expected.metrics
 
 
-def test_half_a_checkpoint_is_named_and_the_one_before_it_taken(
-    stopped: list[str], undisturbed: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+def test_a_truncated_checkpoint_is_named_and_the_previous_one_is_used(
+    stopped: list[str], uninterrupted: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*stopped, *_stopping(2, signal.SIGINT), "--ckpt_path", "last"]) == 130
     last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     capsys.readouterr()
     assert main([*stopped, "--ckpt_path", "last"]) == 0
-    shown = capsys.readouterr().out
-    assert "last.ckpt: not a file of weights" in shown
-    assert "using the checkpoint before it, last.before.ckpt" in shown
-    _assert_ended_alike(Path(stopped[-1]), undisturbed("cosine"))
+    output = capsys.readouterr().out
+    assert "last.ckpt: not a file of weights" in output
+    assert "using the checkpoint before it, last.before.ckpt" in output
+    _assert_equal_results(Path(stopped[-1]), uninterrupted("cosine"))
     assert [path.name for path in sorted(last.parent.iterdir())] == ["best.ckpt", "last.ckpt"]
 
 
-def test_a_run_stopped_before_its_first_checkpoint_begins_its_log_anew(
+def test_a_run_stopped_before_its_first_checkpoint_restarts_its_log(
     command: Callable[[str, Path], list[str]],
-    undisturbed: Callable[[str], Path],
+    uninterrupted: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
     call = command("cosine", tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.csv").write_text("epoch,step\n0,0\n0,1\n")
     assert main([*call, "--ckpt_path", "last"]) == 0
-    _assert_ended_alike(tmp_path / "run", undisturbed("cosine"))
+    _assert_equal_results(tmp_path / "run", uninterrupted("cosine"))
 
 
-def test_a_checkpoint_callback_of_ones_own_stands_beside_best_and_last(
+def test_a_custom_checkpoint_callback_is_added_to_best_and_last(
     command: Callable[[str, Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = command("cosine", tmp_path / "run")
@@ -320,7 +324,7 @@ def test_a_checkpoint_callback_of_ones_own_stands_beside_best_and_last(
     assert "no last.ckpt to resume, but best.ckpt, epoch=0.ckpt" in capsys.readouterr().err
 
 
-def test_the_time_of_a_run_is_that_of_all_its_legs(stopped: list[str]) -> None:
+def test_the_wall_time_of_a_resumed_run_includes_earlier_parts(stopped: list[str]) -> None:
     last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
     content = torch.load(last, weights_only=True)
     assert 0 < content["callbacks"]["WallClock"]["seconds"] < 1000
@@ -334,27 +338,27 @@ def test_the_time_of_a_run_is_that_of_all_its_legs(stopped: list[str]) -> None:
     ("name", "step", "moment", "number"),
     [
         ("cosine", 1, "after", signal.SIGINT),
-        ("cosine", 4, "before", signal.SIGTERM),  # the last of the first epoch
+        ("cosine", 4, "before", signal.SIGTERM),  # the last update of the first epoch
         ("cosine", 4, "validation", signal.SIGINT),
         ("cosine", 7, "before", signal.SIGTERM),
-        ("often validated", 2, "validation", signal.SIGTERM),
-        ("often validated", 3, "before", signal.SIGINT),
-        ("often validated", 6, "after", signal.SIGINT),
+        ("frequent validation", 2, "validation", signal.SIGTERM),
+        ("frequent validation", 3, "before", signal.SIGINT),
+        ("frequent validation", 6, "after", signal.SIGINT),
         pytest.param("milestones", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("warmup", 2, "before", signal.SIGTERM, marks=pytest.mark.slow),
-        ("of another package", 3, "before", signal.SIGTERM),
+        ("module of another package", 3, "before", signal.SIGTERM),
         pytest.param("workers", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("workers", 7, "after", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("accumulated", 1, "after", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("student", 3, "before", signal.SIGTERM, marks=pytest.mark.slow),
         ("student, official", 6, "before", signal.SIGINT),
         pytest.param("denoiser", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("enlarger", 3, "before", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("upsampler", 3, "before", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
-def test_a_run_stopped_in_mid_epoch_ends_as_an_undisturbed_one(
+def test_a_run_resumed_in_mid_epoch_ends_like_an_uninterrupted_one(
     command: Callable[[str, Path], list[str]],
-    undisturbed: Callable[[str], Path],
+    uninterrupted: Callable[[str], Path],
     tmp_path: Path,
     name: str,
     step: int,
@@ -366,9 +370,9 @@ def test_a_run_stopped_in_mid_epoch_ends_as_an_undisturbed_one(
     assert main([*call, *_stopping(step, number, moment)]) == 128 + number
     assert not (run_dir / "result.json").exists()
     stopped = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-    assert 0 < stopped["global_step"] < _steps(undisturbed(name))
+    assert 0 < stopped["global_step"] < _steps(uninterrupted(name))
     assert main([*call, "--ckpt_path", "last"]) == 0
-    _assert_ended_alike(run_dir, undisturbed(name))
+    _assert_equal_results(run_dir, uninterrupted(name))
 
 
 def _steps(run_dir: Path) -> int:
@@ -378,9 +382,9 @@ def _steps(run_dir: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "step"), [("cosine", 3), ("workers", 6), ("denoiser", 7)])
-def test_a_killed_run_ends_as_an_undisturbed_one(
+def test_a_resumed_killed_run_ends_like_an_uninterrupted_one(
     command: Callable[[str, Path], list[str]],
-    undisturbed: Callable[[str], Path],
+    uninterrupted: Callable[[str], Path],
     tmp_path: Path,
     name: str,
     step: int,
@@ -396,4 +400,4 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert main([*call, "--ckpt_path", "last"]) == 0
-    _assert_ended_alike(run_dir, undisturbed(name))
+    _assert_equal_results(run_dir, uninterrupted(name))

@@ -48,7 +48,7 @@ def _metrics(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_fit_leaves_config_metrics_checkpoints_pictures_and_a_record(
+def test_a_fit_writes_config_metrics_checkpoints_pictures_and_a_record(
     fitted: Path, archive: str
 ) -> None:
     for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
@@ -60,25 +60,25 @@ def test_a_fit_leaves_config_metrics_checkpoints_pictures_and_a_record(
     assert result.image_size == (48, 64)
     assert result.macs is not None
     assert {"test/psnr", "test/ssim", "val/psnr"} <= result.metrics.keys()
-    (tested,) = [row for row in _metrics(fitted) if row.get("test/psnr")]
-    assert float(tested["test/psnr"]) == pytest.approx(result.metrics["test/psnr"])
-    assert int(tested["step"]) == 4, "after the last of two epochs' updates"
+    (test_row,) = [row for row in _metrics(fitted) if row.get("test/psnr")]
+    assert float(test_row["test/psnr"]) == pytest.approx(result.metrics["test/psnr"])
+    assert int(test_row["step"]) == 4, "after the last of two epochs' updates"
 
 
-def test_testing_the_best_checkpoint_gives_the_fits_own_numbers_and_touches_nothing(
+def test_testing_the_best_checkpoint_gives_the_metrics_of_the_fit_and_changes_no_files(
     fitted: Path,
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in fitted.rglob("*") if path.is_file()}
     config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
-    # first, as the run's own configuration must not undo it
+    # the option comes first: the configuration of the run must not override it
     assert main(["test", "--ckpt_path", "best", *config, "--run_dir", str(fitted)]) == 0
-    again = RunResult.read(fitted / "test").metrics["test/psnr"]
-    assert again == pytest.approx(RunResult.read(fitted).metrics["test/psnr"], abs=1e-4)
+    psnr = RunResult.read(fitted / "test").metrics["test/psnr"]
+    assert psnr == pytest.approx(RunResult.read(fitted).metrics["test/psnr"], abs=1e-4)
     after = {path: path.stat().st_mtime_ns for path in before}
     assert after == before
 
 
-def test_validate_and_predict_write_below_their_verb(
+def test_validate_and_predict_write_to_subfolders(
     fitted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
@@ -87,12 +87,14 @@ def test_validate_and_predict_write_below_their_verb(
     assert main(["predict", *config, "--ckpt_path", "last"]) == 0
     files = sorted(path.name for path in (fitted / "predict").iterdir())
     assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
-    assert main(["predict", *config, "--ckpt_path", "best"]) == 2, "its pictures would be mixed"
+    assert main(["predict", *config, "--ckpt_path", "best"]) == 2, (
+        "pictures of two predictions would be mixed"
+    )
     assert "predict: contains the pictures of an earlier prediction" in capsys.readouterr().err
     assert sorted(path.name for path in (fitted / "predict").iterdir()) == files
 
 
-def test_a_second_fit_in_the_same_folder_is_refused(
+def test_a_second_fit_in_the_same_folder_is_rejected(
     fitted: Path, archive: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ["--data.init_args.archive", archive]
@@ -101,7 +103,7 @@ def test_a_second_fit_in_the_same_folder_is_refused(
 
 
 class SpoilSecondEpoch(Callback):
-    """Make the weights of the second epoch useless, so that the first has the best checkpoint."""
+    """Set the weights to zero in the second epoch, so that the best checkpoint is the first."""
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == 1:
@@ -111,7 +113,7 @@ class SpoilSecondEpoch(Callback):
 
 
 @pytest.mark.filterwarnings("ignore:all . images are constant")
-def test_all_validation_numbers_of_a_record_are_those_of_its_checkpoint(
+def test_validation_metrics_of_a_record_equal_those_of_its_checkpoint(
     archive: str, tmp_path: Path
 ) -> None:
     quiet = ["--trainer.enable_progress_bar", "false", "--data.init_args.archive", archive]
@@ -127,7 +129,7 @@ def test_all_validation_numbers_of_a_record_are_those_of_its_checkpoint(
         assert record[name] == pytest.approx(float(measured[name]), abs=1e-4), name
 
 
-def test_a_second_fit_in_a_folder_in_which_one_trains_is_rejected(
+def test_a_second_fit_in_the_folder_of_a_running_fit_is_rejected(
     archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
@@ -136,15 +138,15 @@ def test_a_second_fit_in_a_folder_in_which_one_trains_is_rejected(
     with lock:
         assert main(call) == 2
         assert main([*call, "--ckpt_path", "last"]) == 2
-        said = capsys.readouterr().err
-        assert said.count("another fit is training in this folder") == 2
+        error = capsys.readouterr().err
+        assert error.count("another fit is training in this folder") == 2
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     assert main(call) == 0
     assert not (tmp_path / ".lock").exists()
 
 
 @pytest.mark.parametrize("resumes", [[], ["--ckpt_path", "last"]])
-def test_a_record_whose_checkpoints_are_gone_is_not_overwritten(
+def test_a_record_without_checkpoints_is_not_overwritten(
     archive: str, tmp_path: Path, resumes: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "result.json").write_text("{}")
@@ -155,28 +157,28 @@ def test_a_record_whose_checkpoints_are_gone_is_not_overwritten(
     assert (tmp_path / "metrics.csv").read_text() == "epoch,step\n0,0\n"
 
 
-def test_a_resumed_fit_appends_and_ends_with_the_weights_of_an_undisturbed_one(
+def test_a_resumed_fit_appends_to_its_log_and_ends_with_the_weights_of_an_uninterrupted_one(
     fitted: Path, archive: str, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "resumed"
     call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(run_dir)]
-    # the schedule spans two epochs in both halves; only the first stops early
+    # the schedule spans two epochs in both calls; only the first call stops early
     assert main([*call, "--trainer.callbacks+=tests.helpers.stopping.StopAfter"]) == 130
     rows = _metrics(run_dir)
     assert not (run_dir / "result.json").exists()
     assert main([*call, "--ckpt_path", "last"]) == 0
     assert _metrics(run_dir)[: len(rows)][0]["step"] == rows[0]["step"]
     assert len(_metrics(run_dir)) > len(rows)
-    ours = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    theirs = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    for name, value in theirs.items():
-        assert torch.equal(ours[name], value), name
+    actual = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    expected = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name
 
 
 @pytest.mark.parametrize(
     ("content", "message"), [(b"\x89HDF\r\n\x1a\n" + bytes(64), "cut"), (b"x", "not")]
 )
-def test_a_damaged_archive_is_one_line_and_exit_code_one(
+def test_a_damaged_archive_is_reported_on_one_line_with_exit_code_1(
     tmp_path: Path, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "damaged.h5"

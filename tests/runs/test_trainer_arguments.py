@@ -16,8 +16,8 @@ from spike_zoo.runs import trainer_arguments
 from spike_zoo.runs.trainer_arguments import check_limits, configure_devices
 from tests.conftest import ROOT
 
-#: As Lightning's command line gives them where nothing is said.
-USUAL: dict[str, Any] = {
+#: Defaults of Lightning's command line.
+DEFAULTS: dict[str, Any] = {
     "accumulate_grad_batches": 1,
     "check_val_every_n_epoch": 1,
     "num_nodes": 1,
@@ -43,9 +43,9 @@ USUAL: dict[str, Any] = {
         ({"max_steps": 0}, r"trainer\.max_steps: 0 trains nothing"),
     ],
 )
-def test_a_number_that_no_fit_can_have_is_named(changes: dict[str, Any], message: str) -> None:
+def test_an_invalid_limit_is_rejected_by_name(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_limits("fit", {**USUAL, **changes})
+        check_limits("fit", {**DEFAULTS, **changes})
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_number_that_no_fit_can_have_is_named(changes: dict[str, Any], message
 def test_a_callback_that_replaces_a_recorded_setting_is_rejected(
     callback: str, option: str
 ) -> None:
-    named = SimpleNamespace(class_path=f"lightning.pytorch.callbacks.{callback}")
+    config = SimpleNamespace(class_path=f"lightning.pytorch.callbacks.{callback}")
     with pytest.raises(ConfigError, match=rf"trainer\.callbacks: {callback} .*{option}$"):
-        check_limits("fit", {**USUAL, "callbacks": [named]})
+        check_limits("fit", {**DEFAULTS, "callbacks": [config]})
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_a_callback_that_replaces_a_recorded_setting_is_rejected(
         {"gradient_clip_val": 0, "log_every_n_steps": 0},
     ],
 )
-def test_what_lightning_understands_is_left_to_it(changes: dict[str, Any]) -> None:
-    check_limits("fit", {**USUAL, **changes})
+def test_limits_that_lightning_accepts_pass_the_check(changes: dict[str, Any]) -> None:
+    check_limits("fit", {**DEFAULTS, **changes})
 
 
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
-def test_how_long_one_would_train_does_not_matter_where_nothing_is_trained(verb: str) -> None:
-    check_limits(verb, {**USUAL, "max_epochs": 0, "max_steps": 0})
+def test_training_limits_are_not_checked_for_verbs_that_do_not_train(verb: str) -> None:
+    check_limits(verb, {**DEFAULTS, "max_epochs": 0, "max_steps": 0})
 
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -97,12 +97,12 @@ def _trainer(**changes: Any) -> SimpleNamespace:
 
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook", SPAWNING])
 @pytest.mark.parametrize("verb", ["fit", "test"])
-def test_processes_that_are_forked_or_spawned_are_refused(verb: str, strategy: str) -> None:
+def test_processes_that_are_forked_or_spawned_are_rejected(verb: str, strategy: str) -> None:
     with pytest.raises(ConfigError, match=rf"strategy: {strategy} forks or spawns .*use ddp"):
         configure_devices(verb, _trainer(strategy=strategy))
 
 
-def test_a_strategy_that_forks_is_refused_in_one_line_of_the_program(
+def test_a_forking_strategy_is_rejected_by_the_command(
     clips_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = [*FIT, "--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path)]
@@ -111,7 +111,7 @@ def test_a_strategy_that_forks_is_refused_in_one_line_of_the_program(
     assert "error: trainer.strategy: ddp_fork forks or spawns" in capsys.readouterr().err
 
 
-def test_evaluation_in_several_started_processes_is_refused(
+def test_evaluation_in_several_started_processes_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -120,14 +120,14 @@ def test_evaluation_in_several_started_processes_is_refused(
         configure_devices("test", _trainer())
 
 
-def test_a_strategy_that_somebody_built_is_asked_how_it_starts() -> None:
+def test_the_start_method_of_a_strategy_object_is_checked() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.strategy: spawn forks or spawns"):
         configure_devices("fit", _trainer(strategy=DDPStrategy(start_method="spawn")))
     configure_devices("fit", _trainer(strategy=DDPStrategy()))
 
 
 @pytest.mark.parametrize(
-    ("devices", "first"),
+    ("devices", "expected"),
     [
         ("auto", 1),
         (1, 1),
@@ -141,23 +141,21 @@ def test_a_strategy_that_somebody_built_is_asked_how_it_starts() -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["validate", "test"])
-def test_evaluation_takes_the_first_device_that_was_named(
-    verb: str, devices: Any, first: Any
-) -> None:
+def test_evaluation_uses_the_first_named_device(verb: str, devices: Any, expected: Any) -> None:
     trainer = _trainer(devices=devices, num_nodes=2, strategy="ddp")
     configure_devices(verb, trainer)
-    assert (trainer.devices, trainer.num_nodes, trainer.strategy) == (first, 1, "auto")
+    assert (trainer.devices, trainer.num_nodes, trainer.strategy) == (expected, 1, "auto")
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])
-def test_training_and_predicting_use_the_devices_that_were_named(verb: str) -> None:
+def test_training_and_prediction_use_all_named_devices(verb: str) -> None:
     trainer = _trainer(devices=[3, 1], num_nodes=2, strategy="ddp")
     configure_devices(verb, trainer)
     assert (trainer.devices, trainer.num_nodes, trainer.strategy) == ([3, 1], 2, "ddp")
 
 
 @pytest.mark.parametrize(
-    ("precision", "is_fast", "said"),
+    ("precision", "is_fast", "message"),
     [
         ("bf16-mixed", False, "precision bf16-mixed: slower than 32-true on this machine"),
         ("bf16-mixed", True, "^$"),
@@ -166,10 +164,10 @@ def test_training_and_predicting_use_the_devices_that_were_named(verb: str) -> N
     ],
 )
 def test_a_slow_half_precision_is_reported(
-    precision: str | None, is_fast: bool, said: str, monkeypatch: pytest.MonkeyPatch
+    precision: str | None, is_fast: bool, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages: list[str] = []
     monkeypatch.setattr(trainer_arguments, "has_fast_bf16", lambda **_: is_fast)
     monkeypatch.setattr(trainer_arguments, "rank_zero_info", messages.append)
     trainer_arguments.warn_about_slow_precision(_trainer(accelerator="auto", precision=precision))
-    assert re.search(said, "".join(messages))
+    assert re.search(message, "".join(messages))

@@ -31,8 +31,8 @@ def test_every_scene_has_every_value_of_every_condition_in_its_name() -> None:
     assert len({scene.name for scene in scenes}) == len(scenes)
     assert len({scene.scene.background for scene in scenes}) == 2
     for condition, values in CONDITIONS.items():
-        found = {condition_of(scene.name, condition) for scene in scenes} - {None}
-        assert found == set(values)
+        values_in_names = {condition_of(scene.name, condition) for scene in scenes} - {None}
+        assert values_in_names == set(values)
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 2), ("test", 9)])
@@ -41,26 +41,26 @@ def test_other_scenes_are_rejected(split: Split, count: int) -> None:
         conditioned_scenes(split, count, 0, SIZE)
 
 
-def test_light_is_the_number_of_spikes() -> None:
+def test_condition_light_scales_the_number_of_spikes() -> None:
     rates = [spikes("light", value).mean() for value in (0.1, 0.4)]
     assert rates[1] == pytest.approx(4 * rates[0], rel=0.02)
     assert ConditionedScene(SPEC, "light", 0.1).take().recording.rate_scale == 0.1
 
 
 @pytest.mark.parametrize(("condition", "value"), [("dead", 0.1), ("hot", 0.1), ("lost", 0.2)])
-def test_defects_change_their_share_and_nothing_else(condition: str, value: float) -> None:
+def test_defects_change_only_their_share_of_pixels_or_planes(condition: str, value: float) -> None:
     whole, changed = spikes(condition, 0.0), spikes(condition, value)
     if condition == "lost":
-        marked = ~changed.any(axis=(1, 2))
-        assert np.array_equal(changed[~marked], whole[~marked])
+        defects = ~changed.any(axis=(1, 2))
+        assert np.array_equal(changed[~defects], whole[~defects])
     else:
         level = condition == "hot"
-        marked = (changed == level).all(axis=0) & ~(whole == level).all(axis=0)
-        assert np.array_equal(changed[:, ~marked], whole[:, ~marked])
-    assert marked.mean() == pytest.approx(value, abs=0.08)
+        defects = (changed == level).all(axis=0) & ~(whole == level).all(axis=0)
+        assert np.array_equal(changed[:, ~defects], whole[:, ~defects])
+    assert defects.mean() == pytest.approx(value, abs=0.08)
 
 
-def test_defects_are_those_of_the_seed() -> None:
+def test_defects_depend_on_the_seed() -> None:
     assert np.array_equal(spikes("hot", 0.03), spikes("hot", 0.03))
 
 
@@ -73,7 +73,7 @@ def test_noise_grows_with_its_factor() -> None:
     assert differences[0] > 0
 
 
-def test_speed_is_that_of_the_background() -> None:
+def test_a_speed_of_zero_gives_a_static_background() -> None:
     scene = ConditionedScene(SPEC, "speed", 0.0).take()
     assert scene.images is not None
     rates = scene.recording.read()[:76].mean(axis=0), scene.recording.read()[76:].mean(axis=0)

@@ -14,15 +14,15 @@ SPLITS: list[Split] = ["train", "val", "test"]
 def photographs(spec: SceneSpec) -> set[str]:
     """Return the photographs in background and objects of a scene."""
     kinds = [spec.background, *spec.objects]
-    named = (kind.partition(":")[2] for kind in kinds if ":" in kind)
-    return {name for names in named for name in names.split("+")}
+    photograph_names = (kind.partition(":")[2] for kind in kinds if ":" in kind)
+    return {name for names in photograph_names for name in names.split("+")}
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_scenes_show_photographs_of_their_split_only(split: Split) -> None:
     scenes = default_scenes(split, 40)
-    shown = set().union(*map(photographs, scenes))
-    assert shown <= set(PHOTOGRAPHS[split])
+    names = set().union(*map(photographs, scenes))
+    assert names <= set(PHOTOGRAPHS[split])
     assert split == "train" or all(spec.background.startswith("photo:") for spec in scenes)
 
 
@@ -34,12 +34,12 @@ def test_names_and_seeds_are_unique_and_fit_an_archive(split: Split) -> None:
     assert all(spec.name.startswith(f"{split}-") for spec in scenes)
 
 
-def test_a_longer_list_begins_with_the_shorter_one() -> None:
+def test_a_longer_list_of_scenes_starts_with_the_shorter_one() -> None:
     assert default_scenes("train", 30, 4)[:10] == default_scenes("train", 10, 4)
     assert default_scenes("train", 10, 4) != default_scenes("train", 10, 5)
 
 
-def test_training_sees_all_photographs_all_textures_and_all_speeds() -> None:
+def test_training_scenes_contain_all_photographs_textures_and_speeds() -> None:
     scenes = default_scenes("train", 60)
     assert set().union(*map(photographs, scenes)) == set(PHOTOGRAPHS["train"])
     kinds = {spec.background.partition(":")[0] for spec in scenes}
@@ -58,32 +58,34 @@ def test_half_the_cameras_are_noisy_and_half_have_the_usual_rate_scale(split: Sp
     assert all(0.3 <= spec.rate_scale <= 0.9 for spec in scenes)
 
 
-def test_a_mix_changes_what_is_trained_on_alone() -> None:
+def test_a_mix_changes_only_training_scenes() -> None:
     for split in ("val", "test"):
         plain = default_scenes(split, 8)
         assert all(default_scenes(split, 8, training=mix) == plain for mix in TRAINING_MIXES)
-    shown = {mix: default_scenes("train", 60, training=mix) for mix in TRAINING_MIXES}
-    assert shown["all"] == default_scenes("train", 60)
-    layers = {mix: [(one.background, *one.objects) for one in shown[mix]] for mix in shown}
-    assert all(name.startswith("photo:") for one in layers["photographs"] for name in one)
-    assert not set().union(*map(photographs, shown["textures"]))
-    assert {len(one) for one in layers["textures"]} == {1, 2, 3, 4}
-    assert {len(one) for one in layers["unoccluded"]} == {1}
-    fastest = {mix: max(max(one.speed, one.object_speed) for one in shown[mix]) for mix in shown}
+    scenes = {mix: default_scenes("train", 60, training=mix) for mix in TRAINING_MIXES}
+    assert scenes["all"] == default_scenes("train", 60)
+    layers = {mix: [(spec.background, *spec.objects) for spec in scenes[mix]] for mix in scenes}
+    assert all(name.startswith("photo:") for spec in layers["photographs"] for name in spec)
+    assert not set().union(*map(photographs, scenes["textures"]))
+    assert {len(spec) for spec in layers["textures"]} == {1, 2, 3, 4}
+    assert {len(spec) for spec in layers["unoccluded"]} == {1}
+    fastest = {
+        mix: max(max(spec.speed, spec.object_speed) for spec in scenes[mix]) for mix in scenes
+    }
     assert fastest["slow"] <= 0.3
     assert 0.9 < fastest["all"] <= 1.0
     assert 2.0 < fastest["faster"] <= 3.0
-    cameras = {mix: {(one.rate_scale, one.noise) for one in shown[mix]} for mix in shown}
+    cameras = {mix: {(spec.rate_scale, spec.noise) for spec in scenes[mix]} for mix in scenes}
     assert cameras["one-camera"] == {(0.6, "none")}
     assert len(cameras["textures"]) > 10
 
 
-def test_unknown_mixes_are_rejected_with_those_there_are() -> None:
+def test_unknown_mixes_are_rejected_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"training must be one of \['all', .*got 'everything'"):
         default_scenes("train", 1, training="everything")
 
 
-def test_test_scenes_state_how_fast_they_are() -> None:
+def test_names_of_test_scenes_state_their_speed() -> None:
     scenes = default_scenes("test", 8)
     assert {spec.name.split("-")[2] for spec in scenes} == {"slow", "medium", "fast"}
     for spec in scenes:

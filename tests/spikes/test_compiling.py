@@ -11,7 +11,7 @@ import pytest
 from spike_zoo.spikes import compiling
 
 
-def test_where_nothing_can_be_kept_functions_are_compiled_all_the_same(
+def test_functions_are_compiled_without_a_cache_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def njit(**options: Any) -> Any:

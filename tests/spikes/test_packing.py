@@ -40,7 +40,7 @@ def test_the_leftmost_pixel_is_the_lowest_bit() -> None:
 
 
 @pytest.mark.parametrize("wrong", [2, -1, 0.5, math.nan])
-def test_values_other_than_zero_and_one_are_refused(wrong: float) -> None:
+def test_values_other_than_zero_and_one_are_rejected(wrong: float) -> None:
     spikes = np.zeros((2, 3, 4), np.float32)
     spikes[1, 2, 3] = wrong
     with pytest.raises(ValueError, match="must be 0 or 1, found"):
@@ -54,7 +54,7 @@ def test_zeros_and_ones_of_every_type_pack_alike(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("writeable", [True, False])
-def test_many_bytes_are_unpacked_as_few_are(writeable: bool) -> None:
+def test_many_and_few_bytes_are_unpacked_equally(writeable: bool) -> None:
     packed = np.random.default_rng(0).integers(0, 256, (7, 410, 100), np.uint8)
     packed.flags.writeable = writeable
     planes = unpack_bits(packed, 800)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("option", [0.001, 0.6, 1.0, 1])
-def test_a_rate_scale_up_to_one_is_taken_as_it_is(option: float) -> None:
+def test_a_rate_scale_up_to_one_is_returned_unchanged(option: float) -> None:
     assert stated_rate_scale(option) == option
 
 
@@ -37,12 +37,14 @@ def test_a_rate_scale_that_no_camera_reaches_is_rejected(option: float | str) ->
         stated_rate_scale(option)
 
 
-def test_the_stated_rate_scale_precedes_the_recordings_and_that_the_methods() -> None:
+def test_the_rate_scale_option_precedes_the_recording_and_the_recording_precedes_the_method() -> (
+    None
+):
     planes = np.ones((4, 8, 8), bool)
-    known = SpikeRecording.from_planes(planes, rate_scale=0.5)
+    recording = SpikeRecording.from_planes(planes, rate_scale=0.5)
     unknown = SpikeRecording.from_planes(planes)
-    assert rate_scale_of(known, 0.25, own=0.4) == RateScale(0.25)
-    assert rate_scale_of(known, own=0.4) == RateScale(0.5)
+    assert rate_scale_of(recording, 0.25, own=0.4) == RateScale(0.25)
+    assert rate_scale_of(recording, own=0.4) == RateScale(0.5)
     assert rate_scale_of(unknown, own=0.4) == RateScale(0.4)
     assert rate_scale_of(unknown) == RateScale(1.0, is_estimated=True)
 

@@ -21,7 +21,7 @@ class CountedPlanes:
 
     def __init__(self, packed: np.ndarray) -> None:
         self.packed = packed
-        self.asked: list[tuple[int, int]] = []
+        self.ranges: list[tuple[int, int]] = []
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -29,12 +29,12 @@ class CountedPlanes:
 
     def __getitem__(self, selection: Selection) -> np.ndarray:
         planes = selection[0] if isinstance(selection, tuple) else selection
-        self.asked.append((planes.start, planes.stop))
+        self.ranges.append((planes.start, planes.stop))
         return self.packed[selection]
 
 
 @given(spikes=spike_streams(), data=st.data())
-def test_a_range_of_planes_is_that_range_of_the_array(
+def test_a_range_of_planes_equals_that_of_the_array(
     spikes: np.ndarray, data: st.DataObject
 ) -> None:
     recording = SpikeRecording.from_planes(spikes)
@@ -54,7 +54,7 @@ def test_a_plane_is_one_two_dimensional_array_and_iteration_yields_all() -> None
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (0, 6), (4, 3), (6, 6)])
-def test_planes_outside_the_recording_are_refused_never_filled(start: int, stop: int) -> None:
+def test_planes_outside_the_recording_are_rejected(start: int, stop: int) -> None:
     recording = SpikeRecording.from_planes(random_spikes(5, 4, 11))
     with pytest.raises(PlaneRangeError, match=r"0\.\.5"):
         recording.read(start, stop)
@@ -77,7 +77,7 @@ def indices(planes: int) -> st.SearchStrategy[Any]:
 
 
 @given(spikes=spike_streams(), data=st.data())
-def test_what_is_chosen_is_what_numpy_chooses(spikes: np.ndarray, data: st.DataObject) -> None:
+def test_indexing_equals_that_of_numpy(spikes: np.ndarray, data: st.DataObject) -> None:
     recording = SpikeRecording.from_planes(spikes)
     chosen = data.draw(indices(len(spikes)))
     np.testing.assert_array_equal(recording[chosen], spikes[chosen])
@@ -88,7 +88,7 @@ def test_what_is_chosen_is_what_numpy_chooses(spikes: np.ndarray, data: st.DataO
 
 
 @pytest.mark.parametrize("chosen", [5, -6, [0, 5], np.array([-6]), np.ones(4, bool)])
-def test_a_choice_outside_the_recording_is_an_index_error_that_tells_its_planes(
+def test_an_index_outside_the_recording_raises_an_index_error_with_the_valid_planes(
     chosen: object,
 ) -> None:
     recording = SpikeRecording.from_planes(random_spikes(5, 4, 11))
@@ -97,27 +97,27 @@ def test_a_choice_outside_the_recording_is_an_index_error_that_tells_its_planes(
 
 
 @pytest.mark.parametrize("chosen", [1.5, None, "last", [0.0, 1.0], True])
-def test_what_chooses_no_planes_is_answered_with_what_does(chosen: object) -> None:
+def test_an_invalid_index_is_rejected_with_examples_of_valid_ones(chosen: object) -> None:
     with pytest.raises(TypeError, match=r"recording\[10:20\], recording\[\[1, 2\]\]"):
         SpikeRecording.from_planes(random_spikes(5, 4, 11))[chosen]
 
 
-def test_planes_far_apart_are_read_without_those_between() -> None:
+def test_planes_far_apart_are_read_without_the_planes_between_them() -> None:
     planes = CountedPlanes(pack_bits(random_spikes(90, 4, 16)))
     SpikeRecording(planes, 16)[::30]
     SpikeRecording(planes, 16)[[80, 3, 1, 3]]
-    assert planes.asked == [
+    assert planes.ranges == [
         *((0, 1), (30, 31), (60, 61)),
         *((1, 4), (80, 81)),
     ]
 
 
-def test_reading_a_range_asks_its_source_for_that_range_only() -> None:
+def test_only_the_requested_range_is_read_from_the_source() -> None:
     planes = CountedPlanes(pack_bits(random_spikes(30, 4, 16)))
     recording = SpikeRecording(planes, 16)
     recording[7:12]
     recording[29]
-    assert planes.asked == [(7, 12), (29, 30)]
+    assert planes.ranges == [(7, 12), (29, 30)]
 
 
 def test_a_crop_is_rows_and_bytes_of_the_same_planes() -> None:
@@ -129,7 +129,7 @@ def test_a_crop_is_rows_and_bytes_of_the_same_planes() -> None:
     )
 
 
-def test_tensors_hold_the_planes_in_the_type_asked_for() -> None:
+def test_tensors_have_the_requested_type() -> None:
     spikes = random_spikes(6, 5, 9)
     recording = SpikeRecording.from_planes(spikes)
     assert recording.to_tensor(1, 3).dtype == torch.float32
@@ -140,7 +140,7 @@ def test_tensors_hold_the_planes_in_the_type_asked_for() -> None:
     ("shape", "width"),
     [((3, 4), 8), ((0, 4, 1), 8), ((3, 4, 1), 9), ((3, 4, 2), 8), ((3, 4, 1), 0)],
 )
-def test_bytes_that_cannot_hold_the_width_are_refused(shape: tuple[int, ...], width: int) -> None:
+def test_bytes_too_few_for_the_width_are_rejected(shape: tuple[int, ...], width: int) -> None:
     with pytest.raises(GeometryError, match="cannot hold rows"):
         SpikeRecording(np.zeros(shape, np.uint8), width)
 
@@ -150,12 +150,12 @@ def test_packed_planes_must_be_bytes() -> None:
         SpikeRecording(np.zeros((3, 4, 1), np.int64), 8)
 
 
-def test_an_array_that_is_no_stack_of_planes_is_refused() -> None:
+def test_an_array_with_two_axes_is_rejected() -> None:
     with pytest.raises(GeometryError, match="planes, height, width"):
         SpikeRecording.from_planes(np.zeros((4, 8), bool))
 
 
-def test_planes_between_two_are_a_recording_with_the_same_facts() -> None:
+def test_a_range_of_planes_is_a_recording_with_the_same_metadata() -> None:
     planes = np.random.default_rng(0).random((9, 2, 11)) < 0.5
     recording = SpikeRecording.from_planes(planes, fps=20000, rate_scale=0.6, meta={"name": "a"})
     part = recording.between(3, 7)

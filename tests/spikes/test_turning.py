@@ -48,7 +48,7 @@ def test_shape_keeping_modes_keep_the_shape_and_the_others_do_not() -> None:
 
 
 @pytest.mark.parametrize("mode", range(8))
-def test_turned_motion_joins_the_turned_pictures(mode: int) -> None:
+def test_turned_motion_maps_between_the_turned_images(mode: int) -> None:
     generator = torch.Generator().manual_seed(mode)
     earlier = torch.rand(1, 1, 9, 12, generator=generator)
     # whole pixels that stay inside, so that warping only moves values about
@@ -56,8 +56,8 @@ def test_turned_motion_joins_the_turned_pictures(mode: int) -> None:
     y = torch.randint(9, (9, 12), generator=generator) - torch.arange(9)[:, None]
     motion = torch.stack([x, y])[None].float()
     later = warp(earlier, motion)
-    found = warp(apply_mode(earlier, mode), turn_motion(motion, mode))
-    torch.testing.assert_close(found, apply_mode(later, mode), atol=1e-5, rtol=0)
+    warped = warp(apply_mode(earlier, mode), turn_motion(motion, mode))
+    torch.testing.assert_close(warped, apply_mode(later, mode), atol=1e-5, rtol=0)
 
 
 def test_motion_of_each_clip_is_turned_by_its_own_mode() -> None:
@@ -67,6 +67,6 @@ def test_motion_of_each_clip_is_turned_by_its_own_mode() -> None:
     vectors = [(1.0, 0.0), (0.0, -1.0), (-1.0, 0.0)]  # 5 turns counter-clockwise: right goes up
     for clip, vector in zip(turned, vectors, strict=True):
         assert torch.isnan(clip).sum() == 2
-        seen = clip[1].flatten(1)
-        torch.testing.assert_close(seen, torch.tensor(vector)[:, None].expand(2, 25))
+        vectors_of_clip = clip[1].flatten(1)
+        torch.testing.assert_close(vectors_of_clip, torch.tensor(vector)[:, None].expand(2, 25))
     assert torch.isnan(turned[1, 0, :, -1, 0]).all()  # the upper left corner is now below

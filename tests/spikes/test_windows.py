@@ -38,32 +38,32 @@ def test_an_even_window_has_its_extra_plane_before_the_centre() -> None:
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-5, 1), (0, 10), (-5, 10)])
-def test_a_window_longer_than_one_reflection_is_refused(start: int, stop: int) -> None:
+def test_a_window_longer_than_one_reflection_is_rejected(start: int, stop: int) -> None:
     with pytest.raises(PlaneRangeError, match="longer recording"):
         mirrored_planes(start, stop, 5)
 
 
-def test_a_single_plane_is_its_own_window_only() -> None:
+def test_a_single_plane_cannot_be_mirrored() -> None:
     assert mirrored_planes(0, 1, 1).tolist() == [0]
     with pytest.raises(PlaneRangeError):
         mirrored_planes(-1, 1, 1)
 
 
-def test_strides_begin_where_told() -> None:
+def test_centres_start_at_the_first_plane_or_the_given_one() -> None:
     assert centers_with_stride(100, 40) == [0, 40, 80]
     assert centers_with_stride(100, 40, first=30) == [30, 70]
     with pytest.raises(ValueError, match="stride"):
         centers_with_stride(100, 0)
 
 
-def test_centres_outside_are_named() -> None:
+def test_centres_outside_the_recording_are_named_in_the_error() -> None:
     assert wanted_planes([0, 4], 5) == [0, 4]
     with pytest.raises(PlaneRangeError, match=r"plane 5 .* 0\.\.4"):
         wanted_planes([0, 5], 5)
 
 
 @pytest.mark.parametrize(
-    ("asked", "planes"),
+    ("selection", "planes"),
     [
         (3, [3]),
         (np.int64(3), [3]),
@@ -74,14 +74,14 @@ def test_centres_outside_are_named() -> None:
         (range(2), [0, 1]),
     ],
 )
-def test_planes_are_asked_for_as_numpy_would_have_it(asked: Any, planes: list[int]) -> None:
-    assert wanted_planes(asked, 5) == planes
+def test_planes_are_selected_like_numpy_indices(selection: Any, planes: list[int]) -> None:
+    assert wanted_planes(selection, 5) == planes
 
 
-@pytest.mark.parametrize("asked", ["3", [1.5], None, 2.0, [[1, 2]], np.array([1.0])])
-def test_planes_that_are_no_whole_numbers_are_refused(asked: Any) -> None:
+@pytest.mark.parametrize("selection", ["3", [1.5], None, 2.0, [[1, 2]], np.array([1.0])])
+def test_planes_that_are_not_integers_are_rejected(selection: Any) -> None:
     with pytest.raises(UsageError, match="planes are whole numbers"):
-        wanted_planes(asked, 5)
+        wanted_planes(selection, 5)
 
 
 def test_the_published_exposure_lies_inside_the_published_margins() -> None:

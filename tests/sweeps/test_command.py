@@ -32,7 +32,7 @@ MACROS = (
 )
 
 
-def _as_the_agent_does(
+def _command_of_agent(
     monkeypatch: pytest.MonkeyPatch, folder: Path, spec: SweepSpec, point: Point
 ) -> list[str]:
     """Return the command that the agent of the installed wandb client starts for a point."""
@@ -57,16 +57,16 @@ def _as_the_agent_does(
 
 
 @pytest.mark.parametrize("macro", MACROS)
-def test_every_macro_means_what_it_means_to_the_agent(
+def test_every_macro_is_expanded_like_by_the_agent(
     macro: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PROFILE", "smoke")
     command = ["${env}", "${interpreter}", "${program}", "-m", "x", f"${{{macro}}}"]
     command += ["a=${envvar:PROFILE}/${envvar:PROFILE}.yaml", "${envvar:PROFILE}"]
     spec = SweepSpec(tmp_path, "s", "grid", {}, tuple(command), program="train.py")
-    ours = expand_command(spec, POINT, os.environ)
-    assert ours == _as_the_agent_does(monkeypatch, tmp_path, spec, POINT)
-    assert "a=smoke/smoke.yaml" in ours
+    command_line = expand_command(spec, POINT, os.environ)
+    assert command_line == _command_of_agent(monkeypatch, tmp_path, spec, POINT)
+    assert "a=smoke/smoke.yaml" in command_line
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,9 @@ def test_every_macro_means_what_it_means_to_the_agent(
         ("${args_json_file}", "unknown macro"),
     ],
 )
-def test_what_the_agent_would_drop_in_silence_is_rejected(part: str, message: str) -> None:
+def test_command_parts_that_the_agent_would_drop_silently_are_rejected(
+    part: str, message: str
+) -> None:
     spec = SweepSpec(Path("s.yaml"), "s", "grid", {}, (part,))
     with pytest.raises(ConfigError, match=rf"s\.yaml: command: .*{message}"):
         expand_command(spec, POINT, {})

@@ -13,16 +13,16 @@ from spike_zoo.sweeps.parameters import DISTRIBUTIONS, read_parameters
 FILE = Path("s.yaml")
 
 
-def test_the_distributions_and_their_keys_are_those_of_wandbs_schema() -> None:
+def test_the_distributions_and_their_keys_equal_those_of_wandbs_schema() -> None:
     schema = pytest.importorskip("sweeps.config.schema").sweep_config_jsonschema["definitions"]
-    theirs: dict[str, set[str]] = {}
+    schema_keys: dict[str, set[str]] = {}
     for definition in schema.values():
-        for one in definition.get("anyOf", [definition]):
-            properties = one.get("properties", {})
+        for alternative in definition.get("anyOf", [definition]):
+            properties = alternative.get("properties", {})
             for name in properties.get("distribution", {}).get("enum", []):
-                theirs[name] = set(properties) - {"distribution"}
-    ours = {name: {*keys.required, *keys.optional} for name, keys in DISTRIBUTIONS.items()}
-    assert ours == theirs
+                schema_keys[name] = set(properties) - {"distribution"}
+    own_keys = {name: {*keys.required, *keys.optional} for name, keys in DISTRIBUTIONS.items()}
+    assert own_keys == schema_keys
 
 
 def test_bounds_that_yaml_reads_as_text_are_numbers() -> None:

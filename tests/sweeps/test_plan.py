@@ -33,7 +33,7 @@ SMOKE = {"PROFILE": "smoke"}
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _run_in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
@@ -54,7 +54,7 @@ def spec(clips_archive: Path, tmp_path: Path) -> SweepSpec:
     return SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, command)
 
 
-def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_says(
+def test_a_run_is_named_after_variant_and_seed_and_has_the_folder_of_its_command(
     spec: SweepSpec, reader: LineReader, clips_archive: Path
 ) -> None:
     runs = planned_runs(spec, SMOKE, reader=reader)
@@ -69,25 +69,27 @@ def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_sa
     assert runs[0].config_hash != runs[1].config_hash
 
 
-def test_a_record_made_with_other_shipped_weights_does_not_count(
+def test_a_record_of_other_shipped_weights_is_not_accepted(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     parameters = {"config": {"values": ["experiments/sci/variants/atc_sci_x265.yaml"]}}
     (run,) = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
     key, file = "model.init_args.reconstructor", weights_file("sci")
-    assert run.reads[key] == str(file)
+    assert run.initial_weights[key] == str(file)
     for digest, is_alike in ((weights_sha256(file), True), ("ab" * 32, False)):
         record = make_result(begins_with={key: {"path": str(file), "sha256": digest}})
-        assert run.begins_alike(record) == is_alike
+        assert run.has_same_initial_weights(record) == is_alike
 
 
-def test_runs_of_a_search_are_not_kept(spec: SweepSpec, reader: LineReader) -> None:
+def test_runs_of_a_random_search_have_no_stored_records(
+    spec: SweepSpec, reader: LineReader
+) -> None:
     pytest.importorskip("sweeps")
     (run,) = planned_runs(replace(spec, method="random", run_cap=1), SMOKE, reader=reader)
     assert run.records is None
 
 
-def test_other_parameters_are_distinguished_by_a_digest_that_stays(
+def test_other_parameters_are_distinguished_by_a_stable_digest(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     parameters: dict[str, Any] = {
@@ -98,11 +100,11 @@ def test_other_parameters_are_distinguished_by_a_digest_that_stays(
     runs = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
     names = [run.name.rsplit("-", 1) for run in runs]
     assert sorted(name for name, _ in names) == ["tfi-0", "tfi-0", "tfi-1", "tfi-1"]
-    assert len({digest for _, digest in names}) == 2, "one for each average"
+    assert len({digest for _, digest in names}) == 2, "one digest for each average"
     parameters["seed_everything"] = {"value": 1}
     fewer = replace(spec, parameters=parameters)
-    (alone,) = planned_runs(fewer, SMOKE, only="model.init_args.average=5", reader=reader)
-    assert alone.name in [run.name for run in runs]
+    (rerun,) = planned_runs(fewer, SMOKE, only="model.init_args.average=5", reader=reader)
+    assert rerun.name in [run.name for run in runs]
 
 
 def test_a_command_that_starts_no_run_is_rejected(spec: SweepSpec, reader: LineReader) -> None:
@@ -120,20 +122,20 @@ def test_a_command_without_a_folder_names_the_missing_option(
         planned_runs(replace(spec, command=spec.command[:-1]), SMOKE, reader=reader)
 
 
-def test_an_unknown_profile_is_rejected_and_the_closest_offered() -> None:
+def test_an_unknown_profile_is_rejected_with_the_closest_suggestion() -> None:
     check_profile("smoke")
     with pytest.raises(MissingFileError, match=r"somke\.yaml: .* Did you mean 'smoke'\? Known"):
         check_profile("somke")
 
 
-def test_variants_that_no_table_shows_are_listed_where_there_are_tables(tmp_path: Path) -> None:
-    shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "hidden.yaml"
-    parameters: dict[str, Any] = {"config": {"values": [str(shown), str(hidden)]}}
+def test_variants_missing_in_the_tables_are_listed(tmp_path: Path) -> None:
+    included, missing = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "hidden.yaml"
+    parameters: dict[str, Any] = {"config": {"values": [str(included), str(missing)]}}
     spec = SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, ("${args}",))
     assert check_tables(spec) == []
     write_spec(tmp_path)
-    hidden.write_text("model: {}\n")
-    assert check_tables(spec) == [hidden]
+    missing.write_text("model: {}\n")
+    assert check_tables(spec) == [missing]
     write_spec(tmp_path, SPEC.replace("half.yaml", "hlaf.yaml"))
     with pytest.raises(ConfigError, match=r"table\.yaml"):
         check_tables(spec)
@@ -152,9 +154,9 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
     assert students
     for run in students:
-        teachers = list(run.begins.values())
+        teachers = list(run.weight_sources.values())
         assert len(teachers) == 2
-        seeds = {one.config["seed_everything"] for one in teachers}
+        seeds = {teacher.config["seed_everything"] for teacher in teachers}
         assert seeds == {run.config["seed_everything"]}
 
 

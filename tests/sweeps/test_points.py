@@ -21,7 +21,7 @@ def _spec(method: Any, parameters: dict[str, Any], run_cap: int | None = None) -
     return SweepSpec(Path("s.yaml"), "s", method, parameters, ("${args}",), run_cap=run_cap)
 
 
-def test_a_grid_is_the_one_wandbs_package_walks_through() -> None:
+def test_a_grid_equals_that_of_wandbs_package() -> None:
     sweeps = pytest.importorskip("sweeps")
     parameters = {
         "seed_everything": {"values": [0, 1, 2]},
@@ -32,27 +32,29 @@ def test_a_grid_is_the_one_wandbs_package_walks_through() -> None:
     proposed: list[Any] = []
     while run := sweeps.next_run({"method": "grid", "parameters": parameters}, proposed):
         proposed.append(run)
-    theirs = [{name: entry["value"] for name, entry in run.config.items()} for run in proposed]
-    ours = points_of(_spec("grid", parameters))
-    assert len(ours) == 18
-    assert sorted(map(repr, map(sorted, (point.items() for point in ours)))) == sorted(
-        map(repr, map(sorted, (point.items() for point in theirs)))
+    expected = [{name: entry["value"] for name, entry in run.config.items()} for run in proposed]
+    points = points_of(_spec("grid", parameters))
+    assert len(points) == 18
+    assert sorted(map(repr, map(sorted, (point.items() for point in points)))) == sorted(
+        map(repr, map(sorted, (point.items() for point in expected)))
     )
-    assert list(ours[0]) == ["config", "depth", "flip", "seed_everything"]
+    assert list(points[0]) == ["config", "depth", "flip", "seed_everything"]
 
 
-def test_a_random_search_is_the_same_at_every_call_and_inside_its_bounds() -> None:
+def test_a_random_search_is_deterministic_and_within_its_bounds() -> None:
     pytest.importorskip("sweeps")
     first = points_of(_spec("random", DRAWN, run_cap=20))
     random.seed(7)
     assert points_of(_spec("random", DRAWN), count=20) == first
     assert points_of(_spec("random", DRAWN), count=5) == first[:5]
     assert all(1e-4 <= point["rate"] <= 1e-2 for point in first)
-    assert {type(point["rate"]) for point in first} == {float}, "numpy's would print otherwise"
+    assert {type(point["rate"]) for point in first} == {float}, (
+        "NumPy numbers have another representation"
+    )
     assert len({point["rate"] for point in first}) == 20
 
 
-def test_drawing_leaves_pythons_generator_alone() -> None:
+def test_drawing_does_not_change_the_global_generator_of_python() -> None:
     pytest.importorskip("sweeps")
     random.seed(1)
     expected = random.random()
@@ -69,14 +71,14 @@ def test_drawing_leaves_pythons_generator_alone() -> None:
         ("bayes", DRAWN, UsageError, "wandb agent ID"),
     ],
 )
-def test_what_cannot_be_run_here_is_rejected_with_the_way_out(
+def test_unsupported_searches_are_rejected_with_advice(
     method: str, parameters: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         points_of(_spec(method, parameters))
 
 
-def test_a_point_that_is_drawn_twice_is_left_out_and_counted() -> None:
+def test_a_point_drawn_twice_is_skipped_and_counted() -> None:
     pytest.importorskip("sweeps")
     spec = _spec("random", {"crop": {"values": [16, 24, 32]}}, run_cap=5)
     points = points_of(spec)
@@ -93,12 +95,12 @@ def test_a_grid_keeps_one_of_equal_points_and_ends_at_run_cap() -> None:
 
 @pytest.mark.parametrize("method", ["random", "grid"])
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_search_of_no_run_is_rejected(method: str, count: int) -> None:
+def test_a_search_with_a_count_below_one_is_rejected(method: str, count: int) -> None:
     with pytest.raises(UsageError, match=f"--count {count}: at least 1 run"):
         points_of(_spec(method, {"width": {"values": [1, 2]}}, run_cap=20), count=count)
 
 
-def test_only_keeps_the_points_with_a_value_and_all_of_sweeps_without_it() -> None:
+def test_option_only_selects_points_by_value_and_keeps_sweeps_without_the_parameter() -> None:
     points = [{"seed": seed, "rate": 0.5} for seed in (0, 1)]
     assert only_points(points, "seed=1") == [points[1]]
     assert only_points(points, "rate=0.5") == points

@@ -17,7 +17,7 @@ from spike_zoo.errors import FormatError
 from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import PlannedRun, keep_record, record_of, run_all
 from spike_zoo.sweeps.records import computes_the_same
-from tests.helpers.planned import change_stored, planned_run
+from tests.helpers.planned import change_stored_record, planned_run
 
 CONFIG: dict[str, Any] = {
     "model": {"class_path": "m.M", "init_args": {"width": 1.0}},
@@ -33,7 +33,7 @@ def finished(tmp_path: Path) -> PlannedRun:
     return run
 
 
-def test_a_kept_record_outlives_the_runs_folder(finished: PlannedRun) -> None:
+def test_a_stored_record_is_found_without_the_folder_of_the_run(finished: PlannedRun) -> None:
     shutil.rmtree(finished.run_dir)
     record = record_of(finished)
     assert record is not None
@@ -50,7 +50,7 @@ def test_a_kept_record_outlives_the_runs_folder(finished: PlannedRun) -> None:
         {"data_sha256": "cd" * 32},
     ],
 )
-def test_a_record_of_something_else_does_not_count(
+def test_a_record_of_another_configuration_profile_or_archive_is_not_accepted(
     finished: PlannedRun, changes: dict[str, Any]
 ) -> None:
     assert record_of(finished) is not None
@@ -58,13 +58,13 @@ def test_a_record_of_something_else_does_not_count(
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"schema": 1}', '{"schema": 99}'])
-def test_a_damaged_record_does_not_count(finished: PlannedRun, damage: str) -> None:
-    change_stored(finished)
+def test_a_damaged_record_is_not_accepted(finished: PlannedRun, damage: str) -> None:
+    change_stored_record(finished)
     finished.result.write_text(damage)
     assert record_of(finished) is None
 
 
-def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
+def test_a_run_that_others_start_from_is_finished_only_with_its_checkpoint(
     finished: PlannedRun,
 ) -> None:
     needed = replace(finished, needs_checkpoint=True)
@@ -93,12 +93,12 @@ def test_storing_again_replaces_the_stored_record(finished: PlannedRun) -> None:
     keep_record(finished)
     assert finished.records is not None
     stored = read_records(finished.records)
-    assert [one.result.metrics for one in stored.values()] == [{"test/psnr": 31.0}]
+    assert [record.result.metrics for record in stored.values()] == [{"test/psnr": 31.0}]
 
 
-def test_processes_that_store_at_once_lose_no_record(tmp_path: Path) -> None:
+def test_processes_that_store_concurrently_lose_no_record(tmp_path: Path) -> None:
     runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(6)]
-    assert all(one.is_finished for one in run_all(runs, os.environ, jobs=6))
+    assert all(outcome.is_finished for outcome in run_all(runs, os.environ, jobs=6))
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert runs[0].records is not None
         runs[0].records.unlink()
@@ -114,7 +114,7 @@ def test_a_damaged_line_is_named(finished: PlannedRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "wanted", "defaults", "expected"),
+    ("recorded", "requested", "defaults", "expected"),
     [
         ({}, {}, {}, True),
         ({"run_dir": "elsewhere"}, {}, {}, True),
@@ -125,7 +125,7 @@ def test_a_damaged_line_is_named(finished: PlannedRun) -> None:
     ],
 )
 def test_a_parameter_added_at_its_default_computes_the_same(
-    recorded: dict[str, Any], wanted: dict[str, Any], defaults: dict[str, Any], expected: bool
+    recorded: dict[str, Any], requested: dict[str, Any], defaults: dict[str, Any], expected: bool
 ) -> None:
     def config(changes: dict[str, Any]) -> dict[str, Any]:
         outside = {key: value for key, value in changes.items() if key == "run_dir"}
@@ -133,24 +133,24 @@ def test_a_parameter_added_at_its_default_computes_the_same(
         arguments = {**CONFIG["model"]["init_args"], **inside}
         return {**CONFIG, **outside, "model": {"class_path": "m.M", "init_args": arguments}}
 
-    assert computes_the_same(config(recorded), config(wanted), defaults) is expected
+    assert computes_the_same(config(recorded), config(requested), defaults) is expected
 
 
-def test_how_one_would_train_does_not_count_where_nothing_is_trained() -> None:
+def test_training_options_are_ignored_for_runs_without_training() -> None:
     longer = {**CONFIG, "trainer": {**CONFIG["trainer"], "max_epochs": 9}}
     assert computes_the_same(longer, CONFIG, {}, is_fit=False)
     assert not computes_the_same(longer, CONFIG, {}, is_fit=True)
 
 
-def test_a_file_that_names_in_braces_stood_for_computes_the_same() -> None:
+def test_a_file_name_with_placeholders_equals_the_resolved_one() -> None:
     def config(teacher: str) -> dict[str, Any]:
         return {**CONFIG, "model": {"class_path": "m.M", "init_args": {"teacher": teacher}}}
 
-    wanted = config("runs/teacher/{profile}/*-{seed}-*/best.ckpt")
-    assert computes_the_same(config("runs/teacher/cpu/t-0-12ab/best.ckpt"), wanted, {})
-    assert not computes_the_same(config("runs/other/cpu/t-0-12ab/best.ckpt"), wanted, {})
+    requested = config("runs/teacher/{profile}/*-{seed}-*/best.ckpt")
+    assert computes_the_same(config("runs/teacher/cpu/t-0-12ab/best.ckpt"), requested, {})
+    assert not computes_the_same(config("runs/other/cpu/t-0-12ab/best.ckpt"), requested, {})
 
 
-def test_a_key_that_lightning_dropped_computes_the_same() -> None:
+def test_a_key_removed_by_lightning_computes_the_same() -> None:
     older = {**CONFIG, "trainer": {**CONFIG["trainer"], "gone": 1}}
     assert computes_the_same(older, CONFIG, {})

@@ -59,7 +59,7 @@ def test_no_sweep_that_trains_chooses_its_runs_by_the_test_split(path: Path) -> 
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_run_is_validated_so_that_it_has_a_best_checkpoint(path: Path) -> None:
+def test_every_run_validates_to_have_a_best_checkpoint(path: Path) -> None:
     files = [part.partition("=")[2] for part in read_sweep(path).command if "--config=" in part]
     for profile in ["paper"] if path.stem == "sweep_paper" else ["smoke", "cpu", "gpu"]:
         trainer: dict[str, Any] = {}
@@ -70,9 +70,9 @@ def test_every_run_is_validated_so_that_it_has_a_best_checkpoint(path: Path) -> 
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_variant_leaves_to_the_profile_what_a_run_costs(path: Path) -> None:
+def test_variants_do_not_set_options_of_profiles(path: Path) -> None:
     profiles = [yaml.safe_load(file.read_text()) for file in ROOT.glob("configs/profiles/*.yaml")]
-    costs = {key for one in profiles for key in one.get("data", {}).get("init_args", {})}
+    costs = {key for profile in profiles for key in profile.get("data", {}).get("init_args", {})}
     for file in read_sweep(path).parameters.get("config", {}).get("values", []):
         variant = yaml.safe_load((ROOT / file).read_text())
         assert "trainer" not in variant, file
@@ -119,7 +119,7 @@ def test_a_mistake_is_named_with_file_and_key(
         read_sweep(_write(tmp_path / "s.yaml", **changes))
 
 
-def test_a_key_that_a_sweep_has_twice_is_rejected(tmp_path: Path) -> None:
+def test_a_duplicate_key_of_a_sweep_is_rejected(tmp_path: Path) -> None:
     path = _write(tmp_path / "s.yaml")
     path.write_text(path.read_text(encoding="utf-8") + "method: random\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"s\.yaml: line \d+: the key 'method' is given twice"):
@@ -155,7 +155,7 @@ def test_sweeps_that_need_each_other_are_rejected(tmp_path: Path) -> None:
         needed_first(read_sweep(tmp_path / "a.yaml"))
 
 
-def test_a_needed_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_required_sweep_is_named(tmp_path: Path) -> None:
     _write(tmp_path / "a.yaml")
     (tmp_path / "needs.yaml").write_text("a.yaml: [techer.yaml]\n")
     with pytest.raises(MissingFileError, match=r"needs\.yaml: techer\.yaml"):
@@ -171,7 +171,7 @@ def test_a_sweep_of_another_folder_may_be_needed(tmp_path: Path) -> None:
     assert [spec.name for spec in ordered] == ["teacher", "student"]
 
 
-def test_archives_and_tables_stand_beside_what_sweeps_need(tmp_path: Path) -> None:
+def test_archives_and_tables_are_read_from_the_needs_file(tmp_path: Path) -> None:
     for method in ("own", "other"):
         (tmp_path / method).mkdir()
         (tmp_path / method / "table.yaml").write_text("title: x\n")
@@ -191,7 +191,7 @@ def test_archives_and_tables_stand_beside_what_sweeps_need(tmp_path: Path) -> No
         ("tables: {othr: beside ours}", r"needs\.yaml: tables: othr: there is no .*table\.yaml"),
     ],
 )
-def test_a_need_of_another_form_is_rejected_by_name(
+def test_an_invalid_entry_of_needs_is_rejected_by_name(
     tmp_path: Path, needs: str, message: str
 ) -> None:
     (tmp_path / "needs.yaml").write_text(needs)
@@ -199,7 +199,9 @@ def test_a_need_of_another_form_is_rejected_by_name(
         read_sweep(_write(tmp_path / "a.yaml"))
 
 
-def test_a_sweep_is_read_in_its_own_folder_as_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_is_read_by_a_relative_path_from_its_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A relative path has no parent folder; the required tables are in a sibling of the folder."""
     monkeypatch.chdir(ROOT / "experiments" / "stir")
     assert read_sweep("sweep.yaml").archives == {

@@ -39,7 +39,7 @@ def test_cells_are_mean_deviation_and_count_over_seeds(spec: TableSpec) -> None:
     assert "Mean ± standard deviation over seeds, n = 2. Seeds: 0, 1." in table.notes
 
 
-def test_a_repeated_seed_counts_once(spec: TableSpec) -> None:
+def test_a_repeated_seed_is_counted_once(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("full", 99.0)])
     assert table.rows[0].cells[0].mean == 30.0
     assert any("Excluded: 1 run" in note for note in table.notes)
@@ -52,10 +52,10 @@ def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path
         ConfigError, match=r"table\.yaml: .*'test/psnr_stir': none .* mean 'test/psnr'"
     ):
         fill_table(spec, [make_run("full", 30.0)])
-    assert fill_table(spec, []).rows[0].cells[1].mean is None, "nothing ran: nothing is missing"
+    assert fill_table(spec, []).rows[0].cells[1].mean is None, "tables without runs are not checked"
 
 
-def test_lpips_without_its_backbone_is_a_gap_and_no_error(tmp_path: Path) -> None:
+def test_lpips_without_its_backbone_is_an_empty_cell(tmp_path: Path) -> None:
     text = SPEC.replace("[test/psnr,", "[test/psnr, test/lpips,")
     table = filled(tmp_path, [make_run("full", 30.0)], text)
     assert table.rows[0].cells[1].mean is None
@@ -71,7 +71,7 @@ def test_macs_per_pixel_compare_runs_on_images_of_any_size(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("baseline", "judgement"), [(28.0, Judgement.HELD), (29.5, "without meaning")]
 )
-def test_a_claim_above_a_baseline_is_judged_only_there(
+def test_a_claim_above_a_baseline_is_judged_only_above_it(
     tmp_path: Path, baseline: float, judgement: Judgement | str
 ) -> None:
     claim = "  - {row: full, within: 2.0, of: half, by: test/psnr, above: never run}\n"
@@ -83,17 +83,17 @@ def test_a_claim_above_a_baseline_is_judged_only_there(
     assert f"**{Judgement(judgement).value}**: full within 2.00 of half" in render_markdown([table])
 
 
-def test_a_row_is_held_against_a_number_and_against_its_own_columns(tmp_path: Path) -> None:
+def test_a_row_is_compared_with_a_number_and_between_its_columns(tmp_path: Path) -> None:
     text = SPEC.replace("[test/psnr,", "[test/psnr, test/f1, test/f1_0, test/f1_6,")
     text += "  - {row: full, by: test/psnr, at_least: 29.0}\n"
     text += "  - {row: full, by: test/f1_0, than: test/f1}\n"
     text += "  - {row: full, by: test/f1, than: test/f1_6, claim: 6 is hard}\n"
     scores = {"test/psnr": 28.0, "test/f1": 0.9, "test/f1_0": 0.95, "test/f1_6": 0.93}
     table = filled(tmp_path, [make_run("full", 28.0, metrics=scores, parameters=0)], text)
-    shown = render_markdown([table])
-    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in shown
-    assert "**held**: full: F1 of class 0 better than F1" in shown
-    assert "**not held**: full: F1 better than F1 of class 6" in shown
+    markdown = render_markdown([table])
+    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in markdown
+    assert "**held**: full: F1 of class 0 better than F1" in markdown
+    assert "**not held**: full: F1 better than F1 of class 6" in markdown
 
 
 def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def _table(folder: Path, value: float, text: str = SPEC) -> FilledTable:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_diverged_seed_is_shown_in_its_cell_and_its_claims_are_without_meaning(
+def test_a_diverged_seed_is_shown_in_its_cell_and_its_claims_have_no_meaning(
     tmp_path: Path, value: float
 ) -> None:
     table = _table(tmp_path, value)
@@ -133,7 +133,7 @@ def test_a_diverged_seed_is_shown_in_its_cell_and_its_claims_are_without_meaning
     assert "**without meaning**: full better than half (PSNR (dB)) (full diverged)" in text
 
 
-def test_every_form_of_a_table_has_the_diverged_seed(tmp_path: Path) -> None:
+def test_every_format_of_a_table_has_the_diverged_seed(tmp_path: Path) -> None:
     table = _table(tmp_path, math.nan)
     rows = list(csv.DictReader(io.StringIO(render_csv([table]))))
     assert (rows[0]["test/psnr"], rows[1]["test/psnr"]) == ("nan", "29.05")
@@ -144,7 +144,7 @@ def test_every_form_of_a_table_has_the_diverged_seed(tmp_path: Path) -> None:
     assert "diverged (1 of 3)" in page.words
 
 
-def test_a_limit_and_a_baseline_that_diverged_are_without_meaning(tmp_path: Path) -> None:
+def test_claims_with_a_diverged_limit_or_baseline_have_no_meaning(tmp_path: Path) -> None:
     text = SPEC + "  - {row: full, by: test/psnr, at_least: 20.0}\n"
     text += "  - {row: half, within: 2.0, of: never run, by: test/psnr, above: full}\n"
     runs = [make_run("full", math.nan), make_run("half", 29.0), make_run("never", 29.0)]
@@ -153,7 +153,7 @@ def test_a_limit_and_a_baseline_that_diverged_are_without_meaning(tmp_path: Path
     assert {verdict.detail for verdict in verdicts} == {"full diverged"}
 
 
-def test_a_curve_of_a_diverged_run_is_left_out_of_the_drawing(tmp_path: Path) -> None:
+def test_a_curve_of_a_diverged_run_is_not_drawn(tmp_path: Path) -> None:
     text = SPEC.replace("rows:", f"curves: [{{name: {CURVE}, x: bpp, y: PSNR (dB)}}]\nrows:", 1)
     runs = [
         make_run(name, 30.0, curves={CURVE: ((0.1, 30.0), (0.2, last))})

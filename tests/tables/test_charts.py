@@ -23,7 +23,7 @@ def _table(folder: Path, text: str = SPEC, **smaller: int) -> FilledTable:
 
 
 def _texts(chart: str) -> set[str | None]:
-    return {one.text for one in ElementTree.fromstring(chart).iter("text")}
+    return {element.text for element in ElementTree.fromstring(chart).iter("text")}
 
 
 @pytest.mark.parametrize("parameters", [1_600_816, 5_000_000, 100])
@@ -36,7 +36,7 @@ def test_a_cost_chart_has_a_point_and_a_name_for_each_row(tmp_path: Path, parame
     assert half[1] > full[1], "worse quality is lower, which is a larger y"
 
 
-def test_rows_at_one_cost_have_no_chart(tmp_path: Path) -> None:
+def test_rows_of_equal_cost_have_no_chart(tmp_path: Path) -> None:
     assert cost_charts(_table(tmp_path)) == []
 
 
@@ -49,10 +49,10 @@ def test_a_curve_chart_has_a_legend_and_dashed_published_lines(tmp_path: Path, s
     ((chart, caption),) = curve_charts(filled(tmp_path, [run], text).curves)
     assert caption.startswith("PSNR (dB) against bpp")
     assert {"full", "full [published]", "bpp", "PSNR (dB)"} <= _texts(chart)
-    x = [float(one) for one, _ in MARKER.findall(chart)]
+    x = [float(position) for position, _ in MARKER.findall(chart)]
     share = (x[1] - x[0]) / (x[2] - x[0])
     assert share == pytest.approx(1 / 3 if scale == "log" else 0.009 / 0.999, abs=2e-3)
-    assert chart.count("stroke-dasharray") == 2, "the published line and its sign in the legend"
+    assert chart.count("stroke-dasharray") == 2, "the published line and its legend entry"
 
 
 def test_charts_are_the_same_in_every_run_and_follow_the_theme_of_the_page(tmp_path: Path) -> None:
@@ -64,6 +64,6 @@ def test_charts_are_the_same_in_every_run_and_follow_the_theme_of_the_page(tmp_p
     (first, _), (second, _) = cost_charts(table)[0], cost_charts(table)[0]
     assert first == second
     assert "currentColor" in first
-    assert "<style" not in first, "it would apply to the whole page"
+    assert "<style" not in first, "a style element would apply to the whole page"
     assert "<b>" not in first
     assert "&lt;b&gt;&amp;$x$" in first

@@ -34,7 +34,7 @@ from tests.helpers.tables import SPEC, filled, make_run, write_spec
         ("costs/compress/macs_per_pixel", "compress (MAC per pixel)", "lower", 1234.5, "1,234"),
     ],
 )
-def test_a_key_says_the_heading_and_in_its_cells(
+def test_a_key_determines_heading_direction_and_number_format(
     key: str, heading: str, better: str, value: float, text: str
 ) -> None:
     column = plain_column(key)

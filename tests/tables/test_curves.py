@@ -28,7 +28,7 @@ CURVED = SPEC.replace(
 LOGARITHMIC = CURVED.replace("x: bpp,", "x: bpp, scale: log,")
 
 
-def coded(seed: int, *points: tuple[float, float], name: str = NAME) -> RecordedRun:
+def codec_run(seed: int, *points: tuple[float, float], name: str = NAME) -> RecordedRun:
     """Return the run of a codec with a measured curve."""
     return make_run("full", 30.0, seed=seed, curves={name: points})
 
@@ -40,15 +40,15 @@ def file(tmp_path: Path) -> TableFile:
 
 @pytest.fixture
 def table(file: TableFile) -> FilledTable:
-    runs = [coded(0, (0.01, 30.0), (0.10, 34.0)), coded(1, (0.03, 31.0), (0.14, 35.0))]
+    runs = [codec_run(0, (0.01, 30.0), (0.10, 34.0)), codec_run(1, (0.03, 31.0), (0.14, 35.0))]
     return fill_table(file.tables[0], [*runs, make_run("half", 29.0)])
 
 
 def test_points_are_means_over_the_seeds_one_by_one(table: FilledTable) -> None:
     (curve,) = table.curves
-    ours, published = curve.lines
-    assert (ours.name, published.name) == ("full", "full [published]")
-    assert [value for point in ours.points for value in point] == pytest.approx(
+    measured, published = curve.lines
+    assert (measured.name, published.name) == ("full", "full [published]")
+    assert [value for point in measured.points for value in point] == pytest.approx(
         [0.02, 30.5, 0.12, 34.5]
     )
     assert published.points == ((0.02, 31.0), (0.2, 35.5))
@@ -71,7 +71,7 @@ def test_csv_has_a_row_for_each_point(table: FilledTable) -> None:
     assert rows[0]["curve"] == ""
 
 
-def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_path: Path) -> None:
+def test_the_source_of_a_row_with_only_a_published_curve_is_named(tmp_path: Path) -> None:
     row = f"  - {{name: H.264, source: The standard, published: {{{NAME}: [[0.1, 20], [1, 30]]}}}}"
     text = CURVED.replace("expect:", f"{row}\nexpect:")
     table = filled(tmp_path, [], text)
@@ -83,11 +83,14 @@ def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_pat
     ("runs", "message"),
     [
         (
-            [coded(0, (1.0, 1.0), name="rate_distortion/psrn")],
+            [codec_run(0, (1.0, 1.0), name="rate_distortion/psrn")],
             "Did you mean 'rate_distortion/psrn'",
         ),
-        ([coded(0, (1.0, 1.0)), coded(1, (1.0, 1.0), (2.0, 2.0))], "of full have 1, 2 points"),
-        ([coded(0, (0.0, 30.0))], r"full has a point at bpp = 0, .* remove 'scale: log'"),
+        (
+            [codec_run(0, (1.0, 1.0)), codec_run(1, (1.0, 1.0), (2.0, 2.0))],
+            "of full have 1, 2 points",
+        ),
+        ([codec_run(0, (0.0, 30.0))], r"full has a point at bpp = 0, .* remove 'scale: log'"),
     ],
 )
 def test_curves_that_cannot_be_drawn_are_rejected_by_name(

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 
-def _flagged(table: FilledTable) -> list[str]:
+def _flagged_rows(table: FilledTable) -> list[str]:
     return [row.name for row in table.rows if row.is_different]
 
 
@@ -32,7 +32,7 @@ def test_rows_on_different_data_are_flagged_with_their_names(spec: TableSpec) ->
     runs = [make_run("full", 30.0), make_run("full", 30.0, seed=1)]
     table = fill_table(spec, [*runs, make_run("half", 29.0, data_sha256="cd" * 32)])
     assert any("different data" in warning and "half" in warning for warning in table.warnings)
-    assert _flagged(table) == ["half"]
+    assert _flagged_rows(table) == ["half"]
     allowed = dataclasses.replace(spec, one_data=False)
     assert not fill_table(allowed, [*runs, make_run("half", 29.0, data_sha256="cd" * 32)]).warnings
 
@@ -51,7 +51,7 @@ def test_a_mix_of_commits_is_a_note_and_no_warning(spec: TableSpec) -> None:
     assert "Code: abc, def (the rows were made with different commits)." in table.notes
 
 
-def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> None:
+def test_the_command_to_reproduce_a_table_names_the_profile(tmp_path: Path) -> None:
     text = SPEC + "command: make ablation-table PROFILE={profile}\n"
     notes = filled(tmp_path, [make_run("full", 30.0, profile="gpu")], text).notes
     assert notes[-1] == "To reproduce: make ablation-table PROFILE=gpu"
@@ -68,7 +68,7 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_run_is_made_again_by_the_configuration_that_it_left(
+def test_the_command_to_reproduce_a_run_uses_its_saved_configuration(
     changes: dict[str, Any], arguments: str, spec: TableSpec, tmp_path: Path
 ) -> None:
     """Only the saved configuration contains the options of the command line."""
@@ -76,13 +76,13 @@ def test_a_run_is_made_again_by_the_configuration_that_it_left(
     files = "--config configs/stir.yaml --config variants/full.yaml --seed_everything 3"
     verb = arguments.split()[0]
     assert fill_table(spec, [run]).notes[-1].endswith(f"python -m spike_zoo {verb} {files}")
-    left = tmp_path / "config.yaml"
-    left.write_text("model: {}\n")
-    said = fill_table(spec, [run]).notes[-1]
-    assert said == f"To reproduce the first run: python -m spike_zoo {arguments.format(left)}"
+    saved = tmp_path / "config.yaml"
+    saved.write_text("model: {}\n")
+    note = fill_table(spec, [run]).notes[-1]
+    assert note == f"To reproduce the first run: python -m spike_zoo {arguments.format(saved)}"
 
 
-def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpec) -> None:
+def test_a_row_tested_on_its_training_scenes_is_flagged(spec: TableSpec) -> None:
     data = {"init_args": {"archive": "data/own.h5", "train_split": "test", "test_split": "test"}}
     measured = {"test/psnr": 30.0, "train/total": 0.1}
     run = make_run("full", 30.0, metrics=measured, config={"data": data})
@@ -92,7 +92,7 @@ def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpe
     assert not fill_table(spec, [run]).warnings
 
 
-def test_sources_of_a_table_and_of_single_rows_are_named_apart(tmp_path: Path) -> None:
+def test_sources_of_a_table_and_of_single_rows_are_listed_separately(tmp_path: Path) -> None:
     other = "{name: half, source: Another paper, published: {test/psnr: 20.0},"
     text = SPEC.replace("{name: half,", other)
     notes = filled(tmp_path, [], text).notes
@@ -103,7 +103,7 @@ def test_sources_of_a_table_and_of_single_rows_are_named_apart(tmp_path: Path) -
     )
 
 
-def test_columns_of_chosen_scenes_say_which_runs_cannot_fill_them(tmp_path: Path) -> None:
+def test_a_note_counts_runs_without_values_for_columns_of_selected_scenes(tmp_path: Path) -> None:
     chosen = '{metric: test/psnr, name: slow, scenes: "*-slow-*"}'
     text = SPEC.replace("parameters]", f"{chosen}]")
     table = fill_table(
@@ -129,8 +129,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _warnings(folder: Path) -> tuple[str, ...]:
-    found = collect_runs([folder])
-    return fill_table(table_of_runs(found), found).warnings
+    runs = collect_runs([folder])
+    return fill_table(table_of_runs(runs), runs).warnings
 
 
 def test_a_table_warns_of_rows_on_different_images_of_the_same_data(runs: Path) -> None:
@@ -145,20 +145,20 @@ def test_a_table_warns_of_rows_on_different_images_of_the_same_data(runs: Path) 
     assert not _warnings(runs / "tfi")
 
 
-def test_images_of_an_exposure_are_the_same_whatever_is_read_before_it(tmp_path: Path) -> None:
+def test_images_of_an_exposure_are_equal_for_different_margins(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5")
-    found = set()
+    images_of_runs = set()
     for margin in ("0", "20"):
         call = ["--model", "spike_zoo.methods.ssdm.teacher_module.BlurryInputModule", *QUIET]
         call += ["--data", "spike_zoo.data.DeblurDataModule"]
         call += ["--data.init_args.archive", str(archive), "--data.init_args.margin", margin]
         assert main(["test", *call, "--run_dir", str(tmp_path / margin)]) == 0
         (run,) = collect_runs([tmp_path / margin])
-        found.add((run.result.images, run.result.images_sha256))
-    assert [images for images, _ in found] == [3]
+        images_of_runs.add((run.result.images, run.result.images_sha256))
+    assert [images for images, _ in images_of_runs] == [3]
 
 
-def test_as_many_other_images_are_no_less_different() -> None:
+def test_different_images_of_equal_number_are_flagged() -> None:
     rows = [
         make_run("full", 30.0, images=36, images_sha256="ab" * 32),
         make_run("half", 29.0, images=36, images_sha256="cd" * 32),

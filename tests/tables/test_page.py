@@ -21,7 +21,7 @@ from tests.helpers.pages import Tags
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 
-def test_page_fetches_nothing_and_follows_the_colours_of_the_reader(
+def test_page_loads_no_external_files_and_supports_dark_mode(
     file: TableFile, table: FilledTable
 ) -> None:
     html = render_page(table_page(file, [table]))
@@ -31,14 +31,14 @@ def test_page_fetches_nothing_and_follows_the_colours_of_the_reader(
     assert "prefers-color-scheme: dark" in html
 
 
-def test_page_says_what_became_of_the_expectations(file: TableFile, table: FilledTable) -> None:
+def test_page_states_the_verdicts_of_the_expectations(file: TableFile, table: FilledTable) -> None:
     words = Tags(render_page(table_page(file, [table]))).words
     assert "Expected of the rows: 0 of 1 held, 1 within noise." in words
     assert "≈ within noise" in words
-    assert "[38.80]" in words, "the published value in smaller letters"
+    assert "[38.80]" in words, "the published value"
 
 
-def test_page_has_columns_of_others_and_undecidable_claims(tmp_path: Path) -> None:
+def test_page_has_published_columns_and_undecidable_claims(tmp_path: Path) -> None:
     claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
     file = read_table_file(write_spec(tmp_path, claimed + THEIRS))
     runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1), make_run("half", 29.0)]
@@ -48,7 +48,7 @@ def test_page_has_columns_of_others_and_undecidable_claims(tmp_path: Path) -> No
     assert "[40.13]" in page.words
 
 
-def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -> None:
+def test_page_embeds_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -> None:
     folder = tmp_path / "full-0"
     save_picture(np.full((8, 24), 0.5), folder / "images" / "reconstructions" / "a.png")
     runs = [RecordedRun(make_run("full", 30.0).result, folder)]
@@ -57,7 +57,7 @@ def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -
     assert len(pictures) == 1
 
 
-def test_strips_show_the_same_samples_of_every_row_and_the_truth_last(
+def test_strips_show_the_same_samples_of_every_row_and_the_ground_truth_last(
     file: TableFile, tmp_path: Path
 ) -> None:
     runs = []
@@ -70,7 +70,7 @@ def test_strips_show_the_same_samples_of_every_row_and_the_truth_last(
                     save_picture(np.full((8, 8), 0.5), path)
         runs.append(RecordedRun(make_run(variant, 30.0).result, folder))
     samples, strips = sample_strips(fill_table(file.tables[0], runs))
-    assert samples == ["b"], "the one that both have"
+    assert samples == ["b"], "the sample of both rows"
     assert [name for name, _ in strips][-1] == "ground truth"
     assert {"full", "half"} <= {name for name, _ in strips}
     assert "never run" not in dict(strips)

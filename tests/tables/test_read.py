@@ -77,7 +77,7 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_place(
+def test_a_mistake_is_reported_with_its_place(
     tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
     assert change[0] in SPEC
@@ -86,7 +86,7 @@ def test_a_mistake_is_named_with_its_place(
         check_table(path)
 
 
-def test_a_metric_of_ones_own_needs_a_direction(tmp_path: Path) -> None:
+def test_a_custom_metric_needs_a_direction(tmp_path: Path) -> None:
     own = SPEC.replace("parameters]", "{metric: test/sharpness}]")
     with pytest.raises(ConfigError, match=r"\{metric: test/sharpness, better: higher\}"):
         check_table(write_spec(tmp_path, own))
@@ -118,13 +118,13 @@ def test_a_mistake_in_a_claim_about_one_row_is_named(
         check_table(write_spec(tmp_path, SPEC + f"  - {{row: full, {claim}}}\n"))
 
 
-def test_variants_that_no_row_shows_are_listed(tmp_path: Path) -> None:
+def test_variants_without_a_row_are_listed(tmp_path: Path) -> None:
     path = write_spec(tmp_path)
-    shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"
-    assert check_table(path, [shown, hidden]) == (hidden,)
+    included, missing = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"
+    assert check_table(path, [included, missing]) == (missing,)
 
 
-def test_tables_of_one_file_share_what_the_file_says(tmp_path: Path) -> None:
+def test_tables_of_one_file_share_the_fields_of_the_file(tmp_path: Path) -> None:
     text = """
 title: Both
 source: The paper
@@ -146,7 +146,7 @@ tables:
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "rows: 3\ntitle: x"])
-def test_what_is_no_table_is_rejected_by_name(tmp_path: Path, content: str) -> None:
+def test_invalid_table_files_are_rejected_by_name(tmp_path: Path, content: str) -> None:
     with pytest.raises(ConfigError, match=r"table\.yaml"):
         read_table_file(write_spec(tmp_path, content))
 
@@ -157,7 +157,7 @@ def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(
+def test_every_committed_table_is_valid_and_shows_every_variant_of_its_folder(
     folder: Path,
 ) -> None:
     variants = [
@@ -171,7 +171,7 @@ def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(
     assert set.intersection(*missing) == set()
 
 
-def test_lines_of_a_name_are_its_curve(tmp_path: Path) -> None:
+def test_lines_with_the_same_name_form_a_curve(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text('name,bpp,psnr\n"CTA, VTM",0.13,12.2\nDCVC,0.6,13.29\n\n"CTA, VTM",0.56,16.9\n')
     assert read_points(path) == {
@@ -183,14 +183,14 @@ def test_lines_of_a_name_are_its_curve(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["DCVC,0.6", "DCVC,0.6,high", "DCVC,0.6,13.29,4", "DCVC,nan,13", ",0.6,13", "DCVC"]
 )
-def test_a_line_that_is_no_point_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text(f"name,bpp,psnr\nVTM,0.1,12\n{line}\n")
     with pytest.raises(FormatError, match=r"theirs\.csv, line 3: expected a name and"):
         read_points(path)
 
 
-def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) -> None:
+def test_missing_files_and_files_without_points_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such CSV file"):
         read_points(path)
@@ -199,7 +199,7 @@ def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) 
         read_points(path)
 
 
-def test_a_row_that_only_others_measured_follows_those_of_the_file(tmp_path: Path) -> None:
+def test_a_row_with_only_published_values_follows_the_other_rows(tmp_path: Path) -> None:
     (table,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
     assert [row.name for row in table.rows] == ["full", "half", "never run", "theirs"]
     assert table.rows[-1].variant is None
@@ -207,7 +207,7 @@ def test_a_row_that_only_others_measured_follows_those_of_the_file(tmp_path: Pat
     assert table.published_columns[0].values == {"full": 39.78, "theirs": 40.126}
 
 
-def test_what_others_measured_is_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
+def test_published_columns_are_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
     both = SPEC + THEIRS.replace("theirs: 40.126", "half: 39.0")
     (table,) = read_table_file(write_spec(tmp_path, both)).tables
     assert table.expect[0].reported is None
@@ -231,7 +231,7 @@ def test_what_others_measured_is_no_reported_difference_of_a_claim(tmp_path: Pat
         (("35.33", ".nan"), "published column 2: values: expected finite numbers"),
     ],
 )
-def test_a_mistake_in_a_column_of_others_is_named(
+def test_a_mistake_in_a_published_column_is_named(
     tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
     assert change[0] in THEIRS
@@ -273,7 +273,7 @@ def test_means_over_pictures_are_shown_and_compared(tmp_path: Path) -> None:
     assert "NIQE ↓" in text
     assert "**4.5000**" in text
     assert "[5.5000]" in text
-    assert table.verdicts[0].said == "held"
+    assert table.verdicts[0].label == "held"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_scores_of_other_pictures_are_rejected(tmp_path: Path, tfp: str, message
         read_table_file(write(tmp_path, tfp=tfp))
 
 
-def test_a_column_that_no_file_has_is_rejected(tmp_path: Path) -> None:
+def test_a_column_missing_in_all_score_files_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such metric in the scores of the rows: 'brisque'"):
         read_table_file(
             write(
@@ -310,7 +310,7 @@ def test_a_column_that_no_file_has_is_rejected(tmp_path: Path) -> None:
         ("name,niqe\na.png,4\na.png,4\n", "line 3: expected a picture that is not listed"),
     ],
 )
-def test_a_file_that_is_no_scores_is_named_with_its_line(
+def test_an_invalid_score_file_is_named_with_its_line(
     tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "scores.csv"

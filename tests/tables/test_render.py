@@ -17,7 +17,7 @@ from spike_zoo.tables import (
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 
-def test_markdown_has_ours_beside_the_published_value_and_the_best_in_bold(
+def test_markdown_has_measured_and_published_values_and_the_best_in_bold(
     table: FilledTable,
 ) -> None:
     lines = render_markdown([table]).splitlines()
@@ -34,7 +34,7 @@ def test_rows_that_share_the_lowest_cost_are_not_bold(file: TableFile) -> None:
     assert "| half | 29.00 | 5,107,960 |" in render_markdown([table])
 
 
-def test_flags_stand_above_the_table_and_at_the_row(file: TableFile) -> None:
+def test_flags_are_shown_above_the_table_and_at_the_row(file: TableFile) -> None:
     runs = [make_run("full", 30.0), make_run("full", 30.0, seed=1)]
     runs.append(make_run("half", 29.0, profile="gpu"))
     text = render_markdown([fill_table(file.tables[0], runs)])
@@ -54,7 +54,7 @@ def test_csv_has_full_precision_gaps_and_judgements(file: TableFile) -> None:
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
 
 
-def test_columns_of_others_stand_in_brackets_behind_ours_and_name_their_source(
+def test_published_columns_follow_in_brackets_and_name_their_source(
     tmp_path: Path,
 ) -> None:
     (spec,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
@@ -63,11 +63,11 @@ def test_columns_of_others_stand_in_brackets_behind_ours_and_name_their_source(
     head = "|  | PSNR (dB) ↑ | parameters ↓ | [REDS, PSNR (dB)] ↑ | [DAVIS, PSNR (dB)] ↑ | n |"
     assert head in text
     assert "| full | **30.00 ± 0.00** [38.80] | 5,107,960 | [39.78] |  | 2 |" in text
-    assert "| theirs | n/a | n/a | [40.13] |  | 0 |" in text, "not bold, though the most"
+    assert "| theirs | n/a | n/a | [40.13] |  | 0 |" in text, "published values are not bold"
     assert "[REDS] [DAVIS] published: Dong et al., AAAI 2026." in text
 
 
-def test_csv_has_columns_of_others_in_full_precision_of_every_table_once(tmp_path: Path) -> None:
+def test_csv_has_published_columns_in_full_precision_and_without_duplicates(tmp_path: Path) -> None:
     (spec,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
     table = fill_table(spec, [make_run("full", 30.0)])
     reader = csv.DictReader(io.StringIO(render_csv([table, table])))
@@ -77,7 +77,7 @@ def test_csv_has_columns_of_others_in_full_precision_of_every_table_once(tmp_pat
     assert rows["theirs"]["test/psnr"] == rows["half"]["REDS test/psnr published"] == ""
 
 
-def test_an_undecidable_claim_says_how_many_seeds_would_decide_it(tmp_path: Path) -> None:
+def test_an_undecidable_claim_states_the_number_of_seeds_needed(tmp_path: Path) -> None:
     claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 4.0}")
     (spec,) = read_table_file(write_spec(tmp_path, claimed)).tables
     runs = [make_run("full", 30.0), make_run("full", 31.0, seed=1), make_run("half", 29.0)]

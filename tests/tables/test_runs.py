@@ -19,10 +19,10 @@ from spike_zoo.tables import (
     Row,
     TableSpec,
     collect_runs,
+    describe_test_splits,
     fill_table,
     read_table_file,
     runs_of_sweep,
-    scenes_in_words,
     table_of_runs,
 )
 from spike_zoo.tables.aggregate import FilledTable, fill_tables
@@ -48,19 +48,19 @@ def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
     assert "test/lpips" not in [column.metric for column in table.columns]
 
 
-def test_runs_of_recognition_show_how_many_they_found_before_what_it_costs() -> None:
-    found = {"test/accuracy": 0.97, "test/f1": 0.96, "test/f1_0": 0.9, "val/accuracy": 0.98}
-    table = table_of_runs([make_run("stripes", 0.0, metrics=found)])
+def test_runs_of_recognition_show_accuracy_and_f1_before_costs() -> None:
+    metrics = {"test/accuracy": 0.97, "test/f1": 0.96, "test/f1_0": 0.9, "val/accuracy": 0.98}
+    table = table_of_runs([make_run("stripes", 0.0, metrics=metrics)])
     keys = [column.metric for column in table.columns]
     assert keys[:3] == ["test/accuracy", "test/f1", "parameters"]
 
 
-def test_the_copy_that_a_sweep_keeps_of_a_run_is_no_other_run(tmp_path: Path) -> None:
-    made = tmp_path / "runs" / "tfp-0" / "result.json"
-    make_result(variant="tfp").write(made)
-    kept = tmp_path / "results" / "tfp-0" / "result.json"
-    kept.parent.mkdir(parents=True)
-    shutil.copyfile(made, kept)
+def test_a_copied_record_of_a_run_is_not_another_run(tmp_path: Path) -> None:
+    original = tmp_path / "runs" / "tfp-0" / "result.json"
+    make_result(variant="tfp").write(original)
+    copy = tmp_path / "results" / "tfp-0" / "result.json"
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(original, copy)
     assert len(collect_runs([tmp_path / "results", tmp_path / "runs"])) == 1
     make_result(variant="tfp", wall_seconds=7.5).write(tmp_path / "runs" / "again" / "result.json")
     assert len(collect_runs([tmp_path / "results", tmp_path / "runs"])) == 2
@@ -88,7 +88,7 @@ def test_equal_variants_of_two_methods_are_two_rows() -> None:
         (["variants/full.yaml"], True),
     ],
 )
-def test_a_run_belongs_to_the_row_whose_file_it_was_made_with(
+def test_a_run_is_assigned_to_the_row_of_its_configuration_file(
     configs: list[str], belongs: bool
 ) -> None:
     run = make_run("full", 30.0, configs=configs)
@@ -96,7 +96,7 @@ def test_a_run_belongs_to_the_row_whose_file_it_was_made_with(
     assert run.is_of(row, None) is belongs
 
 
-def test_runs_on_another_archive_are_left_to_other_rows() -> None:
+def test_runs_on_another_archive_are_not_assigned_to_a_row() -> None:
     data = {"class_path": "x", "init_args": {"archive": "/big/disk/samples.h5"}}
     run = make_run("full", 30.0, config={"data": data})
     row = Row("full", Path("variants/full.yaml"))
@@ -138,10 +138,10 @@ class SweepApi:
 
     def __init__(self, runs: list[SimpleNamespace]) -> None:
         self.runs = runs
-        self.asked: list[str] = []
+        self.paths: list[str] = []
 
     def sweep(self, path: str) -> SimpleNamespace:
-        self.asked.append(path)
+        self.paths.append(path)
         return SimpleNamespace(runs=self.runs)
 
 
@@ -151,14 +151,14 @@ def _online(state: str, **changes: Any) -> SimpleNamespace:
     return SimpleNamespace(name="calm-sun-1", state=state, summary=summary)
 
 
-def test_finished_runs_of_a_sweep_are_records_like_those_on_disk() -> None:
+def test_finished_runs_of_a_sweep_are_read_as_records() -> None:
     api = SweepApi([_online("finished", seed=3), _online("crashed", seed=4)])
     runs = runs_of_sweep("lab/zoo/abc123", api)
     assert [run.result for run in runs] == [make_result(seed=3)]
-    assert api.asked == ["lab/zoo/abc123"]
+    assert api.paths == ["lab/zoo/abc123"]
 
 
-def test_runs_of_a_sweep_belong_to_the_rows_of_their_archive() -> None:
+def test_runs_of_a_sweep_are_assigned_to_the_rows_of_their_archive() -> None:
     data = {"class_path": "x", "init_args": {"archive": "data/default.h5"}}
     online = _online("finished", config={"data": data})
     online.config = {
@@ -227,7 +227,7 @@ def _student(
     return make_run("full", psnr, **options)
 
 
-def test_runs_of_older_configurations_are_no_seeds_of_a_row(spec: TableSpec) -> None:
+def test_runs_of_older_configurations_are_not_counted_as_seeds(spec: TableSpec) -> None:
     old = _student(0, 20.0, steps=9, finished="2026-01-01T00:00:00+00:00")
     new = [_student(seed, 30.0, finished="2026-02-01T00:00:00+00:00") for seed in (0, 1)]
     table = fill_table(spec, [old, *new])
@@ -237,14 +237,14 @@ def test_runs_of_older_configurations_are_no_seeds_of_a_row(spec: TableSpec) -> 
     assert fill_table(spec, new).rows[0].cells[0] == cell
 
 
-def test_committed_runs_come_before_later_trials_elsewhere(spec: TableSpec) -> None:
-    kept = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
-    trial = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
-    table = fill_table(spec, [kept, dataclasses.replace(trial, place=1)])
+def test_committed_runs_have_priority_over_later_runs_in_other_folders(spec: TableSpec) -> None:
+    copy = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
+    later_run = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
+    table = fill_table(spec, [copy, dataclasses.replace(later_run, place=1)])
     assert table.rows[0].cells[0].mean == 30.0
 
 
-def test_students_of_differently_trained_teachers_do_not_repeat_each_other(
+def test_students_of_differently_trained_teachers_are_not_seeds_of_one_row(
     spec: TableSpec,
 ) -> None:
     assert fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]).rows[0].cells[0].count == 2
@@ -252,14 +252,14 @@ def test_students_of_differently_trained_teachers_do_not_repeat_each_other(
     assert fill_table(spec, students).rows[0].cells[0].count == 1
 
 
-def test_what_changes_no_number_splits_no_row(spec: TableSpec) -> None:
+def test_options_without_effect_on_numbers_do_not_split_a_row(spec: TableSpec) -> None:
     older, newer = _student(0, 30.0), _student(1, 31.0)
     newer.result.config["data"] = {"init_args": {"workers": 2}}
     newer.result.config["model"]["init_args"]["cache_dir"] = "runs/labels"
     assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
 
 
-def test_a_parameter_that_came_in_between_at_its_default_splits_no_row(spec: TableSpec) -> None:
+def test_a_new_parameter_at_its_default_does_not_split_a_row(spec: TableSpec) -> None:
     older, newer, other = _student(0, 30.0), _student(1, 31.0), _student(2, 32.0)
     newer.result.config["model"]["init_args"]["motion_fields"] = 3
     other.result.config["model"]["init_args"]["motion_fields"] = 4
@@ -286,12 +286,12 @@ def run_on(*, trained: bool, parameters: int = 5, **arguments: Any) -> RecordedR
         ([run_on(trained=True, train_split="test")], "Measured on split 'test' of own.h5."),
         ([run_on(trained=True), make_run("full", 30.0)], ""),
     ],
-    ids=["trained here", "learns nothing", "trained elsewhere", "seen", "unknown"],
+    ids=["trained here", "no parameters", "trained elsewhere", "trained on test", "unknown"],
 )
-def test_scenes_are_called_new_only_where_the_records_show_it(
+def test_scenes_are_called_new_only_if_the_records_prove_it(
     runs: list[RecordedRun], words: str
 ) -> None:
-    assert scenes_in_words(runs) == words
+    assert describe_test_splits(runs) == words
 
 
 TABLE = """
@@ -323,7 +323,7 @@ def test_points_are_means_over_the_recordings_of_a_value(tmp_path: Path) -> None
     assert dead.lines[0].points == ((0.0, 31.0),)
 
 
-def test_the_page_draws_them(tmp_path: Path) -> None:
+def test_the_page_has_charts_of_conditions(tmp_path: Path) -> None:
     file = read_table_file(write_spec(tmp_path, TABLE))
     page = render_page(table_page(file, [filled(tmp_path)]))
     assert page.count("<svg") >= 2
@@ -357,7 +357,7 @@ curves:
 """
 
 
-def test_rows_that_differ_in_a_value_are_one_line(tmp_path: Path) -> None:
+def test_rows_that_differ_in_a_value_form_one_line(tmp_path: Path) -> None:
     (tmp_path / "variants").mkdir()
     (tmp_path / "variants/third.yaml").touch()
     file = read_table_file(write_spec(tmp_path, ROWS))

@@ -19,9 +19,9 @@ from spike_zoo.tables import (
 from spike_zoo.tables.significance import (
     Sample,
     Spread,
-    discoveries,
     pool,
     seeds_needed,
+    significant_at_fdr,
     standard_error,
 )
 from tests.helpers.tables import SPEC, filled, make_run
@@ -29,8 +29,8 @@ from tests.helpers.tables import SPEC, filled, make_run
 
 def test_a_pooled_spread_of_two_rows_gives_the_p_value_of_a_t_test() -> None:
     first, second = [31.0, 31.2, 31.1], [30.9, 31.1]
-    spread = pool((len(one), statistics.stdev(one)) for one in (first, second))
-    samples = [Sample(statistics.fmean(one), len(one), spread) for one in (first, second)]
+    spread = pool((len(values), statistics.stdev(values)) for values in (first, second))
+    samples = [Sample(statistics.fmean(values), len(values), spread) for values in (first, second)]
     error = standard_error(samples)
     assert error is not None
     expected = scipy.stats.ttest_ind(first, second).pvalue
@@ -80,11 +80,11 @@ def test_the_seeds_needed_are_the_fewest_whose_bound_reaches_the_claim(claimed: 
     assert seeds_needed(claimed, samples, error) == min(enough)
 
 
-def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
+def test_discoveries_equal_those_of_benjamini_and_hochberg() -> None:
     # sorted thresholds are 0.0125, 0.025, 0.0375, 0.05
-    assert discoveries([0.03, 0.20, 0.01, 0.02]) == [True, False, True, True]
-    assert discoveries([0.04, 0.20, 0.03, 0.06]) == [False] * 4
-    assert discoveries([]) == []
+    assert significant_at_fdr([0.03, 0.20, 0.01, 0.02]) == [True, False, True, True]
+    assert significant_at_fdr([0.04, 0.20, 0.03, 0.06]) == [False] * 4
+    assert significant_at_fdr([]) == []
 
 
 HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
@@ -100,14 +100,14 @@ def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
     return RecordedRun(make_run(variant, 30.0, **changes).result, images=images)
 
 
-def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
+def test_the_test_over_recordings_equals_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
     table = filled(tmp_path, runs)
-    found = table.verdicts[0].recordings
-    assert found is not None
+    evidence = table.verdicts[0].recordings
+    assert evidence is not None
     expected = scipy.stats.ttest_rel([30.0, 32.0, 26.8], [29.1, 31.0, 25.5]).pvalue
-    assert (found.count, found.judgement) == (3, Judgement.HELD)
-    assert found.p_value == pytest.approx(expected)
+    assert (evidence.count, evidence.judgement) == (3, Judgement.HELD)
+    assert evidence.p_value == pytest.approx(expected)
     assert "3 recordings: held, p = 0.012)" in render_markdown([table])
     assert as_plain(table)["expectations"][0]["recordings"] == {
         "judgement": "held",
@@ -119,10 +119,10 @@ def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: 
 def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
     runs.append(_run("full", (-0.9, 1.0, 1.1), seed=1))
-    found = filled(tmp_path, runs).verdicts[0].recordings
-    assert found is not None
-    assert found.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
-    assert found.judgement is Judgement.NOISE
+    evidence = filled(tmp_path, runs).verdicts[0].recordings
+    assert evidence is not None
+    assert evidence.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
+    assert evidence.judgement is Judgement.NOISE
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_every_kind_of_claim_is_tested_over_recordings(
 ) -> None:
     text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", f"{{row: full, {claim}}}")
     runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    found = filled(tmp_path, runs, text).verdicts[0].recordings
-    assert found is not None
-    assert found.judgement is expected
+    evidence = filled(tmp_path, runs, text).verdicts[0].recordings
+    assert evidence is not None
+    assert evidence.judgement is expected
 
 
-def test_a_column_of_one_pace_counts_only_its_recordings(tmp_path: Path) -> None:
+def test_a_column_of_one_speed_uses_only_its_recordings(tmp_path: Path) -> None:
     text = SPEC.replace("[test/psnr,", "[test/psnr, test/psnr_slow,").replace(
         "by: test/psnr}", "by: test/psnr_slow}"
     )
@@ -154,9 +154,9 @@ def test_a_column_of_one_pace_counts_only_its_recordings(tmp_path: Path) -> None
         _run(name, gains, metrics=metrics)
         for name, gains in (("half", (0, 0, 0)), ("full", (0.9, 1.0, -9.0)))
     ]
-    found = filled(tmp_path, runs, text).verdicts[0].recordings
-    assert found is not None
-    assert (found.count, found.judgement) == (2, Judgement.HELD)
+    evidence = filled(tmp_path, runs, text).verdicts[0].recordings
+    assert evidence is not None
+    assert (evidence.count, evidence.judgement) == (2, Judgement.HELD)
 
 
 @pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0,), (1.0, float("nan"), 1.0)])

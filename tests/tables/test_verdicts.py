@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables import Expectation, Judgement, read_table_file, sum_up
+from spike_zoo.tables import Expectation, Judgement, read_table_file, summarize_verdicts
 from spike_zoo.tables.columns import Column, plain_column
 from spike_zoo.tables.significance import Sample, Spread, pool
 from spike_zoo.tables.verdicts import false_discoveries, judge
@@ -37,23 +37,23 @@ def _exact(value: float) -> Sample:
     return Sample(value, is_exact=True)
 
 
-def _both(*rows: list[float]) -> list[Sample]:
+def _pair(*rows: list[float]) -> list[Sample]:
     """Return two rows with their pooled spread."""
-    spread = pool((len(one), statistics.stdev(one)) for one in rows if len(one) > 1)
-    return [Sample(statistics.fmean(one), len(one), spread) for one in rows]
+    spread = pool((len(values), statistics.stdev(values)) for values in rows if len(values) > 1)
+    return [Sample(statistics.fmean(values), len(values), spread) for values in rows]
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy on values nearly equal
 @settings(max_examples=80, deadline=None)
 @given(first=VALUES, second=VALUES)
-def test_within_noise_is_what_a_t_test_at_95_percent_cannot_distinguish(
+def test_within_noise_agrees_with_a_t_test_at_95_percent(
     first: list[float], second: list[float]
 ) -> None:
     assume(len(first) + len(second) > 2)
     assume(len(set(first)) > 1 or len(set(second)) > 1)
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
-    judgement = judge(BETTER, PSNR, *_both(first, second)).judgement
+    judgement = judge(BETTER, PSNR, *_pair(first, second)).judgement
     assert (judgement is Judgement.NOISE) == (p_value > 0.05)
 
 
@@ -65,15 +65,15 @@ def test_within_noise_is_what_a_t_test_at_95_percent_cannot_distinguish(
         ([30.0, 32.0], [30.5, 31.0], Judgement.NOISE),
     ],
 )
-def test_better_means_more_decibels(
+def test_better_means_a_higher_psnr(
     first: list[float], second: list[float], judgement: Judgement
 ) -> None:
-    assert judge(BETTER, PSNR, *_both(first, second)).judgement is judgement
+    assert judge(BETTER, PSNR, *_pair(first, second)).judgement is judgement
 
 
-def test_better_means_less_where_less_is_better() -> None:
+def test_better_means_a_lower_value_for_metrics_where_lower_is_better() -> None:
     claim = Expectation("A", "test/lpips", better_than="B")
-    verdict = judge(claim, LPIPS, *_both([0.10, 0.11], [0.30, 0.31]))
+    verdict = judge(claim, LPIPS, *_pair([0.10, 0.11], [0.30, 0.31]))
     assert verdict.judgement is Judgement.HELD
     assert verdict.difference == pytest.approx(0.2)
 
@@ -127,10 +127,12 @@ def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> 
     verdict = judge(claim, PSNR, _sample(values), None)
     assert verdict.judgement is judgement
     assert verdict.text == "A at least 30.00 (PSNR (dB))"
-    assert verdict.detail.startswith(f"{statistics.fmean(values):.2f}"), "the number, not how far"
+    assert verdict.detail.startswith(f"{statistics.fmean(values):.2f}"), (
+        "the value, not the distance to the limit"
+    )
 
 
-def test_noise_around_a_limit_is_that_of_a_t_test_of_one_sample() -> None:
+def test_noise_around_a_limit_equals_that_of_a_one_sample_t_test() -> None:
     values = [29.0, 30.5, 31.5]
     claim = Expectation("A", "test/psnr", at_least=30.0)
     verdict = judge(claim, PSNR, _sample(values), None)
@@ -140,9 +142,9 @@ def test_noise_around_a_limit_is_that_of_a_t_test_of_one_sample() -> None:
 
 
 @pytest.mark.parametrize("value", [20.0, 30.0, 40.0])
-def test_one_seed_each_without_a_known_spread_reads_one_seed(value: float) -> None:
+def test_one_seed_each_without_a_known_spread_gives_the_verdict_one_seed(value: float) -> None:
     verdict = judge(BETTER, PSNR, Sample(value), Sample(30.0))
-    assert (verdict.judgement, verdict.said) == (Judgement.ONE_SEED, "one seed")
+    assert (verdict.judgement, verdict.label) == (Judgement.ONE_SEED, "one seed")
     assert (verdict.noise, verdict.p_value) == (None, None)
     assert "one seed each" in verdict.detail
 
@@ -175,65 +177,67 @@ def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
     reported: float | None, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(BETTER, reported=reported)
-    samples = _both([30.0, 31.0, 31.2], [30.0, 30.1, 30.2, 31.4])
+    samples = _pair([30.0, 31.0, 31.2], [30.0, 30.1, 30.2, 31.4])
     verdict = judge(claim, PSNR, *samples)
     assert verdict.noise == pytest.approx(1.2767, abs=1e-3)
     assert verdict.judgement is judgement
     if judgement is Judgement.UNDECIDABLE:
-        assert verdict.said == "undecidable with n = 3", "the smaller number of both rows"
+        assert verdict.label == "undecidable with n = 3", "the smaller number of seeds of both rows"
         assert verdict.detail.endswith(", claimed 1.00, which 6 seeds can detect")
 
 
 @pytest.mark.parametrize(
     ("shift", "judgement"), [(9.0, Judgement.HELD), (-9.0, Judgement.NOT_HELD)]
 )
-def test_a_difference_above_the_noise_decides_whatever_was_reported(
+def test_a_difference_above_the_noise_decides_for_any_reported_difference(
     shift: float, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(BETTER, reported=0.01)
-    samples = _both([30.0 + shift, 31.0 + shift], [30.0, 31.0])
+    samples = _pair([30.0 + shift, 31.0 + shift], [30.0, 31.0])
     assert judge(claim, PSNR, *samples).judgement is judgement
 
 
-def test_a_margin_is_what_seeds_must_detect_where_nothing_was_reported() -> None:
-    samples = _both([30.0, 31.0], [30.0, 30.8])
+def test_the_margin_replaces_a_missing_reported_difference() -> None:
+    samples = _pair([30.0, 31.0], [30.0, 30.8])
     close = dataclasses.replace(CLOSE, within=0.5)
-    asked = dataclasses.replace(BETTER, at_least=0.5)
+    with_margin = dataclasses.replace(BETTER, at_least=0.5)
     assert judge(close, PSNR, *samples).judgement is Judgement.UNDECIDABLE
-    assert judge(asked, PSNR, *samples).judgement is Judgement.UNDECIDABLE
+    assert judge(with_margin, PSNR, *samples).judgement is Judgement.UNDECIDABLE
     wide = dataclasses.replace(CLOSE, within=2.8)
     assert judge(wide, PSNR, *samples).judgement is Judgement.NOISE
 
 
-def test_a_row_without_noise_is_no_seed_of_an_undecidable_claim() -> None:
+def test_a_row_without_noise_is_not_counted_as_a_seed_of_an_undecidable_claim() -> None:
     claim = dataclasses.replace(BETTER, reported=0.1)
     verdict = judge(claim, PSNR, _sample([30.0, 30.9, 31.1]), _exact(30.5))
-    assert verdict.said == "undecidable with n = 3"
+    assert verdict.label == "undecidable with n = 3"
 
 
-def test_the_sum_counts_every_judgement() -> None:
-    good, bad = _both([31.0, 31.1], [30.0, 30.1])
+def test_the_summary_counts_every_judgement() -> None:
+    good, bad = _pair([31.0, 31.1], [30.0, 30.1])
     noisy = Sample(31.0, 2, Spread(2.8, 1))
     pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
     verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]
     verdicts.append(judge(BETTER, PSNR, Sample(31.0), Sample(30.0)))
-    assert sum_up(verdicts) == (
+    assert summarize_verdicts(verdicts) == (
         "2 of 6 held, 1 within noise, 1 not held, 1 not measured, 1 one seed"
     )
     small = dataclasses.replace(BETTER, reported=0.1)
-    assert sum_up([judge(small, PSNR, good, noisy)]) == "0 of 1 held, 1 undecidable"
+    assert summarize_verdicts([judge(small, PSNR, good, noisy)]) == "0 of 1 held, 1 undecidable"
 
 
-def test_weak_evidence_does_not_remain_at_a_false_discovery_rate() -> None:
+def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
     spread = Spread(0.1, 30)
     # p-values of d / (0.1 * sqrt(2)): 1e-7, 0.043 (above 0.05 * 2/4), 0.16 and 0.48
     pairs = [(Sample(30.0 + d, spread=spread), Sample(30.0, spread=spread)) for d in (1, 0.3)]
     pairs += [(Sample(30.0 + d, spread=spread), Sample(30.0, spread=spread)) for d in (0.2, 0.1)]
     verdicts = [judge(BETTER, PSNR, *pair) for pair in pairs]
-    assert [one.judgement for one in verdicts] == [Judgement.HELD] * 2 + [Judgement.NOISE] * 2
+    assert [verdict.judgement for verdict in verdicts] == [Judgement.HELD] * 2 + [
+        Judgement.NOISE
+    ] * 2
     assert false_discoveries(verdicts) == (
-        "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain over seeds "
-        "1 of 2 held and 0 of 0 not held (tests: 4)."
+        "At a false discovery rate of 5 % (Benjamini-Hochberg), these verdicts remain significant: "
+        "over seeds 1 of 2 held and 0 of 0 not held (tests: 4)."
     )
     assert false_discoveries([judge(BETTER, PSNR, _exact(2.0), _exact(1.0))]) == ""
 
@@ -257,19 +261,21 @@ def _claim(folder: Path, text: str) -> Expectation:
         ("", None),
     ],
 )
-def test_a_reported_difference_is_that_of_two_values_of_one_source(
+def test_a_reported_difference_is_computed_from_two_values_of_one_source(
     tmp_path: Path, half: str, reported: float | None
 ) -> None:
     assert _claim(tmp_path, SPEC.replace(HALF, f"{HALF} {half}")).reported == reported
 
 
-def test_less_is_a_reported_difference_where_less_is_better(tmp_path: Path) -> None:
+def test_a_lower_published_value_is_a_reported_difference_for_metrics_where_lower_is_better(
+    tmp_path: Path,
+) -> None:
     text = SPEC.replace("by: test/psnr", "by: parameters").replace("psnr: 38.8", "psnr: 38.8, P: 5")
     text = text.replace("P:", "parameters:").replace(HALF, f"{HALF} published: {{parameters: 7}},")
     assert _claim(tmp_path, text).reported == 2
 
 
-def test_what_the_claim_says_goes_before_what_was_published(tmp_path: Path) -> None:
+def test_the_reported_difference_of_a_claim_overrides_published_values(tmp_path: Path) -> None:
     text = SPEC.replace(HALF, f"{HALF} published: {{test/psnr: 38.1}},")
     text = text.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
     assert _claim(tmp_path, text).reported == 0.4
@@ -296,7 +302,7 @@ def test_what_the_claim_says_goes_before_what_was_published(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_reported_difference_is_a_number_above_nothing_between_two_rows(
+def test_a_reported_difference_must_be_a_positive_number_between_two_rows(
     tmp_path: Path, claim: str, message: str
 ) -> None:
     text = SPEC + f"  - {{row: full, by: test/psnr, {claim}}}\n"

@@ -35,12 +35,12 @@ class Brighter(TaskModule):
         return MetricCollection({"psnr": MeanPerImage(psnr)})
 
     def evaluate(self, batch: Tensor, split: Split, batch_idx: int) -> Evaluation:
-        """Compare an image with itself."""
-        found = self.predict_step(batch, batch_idx)
-        return Evaluation([], values=self.measure(split, found, batch))
+        """Compare the brighter images with the originals."""
+        images = self.predict_step(batch, batch_idx)
+        return Evaluation([], values=self.measure(split, images, batch))
 
     def origins(self, batch: Tensor) -> Sequence[Origin]:
-        """Name no recording."""
+        """Return a placeholder as the recording of every image."""
         return [Origin("none")] * len(batch)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
@@ -53,7 +53,7 @@ class Brighter(TaskModule):
             raise ConfigError(f"data: wrong for {stage}")
 
 
-def _ready(step: float = 0.1) -> Brighter:
+def _module_without_trainer(step: float = 0.1) -> Brighter:
     """Return a module without a trainer, with logging disabled."""
     module = Brighter(step)
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
@@ -62,12 +62,12 @@ def _ready(step: float = 0.1) -> Brighter:
 
 
 def _mean(module: TaskModule, split: str) -> dict[str, float]:
-    found = cast(MetricCollection, module.split_metrics[split]).compute()
-    return {name: value.item() for name, value in found.items()}
+    values = cast(MetricCollection, module.split_metrics[split]).compute()
+    return {name: value.item() for name, value in values.items()}
 
 
-def test_each_image_has_its_value_and_a_split_their_mean() -> None:
-    module, images = _ready(), torch.full((3, 1, 12, 12), 0.5)
+def test_each_image_has_a_value_and_each_split_the_mean() -> None:
+    module, images = _module_without_trainer(), torch.full((3, 1, 12, 12), 0.5)
     module.step = 0.1
     first = module.test_step(images[:1], 0)
     module.step = 0.01
@@ -77,8 +77,8 @@ def test_each_image_has_its_value_and_a_split_their_mean() -> None:
     assert _mean(module, "test") == {"test/psnr": pytest.approx(100 / 3, abs=1e-3)}
 
 
-def test_splits_do_not_know_each_other() -> None:
-    module, image = _ready(), torch.full((1, 1, 12, 12), 0.5)
+def test_metrics_of_splits_are_independent() -> None:
+    module, image = _module_without_trainer(), torch.full((1, 1, 12, 12), 0.5)
     module.validation_step(image, 0)
     module.step = 0.01
     module.test_step(image, 0)
@@ -88,7 +88,7 @@ def test_splits_do_not_know_each_other() -> None:
     assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
 
 
-def test_data_that_do_not_fit_are_refused_before_anything_is_made() -> None:
+def test_unsuitable_data_are_rejected_before_metrics_are_built() -> None:
     module: Any = Brighter()
     module._trainer = SimpleNamespace(datamodule=SimpleNamespace(is_wrong=True))
     with pytest.raises(ConfigError, match="wrong for fit"):
@@ -98,7 +98,7 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_made() -> None:
     assert list(module.split_metrics) == ["val", "test"]
 
 
-def test_a_checkpoint_names_the_class_and_the_arguments_alone() -> None:
+def test_a_checkpoint_contains_only_the_class_path_and_the_arguments() -> None:
     module, checkpoint = Brighter(0.25), dict[str, Any]()
     module.hparams["_class_path"] = module.hparams["_instantiator"] = "Lightning's own"
     module.on_save_checkpoint(checkpoint)
@@ -108,10 +108,10 @@ def test_a_checkpoint_names_the_class_and_the_arguments_alone() -> None:
     }
 
 
-def test_what_is_drawn_differs_by_purpose_update_batch_and_process() -> None:
-    module: Any = _ready()
+def test_random_numbers_differ_by_purpose_step_rank_seed_and_batch() -> None:
+    module: Any = _module_without_trainer()
 
-    def drawn(
+    def random_numbers(
         purpose: str = "cuts", step: int = 0, rank: int = 0, seed: int = 0, batch: int = 0
     ) -> list[int]:
         torch.manual_seed(seed)
@@ -123,7 +123,13 @@ def test_what_is_drawn_differs_by_purpose_update_batch_and_process() -> None:
         generator = module.generator(purpose)
         return cast("list[int]", torch.randint(2**40, (8,), generator=generator).tolist())
 
-    assert drawn() == drawn()
-    others = [drawn("noise"), drawn(step=1), drawn(rank=1), drawn(seed=1), drawn(seed=1000)]
-    others += [drawn(batch=1), drawn(batch=2)]
-    assert len({*map(tuple, [drawn(), *others])}) == 8
+    assert random_numbers() == random_numbers()
+    others = [
+        random_numbers("noise"),
+        random_numbers(step=1),
+        random_numbers(rank=1),
+        random_numbers(seed=1),
+        random_numbers(seed=1000),
+    ]
+    others += [random_numbers(batch=1), random_numbers(batch=2)]
+    assert len({*map(tuple, [random_numbers(), *others])}) == 8

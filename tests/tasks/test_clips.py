@@ -27,7 +27,7 @@ PLANES, LENGTH, WIDTH = 12, 7, 11
 
 
 class MeanOfClip(ClipReconstruction):
-    """Returns the firing rate of the clip, with dropout to detect training mode."""
+    """Method that returns the firing rate of the clip, with dropout to detect training mode."""
 
     clip_length = LENGTH
 
@@ -40,7 +40,7 @@ class MeanOfClip(ClipReconstruction):
         return self.dropout(spikes.mean(1, keepdim=True) / rate_scale.view(-1, 1, 1, 1))
 
 
-def numbered(rate_scale: float | None = 1.0) -> SpikeRecording:
+def numbered_recording(rate_scale: float | None = 1.0) -> SpikeRecording:
     """Return a recording whose plane n fires only in column n."""
     spikes = np.zeros((PLANES, 2, WIDTH + 1), np.bool_)
     for plane in range(PLANES):
@@ -49,35 +49,37 @@ def numbered(rate_scale: float | None = 1.0) -> SpikeRecording:
 
 
 @given(center=st.integers(0, PLANES - 1), length=st.integers(1, 9))
-def test_a_clip_is_the_planes_around_its_centre_reflected_at_the_ends(
+def test_a_clip_is_centred_and_reflected_at_the_ends_of_the_recording(
     center: int, length: int
 ) -> None:
-    clip = unpack_tensor(read_clip(numbered(), center, length), WIDTH + 1)
+    clip = unpack_tensor(read_clip(numbered_recording(), center, length), WIDTH + 1)
     padded = np.pad(np.arange(PLANES), 9, mode="reflect")
     start = 9 + center - length // 2
     assert clip[:, 0].int().argmax(dim=1).tolist() == padded[start : start + length].tolist()
 
 
-def test_each_image_is_that_of_its_own_clip_on_the_processor() -> None:
-    images = MeanOfClip().reconstruct(numbered(), [5, 0])
+def test_each_image_is_made_from_its_clip_and_returned_on_the_cpu() -> None:
+    images = MeanOfClip().reconstruct(numbered_recording(), [5, 0])
     assert images.shape == (2, 1, 2, WIDTH + 1)
     assert (images.dtype, images.device.type) == (torch.float32, "cpu")
     sevenths = (7 * images[:, 0, 0]).round().int().tolist()
     assert sevenths[0] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert sevenths[1] == [1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0]  # planes 1..3 seen from both sides
+    assert sevenths[1] == [1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0]  # planes 1..3 are reflected
 
 
-def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() -> None:
+def test_images_are_streamed_and_a_wrong_plane_raises_before_the_first_image() -> None:
     module = MeanOfClip()
-    together = module.reconstruct(numbered(), [3, 8])
-    for image, wanted in zip(module.reconstruct_stream(numbered(), [3, 8]), together, strict=True):
-        assert torch.equal(image, wanted)
+    together = module.reconstruct(numbered_recording(), [3, 8])
+    for image, expected in zip(
+        module.reconstruct_stream(numbered_recording(), [3, 8]), together, strict=True
+    ):
+        assert torch.equal(image, expected)
     with pytest.raises(PlaneRangeError, match=r"plane 12 is out of range: .* planes 0\.\.11"):
-        module.reconstruct_stream(numbered(), [3, PLANES])
+        module.reconstruct_stream(numbered_recording(), [3, PLANES])
 
 
 @pytest.mark.parametrize(
-    ("taken", "way"),
+    ("source", "hint"),
     [
         ("clip.dat", r"read_recording\('clip.dat'\)"),
         (Path("clip.dat"), r"read_recording\('clip.dat'\)"),
@@ -86,19 +88,21 @@ def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() 
         (None, "read_recording"),
     ],
 )
-def test_what_is_no_recording_is_refused_with_the_way_to_one(taken: Any, way: str) -> None:
-    with pytest.raises(UsageError, match=f"expected a SpikeRecording, got .*{way}"):
-        MeanOfClip().reconstruct(taken, [0])
+def test_other_types_than_recordings_are_rejected_with_the_function_that_makes_one(
+    source: Any, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"expected a SpikeRecording, got .*{hint}"):
+        MeanOfClip().reconstruct(source, [0])
 
 
-def test_a_recording_shorter_than_half_a_clip_is_refused() -> None:
+def test_a_recording_shorter_than_half_a_clip_is_rejected() -> None:
     short = SpikeRecording.from_planes(np.ones((3, 2, 2), np.bool_), rate_scale=1.0)
     with pytest.raises(PlaneRangeError, match="recording with 3 planes"):
         MeanOfClip().reconstruct(short, [0])
 
 
 @pytest.mark.parametrize("is_training", [False, True])
-def test_pictures_are_made_in_evaluation_and_leave_the_module_as_it_was(is_training: bool) -> None:
+def test_images_are_made_in_evaluation_mode_and_the_mode_is_restored(is_training: bool) -> None:
     module = MeanOfClip().train(is_training)
     ones = SpikeRecording.from_planes(np.ones((PLANES, 2, 40), np.bool_), rate_scale=1.0)
     assert module.reconstruct(ones, [5]).unique().tolist() == [1.0], "dropout is off"
@@ -106,34 +110,34 @@ def test_pictures_are_made_in_evaluation_and_leave_the_module_as_it_was(is_train
     stream = module.reconstruct_stream(ones, [5, 6])
     next(stream)
     stream.close()  # type: ignore[attr-defined]  # a generator
-    assert module.training is is_training, "also where somebody stops half way"
+    assert module.training is is_training, "also after a stream that is closed early"
 
 
 @pytest.mark.parametrize(
-    ("given_scale", "recorded", "own", "used"),
+    ("argument", "recording_scale", "method_scale", "expected"),
     [(0.5, 0.25, 2.0, 0.5), (None, 0.25, 2.0, 0.25), (None, None, 2.0, 2.0)],
 )
-def test_the_scale_is_the_callers_then_the_recordings_then_the_methods(
-    given_scale: float | None, recorded: float | None, own: float, used: float
+def test_rate_scale_is_taken_from_the_argument_then_the_recording_then_the_method(
+    argument: float | None, recording_scale: float | None, method_scale: float, expected: float
 ) -> None:
     module = MeanOfClip()
-    module.own_rate_scale = own
+    module.own_rate_scale = method_scale
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image = module.reconstruct(numbered(recorded), [5], rate_scale=given_scale)
-    assert image.max().item() == pytest.approx(1 / 7 / used)
+        image = module.reconstruct(numbered_recording(recording_scale), [5], rate_scale=argument)
+    assert image.max().item() == pytest.approx(1 / 7 / expected)
 
 
-def test_where_nobody_knows_the_scale_it_is_1_and_the_way_out_is_told_once() -> None:
-    with pytest.warns(UserWarning, match=r"may be too dark.*--rate-scale R") as told:
-        image = MeanOfClip().reconstruct(numbered(None), [5, 6])
-    assert len(told) == 1
+def test_an_unknown_rate_scale_is_1_with_one_warning() -> None:
+    with pytest.warns(UserWarning, match=r"may be too dark.*--rate-scale R") as caught:
+        image = MeanOfClip().reconstruct(numbered_recording(None), [5, 6])
+    assert len(caught) == 1
     assert image.max().item() == pytest.approx(1 / 7)
-    assert known_rate_scale(None, 0.0) == 0.0, "0 is known, and for others to refuse"
+    assert known_rate_scale(None, 0.0) == 0.0, "0 counts as known"
 
 
 @given(planes=st.integers(1, 300), length=st.integers(1, 80))
-def test_clips_of_a_recording_begin_half_a_clip_apart_around_its_middle(
+def test_consecutive_clips_start_half_a_clip_apart_and_are_centred(
     planes: int, length: int
 ) -> None:
     if planes < length:
@@ -149,4 +153,4 @@ def test_clips_of_a_recording_begin_half_a_clip_apart_around_its_middle(
     behind = planes - stop
     assert min(before, behind) >= 0
     assert abs(before - behind) <= 1
-    assert before + behind < stride, "else one more clip would fit"
+    assert before + behind < stride, "otherwise one more clip would fit"

@@ -22,24 +22,16 @@ from spike_zoo.testing import QUIET, tiny_archive
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
 
-class Rounded(CodingModule):
-    """Quantises the true images to some bits, with rate and error in closed form."""
+class RoundingCodec(CodingModule):
+    """Codec that quantises the true images, with rate and error in closed form."""
 
     rate_points = ("2 bits", "4 bits", "6 bits")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def prepared(self, scene: CodedScene) -> CodedScene:
-        self.seen.append(scene.name)
-        return scene
-
     def compress(self, prepared: CodedScene, point: int) -> Compressed:
         steps = 4 ** (point + 1)
-        kept = (prepared.images * steps).floor().clamp(max=steps - 1)
-        n_bytes = (2 * point + 2) * kept.numel() // 8 + len(prepared.name)
-        return Compressed(n_bytes, (kept + 0.5) / steps)
+        quantised = (prepared.images * steps).floor().clamp(max=steps - 1)
+        n_bytes = (2 * point + 2) * quantised.numel() // 8 + len(prepared.name)
+        return Compressed(n_bytes, (quantised + 0.5) / steps)
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         images: Tensor = coded.content
@@ -47,7 +39,7 @@ class Rounded(CodingModule):
 
 
 class RateEstimator(CodingModule):
-    """Lossless codec that needs a byte per spike."""
+    """Lossless codec that takes one byte per spike."""
 
     rate_points = ("all",)
     makes_images = False
@@ -62,14 +54,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_archive(path, planes=PLANES, height=HEIGHT, width=WIDTH, stride=STRIDE))
 
 
-def measured_by(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
+def logged_metrics(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
     """Test a module with the callbacks of a run, and return the logged metrics."""
     images = folder / "images"
     callbacks = [PerImageMetrics(folder), CostMeter(), SampleImages(images), SampleVideo(images)]
     trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
     data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    (found,) = trainer.test(module, data, verbose=False)
-    return dict(found)
+    (metrics,) = trainer.test(module, data, verbose=False)
+    return dict(metrics)
 
 
 def scenes_of(archive: str) -> list[dict[str, Any]]:
@@ -78,8 +70,10 @@ def scenes_of(archive: str) -> list[dict[str, Any]]:
     return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
 
 
-def test_every_rate_point_has_its_rate_and_quality(archive: str, tmp_path: Path) -> None:
-    found = measured_by(Rounded(), archive, tmp_path)
+def test_rate_and_quality_of_every_rate_point_equal_closed_forms(
+    archive: str, tmp_path: Path
+) -> None:
+    metrics = logged_metrics(RoundingCodec(), archive, tmp_path)
     truths, rates = [], []
     for batch in scenes_of(archive):
         for name, images, spikes in zip(
@@ -95,42 +89,42 @@ def test_every_rate_point_has_its_rate_and_quality(archive: str, tmp_path: Path)
     truth = torch.cat(truths)
     for n in range(3):
         steps = 4 ** (n + 1)
-        kept = ((truth * steps).floor().clamp(max=steps - 1) + 0.5) / steps
-        errors = (kept - truth).square().mean(dim=(1, 2, 3))
+        quantised = ((truth * steps).floor().clamp(max=steps - 1) + 0.5) / steps
+        errors = (quantised - truth).square().mean(dim=(1, 2, 3))
         decibels = float((-10 * errors.log10()).mean())
-        assert found[f"test/psnr_q{n}"] == pytest.approx(decibels, abs=1e-3)
+        assert metrics[f"test/psnr_q{n}"] == pytest.approx(decibels, abs=1e-3)
         expected = sum(rate[n] for rate in rates) / len(rates)
-        assert found[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
+        assert metrics[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_quality_is_measured_in_whole_floats_within_autocast(archive: str) -> None:
+def test_quality_is_measured_in_single_precision_within_autocast(archive: str) -> None:
     (batch, *_), values = scenes_of(archive), []
     for is_mixed in (False, True):
-        module: Any = Rounded()
+        module: Any = RoundingCodec()
         module.setup("test")
         module.log_dict = lambda *_, **__: None
         with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
-            found = module.evaluate(batch, "test", 0).values
-        values.append(found)
-    for name, wanted in values[0].items():
-        torch.testing.assert_close(values[1][name], wanted, msg=name)
+            metrics = module.evaluate(batch, "test", 0).values
+        values.append(metrics)
+    for name, expected in values[0].items():
+        torch.testing.assert_close(values[1][name], expected, msg=name)
 
 
-def test_the_record_gets_curves_of_the_same_numbers(archive: str, tmp_path: Path) -> None:
-    module = Rounded()
-    found = measured_by(module, archive, tmp_path)
+def test_curves_contain_the_logged_metrics(archive: str, tmp_path: Path) -> None:
+    module = RoundingCodec()
+    metrics = logged_metrics(module, archive, tmp_path)
     for metric in ("psnr", "ssim"):
         points = module.curves[f"rate_distortion/{metric}"]
         for n, (rate, quality) in enumerate(points):
-            assert rate == pytest.approx(found[f"test/bpp_q{n}"])
-            assert quality == pytest.approx(found[f"test/{metric}_q{n}"])
+            assert rate == pytest.approx(metrics[f"test/bpp_q{n}"])
+            assert quality == pytest.approx(metrics[f"test/{metric}_q{n}"])
         assert len(points) == 3
 
 
-def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
+def test_every_image_is_listed_in_the_file_with_the_rate_of_its_recording(
     archive: str, tmp_path: Path
 ) -> None:
-    found = measured_by(Rounded(), archive, tmp_path)
+    metrics = logged_metrics(RoundingCodec(), archive, tmp_path)
     with (tmp_path / "per_image.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     images = sum(
@@ -138,33 +132,35 @@ def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
     )
     assert len(lines) == images > 1
     mean = sum(float(line["psnr_q1"]) for line in lines) / len(lines)
-    assert mean == pytest.approx(found["test/psnr_q1"], abs=1e-4)
-    of_recording = {(line["name"], line["bpp_q2"]) for line in lines}
-    assert len(of_recording) == len({line["name"] for line in lines})
+    assert mean == pytest.approx(metrics["test/psnr_q1"], abs=1e-4)
+    rates_of_recordings = {(line["name"], line["bpp_q2"]) for line in lines}
+    assert len(rates_of_recordings) == len({line["name"] for line in lines})
     assert sorted(tmp_path.rglob("*.png"))
     assert (tmp_path / "images" / "test.mp4").is_file()
 
 
-def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Path) -> None:
+def test_lossless_coding_logs_only_a_rate(archive: str, tmp_path: Path) -> None:
     module = RateEstimator()
-    found = measured_by(module, archive, tmp_path)
+    metrics = logged_metrics(module, archive, tmp_path)
     spikes = torch.cat([batch["spikes"] for batch in scenes_of(archive)]).double()
-    assert found == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
+    assert metrics == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
     assert not module.curves
     assert not (tmp_path / "images").exists()
 
 
-def test_costs_of_both_ways_are_measured_per_image(archive: str) -> None:
+def test_costs_of_compression_and_decompression_are_measured_per_image(archive: str) -> None:
     meter = CostMeter()
     trainer = Trainer(logger=False, callbacks=[meter], **QUIET)
     data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    trainer.test(Rounded(), data, verbose=False)
+    trainer.test(RoundingCodec(), data, verbose=False)
     assert set(meter.costs) == {"forward", "compress", "decompress"}
     assert meter.costs["forward"].size == (HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("module", [Rounded(), RateEstimator()])
-def test_clips_are_refused_with_the_data_that_fit(module: CodingModule, archive: str) -> None:
+@pytest.mark.parametrize("module", [RoundingCodec(), RateEstimator()])
+def test_clips_are_rejected_with_the_required_datamodule(
+    module: CodingModule, archive: str
+) -> None:
     trainer = Trainer(logger=False, **QUIET)
     clips = ReconstructionDataModule(archive, clip_length=13, workers=0)
     with pytest.raises(
@@ -173,12 +169,12 @@ def test_clips_are_refused_with_the_data_that_fit(module: CodingModule, archive:
         trainer.test(module, clips, verbose=False)
 
 
-def test_predictions_are_images_or_the_number_of_bytes(archive: str) -> None:
+def test_predictions_are_images_or_numbers_of_bytes(archive: str) -> None:
     batch: Any = scenes_of(archive)[0]
-    module = Rounded()
+    module = RoundingCodec()
     images = module.predict_step(batch, 0)
-    predicted = module.predicted(batch, images)
-    assert [one.origin.plane for one in predicted] == batch["planes"].flatten().tolist()
+    predicted = module.sample_predictions(batch, images)
+    assert [image.origin.plane for image in predicted] == batch["planes"].flatten().tolist()
     lossless = RateEstimator()
-    (first, *_) = lossless.predicted(batch, lossless.predict_step(batch, 0))
+    (first, *_) = lossless.sample_predictions(batch, lossless.predict_step(batch, 0))
     assert first.values == {"bytes": int(batch["spikes"][0].sum())}

@@ -25,7 +25,7 @@ SPAN = (20, 117)
 
 
 class Clock(DeblurModule):
-    """Returns one grey or the time for an exposure, and the blurry image for a recording."""
+    """Method that returns a grey level or the time as image, and the blurry image in a stream."""
 
     window_length = 21
 
@@ -72,21 +72,21 @@ def _batch() -> DeblurBatch:
 
 
 def _means(metrics: object) -> dict[str, float]:
-    found = cast("MetricCollection", metrics).compute()
-    return {name: value.item() for name, value in found.items() if "psnr" in name}
+    values = cast("MetricCollection", metrics).compute()
+    return {name: value.item() for name, value in values.items() if "psnr" in name}
 
 
-def test_all_images_count_and_the_middle_one_alone_beside_them(module: Clock) -> None:
+def test_metrics_are_over_all_images_and_also_over_the_middle_images_alone(module: Clock) -> None:
     module.grey = 0.5
-    found = module.test_step(_batch(), 0)
-    assert found.values["psnr"].tolist() == pytest.approx([20.0, 40.0, 20.0], abs=1e-3)
+    evaluation = module.test_step(_batch(), 0)
+    assert evaluation.values["psnr"].tolist() == pytest.approx([20.0, 40.0, 20.0], abs=1e-3)
     assert _means(module.split_metrics["test"]) == {"test/psnr": pytest.approx(80 / 3, abs=1e-3)}
     assert _means(module.middle_metrics["test"]) == {
         "test/psnr_middle": pytest.approx(40.0, abs=1e-3)
     }
 
 
-def test_the_gain_is_counted_from_the_blurry_image(module: Clock) -> None:
+def test_the_gain_is_relative_to_the_blurry_image(module: Clock) -> None:
     module.grey = 0.5
     module.test_step(_batch(), 0)
     module.on_test_epoch_end()
@@ -95,7 +95,7 @@ def test_the_gain_is_counted_from_the_blurry_image(module: Clock) -> None:
     assert module.logged["test/psnr_gain"] == pytest.approx(80 / 3 - before, abs=1e-3)
 
 
-def test_images_are_named_by_their_plane_and_by_its_place_in_the_exposure(module: Clock) -> None:
+def test_images_have_their_plane_and_its_index_in_the_exposure(module: Clock) -> None:
     assert module.test_step(_batch(), 0).measured == [
         MeasuredImage(Origin("street", plane), plane - 20, pytest.approx(0.9))  # type: ignore[arg-type]  # compares as a float
         for plane in (20, 68, 116)
@@ -103,29 +103,29 @@ def test_images_are_named_by_their_plane_and_by_its_place_in_the_exposure(module
 
 
 def test_the_image_nearest_to_the_middle_is_shown(module: Clock) -> None:
-    (shown,) = module.test_step(_batch(), 4).shown
-    assert (shown.caption, shown.stem) == ("street, plane 68", "street-0004")
-    assert list(shown.pictures) == [
+    (sample,) = module.test_step(_batch(), 4).samples
+    assert (sample.caption, sample.stem) == ("street, plane 68", "street-0004")
+    assert list(sample.pictures) == [
         "blurry",
         "playback, 9 planes",
         "reconstruction",
         "ground truth",
     ]
-    found, truth = (shown.pictures[name] for name in ("reconstruction", "ground truth"))
-    assert found.unique().item() == pytest.approx(68 / 200)
+    image, truth = (sample.pictures[name] for name in ("reconstruction", "ground truth"))
+    assert image.unique().item() == pytest.approx(68 / 200)
     assert truth.unique().item() == pytest.approx(0.51)
 
 
-def test_a_video_is_seven_images_spread_over_the_exposure(module: Clock) -> None:
+def test_a_video_has_seven_images_evenly_spaced_over_the_exposure(module: Clock) -> None:
     sequence = module.test_step(_batch(), 0).sequence
     assert sequence is not None
     images = sequence()
-    assert [shown.origin.plane for shown in images] == [20, 36, 52, 68, 84, 100, 116]
-    shades = [shown.pictures["reconstruction"].unique().item() for shown in images]
+    assert [sample.origin.plane for sample in images] == [20, 36, 52, 68, 84, 100, 116]
+    shades = [sample.pictures["reconstruction"].unique().item() for sample in images]
     assert shades == pytest.approx([plane / 200 for plane in (20, 36, 52, 68, 84, 100, 116)])
 
 
-def test_one_image_stands_for_an_exposure_in_predictions(module: Clock) -> None:
+def test_a_prediction_is_the_middle_image_of_an_exposure(module: Clock) -> None:
     image = module.predict_step(_batch(), 0)
     assert image.shape == (1, 3, 16, 16)
     assert image.unique().item() == pytest.approx(68 / 200)
@@ -135,22 +135,22 @@ def test_one_image_stands_for_an_exposure_in_predictions(module: Clock) -> None:
 def test_exposures_of_a_real_camera_are_shown_but_not_measured(module: Clock) -> None:
     batch = _batch()
     batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
-    found = module.test_step(batch, 0)
-    (shown,) = found.shown
-    assert not found.measured
+    evaluation = module.test_step(batch, 0)
+    (sample,) = evaluation.samples
+    assert not evaluation.measured
     assert not module.logged
-    assert list(shown.pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
-    assert shown.pictures["reconstruction"].unique().item() == pytest.approx(68 / 200)
-    assert shown.caption == "street, plane 68"
+    assert list(sample.pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
+    assert sample.pictures["reconstruction"].unique().item() == pytest.approx(68 / 200)
+    assert sample.caption == "street, plane 68"
 
 
-def test_data_with_too_few_planes_around_an_exposure_are_refused(module: Clock) -> None:
-    served: Any = SimpleNamespace(margin=10)
-    module.check_data(served, "fit")  # 21 planes around a time reach 10 to either side
-    served.margin = 9
+def test_data_with_too_few_planes_around_an_exposure_are_rejected(module: Clock) -> None:
+    data: Any = SimpleNamespace(margin=10)
+    module.check_data(data, "fit")  # 21 planes around a time reach 10 to either side
+    data.margin = 9
     message = r"^data\.init_args\.margin: 9 planes before .* windows of Clock .*to at least 10$"
     with pytest.raises(ConfigError, match=message):
-        module.check_data(served, "fit")
+        module.check_data(data, "fit")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_data_with_too_few_planes_around_an_exposure_are_refused(module: Clock) 
         ((3, 24, 44), [45], PlaneRangeError, r"plane 45 .* 0\.\.44"),
     ],
 )
-def test_what_does_not_belong_together_is_refused_before_any_work(
+def test_inconsistent_images_spikes_and_planes_are_rejected_before_computation(
     module: Clock,
     recording: SpikeRecording,
     shape: tuple[int, ...],
@@ -175,12 +175,12 @@ def test_what_does_not_belong_together_is_refused_before_any_work(
         module.deblur_stream(torch.zeros(shape), recording, centers)
 
 
-def test_bytes_arrays_and_batches_of_one_are_the_same_image(
+def test_uint8_arrays_and_batches_of_one_image_give_the_same_result(
     module: Clock, recording: SpikeRecording
 ) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 24, 44), dtype=np.uint8)
-    wanted = torch.from_numpy(pixels).float() / 255
-    for given in (wanted, pixels, torch.from_numpy(pixels)[None]):
-        images = module.deblur(given, recording, [20, 34])
+    expected = torch.from_numpy(pixels).float() / 255
+    for blur in (expected, pixels, torch.from_numpy(pixels)[None]):
+        images = module.deblur(blur, recording, [20, 34])
         assert images.shape == (2, 3, 24, 44)
-        assert torch.equal(images[1], wanted)
+        assert torch.equal(images[1], expected)

@@ -19,9 +19,7 @@ from spike_zoo.tasks.evaluation import playback
         (Origin("street"), "street"),
     ],
 )
-def test_a_caption_names_the_recording_and_the_plane_where_it_is_one(
-    origin: Origin, caption: str
-) -> None:
+def test_a_caption_states_the_recording_and_its_plane_if_any(origin: Origin, caption: str) -> None:
     assert SamplePictures(origin, {}, "a").caption == caption
     assert SamplePictures(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
 
@@ -36,17 +34,15 @@ def test_a_caption_names_the_recording_and_the_plane_where_it_is_one(
         (0, 41, 1 / 21),  # cut to planes 0..20
     ],
 )
-def test_playback_is_the_mean_of_the_planes_there_are(
-    center: int, window: int, rate: float
-) -> None:
+def test_playback_is_the_mean_of_the_existing_planes(center: int, window: int, rate: float) -> None:
     spikes = torch.zeros(40, 2, 3)
     spikes[20:] = 1  # light from plane 20 on
     torch.testing.assert_close(playback(spikes, 1.0, center, window), torch.full((2, 3), rate))
 
 
 @given(scale=st.floats(0.05, 2.0), fired=st.integers(0, 9))
-def test_playback_of_a_known_scale_is_an_image_of_the_unit_range(scale: float, fired: int) -> None:
+def test_playback_is_divided_by_the_rate_scale_and_clipped_to_1(scale: float, fired: int) -> None:
     spikes = torch.zeros(9, 1, 1)
     spikes[:fired] = 1
-    found = playback(spikes, scale, 4, 9).item()
-    assert found == pytest.approx(min(1.0, fired / 9 / scale), rel=1e-5)
+    actual = playback(spikes, scale, 4, 9).item()
+    assert actual == pytest.approx(min(1.0, fired / 9 / scale), rel=1e-5)

@@ -14,8 +14,8 @@ from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, whole_wind
 
 
 def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
-    nothing = torch.zeros(1)
-    return Exposure(nothing, nothing, nothing, "street", planes, span, 1.0)
+    empty = torch.zeros(1)
+    return Exposure(empty, empty, empty, "street", planes, span, 1.0)
 
 
 @given(
@@ -23,7 +23,7 @@ def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
     length=st.integers(1, 100),
     planes=st.lists(st.integers(0, 150), min_size=1),
 )
-def test_no_sharp_image_is_nearer_to_the_middle_than_the_one_chosen(
+def test_the_middle_image_is_nearest_to_the_middle_of_the_exposure(
     start: int, length: int, planes: list[int]
 ) -> None:
     exposure = _exposure(planes, (start, start + length))
@@ -31,7 +31,7 @@ def test_no_sharp_image_is_nearer_to_the_middle_than_the_one_chosen(
     assert distances[exposure.middle_image] == distances.min()
 
 
-def test_a_blurry_image_is_three_planes_of_the_unit_range() -> None:
+def test_a_blurry_image_has_three_channels_in_the_unit_range() -> None:
     assert as_image(np.full((3, 2, 2), 51, np.uint8)).unique().tolist() == pytest.approx([0.2])
     assert as_image(torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64)).dtype == torch.float32
     for shape in ((2, 3, 4, 4), (4, 4), (4, 4, 3)):
@@ -40,7 +40,9 @@ def test_a_blurry_image_is_three_planes_of_the_unit_range() -> None:
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), ratio=st.integers(1, 4))
-def test_an_image_belongs_to_spikes_of_one_size_alone(height: int, width: int, ratio: int) -> None:
+def test_the_image_size_must_be_the_ratio_times_the_sensor_size(
+    height: int, width: int, ratio: int
+) -> None:
     recording = SpikeRecording.from_planes(np.zeros((1, height, width), np.bool_))
     image = torch.zeros(3, ratio * height, ratio * width)
     check_pair(image, recording, ratio)
@@ -52,7 +54,7 @@ def test_an_image_belongs_to_spikes_of_one_size_alone(height: int, width: int, r
 @given(
     planes=st.integers(1, 30), length=st.integers(1, 15).map(lambda n: 2 * n - 1), data=st.data()
 )
-def test_a_window_is_taken_exactly_where_it_lies_inside(
+def test_windows_are_accepted_only_inside_the_recording(
     planes: int, length: int, data: st.DataObject
 ) -> None:
     center = data.draw(st.integers(-3, planes + 3))

@@ -19,11 +19,11 @@ class TestLoadedReconstruction(CheckpointTester):
         return LoadedReconstruction("plain", lpips="off")
 
 
-def test_it_is_the_method() -> None:
+def test_predictions_equal_the_loaded_method() -> None:
     method, module = spike_zoo.load("plain"), LoadedReconstruction("plain", lpips="off").eval()
     batch = TestLoadedReconstruction().make_batch()
-    found = module.predict_step(batch, 0)
-    assert torch.equal(found, method(batch["spikes"], batch["rate_scale"]))
+    images = module.predict_step(batch, 0)
+    assert torch.equal(images, method(batch["spikes"], batch["rate_scale"]))
 
 
 def test_weights_of_another_task_are_rejected() -> None:
@@ -32,7 +32,7 @@ def test_weights_of_another_task_are_rejected() -> None:
 
 
 @pytest.mark.parametrize(("weights", "planes", "least"), [("plain", 81, 25), ("stir-small", 61, 0)])
-def test_a_test_needs_no_checkpoint_and_the_method_keeps_its_own_arguments(
+def test_the_test_command_runs_shipped_weights_without_a_checkpoint(
     weights: str, planes: int, least: float, tmp_path: Path
 ) -> None:
     archive = tiny_archive(tmp_path / "a.h5")

@@ -26,7 +26,7 @@ ABILITIES = (Adjustable, Classifies, Compresses, Deblurs, Monitored, Reconstruct
 
 
 @pytest.mark.parametrize(
-    ("module", "can"),
+    ("module", "abilities"),
     [
         (TFI(), {Adjustable, Reconstructs}),
         (TFIModule(), {Adjustable, Monitored, Reconstructs}),
@@ -38,13 +38,13 @@ ABILITIES = (Adjustable, Classifies, Compresses, Deblurs, Monitored, Reconstruct
         (SumsCodec(), {Compresses}),
         (nn.Identity(), set()),
     ],
-    ids=lambda one: type(one).__name__,
+    ids=lambda value: type(value).__name__,
 )
-def test_a_method_is_known_by_what_it_does(module: nn.Module, can: set[type]) -> None:
-    assert {ability for ability in ABILITIES if isinstance(module, ability)} == can
+def test_abilities_are_detected_by_protocols(module: nn.Module, abilities: set[type]) -> None:
+    assert {ability for ability in ABILITIES if isinstance(module, ability)} == abilities
 
 
-def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
+def test_require_ability_returns_the_module_or_raises_with_the_option() -> None:
     module = TFP()
     assert require_ability(module, Reconstructs, "--method tfp") is module
     with pytest.raises(UsageError, match="--weights tfp: TFP does not deblur"):
@@ -55,7 +55,7 @@ def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
         require_ability(module, Classifies, "--method tfp")
 
 
-def test_what_compresses_is_a_module_or_its_codec() -> None:
+def test_codec_from_accepts_a_module_or_its_codec() -> None:
     module, codec = SumsModule(), SumsCodec()
     assert codec_from(module, "--method a") is module.codec
     assert codec_from(codec, "--method a") is codec

@@ -25,7 +25,7 @@ LENGTH = 4
 
 
 class Counts(ClassificationModule):
-    """Predicts the spike count of a clip's first pixel as class; three times the others' odds."""
+    """Method that predicts the spike count of the first pixel, three times as likely as others."""
 
     clip_length = LENGTH
 
@@ -56,15 +56,15 @@ def _module(**options: Any) -> Counts:
     return module
 
 
-def test_every_clip_is_measured_under_its_own_name() -> None:
-    found = _module().test_step(_batch(0, 3, 2), 0)
-    assert found.values["accuracy"].tolist() == [1, 0, 1]
-    # three times as likely as each of the three others: a half, and a sixth for each of those
-    assert found.values["truth_probability"].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 2])
-    assert found.measured[1] == MeasuredImage(Origin("take1", 8), 8, 1.0)
+def test_every_clip_has_metrics_under_its_name() -> None:
+    evaluation = _module().test_step(_batch(0, 3, 2), 0)
+    assert evaluation.values["accuracy"].tolist() == [1, 0, 1]
+    # three times as likely as each of the three others: 1/2, and 1/6 for each other
+    assert evaluation.values["truth_probability"].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 2])
+    assert evaluation.measured[1] == MeasuredImage(Origin("take1", 8), 8, 1.0)
 
 
-def test_a_step_tells_classes_with_their_names_and_a_method_without_features_none() -> None:
+def test_a_step_returns_labels_with_names_and_no_features_if_the_method_has_none() -> None:
     labels = _module(label_names=["no", "one", "two", "three"]).test_step(_batch(0, 3), 0).labels
     assert labels is not None
     assert (labels.truth.tolist(), labels.predicted.tolist()) == ([0, 1], [0, 3])
@@ -72,7 +72,7 @@ def test_a_step_tells_classes_with_their_names_and_a_method_without_features_non
     assert labels.features is None
 
 
-def test_features_are_asked_for_in_a_test_alone() -> None:
+def test_features_are_computed_only_in_tests() -> None:
     module: Any = StripesModule()
     module.setup("test")
     batch = {**_batch(0, 1), "spikes": torch.rand(2, 9, 8, 8)}
@@ -80,11 +80,13 @@ def test_features_are_asked_for_in_a_test_alone() -> None:
     assert module.validation_step(batch, 0).labels.features is None
 
 
-def test_the_first_clip_is_shown_with_what_it_was_taken_for() -> None:
-    (shown,) = _module(label_names=["no", "one", "two", "three"]).test_step(_batch(3, 1), 0).shown
-    assert shown.caption == "take0, plane 7: three (50 %), truth no"
-    assert shown.stem == "take0-plane7"
-    ((caption, picture),) = shown.pictures.items()
+def test_the_first_clip_is_shown_with_its_predicted_class() -> None:
+    (sample,) = (
+        _module(label_names=["no", "one", "two", "three"]).test_step(_batch(3, 1), 0).samples
+    )
+    assert sample.caption == "take0, plane 7: three (50 %), truth no"
+    assert sample.stem == "take0-plane7"
+    ((caption, picture),) = sample.pictures.items()
     assert caption == "three (50 %), truth no"
     assert picture.shape == (150, 240), "5x8 pixels, each 30x30"
     assert picture[:30, :30].unique().item() == pytest.approx(3 / 4)
@@ -94,17 +96,19 @@ def test_the_first_clip_is_shown_with_what_it_was_taken_for() -> None:
 def test_a_prediction_names_the_best_three_classes() -> None:
     module = _module()
     batch = _batch(2, 1)
-    first, second = module.predicted(batch, module.predict_step(batch, 0))
+    first, second = module.sample_predictions(batch, module.predict_step(batch, 0))
     assert first.origin == Origin("take0", 7)
     assert first.values["label"] == 2
-    assert first.values["label_name"] == "2", "nobody said what it is called"
+    assert first.values["label_name"] == "2", "classes without names have their number"
     assert first.values["probability"] == pytest.approx(1 / 2)
     assert second.values["second_probability"] == pytest.approx(1 / 6, abs=1e-6)
     names = {str(second.values[key]) for key in ("label_name", "second_name", "third_name")}
     assert len(names) == 3
     two = Counts(classes=2)
-    (only,) = two.predicted(_batch(1), two.predict_step(_batch(1), 0))
-    assert list(only.values)[-2:] == ["second_name", "second_probability"], "there is no third"
+    (only,) = two.sample_predictions(_batch(1), two.predict_step(_batch(1), 0))
+    assert list(only.values)[-2:] == ["second_name", "second_probability"], (
+        "there is no third class"
+    )
 
 
 def test_a_training_step_is_the_cross_entropy() -> None:
@@ -116,35 +120,35 @@ def test_a_training_step_is_the_cross_entropy() -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 4])
-def test_a_class_that_the_method_does_not_have_is_refused_by_name(label: int) -> None:
+def test_a_class_out_of_range_is_rejected_with_the_name_of_the_recording(label: int) -> None:
     batch = _batch(0, 1)
     batch["label"][1] = label
-    told = rf"'take1' is of class {label}, Counts has 4 classes, 0\.\.3; set model\.init_args"
-    with pytest.raises(ConfigError, match=told):
+    message = rf"'take1' is of class {label}, Counts has 4 classes, 0\.\.3; set model\.init_args"
+    with pytest.raises(ConfigError, match=message):
         _module().test_step(batch, 0)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         training_loss(_module(), batch)
 
 
-def test_data_are_looked_at_before_anything_is_computed() -> None:
+def test_data_are_checked_before_computation() -> None:
     module = _module(label_names=["no", "one", "two", "three"])
-    of_others: Any = SimpleNamespace()
-    module.check_data(of_others, "fit")  # looked at batch by batch then
-    served: Any = SimpleNamespace(clip_length=LENGTH, labels=lambda: {1: "a"}, label_names=())
-    module.check_data(served, "fit")
+    foreign_data: Any = SimpleNamespace()
+    module.check_data(foreign_data, "fit")  # these are checked batch by batch
+    data: Any = SimpleNamespace(clip_length=LENGTH, labels=lambda: {1: "a"}, label_names=())
+    module.check_data(data, "fit")
     assert module.label_names == ("no", "one", "two", "three")
-    served.label_names = ("no", "two", "one", "three")
+    data.label_names = ("no", "two", "one", "three")
     with pytest.raises(ConfigError, match=r"label_names: no, one, .* are no, two, one, three"):
-        module.check_data(served, "fit")
-    served.labels = lambda: {1: "a", 7: "street"}
+        module.check_data(data, "fit")
+    data.labels = lambda: {1: "a", 7: "street"}
     with pytest.raises(ConfigError, match="'street' is of class 7"):
-        module.check_data(served, "fit")
-    served.clip_length = 9
+        module.check_data(data, "fit")
+    data.clip_length = 9
     with pytest.raises(ConfigError, match=r"clip_length: the clips have 9 .* takes 4; set it to 4"):
-        module.check_data(served, "fit")
+        module.check_data(data, "fit")
 
 
-def test_names_that_are_not_one_for_each_class_and_a_single_class_are_refused() -> None:
+def test_wrong_numbers_of_names_single_classes_and_full_smoothing_are_rejected() -> None:
     with pytest.raises(ConfigError, match="label_names: 2 names for 4 classes"):
         Counts(classes=4, label_names=("a", "b"))
     with pytest.raises(ConfigError, match="classes: at least 2, got 1"):
@@ -156,22 +160,22 @@ def test_names_that_are_not_one_for_each_class_and_a_single_class_are_refused() 
 def _recording(*fired: int, rate_scale: float | None = 1.0) -> SpikeRecording:
     """Return a recording of pairs of planes with given spike counts of the first pixel."""
     spikes = np.zeros((2 * len(fired), 5, 11), bool)
-    for stretch, count in enumerate(fired):
-        spikes[2 * stretch : 2 * stretch + count, 0, 0] = True
+    for pair, count in enumerate(fired):
+        spikes[2 * pair : 2 * pair + count, 0, 0] = True
     return SpikeRecording.from_planes(spikes, rate_scale=rate_scale)
 
 
-def test_a_recording_is_what_the_mean_of_its_clips_says() -> None:
+def test_the_class_of_a_recording_is_that_of_the_mean_logits_of_its_clips() -> None:
     module = Counts(classes=4)
     assert module.classify(_recording(1, 2)).tolist() == pytest.approx([1 / 6] * 3 + [1 / 2])
     # clips of 2 + 1 and 1 + 2 and 2 + 0 spikes: logits of class 3 twice, of class 2 once
-    found = module.classify(_recording(2, 1, 2, 0))
+    probabilities = module.classify(_recording(2, 1, 2, 0))
     weights = torch.tensor([1, 1, 3 ** (1 / 3), 3 ** (2 / 3)])
-    torch.testing.assert_close(found, weights / weights.sum())
-    assert found.dtype == torch.float32
+    torch.testing.assert_close(probabilities, weights / weights.sum())
+    assert probabilities.dtype == torch.float32
 
 
-def test_a_recording_tells_its_brightness_and_an_argument_overrules_it() -> None:
+def test_the_rate_scale_is_taken_from_the_recording_unless_given_as_argument() -> None:
     module = Counts(classes=4)
     half = module.classify(_recording(1, 2, rate_scale=0.5))
     assert half[3].item() == pytest.approx(9 / 12), "logits are divided by the rate scale"
@@ -179,17 +183,17 @@ def test_a_recording_tells_its_brightness_and_an_argument_overrules_it() -> None
         module.classify(_recording(1, 2, rate_scale=0.5), rate_scale=1.0),
         module.classify(_recording(1, 2)),
     )
-    with pytest.warns(UserWarning, match="1 is assumed, so dark .*--rate-scale R") as told:
+    with pytest.warns(UserWarning, match="1 is assumed, so dark .*--rate-scale R") as caught:
         module.classify(_recording(1, 2, rate_scale=None))
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
-def test_a_recording_shorter_than_a_clip_is_refused_with_both_lengths() -> None:
+def test_a_recording_shorter_than_a_clip_is_rejected_with_both_lengths() -> None:
     with pytest.raises(PlaneRangeError, match="has 2 planes, one clip takes 4"):
         Counts(classes=4).classify(_recording(1))
 
 
-def test_classifying_leaves_a_module_in_training_as_it_was() -> None:
+def test_classify_restores_the_training_mode() -> None:
     module = StripesModule().train()
     module.classify(SpikeRecording.from_planes(np.ones((9, 8, 8), bool), rate_scale=1.0))
     assert module.training
@@ -197,7 +201,7 @@ def test_classifying_leaves_a_module_in_training_as_it_was() -> None:
 
 
 @pytest.fixture(scope="module")
-def tested(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+def logged_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Return the metrics of a fit and a test on stripes with two of three classes."""
     archive = labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", 9)
     data = ClassificationDataModule(str(archive), 9, batch_size=4, seed=0)
@@ -212,18 +216,18 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return fitted | {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def test_stripes_are_learned_and_every_metric_is_logged(tested: dict[str, float]) -> None:
+def test_stripes_are_learned_and_every_metric_is_logged(logged_metrics: dict[str, float]) -> None:
     splits: dict[str, dict[str, float]] = {"train": {}, "val": {}, "test": {}}
-    for name, value in tested.items():
+    for name, value in logged_metrics.items():
         split, _, metric = name.partition("/")
         splits[split][metric] = value
     assert splits["train"].keys() == {"total", "accuracy"}
     assert splits["val"] == {"accuracy": 1, "precision": 1, "recall": 1, "f1": 1}
     names = ("precision", "recall", "f1")
-    of_classes = {f"{name}_{n}": float(n < 2) for name in names for n in range(3)}
-    assert splits["test"] == splits["val"] | of_classes, "class 2 is in no recording"
+    per_class = {f"{name}_{n}": float(n < 2) for name in names for n in range(3)}
+    assert splits["test"] == splits["val"] | per_class, "class 2 is in no recording"
 
 
-def test_the_best_checkpoint_is_that_of_the_highest_accuracy() -> None:
+def test_the_monitored_metric_is_the_highest_validation_accuracy() -> None:
     module = cast("Any", StripesModule())
     assert (module.monitor, module.monitor_mode) == ("val/accuracy", "max")

@@ -22,7 +22,7 @@ LENGTH = 25
 
 
 class Grey(ReconstructionModule):
-    """Returns the same grey image for every clip."""
+    """Method that returns the same grey image for every clip."""
 
     clip_length = LENGTH
 
@@ -51,21 +51,24 @@ def module() -> Grey:
     return module
 
 
-def test_every_clip_is_measured_under_its_own_name(module: Grey) -> None:
-    found = module.test_step(_batch(), 3)
-    assert found.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
-    assert found.measured == [
+def test_every_clip_has_metrics_under_its_name(module: Grey) -> None:
+    evaluation = module.test_step(_batch(), 3)
+    assert evaluation.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
+    assert evaluation.measured == [
         MeasuredImage(Origin("street", 40), 40, 0.5),
         MeasuredImage(Origin("alley", 12), 12, 0.25),
     ]
 
 
 def test_a_clip_is_shown_as_playback_reconstruction_and_truth(module: Grey) -> None:
-    street, alley = module.test_step(_batch(), 3).shown
+    street, alley = module.test_step(_batch(), 3).samples
     assert (street.caption, alley.caption) == ("street, plane 40", "alley, plane 12")
     assert (street.stem, alley.stem) == ("street-plane40", "alley-plane12")
     assert list(street.pictures) == ["playback, 21 planes", "reconstruction", "ground truth"]
-    values = [[one.unique().item() for one in shown.pictures.values()] for shown in (street, alley)]
+    values = [
+        [picture.unique().item() for picture in sample.pictures.values()]
+        for sample in (street, alley)
+    ]
     assert values[0] == pytest.approx([7 / 21 / 0.5, 0.5, 0.6])
     assert values[1] == pytest.approx([0.0, 0.5, 0.51])
 
@@ -75,24 +78,24 @@ def test_predictions_are_images_of_the_clips_in_their_order(module: Grey) -> Non
     assert module.origins(_batch()) == [Origin("street", 40), Origin("alley", 12)]
 
 
-def test_clips_of_another_length_are_refused_with_the_right_one(module: Grey) -> None:
+def test_clips_of_another_length_are_rejected_with_the_required_length(module: Grey) -> None:
     batch = _batch()
     batch["spikes"] = batch["spikes"][:, 1:]
     with pytest.raises(ConfigError, match=r"clips have 24 planes, Grey takes 25; set it to 25$"):
         module.predict_step(batch, 0)
 
 
-def test_data_are_asked_how_long_their_clips_are_where_they_say_it(module: Grey) -> None:
-    of_others: Any = SimpleNamespace()
-    module.check_data(of_others, "fit")  # looked at batch by batch then
-    of_others.clip_length = LENGTH
-    module.check_data(of_others, "fit")
-    of_others.clip_length = LENGTH + 2
+def test_the_clip_length_of_the_data_is_checked_if_stated(module: Grey) -> None:
+    data: Any = SimpleNamespace()
+    module.check_data(data, "fit")  # these are checked batch by batch
+    data.clip_length = LENGTH
+    module.check_data(data, "fit")
+    data.clip_length = LENGTH + 2
     with pytest.raises(ConfigError, match=r"^data\.init_args\.clip_length: the clips have 27"):
-        module.check_data(of_others, "fit")
+        module.check_data(data, "fit")
 
 
-def evaluated(names: list[list[str]], verb: str = "test") -> dict[str, float]:
+def logged_metrics(names: list[list[str]], verb: str = "test") -> dict[str, float]:
     """Return the logged metrics of batches of the two clips with given names."""
     batches = [{**_batch(), "name": pair} for pair in names]
     trainer = Trainer(logger=False, **QUIET)
@@ -102,14 +105,14 @@ def evaluated(names: list[list[str]], verb: str = "test") -> dict[str, float]:
 
 
 @pytest.mark.parametrize("verb", ["validate", "test"])
-def test_recordings_of_each_pace_have_means_of_their_own(verb: str) -> None:
+def test_recordings_of_each_speed_have_separate_means(verb: str) -> None:
     split = verb[:3] if verb == "validate" else verb
-    plain = evaluated([["street", "alley"], ["street", "alley"]], verb)
-    found = evaluated([["street-fast-1", "alley-slow"], ["breakfast", "alley_fast"]], verb)
-    assert {name: found[name] for name in plain} == plain
+    plain = logged_metrics([["street", "alley"], ["street", "alley"]], verb)
+    by_speed = logged_metrics([["street-fast-1", "alley-slow"], ["breakfast", "alley_fast"]], verb)
+    assert {name: by_speed[name] for name in plain} == plain
     assert set(plain) == {f"{split}/psnr", f"{split}/ssim"}
-    assert set(found) - set(plain) == {
-        f"{split}/{metric}_{pace}" for metric in ("psnr", "ssim") for pace in ("slow", "fast")
+    assert set(by_speed) - set(plain) == {
+        f"{split}/{metric}_{speed}" for metric in ("psnr", "ssim") for speed in ("slow", "fast")
     }
-    assert found[f"{split}/psnr_fast"] == pytest.approx((20.0 + 40.0) / 2, abs=1e-3)
-    assert found[f"{split}/psnr_slow"] == pytest.approx(40.0, abs=1e-3)
+    assert by_speed[f"{split}/psnr_fast"] == pytest.approx((20.0 + 40.0) / 2, abs=1e-3)
+    assert by_speed[f"{split}/psnr_slow"] == pytest.approx(40.0, abs=1e-3)

@@ -27,7 +27,7 @@ from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks.scene_training import check_scenes
 from spike_zoo.testing import QUIET, tiny_archive
 
-WINDOWS = 4  # whose planes lie inside the recordings below
+WINDOWS = 4  # with all planes inside the recordings of the fixture
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def small_module(**arguments: Any) -> STIRModule:
     switches = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, **arguments}
     seed_everything(0)
     module = STIRModule(**switches).train()
-    for name in ("log", "log_dict"):  # outside a trainer there is nothing to log to
+    for name in ("log", "log_dict"):  # logging needs a trainer
         module.__dict__[name] = lambda *_, **__: None
     return module
 
@@ -70,31 +70,31 @@ def gradients(module: STIRModule) -> dict[str, Tensor]:
     }
 
 
-def assert_close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
+def assert_close(ours: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
     """Compare gradients; the tolerance allows rounding noise of biases before a batch norm."""
-    assert ours.keys() == wanted.keys()
-    largest = max(float(gradient.norm()) for gradient in wanted.values())
-    for name, gradient in wanted.items():
+    assert ours.keys() == expected.keys()
+    largest = max(float(gradient.norm()) for gradient in expected.values())
+    for name, gradient in expected.items():
         distance = float((ours[name] - gradient).norm())
         assert distance <= tolerance * (float(gradient.norm()) + 1e-3 * largest), name
 
 
 @pytest.mark.parametrize("first_window_loss", [False, True])
-def test_gradient_and_loss_are_those_of_the_summed_loss_in_one_graph(
+def test_gradient_and_loss_equal_the_summed_loss_in_one_graph(
     scenes: SceneBatch, first_window_loss: bool
 ) -> None:
     ours = small_module(first_window_loss=first_window_loss)
     one_graph = copy.deepcopy(ours)
-    wanted = summed_loss(one_graph, scenes, first=0 if first_window_loss else 1)
-    wanted.backward()
+    expected = summed_loss(one_graph, scenes, first=0 if first_window_loss else 1)
+    expected.backward()
     loss = ours.training_step(scenes, 0)
-    assert not gradients(ours)  # they are handed over by the trainer's backward pass, not before
+    assert not gradients(ours)  # the trainer's backward pass assigns them
     loss.backward()
-    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert_close(gradients(ours), gradients(one_graph), 1e-4)
 
 
-def test_batch_norms_move_once_for_every_window(scenes: SceneBatch) -> None:
+def test_batch_norm_statistics_are_updated_once_per_window(scenes: SceneBatch) -> None:
     ours = small_module()
     before = copy.deepcopy(ours)
     ours.training_step(scenes, 0)
@@ -103,31 +103,31 @@ def test_batch_norms_move_once_for_every_window(scenes: SceneBatch) -> None:
     buffers = dict(ours.network.named_buffers())
     counts = [int(v) for name, v in buffers.items() if name.endswith("num_batches_tracked")]
     assert counts == [WINDOWS] * 2
-    for name, wanted in before.network.named_buffers():
-        torch.testing.assert_close(buffers[name], wanted)
+    for name, expected in before.network.named_buffers():
+        torch.testing.assert_close(buffers[name], expected)
 
 
-class KeptMemory:
+class GraphMemory:
     """Current and peak bytes that graphs store for the backward pass."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.current = self.peak = 0
 
     def pack(self, tensor: Tensor) -> Tensor:
-        kept = tensor.detach()
-        size = kept.numel() * kept.element_size()
-        self.now += size
-        self.most = max(self.most, self.now)
-        weakref.finalize(kept, self._release, size)
-        return kept
+        saved = tensor.detach()
+        size = saved.numel() * saved.element_size()
+        self.current += size
+        self.peak = max(self.peak, self.current)
+        weakref.finalize(saved, self._release, size)
+        return saved
 
     def _release(self, size: int) -> None:
-        self.now -= size
+        self.current -= size
 
     def measure(self, loss: Callable[[], Tensor]) -> int:
-        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda kept: kept):
+        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda saved: saved):
             loss().backward()
-        return self.most
+        return self.peak
 
 
 def first_windows(scenes: SceneBatch, count: int) -> SceneBatch:
@@ -138,33 +138,35 @@ def first_windows(scenes: SceneBatch, count: int) -> SceneBatch:
 def test_memory_does_not_grow_with_the_number_of_windows(scenes: SceneBatch) -> None:
     module = small_module()
     two = first_windows(scenes, 2)
-    few = KeptMemory().measure(lambda: module.training_step(two, 0))
-    many = KeptMemory().measure(lambda: module.training_step(scenes, 0))
-    one_graph = KeptMemory().measure(lambda: summed_loss(module, scenes))
+    few = GraphMemory().measure(lambda: module.training_step(two, 0))
+    many = GraphMemory().measure(lambda: module.training_step(scenes, 0))
+    one_graph = GraphMemory().measure(lambda: summed_loss(module, scenes))
     assert many <= 1.01 * few
-    assert one_graph > 3.5 * few  # the measure would see it
+    assert one_graph > 3.5 * few  # the measurement detects growth
 
 
-def test_half_precision_leads_the_same_way(scenes: SceneBatch) -> None:
+def test_gradients_in_bfloat16_have_the_direction_of_single_precision(scenes: SceneBatch) -> None:
     ours, exact = small_module(), small_module()
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         loss = ours.training_step(scenes, 0)
     loss.backward()
     summed_loss(exact, scenes).backward()
     assert loss.dtype == torch.float32
-    coarse, wanted = (
+    coarse, expected = (
         torch.cat([gradient.flatten() for gradient in gradients(module).values()])
         for module in (ours, exact)
     )
-    assert torch.nn.functional.cosine_similarity(coarse, wanted, dim=0) > 0.98
+    assert torch.nn.functional.cosine_similarity(coarse, expected, dim=0) > 0.98
 
 
-def test_a_scene_of_one_image_is_refused_by_name(scenes: SceneBatch) -> None:
-    one = first_windows(scenes, 1)
+def test_a_scene_of_one_image_is_rejected_by_name_without_first_window_loss(
+    scenes: SceneBatch,
+) -> None:
+    single = first_windows(scenes, 1)
     with pytest.raises(ConfigError, match=r"train-0: a scene of one image .*first_window_loss"):
-        small_module().training_step(one, 0)
+        small_module().training_step(single, 0)
     module, twin = small_module(first_window_loss=True), small_module()
-    torch.testing.assert_close(module.training_step(one, 0), summed_loss(twin, one, first=0))
+    torch.testing.assert_close(module.training_step(single, 0), summed_loss(twin, single, first=0))
 
 
 class Steps(Callback):
@@ -174,34 +176,34 @@ class Steps(Callback):
         self.gradients: list[dict[str, Tensor]] = []
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        found = gradients(cast(STIRModule, pl_module))
-        if found:
-            self.gradients.append({name: value.clone() for name, value in found.items()})
+        current = gradients(cast(STIRModule, pl_module))
+        if current:
+            self.gradients.append({name: value.clone() for name, value in current.items()})
 
 
 def fit(archive: Path, module: STIRModule, steps: int, **options: Any) -> Steps:
     for name in ("log", "log_dict"):
         module.__dict__.pop(name, None)
     data = SceneDataModule(str(archive), batch_size=1, crop=16, seed=0)
-    seen = Steps()
+    recorder = Steps()
     checkpoint = options.pop("checkpoint", None)
     trainer = Trainer(
         max_steps=steps,
         limit_val_batches=0,
         logger=False,
         enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in options.get("saving", [])),
-        callbacks=[seen, *options.pop("saving", [])],
+        callbacks=[recorder, *options.pop("saving", [])],
         **{**QUIET, **options},
     )
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    return seen
+    return recorder
 
 
-def total_norm(found: dict[str, Tensor]) -> float:
-    return float(torch.stack([value.norm() for value in found.values()]).norm())
+def total_norm(values: dict[str, Tensor]) -> float:
+    return float(torch.stack([value.norm() for value in values.values()]).norm())
 
 
-def test_gradients_are_clipped_and_accumulated_by_the_trainer(archive: Path) -> None:
+def test_the_trainer_clips_and_accumulates_gradients(archive: Path) -> None:
     free = fit(archive, small_module(learning_rate=1e-12), 3)
     clipped = fit(archive, small_module(learning_rate=1e-12), 3, gradient_clip_val=1e-3)
     assert total_norm(free.gradients[0]) > 1e-2
@@ -213,7 +215,7 @@ def test_gradients_are_clipped_and_accumulated_by_the_trainer(archive: Path) -> 
     assert_close(both.gradients[0], mean, 1e-3)
 
 
-def test_loss_scaling_of_half_precision_leaves_the_gradient(archive: Path) -> None:
+def test_loss_scaling_of_half_precision_does_not_change_the_gradient(archive: Path) -> None:
     exact = fit(archive, small_module(learning_rate=1e-12), 2)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     plugin = MixedPrecision("16-mixed", "cpu", scaler)
@@ -230,7 +232,7 @@ def test_a_resumed_run_ends_with_the_same_weights(archive: Path, tmp_path: Path)
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_distributed_training_sees_one_gradient_of_every_parameter(
+def test_distributed_training_reduces_every_parameter_once(
     scenes: SceneBatch, tmp_path: Path
 ) -> None:
     class Step(torch.nn.Module):
@@ -241,11 +243,11 @@ def test_distributed_training_sees_one_gradient_of_every_parameter(
         def forward(self, batch: SceneBatch) -> Tensor:
             return self.module.training_step(batch, 0)
 
-    def counting(counts, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (DDP refuses hints that are texts)
+    def count_elements(counts, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (DDP refuses hints that are texts)
         counts.append(bucket.buffer().numel())
-        done: torch.futures.Future[Tensor] = torch.futures.Future()
-        done.set_result(bucket.buffer())
-        return done
+        reduced_bucket: torch.futures.Future[Tensor] = torch.futures.Future()
+        reduced_bucket.set_result(bucket.buffer())
+        return reduced_bucket
 
     ours, alone = small_module(), small_module()
     alone.training_step(scenes, 0).backward()
@@ -253,12 +255,12 @@ def test_distributed_training_sees_one_gradient_of_every_parameter(
     try:
         parallel = DistributedDataParallel(Step(ours))
         reduced: list[int] = []
-        parallel.register_comm_hook(reduced, counting)
+        parallel.register_comm_hook(reduced, count_elements)
         parallel(scenes).backward()
     finally:
         distributed.destroy_process_group()
     parameters = sum(parameter.numel() for parameter in ours.parameters())
-    assert sum(reduced) == parameters  # once each, whatever the number of windows
+    assert sum(reduced) == parameters  # once each, for any number of windows
     assert_close(gradients(ours), gradients(alone), 1e-5)
 
 

@@ -14,20 +14,20 @@ from spike_zoo.testing.patterns import drifting_pattern
 HEIGHT, WIDTH = 9, 14
 
 
-def test_the_camera_has_fired_for_all_the_light_of_the_pattern_but_one_charge() -> None:
+def test_spikes_account_for_the_light_of_the_pattern_within_one_charge() -> None:
     take = pattern_take(3, 61, HEIGHT, WIDTH)
     light = drifting_pattern(61, HEIGHT, WIDTH, 3).sum(axis=0)
     scale = take.recording.rate_scale
     assert scale is not None
     fired = take.recording[0:61].sum(axis=0)
-    assert np.abs(fired - scale * light).max() <= 1, "what is left is less than a threshold"
+    assert np.abs(fired - scale * light).max() <= 1, "the remaining charge is below the threshold"
 
 
 @pytest.mark.parametrize(
     ("planes", "stride", "index"),
     [(81, 0, [40]), (81, 30, [10, 40, 70]), (82, 20, [1, 21, 41, 61, 81])],
 )
-def test_truth_is_the_pattern_at_the_middle_plane_and_every_stride_from_it(
+def test_ground_truth_is_the_pattern_at_the_middle_plane_and_at_multiples_of_the_stride(
     planes: int, stride: int, index: list[int]
 ) -> None:
     take = pattern_take(5, planes, HEIGHT, WIDTH, stride)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spike_zoo.batch import LabelledBatch, ReconstructionBatch
 
 
-class _Zeroed(ReconstructionModule):
+class _ZeroInitialised(ReconstructionModule):
     """A method whose last layer is initialised with zeros."""
 
     clip_length = 9
@@ -41,7 +41,7 @@ class _Zeroed(ReconstructionModule):
         return torch.optim.Adam(self.parameters())
 
 
-class _Forgets(_Zeroed):
+class _RandomPredictions(_ZeroInitialised):
     """A method with random predictions."""
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
@@ -54,12 +54,12 @@ def _tester(module: ReconstructionModule) -> MethodTester:
     return tester
 
 
-class TestZeroed(MethodTester):
+class TestZeroInitialised(MethodTester):
     overfit_psnr = 12.0
     overfit_steps = 150
 
-    def make_module(self) -> _Zeroed:
-        return _Zeroed()
+    def make_module(self) -> _ZeroInitialised:
+        return _ZeroInitialised()
 
 
 class TestBlurryInput(DeblurTester):
@@ -82,9 +82,9 @@ class TestStripes(MethodTester):
         return StripesModule()
 
 
-def test_a_parameter_that_no_loss_sees_is_found() -> None:
+def test_a_parameter_without_a_gradient_is_found() -> None:
     with pytest.raises(AssertionError, match=r"idle\.weight"):
-        _tester(_Zeroed(has_idle=True)).test_sends_a_gradient_to_every_parameter()
+        _tester(_ZeroInitialised(has_idle=True)).test_sends_a_gradient_to_every_parameter()
 
 
 def test_a_loss_that_falls_while_the_classes_stay_wrong_is_found() -> None:
@@ -97,13 +97,13 @@ def test_a_loss_that_falls_while_the_classes_stay_wrong_is_found() -> None:
     tester = MethodTester()
     tester.overfit_steps = 200
     tester.make_module = Opposite  # type: ignore[method-assign]  # one module for each check
-    with pytest.raises(AssertionError, match=r"of classes \[0, 1\] are taken for \[1, 0\]"):
+    with pytest.raises(AssertionError, match=r"of classes \[0, 1\] are classified as \[1, 0\]"):
         tester.test_overfits_one_batch()
 
 
-def test_a_method_that_depends_on_chance_is_found(tmp_path: Path) -> None:
+def test_a_method_with_random_predictions_is_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        _tester(_Forgets()).test_loads_from_its_checkpoint_alone(tmp_path)
+        _tester(_RandomPredictions()).test_loads_from_its_checkpoint_alone(tmp_path)
 
 
 class TestThreeClasses(ClassificationTester):
@@ -111,14 +111,14 @@ class TestThreeClasses(ClassificationTester):
         return StripesModule(classes=3, label_names=("upright", "slanted", "flat"))
 
 
-class _Unsure(StripesModule):
+class _DoubledProbabilities(StripesModule):
     """A method that returns doubled probabilities."""
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         return 2 * super().predict_step(batch, batch_idx)
 
 
-class _Compares(StripesModule):
+class _BatchDependent(StripesModule):
     """A method whose prediction of a clip depends on the other clips of the batch."""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
@@ -132,13 +132,13 @@ def _classification(kind: type[StripesModule]) -> ClassificationTester:
     return tester
 
 
-def test_probabilities_that_are_none_are_found() -> None:
+def test_invalid_probabilities_are_found() -> None:
     with pytest.raises(AssertionError):
-        _classification(_Unsure).test_takes_any_height_and_width()
+        _classification(_DoubledProbabilities).test_takes_any_height_and_width()
 
 
 def test_a_method_that_compares_the_clips_of_a_batch_is_found() -> None:
     with pytest.raises(AssertionError):
-        _classification(_Compares).test_samples_of_a_batch_do_not_know_each_other()
+        _classification(_BatchDependent).test_samples_of_a_batch_do_not_know_each_other()
     with pytest.raises(AssertionError):
-        _classification(_Compares).test_classifies_a_recording()
+        _classification(_BatchDependent).test_classifies_a_recording()

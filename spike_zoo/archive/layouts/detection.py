@@ -90,7 +90,7 @@ _FILES = {
 
 
 @dataclass
-class FoundTakes:
+class DetectedTakes:
     """Takes of a data set, as arguments for :func:`~spike_zoo.archive.build_archive`.
 
     Attributes:
@@ -106,7 +106,7 @@ class FoundTakes:
     renamed: dict[str, str] = field(default_factory=dict)
 
     @property
-    def homeless(self) -> list[str]:
+    def without_split(self) -> list[str]:
         """Names of the takes without a split, which training and test do not use."""
         in_splits = {name for names in self.splits.values() for name in names}
         return [name for name in self.jobs if name not in in_splits]
@@ -141,7 +141,7 @@ def find_takes(
     split: str | None = None,
     exposure: ExposureRule | None = None,
     **camera: Any,
-) -> FoundTakes:
+) -> DetectedTakes:
     """Find the takes of a data set without reading them.
 
     Args:
@@ -165,7 +165,7 @@ def find_takes(
     if not source.exists():
         raise MissingFileError.at(source, "there is no such file or folder")
     chosen = _recognise(source) if layout == "auto" else layout
-    found = FoundTakes()
+    found = DetectedTakes()
     finder = _finder(chosen, exposure)
     if source.is_dir() or chosen in ("folder", "archive"):
         for name, home, job in finder(source, stated):

@@ -49,10 +49,11 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     pictures = PictureFiles(everything)
     truths = {path: pictures.of(path) for path in files}
     check_lengths(truths, camera.read)
-    if files and (lone := pictures.lone()):
+    if files and (unassigned := pictures.unassigned()):
         warnings.warn(
-            f"{root}: {len(lone)} pictures belong to no recording, {lone[0]} is the first; the "
-            "picture of a recording clip.dat is clip.png, or clip/000150.png for its plane 150",
+            f"{root}: {len(unassigned)} pictures belong to no recording, {unassigned[0]} is the "
+            "first; the picture of a recording clip.dat is clip.png, or clip/000150.png for its "
+            "plane 150",
             stacklevel=2,
         )
     stems = Counter(path.stem for path in files)

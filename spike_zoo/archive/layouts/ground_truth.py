@@ -67,12 +67,12 @@ class PictureFiles:
     def __init__(self, files: Iterable[Path]) -> None:
         self._beside: dict[Path, list[Path]] = {}
         self._inside: dict[Path, list[Path]] = {}
-        self._lone: dict[Path, None] = {}
+        self._unassigned: dict[Path, None] = {}
         for file in sorted(files):
             if file.suffix.lower() in PICTURE_SUFFIXES:
                 self._beside.setdefault(file.with_suffix(""), []).append(file)
                 self._inside.setdefault(file.parent, []).append(file)
-                self._lone[file] = None
+                self._unassigned[file] = None
 
     def of(self, recording: Path) -> GroundTruthImages | None:
         """Return the images of a recording; None if there are none."""
@@ -86,7 +86,7 @@ class PictureFiles:
             )
         pictures = beside or inside
         for picture in pictures:
-            self._lone.pop(picture, None)
+            self._unassigned.pop(picture, None)
         stated = _stated_planes(recording, len(pictures))
         if not pictures:
             return None
@@ -101,9 +101,9 @@ class PictureFiles:
             tuple(file for _, file in ordered), tuple(plane for plane, _ in ordered)
         )
 
-    def lone(self) -> list[Path]:
+    def unassigned(self) -> list[Path]:
         """Return the images that :meth:`of` has not assigned to a recording."""
-        return list(self._lone)
+        return list(self._unassigned)
 
 
 def check_lengths(

@@ -142,7 +142,7 @@ class Salvage:
         if max(self.chunks, default=-1) < groups - 1:
             self._report_rest(place, max(self.chunks, default=-1) + 1)
         elif place < len(data):
-            self.errors.append(trailing(place, data, path))
+            self.errors.append(trailing_bytes_error(place, data, path))
 
     def _report_missing(self) -> None:
         """Report spare bytes, and groups before the last intact one that are damaged or missing."""
@@ -150,10 +150,10 @@ class Salvage:
         for gop in self.chunks:
             if gop > before + 1:
                 lost = range(before + 1, gop)
-                self.errors.append(damaged(lost, gaps.pop(lost.start, None), self._path))
+                self.errors.append(damaged_error(lost, gaps.pop(lost.start, None), self._path))
             before = gop
         gaps = {gop: gap for gop, gap in gaps.items() if gop <= before or gop == self._groups}
-        self.errors += [spare(gap, self._path) for gap in gaps.values()]
+        self.errors += [spare_bytes_error(gap, self._path) for gap in gaps.values()]
 
     def _report_rest(self, place: int, gop: int) -> None:
         """Report the rest of the file, which has no intact chunk."""
@@ -165,10 +165,10 @@ class Salvage:
             place, gop = chunk.end, gop + 1
             chunk = read_chunk(self._data, gop, place)
         if gop > first:
-            self.errors.append(damaged(range(first, gop), range(start, place), self._path))
+            self.errors.append(damaged_error(range(first, gop), range(start, place), self._path))
         if gop < self._groups:
             last = max(self.chunks, default=-1)
-            self.errors.append(cut_or_corrupt(chunk, (gop, last), self._data, self._path))
+            self.errors.append(incomplete_chunk_error(chunk, (gop, last), self._data, self._path))
 
 
 class ChunkSearch:
@@ -272,7 +272,7 @@ class ChunkSearch:
             begin, size = begin + size, min(2 * size, _BLOCKS[1])
 
 
-def damaged(groups: range, gap: range | None, path: str | None) -> CorruptBitstreamError:
+def damaged_error(groups: range, gap: range | None, path: str | None) -> CorruptBitstreamError:
     """Return the error for groups that are damaged, or missing if ``gap`` is None.
 
     Args:
@@ -293,7 +293,7 @@ def damaged(groups: range, gap: range | None, path: str | None) -> CorruptBitstr
     )
 
 
-def spare(gap: range, path: str | None) -> CorruptBitstreamError:
+def spare_bytes_error(gap: range, path: str | None) -> CorruptBitstreamError:
     """Return the error for bytes that belong to no group or repeat a group; no group is lost."""
     return CorruptBitstreamError(
         f"{path or 'the bitstream'}: bytes {gap.start} to {gap.stop - 1} are no group of pictures "
@@ -303,7 +303,7 @@ def spare(gap: range, path: str | None) -> CorruptBitstreamError:
     )
 
 
-def cut_or_corrupt(
+def incomplete_chunk_error(
     chunk: Chunk | None, groups: tuple[int, int], data: bytes | mmap, path: str | None
 ) -> BitstreamError:
     """Return the error for a file without a complete chunk after some offset.
@@ -316,7 +316,7 @@ def cut_or_corrupt(
     """
     gop, last = groups
     if chunk is not None and not chunk.is_possible:
-        return damaged(range(gop, gop + 1), range(chunk.start, len(data)), path)
+        return damaged_error(range(gop, gop + 1), range(chunk.start, len(data)), path)
     complete = f"groups up to {last} are complete" if last >= 0 else "no group is complete"
     return TruncatedBitstreamError(
         f"{path or 'the bitstream'}: ends after {len(data)} bytes, within group of pictures {gop}; "
@@ -326,7 +326,7 @@ def cut_or_corrupt(
     )
 
 
-def trailing(place: int, data: bytes | mmap, path: str | None) -> CorruptBitstreamError:
+def trailing_bytes_error(place: int, data: bytes | mmap, path: str | None) -> CorruptBitstreamError:
     """Return the error for bytes after the last group."""
     return CorruptBitstreamError(
         f"{path or 'the bitstream'}: {len(data) - place} bytes follow the last group of pictures; "

@@ -11,11 +11,11 @@ from spike_zoo.coding.sci.chunks import (
     Chunk,
     ChunkSearch,
     Salvage,
-    cut_or_corrupt,
-    damaged,
+    damaged_error,
+    incomplete_chunk_error,
     pack_chunk,
     read_chunk,
-    trailing,
+    trailing_bytes_error,
 )
 from spike_zoo.coding.sci.header import HEADER_BYTES, Header
 from spike_zoo.errors import FormatError, MissingFileError
@@ -153,7 +153,7 @@ class BitstreamReader:
             )
         chunk = self._locate(k)
         if self.strict and not chunk.fits(self._data, self.header.checksum):
-            raise damaged(range(k, k + 1), range(chunk.start, chunk.end), self.path)
+            raise damaged_error(range(k, k + 1), range(chunk.start, chunk.end), self.path)
         return chunk.payload(self._data)
 
     def payload_bytes(self) -> dict[int, int]:
@@ -174,12 +174,14 @@ class BitstreamReader:
         for k in range(self.header.groups) if self.strict else self._chunks:
             yield k, self.payload(k)
         if self.strict and self._chunks[self.header.groups - 1].end < self.size:
-            raise trailing(self._chunks[self.header.groups - 1].end, self._data, self.path)
+            raise trailing_bytes_error(
+                self._chunks[self.header.groups - 1].end, self._data, self.path
+            )
 
     def _locate(self, k: int) -> Chunk:
         """Return the chunk of a group by following the lengths of the chunks before it."""
         if not self.strict and k not in self._chunks:
-            raise damaged(range(k, k + 1), None, self.path)
+            raise damaged_error(range(k, k + 1), None, self.path)
         while k not in self._chunks:
             following = len(self._chunks)
             start = self._chunks[following - 1].end if self._chunks else HEADER_BYTES
@@ -194,8 +196,8 @@ class BitstreamReader:
         search = ChunkSearch(self._data, self.header.groups, self.header.checksum)
         following = search.next(start, k)
         if following is not None:
-            raise damaged(range(k, k + 1), range(start, following.start), self.path)
-        raise cut_or_corrupt(chunk, (k, k - 1), self._data, self.path)
+            raise damaged_error(range(k, k + 1), range(start, following.start), self.path)
+        raise incomplete_chunk_error(chunk, (k, k - 1), self._data, self.path)
 
 
 def mapped_file(path: Path) -> bytes | mmap.mmap:

@@ -144,9 +144,9 @@ def is_lossless(path: str | Path) -> bool:
             begin = file.read(len(MAGIC))
     except OSError:
         return Path(path).suffix.lower() == SUFFIX  # the reader reports the error
-    return begins_lossless(begin) or Path(path).suffix.lower() == SUFFIX
+    return has_lossless_magic(begin) or Path(path).suffix.lower() == SUFFIX
 
 
-def begins_lossless(begin: bytes) -> bool:
+def has_lossless_magic(begin: bytes) -> bool:
     """Return whether bytes, at least 4, begin with the magic bytes of any ``.spl`` version."""
     return begin[:3] == MAGIC[:3] and begin[3:4].isdigit()

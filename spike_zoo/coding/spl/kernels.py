@@ -3,7 +3,7 @@
 A pixel accumulates light and fires at a threshold, so under constant light its inter-spike
 intervals differ by at most one plane. The state of a pixel is the last interval, the planes since
 the last spike, and a clock: an estimate of the period and of the time of the next spike, corrected
-by every early or late spike. The light at a pixel is estimated from the clocks of the eight
+by every early or late spike. The light at a pixel is estimated from the clock_count of the eight
 neighbours; the left and upper ones already include the current plane.
 
 Eight tables of adaptive probabilities use different contexts of this state. Two mixers, each with
@@ -31,11 +31,11 @@ FIRST_STATE: Final = 1 << 16
 TABLES: Final = 8
 CHOICES: Final = (320, 2048)
 """Number of weight sets of each mixer."""
-MOST_MET: Final = 250
+MAX_COUNT: Final = 250
 """Largest count of a table entry. From this count on, the adaptation rate is constant: 1/250."""
-REACH: Final = 3071
+MAX_LOG_ODDS: Final = 3071
 """Largest log odds, in 1/256."""
-LONGEST_LIGHT: Final = 2047
+MAX_INTERVAL: Final = 2047
 """Longest interval between spikes that the model distinguishes, in 1/16 planes."""
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane
 _LONGEST: Final = 65_535  # planes; longer times are clipped
@@ -59,19 +59,19 @@ def _neighbourhood(model: FiringModel, pixel: int) -> tuple[int, int]:
         the number of neighbours that have fired; and the mean lateness, 0 to 31: below 16 if they
         fired early, that is, if the light increases.
     """
-    clocks = intervals = surprises = 0
+    clock_count = intervals = lateness_sum = 0
     for side in range(8):  # sums without branches: `_update_pixel` prepares the summands
-        other = model.pixels[pixel + model.near[side]]
-        clocks += other.glow > 0
-        intervals += other.glow
-        surprises += other.surprise
-    if clocks == 0:
+        other = model.pixels[pixel + model.neighbours[side]]
+        clock_count += other.light_interval > 0
+        intervals += other.light_interval
+        lateness_sum += other.lateness
+    if clock_count == 0:
         fired = 0
         for side in range(8):
-            fired += model.pixels[pixel + model.near[side]].seen > 0
+            fired += model.pixels[pixel + model.neighbours[side]].spike_count > 0
         return 64 + fired, 16
-    light = model.octaves[min((intervals // clocks) >> 2, LONGEST_LIGHT)]
-    return max(1, light), _clamp((surprises >> 9) + 16, 31)
+    light = model.octaves[min((intervals // clock_count) >> 2, MAX_INTERVAL)]
+    return max(1, light), _clamp((lateness_sum >> 9) + 16, 31)
 
 
 @compiled_inline
@@ -82,26 +82,28 @@ def _set_contexts(model: FiringModel, pixel: int) -> tuple[int, int]:
         The index of the weight set of each mixer.
     """
     state = model.pixels[pixel]
-    elapsed, interval, seen = state.elapsed, state.interval, state.seen
+    elapsed, interval, spike_count = state.elapsed, state.interval, state.spike_count
     light, recent = _neighbourhood(model, pixel)
     own = (min(elapsed, 31) << 12) | (min(interval, 15) << 8)
     for side in range(4):  # phase: elapsed planes and last interval of the neighbour
-        model.contexts[side] = own | model.pixels[pixel + model.near[side]].phase
+        model.contexts[side] = own | model.pixels[pixel + model.neighbours[side]].phase
     lit = light if light < 64 else 0
-    model.contexts[4] = (min(elapsed, 63) << 9) | (light << 2) | seen
-    model.contexts[5] = (min(elapsed, 31) << 13) | (min(interval, 31) << 8) | (lit << 2) | seen
+    model.contexts[4] = (min(elapsed, 63) << 9) | (light << 2) | spike_count
+    model.contexts[5] = (
+        (min(elapsed, 31) << 13) | (min(interval, 31) << 8) | (lit << 2) | spike_count
+    )
     left = model.pixels[pixel - 1].elapsed == 0
-    above = model.pixels[pixel + model.near[1]].elapsed == 0
+    above = model.pixels[pixel + model.neighbours[1]].elapsed == 0
     second = CHOICES[0] + (min(elapsed, 31) << 6) + (lit & 60) + 2 * left + above
-    if seen < 2:  # no clock yet
-        model.contexts[6] = (1 << 17) | (min(elapsed, 63) << 2) | seen
-        model.contexts[7] = (min(elapsed, 63) << 11) | (recent << 6) | seen
-        return (seen << 5) | min(elapsed, 31), second
+    if spike_count < 2:  # no clock yet
+        model.contexts[6] = (1 << 17) | (min(elapsed, 63) << 2) | spike_count
+        model.contexts[7] = (min(elapsed, 63) << 11) | (recent << 6) | spike_count
+        return (spike_count << 5) | min(elapsed, 31), second
     due, streak = state.due, state.streak
-    period = min(model.octaves[min(state.period >> 2, LONGEST_LIGHT)], 31)
+    period = min(model.octaves[min(state.period >> 2, MAX_INTERVAL)], 31)
     model.contexts[6] = (_clamp((due + 512) >> 2, 255) << 9) | (period << 4) | streak
     coarse_due = _clamp((due + 256) >> 3, 63)
-    model.contexts[7] = (coarse_due << 11) | (recent << 6) | (period >> 1 << 2) | seen
+    model.contexts[7] = (coarse_due << 11) | (recent << 6) | (period >> 1 << 2) | spike_count
     return 64 + (min(streak, 7) << 5) + min(coarse_due >> 1, 31), second
 
 
@@ -110,12 +112,12 @@ def _mix_predictions(model: FiringModel, choice: tuple[int, int]) -> tuple[int, 
     """Return the probability of a spike, 1 to 65535 of 65536, and those of the two mixers."""
     first = second = 0
     for table in range(TABLES):
-        answer = model.odds[model.counts[table, model.contexts[table]] >> np.uint32(20)]
-        model.answers[table] = answer
-        first += model.weights[choice[0], table] * answer
-        second += model.weights[choice[1], table] * answer
-    first = _clamp((first >> 16) + REACH, 2 * REACH)
-    second = _clamp((second >> 16) + REACH, 2 * REACH)
+        odds = model.odds[model.counts[table, model.contexts[table]] >> np.uint32(20)]
+        model.table_odds[table] = odds
+        first += model.weights[choice[0], table] * odds
+        second += model.weights[choice[1], table] * odds
+    first = _clamp((first >> 16) + MAX_LOG_ODDS, 2 * MAX_LOG_ODDS)
+    second = _clamp((second >> 16) + MAX_LOG_ODDS, 2 * MAX_LOG_ODDS)
     return model.chance[(first + second) >> 1], model.chance[first], model.chance[second]
 
 
@@ -135,42 +137,42 @@ def _update_model(
     second = ((spike << 16) - predicted[1]) * 10
     target = ((1 << 22) - 1) * spike
     for table in range(TABLES):
-        answer, context = model.answers[table], model.contexts[table]
-        model.weights[choice[0], table] += (answer * first + (1 << 17)) >> 18
-        model.weights[choice[1], table] += (answer * second + (1 << 17)) >> 18
+        odds, context = model.table_odds[table], model.contexts[table]
+        model.weights[choice[0], table] += (odds * first + (1 << 17)) >> 18
+        model.weights[choice[1], table] += (odds * second + (1 << 17)) >> 18
         entry = np.int64(model.counts[table, context])
         count, chance = entry & 1023, entry >> 10
-        chance += ((target - chance) * model.pace[count]) >> 16
-        model.counts[table, context] = (chance << 10) | min(count + 1, MOST_MET)
+        chance += ((target - chance) * model.adaptation_rates[count]) >> 16
+        model.counts[table, context] = (chance << 10) | min(count + 1, MAX_COUNT)
 
 
 @compiled_inline
 def _update_pixel(pixel: Pixel, spike: int) -> None:
     """Update the state of a pixel with its spike on the current plane, 0 or 1."""
     elapsed = min(pixel.elapsed + 1, _LONGEST)
-    pixel.surprise -= pixel.surprise >> 3
+    pixel.lateness -= pixel.lateness >> 3
     if spike:
-        if pixel.seen > 0:
+        if pixel.spike_count > 0:
             _set_clock(pixel, elapsed)
-            pixel.glow = pixel.period
+            pixel.light_interval = pixel.period
             pixel.interval = elapsed
             pixel.phase = min(elapsed, 15)
         else:
             pixel.phase = 0
-        pixel.seen = min(pixel.seen + 1, 3)
+        pixel.spike_count = min(pixel.spike_count + 1, 3)
         pixel.elapsed = 0
     else:
         pixel.elapsed = elapsed
         pixel.due = max(pixel.due - _PLANE, -_LONGEST * _PLANE)
         pixel.phase = (min(elapsed, 15) << 4) | (pixel.phase & 15)
-        if pixel.seen > 1:
-            pixel.glow = max(pixel.glow, (elapsed + 1) * _PLANE)
+        if pixel.spike_count > 1:
+            pixel.light_interval = max(pixel.light_interval, (elapsed + 1) * _PLANE)
 
 
 @compiled_inline
 def _set_clock(pixel: Pixel, interval: int) -> None:
     """Correct a pixel's clock by a spike: the period by half of the lateness, the time by all."""
-    if pixel.seen == 1:
+    if pixel.spike_count == 1:
         pixel.period = interval * _PLANE
         pixel.due = interval * _PLANE - _PLANE // 2 - _PLANE
         return
@@ -181,7 +183,7 @@ def _set_clock(pixel: Pixel, interval: int) -> None:
         late = -due
     period = max(_PLANE, pixel.period + (late >> 1))
     pixel.streak = 0 if late else min(pixel.streak + 1, 15)
-    pixel.surprise = 12 * late
+    pixel.lateness = 12 * late
     pixel.period = period
     pixel.due = due + late + period - _PLANE
 

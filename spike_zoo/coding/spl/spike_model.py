@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from spike_zoo.coding.spl.kernels import CHOICES, LONGEST_LIGHT, MOST_MET, REACH, TABLES
+from spike_zoo.coding.spl.kernels import CHOICES, MAX_COUNT, MAX_INTERVAL, MAX_LOG_ODDS, TABLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,25 +22,25 @@ class Pixel(Protocol):
     Attributes:
         elapsed: Planes since the last spike, or since the first plane.
         interval: Planes between the last two spikes; 0 before the second spike.
-        seen: Number of spikes, at most 3.
+        spike_count: Number of spikes, at most 3.
         period: Estimated inter-spike interval, in ticks.
         due: Ticks until the next spike is due; a spike is on time from -63 to 0.
         streak: Number of consecutive spikes on time, at most 15.
-        surprise: Twelve times the lateness of the last spike in ticks, below 0 if early; decays by
+        lateness: Twelve times the lateness of the last spike in ticks, below 0 if early; decays by
             1/8 per plane.
-        glow: ``period``, or the elapsed time in ticks if that is longer; 0 before the second
-            spike.
+        light_interval: ``period``, or the elapsed time in ticks if that is longer; 0 before the
+            second spike.
         phase: ``elapsed`` (upper four bits) and ``interval`` (lower four bits), each at most 15.
     """
 
     elapsed: int
     interval: int
-    seen: int
+    spike_count: int
     period: int
     due: int
     streak: int
-    surprise: int
-    glow: int
+    lateness: int
+    light_interval: int
     phase: int
 
 
@@ -54,43 +54,44 @@ class FiringModel(NamedTuple):
             count of 10 bits.
         weights: ``(320 + 2048, 8)``, weight sets of the first mixer, then of the second; 65536
             is 1.
-        near: Offsets of the eight neighbours: left, above, right, below, then the corners.
+        neighbours: Offsets of the eight neighbours: left, above, right, below, then the corners.
         odds: Probabilities of 12 bits to log odds in 1/256.
         chance: Log odds in 1/256 to probabilities of 16 bits.
-        pace: Adaptation rate of a probability, by its count; 65536 is 1.
+        adaptation_rates: Adaptation rate of a probability, by its count; 65536 is 1.
         octaves: Intervals in 1/16 planes to eighths of octaves.
         contexts: Index into each probability table.
-        answers: Log odds predicted by each table.
+        table_odds: Log odds predicted by each table.
     """
 
     pixels: NDArray[Any]
     counts: NDArray[Any]
     weights: NDArray[Any]
-    near: NDArray[Any]
+    neighbours: NDArray[Any]
     odds: NDArray[Any]
     chance: NDArray[Any]
-    pace: NDArray[Any]
+    adaptation_rates: NDArray[Any]
     octaves: NDArray[Any]
     contexts: NDArray[Any]
-    answers: NDArray[Any]
+    table_odds: NDArray[Any]
 
 
 def firing_model(height: int, width: int) -> FiringModel:
     """Return the initial model for planes of the given size."""
     pitch = width + 2
     pixel = np.dtype([(name, np.int32) for name in Pixel.__annotations__])
-    chance, count, middles = _probabilities(), np.arange(MOST_MET + 1), np.arange(4096) * 16 + 8
+    chance, count, middles = _probabilities(), np.arange(MAX_COUNT + 1), np.arange(4096) * 16 + 8
+    places = chance.searchsorted(middles) + chance.searchsorted(middles, "right")
     model = FiringModel(
         pixels=np.zeros((height + 2) * pitch, pixel).view(np.recarray),
         counts=np.empty((TABLES, 1 << 18), np.uint32),
         weights=np.empty((sum(CHOICES), TABLES), np.int64),
-        near=np.array([-1, -pitch, 1, pitch, -pitch - 1, -pitch + 1, pitch - 1, pitch + 1]),
-        odds=(chance.searchsorted(middles) + chance.searchsorted(middles, "right")) // 2 - REACH,
+        neighbours=np.array([-1, -pitch, 1, pitch, -pitch - 1, -pitch + 1, pitch - 1, pitch + 1]),
+        odds=places // 2 - MAX_LOG_ODDS,
         chance=chance,
-        pace=65536 * 10 // (10 * count + 16),
-        octaves=np.array([_octave(interval) for interval in range(LONGEST_LIGHT + 1)]),
+        adaptation_rates=65536 * 10 // (10 * count + 16),
+        octaves=np.array([_octave(interval) for interval in range(MAX_INTERVAL + 1)]),
         contexts=np.zeros(TABLES, np.int64),
-        answers=np.zeros(TABLES, np.int64),
+        table_odds=np.zeros(TABLES, np.int64),
     )
     reset(model)
     return model
@@ -110,7 +111,7 @@ def _probabilities() -> NDArray[np.int64]:
     Computed with integers, because libraries differ in the last digit of an exponential.
     """
     above, power = [], 1 << 64
-    for _ in range(REACH + 1):
+    for _ in range(MAX_LOG_ODDS + 1):
         above.append((1 << 80) // ((1 << 64) + power))
         power = power * _STEP >> 64
     return np.array([65536 - probability for probability in above[:0:-1]] + above)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._first_use import on_first_use
+from spike_zoo._lazy import lazy_attributes
 from spike_zoo.methods.classical.functional import (
     tfi,
     tfi_video,
@@ -68,4 +68,4 @@ _ELSEWHERE = {
     **dict.fromkeys(("ColourAlignedTFI", "ColourTFI", "ColourTFP", "FilledColour"), "colour"),
     **dict.fromkeys((name for name in __all__ if name.endswith("Module")), "module"),
 }
-__getattr__ = on_first_use(__name__, _ELSEWHERE)
+__getattr__ = lazy_attributes(__name__, _ELSEWHERE)

@@ -10,27 +10,25 @@ import numpy as np
 import torch
 
 from spike_zoo.methods.classical.alignment import (
+    DEBLUR_MARGIN,
     GROUP,
     HALF,
-    LOOK,
     WINDOW,
     Intervals,
     PlaneAlignment,
 )
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
-from spike_zoo.methods.classical.flow import FLOW_SOURCE, at_other_plane, estimate_velocities
+from spike_zoo.methods.classical.flow import FLOW_SOURCE, estimate_velocities, warp_velocity
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import (
-    REACH as INTERVAL_REACH,
-)
-from spike_zoo.methods.classical.streams import (
+    MAX_INTERVAL,
     ascending_blocks,
     nearest_in_recording,
 )
 from spike_zoo.nn.threads import results_in_order
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
-from spike_zoo.tasks.flow import REACH
+from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +57,8 @@ class AlignedMean(NamedTuple):
 
     @property
     def field(self) -> Tensor:
-        """Flow to the planes :data:`REACH` before and after, ``(2, 2, H, W)`` in pixels."""
-        return torch.stack([-REACH * self.velocity[0], REACH * self.velocity[1]])
+        """Flow to the planes :data:`FLOW_OFFSET` before and after, ``(2, 2, H, W)`` in pixels."""
+        return torch.stack([-FLOW_OFFSET * self.velocity[0], FLOW_OFFSET * self.velocity[1]])
 
 
 class AlignedTFI(ClassicalMethod):
@@ -94,7 +92,7 @@ class AlignedTFI(ClassicalMethod):
 
     estimates_flow = True
     flow_source = FLOW_SOURCE
-    motion_planes = REACH
+    motion_planes = FLOW_OFFSET
 
     def __init__(
         self, window: int = WINDOW, *, unblurs: bool = True, fills_ends: bool = True
@@ -168,7 +166,7 @@ class AlignedTFI(ClassicalMethod):
         """Yield one function per centre that computes the mean from prepared intervals and flow."""
         height, width = recording.shape[1:]
         # also covers the window around a key plane, which is at most 2 planes from its centre
-        margin = self.window // 2 + LOOK
+        margin = self.window // 2 + DEBLUR_MARGIN
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
             low = max(block[0] - margin, 0)
             high = min(block[-1] + margin + 1, len(recording))
@@ -180,7 +178,7 @@ class AlignedTFI(ClassicalMethod):
                 nearest = min(round(center / _KEY) * _KEY, len(recording) - 1)
                 if nearest != key:
                     key, at_key = nearest, self._velocity(intervals, nearest - low)
-                velocity = at_other_plane(at_key, center - key)
+                velocity = warp_velocity(at_key, center - key)
                 yield functools.partial(self._mean, intervals, center - low, velocity)
 
     def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
@@ -220,8 +218,8 @@ class AlignedTFI(ClassicalMethod):
 
 def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:
     """Measure the intervals of planes of a recording; they may end outside ``start..stop``."""
-    before = nearest_in_recording(recording, start, -1, INTERVAL_REACH)
-    after = nearest_in_recording(recording, stop, 1, INTERVAL_REACH)
+    before = nearest_in_recording(recording, start, -1, MAX_INTERVAL)
+    after = nearest_in_recording(recording, stop, 1, MAX_INTERVAL)
     spikes = torch.from_numpy(recording.read(start, stop)).view(torch.uint8)
     return Intervals.of(spikes, before - start, after - start)
 

@@ -16,7 +16,7 @@ import torch
 from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.demosaicking import luminance
 from spike_zoo.methods.classical.dispatch import is_compiled_for
-from spike_zoo.methods.classical.flow import moved, shifts_at
+from spike_zoo.methods.classical.flow import displacements_at, warp_planes
 from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
-LOOK: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
+DEBLUR_MARGIN: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
 _BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
 _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
 
@@ -192,7 +192,7 @@ class PlaneAlignment:
         rows = torch.arange(height, device=out.device).view(-1, 1)
         columns = torch.arange(width, device=out.device)
         for number, plane in enumerate(planes):
-            (shift,) = shifts_at([plane], self.middle, self.velocity)
+            (shift,) = displacements_at([plane], self.middle, self.velocity)
             x = (columns + shift[0]).round_().clamp_(0, width - 1)
             y = (rows + shift[1]).round_().clamp_(0, height - 1)
             is_whole = intervals.since[plane] <= plane - clip.start
@@ -246,8 +246,10 @@ class PlaneAlignment:
         for first in range(clip.start, clip.stop, _LIGHT_STEP):
             stop = min(first + _LIGHT_STEP, clip.stop)
             plane = min(first + _LIGHT_STEP // 2, clip.stop - 1)
-            (shift,) = shifts_at([plane], self.middle, self.velocity)
-            sample = moved(image, -shift.expand(len(image), -1, -1, -1)).gather(0, channel[None])
+            (shift,) = displacements_at([plane], self.middle, self.velocity)
+            sample = warp_planes(image, -shift.expand(len(image), -1, -1, -1)).gather(
+                0, channel[None]
+            )
             light[first + 1 - clip.start : stop + 1 - clip.start] = sample
         light = light.clamp_(min=0).cumsum(dim=0)
         planes = torch.arange(window.start, window.stop, device=image.device).view(-1, 1, 1)
@@ -276,7 +278,7 @@ class PlaneAlignment:
             return torch.from_numpy(sums)
         out = torch.zeros(size, device=values.device)
         aligned = (
-            moved(values[plane], shifts_at([plane], self.middle, self.velocity)[0])
+            warp_planes(values[plane], displacements_at([plane], self.middle, self.velocity)[0])
             for plane in planes
         )
         for image, slot, share in zip(aligned, *self._slots(grouped), strict=True):

@@ -17,7 +17,7 @@ from spike_zoo.methods.classical.alignment import (
 )
 from spike_zoo.methods.classical.deblurring import blur_clip, trusted_excess
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
-from spike_zoo.methods.classical.flow import moved, shifts_at
+from spike_zoo.methods.classical.flow import displacements_at, warp_planes
 from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod
 from spike_zoo.spikes.cfa import cfa_masks
 from spike_zoo.spikes.recording import stated_cfa
@@ -229,12 +229,12 @@ class FilledColour(ColourAlignedTFI):
         masks = torch.from_numpy(cfa_masks(_cfa_of(intervals), height, width)).to(weights)
         sums, counts, tiles = (torch.zeros_like(masks) for _ in range(3))
         for plane in alignment.planes:
-            (shift,) = shifts_at([plane], alignment.middle, alignment.velocity)
+            (shift,) = displacements_at([plane], alignment.middle, alignment.velocity)
             rates = intervals.rates[plane].clamp(min=1 / _FILLED_SEARCH)
             samples = rates * masks
-            sums += moved(samples, shift.expand(3, -1, -1, -1))
-            counts += moved(masks, shift.expand(3, -1, -1, -1))
-            tiles += moved(_enlarged(samples, masks), shift.expand(3, -1, -1, -1))
+            sums += warp_planes(samples, shift.expand(3, -1, -1, -1))
+            counts += warp_planes(masks, shift.expand(3, -1, -1, -1))
+            tiles += warp_planes(_enlarged(samples, masks), shift.expand(3, -1, -1, -1))
         filled = tiles / len(alignment.planes)
         return torch.where(counts > 0, sums / counts.clamp(min=1e-6), filled)
 

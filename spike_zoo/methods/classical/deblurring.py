@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from spike_zoo.methods.classical.alignment import HALF, LOOK, WINDOW
+from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, HALF, WINDOW
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def blur_clip(alignment: PlaneAlignment, planes: int) -> range:
         planes: Number of planes of the block.
     """
     window = alignment.planes
-    return range(max(min(window) - LOOK, 0), min(max(window) + LOOK + 1, planes))
+    return range(max(min(window) - DEBLUR_MARGIN, 0), min(max(window) + DEBLUR_MARGIN + 1, planes))
 
 
 def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: float) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.classical.plans import IntervalRuns, Windows
 
 
-class Surroundings(NamedTuple):
+class OutsideSpikes(NamedTuple):
     """Nearest spikes outside a range of planes, and the limit of the search.
 
     Plane indexes are relative to the first plane of the range.
@@ -58,7 +58,7 @@ def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     return torch.from_numpy(out)
 
 
-def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> Tensor:
+def mean_intervals(clips: Tensor, runs: IntervalRuns, around: OutsideSpikes) -> Tensor:
     """Return means ``(B, N, H, W)`` of the inverse intervals across runs of boundaries.
 
     Args:
@@ -115,7 +115,7 @@ def _mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     return (counts[:, windows.stops] - counts[:, windows.starts]) * weights
 
 
-def _mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> Tensor:
+def _mean_intervals(clips: Tensor, runs: IntervalRuns, around: OutsideSpikes) -> Tensor:
     planes = torch.arange(clips.shape[1], dtype=torch.float32, device=clips.device).view(-1, 1, 1)
     fires = clips != 0
     before, after = around.before[:, None], around.after[:, None]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spike_zoo.nn.warp import warp
-from spike_zoo.tasks.flow import REACH
+from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FLOW_SOURCE: Final = "DIS"
 """Name of the flow estimator of :func:`estimate_velocities`."""
 _IMAGE_REACH: Final = 5  # planes before and after a plane that its rate image averages
-_NEAR: Final = REACH // 2
+_NEAR: Final = FLOW_OFFSET // 2
 _EXPLAINED: Final = 0.75  # of the difference without motion; above, flow is estimated in two steps
 _BRIGHTEST: Final = 1.6  # rate relative to white that becomes 255 in the 8-bit images of DIS
 _SMALLEST: Final = 32  # smallest side in pixels for the coarsest level of DIS
@@ -55,7 +55,7 @@ def estimate_velocities(
     return torch.stack([_velocity(rates, middle, reach, white) for reach in (-before, after)])
 
 
-def shifts_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
+def displacements_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
     """Return the displacement from the middle plane to other planes, ``(N, 2, H, W)`` in pixels.
 
     Args:
@@ -69,14 +69,14 @@ def shifts_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
     )
 
 
-def moved(planes: Tensor, flow: Tensor) -> Tensor:
+def warp_planes(planes: Tensor, flow: Tensor) -> Tensor:
     """Warp planes ``(..., H, W)`` backward by flows ``(..., 2, H, W)`` in pixels, bilinearly."""
     height, width = planes.shape[-2:]
     images = planes.reshape(-1, 1, height, width)
     return warp(images, flow.reshape(-1, 2, height, width)).view_as(planes)
 
 
-def at_other_plane(velocity: Tensor, planes: int) -> Tensor:
+def warp_velocity(velocity: Tensor, planes: int) -> Tensor:
     """Return velocities for the pixels of another plane, by backward warping.
 
     Args:
@@ -86,7 +86,7 @@ def at_other_plane(velocity: Tensor, planes: int) -> Tensor:
     if planes == 0:
         return velocity
     back = -planes * (velocity[0] if planes < 0 else velocity[1])
-    return moved(velocity, back.expand(2, 2, *back.shape))
+    return warp_planes(velocity, back.expand(2, 2, *back.shape))
 
 
 def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
@@ -97,7 +97,7 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
     """
     if reach == 0:
         return rates.new_zeros(2, *rates.shape[1:])
-    reach = max(-REACH, min(reach, REACH))
+    reach = max(-FLOW_OFFSET, min(reach, FLOW_OFFSET))
     here, there = (_rate_image(rates, plane) / white for plane in (middle, middle + reach))
     velocity = _flow(here, there) / reach
     if abs(reach) <= _NEAR:
@@ -106,12 +106,12 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
     close = _rate_image(rates, middle + near) / white
 
     def mismatch(estimate: Tensor) -> Tensor:
-        return (here - moved(close, near * estimate)).abs().mean()
+        return (here - warp_planes(close, near * estimate)).abs().mean()
 
     if mismatch(velocity) < _EXPLAINED * (here - close).abs().mean():
         return velocity
     first = reach * _flow(here, close) / near
-    second = (first + _flow(here, moved(there, first))) / reach
+    second = (first + _flow(here, warp_planes(there, first))) / reach
     return second if mismatch(second) < mismatch(velocity) / 2 else velocity
 
 

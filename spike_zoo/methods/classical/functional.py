@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spike_zoo.methods.classical.dispatch import (
-    Surroundings,
+    OutsideSpikes,
     mean_in_windows,
     mean_intervals,
     nearest_spikes,
@@ -96,7 +96,7 @@ def tfp_video(
     def video(ordered: list[int]) -> Tensor:
         return mean_in_windows(clips, playback_windows(ordered, clips.shape[1], window, edge))
 
-    return in_callers_form(video, wanted, spikes)
+    return match_input_dims(video, wanted, spikes)
 
 
 def tfi(
@@ -182,7 +182,7 @@ def tfi_video(
         runs = interval_runs(ordered, clips.shape[1], average, convention)
         return _mean_intervals(clips, runs, missing, max_search)
 
-    return in_callers_form(video, wanted, spikes)
+    return match_input_dims(video, wanted, spikes)
 
 
 def as_clips(spikes: Tensor) -> Tensor:
@@ -212,7 +212,7 @@ def _centers_or_all(
     return list(range(planes))
 
 
-def in_callers_form(
+def match_input_dims(
     video: Callable[[list[int]], Tensor], centers: list[int], spikes: Tensor
 ) -> Tensor:
     """Compute rates at ascending centres and return them in the order and shape of the inputs."""
@@ -242,7 +242,7 @@ def _mean_intervals(
     elif missing == "hold":
         before = torch.where(before.isinf(), _repeated_interval(clips, 1), before)
         after = torch.where(after.isinf(), _repeated_interval(clips, -1), after)
-    around = Surroundings(before - low, after - low)
+    around = OutsideSpikes(before - low, after - low)
     if max_search is not None:
         around = around._replace(limit=max_search, fallback=1 / (2 * max_search))
     shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])

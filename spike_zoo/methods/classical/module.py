@@ -18,7 +18,7 @@ from spike_zoo.methods.classical.colour import (
     FilledColour,
 )
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
-from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
+from spike_zoo.tasks.flow import FLOW_OFFSET, FlowPrediction, ground_truth_flow, reject_oracle_flow
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -151,14 +151,14 @@ class AlignedTFIModule(ClassicalModule):
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
-        return self.found(batch, batch_idx).images
+        return self.predict_with_flow(batch, batch_idx).images
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction and the optical flow that was used."""
         velocities = None
         if self.hparams["oracle_flow"]:
-            away = torch.tensor([-REACH, REACH], device=self.device).view(2, 1, 1, 1)
-            velocities = motion_in(batch, "oracle_flow") / away
+            away = torch.tensor([-FLOW_OFFSET, FLOW_OFFSET], device=self.device).view(2, 1, 1, 1)
+            velocities = ground_truth_flow(batch, "oracle_flow") / away
             error = _smooth_noise(velocities, seed=batch_idx)
             velocities = velocities + self.hparams["flow_error"] * error
         spikes = batch["spikes"]
@@ -172,7 +172,7 @@ class AlignedTFIModule(ClassicalModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        check_alone(oracle_flow=self.hparams["oracle_flow"])
+        reject_oracle_flow(oracle_flow=self.hparams["oracle_flow"])
         return super()._stream(recording, centers, rate_scale)
 
 

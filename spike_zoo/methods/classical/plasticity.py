@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import torch
 
-from spike_zoo.methods.classical.functional import as_clips, in_callers_form
+from spike_zoo.methods.classical.functional import as_clips, match_input_dims
 from spike_zoo.methods.classical.streams import block_planes
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -133,7 +133,7 @@ def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
             out[:, index] = _mean(state.rates())
         return out
 
-    return in_callers_form(video, list(center), spikes)
+    return match_input_dims(video, list(center), spikes)
 
 
 def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:

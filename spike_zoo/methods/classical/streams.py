@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spike_zoo.methods.classical.dispatch import (
-    Surroundings,
+    OutsideSpikes,
     large_array,
     mean_intervals,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""
 
-REACH = 1024
+MAX_INTERVAL = 1024
 """Planes that TFI searches forward and backward. A longer interval is darker than half a grey level
 of 8 bits if white has 0.6 spikes per plane."""
 
@@ -62,32 +62,32 @@ def tfi_stream(
     recording: SpikeRecording,
     centers: Sequence[int] | None = None,
     average: int = 1,
-    reach: int = REACH,
+    max_search: int = MAX_INTERVAL,
 ) -> Iterator[Tensor]:
     """Yield the rates of ``tfi_video`` at planes of a recording, block by block.
 
-    Unlike ``tfi_video``, a spike further than ``reach`` planes from the centre counts as missing.
-    This bounds the planes that are read ahead. If ``reach`` is at least the recording's length,
-    the results are equal.
+    Unlike ``tfi_video``, a spike further than ``max_search`` planes from the centre counts as
+    missing. This bounds the planes that are read ahead. If ``max_search`` is at least the
+    recording's length, the results are equal.
 
     Args:
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
         average: Planes around each centre over which rates are averaged; held in memory.
-        reach: Planes to search forward and backward.
+        max_search: Planes to search forward and backward.
 
     Yields:
         float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
 
     Raises:
         PlaneRangeError: If a centre lies outside the recording.
-        ValueError: If ``average`` or ``reach`` is below 1.
+        ValueError: If ``average`` or ``max_search`` is below 1.
     """
-    for name, value in (("average", average), ("reach", reach)):
+    for name, value in (("average", average), ("max_search", max_search)):
         if value < 1:
             raise ValueError(f"{name} is at least 1 plane, got {value}")
     planes = range(len(recording)) if centers is None else centers
-    return _intervals(recording, wanted_planes(planes, len(recording)), average, reach)
+    return _intervals(recording, wanted_planes(planes, len(recording)), average, max_search)
 
 
 def block_planes(recording: SpikeRecording) -> int:
@@ -153,81 +153,81 @@ def _move_window(
 
 
 def _intervals(
-    recording: SpikeRecording, centers: Sequence[int], average: int, reach: int
+    recording: SpikeRecording, centers: Sequence[int], average: int, max_search: int
 ) -> Iterator[Tensor]:
     before = after = None
     for block in ascending_blocks(centers, block_planes(recording)):
         runs = interval_runs(block, len(recording), average, "forward")
         low, high = runs.boundaries[0], runs.boundaries[-1]
-        before = nearest_behind(recording, low, reach, before)
-        after = nearest_ahead(recording, high, reach, after)
-        around = Surroundings(before.planes[None] - low, after.planes[None] - low, reach)
+        before = previous_spikes(recording, low, max_search, before)
+        after = next_spikes(recording, high, max_search, after)
+        around = OutsideSpikes(before.planes[None] - low, after.planes[None] - low, max_search)
         # the kernel's indexes are relative to the first plane read
         shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
         spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
-class Nearest(NamedTuple):
+class NearestSpikes(NamedTuple):
     """The nearest spike of each pixel before or after a boundary.
 
     Attributes:
         boundary: Index of the first plane after the boundary.
-        planes: float32 ``(H, W)``, planes of the spikes. If there is none in reach, infinity for
-            spikes after the boundary and minus infinity for spikes before the boundary.
+        planes: float32 ``(H, W)``, planes of the spikes. If there is none in the search range,
+            infinity for spikes after the boundary and minus infinity for spikes before it.
     """
 
     boundary: int
     planes: Tensor
 
 
-def nearest_behind(
-    recording: SpikeRecording, boundary: int, reach: int, known: Nearest | None = None
-) -> Nearest:
+def previous_spikes(
+    recording: SpikeRecording, boundary: int, max_search: int, cached: NearestSpikes | None = None
+) -> NearestSpikes:
     """Return the last spikes before a boundary.
 
     Args:
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
-        reach: Planes to search.
-        known: Result for an earlier boundary; only planes since that boundary are searched.
+        max_search: Planes to search.
+        cached: Result for an earlier boundary; only planes since that boundary are searched.
     """
-    if known is None or known.boundary > boundary:
-        return Nearest(boundary, nearest_in_recording(recording, boundary, -1, reach))
+    if cached is None or cached.boundary > boundary:
+        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, -1, max_search))
     # the earlier result remains valid for pixels without a spike since then
-    since = min(reach, boundary - known.boundary)
-    nearest = nearest_in_recording(recording, boundary, -1, since).maximum(known.planes)
-    return Nearest(boundary, nearest.masked_fill(nearest < boundary - reach, -torch.inf))
+    since = min(max_search, boundary - cached.boundary)
+    nearest = nearest_in_recording(recording, boundary, -1, since).maximum(cached.planes)
+    return NearestSpikes(boundary, nearest.masked_fill(nearest < boundary - max_search, -torch.inf))
 
 
-def nearest_ahead(
-    recording: SpikeRecording, boundary: int, reach: int, known: Nearest | None = None
-) -> Nearest:
+def next_spikes(
+    recording: SpikeRecording, boundary: int, max_search: int, cached: NearestSpikes | None = None
+) -> NearestSpikes:
     """Return the first spikes after a boundary.
 
     Args:
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
-        reach: Planes to search.
-        known: Result for an earlier boundary. Only two kinds of pixels are searched: those that
-            fired since that boundary, and those without a spike, in planes out of reach then.
+        max_search: Planes to search.
+        cached: Result for an earlier boundary. Only two kinds of pixels are searched: those that
+            fired since that boundary, and those without a spike, in planes beyond that search.
     """
-    if known is None or not 0 <= boundary - known.boundary <= reach:
-        return Nearest(boundary, nearest_in_recording(recording, boundary, 1, reach))
+    if cached is None or not 0 <= boundary - cached.boundary <= max_search:
+        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, 1, max_search))
     # a spike of the earlier result that is still after the boundary remains the nearest
-    fired, silent = known.planes < boundary, known.planes.isinf()
-    following = nearest_in_recording(recording, boundary, 1, reach, fired)
-    later = known.boundary + reach
-    further = nearest_in_recording(recording, later, 1, boundary + reach - later, silent)
-    nearest = known.planes.masked_fill(fired, torch.inf).minimum(following).minimum(further)
-    return Nearest(boundary, nearest)
+    fired, silent = cached.planes < boundary, cached.planes.isinf()
+    following = nearest_in_recording(recording, boundary, 1, max_search, fired)
+    later = cached.boundary + max_search
+    further = nearest_in_recording(recording, later, 1, boundary + max_search - later, silent)
+    nearest = cached.planes.masked_fill(fired, torch.inf).minimum(following).minimum(further)
+    return NearestSpikes(boundary, nearest)
 
 
 def nearest_in_recording(
     recording: SpikeRecording,
     boundary: int,
     step: int,
-    reach: int,
+    max_search: int,
     wanted: Tensor | None = None,
 ) -> Tensor:
     """Return the plane of each pixel's nearest spike after or before a boundary.
@@ -238,7 +238,7 @@ def nearest_in_recording(
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
         step: 1 searches forward from the boundary, -1 backward.
-        reach: Planes to search.
+        max_search: Planes to search.
         wanted: bool ``(H, W)``, pixels to search; all by default.
 
     Returns:
@@ -247,14 +247,14 @@ def nearest_in_recording(
     planes, height, width = recording.shape
     from spike_zoo.methods.classical import kernels
 
-    reach = min(reach, planes - boundary if step > 0 else boundary)
+    max_search = min(max_search, planes - boundary if step > 0 else boundary)
     # the padding bits of a row's last byte are 0, so they are never pending
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
     found = np.full((height, 8 * pending.shape[1]), step * np.inf, np.float32)
     # most pixels fire soon: chunks are small first and grow for the few pending pixels
     done, chunk = 0, 16
-    while done < reach and pending.any():
-        size = min(chunk, reach - done)
+    while done < max_search and pending.any():
+        size = min(chunk, max_search - done)
         first = boundary + done if step > 0 else boundary - done - size
         packed = np.ascontiguousarray(recording.read_packed(first, first + size))
         job = (packed, first, step, pending, found)

@@ -7,8 +7,8 @@ from spike_zoo.methods.ssdm.losses import (
     DistillationLoss,
     LPIPSDistance,
     denoising_loss,
-    enlarging_loss,
     make_distance,
+    upsampling_loss,
 )
 from spike_zoo.methods.ssdm.module import SSDMStudentModule
 from spike_zoo.methods.ssdm.san import SAN
@@ -33,7 +33,7 @@ __all__ = [
     "SSDMTeacher",
     "SSDMTeacherModule",
     "denoising_loss",
-    "enlarging_loss",
     "make_distance",
     "spike_guided_deblur",
+    "upsampling_loss",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read_state_dict
-from spike_zoo.nn.fast import lay_out
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.padding import crop_padding, pad_to_square, split_evenly
 from spike_zoo.nn.precision import in_full_precision
 
@@ -128,7 +128,7 @@ class BSN(nn.Module):
         self.nin_A = nn.Conv2d(joined, joined, kernel_size=1, bias=False)
         self.nin_B = nn.Conv2d(joined, joined // 4, kernel_size=1, bias=False)
         self.nin_C = nn.Conv2d(joined // 4, 1, kernel_size=1, bias=False)
-        lay_out(self, torch.channels_last)
+        set_memory_format(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
@@ -177,7 +177,7 @@ class BSN(nn.Module):
         """Denoise ``(B, 1, H, W)``."""
         _check_shape(rates)
         half_planes = shift_down(self.unet(rotations(pad_to_square(rates))))
-        features = torch.cat(rotated_back(half_planes), dim=1)  # (B, 4 * 96, side, side)
+        features = torch.cat(undo_rotations(half_planes), dim=1)  # (B, 4 * 96, side, side)
         x = F.leaky_relu(self.nin_A(features), SLOPE, inplace=True)
         x = F.leaky_relu(self.nin_B(x), SLOPE, inplace=True)
         x = in_full_precision(self.nin_C, x)  # the 8 bits of bfloat16 would quantise the image
@@ -190,7 +190,7 @@ def rotations(x: Tensor) -> Tensor:
     return torch.cat((x, transposed.flip(-1), x.flip(-2, -1), transposed.flip(-2)), dim=0)
 
 
-def rotated_back(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def undo_rotations(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the four parts of a batch of rotations, each rotated back, ``(B, C, side, side)``."""
     zero, one, two, three = x.chunk(4, dim=0)
     upright = one.transpose(-2, -1).flip(-2), two.flip(-2, -1), three.transpose(-2, -1).flip(-1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read_state_dict
-from spike_zoo.nn.fast import lay_out
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 64
@@ -69,7 +69,7 @@ class EDSR(nn.Module):
         first = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
         second = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
         self.tail = nn.Sequential(nn.Sequential(*first, *second), _conv(CHANNELS, 1))
-        lay_out(self, torch.channels_last)
+        set_memory_format(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

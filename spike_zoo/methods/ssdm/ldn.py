@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read_state_dict
-from spike_zoo.nn.fast import lay_out
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.precision import without_autocast
 
 RATIO = 4  # image pixels per spike pixel along a side
@@ -79,19 +79,19 @@ class LDNBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-def halving(in_channels: int, out_channels: int) -> nn.Sequential:
+def downsampling_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return a 5x5 convolution of stride 2 and a ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
-def keeping(in_channels: int, out_channels: int) -> nn.Sequential:
+def same_size_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return a 3x3 convolution and a ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
-def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+def upsampling_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return a 5x5 transposed convolution of stride 2 and a ReLU."""
     conv = nn.ConvTranspose2d(
         in_channels, out_channels, kernel_size=5, stride=2, padding=2, output_padding=1
@@ -133,18 +133,18 @@ class LDN(nn.Module):
         if window_length < 1 or window_length % 2 == 0:
             raise ValueError(f"window_length must be odd and positive, got {window_length}")
         self.window_length = window_length
-        self.blur_enc = halving(3, 16)
-        self.blur_enc2 = halving(16, 32)
-        self.spike_enc = keeping(window_length, 16)
-        self.spike_enc2 = keeping(16, 32)
+        self.blur_enc = downsampling_block(3, 16)
+        self.blur_enc2 = downsampling_block(16, 32)
+        self.spike_enc = same_size_block(window_length, 16)
+        self.spike_enc2 = same_size_block(16, 32)
         self.resBlock1 = LDNBlock(CHANNELS)  # the published spelling
         self.resBlock2 = LDNBlock(CHANNELS)
         self.ca = ChannelAttention(CHANNELS)
         self.sa = SpatialAttention()
-        self.decoder1 = doubling(CHANNELS, 32)
-        self.decoder2 = doubling(32, 16)
+        self.decoder1 = upsampling_block(CHANNELS, 32)
+        self.decoder2 = upsampling_block(32, 16)
         self.pred = nn.Conv2d(3 + 16, 3, kernel_size=1)
-        lay_out(self, torch.channels_last)
+        set_memory_format(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

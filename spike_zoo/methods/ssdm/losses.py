@@ -22,7 +22,7 @@ ROUNDING = 1e-3  # epsilon of the Charbonnier distance: a quarter of a grey leve
 SCALES = 3
 SSIM_SIDE = 11
 LPIPS = "lpips"
-PLUS = "+"
+SUM_SEPARATOR = "+"
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -40,7 +40,7 @@ def denoising_loss(rates: Tensor, denoised: Tensor, *, clamp: bool = True) -> Te
     return F.mse_loss(denoised.clamp(0.0, 1.0) if clamp else denoised, rates)
 
 
-def enlarging_loss(
+def upsampling_loss(
     enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb", *, clamp: bool = True
 ) -> Tensor:
     """Return the mean squared error between the enlarged rate of an exposure and its grey blur.
@@ -155,7 +155,7 @@ def dissimilarity(labels: Tensor, predictions: Tensor) -> Tensor:
 
 #: Distances that need no backbone, and the default weight of the reblur loss for each. The weights
 #: give the published ratio of the two terms, 7 to 1, at their values at the end of training.
-NAMED: dict[str, tuple[Distance, float]] = {
+DISTANCES: dict[str, tuple[Distance, float]] = {
     "charbonnier": (charbonnier, 25.0),
     "gradient": (gradient, 25.0),
     "multiscale": (multiscale, 25.0),
@@ -166,7 +166,9 @@ LPIPS_REBLUR = 100.0  # as published
 
 def default_reblur(name: str) -> float:
     """Return the default weight of the reblur loss for a distance."""
-    return sum(LPIPS_REBLUR if part == LPIPS else NAMED[part][1] for part in summed_distances(name))
+    return sum(
+        LPIPS_REBLUR if part == LPIPS else DISTANCES[part][1] for part in summed_distances(name)
+    )
 
 
 def summed_distances(name: str) -> list[str]:
@@ -175,11 +177,11 @@ def summed_distances(name: str) -> list[str]:
     Raises:
         ValueError: If a name is unknown; the message lists the known names.
     """
-    parts = name.split(PLUS)
-    unknown = [part for part in parts if part != LPIPS and part not in NAMED]
+    parts = name.split(SUM_SEPARATOR)
+    unknown = [part for part in parts if part != LPIPS and part not in DISTANCES]
     if unknown:
         raise ValueError(
-            f"distance must be {LPIPS}, {', '.join(NAMED)} or a sum as 'charbonnier+ssim', got "
+            f"distance must be {LPIPS}, {', '.join(DISTANCES)} or a sum as 'charbonnier+ssim', got "
             f"{name!r}"
         )
     return parts
@@ -191,7 +193,7 @@ def make_distance(
     """Return a distance by name.
 
     Args:
-        name: ``"lpips"``, a name in :data:`NAMED`, or a sum such as ``"charbonnier+ssim"``.
+        name: ``"lpips"``, a name in :data:`DISTANCES`, or a sum such as ``"charbonnier+ssim"``.
         backbone: File of VGG-16's weights for LPIPS; searched for by default.
         as_published: See :class:`LPIPSDistance`.
 
@@ -200,7 +202,7 @@ def make_distance(
         MissingFileError: If LPIPS is used and its backbone does not exist.
     """
     distances = [
-        LPIPSDistance(backbone, as_published=as_published) if part == LPIPS else NAMED[part][0]
+        LPIPSDistance(backbone, as_published=as_published) if part == LPIPS else DISTANCES[part][0]
         for part in summed_distances(name)
     ]
     if len(distances) == 1:

@@ -26,7 +26,7 @@ from spike_zoo.methods.ssdm.losses import (
     summed_distances,
 )
 from spike_zoo.methods.ssdm.san import SAN
-from spike_zoo.methods.ssdm.sdm import ChannelOrder, reordered
+from spike_zoo.methods.ssdm.sdm import ChannelOrder, reorder_channels
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_once
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
@@ -139,7 +139,7 @@ class SSDMStudentModule(DeblurModule):
         DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # checks weights
         self.network = NETWORKS[net](window_length)
         if start_from_blur:
-            give_blur(self.network.pred)
+            init_blur_passthrough(self.network.pred)
         self.network.ca.register_forward_hook(self._record_attention_spread)
         # in a list, so that the teacher is not part of the state dict and of checkpoints
         self._teacher: list[CachedLabels] = []
@@ -220,14 +220,14 @@ class SSDMStudentModule(DeblurModule):
         Returns:
             ``(B, 3, 4h, 4w)``, R,G,B in [0, 1].
         """
-        image = self.network(reordered(blur, self.channel_order), window)
-        return reordered(image, self.channel_order).clamp(0.0, 1.0)
+        image = self.network(reorder_channels(blur, self.channel_order), window)
+        return reorder_channels(image, self.channel_order).clamp(0.0, 1.0)
 
     def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor:
         """Return the loss of several times of every exposure; log every term."""
         if self.loss is None:
             raise RuntimeError("loss and teacher do not exist: call setup('fit') before training")
-        blur = reordered(batch["blur"], self.channel_order)
+        blur = reorder_channels(batch["blur"], self.channel_order)
         start, stop = batch["exposure"][0].tolist()
         times = spread_planes(start, stop, self.hparams["times"])
         windows = windows_around(batch["spikes"], times, self.window_length)
@@ -250,13 +250,13 @@ class SSDMStudentModule(DeblurModule):
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
     ) -> Tensor:
         """Deblur at some planes of ``spikes``; see :meth:`DeblurModule.images_at`."""
-        encoded = self.network.encode_blur(reordered(blur, self.channel_order))
+        encoded = self.network.encode_blur(reorder_channels(blur, self.channel_order))
         count = self._images_at_once(blur, None)
         images = []
         for first in range(0, len(times), count):
             windows = windows_around(spikes, times[first : first + count], self.window_length)
             images.append(self.network.decode(encoded, windows).float())
-        return reordered(torch.cat(images), self.channel_order).clamp(0.0, 1.0)
+        return reorder_channels(torch.cat(images), self.channel_order).clamp(0.0, 1.0)
 
     def _images_at_once(self, blur: Tensor, memory_gib: float | None) -> int:
         work = math.prod(blur.shape[-2:]) * WORK_PER_PIXEL * (len(blur) if blur.ndim == 4 else 1)
@@ -278,13 +278,13 @@ class SSDMStudentModule(DeblurModule):
         count = self._images_at_once(image, memory_gib)
         with eval_mode(self):
             with torch.inference_mode():
-                blur = reordered(image[None].to(self.device), self.channel_order)
+                blur = reorder_channels(image[None].to(self.device), self.channel_order)
                 encoded = self.network.encode_blur(blur)
             for first in range(0, len(centers), count):
                 windows = self._windows(recording, centers[first : first + count])
                 with torch.inference_mode():
                     decoded = self.network.decode(encoded, windows)[:, 0].float()
-                    images = reordered(decoded, self.channel_order).clamp(0.0, 1.0).cpu()
+                    images = reorder_channels(decoded, self.channel_order).clamp(0.0, 1.0).cpu()
                 yield from images
 
     def _windows(self, recording: SpikeRecording, centers: Sequence[int]) -> Tensor:
@@ -321,7 +321,7 @@ def _check_choices(
 
 
 @torch.no_grad()
-def give_blur(layer: nn.Conv2d) -> None:
+def init_blur_passthrough(layer: nn.Conv2d) -> None:
     """Initialise a student's last layer to pass the blurry image, with little of the features.
 
     Args:

@@ -14,11 +14,11 @@ from spike_zoo.methods.ssdm.ldn import (
     SpatialAttention,
     check_blur,
     check_windows,
-    doubling,
-    halving,
-    keeping,
+    downsampling_block,
+    same_size_block,
+    upsampling_block,
 )
-from spike_zoo.nn.fast import lay_out
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.precision import without_autocast
 
 FINE = 20  # channels at full and half size of the image
@@ -60,8 +60,10 @@ class SAN(nn.Module):
             raise ValueError(f"window_length must be odd and positive, got {window_length}")
         joined = 2 * BRANCH
         self.window_length = window_length
-        self.blur_enc = nn.Sequential(halving(3, FINE), halving(FINE, BRANCH))
-        self.spike_enc = nn.Sequential(keeping(window_length, FINE), keeping(FINE, BRANCH))
+        self.blur_enc = nn.Sequential(downsampling_block(3, FINE), downsampling_block(FINE, BRANCH))
+        self.spike_enc = nn.Sequential(
+            same_size_block(window_length, FINE), same_size_block(FINE, BRANCH)
+        )
         self.ca = ChannelAttention(joined)
         self.sa = SpatialAttention()
         self.fine = nn.Sequential(*(LDNBlock(joined) for _ in range(BLOCKS)))
@@ -69,9 +71,11 @@ class SAN(nn.Module):
         self.coarse = nn.Sequential(*(LDNBlock(COARSE) for _ in range(BLOCKS)))
         self.up = nn.ConvTranspose2d(COARSE, joined, kernel_size=2, stride=2)
         self.fuse = nn.Conv2d(2 * joined, joined, kernel_size=1)
-        self.decoder = nn.Sequential(doubling(joined, 2 * FINE), doubling(2 * FINE, FINE))
+        self.decoder = nn.Sequential(
+            upsampling_block(joined, 2 * FINE), upsampling_block(2 * FINE, FINE)
+        )
         self.pred = nn.Conv2d(3 + FINE, 3, kernel_size=1)
-        lay_out(self, torch.channels_last)
+        set_memory_format(self, torch.channels_last)
 
     def forward(self, blur: Tensor, window: Tensor) -> Tensor:
         """Deblur at the middle of the window."""

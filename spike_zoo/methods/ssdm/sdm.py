@@ -53,7 +53,7 @@ def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
     return spikes[:, start:stop].float().mean(dim=1, keepdim=True)
 
 
-def rate_of_own_times(
+def random_window_rate(
     spikes: Tensor, start: int, stop: int, window: int, generator: torch.Generator
 ) -> Tensor:
     """Return the rate of a short window at a random time per pixel.
@@ -97,7 +97,7 @@ def _check_range(spikes: Tensor, start: int, stop: int) -> None:
         )
 
 
-def reordered(image: Tensor, order: ChannelOrder) -> Tensor:
+def reorder_channels(image: Tensor, order: ChannelOrder) -> Tensor:
     """Convert images ``(..., 3, H, W)`` from R,G,B to another order, or back."""
     return image.flip(-3) if order == "bgr" else image
 

@@ -17,8 +17,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
-from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.sdm import grey, rate_of_own_times
+from spike_zoo.methods.ssdm.losses import denoising_loss, upsampling_loss
+from spike_zoo.methods.ssdm.sdm import grey, random_window_rate
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.methods.ssdm.teacher_module import Part, TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam
@@ -139,7 +139,7 @@ class SSDMTeacherModule(TeacherModule):
         """Return the loss in stage ``"upsample"``; update BSN and return None in ``"denoise"``."""
         if self.stage == "upsample":
             enlarged = self.network(self._rates_to_enlarge(batch))
-            loss = enlarging_loss(enlarged, batch["blur"], clamp=self.hparams["clamp_loss"])
+            loss = upsampling_loss(enlarged, batch["blur"], clamp=self.hparams["clamp_loss"])
             self.log("train/total", loss, batch_size=len(batch["blur"]))
             return loss
         optimizer = cast(LightningOptimizer, self.optimizers())
@@ -161,7 +161,7 @@ class SSDMTeacherModule(TeacherModule):
             return self.teacher.rate(batch["spikes"], start, stop)
         window, draws = self.teacher.short_window, self.generator("times")
         with torch.no_grad():
-            rates = rate_of_own_times(batch["spikes"], start, stop, window, draws)
+            rates = random_window_rate(batch["spikes"], start, stop, window, draws)
             rates *= self.teacher.rate_gain
             return cast("Tensor", self.teacher.bsn(rates).clamp(0.0, 1.0))
 
@@ -180,7 +180,7 @@ class SSDMTeacherModule(TeacherModule):
         parameters = self.network.parameters()
         return scheduled_adam(self, parameters, self.learning_rate, per_batch=updates)
 
-    def compared(self, exposure: Exposure) -> ExposureResult | None:
+    def restore_exposure(self, exposure: Exposure) -> ExposureResult | None:
         """Return the network's images, the images without the network, and the target.
 
         The target of denoised rates is the sharp image; that of an enlarged exposure is the blur.
@@ -197,9 +197,9 @@ class SSDMTeacherModule(TeacherModule):
         rates = self._exposure_rates(exposure, exposure.planes if is_instant else None)
         plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
         # the network's target is the blurry image, so its output is an image and no rate
-        before = self._as_images(plain, exposure)
+        degraded = self._as_images(plain, exposure)
         truth = exposure.images if is_instant else exposure.blur
-        return ExposureResult(self(rates).float(), before, grey(truth))
+        return ExposureResult(self(rates).float(), degraded, grey(truth))
 
     def image_of(self, exposure: Exposure) -> Tensor:
         """Return the network's image of an exposure, or of the exposure's middle plane."""

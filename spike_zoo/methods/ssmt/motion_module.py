@@ -132,10 +132,10 @@ class SSMTMotionModule(ReconstructionModule):
         """Return the flows of all pairs, ``(P, 2, H, W)`` in pixels per 20 planes."""
         return torch.cat([flows[-1] for _, flows in self._flows(batch, is_chained=True)])
 
-    def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
+    def sample_predictions(self, batch: Any, prediction: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
         """Return colour-coded flows, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in found])
-        return super().predicted(batch, pictures)
+        pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in prediction])
+        return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Return metrics and pictures of the flows that have any ground truth."""

@@ -19,7 +19,7 @@ from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
-from spike_zoo.tasks.flow import REACH
+from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,4 +170,4 @@ def _per_plane(motion: Tensor) -> Tensor:
 
 def _flow_offsets(like: Tensor) -> Tensor:
     """Return the offsets of the planes that flow leads to, -20 and 20, ``(2, 1, 1, 1)``."""
-    return torch.tensor([-REACH, REACH]).to(like).view(2, 1, 1, 1)
+    return torch.tensor([-FLOW_OFFSET, FLOW_OFFSET]).to(like).view(2, 1, 1, 1)

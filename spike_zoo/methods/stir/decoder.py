@@ -54,7 +54,7 @@ def _upsampling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 
 @torch.no_grad()
-def start_bilinear(layer: nn.ConvTranspose2d) -> None:
+def init_bilinear(layer: nn.ConvTranspose2d) -> None:
     """Initialise a layer that up-samples flows in pixels: bilinear, with doubled values."""
     tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
     one_to_one = torch.eye(layer.in_channels)[:, :, None, None]
@@ -63,7 +63,7 @@ def start_bilinear(layer: nn.ConvTranspose2d) -> None:
 
 
 @torch.no_grad()
-def start_faintly(head: NarrowConv2d) -> None:
+def init_image_head(head: NarrowConv2d) -> None:
     """Initialise the image channel (the last) of a head near zero; keep the flow channels."""
     head.weight[-1:] *= _HEAD_FACTOR  # weights of 0 would pass no gradient
     cast("Tensor", head.bias)[-1:] = 0
@@ -113,7 +113,8 @@ class RefiningDecoder(nn.Module):
     Shape:
         - features: three times ``(B, C, h, w)``.
         - coarser: the level of size ``h/2 x w/2``.
-        - known: ``(B, 4, h, w)``, flow for the alignment that replaces the up-sampled coarser flow.
+        - flow_override: ``(B, 4, h, w)``, flow for the alignment that replaces the up-sampled
+          coarser flow.
         - draft: ``(B, 1, h, w)``, an image that all levels correct; None in the paper.
     """
 
@@ -150,11 +151,11 @@ class RefiningDecoder(nn.Module):
         self,
         features: Features,
         coarser: Level,
-        known: Tensor | None = None,
+        flow_override: Tensor | None = None,
         draft: Tensor | None = None,
     ) -> Level:
         """Decode this level."""
-        upflow, extra = self.upflow(coarser.flow, known), self.extra(coarser)
+        upflow, extra = self.upflow(coarser.flow, flow_override), self.extra(coarser)
         flows = [flow for flow in (upflow, extra) if flow is not None]
         hidden = self.res(self.fuse2(self.fuse1(self._join(features, coarser, flows, draft))))
         image = in_full_precision(self.head, hidden)
@@ -163,12 +164,12 @@ class RefiningDecoder(nn.Module):
         change, image = image[:, :4], image[:, 4:]
         return Level(image, hidden, flow=upflow + change, upflow=upflow)
 
-    def upflow(self, coarser: Tensor | None, known: Tensor | None) -> Tensor | None:
-        """Return the flow that aligns this level: ``known``, or the coarser flow up-sampled."""
+    def upflow(self, coarser: Tensor | None, flow_override: Tensor | None) -> Tensor | None:
+        """Return the flow of the alignment: ``flow_override``, or the coarser flow up-sampled."""
         if coarser is None:
             return None
         # Not doubled here, although flows are in pixels of the level: the layer learns the scale.
-        return in_full_precision(self.up_flow, coarser) if known is None else known
+        return in_full_precision(self.up_flow, coarser) if flow_override is None else flow_override
 
     def extra(self, coarser: Level) -> Tensor | None:
         """Return the additional motion fields of level 1."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.nn.fast import PointwiseConv2d, conv_norm, join_channels
-from spike_zoo.nn.fast.layout import laid_out_for
+from spike_zoo.nn.fast.layout import to_layer_format
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every kind of embedding
@@ -63,7 +63,7 @@ class ResidualEmbedding(nn.Module):
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""
-        block = laid_out_for(self.conv1, block)  # two layers read it
+        block = to_layer_format(self.conv1, block)  # two layers read it
         y = F.relu(conv_norm(self.conv1, self.bn1, block), inplace=True)
         y = conv_norm(self.conv2, self.bn2, y)
         return F.relu(y.add_(self.shortcut(block)), inplace=True)

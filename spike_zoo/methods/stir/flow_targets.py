@@ -69,7 +69,7 @@ def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
     return motion_loss(flows, padded)
 
 
-def known_flows(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
+def oracle_flow_pyramid(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
     """Return ground-truth flow as flows that align the features of every level; unknown flow is 0.
 
     Args:

@@ -25,7 +25,7 @@ from spike_zoo.methods.stir.flow_targets import (
     field_loss,
     fields_of,
     flow_of,
-    known_flows,
+    oracle_flow_pyramid,
 )
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR, STIRPyramid
@@ -44,7 +44,7 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
-from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
+from spike_zoo.tasks.flow import FLOW_OFFSET, FlowPrediction, ground_truth_flow, reject_oracle_flow
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import loss_scale_of, scene_terms
 
@@ -102,8 +102,8 @@ class STIRModule(ReconstructionModule):
     """
 
     clip_length = PLANES
-    motion_planes = REACH
-    picture_options = ("tile", "precision", "compiled")
+    motion_planes = FLOW_OFFSET
+    inference_options = ("tile", "precision", "compiled")
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class STIRModule(ReconstructionModule):
         Raises:
             UsageError: If the module has ``oracle_flow``.
         """
-        check_alone(oracle_flow=self.hparams["oracle_flow"])
+        reject_oracle_flow(oracle_flow=self.hparams["oracle_flow"])
         planes, draft, _ = self._network_input(spikes, rate_scale)
         return self.network(planes, draft)
 
@@ -230,10 +230,10 @@ class STIRModule(ReconstructionModule):
             return self._pyramid(batch)[0].image.float()
         return super().predict_step(batch, batch_idx)
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction; with motion fields if the batch has ground-truth flow."""
         if "flow" not in batch and not self.hparams["oracle_flow"]:
-            return super().found(batch, batch_idx)
+            return super().predict_with_flow(batch, batch_idx)
         pyramid, flow = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
         return FlowPrediction(
@@ -243,15 +243,15 @@ class STIRModule(ReconstructionModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        check_alone(oracle_flow=self.hparams["oracle_flow"])
+        reject_oracle_flow(oracle_flow=self.hparams["oracle_flow"])
         scale = rate_scale if self.hparams["scale_input"] else 1.0
         stream = AlignedStream if self.hparams["align_input"] else WindowStream
-        options = {name: getattr(self, name) for name in self.picture_options}
+        options = {name: getattr(self, name) for name in self.inference_options}
         with eval_mode(self):
             yield from stream(self.network, recording, scale, **options).images(centers)
 
     @property
-    def finds_motion(self) -> bool:
+    def has_motion_fields(self) -> bool:
         """Whether the module estimates motion fields."""
         predicted = self.hparams["interaction"] != "synthesis_only"
         return (self.hparams["align_input"] or predicted) and not self.hparams["oracle_flow"]
@@ -283,7 +283,7 @@ class STIRModule(ReconstructionModule):
             UsageError: If ``recording`` is not a spike recording, or a centre is not an integer.
             ValueError: If the network predicts no motion.
         """
-        if not self.finds_motion:
+        if not self.has_motion_fields:
             raise ValueError(
                 "a network with interaction 'synthesis_only' or oracle_flow estimates no motion"
             )
@@ -330,7 +330,7 @@ class STIRModule(ReconstructionModule):
         terms = self.loss(pyramid, batch["image"])
         weight = self.hparams["loss_motion"]
         if weight:
-            terms["motion"] = field_loss(pyramid, motion_in(batch, "loss_motion"))
+            terms["motion"] = field_loss(pyramid, ground_truth_flow(batch, "loss_motion"))
             terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]
         return terms
 
@@ -341,13 +341,13 @@ class STIRModule(ReconstructionModule):
         planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], truth)
         if truth is None or fields is not None:
             return self.network.pyramid(planes, draft=draft), fields
-        flows = known_flows(truth, self.hparams["pyramid_levels"])
+        flows = oracle_flow_pyramid(truth, self.hparams["pyramid_levels"])
         return self.network.pyramid(planes, flows), None
 
     def _true_flow(self, batch: ReconstructionBatch) -> Tensor | None:
         """Return the oracle flow, or in training the true flow with errors; None to estimate it."""
         if self.hparams["oracle_flow"]:
-            return motion_in(batch, "oracle_flow")
+            return ground_truth_flow(batch, "oracle_flow")
         if not (self.hparams["align_input"] and self.training and "flow" in batch):
             return None
         return with_errors(batch["flow"], torch.Generator().manual_seed(self.global_step))

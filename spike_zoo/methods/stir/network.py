@@ -18,8 +18,8 @@ from spike_zoo.methods.stir.decoder import (
     Level,
     RefiningDecoder,
     TopDecoder,
-    start_bilinear,
-    start_faintly,
+    init_bilinear,
+    init_image_head,
 )
 from spike_zoo.methods.stir.embedding import (
     BLOCK_PLANES,
@@ -29,7 +29,7 @@ from spike_zoo.methods.stir.embedding import (
 )
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.nn.fast import lay_out
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
@@ -125,10 +125,10 @@ class STIR(nn.Module):
                 *(channels[level - 1], 3 * channels[level], interaction, hidden_channels),
                 motion_fields=motion_fields if level == 1 else None,
             )
-        lay_out(self, torch.channels_last)
+        set_memory_format(self, torch.channels_last)
         # Few pixels and many channels: here the contiguous format halves the time of the weight
         # gradients.
-        lay_out(self.decoders[str(pyramid_levels)], torch.contiguous_format)
+        set_memory_format(self.decoders[str(pyramid_levels)], torch.contiguous_format)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
@@ -153,7 +153,7 @@ class STIR(nn.Module):
     def start_from_drafts(self) -> None:
         """Initialise image heads near zero: the untrained network returns almost the draft."""
         for decoder in self.decoders.values():
-            start_faintly(cast("TopDecoder | RefiningDecoder", decoder).head)
+            init_image_head(cast("TopDecoder | RefiningDecoder", decoder).head)
 
     def start_from_doubled_flows(self) -> None:
         """Initialise each level's flow as twice the coarser level's flow.
@@ -163,7 +163,7 @@ class STIR(nn.Module):
         """
         for name, layer in self.decoders.named_modules():
             if name.endswith(("up_flow", "up_extra_flow")):
-                start_bilinear(cast("nn.ConvTranspose2d", layer))
+                init_bilinear(cast("nn.ConvTranspose2d", layer))
 
     def pyramid(
         self,
@@ -176,7 +176,7 @@ class STIR(nn.Module):
         Args:
             spikes: ``(B, 61, H, W)``.
             flows: Level -> flow ``(B, 4, h, w)`` of the padded size, in pixels of the level, that
-                replaces the predicted flow in the alignment, see :func:`known_flows`.
+                replaces the predicted flow in the alignment, see :func:`oracle_flow_pyramid`.
             draft: ``(B, 1, H, W)``, an image that every level corrects; None in the paper.
 
         Raises:

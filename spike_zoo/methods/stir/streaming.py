@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 Precision = Literal["32", "bf16"]
 
 BLOCK_CENTERS = tuple(start + BLOCK_PLANES // 2 - PLANES // 2 for start in BLOCK_STARTS)
-AHEAD = 20  # following windows for which features are cached: enough for a stride of one plane
-AHEAD_PIXELS = 2**21  # windows times pixels: limits the cache to 0.4 GB in float32
+CACHED_WINDOWS = (
+    20  # following windows for which features are cached: enough for a stride of one plane
+)
+CACHED_PIXELS = 2**21  # windows times pixels: limits the cache to 0.4 GB in float32
 
 
 class WindowStream:
@@ -79,7 +81,7 @@ class WindowStream:
         Raises:
             PlaneRangeError: If the recording is shorter than half a window.
         """
-        ahead = min(AHEAD, AHEAD_PIXELS // math.prod(self.grid.padded))
+        ahead = min(CACHED_WINDOWS, CACHED_PIXELS // math.prod(self.grid.padded))
         for index, center in enumerate(centers):
             mirrored_planes(*centred_window(center, PLANES), len(self.recording))
             # Cache blocks that later windows share: two of three at stride 20, fewer at strides

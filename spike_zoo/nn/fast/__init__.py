@@ -10,7 +10,7 @@ from spike_zoo.nn.fast.convolutions import (
     PointwiseConv2d,
     conv_norm,
 )
-from spike_zoo.nn.fast.layout import join_channels, lay_out
+from spike_zoo.nn.fast.layout import join_channels, set_memory_format
 from spike_zoo.nn.fast.prelu import PReLU
 from spike_zoo.nn.fast.warp import warp_each
 
@@ -22,6 +22,6 @@ __all__ = [
     "PointwiseConv2d",
     "conv_norm",
     "join_channels",
-    "lay_out",
+    "set_memory_format",
     "warp_each",
 ]

@@ -22,9 +22,9 @@ from spike_zoo.nn.fast.layout import (
     has_rows,
     is_channels_last,
     is_eager_cpu,
+    is_eager_inference,
     join_channels,
-    laid_out_for,
-    only_makes_pictures,
+    to_layer_format,
 )
 from spike_zoo.nn.fast.prelu import PReLU, prelu
 
@@ -45,7 +45,7 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     # multiplied into them, the rest is added to the bias. Not in training, because there mean and
     # sigma depend on y.
     mean, variance = norm.running_mean, norm.running_var
-    if norm.training or mean is None or variance is None or not only_makes_pictures(x):
+    if norm.training or mean is None or variance is None or not is_eager_inference(x):
         return _normalised(norm, conv(x))
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
@@ -80,7 +80,7 @@ class ConvPReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and activate."""
-        return self._computed(laid_out_for(self.conv, x), spare=0)
+        return self._computed(to_layer_format(self.conv, x), spare=0)
 
     def _computed(self, x: Tensor, spare: int) -> Tensor:
         """Return the output, followed by ``spare`` channels of zeros."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+def set_memory_format(module: nn.Module, layout: torch.memory_format) -> None:
     """Set the memory format of a module's weights, and so that of its convolutions' outputs.
 
     Args:
@@ -32,7 +32,7 @@ def has_rows(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-def laid_out_for(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def to_layer_format(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """Return ``(B, C, H, W)`` in the memory format of a convolution's weights.
 
     PyTorch computes channels-last if either the input or the weights are. Gradients in another
@@ -77,7 +77,7 @@ def is_eager_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def only_makes_pictures(x: Tensor) -> bool:
+def is_eager_inference(x: Tensor) -> bool:
     """Return whether operations on ``x`` run eagerly on a CPU without gradients.
 
     Then layers may overwrite their input and fuse weights.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast.layout import has_rows, only_makes_pictures
+from spike_zoo.nn.fast.layout import has_rows, is_eager_inference
 from spike_zoo.nn.warp import sampling_grid, warp
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def warp_each(features: Tensor, flows: Sequence[Tensor]) -> list[Tensor]:
         features: ``(B, C, H, W)``.
         flows: Flows, each ``(B, 2, H, W)`` in pixels.
     """
-    if only_makes_pictures(features) and has_rows(features) and min(features.shape[-2:]) > 1:
+    if is_eager_inference(features) and has_rows(features) and min(features.shape[-2:]) > 1:
         return [warp_rows(features, flow) for flow in flows]
     contiguous = features.contiguous()  # once; grid_sample would copy them for every flow
     return [warp(contiguous, flow) for flow in flows]

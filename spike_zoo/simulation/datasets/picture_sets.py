@@ -143,7 +143,7 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
         if isinstance(value, int) and value < (least := _LEAST.get(name, 1)):
             raise UsageError(f"--{name} must be at least {least}, got {value}")
     request = picture_set.request(folder, seed, values)
-    return request._replace(asked={"kind": kind} | request.asked)
+    return request._replace(options={"kind": kind} | request.options)
 
 
 def _limited(splits: Mapping[Split, list[Any]], limit: int | None) -> dict[Split, list[Any]]:

@@ -72,12 +72,12 @@ class ArchiveRequest(NamedTuple):
     """Options of an archive and the functions that simulate its takes.
 
     Attributes:
-        asked: Options that are written into the archive.
+        options: Options that are written into the archive.
         takes: Function that returns one function per take, by split and name.
         label_names: Names of the classes; empty for takes without labels.
     """
 
-    asked: dict[str, Any]
+    options: dict[str, Any]
     takes: Callable[[], TakesBySplit]
     label_names: tuple[str, ...] = ()
 
@@ -119,9 +119,13 @@ class Recipe:
             for name, value in values.items()
             if name not in LATER_OPTIONS or value != self.options.get(name)
         }
-        asked = {"simulator": self.simulator, "seed": seed, "noise": written.pop("noise")} | written
+        options = {
+            "simulator": self.simulator,
+            "seed": seed,
+            "noise": written.pop("noise"),
+        } | written
         takes = functools.partial(self._takes, values, seed)
-        return ArchiveRequest(asked, takes, self.label_names)
+        return ArchiveRequest(options, takes, self.label_names)
 
     def _takes(self, values: Options, seed: int) -> TakesBySplit:
         return {

@@ -17,7 +17,7 @@ _COVERED: Final = 0.5  # coverage from which an object occludes a point
 _ROUNDING: Final = 1e-6  # tolerance in pixels for points at the edge
 
 
-class Sheet(NamedTuple):
+class LayerGeometry(NamedTuple):
     """Motion and mask of a layer.
 
     Attributes:
@@ -35,17 +35,17 @@ class Sheet(NamedTuple):
         """Return whether the layer covers image points ``(2, ...)`` at a plane."""
         if self.mask is None:
             return np.ones(points.shape[1:], np.bool_)
-        x, y = self.inside(plane, points) * self.texels
+        x, y = self.to_layer(plane, points) * self.texels
         height, width = self.mask.shape
         return _bilinear(self.mask, x + (width - 1) / 2, y + (height - 1) / 2) >= _COVERED
 
-    def inside(self, plane: float, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_layer(self, plane: float, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert image points ``(2, ...)`` at a plane to coordinates of the layer."""
         a, b, c, d, e, f = self.motion.pose(plane).inverse
         x, y = points
         return np.stack([a * x + b * y + c, d * x + e * y + f])
 
-    def seen(self, plane: float, own: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_image(self, plane: float, own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert layer coordinates ``(2, ...)`` to image points at a plane."""
         a, b, c, d, e, f = self.motion.pose(plane).inverse
         x, y = own[0] - c, own[1] - f
@@ -53,7 +53,7 @@ class Sheet(NamedTuple):
 
 
 def backward_motion(
-    sheets: Sequence[Sheet], size: tuple[int, int], ratio: int, plane: int, earlier: int
+    geometries: Sequence[LayerGeometry], size: tuple[int, int], ratio: int, plane: int, earlier: int
 ) -> NDArray[np.float32]:
     """Return the exact displacement of each pixel from one plane to another, NaN if occluded.
 
@@ -61,7 +61,7 @@ def backward_motion(
     with their layer.
 
     Args:
-        sheets: The layers from far to near; the first layer covers everything.
+        geometries: The layers from far to near; the first layer covers everything.
         size: Height and width of a plane.
         ratio: Image pixels per spike-camera pixel, along each axis.
         plane: Plane of the pixels.
@@ -74,16 +74,18 @@ def backward_motion(
         bilinear sampling would need pixels outside the plane.
     """
     points, layers = _pixel_centres(size, ratio), np.zeros(size, np.intp)
-    for number, sheet in enumerate(sheets[1:], start=1):
-        layers[sheet.covers(plane, points)] = number
+    for number, geometry in enumerate(geometries[1:], start=1):
+        layers[geometry.covers(plane, points)] = number
     moved = np.empty_like(points)
-    for number, sheet in enumerate(sheets):
+    for number, geometry in enumerate(geometries):
         is_layer = layers == number
-        moved[:, is_layer] = sheet.seen(earlier, sheet.inside(plane, points[:, is_layer]))
+        moved[:, is_layer] = geometry.to_image(
+            earlier, geometry.to_layer(plane, points[:, is_layer])
+        )
     limits = np.array([size[1] - 1, size[0] - 1]).reshape(2, 1, 1) * ratio / 2
     is_hidden = (np.abs(moved) > limits + _ROUNDING).any(axis=0)
-    for number, sheet in enumerate(sheets[1:], start=1):
-        is_hidden |= (layers < number) & sheet.covers(earlier, moved)
+    for number, geometry in enumerate(geometries[1:], start=1):
+        is_hidden |= (layers < number) & geometry.covers(earlier, moved)
     motion = (moved - points) / ratio
     motion[:, is_hidden] = np.nan
     return motion.astype(np.float32)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spike_zoo.simulation.scenes.flow import Sheet, backward_motion
+from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_motion
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
 
@@ -162,12 +162,12 @@ class Scene:
                 raise ValueError(
                     f"plane {index} is not in the scene, which has planes 0..{self.spec.planes - 1}"
                 )
-        sheets = [
-            Sheet(layer.motion, layer.grey[0, -1].numpy() if layer.reach else None, _TEXELS)
+        geometries = [
+            LayerGeometry(layer.motion, layer.grey[0, -1].numpy() if layer.reach else None, _TEXELS)
             for layer in self._layers
         ]
         size = self.spec.height, self.spec.width
-        return backward_motion(sheets, size, self.spec.image_ratio, plane, earlier)
+        return backward_motion(geometries, size, self.spec.image_ratio, plane, earlier)
 
     def render(self, plane: int, *, colour: bool = False) -> Tensor:
         """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""

@@ -28,25 +28,33 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_stated_camera_comes_before_a_sidecar_and_that_before_the_layout(clip: Path) -> None:
-    usual = Camera(3, 32, rate_scale=0.6, fps=500.0)
-    known = usual.read(clip)
-    assert (known.shape, known.rate_scale, known.fps) == ((5, 3, 32), 0.6, 500.0)
+def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Path) -> None:
+    default = Camera(3, 32, rate_scale=0.6, fps=500.0)
+    from_layout = default.read(clip)
+    assert (from_layout.shape, from_layout.rate_scale, from_layout.fps) == ((5, 3, 32), 0.6, 500.0)
     clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
-    told = Camera().read(clip, usual)
-    assert (told.shape, told.rate_scale, told.fps) == ((5, 6, 16), 0.3, 500.0)
-    np.testing.assert_array_equal(told[:], SPIKES)
-    stated = Camera(12, 8, rate_scale=0.9, fps=1000.0).read(clip, usual)
-    assert (stated.shape, stated.rate_scale, stated.fps) == ((5, 12, 8), 0.9, 1000.0)
+    from_sidecar = Camera().read(clip, default)
+    assert (from_sidecar.shape, from_sidecar.rate_scale, from_sidecar.fps) == (
+        (5, 6, 16),
+        0.3,
+        500.0,
+    )
+    np.testing.assert_array_equal(from_sidecar[:], SPIKES)
+    from_options = Camera(12, 8, rate_scale=0.9, fps=1000.0).read(clip, default)
+    assert (from_options.shape, from_options.rate_scale, from_options.fps) == (
+        (5, 12, 8),
+        0.9,
+        1000.0,
+    )
 
 
-def test_rows_may_be_read_as_they_lie(clip: Path) -> None:
-    found = Camera(6, 16, flip=False).read(clip)
-    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+def test_rows_can_be_read_in_stored_order(clip: Path) -> None:
+    recording = Camera(6, 16, flip=False).read(clip)
+    np.testing.assert_array_equal(recording[:], SPIKES[:, ::-1])
 
 
 @pytest.mark.parametrize(
-    ("stated", "own", "folder", "is_flipped"),
+    ("option", "recording_flip", "folder_flip", "is_flipped"),
     [
         (None, None, None, True),
         (None, "false", None, False),
@@ -57,16 +65,24 @@ def test_rows_may_be_read_as_they_lie(clip: Path) -> None:
         (True, None, "false", True),
     ],
 )
-def test_what_is_stated_of_rows_comes_before_sidecars_the_recording_s_own_before_the_folder_s(
-    clip: Path, stated: bool | None, own: str | None, folder: str | None, is_flipped: bool
+def test_the_flip_option_overrides_sidecars_and_the_recordings_sidecar_the_folders(
+    clip: Path,
+    option: bool | None,
+    recording_flip: str | None,
+    folder_flip: str | None,
+    is_flipped: bool,
 ) -> None:
-    clip.with_name("config.yaml").write_text(f"spike_h: 6\nspike_w: 16\nflip: {folder or 'null'}\n")
-    clip.with_name("clip.dat.yaml").write_text(f"flip: {own}\n" if own else "lens: 35 mm\n")
-    for found in (
-        read_recording(clip, flip=stated),
-        find_takes(clip.parents[2], layout="folder", flip=stated).jobs["clip"]().recording,
+    clip.with_name("config.yaml").write_text(
+        f"spike_h: 6\nspike_w: 16\nflip: {folder_flip or 'null'}\n"
+    )
+    clip.with_name("clip.dat.yaml").write_text(
+        f"flip: {recording_flip}\n" if recording_flip else "lens: 35 mm\n"
+    )
+    for recording in (
+        read_recording(clip, flip=option),
+        find_takes(clip.parents[2], layout="folder", flip=option).jobs["clip"]().recording,
     ):
-        np.testing.assert_array_equal(found[:], SPIKES if is_flipped else SPIKES[:, ::-1])
+        np.testing.assert_array_equal(recording[:], SPIKES if is_flipped else SPIKES[:, ::-1])
 
 
 def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Path) -> None:
@@ -74,8 +90,8 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
     image = np.zeros((16, 6), np.uint8)
     save_picture(image, clip.with_suffix(".png"))
     root = clip.parents[2]
-    found = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
-    take = found.jobs["clip"]()
+    takes = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
+    take = takes.jobs["clip"]()
     np.testing.assert_array_equal(take.recording[:], upright)
     np.testing.assert_array_equal(take.images, image[None])
     clip.with_name("clip.dat.yaml").write_text("{mirror: true, rotate: 90}")
@@ -91,26 +107,26 @@ def test_without_any_size_a_recording_is_rejected(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["base", "folder", "recvidar"])
-def test_every_layout_takes_what_is_stated(clip: Path, layout: str) -> None:
+def test_every_layout_applies_the_camera_options(clip: Path, layout: str) -> None:
     root = clip.parents[2]
-    stated = {"height": 6, "width": 16, "rate_scale": 0.25, "fps": 40000.0, "flip": False}
-    (job,) = find_takes(root, layout=layout, **stated).jobs.values()  # type: ignore[arg-type]  # by name
-    found = job().recording
-    assert (found.rate_scale, found.fps) == (0.25, 40000.0)
-    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+    options = {"height": 6, "width": 16, "rate_scale": 0.25, "fps": 40000.0, "flip": False}
+    (job,) = find_takes(root, layout=layout, **options).jobs.values()  # type: ignore[arg-type]  # by name
+    recording = job().recording
+    assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
+    np.testing.assert_array_equal(recording[:], SPIKES[:, ::-1])
 
 
-def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
+def test_the_rate_scale_of_an_archive_can_be_corrected(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5")
-    found = find_takes(path, rate_scale=0.25, fps=40000.0)
-    recording = next(iter(found.jobs.values()))().recording
+    takes = find_takes(path, rate_scale=0.25, fps=40000.0)
+    recording = next(iter(takes.jobs.values()))().recording
     assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
     with pytest.raises(UsageError, match="remove height, width, flip, mirror and rotate"):
         find_takes(path, flip=False)
 
 
-@pytest.mark.parametrize("stated", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
-def test_what_no_camera_has_is_rejected(stated: dict[str, float]) -> None:
-    name = next(iter(stated)).replace("_", "-")
+@pytest.mark.parametrize("options", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
+def test_camera_options_of_zero_or_less_are_rejected(options: dict[str, float]) -> None:
+    name = next(iter(options)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name} .*above 0"):
-        Camera(**stated)  # type: ignore[arg-type]  # numbers
+        Camera(**options)  # type: ignore[arg-type]  # numbers

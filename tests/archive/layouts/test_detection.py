@@ -19,10 +19,12 @@ from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
 
 
-def test_sample_clips_become_an_archive_with_their_truth(tmp_path: Path, shared: Path) -> None:
+def test_sample_clips_become_an_archive_with_their_ground_truth(
+    tmp_path: Path, shared: Path
+) -> None:
     base = shared / "data" / "base"
-    found = find_takes(base)
-    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs, splits=found.splits))
+    takes = find_takes(base)
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", takes.jobs, splits=takes.splits))
     assert archive.names("test") == ["203_part1_key_id151"]
     assert archive.names("train") == ["203_part2_key_id151"]
     for split in ("test", "train"):
@@ -45,11 +47,11 @@ def test_samples_of_recognition_become_a_labelled_archive(tmp_path: Path) -> Non
         spikes = random_spikes(5, 6, 16, seed=seed).astype(np.uint8)
         np.savez(path, spk=spikes, label=np.int64(label), label_name=label_name)
     np.savez(tmp_path / "set" / "train" / "plain.npz", spk=random_spikes(5, 6, 16), label="cup")
-    found = find_takes(tmp_path / "set")
-    assert {name: job().label for name, job in found.jobs.items()} == {
+    takes = find_takes(tmp_path / "set")
+    assert {name: job().label for name, job in takes.jobs.items()} == {
         "cup-1": 3, "cup-2": 3, "bus-1": 0, "plain": None,
     }  # fmt: skip
-    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs, splits=found.splits))
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", takes.jobs, splits=takes.splits))
     assert archive.names("train") == ["bus-1", "cup-1", "plain"]
     for name, (label, label_name) in classes.items():
         assert archive.label(name) == archive.take(name).label == label
@@ -68,9 +70,11 @@ def test_a_sidecar_labels_a_recording_of_any_format_in_an_archive(
 
 
 @pytest.mark.parametrize("label", [-1, 2.0])
-def test_a_class_that_is_none_is_not_taken_from_a_sample(tmp_path: Path, label: float) -> None:
+def test_an_invalid_class_of_a_sample_is_rejected_by_an_archive(
+    tmp_path: Path, label: float
+) -> None:
     np.savez(tmp_path / "a.npz", spk=random_spikes(5, 6, 16), label=label)
-    read_recording(tmp_path / "a.npz")  # can be looked at all the same
+    read_recording(tmp_path / "a.npz")  # reading it is still possible
     with pytest.raises(FormatError, match=rf"a\.npz: label is {label}, expected the index of a"):
         find_takes(tmp_path).jobs["a"]()
 
@@ -83,19 +87,19 @@ def write_base_clip(root: Path, split: str, clip: str, *, truth: bool = True) ->
         imsave(root / split / "gt" / f"{clip}.png", image, check_contrast=False)
 
 
-def test_clips_of_one_name_in_two_splits_stay_two(tmp_path: Path) -> None:
+def test_clips_with_the_same_name_in_two_splits_stay_separate(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write_base_clip(tmp_path, split, "a")
-    found = find_takes(tmp_path, height=6, width=16)
-    assert found.splits == {"test": ["a"], "train": ["train-a"]}
-    take = found.jobs["a"]()
+    takes = find_takes(tmp_path, height=6, width=16)
+    assert takes.splits == {"test": ["a"], "train": ["train-a"]}
+    take = takes.jobs["a"]()
     assert take.images is not None
     assert take.images.shape == (1, 6, 16)
     assert take.image_index is not None
     assert take.image_index.tolist() == [2]
 
 
-def test_a_missing_truth_is_named(tmp_path: Path) -> None:
+def test_missing_ground_truth_is_named(tmp_path: Path) -> None:
     write_base_clip(tmp_path, "train", "a", truth=False)
     with pytest.raises(MissingFileError, match=r"a\.dat: its ground truth .*a\.png is missing"):
         find_takes(tmp_path)
@@ -103,7 +107,7 @@ def test_a_missing_truth_is_named(tmp_path: Path) -> None:
     assert find_takes(tmp_path, height=6, width=16).jobs["a"]().images is None
 
 
-def test_a_truth_that_is_no_image_is_named(tmp_path: Path) -> None:
+def test_ground_truth_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     write_base_clip(tmp_path, "train", "a")
     (tmp_path / "train" / "gt" / "a.png").write_text("no picture")
     with pytest.raises(FormatError, match=r"a\.png: not an image"):
@@ -114,15 +118,15 @@ def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     spikes = random_spikes(5, 6, 16)
     for place in ("train/day 1/a.dat", "train/b.npz", "test/a.dat", "c.npy", "d.spl"):
         write_recording(spikes, tmp_path / place)
-    found = find_takes(tmp_path, height=6, width=16)
-    assert found.splits == {"test": ["test-a"], "train": ["b", "train-day_1-a"]}
-    assert sorted(found.jobs) == ["b", "c", "d", "test-a", "train-day_1-a"]
-    for job in found.jobs.values():
+    takes = find_takes(tmp_path, height=6, width=16)
+    assert takes.splits == {"test": ["test-a"], "train": ["b", "train-day_1-a"]}
+    assert sorted(takes.jobs) == ["b", "c", "d", "test-a", "train-day_1-a"]
+    for job in takes.jobs.values():
         np.testing.assert_array_equal(job().recording[:], spikes)
-    assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
+    assert find_takes(tmp_path, split="all").splits["all"] == list(takes.jobs)
 
 
-def test_other_files_beside_recordings_are_named_and_left_out(tmp_path: Path) -> None:
+def test_other_files_in_a_folder_of_recordings_are_skipped_with_a_warning(tmp_path: Path) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "a.npz")
     np.save(tmp_path / "depth.npy", np.linspace(0, 9, 480).reshape(5, 6, 16))
     np.save(tmp_path / "labels.npy", np.arange(4))
@@ -132,8 +136,8 @@ def test_other_files_beside_recordings_are_named_and_left_out(tmp_path: Path) ->
     (tmp_path / "tracks.txt").write_text("0 1 2 3")
     (tmp_path / "._a.npz").write_bytes(b"metadata of macOS")
     with pytest.warns(UserWarning, match="files that are not recordings") as warned:
-        found = find_takes(tmp_path)
-    assert list(found.jobs) == ["a"]
+        takes = find_takes(tmp_path)
+    assert list(takes.jobs) == ["a"]
     text = str(warned[0].message)
     assert f"{tmp_path}: left out 6 files that are not recordings: " in text
     assert f"{tmp_path}/depth.npy: " in text
@@ -160,13 +164,13 @@ def test_recordings_of_every_format_in_a_folder_are_found(tmp_path: Path) -> Non
         file["camera/spikes"] = random_spikes(5, 6, 16)
     with ArchiveWriter(tmp_path / "one.h5") as writer:
         writer.add("scene", make_take(0))
-    found = find_takes(tmp_path, height=6, width=16)
-    assert sorted(found.jobs) == ["dat", "hdf5", "npy", "npz", "one", "plain", "spl"]
-    take = found.jobs.pop("one")()
+    takes = find_takes(tmp_path, height=6, width=16)
+    assert sorted(takes.jobs) == ["dat", "hdf5", "npy", "npz", "one", "plain", "spl"]
+    take = takes.jobs.pop("one")()
     np.testing.assert_array_equal(take.recording[:], make_take(0).recording[:])
     np.testing.assert_array_equal(take.images, make_take(0).images)
     np.testing.assert_array_equal(take.blur, make_take(0).blur)
-    for job in found.jobs.values():
+    for job in takes.jobs.values():
         np.testing.assert_array_equal(job().recording[:], random_spikes(5, 6, 16))
 
 
@@ -175,57 +179,59 @@ def test_a_file_name_that_is_not_utf_8_is_escaped_in_an_archive(tmp_path: Path) 
     try:
         write_recording(random_spikes(5, 6, 16), path)
     except (OSError, UnicodeError):
-        pytest.skip("this file system takes names in UTF-8 alone")
-    found = find_takes(tmp_path, height=6, width=16)
-    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs))
+        pytest.skip("this file system accepts only names in UTF-8")
+    takes = find_takes(tmp_path, height=6, width=16)
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", takes.jobs))
     assert archive.names() == ["caf_"]
     assert archive["caf_"].meta["source"] == r"caf\udce9.dat"
     assert {finding.code for finding in archive.verify()} == {"W02"}  # its fps is unknown
 
 
 @pytest.mark.parametrize("layout", ["folder", "recvidar"])
-def test_linked_folders_are_entered_and_circles_of_links_end(tmp_path: Path, layout: str) -> None:
+def test_linked_folders_are_searched_and_circular_links_are_not_followed_twice(
+    tmp_path: Path, layout: str
+) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "store" / "val" / "b.dat")
     write_recording(random_spikes(5, 6, 16), tmp_path / "set" / "train" / "a.dat")
     (tmp_path / "set" / "val").symlink_to("../store/val")
     (tmp_path / "store" / "val" / "back").symlink_to("../../set")
     (tmp_path / "set" / "train" / "loop").symlink_to(tmp_path / "set")
-    found = find_takes(tmp_path / "set", layout=layout, height=6, width=16)
-    assert sorted(found.jobs) == ["a", "b"]
+    takes = find_takes(tmp_path / "set", layout=layout, height=6, width=16)
+    assert sorted(takes.jobs) == ["a", "b"]
     if layout == "folder":
-        assert found.splits == {"train": ["a"], "val": ["b"]}
+        assert takes.splits == {"train": ["a"], "val": ["b"]}
 
 
-def test_a_first_folder_is_the_split_that_data_modules_look_for(tmp_path: Path) -> None:
-    for number, home in enumerate(("Train", "valid", "Validation", "VAL", "TEST", "other")):
-        write_recording(random_spikes(5, 6, 16), tmp_path / home / f"clip{number}.npz")
-    write_recording(random_spikes(5, 6, 16), tmp_path / "val.npz")  # a file is no folder
-    found = find_takes(tmp_path)
-    assert {split: sorted(names) for split, names in found.splits.items()} == {
+def test_the_name_of_the_first_folder_is_mapped_to_a_split(tmp_path: Path) -> None:
+    for number, folder in enumerate(("Train", "valid", "Validation", "VAL", "TEST", "other")):
+        write_recording(random_spikes(5, 6, 16), tmp_path / folder / f"clip{number}.npz")
+    write_recording(random_spikes(5, 6, 16), tmp_path / "val.npz")  # only folders define splits
+    takes = find_takes(tmp_path)
+    assert {split: sorted(names) for split, names in takes.splits.items()} == {
         "train": ["clip0"], "val": ["clip1", "clip2", "clip3"], "test": ["clip4"],
     }  # fmt: skip
-    assert sorted(found.homeless) == ["clip5", "val"]
+    assert sorted(takes.without_split) == ["clip5", "val"]
 
 
 def test_names_that_an_archive_does_not_allow_are_reported(tmp_path: Path) -> None:
     for stem in ("day 1", "街", "道", "plain"):
         write_recording(random_spikes(5, 6, 16), tmp_path / f"{stem}.npz")
-    found = find_takes(tmp_path)
-    assert found.renamed == {"day 1": "day_1", "街": "u8857", "道": "u9053"}
-    assert sorted(found.jobs) == ["day_1", "plain", "u8857", "u9053"]
+    takes = find_takes(tmp_path)
+    assert takes.renamed == {"day 1": "day_1", "街": "u8857", "道": "u9053"}
+    assert sorted(takes.jobs) == ["day_1", "plain", "u8857", "u9053"]
     write_recording(random_spikes(5, 6, 16), tmp_path / "day+1.npz")
-    told = r"recordings 'day 1' and 'day\+1' would both be called 'day_1'"
-    with pytest.raises(FormatError, match=told):
+    message = r"recordings 'day 1' and 'day\+1' would both be called 'day_1'"
+    with pytest.raises(FormatError, match=message):
         find_takes(tmp_path)
 
 
-def test_an_archive_is_written_again_in_another_way(tmp_path: Path) -> None:
+def test_an_archive_is_rewritten_with_another_compression_and_bit_layout(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", takes=3)
-    found = find_takes(path)
+    takes = find_takes(path)
     cold = build_archive(
         tmp_path / "cold.h5",
-        found.jobs,
-        splits=found.splits,
+        takes.jobs,
+        splits=takes.splits,
         compression="gzip",
         bit_layout="tpack",
     )
@@ -234,7 +240,7 @@ def test_an_archive_is_written_again_in_another_way(tmp_path: Path) -> None:
     assert SpikeArchive(cold).verify() == []
 
 
-def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
+def test_paths_without_a_data_set_and_unknown_layouts_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file or folder"):
         find_takes(tmp_path / "absent")
     with pytest.raises(FormatError, match="no recordings of layout folder"):
@@ -261,7 +267,7 @@ def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
         ("folder", r"recordings \(\.dat, \.npz, \.npy, \.h5, \.hdf5, \.spl\)"),
     ],
 )
-def test_a_layout_that_finds_nothing_names_the_folders_it_consists_of(
+def test_a_layout_without_recordings_names_the_expected_folders(
     tmp_path: Path, layout: str, expected: str
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -270,7 +276,7 @@ def test_a_layout_that_finds_nothing_names_the_folders_it_consists_of(
 
 
 @pytest.mark.parametrize("layout", ["base", "recvidar", "momvidar", "bss", "gopro", "rsb", "usp"])
-def test_a_file_is_no_data_set_of_folders(tmp_path: Path, layout: str) -> None:
+def test_layouts_of_folders_reject_a_single_file(tmp_path: Path, layout: str) -> None:
     path = write_recording(random_spikes(5, 6, 16), tmp_path / "clip.dat")
     with pytest.raises(FormatError, match=rf"clip\.dat: no recordings of layout {layout}"):
         find_takes(path, layout=layout)

@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.archive.layouts.detection import FoundTakes, find_takes
+from spike_zoo.archive.layouts.detection import DetectedTakes, find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.cli.main import main
 from spike_zoo.data import Exposures
@@ -46,26 +46,26 @@ def write_spikes(path: Path, planes: int, seed: int) -> NDArray[np.bool_]:
 def gopro(root: Path, *, sharp: bool = True) -> Path:
     """Write a tree like GOPRO: a sequence in each stage, its first exposure without spikes."""
     for stage, sequence in SEQUENCES.items():
-        home = root / stage
-        write_image(home / "blur_data" / sequence / "000006.png", picture(9))
+        folder = root / stage
+        write_image(folder / "blur_data" / sequence / "000006.png", picture(9))
         for name, seed in SEED.items():
-            write_spikes(home / "spike_data" / sequence / f"{name}.dat", 137, seed)
-            write_image(home / "blur_data" / sequence / f"{name}.png", picture(seed))
+            write_spikes(folder / "spike_data" / sequence / f"{name}.dat", 137, seed)
+            write_image(folder / "blur_data" / sequence / f"{name}.png", picture(seed))
             if sharp:
-                path = home / "sharp_data" / sequence / f"{name}.png"
+                path = folder / "sharp_data" / sequence / f"{name}.png"
                 write_image(path, picture(10 + seed))
     return root
 
 
-def find(root: Path, **options: Any) -> FoundTakes:
+def find(root: Path, **options: Any) -> DetectedTakes:
     return find_takes(root, height=SIZE[0], width=SIZE[1], **options)
 
 
-def build(found: FoundTakes, path: Path) -> SpikeArchive:
-    return SpikeArchive(build_archive(path, found.jobs, splits=found.splits))
+def build(takes: DetectedTakes, path: Path) -> SpikeArchive:
+    return SpikeArchive(build_archive(path, takes.jobs, splits=takes.splits))
 
 
-def test_gopro_is_known_by_its_folders_and_listed_by_its_spikes(tmp_path: Path) -> None:
+def test_gopro_is_detected_by_its_folders_and_listed_by_its_spike_files(tmp_path: Path) -> None:
     archive = build(find(gopro(tmp_path / "set")), tmp_path / "a.h5")
     assert archive.names("train") == ["GOPR0372_07_00-000019", "GOPR0372_07_00-000032"]
     assert archive.names("test") == ["GOPR0384_11_00-000019", "GOPR0384_11_00-000032"]
@@ -81,7 +81,7 @@ def test_gopro_is_known_by_its_folders_and_listed_by_its_spikes(tmp_path: Path) 
     assert {finding.code for finding in findings} == {"W01"}  # the tree repeats its spikes
 
 
-def test_its_samples_are_the_published_ones(tmp_path: Path) -> None:
+def test_samples_of_gopro_equal_the_published_ones(tmp_path: Path) -> None:
     archive = build(find(gopro(tmp_path / "set")), tmp_path / "a.h5")
     sample = Exposures(archive, "test")[0]
     assert sample["packed"].shape == (137, 10, 2)
@@ -89,7 +89,7 @@ def test_its_samples_are_the_published_ones(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample["images"][0], picture(11).transpose(2, 0, 1))
 
 
-def test_neighbouring_frames_of_the_video_become_the_sequence_to_judge_by(tmp_path: Path) -> None:
+def test_neighbouring_frames_of_the_video_become_the_ground_truth_sequence(tmp_path: Path) -> None:
     root = gopro(tmp_path)
     for frame in (26, 28, 30, 34, 36, 38, 33, 40):  # 33 is between two times, 40 outside
         write_image(root / "test/sharp_data/GOPR0384_11_00" / f"{frame:06d}.png", picture(frame))
@@ -100,7 +100,7 @@ def test_neighbouring_frames_of_the_video_become_the_sequence_to_judge_by(tmp_pa
     np.testing.assert_array_equal(take.images[4], picture(34))
 
 
-def test_a_set_without_sharp_images_has_none(tmp_path: Path) -> None:
+def test_a_data_set_without_sharp_images_gives_takes_without_images(tmp_path: Path) -> None:
     take = find(gopro(tmp_path, sharp=False)).jobs["GOPR0372_07_00-000019"]()
     assert take.images is None
     assert take.blur is not None
@@ -134,7 +134,7 @@ def test_rsb_has_an_even_exposure_between_its_margins_and_no_ground_truth(tmp_pa
         (ExposureRule(start=100), [100, 380]),
     ],
 )
-def test_the_exposure_can_be_told(tmp_path: Path, rule: ExposureRule, span: list[int]) -> None:
+def test_the_exposure_can_be_stated(tmp_path: Path, rule: ExposureRule, span: list[int]) -> None:
     rsb(tmp_path)
     take = find(tmp_path, exposure=rule).jobs["Board-L-1"]()
     assert take.blur_span is not None
@@ -165,7 +165,7 @@ def test_a_missing_image_is_named(tmp_path: Path, name: str, message: str) -> No
         find(tmp_path)
 
 
-def test_an_image_that_is_no_multiple_of_the_spikes_is_rejected(tmp_path: Path) -> None:
+def test_an_image_whose_size_is_not_a_multiple_of_the_spikes_is_rejected(tmp_path: Path) -> None:
     path = gopro(tmp_path) / "train/blur_data/GOPR0372_07_00/000019.png"
     write_image(path, picture(1)[:, :-4])
     with pytest.raises(GeometryError, match=r"000019\.png: 40x60 pixels .* spikes' 10x16"):
@@ -178,7 +178,7 @@ def test_an_exposure_outside_its_recording_is_rejected(tmp_path: Path) -> None:
         find(tmp_path).jobs["Board-L-1"]()
 
 
-def test_other_layouts_have_no_exposures(tmp_path: Path) -> None:
+def test_exposure_options_are_rejected_for_other_layouts(tmp_path: Path) -> None:
     rsb(tmp_path)
     with pytest.raises(UsageError, match="gopro, rsb and usp, not for folder"):
         find(tmp_path, layout="folder", exposure=ExposureRule(margin=3))
@@ -217,11 +217,11 @@ def test_a_scene_of_usp_gaussian_has_an_exposure_for_each_view(tmp_path: Path) -
         assert archive.image_index(name).tolist() == [88]
 
 
-def test_several_scenes_of_usp_gaussian_are_one_set(tmp_path: Path) -> None:
+def test_several_scenes_of_usp_gaussian_are_read_as_one_data_set(tmp_path: Path) -> None:
     for scene in ("wine", "train"):
         usp(tmp_path / scene, planes=137)
-    found = find(tmp_path)
-    assert found.splits == {
+    takes = find(tmp_path)
+    assert takes.splits == {
         "train": ["train-000019", "train-000032"], "test": ["wine-000019", "wine-000032"],
     }  # fmt: skip
     take = find(tmp_path, exposure=ExposureRule(margin=30)).jobs["wine-000019"]()

@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.archive.layouts.detection import FoundTakes, find_takes
+from spike_zoo.archive.layouts.detection import DetectedTakes, find_takes
 from spike_zoo.data import ReconstructionWindows
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats import write_recording
@@ -42,8 +42,8 @@ def write_scene(
     return planes, pictures
 
 
-def build(found: FoundTakes, path: Path) -> SpikeArchive:
-    return SpikeArchive(build_archive(path, found.jobs, splits=found.splits))
+def build(takes: DetectedTakes, path: Path) -> SpikeArchive:
+    return SpikeArchive(build_archive(path, takes.jobs, splits=takes.splits))
 
 
 def test_windows_of_sreds_are_the_published_planes_and_targets(tmp_path: Path) -> None:
@@ -68,13 +68,13 @@ def test_both_halves_of_sreds_have_their_published_sizes(tmp_path: Path) -> None
     write_scene(tmp_path, TRAIN_SPIKES, TRAIN_IMAGES, "000", files=4, size=(96, 96))
     write_scene(tmp_path, TRAIN_SPIKES, TRAIN_IMAGES, "001", files=5, size=(96, 96))
     write_scene(tmp_path, VAL_SPIKES, VAL_IMAGES, "000", files=4, size=(720, 1280))
-    found = find_takes(tmp_path)  # known by its folders
-    assert found.splits == {"train": ["000", "001"], "val": ["val-000"]}
-    assert found.jobs["001"]().recording.shape == (100, 96, 96)
-    assert found.jobs["val-000"]().recording.shape == (80, 720, 1280)
+    takes = find_takes(tmp_path)  # detected by its folders
+    assert takes.splits == {"train": ["000", "001"], "val": ["val-000"]}
+    assert takes.jobs["001"]().recording.shape == (100, 96, 96)
+    assert takes.jobs["val-000"]().recording.shape == (80, 720, 1280)
 
 
-def test_grey_images_of_sreds_stay_what_they_are(tmp_path: Path) -> None:
+def test_grey_images_of_sreds_keep_their_values(tmp_path: Path) -> None:
     write_scene(tmp_path, TRAIN_SPIKES, TRAIN_IMAGES, "000", files=4)
     levels = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
     for path in (tmp_path / TRAIN_IMAGES / "000").iterdir():
@@ -155,14 +155,14 @@ def test_a_folder_that_is_not_sreds_is_rejected_with_the_folders_of_sreds(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["my_recvidar", "recvidar-own", "recVidarReal2019.old"])
-def test_a_folder_of_one_s_own_is_not_taken_for_a_set_by_part_of_its_name(
+def test_a_user_folder_is_not_detected_as_a_published_set_by_part_of_its_name(
     tmp_path: Path, name: str
 ) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / name / "train" / "s.dat")
     imsave(tmp_path / name / "train" / "s.png", np.zeros((6, 16), np.uint8), check_contrast=False)
-    found = find_takes(tmp_path / name, height=6, width=16)
-    assert found.splits == {"train": ["s"]}
-    assert found.jobs["s"]().images is not None
+    takes = find_takes(tmp_path / name, height=6, width=16)
+    assert takes.splits == {"train": ["s"]}
+    assert takes.jobs["s"]().images is not None
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_further_real_sets_have_their_size_and_filters(
         assert archive.names("test") == ["clip"]
         np.testing.assert_array_equal(archive["clip"][:], planes)
         assert archive["clip"].cfa == cfa
-    stated = find_takes(tmp_path / folder, layout=layout, cfa="RGGB").jobs["clip"]()
-    assert stated.recording.cfa == "RGGB", "what is stated comes first"
+    height_and_width = find_takes(tmp_path / folder, layout=layout, cfa="RGGB").jobs["clip"]()
+    assert height_and_width.recording.cfa == "RGGB", "options override layout defaults"
     clip.write_bytes(stored[:-1])
     with pytest.raises(GeometryError, match="not a whole number of planes"):
         find_takes(tmp_path / folder, layout=layout).jobs["clip"]()
 
 
 @pytest.mark.parametrize("layout", ["auto", "recvidar"])
-def test_real_recordings_need_no_size_and_have_no_truth(tmp_path: Path, layout: str) -> None:
+def test_real_recordings_need_no_size_and_have_no_ground_truth(tmp_path: Path, layout: str) -> None:
     root = tmp_path / "recVidarReal2019"
     planes = random_spikes(7, 250, 400)
     stored = np.packbits(planes[:, ::-1], axis=-1, bitorder="little").tobytes()

@@ -25,14 +25,20 @@ from spike_zoo.coding import (
 )
 from spike_zoo.errors import ExistingFileError, FormatError, MissingFileError
 from tests.conftest import ROOT
-from tests.helpers.bitstreams import bitstream, coded, decoded, random_symbols, small_header
+from tests.helpers.bitstreams import (
+    bitstream,
+    decode_symbols,
+    encode_symbols,
+    random_symbols,
+    small_header,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GROUPS = 4
 SYMBOLS = [random_symbols(30 + 11 * k, seed=k, escapes=0.05) for k in range(GROUPS)]
-PAYLOADS = [coded(part) for part in SYMBOLS]
+PAYLOADS = [encode_symbols(part) for part in SYMBOLS]
 HEADER = small_header(GROUPS)
 DATA = bitstream(HEADER, PAYLOADS)
 STARTS = [48 + sum(8 + len(payload) for payload in PAYLOADS[:k]) for k in range(GROUPS + 1)]
@@ -40,8 +46,8 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def _symbols(reader: BitstreamReader) -> dict[int, list[int]]:
-    """Decode like a codec: the symbols of a group depend on all of its bytes."""
-    return {k: decoded(payload, SYMBOLS[k][1], k).tolist() for k, payload in reader}
+    """Decode all groups; the symbols of a group depend on all its bytes."""
+    return {k: decode_symbols(payload, SYMBOLS[k][1], k).tolist() for k, payload in reader}
 
 
 TRUTH = {k: symbols.tolist() for k, (symbols, _) in enumerate(SYMBOLS)}
@@ -59,7 +65,7 @@ def test_a_bitstream_is_its_header_and_chunks_with_length_and_checksum() -> None
     assert HEADER.pack() + b"".join(chunks) == DATA
 
 
-def test_the_golden_file_is_read_and_made_again() -> None:
+def test_the_golden_file_is_decoded_and_encoded_to_the_same_bytes() -> None:
     stored = np.load(GOLDEN / "three_frames.npz")
     data = (GOLDEN / "three_frames.sci").read_bytes()
     reader = BitstreamReader(data)
@@ -67,8 +73,8 @@ def test_the_golden_file_is_read_and_made_again() -> None:
     payloads = []
     for k, payload in reader:
         symbols, table = stored[f"symbols{k}"], stored[f"table{k}"]
-        np.testing.assert_array_equal(decoded(payload, table, k), symbols)
-        payloads.append(coded((symbols, table)))
+        np.testing.assert_array_equal(decode_symbols(payload, table, k), symbols)
+        payloads.append(encode_symbols((symbols, table)))
     assert bitstream(reader.header, payloads) == data
 
 
@@ -97,7 +103,7 @@ def test_damage_elsewhere_does_not_keep_a_group_from_being_read() -> None:
 
 
 @pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
-def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int) -> None:
+def test_every_changed_byte_is_found_and_the_other_groups_are_decoded(change: int) -> None:
     for place in range(len(DATA)):
         data = bytearray(DATA)
         data[place] ^= change
@@ -111,14 +117,14 @@ def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int)
         hit = next(k for k in range(GROUPS) if place < STARTS[k + 1])
         assert _symbols(reader) == {k: TRUTH[k] for k in range(GROUPS) if k != hit}
         (error,) = reader.errors
-        if isinstance(error, TruncatedBitstreamError):  # the last length promises too much
+        if isinstance(error, TruncatedBitstreamError):  # the last length exceeds the file
             assert (hit, error.last_complete_gop) == (GROUPS - 1, GROUPS - 2)
             continue
         assert isinstance(error, CorruptBitstreamError)
         assert (error.gop, error.byte_range) == (hit, (STARTS[hit], STARTS[hit + 1]))
 
 
-def test_every_cut_is_found_and_the_complete_groups_come_back() -> None:
+def test_every_truncation_is_found_and_the_complete_groups_are_decoded() -> None:
     for length in range(len(DATA)):
         data = DATA[:length]
         with pytest.raises(TruncatedBitstreamError) as caught:
@@ -136,7 +142,7 @@ def test_every_cut_is_found_and_the_complete_groups_come_back() -> None:
         assert error.last_complete_gop == complete - 1
 
 
-def test_a_bit_that_was_changed_under_a_repaired_checksum_is_found_by_the_coder() -> None:
+def test_a_changed_bit_with_a_repaired_checksum_is_found_by_the_coder() -> None:
     draws = np.random.default_rng(3)
     for bit in draws.integers(0, 8 * len(PAYLOADS[1]), 200).tolist():
         payload = bytearray(PAYLOADS[1])
@@ -151,7 +157,7 @@ def test_a_bit_that_was_changed_under_a_repaired_checksum_is_found_by_the_coder(
     lost=st.sets(st.integers(0, GROUPS - 1)),
     noise=st.binary(max_size=40).filter(lambda part: part not in DATA),
 )
-def test_whole_groups_are_found_among_anything_else(lost: set[int], noise: bytes) -> None:
+def test_intact_groups_are_found_between_other_bytes(lost: set[int], noise: bytes) -> None:
     parts = [
         noise if k in lost else DATA[start:end]
         for k, (start, end) in enumerate(itertools.pairwise(STARTS))
@@ -164,7 +170,7 @@ def test_whole_groups_are_found_among_anything_else(lost: set[int], noise: bytes
             reader.payload(k)
 
 
-def test_groups_in_another_order_are_not_confused_and_none_is_lost() -> None:
+def test_groups_in_another_order_are_all_decoded() -> None:
     first, second = DATA[48 : STARTS[1]], DATA[STARTS[1] : STARTS[2]]
     data = DATA[:48] + second + first + DATA[STARTS[2] :]
     with pytest.raises(CorruptBitstreamError, match="group of pictures 0 "):
@@ -197,7 +203,7 @@ def test_a_group_of_another_file_is_not_read() -> None:
     assert _symbols(BitstreamReader(data, strict=False)) == {k: TRUTH[k] for k in (0, 2, 3)}
 
 
-def test_a_length_that_no_file_has_room_for_is_refused_before_anything_is_read() -> None:
+def test_a_chunk_length_above_the_file_size_is_rejected_before_reading() -> None:
     for length in (2**28 + 2, 2**32 - 1, 7, 0):
         data = DATA[: STARTS[1]] + struct.pack("<I", length) + DATA[STARTS[1] + 4 :]
         with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to") as caught:
@@ -205,7 +211,7 @@ def test_a_length_that_no_file_has_room_for_is_refused_before_anything_is_read()
         assert caught.value.gop == 1
 
 
-def test_bytes_behind_the_last_group_are_refused() -> None:
+def test_bytes_after_the_last_group_are_rejected() -> None:
     with pytest.raises(CorruptBitstreamError, match="3 bytes follow the last group"):
         list(BitstreamReader(DATA + b"abc"))
     reader = BitstreamReader(DATA + b"abc", strict=False)
@@ -213,7 +219,7 @@ def test_bytes_behind_the_last_group_are_refused() -> None:
     assert "3 bytes follow" in str(reader.errors[0])
 
 
-def test_a_header_that_promises_millions_of_groups_costs_nothing() -> None:
+def test_a_header_with_billions_of_groups_gives_one_error() -> None:
     header = Header(bytes(12), 16, 16, 2**32 - 1, step=1, gop=1)
     reader = BitstreamReader(header.pack(), strict=False)
     assert header.groups > 4e9
@@ -226,7 +232,7 @@ def _write_and_fail(path: Path) -> None:
         raise RuntimeError("stop")
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_written_completely_or_does_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.sci"
     with pytest.raises(RuntimeError, match="stop"):
         _write_and_fail(path)
@@ -250,7 +256,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 6, 9])
-def test_what_is_no_payload_is_not_written(length: int) -> None:
+def test_payloads_of_invalid_length_are_not_written(length: int) -> None:
     stream = io.BytesIO()
     with (
         pytest.raises(ValueError, match=f"payload of {length} bytes"),
@@ -260,7 +266,7 @@ def test_what_is_no_payload_is_not_written(length: int) -> None:
     assert stream.getvalue() == HEADER.pack()
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_missing_and_empty_files_and_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file"):
         BitstreamReader(tmp_path / "none.sci")
     with pytest.raises(FormatError, match="cannot be read"):

@@ -30,13 +30,13 @@ HEADER = Header(
 )
 
 
-def _sealed(data: bytes) -> bytes:
+def _with_checksum(data: bytes) -> bytes:
     """Return a header with a valid checksum."""
     return data[:44] + struct.pack("<I", zlib.crc32(data[:44])) + data[48:]
 
 
-def _with(data: bytes, place: int, *values: int) -> bytes:
-    return _sealed(data[:place] + bytes(values) + data[place + len(values) :])
+def _replace_bytes(data: bytes, place: int, *values: int) -> bytes:
+    return _with_checksum(data[:place] + bytes(values) + data[place + len(values) :])
 
 
 def test_the_golden_header_is_read_and_written() -> None:
@@ -61,7 +61,7 @@ floats = st.none() | st.floats(2**-100, 2**100, width=32)
     digest=st.binary(min_size=12, max_size=12),
     size=st.tuples(st.integers(1, 65_535), st.integers(1, 256)),
     window=st.integers(1, 255),
-    more=st.integers(0, 2**32 - 256),
+    more_planes=st.integers(0, 2**32 - 256),
     step=st.integers(1, 255),
     channels=st.integers(1, 255),
     quality=st.integers(0, 3),
@@ -70,11 +70,11 @@ floats = st.none() | st.floats(2**-100, 2**100, width=32)
     rate_scale=floats,
     source=st.integers(0, 2**32 - 1),
 )
-def test_any_header_comes_back(
-    size: tuple[int, int], more: int, window: int, gop: int, **fields: Any
+def test_any_header_is_read_back(
+    size: tuple[int, int], more_planes: int, window: int, gop: int, **fields: Any
 ) -> None:
     fields |= {"window": window, "gop": min(gop, max(1, 2**26 // (size[0] * size[1])))}
-    header = Header(height=size[0], width=size[1], planes=window + more, **fields)
+    header = Header(height=size[0], width=size[1], planes=window + more_planes, **fields)
     assert Header.parse(header.pack()) == header
 
 
@@ -139,26 +139,26 @@ def test_an_impossible_header_is_not_written(change: dict[str, Any], problem: st
         (36, (0, 0, 0, 128), "rate_scale -0"),
     ],
 )
-def test_an_impossible_header_is_refused_though_its_checksum_fits(
+def test_an_impossible_header_with_a_valid_checksum_is_rejected(
     place: int, values: tuple[int, ...], problem: str
 ) -> None:
-    data = _with(HEADER.pack(), place, *values)
-    with pytest.raises(BitstreamError, match=rf"street\.sci: .*{problem}") as told:
+    data = _replace_bytes(HEADER.pack(), place, *values)
+    with pytest.raises(BitstreamError, match=rf"street\.sci: .*{problem}") as caught:
         Header.parse(data, "street.sci")
-    assert type(told.value) is BitstreamError
-    assert told.value.path == "street.sci"
+    assert type(caught.value) is BitstreamError
+    assert caught.value.path == "street.sci"
 
 
 @pytest.mark.parametrize("place", range(4, 48))
 def test_a_changed_byte_is_found(place: int) -> None:
     data = bytearray(HEADER.pack())
     data[place] ^= 16
-    with pytest.raises(CorruptBitstreamError, match="header is damaged") as told:
+    with pytest.raises(CorruptBitstreamError, match="header is damaged") as caught:
         Header.parse(bytes(data))
-    assert (told.value.gop, told.value.byte_range) == (-1, (0, 48))
+    assert (caught.value.gop, caught.value.byte_range) == (-1, (0, 48))
 
 
-def test_other_content_and_other_versions_are_told_apart() -> None:
+def test_other_content_and_other_versions_raise_different_errors() -> None:
     rest = HEADER.pack()[4:]
     with pytest.raises(BitstreamError, match=r"version 1 of \.sci, this is version 2"):
         Header.parse(b"SCI1" + rest)
@@ -168,14 +168,14 @@ def test_other_content_and_other_versions_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("length", range(48))
-def test_a_cut_header_is_refused(length: int) -> None:
-    with pytest.raises(TruncatedBitstreamError, match=f"ends after {length} bytes") as told:
+def test_a_truncated_header_is_rejected(length: int) -> None:
+    with pytest.raises(TruncatedBitstreamError, match=f"ends after {length} bytes") as caught:
         Header.parse(HEADER.pack()[:length])
-    assert told.value.last_complete_gop == -1
+    assert caught.value.last_complete_gop == -1
 
 
-def test_a_bitstream_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> None:
-    for name, content, known in (
+def test_a_bitstream_is_detected_by_its_first_bytes_or_its_suffix(tmp_path: Path) -> None:
+    for name, content, is_sci in (
         ("a.sci", b"", True),
         ("a", b"SCI7", True),
         ("b.npz", b"PK", False),
@@ -185,7 +185,7 @@ def test_a_bitstream_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> 
             (tmp_path / name).mkdir()
         else:
             (tmp_path / name).write_bytes(content)
-        assert is_bitstream(tmp_path / name) is known
+        assert is_bitstream(tmp_path / name) is is_sci
     assert not is_bitstream(tmp_path / "none.sci")
 
 

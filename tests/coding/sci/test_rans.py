@@ -21,18 +21,20 @@ from spike_zoo.coding import (
     ideal_bits,
 )
 from spike_zoo.coding.sci.tables import from_frequencies, quantised
-from tests.helpers.bitstreams import coded, decoded, random_symbols
+from tests.helpers.bitstreams import decode_symbols, encode_symbols, random_symbols
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 @pytest.mark.parametrize("escapes", [0.0, 0.0002, 0.1])
-def test_a_million_symbols_come_back_and_cost_hardly_more_than_they_must(escapes: float) -> None:
+def test_a_million_symbols_are_decoded_and_cost_at_most_half_a_percent_above_the_ideal(
+    escapes: float,
+) -> None:
     symbols, table = random_symbols(1_000_000, escapes=escapes)
     assert set(np.unique(table)) == set(range(64))
-    payload = coded((symbols, table))
-    np.testing.assert_array_equal(decoded(payload, table), symbols)
+    payload = encode_symbols((symbols, table))
+    np.testing.assert_array_equal(decode_symbols(payload, table), symbols)
     least = ideal_bits(symbols, table, gaussian_tables()) / 8
     assert len(payload) - 4 <= 1.005 * least + 6  # 4 bytes are the symbols' checksum
 
@@ -44,7 +46,7 @@ def test_a_million_symbols_come_back_and_cost_hardly_more_than_they_must(escapes
         max_size=5,
     )
 )
-def test_parts_come_back_one_by_one(parts: list[list[tuple[int, int]]]) -> None:
+def test_parts_of_a_group_are_decoded_one_by_one(parts: list[list[tuple[int, int]]]) -> None:
     arrays = [np.array(part, np.int64).reshape(-1, 2).T for part in parts]
     encoder = GroupEncoder()
     for symbols, table in arrays:
@@ -69,13 +71,13 @@ def test_parts_with_different_tables_share_one_stream() -> None:
     decoder.finish()
 
 
-def test_the_bytes_are_those_of_a_coder_written_from_the_definition() -> None:
+def test_the_payload_equals_that_of_a_reference_coder() -> None:
     symbols, table = random_symbols(400, seed=2, escapes=0.1)
-    assert coded((symbols, table)) == _by_definition(symbols, table)
+    assert encode_symbols((symbols, table)) == _reference_payload(symbols, table)
 
 
-def _by_definition(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> bytes:
-    """Code with Python's integers, pushing (start, frequency) from the last to the first."""
+def _reference_payload(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> bytes:
+    """Return the payload of symbols, coded with Python integers from last to first."""
     tables = gaussian_tables()
     steps: list[tuple[int, int]] = []
     for symbol, level in zip(symbols.tolist(), table.tolist(), strict=True):
@@ -84,10 +86,10 @@ def _by_definition(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> byte
         place = int(tables.offset[level]) + (symbol + radius if inside else 2 * radius + 1)
         start, end = (int(tables.cumulative[place + step]) for step in (0, 1))
         steps += [(start, end - start)] if inside else [(start, end - start), (symbol % 65_536, 1)]
-    return _pushed(steps, zlib.crc32(symbols.astype("<i4").tobytes()))
+    return _payload_of(steps, zlib.crc32(symbols.astype("<i4").tobytes()))
 
 
-def _pushed(steps: list[tuple[int, int]], checksum: int) -> bytes:
+def _payload_of(steps: list[tuple[int, int]], checksum: int) -> bytes:
     """Return the payload of symbols that are given by their start and frequency."""
     state, words = 65_536, []
     for start, frequency in reversed(steps):
@@ -98,7 +100,7 @@ def _pushed(steps: list[tuple[int, int]], checksum: int) -> bytes:
     return struct.pack(f"<II{len(words)}H", checksum, state, *reversed(words))
 
 
-def test_escapes_cost_what_both_tails_and_sixteen_bits_cost() -> None:
+def test_an_escape_costs_its_symbol_and_sixteen_bits() -> None:
     tables = from_frequencies(np.full((1, 32), 2_048, np.uint16))
     symbols, table = np.array([0, -15, 16, -700]), np.zeros(4, int)
     assert ideal_bits(symbols, table, tables) == pytest.approx(4 * 5 + 2 * 16)
@@ -106,36 +108,36 @@ def test_escapes_cost_what_both_tails_and_sixteen_bits_cost() -> None:
 
 def test_a_flipped_bit_is_found_by_the_end() -> None:
     symbols, table = random_symbols(500, escapes=0.01)
-    payload = coded((symbols, table))
+    payload = encode_symbols((symbols, table))
     for bit in np.random.default_rng(0).integers(0, 8 * len(payload), 300).tolist():
         damaged = bytearray(payload)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(
             (DecodeMismatchError, CorruptBitstreamError), match="pictures 5"
-        ) as told:
-            decoded(bytes(damaged), table, gop=5)
-        assert isinstance(told.value, DecodeMismatchError | CorruptBitstreamError)
-        assert told.value.gop == 5
+        ) as caught:
+            decode_symbols(bytes(damaged), table, gop=5)
+        assert isinstance(caught.value, DecodeMismatchError | CorruptBitstreamError)
+        assert caught.value.gop == 5
 
 
 @pytest.mark.parametrize("change", [-2, 2])
-def test_words_that_are_missing_or_left_over_are_found(change: int) -> None:
+def test_missing_and_extra_words_are_found(change: int) -> None:
     symbols, table = random_symbols(100)
-    payload = coded((symbols, table))
+    payload = encode_symbols((symbols, table))
     payload = payload[:change] if change < 0 else payload + bytes(change)
     with pytest.raises(DecodeMismatchError, match=r"used up|left over"):
-        decoded(payload, table)
+        decode_symbols(payload, table)
 
 
 def test_one_wrong_table_is_found() -> None:
     symbols, table = random_symbols(1_000)
-    payload = coded((symbols, table))
+    payload = encode_symbols((symbols, table))
     table[700] ^= 1
     with pytest.raises(DecodeMismatchError):
-        decoded(payload, table)
+        decode_symbols(payload, table)
 
 
-def test_only_the_checksum_knows_that_two_symbols_of_one_table_were_others() -> None:
+def test_symbols_swapped_within_a_table_are_found_by_the_checksum() -> None:
     tables = from_frequencies(np.full((1, 32), 2_048, np.uint16))
     encoder = GroupEncoder()
     encoder.push(np.array([3]), np.array([0]), tables)
@@ -148,30 +150,30 @@ def test_only_the_checksum_knows_that_two_symbols_of_one_table_were_others() -> 
 
 
 @pytest.mark.parametrize("value", [1, 0, -1, -32_768])
-def test_an_escape_for_what_needs_none_is_refused(value: int) -> None:
+def test_an_escape_of_a_symbol_within_the_table_is_rejected(value: int) -> None:
     tables = gaussian_tables()
     escape = int(tables.offset[10]) + 2 * int(tables.radius[10]) + 1
     start = int(tables.cumulative[escape])
-    payload = _pushed([(start, 65_536 - start), (value % 65_536, 1)], checksum=0)
+    payload = _payload_of([(start, 65_536 - start), (value % 65_536, 1)], checksum=0)
     with pytest.raises(CorruptBitstreamError, match="needs no escape"):
         GroupDecoder(payload, gop=0).pull(np.array([10]), tables)
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(7), bytes(9)])
-def test_what_is_no_payload_is_refused(payload: bytes) -> None:
+def test_payloads_of_invalid_length_are_rejected(payload: bytes) -> None:
     with pytest.raises(CorruptBitstreamError, match=f"{len(payload)} bytes"):
         GroupDecoder(payload, gop=0)
 
 
 @settings(max_examples=200, deadline=None)
 @given(payload=st.binary(min_size=8, max_size=60).filter(lambda data: len(data) % 2 == 0))
-def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected(payload: bytes) -> None:
     table = np.arange(64, dtype=np.int32)
     try:
-        symbols = decoded(payload, table)
+        symbols = decode_symbols(payload, table)
     except BitstreamError:
         return
-    assert coded((symbols, table)) == payload
+    assert encode_symbols((symbols, table)) == payload
 
 
 def _zeros(count: int) -> NDArray[np.int64]:
@@ -191,7 +193,7 @@ def _zeros(count: int) -> NDArray[np.int64]:
         (np.zeros((1, 1), int), np.zeros((1, 1), int), r"\(N,\), got int64 \(1, 1\)"),
     ],
 )
-def test_what_cannot_be_coded_is_refused(
+def test_input_that_cannot_be_coded_is_rejected(
     symbols: NDArray[np.int64], table: NDArray[np.int64], problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):

@@ -17,7 +17,7 @@ from spike_zoo.coding.sci.tables import (
 )
 
 
-def test_sixty_digits_make_the_committed_asset_byte_for_byte() -> None:
+def test_committed_tables_equal_those_computed_with_sixty_digits() -> None:
     mpmath = pytest.importorskip("mpmath")
     assert len(asset_bytes()) == 13_396
     numbers: list[int] = []
@@ -31,14 +31,16 @@ def test_sixty_digits_make_the_committed_asset_byte_for_byte() -> None:
                 mpmath.ncdf((step - mpmath.mpf(1) / 2) / sigma) for step in range(-radius, 1)
             ]  # up to the lower edge of each symbol to 0
             half = [upper - lower for lower, upper in itertools.pairwise(below)]
-            chances = [*half, 1 - 2 * below[-1], *reversed(half), 2 * below[0]]
-            counts = [int(mpmath.floor(p * (65_536 - len(chances)))) + 1 for p in chances]
+            probabilities = [*half, 1 - 2 * below[-1], *reversed(half), 2 * below[0]]
+            counts = [
+                int(mpmath.floor(p * (65_536 - len(probabilities)))) + 1 for p in probabilities
+            ]
             counts[counts.index(max(counts))] += 65_536 - sum(counts)
             numbers += [radius, *counts]
     assert np.array(numbers, "<u2").tobytes() == asset_bytes()
 
 
-def test_what_rounding_leaves_goes_to_the_first_of_the_largest() -> None:
+def test_the_remainder_of_rounding_is_added_to_the_first_of_the_largest() -> None:
     # 3 symbols: floor(p * 65533) + 1 = 21845 each, and 1 is left
     assert quantised(np.full(3, 1 / 3)).tolist() == [21_846, 21_845, 21_845]
     assert quantised(np.array([0.0, 0.5, 0.5])).tolist() == [1, 32_768, 32_767]
@@ -46,16 +48,16 @@ def test_what_rounding_leaves_goes_to_the_first_of_the_largest() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40).filter(lambda row: sum(row) > 0.01))
 def test_any_distribution_gets_whole_frequencies_close_to_it(row: list[float]) -> None:
-    chances = np.array(row) / sum(row)
-    frequencies = quantised(np.stack([chances, chances[::-1]]))
+    probabilities = np.array(row) / sum(row)
+    frequencies = quantised(np.stack([probabilities, probabilities[::-1]]))
     assert frequencies.dtype == np.uint16
     assert frequencies.sum(axis=1).tolist() == [65_536, 65_536]
     assert frequencies.min() >= 1
-    assert np.abs(frequencies[0] / 65_536 - chances).max() <= len(row) / 65_536
+    assert np.abs(frequencies[0] / 65_536 - probabilities).max() <= len(row) / 65_536
 
 
 @pytest.mark.parametrize(
-    ("chances", "problem"),
+    ("probabilities", "problem"),
     [
         ([0.5, 0.4], "sum to 1"),
         ([1.5, -0.5], "negative"),
@@ -63,9 +65,9 @@ def test_any_distribution_gets_whole_frequencies_close_to_it(row: list[float]) -
         ([math.nan, 1.0], "must not be negative"),
     ],
 )
-def test_what_is_no_distribution_is_refused(chances: list[float], problem: str) -> None:
+def test_invalid_distributions_are_rejected(probabilities: list[float], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        quantised(np.array(chances))
+        quantised(np.array(probabilities))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,6 @@ def test_what_is_no_distribution_is_refused(chances: list[float], problem: str) 
         (np.array([[0, 4_096] + 30 * [2_048]], np.uint16), "at least 1"),
     ],
 )
-def test_frequencies_that_are_no_tables_are_refused(frequencies: np.ndarray, problem: str) -> None:
+def test_invalid_frequency_tables_are_rejected(frequencies: np.ndarray, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         from_frequencies(frequencies)

@@ -39,36 +39,38 @@ GOLDEN = ROOT / "tests" / "golden"
 
 @settings(max_examples=40, deadline=None)
 @given(spikes=spike_streams())
-def test_what_is_decoded_is_what_was_coded(spikes: NDArray[np.bool_]) -> None:
+def test_decoded_planes_equal_the_encoded_planes(spikes: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(decode(encode(spikes)), spikes)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (300, 1, 1), (7, 1, 17), (5, 31, 3), (70, 16, 16)])
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.5, 1.0])
-def test_no_size_or_rate_is_special(shape: tuple[int, int, int], rate: float) -> None:
+def test_recordings_of_any_size_and_rate_are_coded_losslessly(
+    shape: tuple[int, int, int], rate: float
+) -> None:
     spikes = random_spikes(*shape, rate=rate)
     np.testing.assert_array_equal(decode(encode(spikes, restart=32)), spikes)
 
 
-def test_a_pixel_silent_for_longer_than_is_counted_comes_back() -> None:
+def test_intervals_above_the_maximum_of_the_counter_are_coded_losslessly() -> None:
     spikes = np.zeros((140_000, 1, 2), bool)
     spikes[[3, 5, 70_000, 139_990], 0, 0] = True
     np.testing.assert_array_equal(decode(encode(spikes, restart=200_000)), spikes)
 
 
-def test_the_golden_file_is_read_and_made_again() -> None:
+def test_the_golden_file_is_decoded_and_encoded_to_the_same_bytes() -> None:
     data = (GOLDEN / "lit.spl").read_bytes()
     planes = np.load(GOLDEN / "lit.npz")["planes"]
     np.testing.assert_array_equal(decode(data), planes)
     assert encode(planes, restart=16) == data
 
 
-def test_a_lit_scene_takes_at_most_nine_tenths_of_what_zstd_needs() -> None:
+def test_a_lit_scene_takes_at_most_nine_tenths_of_the_bytes_of_zstd() -> None:
     zstandard = pytest.importorskip("zstandard")
     spikes = lit_planes(120, 48, 48)
     by_time = np.packbits(spikes, axis=0, bitorder="little").transpose(1, 2, 0)
-    others = zstandard.ZstdCompressor(level=19).compress(by_time.tobytes())
-    assert len(encode(spikes)) <= 0.9 * len(others)
+    reference = zstandard.ZstdCompressor(level=19).compress(by_time.tobytes())
+    assert len(encode(spikes)) <= 0.9 * len(reference)
 
 
 def test_noise_costs_little_more_than_its_bits() -> None:
@@ -76,7 +78,7 @@ def test_noise_costs_little_more_than_its_bits() -> None:
     assert len(encode(spikes)) <= 1.03 * spikes.size / 8
 
 
-def test_a_dark_recording_costs_next_to_nothing() -> None:
+def test_a_dark_recording_takes_less_than_300_bytes() -> None:
     assert len(encode(np.zeros((400, 40, 50), bool))) < 300
 
 
@@ -89,13 +91,13 @@ def test_every_changed_byte_is_found(bit: int) -> None:
             decode(bytes(changed))
 
 
-def test_every_cut_is_found() -> None:
+def test_every_truncation_is_found() -> None:
     for length in range(len(DATA)):
         with pytest.raises(BitstreamError):
             decode(DATA[:length])
 
 
-def test_a_cut_is_told_with_what_is_whole() -> None:
+def test_the_error_of_a_truncation_states_the_last_complete_chunk() -> None:
     with pytest.raises(
         TruncatedBitstreamError, match=r"before the last of its 20 planes"
     ) as caught:
@@ -103,12 +105,12 @@ def test_a_cut_is_told_with_what_is_whole() -> None:
     assert caught.value.last_complete_gop == 1
 
 
-def test_bytes_behind_the_last_plane_are_refused() -> None:
+def test_bytes_after_the_last_plane_are_rejected() -> None:
     with pytest.raises(CorruptBitstreamError, match="3 bytes follow the last plane"):
         decode(DATA + b"abc")
 
 
-def test_damage_is_told_by_its_planes_and_bytes() -> None:
+def test_the_error_of_damage_states_planes_and_bytes() -> None:
     changed = bytearray(DATA)
     changed[-1] ^= 1
     with pytest.raises(CorruptBitstreamError, match="planes 16 to 19 are damaged") as caught:
@@ -121,15 +123,15 @@ def test_damage_is_found_without_decoding() -> None:
     changed = bytearray(DATA)
     changed[HEADER_BYTES + 12] ^= 1
     changed[-1] ^= 1
-    found = [str(error) for error in LosslessPlanes(bytes(changed)).damage()]
-    assert [error.partition(" (")[0] for error in found] == [
+    errors = [str(error) for error in LosslessPlanes(bytes(changed)).damage()]
+    assert [error.partition(" (")[0] for error in errors] == [
         "the bitstream: planes 0 to 7 are damaged",
         "the bitstream: planes 16 to 19 are damaged",
     ]
 
 
 @pytest.mark.parametrize("words", [b"", b"\x00\x00", bytes(200)])
-def test_a_chunk_that_only_looks_right_is_rejected(
+def test_a_chunk_with_a_valid_checksum_and_other_content_is_rejected(
     words: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # planes that are not decoded contain uninitialised memory
@@ -141,43 +143,52 @@ def test_a_chunk_that_only_looks_right_is_rejected(
         decode(data)
 
 
-def test_a_file_gives_planes_and_what_was_known(tmp_path: Path) -> None:
+def test_planes_rate_scale_threshold_and_fps_are_read_back(tmp_path: Path) -> None:
     recording = SpikeRecording.from_planes(SMALL, fps=20_000.5, threshold=2.0, rate_scale=0.1)
-    again = read(write(recording, tmp_path / "clip.spl"))
-    assert (again.shape, again.fps, again.threshold, again.rate_scale) == (
-        *(SMALL.shape, 20_000.5, 2.0, 0.1),
+    decoded_recording = read(write(recording, tmp_path / "clip.spl"))
+    assert (
+        decoded_recording.shape,
+        decoded_recording.fps,
+        decoded_recording.threshold,
+        decoded_recording.rate_scale,
+    ) == (*(SMALL.shape, 20_000.5, 2.0, 0.1),)
+    np.testing.assert_array_equal(decoded_recording[:], SMALL)
+
+
+def test_unknown_fields_stay_unknown(tmp_path: Path) -> None:
+    decoded_recording = read(write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl"))
+    assert (decoded_recording.fps, decoded_recording.threshold, decoded_recording.rate_scale) == (
+        0.0,
+        None,
+        None,
     )
-    np.testing.assert_array_equal(again[:], SMALL)
 
 
-def test_what_nobody_knew_stays_unknown(tmp_path: Path) -> None:
-    again = read(write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl"))
-    assert (again.fps, again.threshold, again.rate_scale) == (0.0, None, None)
-
-
-def test_any_window_reads_as_in_the_recording(tmp_path: Path) -> None:
+def test_any_window_equals_that_of_the_recording(tmp_path: Path) -> None:
     spikes = lit_planes(40, 6, 20)
     recording = SpikeRecording.from_planes(spikes)
-    again = read(write(recording, tmp_path / "clip.spl", restart=6))
+    decoded_recording = read(write(recording, tmp_path / "clip.spl", restart=6))
     for start, stop in [(33, 40), (0, 1), (5, 31), (30, 32), (31, 31), (12, 18)]:
-        np.testing.assert_array_equal(again[start:stop], spikes[start:stop])
-    part = again.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
-    wanted = recording.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
-    np.testing.assert_array_equal(part, wanted)
+        np.testing.assert_array_equal(decoded_recording[start:stop], spikes[start:stop])
+    part = decoded_recording.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
+    expected = recording.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
+    np.testing.assert_array_equal(part, expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 def test_threads_may_read_one_recording(threads: int, tmp_path: Path) -> None:
     spikes = lit_planes(64, 24, 24)
-    again = read(write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8))
+    decoded_recording = read(
+        write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8)
+    )
     starts = [0, 40, 8, 56, 16, 48, 24, 32]
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda start: again[start : start + 8], starts))
-    for start, planes in zip(starts, found, strict=True):
+        results = list(pool.map(lambda start: decoded_recording[start : start + 8], starts))
+    for start, planes in zip(starts, results, strict=True):
         np.testing.assert_array_equal(planes, spikes[start : start + 8])
 
 
-def test_planes_behind_a_restart_need_none_before_it() -> None:
+def test_planes_after_a_restart_do_not_need_earlier_planes() -> None:
     changed = bytearray(DATA)
     changed[HEADER_BYTES + 12] ^= 1  # in the first of three chunks
     recording = SpikeRecording(LosslessPlanes(bytes(changed)), 9)
@@ -198,7 +209,7 @@ def test_windows_that_overlap_decode_each_plane_once() -> None:
         recording[35:45]
 
 
-def test_reading_goes_on_after_damage_was_met(tmp_path: Path) -> None:
+def test_intact_planes_can_be_read_after_an_error(tmp_path: Path) -> None:
     path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
@@ -212,8 +223,8 @@ def test_reading_goes_on_after_damage_was_met(tmp_path: Path) -> None:
 def test_bits_beyond_the_last_column_do_not_matter(tmp_path: Path) -> None:
     packed = SpikeRecording.from_planes(SMALL).packed.copy()
     packed[..., -1] |= 0xF0
-    again = read(write(SpikeRecording(packed, 9), tmp_path / "clip.spl"))
-    np.testing.assert_array_equal(again[:], SMALL)
+    decoded_recording = read(write(SpikeRecording(packed, 9), tmp_path / "clip.spl"))
+    np.testing.assert_array_equal(decoded_recording[:], SMALL)
 
 
 class _Endless:
@@ -244,22 +255,22 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     assert long < 1.05 * short
 
 
-def test_progress_is_told_to_the_last_plane(tmp_path: Path) -> None:
-    written: list[tuple[int, int]] = []
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_up_to_the_last_plane(tmp_path: Path) -> None:
+    write_progress: list[tuple[int, int]] = []
+    read_progress: list[tuple[int, int]] = []
     path = write(
         SpikeRecording.from_planes(SMALL),
         tmp_path / "clip.spl",
         restart=8,
-        progress=lambda done, of: written.append((done, of)),
+        progress=lambda done, of: write_progress.append((done, of)),
     )
-    recording = read(path, progress=lambda done, of: told.append((done, of)))
-    assert told == []
+    recording = read(path, progress=lambda done, of: read_progress.append((done, of)))
+    assert read_progress == []
     assert recording[:].shape == SMALL.shape
-    assert told == written == [(8, 20), (16, 20), (20, 20)]
+    assert read_progress == write_progress == [(8, 20), (16, 20), (20, 20)]
 
 
-def test_what_cannot_be_coded_is_refused() -> None:
+def test_input_that_cannot_be_coded_is_rejected() -> None:
     with pytest.raises(GeometryError, match="must be"):
         encode(np.zeros((3, 4), bool))
     with pytest.raises(
@@ -272,7 +283,7 @@ def test_what_cannot_be_coded_is_refused() -> None:
         encode(SMALL, restart=0)
 
 
-def test_what_is_no_bitstream_is_refused(tmp_path: Path) -> None:
+def test_missing_empty_and_other_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
         read(tmp_path / "none.spl")
     empty = tmp_path / "empty.spl"

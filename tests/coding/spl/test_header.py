@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spike_zoo.coding import BitstreamError, TruncatedBitstreamError
-from spike_zoo.coding.spl.header import LosslessHeader, begins_lossless, is_lossless
+from spike_zoo.coding.spl.header import LosslessHeader, has_lossless_magic, is_lossless
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def test_planes_make_chunks_of_which_the_last_may_be_short() -> None:
         *[("fps", -1.0), ("fps", float("inf")), ("threshold", 0.0), ("rate_scale", -1.0)],
     ],
 )
-def test_what_cannot_be_is_not_written(field: str, value: Any) -> None:
+def test_impossible_fields_are_not_written(field: str, value: Any) -> None:
     header = dataclasses.replace(HEADER, **{field: value})
     with pytest.raises(ValueError, match="no lossless bitstream can have"):
         header.pack()
@@ -48,7 +48,7 @@ def test_what_cannot_be_is_not_written(field: str, value: Any) -> None:
     ("offset", "content"),
     [(4, bytes(4)), (8, b"\xff" * 4), (16, b"\x00\x01\x00\x00"), (24, b"\xff" * 8), (32, bytes(8))],
 )
-def test_what_cannot_be_is_not_read_though_its_checksum_fits(offset: int, content: bytes) -> None:
+def test_impossible_fields_with_a_valid_checksum_are_rejected(offset: int, content: bytes) -> None:
     fields = bytearray(HEADER.pack()[:-4])
     fields[offset : offset + len(content)] = content
     data = bytes(fields) + struct.pack("<I", zlib.crc32(fields))
@@ -68,13 +68,13 @@ def test_a_rate_is_bits_for_every_pixel_of_every_plane() -> None:
     assert HEADER.bits_per_pixel(301 * 250 * 50 / 4) == pytest.approx(0.25)
 
 
-def test_a_file_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> None:
-    for name, content, wanted in [
+def test_a_file_is_detected_by_its_first_bytes_or_its_suffix(tmp_path: Path) -> None:
+    for name, content, expected in [
         *[("a.bin", HEADER.pack(), True), ("b.bin", b"SPL2", True), ("c.SPL", b"other", True)],
         *[("d.bin", b"SPLINE", False), ("e.bin", b"SP", False), ("f.sci", b"SCI1", False)],
     ]:
         (tmp_path / name).write_bytes(content)
-        assert is_lossless(tmp_path / name) is wanted, name
-        assert begins_lossless(content) is (wanted and content != b"other")
+        assert is_lossless(tmp_path / name) is expected, name
+        assert has_lossless_magic(content) is (expected and content != b"other")
     assert is_lossless(tmp_path / "none.spl")
     assert not is_lossless(tmp_path / "none.sci")

@@ -37,7 +37,7 @@ def starts(data: bytes) -> list[int]:
     return places
 
 
-def _damaged(path: Path, data: bytes, places: list[int]) -> Path:
+def _write_damaged(path: Path, data: bytes, places: list[int]) -> Path:
     changed = bytearray(data)
     for place in places:
         changed[place] ^= 1
@@ -56,7 +56,7 @@ def _damaged(path: Path, data: bytes, places: list[int]) -> Path:
         ([(0, 20), (2, 20), (7, 20)], [(0, 15), (28, 29)]),
     ],
 )
-def test_planes_that_need_no_damaged_one_are_recovered(
+def test_planes_independent_of_damaged_chunks_are_recovered(
     data: bytes,
     starts: list[int],
     tmp_path: Path,
@@ -64,26 +64,26 @@ def test_planes_that_need_no_damaged_one_are_recovered(
     lost: list[tuple[int, int]],
 ) -> None:
     places = [starts[chunk] + place for chunk, place in chunks]
-    recording, errors = salvage(_damaged(tmp_path / "street.spl", data, places))
-    kept = np.ones(30, bool)
+    recording, errors = salvage(_write_damaged(tmp_path / "street.spl", data, places))
+    intact = np.ones(30, bool)
     for (first, last), error in zip(lost, errors, strict=True):
-        kept[first : last + 1] = False
+        intact[first : last + 1] = False
         assert f"street.spl: planes {first} to {last} of 30 are lost" in str(error)
-    np.testing.assert_array_equal(recording[:], SPIKES[kept])
+    np.testing.assert_array_equal(recording[:], SPIKES[intact])
     expected = {"lost_planes": ", ".join(f"{first} to {last}" for first, last in lost)}
     assert recording.meta == (expected if lost else {})
 
 
-def test_a_range_across_lost_planes_reads_as_in_the_whole(
+def test_a_range_across_lost_planes_equals_that_of_the_intact_planes(
     data: bytes, starts: list[int], tmp_path: Path
 ) -> None:
-    recording, _ = salvage(_damaged(tmp_path / "street.spl", data, [starts[2] + 100]))
-    kept = np.concatenate([SPIKES[:8], SPIKES[16:]])
-    np.testing.assert_array_equal(recording[6:11], kept[6:11])
-    np.testing.assert_array_equal(recording[9], kept[9])
+    recording, _ = salvage(_write_damaged(tmp_path / "street.spl", data, [starts[2] + 100]))
+    intact = np.concatenate([SPIKES[:8], SPIKES[16:]])
+    np.testing.assert_array_equal(recording[6:11], intact[6:11])
+    np.testing.assert_array_equal(recording[9], intact[9])
     crop = recording.read_packed(7, 9, rows=slice(3, 5), byte_columns=slice(1, 2))
     bits = np.unpackbits(crop, axis=-1, bitorder="little")
-    np.testing.assert_array_equal(bits, kept[7:9, 3:5, 8:16])
+    np.testing.assert_array_equal(bits, intact[7:9, 3:5, 8:16])
 
 
 def test_a_cut_file_gives_the_planes_before_the_cut(
@@ -104,4 +104,4 @@ def test_a_file_without_intact_planes_or_header_is_rejected(
     with pytest.raises(BitstreamError, match="planes 0 to 29 of 30 are lost"):
         salvage(path)
     with pytest.raises(BitstreamError, match="the header is damaged"):
-        salvage(_damaged(path, data, [9]))
+        salvage(_write_damaged(path, data, [9]))

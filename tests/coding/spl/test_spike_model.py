@@ -10,19 +10,19 @@ from spike_zoo.coding.spl.spike_model import firing_model
 MODEL = firing_model(3, 4)
 
 
-def test_chances_are_those_of_the_logistic_function() -> None:
+def test_probabilities_follow_the_logistic_function() -> None:
     log_odds = np.arange(-3071, 3072) / 256
     np.testing.assert_allclose(MODEL.chance, 65536 / (1 + np.exp(-log_odds)), atol=1.01)
     assert (MODEL.chance[0], MODEL.chance[3071], MODEL.chance[-1]) == (1, 32768, 65535)
 
 
-def test_odds_lead_back_to_their_chance() -> None:
+def test_log_odds_are_inverse_to_probabilities() -> None:
     middles = (np.arange(4096) + 0.5) * 16
-    wanted = 256 * np.log(middles / (65536 - middles))
-    np.testing.assert_allclose(MODEL.odds, wanted, rtol=0.01, atol=2)
+    expected = 256 * np.log(middles / (65536 - middles))
+    np.testing.assert_allclose(MODEL.odds, expected, rtol=0.01, atol=2)
 
 
-def test_light_is_told_in_eighths_of_octaves() -> None:
+def test_luminance_is_quantised_to_eighths_of_octaves() -> None:
     assert MODEL.octaves[16] == 8 + MODEL.octaves[8]
     assert MODEL.octaves[2047] == 63
     assert (np.diff(MODEL.octaves) >= 0).all()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def per_pixel(
     spikes: NDArray[Any], rule: Callable[[list[int], int], float], centers: list[int]
 ) -> NDArray[np.float64]:
-    """Apply a function of one pixel's spikes and a plane to planes (T, H, W): (N, H, W)."""
+    """Apply a function of one pixel's spikes and a plane to all pixels of planes (T, H, W)."""
     _, height, width = spikes.shape
     out = np.empty((len(centers), height, width))
     for y in range(height):

@@ -40,12 +40,12 @@ class TestAlignedTFIModule(ReconstructionTester):
 def texture(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
     """Return smooth random light between 0.1 and 0.9."""
     spectrum = np.fft.rfft2(np.random.default_rng(seed).standard_normal((height, width)))
-    far = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    light = np.fft.irfft2(spectrum * np.exp(-((far / 0.12) ** 2)), (height, width))
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    light = np.fft.irfft2(spectrum * np.exp(-((frequency / 0.12) ** 2)), (height, width))
     return np.clip(0.5 + 0.2 * light / light.std(), 0.1, 0.9).astype(np.float32)
 
 
-def seen(light: NDArray[np.float32]) -> SpikeRecording:
+def record(light: NDArray[np.float32]) -> SpikeRecording:
     """Return the recording of a noiseless camera for light ``(T, H, W)``."""
     camera = SpikeCamera(generator=np.random.default_rng(1))
     return SpikeRecording.from_planes(camera.expose(light), rate_scale=camera.rate_scale)
@@ -55,29 +55,29 @@ def panned(speed: float, planes: int = 81) -> tuple[SpikeRecording, NDArray[np.f
     """Return a recording of a texture that moves right, and its light at the middle plane."""
     wide = np.fft.rfft(texture(48, 192), axis=1)
     shifts = speed * (np.arange(planes) - planes // 2)[:, None, None]
-    turned = wide * np.exp(-2j * np.pi * np.fft.rfftfreq(192) * shifts)
-    light = np.fft.irfft(turned, 192, axis=2)[..., 64:128].astype(np.float32)
-    return seen(light.clip(0, 1)), light[planes // 2]
+    shifted = wide * np.exp(-2j * np.pi * np.fft.rfftfreq(192) * shifts)
+    light = np.fft.irfft(shifted, 192, axis=2)[..., 64:128].astype(np.float32)
+    return record(light.clip(0, 1)), light[planes // 2]
 
 
-def decibels(images: torch.Tensor, wanted: NDArray[np.float32]) -> float:
+def decibels(images: torch.Tensor, expected: NDArray[np.float32]) -> float:
     """Return the PSNR of an image without the borders."""
     inside = (slice(8, -8), slice(12, -12))
-    shown, truth = images[0, 0][inside], torch.from_numpy(wanted)[inside]
-    return psnr(shown[None, None], truth[None, None]).item()
+    image, truth = images[0, 0][inside], torch.from_numpy(expected)[inside]
+    return psnr(image[None, None], truth[None, None]).item()
 
 
 @pytest.mark.parametrize("speed", [0.1, 0.3, -0.6])
-def test_what_moves_is_averaged_over_many_planes_and_stays_sharp(speed: float) -> None:
-    recording, wanted = panned(speed)
-    reached = [
-        decibels(method.reconstruct(recording, [MIDDLE]), wanted)
+def test_moving_scenes_are_sharper_than_with_tfi(speed: float) -> None:
+    recording, expected = panned(speed)
+    psnrs = [
+        decibels(method.reconstruct(recording, [MIDDLE]), expected)
         for method in (TFI(9), TFI(21), AlignedTFI())
     ]
-    assert reached[2] > max(reached[:2]) + 2.5
+    assert psnrs[2] > max(psnrs[:2]) + 2.5
 
 
-def test_the_motion_found_is_that_of_the_scene() -> None:
+def test_estimated_motion_equals_the_motion_of_the_scene() -> None:
     recording, _ = panned(0.3)
     (field,) = AlignedTFI().motion(recording, [MIDDLE])
     inside = field[..., 8:-8, 12:-12]
@@ -86,29 +86,29 @@ def test_the_motion_found_is_that_of_the_scene() -> None:
         assert inside[way, 1].abs().median() < 0.25
 
 
-def test_it_is_far_better_on_scenes_in_motion_and_no_worse_where_nothing_moves() -> None:
+def test_psnr_is_higher_than_tfi_on_moving_and_on_still_scenes() -> None:
     scenes = default_scenes("test", 3, seed=5, height=64, width=80, planes=81)
     for scene in scenes:
         take = simulate_take(scene, margin=30)
         assert take.images is not None
         assert take.image_index is not None
         plane = int(take.image_index[0])
-        wanted = take.images[0].astype(np.float32) / 255
-        gained = decibels(AlignedTFI().reconstruct(take.recording, [plane]), wanted) - max(
-            decibels(TFI(average).reconstruct(take.recording, [plane]), wanted)
+        expected = take.images[0].astype(np.float32) / 255
+        gain = decibels(AlignedTFI().reconstruct(take.recording, [plane]), expected) - max(
+            decibels(TFI(average).reconstruct(take.recording, [plane]), expected)
             for average in (9, 21)
         )
-        assert gained > 1.0, scene
+        assert gain > 1.0, scene
     light = np.repeat(texture(48, 64)[None], 81, axis=0)
-    still = seen(light)
-    reached = [
+    still = record(light)
+    psnrs = [
         decibels(method.reconstruct(still, [MIDDLE]), light[0])
         for method in (TFI(21), AlignedTFI())
     ]
-    assert reached[1] > reached[0]
+    assert psnrs[1] > psnrs[0]
 
 
-def test_flow_of_moving_photographs_is_found_to_a_fraction_of_a_pixel() -> None:
+def test_flow_error_on_moving_photographs_is_below_the_values_of_the_readme() -> None:
     """Check the flow error over 20 planes in scenes without objects against the README's value."""
     errors: dict[str | None, list[float]] = {}
     for scene in default_scenes("test", 6, planes=121):
@@ -119,38 +119,38 @@ def test_flow_of_moving_photographs_is_found_to_a_fraction_of_a_pixel() -> None:
         (field,) = AlignedTFI().motion(take.recording, [plane])
         error = (field - truth).norm(dim=1)
         errors.setdefault(speed_of(scene.name), []).append(float(error[error.isfinite()].mean()))
-    means = {speed: float(np.mean(found)) for speed, found in errors.items()}
+    means = {speed: float(np.mean(values)) for speed, values in errors.items()}
     assert means["slow"] < 0.15
     assert means["medium"] < 0.3
     assert means["fast"] < 0.5
 
 
 @pytest.mark.parametrize("plane", [0, 80])
-def test_the_first_and_last_pictures_are_not_dark(plane: int) -> None:
+def test_filled_ends_improve_the_first_and_last_images(plane: int) -> None:
     light = np.repeat(texture(48, 64)[None], 81, axis=0)
-    still = seen(light)
-    reached = [
+    still = record(light)
+    psnrs = [
         decibels(AlignedTFI(fills_ends=fills).reconstruct(still, [plane]), light[0])
         for fills in (False, True)
     ]
-    assert reached[1] > reached[0] + 2
+    assert psnrs[1] > psnrs[0] + 2
 
 
-def test_what_passes_in_front_later_leaves_no_trace() -> None:
+def test_a_later_occlusion_does_not_change_the_image() -> None:
     light = np.repeat(texture(48, 64)[None], 81, axis=0)
     covered = light.copy()
     covered[MIDDLE + 15 :, 16:32, 24:40] = 0.02
-    reached = [
-        decibels(AlignedTFI().reconstruct(seen(one), [MIDDLE]), light[0])
-        for one in (light, covered)
+    psnrs = [
+        decibels(AlignedTFI().reconstruct(record(scene), [MIDDLE]), light[0])
+        for scene in (light, covered)
     ]
-    plain = decibels(TFI(61).reconstruct(seen(covered), [MIDDLE]), light[0])
-    assert reached[1] > reached[0] - 3
-    assert reached[1] > plain + 8
+    plain = decibels(TFI(61).reconstruct(record(covered), [MIDDLE]), light[0])
+    assert psnrs[1] > psnrs[0] - 3
+    assert psnrs[1] > plain + 8
 
 
 @given(period=st.integers(2, 9), scale=st.floats(0.05, 1.0), center=st.integers(20, 60))
-def test_light_that_fires_every_so_many_planes_has_that_brightness(
+def test_periodic_spikes_give_the_inverse_period_divided_by_the_rate_scale(
     period: int, scale: float, center: int
 ) -> None:
     planes = np.zeros((91, 12, 17), np.bool_)
@@ -161,7 +161,7 @@ def test_light_that_fires_every_so_many_planes_has_that_brightness(
 
 
 @pytest.mark.parametrize("planes", [1, 3, 12, 40])
-def test_short_recordings_and_their_ends_are_no_obstacle(planes: int) -> None:
+def test_short_recordings_give_finite_images_at_every_plane(planes: int) -> None:
     recording = SpikeRecording.from_planes(np.ones((planes, 12, 16), np.bool_), rate_scale=1.0)
     images = AlignedTFI().reconstruct(recording, range(planes))
     assert images.shape == (planes, 1, 12, 16)
@@ -171,7 +171,7 @@ def test_short_recordings_and_their_ends_are_no_obstacle(planes: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 16), (12, 1), (2, 2)])
-def test_sensors_of_one_row_or_column_are_averaged_in_place(height: int, width: int) -> None:
+def test_tiny_sensors_give_the_firing_rate(height: int, width: int) -> None:
     planes = np.zeros((81, height, width), np.bool_)
     planes[::2] = True
     recording = SpikeRecording.from_planes(planes, rate_scale=1.0)
@@ -179,18 +179,18 @@ def test_sensors_of_one_row_or_column_are_averaged_in_place(height: int, width: 
     torch.testing.assert_close(image, torch.full((1, 1, height, width), 0.5))
 
 
-def test_darkness_stays_dark() -> None:
+def test_recordings_without_spikes_give_black_images() -> None:
     recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
     assert (AlignedTFI().reconstruct(recording, [MIDDLE]) == 0).all()
 
 
-def test_no_planes_give_no_images() -> None:
+def test_an_empty_list_of_planes_gives_no_images() -> None:
     recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
     assert list(AlignedTFI().rates(recording, [])) == []
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_pictures_are_the_same_whatever_the_number_of_threads(threads: int) -> None:
+def test_images_do_not_depend_on_the_number_of_threads(threads: int) -> None:
     (scene,) = default_scenes("test", 1, seed=3, height=128, width=160, planes=81)
     recording = simulate_take(scene, margin=40).recording
     planes = range(MIDDLE, MIDDLE + 7)
@@ -201,25 +201,25 @@ def test_pictures_are_the_same_whatever_the_number_of_threads(threads: int) -> N
     try:
         again = AlignedTFI().reconstruct(recording, planes)
         assert torch.get_num_threads() == threads
-        assert cv2.getNumThreads() == threads, "OpenCV's setting is the user's own"
+        assert cv2.getNumThreads() == threads, "OpenCV's setting does not change"
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
     assert torch.equal(once, again)
 
 
-def test_a_picture_is_the_same_alone_and_in_a_video() -> None:
+def test_an_image_is_the_same_alone_and_in_a_video() -> None:
     recording, _ = panned(0.3)
     video = AlignedTFI().reconstruct(recording, range(30, 50))
     alone = torch.cat([AlignedTFI().reconstruct(recording, [plane]) for plane in range(30, 50)])
     torch.testing.assert_close(video, alone, atol=1e-6, rtol=0)
 
 
-def test_it_is_loaded_by_its_name() -> None:
+def test_the_method_is_loaded_by_name() -> None:
     assert isinstance(spike_zoo.load("tfi-aligned"), AlignedTFI)
 
 
-def test_windows_below_a_group_are_refused() -> None:
+def test_windows_below_5_planes_are_rejected() -> None:
     with pytest.raises(ValueError, match="window is at least 5 planes, got 4"):
         AlignedTFI(window=4)
 
@@ -243,15 +243,18 @@ def batch_in_motion() -> tuple[Any, Take]:
 
 def test_planes_are_averaged_along_the_oracle_flow() -> None:
     batch, take = batch_in_motion()
-    oracle, finds = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
-    images, (field,) = oracle.found(batch, 0)
+    oracle, estimated = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
+    images, (field,) = oracle.predict_with_flow(batch, 0)
     known = batch["flow"].isfinite()
     torch.testing.assert_close(field[known], batch["flow"][known])
     assert torch.equal(oracle.predict_step(batch, 0), images)
     other: Any = {**batch, "flow": -batch["flow"]}
     assert psnr(images, batch["image"]) > psnr(oracle.predict_step(other, 0), batch["image"]) + 3
     torch.testing.assert_close(
-        finds.predict_step(batch, 0), finds.reconstruct(take.recording, [40]), atol=1e-5, rtol=0
+        estimated.predict_step(batch, 0),
+        estimated.reconstruct(take.recording, [40]),
+        atol=1e-5,
+        rtol=0,
     )
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         oracle.reconstruct(take.recording, [40])
@@ -259,15 +262,17 @@ def test_planes_are_averaged_along_the_oracle_flow() -> None:
         oracle.predict_step(clip_batch(31), 0)
 
 
-def test_an_error_of_the_flow_has_the_stated_size_and_costs_quality() -> None:
+def test_flow_error_has_the_stated_size_and_lowers_psnr() -> None:
     batch, _ = batch_in_motion()
-    oracle, off = (AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05))
-    right, (field,) = oracle.found(batch, 0)
-    wrong, (moved,) = off.found(batch, 0)
+    oracle, inexact = (
+        AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05)
+    )
+    right, (field,) = oracle.predict_with_flow(batch, 0)
+    wrong, (changed,) = inexact.predict_with_flow(batch, 0)
     known = batch["flow"].isfinite()
-    error = (moved - field)[known].square().mean().sqrt()
+    error = (changed - field)[known].square().mean().sqrt()
     assert error == pytest.approx(20 * 0.05, rel=0.1), "fields are in pixels over 20 planes"
-    assert torch.equal(off.predict_step(batch, 0), wrong), "the same error for the same image"
+    assert torch.equal(inexact.predict_step(batch, 0), wrong), "the same error for the same image"
     assert psnr(right, batch["image"]) > psnr(wrong, batch["image"]) + 1
     with pytest.raises(ConfigError, match="flow_error: needs oracle_flow: true"):
         AlignedTFIModule(flow_error=0.05)
@@ -286,10 +291,10 @@ def test_an_error_of_the_flow_has_the_stated_size_and_costs_quality() -> None:
         ),
     ],
 )
-def test_sample_clips_are_a_decibel_and_a_half_better_than_without_alignment(
+def test_sample_clips_gain_1_5_db_over_the_best_unaligned_method(
     shared: Path, clip: str, truth: str, best: float
 ) -> None:
     recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
     image = AlignedTFI().reconstruct(recording, [150], rate_scale=0.6)
-    wanted = torch.from_numpy(load_picture(shared / "data" / truth))[None]
-    assert psnr(image, wanted).item() > best + 1.5
+    expected = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    assert psnr(image, expected).item() > best + 1.5

@@ -38,21 +38,21 @@ def edges(speed: float) -> NDArray[np.float32]:
     return np.repeat(bars[:, None], 32, axis=1).astype(np.float32)
 
 
-def seen(light: NDArray[np.float32]) -> SpikeRecording:
+def record(light: NDArray[np.float32]) -> SpikeRecording:
     camera = SpikeCamera(generator=np.random.default_rng(1))
     return SpikeRecording.from_planes(camera.expose(light), rate_scale=camera.rate_scale)
 
 
 def decibels(image: torch.Tensor, light: NDArray[np.float32]) -> float:
-    wanted = torch.from_numpy(light[MIDDLE])[None, None]
+    expected = torch.from_numpy(light[MIDDLE])[None, None]
     inside = (..., slice(4, -4), slice(24, -24))
-    return psnr(image[inside], wanted[inside]).item()
+    return psnr(image[inside], expected[inside]).item()
 
 
 @pytest.mark.parametrize(("speed", "gain"), [(0.3, 1.0), (-0.6, 0.6)])
-def test_what_intervals_blurred_is_sharp_again(speed: float, gain: float) -> None:
+def test_deblurring_raises_psnr_of_moving_edges(speed: float, gain: float) -> None:
     light = edges(speed)
-    recording = seen(light)
+    recording = record(light)
     velocities = torch.zeros(1, 2, 2, *light.shape[1:])
     velocities[:, :, 0] = speed
     sharp, blurred = (
@@ -60,13 +60,13 @@ def test_what_intervals_blurred_is_sharp_again(speed: float, gain: float) -> Non
         for unblurs in (True, False)
     )
     scale = recording.rate_scale or 1.0
-    reached = [decibels(rate[None, None] / scale, light) for rate in (sharp, blurred)]
-    assert reached[0] > reached[1] + gain
+    psnrs = [decibels(rate[None, None] / scale, light) for rate in (sharp, blurred)]
+    assert psnrs[0] > psnrs[1] + gain
 
 
-def test_where_nothing_moves_there_is_nothing_to_take_back() -> None:
+def test_deblurring_hardly_changes_a_still_scene() -> None:
     light = edges(0.0)
-    recording = seen(light)
+    recording = record(light)
     sharp, plain = (
         AlignedTFI(unblurs=unblurs).reconstruct(recording, [MIDDLE]) for unblurs in (True, False)
     )
@@ -74,7 +74,7 @@ def test_where_nothing_moves_there_is_nothing_to_take_back() -> None:
     assert decibels(sharp, light) > decibels(plain, light) - 1
 
 
-def test_noise_on_which_groups_do_not_agree_stays_out() -> None:
+def test_deblurring_does_not_add_noise_that_differs_between_groups() -> None:
     generator = torch.Generator().manual_seed(0)
     spikes = (torch.rand(91, 24, 32, generator=generator) < 0.3).byte()
     picture, still = torch.full((24, 32), 0.3), torch.zeros(2, 2, 24, 32)
@@ -85,7 +85,7 @@ def test_noise_on_which_groups_do_not_agree_stays_out() -> None:
     assert (changed - picture).std() < 0.5 * (firing - picture).std()
 
 
-def test_intervals_of_pixels_that_never_fire_twice_tell_nothing() -> None:
+def test_pixels_without_complete_intervals_do_not_change_the_image() -> None:
     spikes = torch.zeros(91, 12, 16, dtype=torch.uint8)
     spikes[45, :, :8] = 1
     picture, velocity = torch.rand(12, 16), torch.ones(2, 2, 12, 16)
@@ -97,7 +97,7 @@ def test_intervals_of_pixels_that_never_fire_twice_tell_nothing() -> None:
     torch.testing.assert_close(changed, picture)
 
 
-def test_a_picture_that_explains_every_interval_is_left_alone() -> None:
+def test_an_image_consistent_with_all_intervals_does_not_change() -> None:
     spikes = torch.zeros(91, 12, 16, dtype=torch.uint8)
     spikes[::3] = 1
     picture, still = torch.full((12, 16), 1 / 3), torch.zeros(2, 2, 12, 16)
@@ -114,20 +114,20 @@ OUTSIDE = st.integers(1, 400) | st.just(np.inf)
 
 
 @given(spikes=SPIKES, before=OUTSIDE, after=OUTSIDE)
-def test_intervals_are_those_between_the_last_spike_and_the_next(
+def test_intervals_are_from_the_last_to_the_next_spike(
     spikes: NDArray[np.bool_], before: float, after: float
 ) -> None:
     count, *size = spikes.shape
     outside = torch.full(size, -before), torch.full(size, count - 1 + after)
-    found = Intervals.of(torch.from_numpy(spikes).byte(), *outside)
+    intervals = Intervals.of(torch.from_numpy(spikes).byte(), *outside)
     for (plane, row, column), _ in np.ndenumerate(spikes):
         fired = np.flatnonzero(spikes[:, row, column]).tolist()
         last = max((k for k in fired if k <= plane), default=-before)
         following = min((k for k in fired if k > plane), default=count - 1 + after)
         at = (plane, row, column)
-        assert found.since[at] == min(plane - last, 255)
-        assert found.until[at] == min(following - plane, 255)
-        assert found.rates[at] == pytest.approx(1 / (following - last))
+        assert intervals.since[at] == min(plane - last, 255)
+        assert intervals.until[at] == min(following - plane, 255)
+        assert intervals.rates[at] == pytest.approx(1 / (following - last))
 
 
 @given(spikes=SPIKES, seed=st.integers(0, 99), speed=st.floats(0, 2))
@@ -142,7 +142,7 @@ def test_the_compiled_kernels_equal_torch(
     groups = [clip[first : first + 5] for first in range(0, len(clip), 5)]
     middle = count // 2
 
-    def computed() -> list[torch.Tensor]:
+    def compute_all() -> list[torch.Tensor]:
         intervals = Intervals.of(torch.from_numpy(spikes).byte())
         intervals.fill_ends(2, 3)
         aligned = PlaneAlignment(middle, groups, velocity)
@@ -151,11 +151,11 @@ def test_the_compiled_kernels_equal_torch(
         values.append(aligned.whole(intervals, clip))
         return [*values, aligned.excess(image[None], intervals, clip), box_filter(image[None], 5)]
 
-    compiled = computed()
+    compiled = compute_all()
     with pytest.MonkeyPatch.context() as patch:
         for module in (alignment, deblurring):
             patch.setattr(module, "is_compiled_for", lambda device: False)
-        plain = computed()
+        plain = compute_all()
     for fast, slow in zip(compiled, plain, strict=True):
         torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
 
@@ -169,7 +169,7 @@ def test_the_compiled_kernels_equal_torch(
         pytest.param([0.0] * 5, 0, 0, [0.0] * 5, id="never fires"),
     ],
 )
-def test_where_a_recording_ends_within_an_interval_the_nearest_is_used(
+def test_intervals_cut_by_the_ends_of_a_recording_get_the_nearest_rate(
     rates: list[float], before: int, after: int, filled: list[float]
 ) -> None:
     planes = torch.zeros(5, 1, 1, dtype=torch.uint8)

@@ -58,23 +58,23 @@ def _mosaic(colours: torch.Tensor, cfa: Cfa) -> torch.Tensor:
 def test_demosaicking_has_the_published_coefficients(cfa: Cfa) -> None:
     mosaic = torch.rand(1, 9, 11)
     masks = cfa_masks(cfa, 9, 11)
-    found = demosaicked(mosaic, cfa)[0]
+    actual = demosaicked(mosaic, cfa)[0]
     for y, x in [(3, 3), (3, 4), (4, 3), (4, 4)]:
-        own = int(masks[:, y, x].argmax())
-        for wanted in range(3):
-            if wanted == own:
-                assert found[wanted, y, x] == mosaic[0, y, x]
+        sampled = int(masks[:, y, x].argmax())
+        for channel in range(3):
+            if channel == sampled:
+                assert actual[channel, y, x] == mosaic[0, y, x]
                 continue
-            kind = "green" if wanted == 1 else "other"
-            if own == 1:
-                kind = "row" if masks[wanted, y, x + 1] else "column"
+            kind = "green" if channel == 1 else "other"
+            if sampled == 1:
+                kind = "row" if masks[channel, y, x + 1] else "column"
             expected = sum(
                 weight * mosaic[0, y + sign_y * down, x + sign_x * right]
                 for (down, right), weight in MALVAR[kind].items()
                 for sign_y in ((-1, 1) if down else (1,))
                 for sign_x in ((-1, 1) if right else (1,))
             )
-            assert float(found[wanted, y, x]) == pytest.approx(float(expected) / 8, abs=1e-5)
+            assert float(actual[channel, y, x]) == pytest.approx(float(expected) / 8, abs=1e-5)
 
 
 @given(
@@ -82,28 +82,28 @@ def test_demosaicking_has_the_published_coefficients(cfa: Cfa) -> None:
     method=st.sampled_from(["malvar", "bilinear"]),
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
 )
-def test_even_colours_stay_and_grey_ramps_are_exact_inside(
+def test_constant_colours_and_grey_ramps_are_exact_inside(
     cfa: Cfa, method: Demosaicking, size: tuple[int, int]
 ) -> None:
     colours = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, *size)
     if method == "bilinear":  # malvar takes differences between colours for detail
-        found = demosaicked(_mosaic(colours, cfa)[None], cfa, method)[0]
-        torch.testing.assert_close(found, colours, atol=1e-6, rtol=0)
+        actual = demosaicked(_mosaic(colours, cfa)[None], cfa, method)[0]
+        torch.testing.assert_close(actual, colours, atol=1e-6, rtol=0)
     ramp = torch.linspace(0, 1, size[1]).expand(3, *size)
-    found = demosaicked(_mosaic(ramp, cfa)[None], cfa, method)[0]
-    torch.testing.assert_close(found[..., 2:-2], ramp[..., 2:-2], atol=1e-6, rtol=0)
+    actual = demosaicked(_mosaic(ramp, cfa)[None], cfa, method)[0]
+    torch.testing.assert_close(actual[..., 2:-2], ramp[..., 2:-2], atol=1e-6, rtol=0)
 
 
 @given(cfa=st.sampled_from(LAYOUTS), height=st.integers(2, 7), width=st.integers(2, 7))
-def test_luminance_weighs_colours_alike_everywhere(cfa: Cfa, height: int, width: int) -> None:
+def test_luminance_has_the_same_weights_at_every_pixel(cfa: Cfa, height: int, width: int) -> None:
     colours = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, height, width)
-    found = luminance(_mosaic(colours, cfa)[None])
-    torch.testing.assert_close(found, torch.full_like(found, 0.25 * 0.2 + 0.25 + 0.25 * 0.9))
+    actual = luminance(_mosaic(colours, cfa)[None])
+    torch.testing.assert_close(actual, torch.full_like(actual, 0.25 * 0.2 + 0.25 + 0.25 * 0.9))
 
 
 @pytest.mark.parametrize("method", COLOURS)
 @pytest.mark.parametrize("cfa", LAYOUTS)
-def test_red_is_red_and_blue_is_blue(method: str, cfa: Cfa) -> None:
+def test_red_and_blue_light_are_reconstructed_in_their_channels(method: str, cfa: Cfa) -> None:
     light = np.zeros((81, 3, 24, 30), np.float32)
     light[:, 0, :, :15] = 0.8  # red on the left, blue on the right
     light[:, 2, :, 15:] = 0.8
@@ -120,7 +120,7 @@ def test_red_is_red_and_blue_is_blue(method: str, cfa: Cfa) -> None:
     assert float(right[:2].max()) < 0.05
 
 
-def test_a_grey_scene_fires_as_in_a_grey_camera() -> None:
+def test_a_grey_scene_gives_the_same_spikes_as_a_grey_camera() -> None:
     spec = SceneSpec(planes=61, height=16, width=24, seed=1, background="photo:coins")
     grey, bayer = simulate_take(spec, margin=20), simulate_take(spec, margin=20, cfa="GBRG")
     assert bayer.images is not None
@@ -128,7 +128,7 @@ def test_a_grey_scene_fires_as_in_a_grey_camera() -> None:
     assert (bayer.recording.packed == grey.recording.packed).mean() > 0.99  # rounding of weights
 
 
-def test_along_the_motion_is_better_than_its_parts() -> None:
+def test_aligned_colour_has_higher_psnr_than_its_parts() -> None:
     take = _colour_take()
     assert take.images is not None
     truth = torch.from_numpy(take.images[0]).permute(2, 0, 1)[None].float() / 255
@@ -136,29 +136,29 @@ def test_along_the_motion_is_better_than_its_parts() -> None:
     def quality(method: ClassicalMethod) -> float:
         return float(psnr(method.reconstruct(take.recording, 60), truth))
 
-    whole = quality(ColourAlignedTFI())
-    assert whole > quality(ColourAlignedTFI(unblurs=False)) + 0.3
-    assert whole > quality(ColourTFI(average=9)) + 2
-    assert whole > quality(FilledColour()) + 2
+    aligned = quality(ColourAlignedTFI())
+    assert aligned > quality(ColourAlignedTFI(unblurs=False)) + 0.3
+    assert aligned > quality(ColourTFI(average=9)) + 2
+    assert aligned > quality(FilledColour()) + 2
 
 
-def test_methods_are_tested_on_data_in_colour_only(tmp_path: Path) -> None:
+def test_trainer_test_measures_colour_and_rejects_grey_data(tmp_path: Path) -> None:
     archive = build_archive(tmp_path / "colour.h5", {"a": _colour_take}, splits={"test": ["a"]})
     trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
     module = ColourModule("tfi", {"average": 9}, clip_length=121, lpips="off")
     data = ReconstructionDataModule(str(archive), clip_length=121, colour=True)
-    (found,) = trainer.test(module, data, verbose=False)
+    (metrics,) = trainer.test(module, data, verbose=False)
     take = _colour_take()
     assert take.images is not None
     truth = torch.from_numpy(take.images[:1]).permute(0, 3, 1, 2).float() / 255
     picture = ColourTFI(average=9).reconstruct(take.recording, 60)
-    assert found["test/psnr"] == pytest.approx(float(psnr(picture, truth)), abs=0.05)
+    assert metrics["test/psnr"] == pytest.approx(float(psnr(picture, truth)), abs=0.05)
     grey = ReconstructionDataModule(str(archive), clip_length=121)
     with pytest.raises(ConfigError, match=r"data\.init_args\.colour: must be true"):
         trainer.test(module, grey, verbose=False)
 
 
-def test_a_layout_that_is_wrong_or_missing_is_named() -> None:
+def test_a_wrong_or_missing_cfa_is_rejected() -> None:
     with pytest.raises(UsageError, match="cfa must be RGGB, BGGR, GRBG or GBRG, got 'RGB'"):
         SpikeRecording.from_planes(random_spikes(5, 8, 8), cfa="RGB")
     recording = SpikeRecording.from_planes(random_spikes(81, 16, 16), rate_scale=0.5)
@@ -168,7 +168,9 @@ def test_a_layout_that_is_wrong_or_missing_is_named() -> None:
 
 @pytest.mark.parametrize("method", COLOURS)
 @pytest.mark.parametrize(("height", "width"), [(63, 72), (64, 71), (63, 71), (3, 5)])
-def test_odd_sizes_are_reconstructed_as_even_ones(method: str, height: int, width: int) -> None:
+def test_odd_sizes_give_nearly_the_same_images_as_even_sizes(
+    method: str, height: int, width: int
+) -> None:
     planes = _colour_take(planes=121).recording.read()
     odd = SpikeRecording.from_planes(planes[:, :height, :width], rate_scale=0.6, cfa="RGGB")
     (image,) = _loaded(method).reconstruct(odd, 60)
@@ -176,9 +178,9 @@ def test_odd_sizes_are_reconstructed_as_even_ones(method: str, height: int, widt
     assert image.isfinite().all()
     if height > 8:
         even = SpikeRecording.from_planes(planes, rate_scale=0.6, cfa="RGGB")
-        (whole,) = _loaded(method).reconstruct(even, 60)
+        (even_image,) = _loaded(method).reconstruct(even, 60)
         inside = (..., slice(height - 8), slice(width - 8))
-        assert float((image - whole[..., :height, :width])[inside].abs().mean()) < 0.02
+        assert float((image - even_image[..., :height, :width])[inside].abs().mean()) < 0.02
 
 
 @pytest.mark.parametrize("method", COLOURS)
@@ -190,7 +192,7 @@ def test_a_recording_that_is_too_small_to_demosaick_is_rejected(method: str) -> 
         list(_loaded(method).reconstruct(small, [40]))
 
 
-def test_the_compiled_colours_equal_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_kernels_equal_torch_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     take = _colour_take(speed=0.8)
     fast = ColourAlignedTFI().reconstruct(take.recording, 60)
     from spike_zoo.methods.classical import alignment, deblurring

@@ -17,7 +17,7 @@ SPIKES = torch.rand(2, 40, 3, 17, generator=torch.Generator().manual_seed(3)) < 
 
 @pytest.mark.parametrize("missing", ["zero", "hold", "bound"])
 @pytest.mark.parametrize("centers", [None, [31, 2]])
-def test_an_accelerator_gives_the_pictures_of_the_processor(
+def test_tensor_operations_give_the_same_images_as_compiled_kernels(
     monkeypatch: pytest.MonkeyPatch, missing: Missing, centers: list[int] | None
 ) -> None:
     def pictures() -> list[torch.Tensor]:
@@ -29,5 +29,5 @@ def test_an_accelerator_gives_the_pictures_of_the_processor(
 
     compiled = pictures()
     monkeypatch.setattr(dispatch, "is_compiled_for", lambda _: False)
-    for composed, wanted in zip(pictures(), compiled, strict=True):
-        torch.testing.assert_close(composed, wanted, rtol=1e-6, atol=1e-7)
+    for composed, expected in zip(pictures(), compiled, strict=True):
+        torch.testing.assert_close(composed, expected, rtol=1e-6, atol=1e-7)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-# clip, then PSNR in dB at plane 150 with a fixed rate scale of 0.6, as measured elsewhere
+# PSNR in dB of each clip at plane 150 with a rate scale of 0.6, measured independently
 MEASURED = {
     ("data.dat", "data.png"): {
         "tfp 8": 21.28,
@@ -67,13 +67,13 @@ def regular(period: int, planes: int = 60, first: int = 0) -> Tensor:
 
 @given(spikes=streams(), window=st.integers(1, 30), edge=st.sampled_from(["shrink", "zero"]))
 @settings(max_examples=60, deadline=None)
-def test_tfp_of_every_plane_is_the_mean_of_its_window(
+def test_tfp_equals_the_mean_of_the_window_at_every_plane(
     spikes: NDArray[np.bool_], window: int, edge: Edge
 ) -> None:
     centers = list(range(len(spikes)))
-    wanted = per_pixel(spikes, lambda p, t: rate_in_window(p, t, window, edge), centers)
+    expected = per_pixel(spikes, lambda p, t: rate_in_window(p, t, window, edge), centers)
     video = tfp_video(torch.from_numpy(spikes), window=window, edge=edge)
-    np.testing.assert_allclose(video, wanted, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(video, expected, rtol=0, atol=2e-7)
 
 
 @given(
@@ -86,21 +86,21 @@ def test_tfp_of_every_plane_is_the_mean_of_its_window(
     ),
 )
 @settings(max_examples=150, deadline=None)
-def test_tfi_of_every_plane_follows_its_definition_with_every_rule_at_the_edges(
+def test_tfi_equals_the_reference_with_every_rule_at_the_ends(
     spikes: NDArray[np.bool_], average: int, convention: Convention, rule: dict[str, Any]
 ) -> None:
     centers = list(range(len(spikes)))
 
-    def defined(pixel: list[int], plane: int) -> float:
+    def reference(pixel: list[int], plane: int) -> float:
         return mean_inverse_interval(pixel, plane, average, convention=convention, **rule)
 
     video = tfi_video(torch.from_numpy(spikes), None, average, convention, **rule)
-    np.testing.assert_allclose(video, per_pixel(spikes, defined, centers), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(video, per_pixel(spikes, reference, centers), rtol=0, atol=2e-7)
 
 
 @given(spikes=streams(), data=st.data(), average=st.sampled_from([1, 4]))
 @settings(max_examples=60, deadline=None)
-def test_centres_in_any_order_give_the_same_pictures_as_every_plane(
+def test_centres_in_any_order_give_the_same_images_as_all_planes(
     spikes: NDArray[np.bool_], data: st.DataObject, average: int
 ) -> None:
     planes = torch.from_numpy(spikes)
@@ -121,7 +121,7 @@ def test_backward_tfi_is_forward_tfi_of_the_plane_before(spikes: NDArray[np.bool
 
 @pytest.mark.parametrize("period", [1, 2, 4, 7])
 @pytest.mark.parametrize("average", [1, 5, 8])
-def test_steady_light_gives_one_over_its_period(period: int, average: int) -> None:
+def test_steady_light_gives_the_inverse_of_its_period(period: int, average: int) -> None:
     assert tfi(regular(period), 30, average).item() == pytest.approx(1 / period, abs=1e-7)
     assert tfp(regular(period), 30, 4 * period).item() == pytest.approx(1 / period, abs=1e-7)
 
@@ -146,7 +146,7 @@ def test_valid_windows_are_those_inside_the_clip() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32, torch.int64])
-def test_the_type_of_the_planes_does_not_matter(dtype: torch.dtype) -> None:
+def test_images_do_not_depend_on_the_dtype_of_the_planes(dtype: torch.dtype) -> None:
     spikes = torch.rand(30, 4, 9) < 0.3
     assert torch.equal(tfi_video(spikes.to(dtype), average=3), tfi_video(spikes, average=3))
     assert torch.equal(tfp_video(spikes.to(dtype) * 1, None, 7), tfp_video(spikes, None, 7))
@@ -157,24 +157,22 @@ def test_planes_marked_with_255_count_as_one_spike() -> None:
     assert torch.equal(tfp_video(spikes.byte() * 255, None, 7), tfp_video(spikes, None, 7))
 
 
-def test_a_batch_is_its_clips_one_by_one() -> None:
+def test_a_batch_gives_the_same_images_as_single_clips() -> None:
     batch = torch.rand(3, 25, 4, 10) < 0.3
     for method in (tfi_video, tfp_video):
-        wanted = torch.stack([method(clip) for clip in batch])
-        assert torch.equal(method(batch), wanted)
+        expected = torch.stack([method(clip) for clip in batch])
+        assert torch.equal(method(batch), expected)
     assert tfi(batch, 3).shape == (3, 4, 10)
     assert tfp(batch, [3, 4], 5).shape == (3, 2, 4, 10)
 
 
-def test_planes_in_another_memory_order_give_the_same_pictures() -> None:
-    turned = (torch.rand(10, 4, 25) < 0.3).permute(2, 1, 0)
-    assert torch.equal(tfi_video(turned), tfi_video(turned.contiguous()))
+def test_planes_in_another_memory_order_give_the_same_images() -> None:
+    transposed = (torch.rand(10, 4, 25) < 0.3).permute(2, 1, 0)
+    assert torch.equal(tfi_video(transposed), tfi_video(transposed.contiguous()))
 
 
 @pytest.mark.parametrize(("clip", "image"), MEASURED)
-def test_pictures_of_the_sample_clips_reach_the_measured_psnr(
-    shared: Path, clip: str, image: str
-) -> None:
+def test_sample_clips_have_the_measured_psnr(shared: Path, clip: str, image: str) -> None:
     recording = read_recording(shared / "data" / clip, height=250, width=400)
     truth = np.asarray(Image.open(shared / "data" / image), np.float32) / 255
     spikes = recording.to_tensor(dtype=torch.bool)
@@ -182,11 +180,11 @@ def test_pictures_of_the_sample_clips_reach_the_measured_psnr(
         method, planes = name.split()
         rate = (tfp if method == "tfp" else tfi)(spikes, 150, int(planes))
         picture = (rate / 0.6).clamp(0, 1).numpy()
-        reached = -10 * np.log10(np.mean((picture - truth) ** 2))
-        assert reached == pytest.approx(measured, abs=0.05), name
+        psnr = -10 * np.log10(np.mean((picture - truth) ** 2))
+        assert psnr == pytest.approx(measured, abs=0.05), name
 
 
-def test_centres_outside_the_clip_are_refused_by_number() -> None:
+def test_centres_outside_the_clip_are_rejected_by_number() -> None:
     with pytest.raises(PlaneRangeError, match=r"plane 12 .*planes 0\.\.11"):
         tfi(torch.zeros(12, 2, 2), 12)
     with pytest.raises(PlaneRangeError, match="plane -1"):
@@ -203,12 +201,12 @@ def test_centres_outside_the_clip_are_refused_by_number() -> None:
         ({"convention": "sideways"}, "'forward' or 'backward', got 'sideways'"),
     ],
 )
-def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any], message: str) -> None:
+def test_invalid_rules_are_rejected(rules: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tfi(torch.zeros(12, 2, 2), 3, **rules)
 
 
-def test_spikes_of_another_shape_are_refused_with_it() -> None:
+def test_spikes_of_another_shape_are_rejected_with_the_shape() -> None:
     with pytest.raises(ValueError, match=r"got \(5, 4\)"):
         tfi(torch.zeros(5, 4), 3)
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):

@@ -11,17 +11,17 @@ from spike_zoo.methods.classical.plans import interval_runs
 SPIKES = torch.rand(2, 40, 3, 17, generator=torch.Generator().manual_seed(3)) < 0.15
 
 
-def test_threads_share_the_rows_without_changing_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = interval_runs(range(40), 40, 5, "forward")
     missing = torch.full((2, 3, 17), torch.inf)
-    around = dispatch.Surroundings(-missing, missing)
-    alone = dispatch.mean_intervals(SPIKES.byte(), runs, around)
+    around = dispatch.OutsideSpikes(-missing, missing)
+    single_threaded = dispatch.mean_intervals(SPIKES.byte(), runs, around)
     monkeypatch.setattr(kernels, "MIN_PARALLEL_PIXELS", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), alone)
+    assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), single_threaded)
 
 
-def test_an_error_in_a_thread_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def kernel(top: int, bottom: int) -> None:
         if bottom == 5:
             raise ArithmeticError(f"rows {top}..{bottom}")

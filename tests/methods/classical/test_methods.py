@@ -29,7 +29,7 @@ def recording() -> SpikeRecording:
     return SpikeRecording.from_planes(spikes, rate_scale=0.6)
 
 
-def test_recordings_are_seen_whole_with_windows_cut_at_their_ends(
+def test_reconstruct_uses_the_whole_recording_and_cuts_windows_at_its_ends(
     recording: SpikeRecording,
 ) -> None:
     spikes, centers = recording.to_tensor(dtype=torch.bool), [0, 69, 33, 34, 3]
@@ -42,36 +42,40 @@ def test_recordings_are_seen_whole_with_windows_cut_at_their_ends(
         torch.testing.assert_close(images[:, 0], (rates / 0.6).clamp(0, 1))
 
 
-def test_the_middle_plane_of_a_clip_is_that_of_the_recording(recording: SpikeRecording) -> None:
+def test_a_clip_gives_the_image_of_the_recording_at_its_middle_plane(
+    recording: SpikeRecording,
+) -> None:
     clip = recording.to_tensor()[None]
     for module in (TFPModule(), TFIModule(average=9), TFSTPModule()):
         image = module(clip, torch.tensor([0.6]))
         torch.testing.assert_close(image[0], module.reconstruct(recording, [35])[0])
 
 
-def test_the_rate_scale_given_goes_before_that_of_the_recording(
+def test_rate_scale_argument_overrides_that_of_the_recording(
     recording: SpikeRecording,
 ) -> None:
     module = TFPModule(window=5)
-    own, given = (
+    without_argument, with_argument = (
         module.reconstruct(recording, [20]),
         module.reconstruct(recording, [20], rate_scale=1.2),
     )
-    torch.testing.assert_close((own / 2)[own < 1], given[own < 1])
+    torch.testing.assert_close(
+        (without_argument / 2)[without_argument < 1], with_argument[without_argument < 1]
+    )
     recording.rate_scale = None
     with pytest.warns(UserWarning, match="rate-scale"):
         unknown = module.reconstruct(recording, [20])
-    torch.testing.assert_close(unknown, 1.2 * given)
+    torch.testing.assert_close(unknown, 1.2 * with_argument)
 
 
-def test_a_recording_shorter_than_a_window_is_no_obstacle() -> None:
+def test_recordings_shorter_than_the_window_are_reconstructed() -> None:
     short = SpikeRecording.from_planes(np.ones((3, 12, 12), np.bool_), rate_scale=1.0)
     assert (TFPModule(window=41).reconstruct(short, [0, 2]) == 1).all()
     with pytest.raises(PlaneRangeError, match="plane 3"):
         TFPModule().reconstruct(short, [3])
 
 
-def test_windows_below_one_plane_are_refused() -> None:
+def test_windows_below_one_plane_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
         TFPModule(window=0)
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
@@ -79,19 +83,19 @@ def test_windows_below_one_plane_are_refused() -> None:
 
 
 @given(period=st.integers(2, 9), scale=st.floats(0.05, 1.0))
-def test_light_that_fires_every_so_many_planes_has_that_brightness(
+def test_periodic_spikes_give_the_inverse_period_divided_by_the_rate_scale(
     period: int, scale: float
 ) -> None:
     spikes = torch.zeros(1, 8 * period + 1, 2, 3)
     spikes[:, ::period] = 1
-    wanted = min(1.0, 1 / period / scale)
+    expected = min(1.0, 1 / period / scale)
     for method in (TFI(), TFI(average=3), TFP(window=2 * period)):
         image = method(spikes, torch.tensor([scale]))
         assert image.shape == (1, 1, 2, 3)
-        torch.testing.assert_close(image, torch.full_like(image, wanted))
+        torch.testing.assert_close(image, torch.full_like(image, expected))
 
 
-def test_a_changed_setting_makes_another_method_and_leaves_this_one() -> None:
+def test_adjusted_returns_a_new_method_and_does_not_change_the_original() -> None:
     method = TFP(window=5)
     wider = method.adjusted(window=9)
     assert type(wider) is TFP
@@ -103,7 +107,7 @@ def test_a_changed_setting_makes_another_method_and_leaves_this_one() -> None:
         method.adjusted(window=0)
 
 
-def test_methods_inside_and_outside_a_trainer_make_the_same_pictures(
+def test_methods_and_modules_make_the_same_images(
     recording: SpikeRecording,
 ) -> None:
     for method, module in (

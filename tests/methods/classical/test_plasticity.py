@@ -44,7 +44,7 @@ def steady(period: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("period", [1, 2, 5, 20, 80])
-def test_both_estimates_of_a_steady_pixel_are_its_rate(period: int) -> None:
+def test_both_estimates_of_a_periodic_pixel_equal_its_rate(period: int) -> None:
     spikes = steady(period)
     rates = plasticity_rates(spikes, len(spikes) - 1)
     assert rates.resource.item() == pytest.approx(1 / period, rel=1e-5)
@@ -52,7 +52,7 @@ def test_both_estimates_of_a_steady_pixel_are_its_rate(period: int) -> None:
     assert tfstp(spikes, len(spikes) - 1).item() == pytest.approx(1 / period, rel=1e-5)
 
 
-def test_irregular_spikes_follow_the_recursion() -> None:
+def test_rates_of_irregular_spikes_equal_the_recursion() -> None:
     spikes = np.random.default_rng(2).random((60, 4, 5)) < 0.25
     rates = plasticity_rates(torch.from_numpy(spikes), 47)
     for y, x in np.ndindex(4, 5):
@@ -61,7 +61,7 @@ def test_irregular_spikes_follow_the_recursion() -> None:
         assert rates.utilisation[y, x].item() == pytest.approx(by_used, rel=2e-4)
 
 
-def test_a_pixel_is_dark_until_its_first_spike_and_holds_between_spikes() -> None:
+def test_a_pixel_is_0_until_its_first_spike_and_constant_after_its_last() -> None:
     spikes = torch.zeros(20, 1, 1)
     spikes[[6, 9]] = 1
     video = tfstp(spikes, list(range(20))).flatten()
@@ -70,7 +70,7 @@ def test_a_pixel_is_dark_until_its_first_spike_and_holds_between_spikes() -> Non
     assert (video[9:] == video[9]).all()
 
 
-def test_centres_in_any_order_and_batches_give_the_same_pictures() -> None:
+def test_centres_in_any_order_and_batches_give_the_same_images() -> None:
     spikes = torch.rand(2, 30, 3, 4) < 0.3
     video = tfstp(spikes, [29, 3, 3])
     for index, center in enumerate([29, 3, 3]):
@@ -78,7 +78,7 @@ def test_centres_in_any_order_and_batches_give_the_same_pictures() -> None:
     assert torch.equal(video[1], tfstp(spikes[1], [29, 3, 3]))
 
 
-def test_a_recording_in_blocks_gives_the_pictures_of_the_whole_clip(
+def test_a_recording_in_blocks_gives_the_images_of_the_whole_clip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "BLOCK_PIXELS", 7 * 12)
@@ -89,7 +89,7 @@ def test_a_recording_in_blocks_gives_the_pictures_of_the_whole_clip(
     assert torch.equal(images, tfstp(torch.from_numpy(spikes), centers))
 
 
-def test_impossible_calls_are_refused() -> None:
+def test_descending_and_outside_planes_are_rejected() -> None:
     recording = SpikeRecording.from_planes(np.zeros((5, 2, 2), np.bool_))
     with pytest.raises(ValueError, match="ascending"):
         tfstp_stream(recording, [3, 1])

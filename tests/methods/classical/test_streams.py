@@ -55,16 +55,16 @@ def test_tfi_does_not_depend_on_the_blocks(centers: list[int] | None, average: i
 
 
 @pytest.mark.usefixtures("_small_blocks")
-@pytest.mark.parametrize("reach", [1, 5, 16])
-def test_a_spike_out_of_reach_counts_as_missing_wherever_the_blocks_begin(reach: int) -> None:
+@pytest.mark.parametrize("max_search", [1, 5, 16])
+def test_spikes_out_of_reach_count_as_missing_for_any_block_size(max_search: int) -> None:
     recording = make_recording()
-    wanted = per_pixel(
+    expected = per_pixel(
         recording.read(),
-        lambda p, t: inverse_interval(p, t, max_search=reach, out_of_reach=0.0),
+        lambda p, t: inverse_interval(p, t, max_search=max_search, out_of_reach=0.0),
         list(range(90)),
     )
-    streamed = torch.cat(list(tfi_stream(recording, reach=reach)))
-    np.testing.assert_allclose(streamed, wanted, atol=1e-7)
+    streamed = torch.cat(list(tfi_stream(recording, max_search=max_search)))
+    np.testing.assert_allclose(streamed, expected, atol=1e-7)
 
 
 @given(
@@ -74,18 +74,18 @@ def test_a_spike_out_of_reach_counts_as_missing_wherever_the_blocks_begin(reach:
     data=st.data(),
 )
 @settings(max_examples=50, deadline=None)
-def test_looking_through_packed_planes_finds_the_first_spike_of_each_pixel(
+def test_nearest_in_recording_returns_the_nearest_spike_of_each_pixel(
     planes: int, density: float, seed: int, data: st.DataObject
 ) -> None:
     spikes = np.random.default_rng(seed).random((planes, 2, 11)) < density
     recording = SpikeRecording.from_planes(spikes)
-    boundary, reach = data.draw(st.integers(0, planes)), data.draw(st.integers(1, 90))
-    ahead = streams.nearest_in_recording(recording, boundary, 1, reach)
-    back = streams.nearest_in_recording(recording, boundary, -1, reach)
+    boundary, max_search = data.draw(st.integers(0, planes)), data.draw(st.integers(1, 90))
+    ahead = streams.nearest_in_recording(recording, boundary, 1, max_search)
+    back = streams.nearest_in_recording(recording, boundary, -1, max_search)
     for y, x in np.ndindex(2, 11):
         times = np.flatnonzero(spikes[:, y, x])
-        later = times[(times >= boundary) & (times < boundary + reach)]
-        sooner = times[(times < boundary) & (times >= boundary - reach)]
+        later = times[(times >= boundary) & (times < boundary + max_search)]
+        sooner = times[(times < boundary) & (times >= boundary - max_search)]
         assert ahead[y, x] == (later.min() if later.size else np.inf)
         assert back[y, x] == (sooner.max() if sooner.size else -np.inf)
 
@@ -93,20 +93,20 @@ def test_looking_through_packed_planes_finds_the_first_spike_of_each_pixel(
 @given(
     density=st.sampled_from([0.01, 0.05, 0.5]),
     seed=st.integers(0, 1000),
-    reach=st.integers(1, 40),
+    max_search=st.integers(1, 40),
     boundaries=st.lists(st.integers(0, 60), min_size=2, max_size=8),
 )
 @settings(max_examples=100, deadline=None)
-def test_what_is_known_of_one_boundary_never_changes_what_is_found_at_the_next(
-    density: float, seed: int, reach: int, boundaries: list[int]
+def test_reusing_the_previous_boundary_does_not_change_the_nearest_spikes(
+    density: float, seed: int, max_search: int, boundaries: list[int]
 ) -> None:
     spikes = np.random.default_rng(seed).random((60, 2, 11)) < density
     recording = SpikeRecording.from_planes(spikes)
-    for nearest in (streams.nearest_behind, streams.nearest_ahead):
-        known = None
+    for nearest in (streams.previous_spikes, streams.next_spikes):
+        previous = None
         for boundary in boundaries:
-            known = nearest(recording, boundary, reach, known)
-            assert torch.equal(known.planes, nearest(recording, boundary, reach).planes)
+            previous = nearest(recording, boundary, max_search, previous)
+            assert torch.equal(previous.planes, nearest(recording, boundary, max_search).planes)
 
 
 class CountingPlanes:
@@ -125,7 +125,7 @@ class CountingPlanes:
         return part
 
 
-def test_a_wide_window_reads_each_plane_twice_and_never_many_at_once(
+def test_a_wide_window_reads_each_plane_at_most_twice_in_small_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "BLOCK_PIXELS", 39 * 10)
@@ -136,20 +136,20 @@ def test_a_wide_window_reads_each_plane_twice_and_never_many_at_once(
     assert source.largest <= 10
 
 
-def test_one_picture_of_a_long_recording_reads_only_its_surroundings() -> None:
+def test_one_image_of_a_long_recording_reads_only_planes_within_reach() -> None:
     source = CountingPlanes(make_recording(6000, density=0.3).packed)
-    list(tfi_stream(SpikeRecording(source, 13), [3000], 21, reach=200))
+    list(tfi_stream(SpikeRecording(source, 13), [3000], 21, max_search=200))
     assert source.read <= 21 + 2 * 200
 
 
-def test_streams_refuse_before_the_first_picture_is_asked_for() -> None:
+def test_wrong_arguments_raise_before_the_first_image() -> None:
     recording = make_recording()
     with pytest.raises(PlaneRangeError, match="plane 90"):
         tfp_stream(recording, [90])
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
         tfp_stream(recording, [3], window=0)
-    with pytest.raises(ValueError, match="reach is at least 1"):
-        tfi_stream(recording, [3], reach=0)
+    with pytest.raises(ValueError, match="max_search is at least 1"):
+        tfi_stream(recording, [3], max_search=0)
 
 
 @settings(deadline=None)
@@ -158,7 +158,7 @@ def test_streams_refuse_before_the_first_picture_is_asked_for() -> None:
     density=st.sampled_from((0.0, 0.02, 0.3, 1.0)),
     center=st.integers(0, 59),
 )
-def test_a_single_plane_has_the_value_that_it_has_among_many(
+def test_a_single_plane_has_the_same_value_as_among_all_planes(
     seed: int, density: float, center: int
 ) -> None:
     spikes = np.random.default_rng(seed).random((60, 3, 13)) < density

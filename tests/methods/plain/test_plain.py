@@ -26,7 +26,7 @@ class TestPlainModule(ReconstructionTester, MethodTester):
         return PlainModule(channels=16, learning_rate=3e-3, lpips="off")
 
 
-def _moved(network: Plain) -> Plain:
+def _with_noise(network: Plain) -> Plain:
     """Add noise to all weights, so that no branch is zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -39,13 +39,13 @@ def _parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_the_merged_network_has_at_most_a_fifth_of_a_million_parameters() -> None:
+def test_the_merged_network_has_187860_parameters() -> None:
     assert _parameters(Plain().merged()) == 187_860
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (5, 4)])
-def test_the_merged_network_is_the_same(size: tuple[int, int]) -> None:
-    network = _moved(Plain(channels=12, depth=4)).eval()
+def test_the_merged_network_gives_the_same_output(size: tuple[int, int]) -> None:
+    network = _with_noise(Plain(channels=12, depth=4)).eval()
     rates = torch.rand(2, 57, *size)
     with torch.no_grad():
         merged = network.merged()
@@ -57,16 +57,16 @@ def test_the_merged_network_is_the_same(size: tuple[int, int]) -> None:
     torch.testing.assert_close(again(rates), merged(rates), atol=0, rtol=0)
 
 
-def test_an_untrained_network_is_the_mean_of_nine() -> None:
+def test_an_untrained_network_equals_tfi_over_nine_planes() -> None:
     recording = SpikeRecording.from_planes(random_spikes(161, 20, 22, rate=0.4), rate_scale=0.5)
     module = PlainModule(channels=8, lpips="off")
-    found = module.reconstruct(recording, [80])
+    actual = module.reconstruct(recording, [80])
     clip = recording.between(40, 121)
     expected = TFI(average=9).reconstruct(clip, [40], rate_scale=0.5)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
-def test_rates_are_inverse_intervals_and_those_cut_by_the_clip_the_shortest_that_fit() -> None:
+def test_rates_are_inverse_intervals_with_the_shortest_possible_at_the_ends_of_a_clip() -> None:
     spikes = torch.zeros(1, 81, 1, 2)
     spikes[0, ::4, 0, 0] = 1
     rates = interval_rates(spikes)
@@ -77,7 +77,7 @@ def test_rates_are_inverse_intervals_and_those_cut_by_the_clip_the_shortest_that
 
 
 @pytest.mark.parametrize("level", [0.2, 0.7])
-def test_even_light_keeps_its_level_and_the_rate_scale_divides_it(level: float) -> None:
+def test_constant_light_keeps_its_level_divided_by_the_rate_scale(level: float) -> None:
     camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(0))
     recording = camera.record([np.full((121, 24, 26), level, np.float32)])
     module = PlainModule(channels=8, lpips="off")
@@ -87,23 +87,23 @@ def test_even_light_keeps_its_level_and_the_rate_scale_divides_it(level: float) 
     torch.testing.assert_close(half, picture / 2)
 
 
-def test_planes_outside_the_clip_do_not_count() -> None:
+def test_planes_outside_the_clip_do_not_change_the_image() -> None:
     spikes = random_spikes(201, 16, 18, rate=0.4)
     changed = spikes.copy()
     changed[:60] ^= True
     changed[141:] ^= True
     module = PlainModule(channels=8, lpips="off")
-    module.network.load_state_dict(_moved(module.network).state_dict())
+    module.network.load_state_dict(_with_noise(module.network).state_dict())
     pictures = [
-        module.reconstruct(SpikeRecording.from_planes(one), [100], rate_scale=0.5)
-        for one in (spikes, changed)
+        module.reconstruct(SpikeRecording.from_planes(planes), [100], rate_scale=0.5)
+        for planes in (spikes, changed)
     ]
     assert torch.equal(*pictures)
 
 
-def test_a_merged_module_is_loaded_as_it_was(tmp_path: Path) -> None:
+def test_an_exported_merged_module_gives_the_same_images(tmp_path: Path) -> None:
     module = PlainModule(channels=8, lpips="off")
-    _moved(module.network)
+    _with_noise(module.network)
     merged = module.merged()
     export(merged, tmp_path / "plain.safetensors")
     loaded = spike_zoo.load(tmp_path / "plain.safetensors")
@@ -124,8 +124,8 @@ def test_impossible_sizes_are_rejected(options: dict[str, Any], message: str) ->
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_a_graph_computes_the_same(tmp_path: Path, suffix: str) -> None:
+def test_an_exported_graph_gives_the_same_output(tmp_path: Path, suffix: str) -> None:
     module = PlainModule(channels=8, lpips="off")
-    _moved(module.network)
+    _with_noise(module.network)
     graph = write_graph(module.merged().eval(), tmp_path / f"plain{suffix}", height=24, width=32)
     assert graph.difference < 1e-4

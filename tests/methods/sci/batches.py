@@ -20,7 +20,7 @@ def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
 
 
 def scene_batch(images: int, height: int = 32, width: int = 32) -> Any:
-    """Return two scenes with images 7 planes apart and a motion of 1 px along both axes."""
+    """Return two scenes with images 7 planes apart and a motion of 1 pixel along both axes."""
     generator = torch.Generator().manual_seed(1)
     planes = 13 + 7 * (images - 1)
     spikes = torch.rand(2, planes, height, width, generator=generator) < 0.4

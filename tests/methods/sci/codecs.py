@@ -1,4 +1,4 @@
-"""Tiny codecs with enlarged random weights, so that symbols are not all zero."""
+"""Tiny codecs with enlarged random weights, which give symbols other than zero."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import pattern_take
 
 WIDTH = 0.125
-HEIGHT, COLUMNS = 40, 48  # padded to 64x64 inside
+HEIGHT, COLUMNS = 40, 48  # the codec pads to 64x64
 
 
 def recording(planes: int = 76, seed: int = 3) -> SpikeRecording:
-    """Return a recording of a drifting pattern; 76 planes have ten features."""
+    """Return a recording of a drifting pattern; 76 planes give ten features."""
     return pattern_take(seed, planes=planes, height=HEIGHT, width=COLUMNS).recording
 
 
@@ -33,7 +33,7 @@ def features_of(codec: SCICodec, source: SpikeRecording) -> list[Tensor]:
         return list(codec.features(spikes, torch.tensor([source.rate_scale or 1.0])).unbind(1))
 
 
-def lively_codec(
+def random_codec(
     context: Context = "condition",
     temporal_prior: TemporalPrior = "full",
     *,
@@ -49,7 +49,7 @@ def lively_codec(
     coding = CodecNetworks.of_width(WIDTH, context, temporal_prior, fmvr=True)
     codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), fam or FAM(width=WIDTH), coding)
     _enlarge(codec)
-    _show(codec, recording(20))
+    _estimate_steps(codec, recording(20))
     if not fmvr:
         codec.fmvr = None
     if final:
@@ -83,7 +83,7 @@ def _enlarge(codec: SCICodec) -> None:
 
 
 @torch.no_grad()
-def _show(codec: SCICodec, source: SpikeRecording) -> None:
+def _estimate_steps(codec: SCICodec, source: SpikeRecording) -> None:
     """Estimate the quantisation steps of the scale networks from activations."""
     codec.eval()
     for net in scale_nets(codec):

@@ -35,7 +35,7 @@ def grouped(**arguments: Any) -> dict[str, Any]:
     """Group the options of networks and of coding in a module's arguments."""
     groups = {"networks": NetworkOptions, "coding": CodingOptions}
     for group, options in groups.items():
-        names = {one.name for one in fields(options)} & arguments.keys()
+        names = {field.name for field in fields(options)} & arguments.keys()
         if names:
             arguments[group] = options(**{name: arguments.pop(name) for name in names})
     return arguments
@@ -44,12 +44,12 @@ def grouped(**arguments: Any) -> dict[str, Any]:
 def stage_module(stage: Stage, **arguments: Any) -> Any:
     """Return the module of a stage for ungrouped options.
 
-    Checkpoints of stages that it does not start from are ignored.
+    Checkpoints of stages from which this stage does not start are ignored.
     """
-    made, taken = MODULES[stage], inspect.signature(MODULES[stage]).parameters
-    others = {name for name in MODULES if name not in taken}
-    given = {name: value for name, value in arguments.items() if name not in others}
-    return made(**grouped(**{"lpips": "off", **given}))
+    module_class, parameters = MODULES[stage], inspect.signature(MODULES[stage]).parameters
+    ignored = {name for name in MODULES if name not in parameters}
+    accepted = {name: value for name, value in arguments.items() if name not in ignored}
+    return module_class(**grouped(**{"lpips": "off", **accepted}))
 
 
 def small(stage: Stage, **arguments: Any) -> Any:
@@ -62,11 +62,11 @@ def scenes_in(folder: Path) -> SceneDataModule:
     path = folder / "scenes.h5"
     if not path.exists():
         tiny_archive(path, planes=41, height=32, width=40, stride=7)
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "images_per_sample": 5,
         "full_sequence_splits": SPLITS,
         "batch_size": 2,
         "crop": None,
         "seed": 0,
     }
-    return SceneDataModule(str(path), 13, **given)
+    return SceneDataModule(str(path), 13, **options)

@@ -9,12 +9,12 @@ from lightning import seed_everything
 
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.sci import SCICodec
-from tests.methods.sci.codecs import lively_codec, recording
+from tests.methods.sci.codecs import random_codec, recording
 from tests.methods.sci.coding import small
 
 
 @pytest.fixture(scope="session")
-def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def stage_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return files of stages ``fem`` and ``motion`` with random weights, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci")
     seed_everything(5)
@@ -27,23 +27,23 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def all_beginnings(
-    beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+def all_stage_files(
+    stage_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """Return files of stages ``fem``, ``motion``, ``codec`` (finalised) and ``fam``, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci-later")
     seed_everything(6)
-    made = {"codec": small("codec"), "fam": small("fam")}
-    made["codec"].codec.update_tables()
-    for name, module in made.items():
+    modules = {"codec": small("codec"), "fam": small("fam")}
+    modules["codec"].codec.update_tables()
+    for name, module in modules.items():
         save_weights(module, folder / f"{name}.safetensors")
-    return {**beginnings, **{name: str(folder / f"{name}.safetensors") for name in made}}
+    return {**stage_files, **{name: str(folder / f"{name}.safetensors") for name in modules}}
 
 
 @pytest.fixture(scope="session")
 def codec() -> SCICodec:
     """Return a finalised codec; tests must copy it before they change it."""
-    return lively_codec()
+    return random_codec()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from tests.methods.sci.codecs import features_of, recording
 
 PLANES = [(1, 13, 256, 256)]
 FEATURES = [(1, 5, 3, 256, 256), (1, 4, 2, 256, 256)]
-REFINED = [(1, 2, 256, 256), (1, 3, 256, 256)]
+FMVR_INPUTS = [(1, 2, 256, 256), (1, 3, 256, 256)]
 PAIR = [(1, 3, 256, 256)] * 2
 
 
@@ -40,7 +40,7 @@ class Budget(NamedTuple):
 BUDGETS = {
     "FEM, ventral": Budget(lambda: FEM(pathway="ventral"), PLANES, 72.97, 1.116, 73.09, 1.11),
     "FEM, dual": Budget(FEM, PLANES, 74.49, 1.244, 74.79, 1.24),
-    "FMVR": Budget(FMVR, REFINED, 0.300, 0.0046, 0.30),
+    "FMVR": Budget(FMVR, FMVR_INPUTS, 0.300, 0.0046, 0.30),
     "FAM, DCN": Budget(lambda: FAM("dcn"), FEATURES, 292.78, 2.653, 288.30, 2.65),
     "FAM, AFR": Budget(FAM, FEATURES, 457.36, 3.282, 464.77, 3.32),
     "FAM of classes": Budget(ClassFAM, FEATURES, 69.0, 4.72),
@@ -49,7 +49,7 @@ BUDGETS = {
 
 def weights_of(*parts: nn.Module) -> float:
     """Return the number of parameters in millions."""
-    return sum(one.numel() for part in parts for one in part.parameters()) / 1e6
+    return sum(value.numel() for part in parts for value in part.parameters()) / 1e6
 
 
 def gmac_of(work: Callable[[], object]) -> float:
@@ -60,7 +60,7 @@ def gmac_of(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("name", BUDGETS)
-def test_a_block_costs_what_was_budgeted(name: str) -> None:
+def test_cost_of_a_block_equals_its_budget_and_is_near_the_paper(name: str) -> None:
     budget = BUDGETS[name]
     with torch.device("meta"):
         block = budget.block()
@@ -74,11 +74,11 @@ def test_a_block_costs_what_was_budgeted(name: str) -> None:
         assert millions == pytest.approx(budget.paper_millions, rel=0.1)
 
 
-def test_a_quarter_of_the_width_has_the_weights_of_the_tiny_model() -> None:
+def test_blocks_of_quarter_width_have_the_specified_numbers_of_weights() -> None:
     tiny = {"FEM": FEM(0.25), "FAM": FAM(width=0.25), "classes": ClassFAM(width=0.25)}
-    counted = {name: weights_of(block) for name, block in tiny.items()}
-    wanted = {"FEM": 0.028, "FAM": 0.147, "classes": 0.242}
-    assert counted == pytest.approx(wanted, rel=0.02)
+    millions = {name: weights_of(block) for name, block in tiny.items()}
+    expected = {"FEM": 0.028, "FAM": 0.147, "classes": 0.242}
+    assert millions == pytest.approx(expected, rel=0.02)
 
 
 class Shapes(ZeroSymbols):
@@ -89,7 +89,7 @@ class Shapes(ZeroSymbols):
     ) -> Tensor:
         side = context[0].shape[-2:]
         wide = torch.zeros(1, net.hyper, *side, dtype=torch.float64)
-        return net._exact(torch.cat([wide, *(one.double() for one in context)], 1), 0)
+        return net._exact(torch.cat([wide, *(part.double() for part in context)], 1), 0)
 
 
 def weights_by_side(width: float) -> dict[str, float]:
@@ -127,7 +127,7 @@ def sides() -> dict[str, tuple[float, float]]:
             "P analysis": camera_of_inter,
             "P synthesis": lambda: inter.decode(coder, CODED, inter.start(feature)),
         }
-        gmac = {name: gmac_of(one) for name, one in work.items()}
+        gmac = {name: gmac_of(call) for name, call in work.items()}
     weights = weights_by_side(1.0)
     return {name: (gmac[name], weights[name]) for name in work}
 
@@ -141,28 +141,30 @@ def sides() -> dict[str, tuple[float, float]]:
         ("P synthesis", (24.10, 14.950), (24.65, 14.74)),
     ],
 )
-def test_a_side_of_the_codec_costs_what_was_budgeted(
+def test_cost_of_each_part_of_the_codec_equals_its_budget_and_is_near_the_paper(
     sides: dict[str, tuple[float, float]],
     name: str,
     budget: tuple[float, float],
     paper: tuple[float | None, float],
 ) -> None:
     assert sides[name] == pytest.approx(budget, rel=0.01)
-    for found, published in zip(sides[name], paper, strict=True):
-        assert published is None or found == pytest.approx(published, rel=0.1)
+    for actual, published in zip(sides[name], paper, strict=True):
+        assert published is None or actual == pytest.approx(published, rel=0.1)
 
 
-def test_the_tiny_codec_has_the_weights_of_the_specification() -> None:
-    wanted = {"I analysis": 0.192, "I synthesis": 1.46, "P analysis": 0.167, "P synthesis": 0.934}
-    assert weights_by_side(0.25) == pytest.approx(wanted, rel=0.02)
+def test_the_codec_of_quarter_width_has_the_specified_numbers_of_weights() -> None:
+    expected = {"I analysis": 0.192, "I synthesis": 1.46, "P analysis": 0.167, "P synthesis": 0.934}
+    assert weights_by_side(0.25) == pytest.approx(expected, rel=0.02)
 
 
-def refined(codec: SCICodec) -> object:
+def refine_motion(codec: SCICodec) -> object:
     assert codec.fmvr is not None
     return codec.fmvr(torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64))
 
 
-def test_either_side_of_a_frame_is_what_it_has_to_compute(codec: SCICodec) -> None:
+def test_measured_calls_of_encoder_and_decoder_contain_exactly_their_networks(
+    codec: SCICodec,
+) -> None:
     source = recording(13)
     window = torch.from_numpy(source[0:13])[None]
     jobs = coding_calls(codec, window, torch.tensor([0.6]))
@@ -181,6 +183,6 @@ def test_either_side_of_a_frame_is_what_it_has_to_compute(codec: SCICodec) -> No
     fam = gmac_of(lambda: codec.fam(torch.zeros(1, 5, 3, 64, 64), torch.zeros(1, 4, 2, 64, 64)))  # type: ignore[misc]  # there is one
     assert min(gmac_of(jobs["decode_intra"]), gmac_of(jobs["decode_inter"])) > fam
     for kind in ("intra", "inter"):  # the closed loop decodes features, not images
-        both = gmac_of(jobs[f"encode_{kind}"]) + gmac_of(jobs[f"decode_{kind}"])
-        seen = fam + (kind == "inter") * gmac_of(lambda: refined(codec))
-        assert gmac_of(jobs[f"loop_{kind}"]) == pytest.approx(both - seen)
+        both_gmac = gmac_of(jobs[f"encode_{kind}"]) + gmac_of(jobs[f"decode_{kind}"])
+        image_gmac = fam + (kind == "inter") * gmac_of(lambda: refine_motion(codec))
+        assert gmac_of(jobs[f"loop_{kind}"]) == pytest.approx(both_gmac - image_gmac)

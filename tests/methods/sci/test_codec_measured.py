@@ -25,23 +25,23 @@ from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import SPLITS, scenes_in, small
 
 
-class Trained(NamedTuple):
+class CodecRun(NamedTuple):
     """A run of stage ``codec``: training, validation and test.
 
     Attributes:
         module: The trained module.
         data: Its data module.
         recordings: First recording of each split.
-        validated: Metrics of the validation.
-        tested: Metrics of the test.
+        validation_metrics: Metrics of the validation.
+        test_metrics: Metrics of the test.
         file: The checkpoint.
     """
 
     module: SCICodecModule
     data: SceneDataModule
     recordings: dict[str, SpikeRecording]
-    validated: dict[str, float]
-    tested: dict[str, float]
+    validation_metrics: dict[str, float]
+    test_metrics: dict[str, float]
     file: Path
 
     def scene(self, split: str) -> tuple[Any, CodedScene]:
@@ -54,56 +54,66 @@ class Trained(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def trained(all_beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("trained")
+def codec_run(
+    all_stage_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> CodecRun:
+    folder = tmp_path_factory.mktemp("codec_run")
     seed_everything(0)
-    module, data = small("codec", gop=3, **all_beginnings), scenes_in(folder)
+    module, data = small("codec", gop=3, **all_stage_files), scenes_in(folder)
     quiet: dict[str, Any] = {**QUIET, "logger": False, "enable_checkpointing": False}
     trainer = Trainer(max_epochs=1, num_sanity_val_steps=0, **quiet)
     trainer.fit(module, data)
-    validated = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    validation_metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     trainer.save_checkpoint(folder / "codec.ckpt")
-    (tested,) = trainer.test(module, data, verbose=False)
+    (test_metrics,) = trainer.test(module, data, verbose=False)
     archive = SpikeArchive(folder / "scenes.h5")
     recordings = {split: archive[archive.names(split)[0]] for split in SPLITS}
-    return Trained(module, data, recordings, validated, dict(tested), folder / "codec.ckpt")
+    return CodecRun(
+        module, data, recordings, validation_metrics, dict(test_metrics), folder / "codec.ckpt"
+    )
 
 
-def test_a_validation_estimates_rate_and_distortion_at_every_quality(trained: Trained) -> None:
-    assert (trained.module.monitor, trained.module.monitor_mode) == ("val/rd", "min")
+def test_validation_estimates_rate_and_distortion_at_every_quality(codec_run: CodecRun) -> None:
+    assert (codec_run.module.monitor, codec_run.module.monitor_mode) == ("val/rd", "min")
     costs = []
-    for quality, weight in enumerate(trained.module.coding.lambdas):
-        rate = trained.validated[f"val/rate_q{quality}"]
+    for quality, weight in enumerate(codec_run.module.coding.lambdas):
+        rate = codec_run.validation_metrics[f"val/rate_q{quality}"]
         assert 0 < rate < 20
-        error = 10 ** (-trained.validated[f"val/feature_psnr_q{quality}"] / 10)
+        error = 10 ** (-codec_run.validation_metrics[f"val/feature_psnr_q{quality}"] / 10)
         costs.append(rate + weight * error)
     mean = sum(costs) / 4
     # not exact, because PSNR is averaged after the logarithm
-    assert trained.validated["val/rd"] == pytest.approx(mean, rel=0.05)
+    assert codec_run.validation_metrics["val/rd"] == pytest.approx(mean, rel=0.05)
 
 
-def test_a_test_measures_whole_files(trained: Trained) -> None:
+def test_rates_of_a_test_equal_bitstream_sizes(codec_run: CodecRun) -> None:
     for quality in range(4):
-        made = trained.module.codec.compress(trained.recordings["test"], quality=quality, gop=3)
-        rate = 8 * len(made) / (41 * 32 * 40)
-        assert trained.tested[f"test/bpp_q{quality}"] == pytest.approx(rate, rel=0.02)
-        payload = trained.tested[f"test/bpp_payload_q{quality}"]
+        bitstream = codec_run.module.codec.compress(
+            codec_run.recordings["test"], quality=quality, gop=3
+        )
+        rate = 8 * len(bitstream) / (41 * 32 * 40)
+        assert codec_run.test_metrics[f"test/bpp_q{quality}"] == pytest.approx(rate, rel=0.02)
+        payload = codec_run.test_metrics[f"test/bpp_payload_q{quality}"]
         heads = HEADER_BYTES + HEAD_BYTES * 2  # five features in groups of three
         assert payload == pytest.approx(rate - 8 * heads / (41 * 32 * 40), rel=0.02)
-        by_feature = trained.tested[f"test/bpp_f_q{quality}"]
-        assert by_feature == pytest.approx(8.2 * trained.tested[f"test/bpp_q{quality}"], rel=1e-5)
-        assert trained.tested[f"test/psnr_q{quality}"] > 0
-    curves = trained.module.curves
+        by_feature = codec_run.test_metrics[f"test/bpp_f_q{quality}"]
+        assert by_feature == pytest.approx(
+            8.2 * codec_run.test_metrics[f"test/bpp_q{quality}"], rel=1e-5
+        )
+        assert codec_run.test_metrics[f"test/psnr_q{quality}"] > 0
+    curves = codec_run.module.curves
     assert set(curves) == {"rate_distortion/psnr", "rate_distortion/ssim"}
     for quality, point in enumerate(curves["rate_distortion/psnr"]):
-        wanted = [trained.tested[f"test/{name}_q{quality}"] for name in ("bpp", "psnr")]
-        assert point == pytest.approx(wanted, rel=1e-4)
+        expected = [codec_run.test_metrics[f"test/{name}_q{quality}"] for name in ("bpp", "psnr")]
+        assert point == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("quality", [0, 3])
-def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality: int) -> None:
-    job, codec = trained.module, trained.module.codec
-    prepared = job.prepared(trained.scene("val")[1])
+def test_estimated_rates_and_features_agree_with_bitstreams(
+    codec_run: CodecRun, quality: int
+) -> None:
+    job, codec = codec_run.module, codec_run.module.codec
+    prepared = job.prepared(codec_run.scene("val")[1])
     coded = job.compress(prepared, quality)
     rate, groups = job._coded(prepared, quality)
     header, payloads = coded.content
@@ -111,46 +121,48 @@ def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality
     words = sum(len(payload) - 8 for payload in payloads)
     estimated = float(rate) * header.frames * 32 * 40 / 8
     assert abs(estimated - words) <= 0.015 * words + 6 * len(payloads)
-    whole = codec.compress(trained.recordings["val"], quality=quality, gop=3)
+    whole = codec.compress(codec_run.recordings["val"], quality=quality, gop=3)
     assert len(whole) == coded.n_bytes
-    found = torch.cat([group.features for group in groups])
-    torch.testing.assert_close(found, codec.decompress(whole).features, rtol=0, atol=1e-4)
+    features = torch.cat([group.features for group in groups])
+    torch.testing.assert_close(features, codec.decompress(whole).features, rtol=0, atol=1e-4)
 
 
-def test_every_checkpoint_of_stage_codec_is_final(trained: Trained) -> None:
-    codec = cast("SCICodecModule", spike_zoo.load(trained.file)).codec
-    made = codec.compress(trained.recordings["test"], quality=1, gop=5)
-    assert BitstreamReader(made).header.digest == digest_of(codec)
-    assert codec.reconstruct(codec.decompress(made)).shape == (5, 1, 32, 40)
+def test_every_checkpoint_of_stage_codec_is_final(codec_run: CodecRun) -> None:
+    codec = cast("SCICodecModule", spike_zoo.load(codec_run.file)).codec
+    bitstream = codec.compress(codec_run.recordings["test"], quality=1, gop=5)
+    assert BitstreamReader(bitstream).header.digest == digest_of(codec)
+    assert codec.reconstruct(codec.decompress(bitstream)).shape == (5, 1, 32, 40)
 
 
-def test_decoded_images_are_predicted(trained: Trained) -> None:
-    batch, _ = trained.scene("test")
-    found = trained.module.predict_step(batch, 0)
-    assert found.shape == (5, 1, 32, 40)
-    assert 0 <= found.min() <= found.max() <= 1
-    named = trained.module.predicted(batch, found)
-    assert [one.origin.plane for one in named] == [6, 13, 20, 27, 34]
+def test_predictions_are_decoded_images(codec_run: CodecRun) -> None:
+    batch, _ = codec_run.scene("test")
+    images = codec_run.module.predict_step(batch, 0)
+    assert images.shape == (5, 1, 32, 40)
+    assert 0 <= images.min() <= images.max() <= 1
+    predictions = codec_run.module.sample_predictions(batch, images)
+    assert [prediction.origin.plane for prediction in predictions] == [6, 13, 20, 27, 34]
 
 
-def test_images_between_features_are_refused(trained: Trained) -> None:
-    _, scene = trained.scene("test")
-    moved = scene._replace(planes=[plane + 1 for plane in scene.planes])
+def test_images_between_features_are_rejected(codec_run: CodecRun) -> None:
+    _, scene = codec_run.scene("test")
+    shifted = scene._replace(planes=[plane + 1 for plane in scene.planes])
     with pytest.raises(ConfigError, match=r"images at planes \[7, 14, 21\].*simulate --kind seque"):
-        trained.module.prepared(moved)
+        codec_run.module.prepared(shifted)
 
 
-def test_data_of_single_clips_are_refused_before_a_run(trained: Trained) -> None:
+def test_data_of_single_clips_are_rejected_before_a_run(codec_run: CodecRun) -> None:
     clips = ReconstructionDataModule("none.h5", 13)
     with pytest.raises(ConfigError, match=r"codes whole recordings; serve them by.*\[val\]"):
-        trained.module.check_data(clips, "validate")
+        codec_run.module.check_data(clips, "validate")
 
 
-def test_joint_leaves_what_is_written_as_it_was(all_beginnings: dict[str, str]) -> None:
+def test_stage_joint_does_not_change_the_encoder_and_entropy_model(
+    all_stage_files: dict[str, str],
+) -> None:
     seed_everything(0)
-    module = small("joint", **all_beginnings)
+    module = small("joint", **all_stage_files)
     module.setup("fit")
-    codec = cast("SCICodecModule", spike_zoo.load(all_beginnings["codec"])).codec
+    codec = cast("SCICodecModule", spike_zoo.load(all_stage_files["codec"])).codec
     frozen = ("intra.entropy.", "inter.entropy.", "intra.analysis.", "gains.encoder.", "motion.")
     theirs, ours = codec.state_dict(), module.codec.state_dict()
     shared = [name for name in theirs if name.startswith(frozen)]

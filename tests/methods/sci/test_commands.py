@@ -16,7 +16,7 @@ from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
 
 
-def test_a_recording_becomes_a_bitstream_and_pictures_again(
+def test_commands_compress_a_recording_and_decompress_features_and_images(
     codec: SCICodec, stream: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = small("joint")
@@ -30,8 +30,8 @@ def test_a_recording_becomes_a_bitstream_and_pictures_again(
     assert f"10 frames of 76 planes, {len(stream)} bytes" in capsys.readouterr().out
 
     assert main(["info", str(file), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["format"] == "sci"
+    info = json.loads(capsys.readouterr().out)
+    assert info["format"] == "sci"
 
     arrays = tmp_path / "street-features.npz"
     assert main(["decompress", str(file), "--out", str(arrays), *method]) == 0

@@ -26,17 +26,17 @@ from spike_zoo.tables import read_table_file
 from spike_zoo.tables.read import read_points
 from spike_zoo.testing import labelled_batch
 from tests.conftest import ROOT
-from tests.helpers.measured import psnr_by_hand
-from tests.helpers.variants import assert_builds, builder, run_here
+from tests.helpers.measured import expected_psnr
+from tests.helpers.variants import assert_builds, builder, variants_to_run
 from tests.methods.sci.coding import MODULES, WIDTHS
 
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
 #: Classes of baselines with other codecs and of bitstreams.
 CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule", "SCIBitstreamModule"}
-#: Classes of other methods, which are only tested.
+#: Classes of other methods, which are tested and not trained.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
-#: Prefix of a file's name -> stage whose configuration and profile are loaded before the file.
+#: Stage by prefix of a file's name; its configuration and profile are loaded before the file.
 STAGES = {
     "recognition_coded": "recognition_coded",
     **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
@@ -45,13 +45,13 @@ STAGES = {
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return small archives, by the name of the archive that each replaces."""
+    """Return paths of small archives, by the name of the archive that they replace."""
     folder = tmp_path_factory.mktemp("archives")
     scenes = ["--train", "3", "--val", "1", "--test", "3", "--height", "32", "--width", "32"]
     digits = ["--train", "4", "--val", "2", "--test", "3"]
@@ -80,12 +80,13 @@ VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
 CODED_ROWS = [path for path in ROWS if class_of(path) in CODED]
 CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
 PLAIN = [path for path in CONFIGS if class_of(path) not in CODED]
-RUN = run_here(VARIANTS, beside=PLAIN)  # others are built here, and run by make smoke-tables
+#: Variants that are run here; the others are built here and run by make smoke-tables.
+RUN = variants_to_run(VARIANTS, others=PLAIN)
 FILES = [*PLAIN, *RUN]
 
 
 def command(
-    path: Path, archives: dict[str, str], beginnings: dict[str, str], run_dir: Path
+    path: Path, archives: dict[str, str], stage_files: dict[str, str], run_dir: Path
 ) -> list[str]:
     """Return the command line that runs a configuration for two updates on a small archive."""
     name, stage = path.relative_to(ROOT).as_posix(), stage_of(path)
@@ -102,17 +103,17 @@ def command(
     line += ["--trainer.enable_progress_bar", "false"]
     if class_of(path) in OTHERS:
         return line
-    return [*line, "--trainer.max_steps", "2", *smaller(path, beginnings)]
+    return [*line, "--trainer.max_steps", "2", *smaller(path, stage_files)]
 
 
-def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
+def smaller(path: Path, stage_files: dict[str, str]) -> list[str]:
     """Return options for small widths and for checkpoints of earlier stages; none for variants."""
-    given = content_of(path)["model"].get("init_args", {})
+    arguments = content_of(path)["model"].get("init_args", {})
     if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
         return []
-    widths = {"fem_width", "codec_width", "fam_width"} & given["networks"].keys()
+    widths = {"fem_width", "codec_width", "fam_width"} & arguments["networks"].keys()
     options = {f"networks.{name}": "0.125" for name in sorted(widths)}
-    options |= {name: file for name, file in beginnings.items() if name in given}
+    options |= {name: file for name, file in stage_files.items() if name in arguments}
     return [part for key, value in options.items() for part in (f"--model.init_args.{key}", value)]
 
 
@@ -120,26 +121,26 @@ def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
 @pytest.mark.filterwarnings("ignore:motion is not learned well enough")  # after two updates
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
-    path: Path, archives: dict[str, str], all_beginnings: dict[str, str], tmp_path: Path
+    path: Path, archives: dict[str, str], all_stage_files: dict[str, str], tmp_path: Path
 ) -> None:
-    line = command(path, archives, all_beginnings, tmp_path)
+    line = command(path, archives, all_stage_files, tmp_path)
     assert main(line) == 0
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
     assert result.method == OTHERS.get(class_of(path), "sci")
     archive = result.config["data"]["init_args"]["archive"]
     if stage_of(path).startswith("recognition"):
-        assert_every_clip_is_told_as_by_hand(result, archive, tmp_path)
+        assert_accuracies_equal_classify(result, archive, tmp_path)
     elif stage_of(path) in ("codec", "joint"):
-        assert_the_rate_is_that_of_files(result, archive, tmp_path)
+        assert_rates_equal_bitstream_sizes(result, archive, tmp_path)
     elif stage_of(path) in ("fem", "fam"):
-        by_hand = psnr_by_hand(result, archive)
-        assert result.metrics["test/psnr"] == pytest.approx(by_hand, abs=0.01)
+        expected = expected_psnr(result, archive)
+        assert result.metrics["test/psnr"] == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CODED_ROWS, ids=lambda path: path.stem)
-def test_a_row_of_another_codec_runs_with_the_smoke_profile(
+def test_a_variant_of_another_codec_runs_with_the_smoke_profile(
     path: Path, archives: dict[str, str], tmp_path: Path
 ) -> None:
     files = ["configs/sci_video.yaml", "configs/profiles/smoke.yaml", str(path.relative_to(ROOT))]
@@ -161,11 +162,11 @@ def test_a_row_of_another_codec_runs_with_the_smoke_profile(
     assert all(5 < quality < 60 for _, quality in curve)
     assert result.metrics["test/psnr_q3"] == pytest.approx(curve[3][1])
     if path.stem == "cta_x265":
-        by_hand = bpp_by_hand(content_of(path)["model"]["init_args"], archives["sequence.h5"])
-        assert result.metrics["test/bpp_q3"] == pytest.approx(by_hand)
+        expected = reference_bpp(content_of(path)["model"]["init_args"], archives["sequence.h5"])
+        assert result.metrics["test/bpp_q3"] == pytest.approx(expected)
 
 
-def bpp_by_hand(row: dict[str, Any], archive: str) -> float:
+def reference_bpp(row: dict[str, Any], archive: str) -> float:
     """Return the rate of a variant of CTA at its finest quantiser."""
     with SpikeArchive(archive) as opened:
         spikes = opened[opened.names("test")[0]][:]
@@ -173,27 +174,27 @@ def bpp_by_hand(row: dict[str, Any], archive: str) -> float:
     return 8 * len(b"".join(coded.packets)) / spikes.size
 
 
-def test_the_points_of_the_papers_table_iii_are_all_there() -> None:
-    found = read_points(SCI / "published" / "cta.csv")
-    assert {name: len(points) for name, points in found.items()} == {
+def test_published_points_of_table_iii_are_complete() -> None:
+    curves = read_points(SCI / "published" / "cta.csv")
+    assert {name: len(points) for name, points in curves.items()} == {
         "CTA, VTM": 4,
         "CTA, DCVC": 4,
         "CTA, DCVC-DC": 4,
     }
-    assert found["CTA, VTM"][2] == (0.63, 17.42)
-    assert max(quality for points in found.values() for _, quality in points) == 20.36
+    assert curves["CTA, VTM"][2] == (0.63, 17.42)
+    assert max(quality for points in curves.values() for _, quality in points) == 20.36
 
 
-def test_bit_savings_of_table_vii_are_those_of_its_mean_rates() -> None:
+def test_published_bit_savings_of_table_vii_agree_with_its_mean_rates() -> None:
     content = yaml.safe_load((SCI / "table.yaml").read_text(encoding="utf-8"))
-    (table,) = (one for one in content["tables"] if "(Table VII)" in one["title"])
+    (table,) = (item for item in content["tables"] if "(Table VII)" in item["title"])
     for point, rate in enumerate((0.0111, 0.0162, 0.0251, 0.0381)):
         theirs = [row["published"] for row in table["rows"] if "published" in row]
         savings = [values[f"test/bit_saving_q{point}"] for values in theirs]
         assert 1 - sum(savings) / 300 == pytest.approx(rate, abs=6e-5)
 
 
-def test_every_row_of_another_codec_is_swept_and_shown() -> None:
+def test_every_variant_of_another_codec_is_in_the_sweep_and_the_table() -> None:
     sweep = read_sweep(SCI / "sweep_video.yaml").parameters["config"]["values"]
     swept = {Path(name).name for name in sweep}
     assert swept == {path.name for path in CODED_ROWS}
@@ -204,13 +205,13 @@ def test_every_row_of_another_codec_is_swept_and_shown() -> None:
     "path", [path for path in VARIANTS if path not in RUN], ids=lambda p: p.stem
 )
 def test_a_variant_builds_the_module_that_it_states(
-    path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
+    path: Path, archives: dict[str, str], stage_files: dict[str, str], tmp_path: Path
 ) -> None:
-    line = command(path, archives, beginnings, tmp_path)
-    assert_builds(path, line, apart_from=[f"networks.{name}" for name in WIDTHS])
+    line = command(path, archives, stage_files, tmp_path)
+    assert_builds(path, line, except_for=[f"networks.{name}" for name in WIDTHS])
 
 
-def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Path) -> None:
+def assert_rates_equal_bitstream_sizes(result: RunResult, archive: str, folder: Path) -> None:
     """Compare the rates of a test with the sizes of bitstreams of the trained module."""
     module: Any = spike_zoo.load(str(result.checkpoint))
     with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
@@ -223,22 +224,22 @@ def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Pa
     assert measured == pytest.approx([8 * size / pixels for size in sizes], rel=1e-3)
 
 
-def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder: Path) -> None:
+def assert_accuracies_equal_classify(result: RunResult, archive: str, folder: Path) -> None:
     """Compare the accuracies of a test with :meth:`classify` of the trained module."""
     module: Any = spike_zoo.load(str(result.checkpoint))
     with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
-        tested = {line["name"]: float(line["accuracy"]) for line in csv.DictReader(file)}
+        accuracies = {line["name"]: float(line["accuracy"]) for line in csv.DictReader(file)}
     with SpikeArchive(archive) as opened:
-        right = {
+        expected = {
             name: float(int(module.classify(opened[name]).argmax()) == opened.facts(name).label)
-            for name in tested
+            for name in accuracies
         }
-    assert tested == right
+    assert accuracies == expected
 
 
-#: Options of features that later stages must share with their earlier stages.
-HANDED_ON = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
-#: Changed option -> variants that change it, compared with the full variant of their stage.
+#: Options of features that must be equal in all stages.
+SHARED_OPTIONS = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
+#: Variants by the option that they change, compared with the full variant of their stage.
 STUDIES = {
     "pathway": {"ventral", "dorsal"},
     "pfu": {"pfu_concat", "pfu_none"},
@@ -265,7 +266,7 @@ FULL = {
 OURS = [
     path
     for path in VARIANTS
-    if class_of(path) in {one.__name__ for one in (*MODULES.values(), sci.SCIRecognitionModule)}
+    if class_of(path) in {kind.__name__ for kind in (*MODULES.values(), sci.SCIRecognitionModule)}
 ]
 
 
@@ -284,34 +285,36 @@ def flat(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, **groups[0], **groups[1]}
 
 
-def test_every_row_belongs_to_a_study() -> None:
+def test_variants_are_exactly_the_rows_of_the_studies() -> None:
     rows = set().union(*STUDIES.values(), FULL.values())
     assert {path.stem for path in OURS} == rows
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_a_row_states_every_switch_and_moves_that_of_its_study_alone(path: Path) -> None:
+def test_a_variant_states_every_option_and_changes_only_those_of_its_study(path: Path) -> None:
     stated, full = arguments_of(path.stem), arguments_of(FULL[stage_of(path)])
     assert stated.keys() == full.keys()
-    moved = {name for name in stated if stated[name] != full[name]}
-    assert moved == {switch for switch, rows in STUDIES.items() if path.stem in rows}
+    changed = {name for name in stated if stated[name] != full[name]}
+    assert changed == {switch for switch, rows in STUDIES.items() if path.stem in rows}
 
 
 @pytest.mark.parametrize("stem", sorted(set(FULL.values()) - {"full"}))
-def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: str) -> None:
+def test_shipped_weights_have_the_options_of_the_variants_that_start_from_them(stem: str) -> None:
     stated = arguments_of(stem)
     for stage in ("fem", "motion", "codec", "joint", "fam"):
         if stated.get(stage) is None:
             continue
         saved = read_saved_model(ROOT / stated[stage], {})
         assert getattr(sci, saved.class_path.rpartition(".")[2]).stage == stage
-        made = flat(dict(saved.hyper_parameters))
-        shared = HANDED_ON if stage == "fem" else {*HANDED_ON, "codec_width"}
+        saved_options = flat(dict(saved.hyper_parameters))
+        shared = SHARED_OPTIONS if stage == "fem" else {*SHARED_OPTIONS, "codec_width"}
         if stage in ("codec", "joint"):
             shared |= {"context", "temporal_prior"}
         if stage == "fam":
             shared |= {"fam_width", "align", "neighbors"}
-        assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
+        assert {name: saved_options[name] for name in shared} == {
+            name: stated[name] for name in shared
+        }
 
 
 def test_options_are_recorded_as_plain_mappings() -> None:
@@ -321,34 +324,34 @@ def test_options_are_recorded_as_plain_mappings() -> None:
     assert arguments.coding.gop == 8
 
 
-def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
+def test_stages_start_from_the_checkpoints_of_the_stages_of_make() -> None:
     line = [sys.executable, "experiments/run.py", "--dry-run", "train", "sci"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    process = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     stages = content_of(SCI / "stages.yaml")["stages"]
     for stage, config in stages.items():
-        assert f"fit --config {config} --run_dir runs/sci/{stage} " in done.stdout
-        given = stated_in(ROOT / config)
-        for earlier in {"fem", "motion"} & given.keys():
-            assert given[earlier] == f"runs/sci/{earlier}/checkpoints/best.ckpt"
+        assert f"fit --config {config} --run_dir runs/sci/{stage} " in process.stdout
+        arguments = stated_in(ROOT / config)
+        for earlier in {"fem", "motion"} & arguments.keys():
+            assert arguments[earlier] == f"runs/sci/{earlier}/checkpoints/best.ckpt"
 
 
-def test_stages_agree_on_what_is_handed_on() -> None:
-    made = {
+def test_stages_have_equal_shared_options() -> None:
+    options = {
         stage: stated_in(ROOT / config)
         for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
     }
     for stage in ("motion", "fam", "recognition"):
-        for name in HANDED_ON:
-            assert made[stage][name] == made["fem"][name], f"{stage}: {name}"
+        for name in SHARED_OPTIONS:
+            assert options[stage][name] == options["fem"][name], f"{stage}: {name}"
     for stage in ("fam", "recognition"):
-        assert made[stage]["codec_width"] == made["motion"]["codec_width"], stage
+        assert options[stage]["codec_width"] == options["motion"]["codec_width"], stage
 
 
-def test_playback_costs_as_much_as_what_is_held_against_it() -> None:
+def test_playback_has_about_the_same_macs_as_recognition() -> None:
     def macs(name: str) -> float:
         model = content_of(ROOT / "configs" / f"sci_{name}.yaml")["model"]
-        given = {k: v for k, v in model["init_args"].items() if k not in ("fem", "motion")}
+        arguments = {k: v for k, v in model["init_args"].items() if k not in ("fem", "motion")}
         module = getattr(sci, class_of(ROOT / "configs" / f"sci_{name}.yaml"))
-        return float(count_macs(module(**given), labelled_batch(41, 48, 48)))
+        return float(count_macs(module(**arguments), labelled_batch(41, 48, 48)))
 
     assert macs("playback") == pytest.approx(macs("recognition"), rel=0.1)

@@ -34,7 +34,7 @@ from tests.methods.sci.codecs import features_of, recording
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
 
-FLOATS = (
+FLOAT_NETWORKS = (
     "intra.entropy.raise_hyper",
     "intra.entropy.fuse",
     "intra.entropy.spatial",
@@ -53,20 +53,20 @@ FLOATS = (
 """All float networks of a decoder."""
 
 
-class Kept(SymbolDecoder):
-    """Symbol decoder that records the symbols."""
+class RecordingDecoder(SymbolDecoder):
+    """Symbol decoder that stores the symbols."""
 
-    found: list[Tensor]
+    symbols: list[Tensor]
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        self.found.append(super().hyper(latent, prior, size))
-        return self.found[-1]
+        self.symbols.append(super().hyper(latent, prior, size))
+        return self.symbols[-1]
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         value, symbols = super().residual(latent, mean, level, mask)
-        self.found.append(symbols)
+        self.symbols.append(symbols)
         return value, symbols
 
 
@@ -75,34 +75,34 @@ def symbols_of(
     monkeypatch: pytest.MonkeyPatch, stream: bytes
 ) -> Callable[[SCICodec], list[Tensor]]:
     """Return a function that decodes the symbols of a group with a codec."""
-    monkeypatch.setattr(bitstream, "SymbolDecoder", Kept)
+    monkeypatch.setattr(bitstream, "SymbolDecoder", RecordingDecoder)
 
     def read(codec: SCICodec) -> list[Tensor]:
-        Kept.found = []
+        RecordingDecoder.symbols = []
         reader = BitstreamReader(stream)
         decoded_group(codec, reader.payload(2), reader.header, 2)  # raises if the checksum differs
-        return Kept.found
+        return RecordingDecoder.symbols
 
     return read
 
 
 @pytest.fixture
-def wanted(codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]]) -> list[Tensor]:
+def expected(codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]]) -> list[Tensor]:
     """Return the symbols decoded with the default settings."""
-    found = symbols_of(codec)
+    actual = symbols_of(codec)
     # I-frame: hyper latent and two passes; P-frame: the same for motion and for content
-    assert len(found) == 3 + 6
-    assert sum(one.abs().sum() for one in found) > 500, "there are symbols"
-    return found
+    assert len(actual) == 3 + 6
+    assert sum(part.abs().sum() for part in actual) > 500, "symbols must not be 0"
+    return actual
 
 
-def same(found: list[Tensor], wanted: list[Tensor]) -> bool:
-    return len(found) == len(wanted) and all(map(torch.equal, found, wanted))
+def are_equal(actual: list[Tensor], expected: list[Tensor]) -> bool:
+    return len(actual) == len(expected) and all(map(torch.equal, actual, expected))
 
 
-def leaves_of(codec: SCICodec) -> Iterator[nn.Module]:
+def convolutions_of(codec: SCICodec) -> Iterator[nn.Module]:
     """Yield all convolutions of the decoder's float networks."""
-    for name in FLOATS:
+    for name in FLOAT_NETWORKS:
         for layer in codec.get_submodule(name).modules():
             if isinstance(layer, nn.Conv2d):
                 yield layer
@@ -144,37 +144,37 @@ SETTINGS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_stream_is_read_in_any_setting(
+def test_a_stream_is_decoded_equally_in_any_setting(
     codec: SCICodec,
     symbols_of: Callable[[SCICodec], list[Tensor]],
-    wanted: list[Tensor],
+    expected: list[Tensor],
     setting: str,
 ) -> None:
     with SETTINGS[setting]():
-        assert same(symbols_of(codec), wanted)
+        assert are_equal(symbols_of(codec), expected)
 
 
 def test_features_do_not_depend_on_the_precision_of_products(
     codec: SCICodec, stream: bytes
 ) -> None:
-    wanted = codec.decompress(stream).features
+    expected = codec.decompress(stream).features
     with matmul_precision("medium"):
-        torch.testing.assert_close(codec.decompress(stream).features, wanted, rtol=0, atol=0)
+        torch.testing.assert_close(codec.decompress(stream).features, expected, rtol=0, atol=0)
 
 
-READ = """
+SCRIPT = """
 import hashlib, sys, torch
 import spike_zoo
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.methods.sci.codec.bitstream import decoded_group
-from tests.methods.sci.test_exactness import Kept, bitstream
-bitstream.SymbolDecoder = Kept
+from tests.methods.sci.test_exactness import RecordingDecoder, bitstream
+bitstream.SymbolDecoder = RecordingDecoder
 codec = spike_zoo.load("sci").codec
 reader = BitstreamReader(open(sys.argv[1], "rb").read())
-Kept.found = []
+RecordingDecoder.symbols = []
 decoded_group(codec, reader.payload(0), reader.header, 0)
-symbols = b"".join(one.to(torch.int32).numpy().tobytes() for one in Kept.found)
-print(hashlib.sha256(symbols).hexdigest())
+symbols = [part.to(torch.int32).numpy().tobytes() for part in RecordingDecoder.symbols]
+print(hashlib.sha256(b"".join(symbols)).hexdigest())
 """
 PROCESSORS = [
     {"ONEDNN_MAX_CPU_ISA": "SSE41"},
@@ -186,28 +186,32 @@ PROCESSORS = [
 
 
 @pytest.mark.slow
-def test_a_stream_is_read_with_the_instructions_of_other_processors(tmp_path: Path) -> None:
+def test_a_stream_is_decoded_equally_with_the_instructions_of_other_processors(
+    tmp_path: Path,
+) -> None:
     """Decode a bitstream of the shipped weights in processes with limited instruction sets."""
     stream = tmp_path / "a.sci"
     codec: Any = spike_zoo.load("sci")
     stream.write_bytes(codec.codec.compress(recording(40), quality=2, gop=4))
     digests = []
     for changes in ({}, *PROCESSORS):
-        command = [sys.executable, "-c", READ, str(stream)]
+        command = [sys.executable, "-c", SCRIPT, str(stream)]
         environment = {**os.environ, **changes}
-        ended = subprocess.run(
+        process = subprocess.run(
             command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
         )
-        digests.append(ended.stdout.strip())
+        digests.append(process.stdout.strip())
     assert len(digests[0]) == 64
     assert len(set(digests)) == 1, dict(zip(map(str, PROCESSORS), digests[1:], strict=True))
 
 
 @pytest.mark.parametrize("setting", ["autocast", "no oneDNN"])
-def test_a_stream_of_any_setting_is_read_in_the_usual_one(codec: SCICodec, setting: str) -> None:
+def test_a_stream_encoded_in_any_setting_is_decoded_in_the_default_setting(
+    codec: SCICodec, setting: str
+) -> None:
     with SETTINGS[setting]():
-        made = codec.compress(recording(20), quality=1)
-    features = codec.decompress(made).features  # raises if a symbol differs
+        bitstream_bytes = codec.compress(recording(20), quality=1)
+    features = codec.decompress(bitstream_bytes).features  # raises if a symbol differs
     assert len(features) == 2
 
 
@@ -217,9 +221,11 @@ def channels_last(codec: SCICodec) -> None:
 
 def in_float64(codec: SCICodec) -> None:
     """Compute all float convolutions in double precision."""
-    for layer in leaves_of(codec):
+    for layer in convolutions_of(codec):
         layer.double()
-        layer.register_forward_pre_hook(lambda _, inputs: tuple(one.double() for one in inputs))
+        layer.register_forward_pre_hook(
+            lambda _, inputs: tuple(tensor.double() for tensor in inputs)
+        )
         layer.register_forward_hook(lambda _, inputs, output: output.float())
 
 
@@ -230,42 +236,44 @@ def with_noise(codec: SCICodec) -> None:
     def disturb(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return output * (1 + 1e-6 * torch.randn(output.shape, generator=generator))
 
-    for name in FLOATS:
+    for name in FLOAT_NETWORKS:
         if name.endswith(("fuse", "spatial")):
             codec.get_submodule(name).register_forward_hook(disturb)
 
 
-def of_other_floats(codec: SCICodec) -> None:
+def with_random_floats(codec: SCICodec) -> None:
     """Replace all weights of float networks by random values."""
     torch.manual_seed(99)
-    for layer in leaves_of(codec):
+    for layer in convolutions_of(codec):
         for parameter in layer.parameters():
             nn.init.normal_(parameter, std=0.05)
 
 
-@pytest.mark.parametrize("change", [channels_last, in_float64, with_noise, of_other_floats])
+@pytest.mark.parametrize("change", [channels_last, in_float64, with_noise, with_random_floats])
 def test_no_float_selects_a_table(
     codec: SCICodec,
     symbols_of: Callable[[SCICodec], list[Tensor]],
-    wanted: list[Tensor],
+    expected: list[Tensor],
     change: Callable[[SCICodec], None],
 ) -> None:
     changed = copy.deepcopy(codec)
     change(changed)
-    assert same(symbols_of(changed), wanted)
+    assert are_equal(symbols_of(changed), expected)
 
 
-def test_floats_that_differ_a_little_move_features_a_little(codec: SCICodec, stream: bytes) -> None:
+def test_small_differences_of_floats_change_features_slightly(
+    codec: SCICodec, stream: bytes
+) -> None:
     reader = BitstreamReader(stream)
     usual, _ = decoded_group(codec, reader.payload(0), reader.header, 0)
     noisy = copy.deepcopy(codec)
     with_noise(noisy)
-    moved, _ = decoded_group(noisy, reader.payload(0), reader.header, 0)
-    assert 0 < (moved - usual).abs().max() < 1e-3
+    noisy_features, _ = decoded_group(noisy, reader.payload(0), reader.header, 0)
+    assert 0 < (noisy_features - usual).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("net", range(3))
-def test_another_integer_selects_other_tables_and_is_noticed(
+def test_a_changed_integer_selects_other_tables_and_raises(
     codec: SCICodec, stream: bytes, net: int
 ) -> None:
     changed = copy.deepcopy(codec)
@@ -276,7 +284,7 @@ def test_another_integer_selects_other_tables_and_is_noticed(
         decoded_group(changed, reader.payload(0), reader.header, 0)
 
 
-def test_bytes_do_not_depend_on_what_surrounds_the_encoder(codec: SCICodec) -> None:
+def test_bytes_do_not_depend_on_autocast(codec: SCICodec) -> None:
     features = features_of(codec, recording(34))
     header = codec.header(recording(34), quality=2, gop=4)
     usual = list(bitstream.payloads(codec, features, header))
@@ -285,17 +293,15 @@ def test_bytes_do_not_depend_on_what_surrounds_the_encoder(codec: SCICodec) -> N
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_stream_of_the_processor_is_read_on_a_gpu_and_the_other_way(
-    codec: SCICodec, stream: bytes
-) -> None:
-    there = copy.deepcopy(codec).cuda()
-    usual, found = codec.decompress(stream), there.decompress(stream)
-    assert (found.features - usual.features).abs().max() <= 1e-3
-    back = codec.decompress(there.compress(recording(), quality=2, gop=4))
+def test_streams_of_cpu_and_gpu_are_decoded_on_each_other(codec: SCICodec, stream: bytes) -> None:
+    on_gpu = copy.deepcopy(codec).cuda()
+    usual, decoded = codec.decompress(stream), on_gpu.decompress(stream)
+    assert (decoded.features - usual.features).abs().max() <= 1e-3
+    back = codec.decompress(on_gpu.compress(recording(), quality=2, gop=4))
     assert len(back.features) == len(usual.features)
 
 
-def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: bytes) -> None:
+def test_coding_restores_modes_and_settings(codec: SCICodec, stream: bytes) -> None:
     other = copy.deepcopy(codec).train()
     other.fem.eval()  # frozen
     flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
@@ -312,7 +318,7 @@ def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: 
     assert other.training
 
 
-def test_threads_that_decode_at_once_leave_settings_as_they_were(
+def test_concurrent_decoding_restores_settings_and_gives_equal_features(
     codec: SCICodec, stream: bytes
 ) -> None:
     torch.set_float32_matmul_precision("high")
@@ -323,4 +329,4 @@ def test_threads_that_decode_at_once_leave_settings_as_they_were(
     finally:
         torch.set_float32_matmul_precision("highest")
     assert not torch.are_deterministic_algorithms_enabled()
-    assert all(torch.equal(one.features, decoded[0].features) for one in decoded)
+    assert all(torch.equal(result.features, decoded[0].features) for result in decoded)

@@ -25,7 +25,7 @@ from tests.methods.sci.coding import SPLITS, WIDTHS, grouped, small
 
 
 class Losses(Callback):
-    """Record the logged metrics of every update."""
+    """Callback that stores the logged metrics of every update."""
 
     def __init__(self) -> None:
         self.values: list[dict[str, Tensor]] = []
@@ -33,14 +33,14 @@ class Losses(Callback):
     def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self.values.append({name: value.clone() for name, value in trainer.logged_metrics.items()})
 
-    def fall(self, name: str = "train/total") -> float:
+    def ratio(self, name: str = "train/total") -> float:
         """Return the ratio of the mean of the last quarter of a run to that of the first."""
-        values = torch.stack([one[name] for one in self.values])
+        values = torch.stack([metrics[name] for metrics in self.values])
         quarter = len(values) // 4
         return float(values[-quarter:].mean() / values[:quarter].mean())
 
 
-def trained(module: LightningModule, data: LightningDataModule, steps: int, file: Path) -> Losses:
+def train(module: LightningModule, data: LightningDataModule, steps: int, file: Path) -> Losses:
     """Train a module, save its checkpoint, and return the logged metrics."""
     losses = Losses()
     trainer = Trainer(
@@ -58,7 +58,7 @@ def trained(module: LightningModule, data: LightningDataModule, steps: int, file
     return losses
 
 
-def simulated(path: Path, kind: str, *options: str) -> str:
+def simulate(path: Path, kind: str, *options: str) -> str:
     line = ["simulate", "--kind", kind, "--size", "small", "--jobs", "1", *options]
     assert main([*line, "--out", str(path)]) == 0
     return str(path)
@@ -78,9 +78,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Train all stages in order, and move the checkpoints that later stages started from."""
     folder = tmp_path_factory.mktemp("stages")
     size = ["--train", "3", "--test", "3", "--val", "1", "--height", "32", "--width", "32"]
-    sequence = simulated(folder / "sequence.h5", "sequence", *size)
+    sequence = simulate(folder / "sequence.h5", "sequence", *size)
     few = ["--train", "8", "--val", "2", "--test", "4", "--motions", "1"]
-    digits = simulated(folder / "digits.h5", "labelled", *few)
+    digits = simulate(folder / "digits.h5", "labelled", *few)
     names = ("fem", "motion", "codec", "fam", "joint", "recognition")
     files = {name: folder / f"{name}.ckpt" for name in names}
     losses: dict[str, Losses] = {}
@@ -91,7 +91,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     def learn(stage: Stage, data: LightningDataModule, steps: int, **options: Any) -> None:
         before = {name: str(files[name]) for name in STAGES[stage].starts_from}
         module = small(stage, **before, **{"learning_rate": 3e-3, **options})
-        losses[stage] = trained(module, data, steps, files[stage])
+        losses[stage] = train(module, data, steps, files[stage])
 
     learn("fem", ReconstructionDataModule(**clips, clip_length=13, batch_size=4), 120)
     learn("motion", SceneDataModule(**scenes, images_per_sample=3, batch_size=2), 60)
@@ -101,9 +101,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     data: Any = SceneDataModule(**scenes, images_per_sample=5, batch_size=2)
     learn("joint", data, 40, lambdas=equal, learning_rate=1e-3)
     both: dict[str, Any] = {**WIDTHS, "fem": str(files["fem"]), "motion": str(files["motion"])}
-    told = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
+    recogniser = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
-    losses["recognition"] = trained(told, data, 60, files["recognition"])
+    losses["recognition"] = train(recogniser, data, 60, files["recognition"])
     for name in ("fem", "motion", "codec"):  # later stages started from them
         files[name].rename(folder / f"kept-{name}.ckpt")
     return Run(folder, sequence, digits, losses)
@@ -111,18 +111,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["fem", "motion", "codec", "fam", "joint", "recognition"])
-def test_every_stage_learns(run: Run, stage: str) -> None:
+def test_the_loss_of_every_stage_decreases(run: Run, stage: str) -> None:
     losses = run.losses[stage]
     if stage == "motion":
-        assert losses.fall("train/epe") < 1.0
+        assert losses.ratio("train/epe") < 1.0
     else:
-        assert losses.fall() <= (1.0 if stage == "joint" else 0.8)
+        assert losses.ratio() <= (1.0 if stage == "joint" else 0.8)
     if stage in ("codec", "joint"):
-        assert all(one["train/rate"] > 0 for one in losses.values)
+        assert all(metrics["train/rate"] > 0 for metrics in losses.values)
 
 
 @pytest.mark.slow
-def test_a_trained_codec_codes_recordings_and_joint_reads_no_streams_of_before(run: Run) -> None:
+def test_a_trained_codec_codes_recordings_and_stage_joint_rejects_streams_of_stage_codec(
+    run: Run,
+) -> None:
     before = cast("SCICodecModule", spike_zoo.load(run.folder / "kept-codec.ckpt")).codec
     after = cast("SCICodecModule", spike_zoo.load(run.folder / "joint.ckpt")).codec
     with SpikeArchive(run.sequence) as archive:
@@ -131,38 +133,38 @@ def test_a_trained_codec_codes_recordings_and_joint_reads_no_streams_of_before(r
         streams = [codec.compress(recording) for codec in (before, after)]
     assert sizes == sorted(sizes)
     images = after.reconstruct(after.decompress(streams[1]))
-    assert images.std() > 0.02, "pictures, not grey planes"
+    assert images.std() > 0.02, "images must not be constant"
     with pytest.raises(ModelMismatchError):
         after.decompress(streams[0])
 
 
 @pytest.mark.slow
-def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(run: Run) -> None:
+def test_analysis_gives_higher_psnr_than_its_features(run: Run) -> None:
     fam = cast("SCICodecModule", spike_zoo.load(run.folder / "fam.ckpt"))
     images, features, truths = [], [], []
     with torch.no_grad():
         for batch in batches_of(run.sequence, 41):
-            analysed = fam.codec.analysed(batch["spikes"], batch["rate_scale"])
+            analysed = fam.codec.analysis_input(batch["spikes"], batch["rate_scale"])
             features.append(analysed[0][:, CENTRE].mean(dim=1, keepdim=True))
             images.append(fam(batch["spikes"], batch["rate_scale"]))
             truths.append(batch["image"])
     truth = torch.cat(truths)
-    after, before = (psnr(torch.cat(one).clamp(0, 1), truth).mean() for one in (images, features))
+    after, before = (psnr(torch.cat(part).clamp(0, 1), truth).mean() for part in (images, features))
     assert after > before + 0.5
 
 
 @pytest.mark.slow
-def test_each_stages_file_is_enough_without_those_before_it(run: Run) -> None:
+def test_checkpoints_load_without_the_checkpoints_of_earlier_stages(run: Run) -> None:
     with SpikeArchive(run.sequence) as archive:
         recording = archive[archive.names("test")[0]]
         for name in ("kept-fem", "kept-motion", "kept-codec", "fam", "joint"):
             module = cast("SCICodecModule", spike_zoo.load(run.folder / f"{name}.ckpt"))
             image = module.reconstruct(recording, [48])
             assert image.shape == (1, 1, 32, 32)
-            assert image.std() > 0.02, "a picture, not a grey plane"
+            assert image.std() > 0.02, "images must not be constant"
     with SpikeArchive(run.digits) as archive:
-        told: Any = spike_zoo.load(run.folder / "recognition.ckpt")
-        assert told.classify(archive[archive.names("test")[0]]).sum() == pytest.approx(1.0)
+        recogniser: Any = spike_zoo.load(run.folder / "recognition.ckpt")
+        assert recogniser.classify(archive[archive.names("test")[0]]).sum() == pytest.approx(1.0)
 
 
 def batches_of(archive: str, clip_length: int) -> list[Any]:
@@ -176,18 +178,18 @@ def batches_of(archive: str, clip_length: int) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) -> None:
-    sequence = simulated(tmp_path / "sequence.h5", "sequence")
+def test_the_smoothness_loss_smooths_features_and_keeps_their_contrast(tmp_path: Path) -> None:
+    sequence = simulate(tmp_path / "sequence.h5", "sequence")
     smoothness, pictures = {}, {}
     for w_lap, updates in {0.0: 450, 0.05: 450, 0.5: 300}.items():
         seed_everything(1)
         fem = small("fem", smoothness_weight=w_lap, learning_rate=3e-3)
         data = ReconstructionDataModule(sequence, clip_length=13, batch_size=4, crop=32, seed=0)
-        trained(fem, data, updates, tmp_path / "fem.ckpt")
+        train(fem, data, updates, tmp_path / "fem.ckpt")
         batches = batches_of(sequence, 13)
         with torch.no_grad():
-            found = [fem.codec.features(one["spikes"], one["rate_scale"])[:, 0] for one in batches]
-        features, truth = torch.cat(found), torch.cat([one["image"] for one in batches])
+            parts = [fem.codec.features(b["spikes"], b["rate_scale"])[:, 0] for b in batches]
+        features, truth = torch.cat(parts), torch.cat([batch["image"] for batch in batches])
         smoothness[w_lap] = laplacian_norms(features)
         pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth).mean()
     rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))

@@ -68,7 +68,7 @@ def recipe(network: str, entries: Entries, seed: int) -> dict[str, Tensor]:
     generator = np.random.RandomState(seed)  # a frozen stream
     state = {}
     for name, shape in entries:
-        if "_mean." in name:  # fixed
+        if "_mean." in name:  # fixed shifts
             continue
         z = generator.standard_normal(shape)
         value = 0.02 * z if name.endswith("bias") else _gain(network, name, shape) * z
@@ -110,7 +110,7 @@ def bsn_weights(ssdm_golden: Golden, official_entries: dict[str, Entries]) -> di
 
 @pytest.fixture(scope="session")
 def bsn(bsn_weights: dict[str, Tensor]) -> BSN:
-    """The denoiser with recipe weights; tests that train copy it first."""
+    """Return the denoiser with recipe weights; tests that train must copy it."""
     return BSN.from_official(bsn_weights)
 
 
@@ -121,19 +121,19 @@ def sr_weights(ssdm_golden: Golden, official_entries: dict[str, Entries]) -> dic
 
 @pytest.fixture(scope="session")
 def edsr(sr_weights: dict[str, Tensor]) -> EDSR:
-    """The enlarging network with recipe weights; tests that train copy it first."""
+    """Return the upsampling network with recipe weights; tests that train must copy it."""
     return EDSR.from_official(sr_weights)
 
 
 @pytest.fixture(scope="session")
 def ldn_weights(official_entries: dict[str, Entries]) -> dict[str, Tensor]:
-    """Recipe weights of the student for a window of 21 planes; attention is not constant."""
+    """Return recipe weights of the student for a window of 21 planes, with varying attention."""
     return recipe("LDN", official_entries["LDN"], 700 + 21)
 
 
 @pytest.fixture(scope="session")
 def official_path(shared: Path) -> Path:
-    """File of the student's published weights, which are not part of the project."""
+    """Return the path of the student's published weights, which are not part of the project."""
     if not (shared / OFFICIAL).is_file():
         pytest.skip(f"{OFFICIAL} is not in the shared folder")
     return shared / OFFICIAL
@@ -141,13 +141,13 @@ def official_path(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def official_ldn(official_path: Path) -> LDN:
-    """The student with published weights; tests that train copy it first."""
+    """Return the student with published weights; tests that train must copy it."""
     return LDN.from_official(official_path)
 
 
 @pytest.fixture(scope="session")
 def vgg_path(ssdm_golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File of the convolutions of VGG-16 with recipe weights."""
+    """Return the path of the convolutions of VGG-16 with recipe weights."""
     path = tmp_path_factory.mktemp("backbones") / "recipe-vgg16.pth"
     seed = ssdm_golden.meta["config"]["vgg_seed"]
     torch.save(recipe("VGG", list(_vgg_entries()), seed), path)
@@ -167,7 +167,7 @@ def fit(
     every: int = 1,
     **options: Any,
 ) -> Trainer:
-    """Train on the tiny archive, two batches per epoch, and keep every n-th state."""
+    """Train on the tiny archive, two batches per epoch, and save a checkpoint every n steps."""
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
     trainer = Trainer(
         max_steps=steps,

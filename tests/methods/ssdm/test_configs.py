@@ -14,18 +14,19 @@ from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
 from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
-from tests.helpers.measured import psnr_by_hand
-from tests.helpers.variants import assert_builds, run_here
+from tests.helpers.measured import expected_psnr
+from tests.helpers.variants import assert_builds, variants_to_run
 
 STAGES = ("denoise", "upsample", "student")
 VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
 PLAIN = sorted((ROOT / "configs").rglob("ssdm_*.yaml"))
-RUN = run_here(VARIANTS, beside=PLAIN)  # make smoke-tables runs the others, here they are built
+#: Variants that are run here; the others are built here and run by make smoke-tables.
+RUN = variants_to_run(VARIANTS, others=PLAIN)
 UNTRAINED = ("BlurryInputModule", "SSDMCascadeModule")
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
@@ -73,7 +74,7 @@ def command(path: Path, archive: str, files: dict[str, str], run_dir: Path) -> l
 
 
 @pytest.mark.slow
-# two updates can be over before a published schedule validates
+# two updates can end before the first validation of a published schedule
 @pytest.mark.filterwarnings("ignore:`ModelCheckpoint\\(monitor='val/psnr'\\)` could not find")
 @pytest.mark.parametrize("path", [*PLAIN, *RUN], ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
@@ -86,12 +87,12 @@ def test_configuration_runs_with_the_smoke_profile(
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
     assert result.method == "ssdm"
-    measured = result.metrics
-    gain = measured["test/psnr"] - measured["test/psnr_before"]
-    assert measured["test/psnr_gain"] == pytest.approx(gain, abs=1e-3)
-    if "stage" not in model_of(path):  # which measures one network's image, not the sharp one
-        by_hand = psnr_by_hand(result, archive)
-        assert measured["test/psnr"] == pytest.approx(by_hand, abs=0.01)
+    metrics = result.metrics
+    gain = metrics["test/psnr"] - metrics["test/psnr_before"]
+    assert metrics["test/psnr_gain"] == pytest.approx(gain, abs=1e-3)
+    if "stage" not in model_of(path):  # a stage measures the image of one network
+        expected = expected_psnr(result, archive)
+        assert metrics["test/psnr"] == pytest.approx(expected, abs=0.01)
     assert {"test/psnr_middle", "test/psnr_official", "test/psnr_before"} <= result.metrics.keys()
 
 
@@ -101,11 +102,11 @@ def test_configuration_runs_with_the_smoke_profile(
 def test_a_variant_builds_the_module_that_it_states(
     path: Path, archive: str, files: dict[str, str], tmp_path: Path
 ) -> None:
-    assert_builds(path, command(path, archive, files, tmp_path), apart_from=files.keys())
+    assert_builds(path, command(path, archive, files, tmp_path), except_for=files.keys())
 
 
 @pytest.mark.parametrize("name", ["configs/paper/ssdm_student", "distance_lpips"])
-def test_the_published_distance_asks_for_its_backbone_before_training(
+def test_the_published_distance_without_its_backbone_raises_before_training(
     name: str,
     archive: str,
     files: dict[str, str],
@@ -120,53 +121,53 @@ def test_the_published_distance_asks_for_its_backbone_before_training(
     assert "vgg16-397923af.pth" in capsys.readouterr().err
 
 
-def test_rows_state_all_that_the_full_row_states() -> None:
-    stated = {path.stem: model_of(path) for path in VARIANTS}
-    full = stated["full"]
-    students = {k: v for k, v in stated.items() if v["class_path"] == full["class_path"]}
+def test_rows_state_all_options_of_the_full_row_and_change_the_documented_ones() -> None:
+    arguments = {path.stem: model_of(path) for path in VARIANTS}
+    full = arguments["full"]
+    students = {k: v for k, v in arguments.items() if v["class_path"] == full["class_path"]}
     assert len(students) > 10
     for name, model in students.items():
         assert model.keys() >= full.keys(), name
-    differing = {
+    changed_options = {
         name: {key for key in model if model[key] != full.get(key)}
         for name, model in students.items()
     }
-    assert differing["aligned"] == {"bsn", "edsr", "use_bsn", "align_input"}
-    assert differing["aligned_v8"] == differing["aligned"] | {"upsampler"}
-    assert differing["v4"] >= {"rate_gain"}
-    assert differing["reblur_50"] == {"lambda_reblur"}
-    assert differing["san"] == {"net"}
-    assert differing["teacher_only"] == {"lambda_reblur"}
+    assert changed_options["aligned"] == {"bsn", "edsr", "use_bsn", "align_input"}
+    assert changed_options["aligned_v8"] == changed_options["aligned"] | {"upsampler"}
+    assert changed_options["v4"] >= {"rate_gain"}
+    assert changed_options["reblur_50"] == {"lambda_reblur"}
+    assert changed_options["san"] == {"net"}
+    assert changed_options["teacher_only"] == {"lambda_reblur"}
 
 
-def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
+def test_the_student_starts_from_the_checkpoints_of_the_stages_of_make() -> None:
     student = model_of(ROOT / "configs" / "ssdm_student.yaml")
     command = [sys.executable, "experiments/run.py", "--dry-run", "train", "ssdm"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for stage in ("denoise", "upsample", "student"):
-        assert f"--run_dir runs/ssdm/{stage} " in done.stdout
+        assert f"--run_dir runs/ssdm/{stage} " in process.stdout
     assert student["bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
     assert student["edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
 
 
-# Samples and crops of each stage; the profile is too small for an effect of training.
-LESSONS = {"denoise": (60, 40), "upsample": (150, 24), "student": (300, 24)}
+# Samples and crops of each stage; those of the smoke profile are too few to learn from.
+TRAINING_SIZES = {"denoise": (60, 40), "upsample": (150, 24), "student": (300, 24)}
 
 
 @pytest.mark.slow
-def test_three_stages_make_a_student_that_beats_the_blurry_image_on_scenes_it_never_saw(
+def test_three_stages_train_a_student_with_higher_psnr_than_the_blurry_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     archive = tmp_path / "scenes.h5"
     scenes = ["--size", "small", "--test", "3"]  # three speeds
     assert main(["simulate", "--kind", "deblur", *scenes, "--out", str(archive)]) in (0, None)
-    handed_on: list[str] = []
-    for stage, (samples, crop) in LESSONS.items():
+    earlier_weights: list[str] = []
+    for stage, (samples, crop) in TRAINING_SIZES.items():
         run_dir = tmp_path / stage
         line = ["fit", "--config", f"configs/ssdm_{stage}.yaml"]
         line += ["--config", "configs/profiles/smoke.yaml"]
-        line += ["--config", f"experiments/ssdm/profiles/smoke/{stage}.yaml", *handed_on]
+        line += ["--config", f"experiments/ssdm/profiles/smoke/{stage}.yaml", *earlier_weights]
         line += ["--data.init_args.archive", str(archive), "--data.init_args.batch_size", "1"]
         line += ["--data.init_args.samples_per_epoch", str(samples)]
         line += ["--data.init_args.crop", str(crop), "--trainer.limit_test_batches", "null"]
@@ -174,6 +175,9 @@ def test_three_stages_make_a_student_that_beats_the_blurry_image_on_scenes_it_ne
         line += ["--run_dir", str(run_dir)]
         assert main(line) == 0
         network = {"denoise": "bsn", "upsample": "edsr", "student": "student"}[stage]
-        handed_on += [f"--model.init_args.{network}", str(run_dir / "checkpoints" / "best.ckpt")]
+        earlier_weights += [
+            f"--model.init_args.{network}",
+            str(run_dir / "checkpoints" / "best.ckpt"),
+        ]
     metrics = RunResult.read(tmp_path / "student").metrics
     assert metrics["test/psnr"] > metrics["test/psnr_before"] + 0.5

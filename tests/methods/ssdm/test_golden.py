@@ -27,9 +27,9 @@ from spike_zoo.methods.ssdm import (
     DistillationLoss,
     LPIPSDistance,
     denoising_loss,
-    enlarging_loss,
     make_distance,
     spike_guided_deblur,
+    upsampling_loss,
 )
 from spike_zoo.methods.ssdm.sdm import mean_rate
 from tests.methods.ssdm.conftest import Golden
@@ -66,7 +66,7 @@ def window(spikes: Tensor, center: int, length: int = 21) -> Tensor:
     return spikes[:, center - length // 2 : center + length // 2 + 1]
 
 
-def test_student_agrees_with_the_published_one_at_several_times(
+def test_student_agrees_with_the_published_student_at_several_times(
     official_ldn: LDN, ssdm_golden: Golden
 ) -> None:
     blur, spikes = ssdm_golden.tensor("ldn.blur"), ssdm_golden.spikes("ldn.spike")
@@ -88,7 +88,7 @@ def test_every_stage_of_the_student_agrees(official_ldn: LDN, ssdm_golden: Golde
         assert_near(outputs[name], ssdm_golden.tensor(f"ldn.small.{name}"), LDN_TOLERANCE)
 
 
-def test_student_with_live_channel_attention_agrees(
+def test_student_with_varying_channel_attention_agrees(
     ldn_weights: dict[str, Tensor], ssdm_golden: Golden
 ) -> None:
     network = LDN.from_official(ldn_weights)
@@ -118,7 +118,7 @@ def test_every_stage_of_the_denoiser_agrees(bsn: BSN, ssdm_golden: Golden) -> No
         assert_near(output, ssdm_golden.tensor(f"bsn.small.{name}"), DEEP_TOLERANCE)
 
 
-def test_every_stage_of_the_enlarging_network_agrees(edsr: EDSR, ssdm_golden: Golden) -> None:
+def test_every_stage_of_the_upsampling_network_agrees(edsr: EDSR, ssdm_golden: Golden) -> None:
     with outputs_of(head=edsr.head, body=edsr.body) as outputs, torch.no_grad():
         image = edsr(ssdm_golden.tensor("sr.small.in"))
     deep = outputs["head"] + outputs["body"]
@@ -127,7 +127,7 @@ def test_every_stage_of_the_enlarging_network_agrees(edsr: EDSR, ssdm_golden: Go
     assert_near(image, ssdm_golden.tensor("sr.small.out"), DEEP_TOLERANCE)
 
 
-def test_deblurring_model_agrees_where_the_exposure_is_dark_too(ssdm_golden: Golden) -> None:
+def test_deblurring_model_agrees_also_at_dark_pixels(ssdm_golden: Golden) -> None:
     inputs = [ssdm_golden.tensor(f"sdm.{name}") for name in ("blur", "long", "short")]
     assert (inputs[1] == 0).any()
     assert_near(spike_guided_deblur(*inputs), ssdm_golden.tensor("sdm.out_unclipped"), 1e-6)
@@ -153,10 +153,10 @@ def test_every_step_of_the_teacher_agrees(bsn: BSN, edsr: EDSR, ssdm_golden: Gol
 
 def test_perceptual_distance_agrees_with_the_library(vgg_path: Path, ssdm_golden: Golden) -> None:
     distance = LPIPSDistance(vgg_path)
-    one = ssdm_golden.tensor("teacher.blur")[:1, :, :64, :64]
-    two = ssdm_golden.tensor("teacher.sdm")[0, :1, :, :64, :64]
-    wanted = ssdm_golden.tensor("lpips.self_check")
-    torch.testing.assert_close(distance(one, two), wanted, rtol=1e-5, atol=0.0)
+    first = ssdm_golden.tensor("teacher.blur")[:1, :, :64, :64]
+    second = ssdm_golden.tensor("teacher.sdm")[0, :1, :, :64, :64]
+    expected = ssdm_golden.tensor("lpips.self_check")
+    torch.testing.assert_close(distance(first, second), expected, rtol=1e-5, atol=0.0)
     for level in range(5):
         assert_near(distance.heads[level].flatten(), ssdm_golden.tensor(f"lpips.lin{level}"), 0.0)
 
@@ -175,9 +175,9 @@ def test_distillation_agrees_in_terms_and_gradients(
     terms["total"].backward()
 
     with torch.no_grad():
-        each = distance(labels.flatten(0, 1), predictions.clamp(0, 1).flatten(0, 1))
-    wanted = ssdm_golden.tensor("loss.lpips")
-    torch.testing.assert_close(each.view(5, 2), wanted, rtol=1e-4, atol=0.0)
+        distances = distance(labels.flatten(0, 1), predictions.clamp(0, 1).flatten(0, 1))
+    expected = ssdm_golden.tensor("loss.lpips")
+    torch.testing.assert_close(distances.view(5, 2), expected, rtol=1e-4, atol=0.0)
     for name, key in (("teacher", "tea"), ("reblur", "reblur_mse"), ("total", "total")):
         assert terms[name].item() == pytest.approx(ssdm_golden.number(f"loss.{key}"), rel=1e-4)
     gradients = dict(network.named_parameters())
@@ -200,19 +200,19 @@ def test_denoising_loss_and_gradients_agree(bsn: BSN, ssdm_golden: Golden) -> No
     assert_gradient_norms(network, ssdm_golden.arrays["loss.bsn_grad_norm"].tolist())
 
 
-def test_enlarging_loss_and_gradients_agree(edsr: EDSR, ssdm_golden: Golden) -> None:
+def test_upsampling_loss_and_gradients_agree(edsr: EDSR, ssdm_golden: Golden) -> None:
     network = copy.deepcopy(edsr).train()
     enlarged = network(ssdm_golden.tensor("teacher.tfp_long"))
-    loss = enlarging_loss(enlarged, ssdm_golden.tensor("teacher.blur"), "bgr")
+    loss = upsampling_loss(enlarged, ssdm_golden.tensor("teacher.blur"), "bgr")
     loss.backward()
     assert loss.item() == pytest.approx(ssdm_golden.number("loss.sr"), rel=1e-4)
     assert_gradient_norms(network, ssdm_golden.arrays["loss.sr_grad_norm"].tolist())
 
 
-def assert_gradient_norms(network: nn.Module, wanted: list[float]) -> None:
+def assert_gradient_norms(network: nn.Module, expected: list[float]) -> None:
     trained = [value for value in network.parameters() if value.requires_grad]
     norms = [value.grad.double().norm().item() for value in trained if value.grad is not None]
-    np.testing.assert_allclose(norms, wanted, rtol=1e-3)
+    np.testing.assert_allclose(norms, expected, rtol=1e-3)
 
 
 def test_the_reference_student_gives_the_published_images(
@@ -237,8 +237,8 @@ def test_the_reference_teacher_gives_the_published_steps(
         small = bsn(ssdm_golden.tensor("bsn.small.in"))
         long = edsr(ssdm_golden.tensor("teacher.tfp_long"))
     torch.testing.assert_close(small, ssdm_golden.tensor("bsn.small.out"), rtol=0.0, atol=1e-4)
-    wanted = ssdm_golden.tensor("teacher.sr_long_raw")
-    torch.testing.assert_close(long, wanted, rtol=0.0, atol=1e-4)
+    expected = ssdm_golden.tensor("teacher.sr_long_raw")
+    torch.testing.assert_close(long, expected, rtol=0.0, atol=1e-4)
     side = min(spikes.shape[-2:])  # the reference takes square images
     with torch.no_grad():
         images = reference_labels(
@@ -247,7 +247,7 @@ def test_the_reference_teacher_gives_the_published_steps(
     assert images.shape == (2, 2, 3, 4 * side, 4 * side)
 
 
-def test_the_reference_loss_is_ours() -> None:
+def test_the_reference_loss_equals_the_package() -> None:
     blur, labels = torch.rand(2, 3, 8, 8), torch.rand(5, 2, 3, 8, 8)
     predictions = 2 * torch.rand(5, 2, 3, 8, 8) - 0.5
     ours = DistillationLoss(make_distance("charbonnier"), 1.0, 25.0)(blur, labels, predictions)

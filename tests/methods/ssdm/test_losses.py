@@ -12,18 +12,18 @@ from torch import Tensor
 
 from spike_zoo.methods.ssdm import DistillationLoss, LPIPSDistance, spike_guided_deblur
 from spike_zoo.methods.ssdm.losses import (
-    NAMED,
+    DISTANCES,
     default_reblur,
     dissimilarity,
     make_distance,
     multiscale,
 )
-from spike_zoo.methods.ssdm.sdm import grey, mean_rate, rate_of_own_times, reordered
+from spike_zoo.methods.ssdm.sdm import grey, mean_rate, random_window_rate, reorder_channels
 from spike_zoo.metrics import ssim
 
 
-def absolute(one: Tensor, two: Tensor) -> Tensor:
-    return (one - two).abs().mean(dim=(1, 2, 3))
+def absolute(first: Tensor, second: Tensor) -> Tensor:
+    return (first - second).abs().mean(dim=(1, 2, 3))
 
 
 def test_terms_are_means_over_times_and_their_weighted_sum() -> None:
@@ -58,7 +58,7 @@ def test_a_pixel_outside_the_range_gets_no_gradient() -> None:
     ("teacher", "reblur", "message"),
     [(0.0, 0.0, "nor all 0"), (-1.0, 1.0, "negative"), (1.0, 1.0, "needs a distance")],
 )
-def test_losses_of_nothing_are_refused(teacher: float, reblur: float, message: str) -> None:
+def test_invalid_weights_are_rejected(teacher: float, reblur: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DistillationLoss(None, teacher, reblur)
 
@@ -68,77 +68,79 @@ def test_equal_images_have_no_perceptual_distance(vgg_path: Path) -> None:
     assert LPIPSDistance(vgg_path)(images, images).tolist() == [0.0, 0.0]
 
 
-def test_a_pixel_without_features_has_a_gradient_that_is_a_number(vgg_path: Path) -> None:
+def test_the_gradient_of_a_pixel_without_features_is_0(vgg_path: Path) -> None:
     distance = LPIPSDistance(vgg_path)
     for parameter in distance._network.net.parameters():
         parameter.data.clamp_(max=0.0)  # no activation is above 0
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
-    apart = distance(torch.rand(1, 3, 32, 32), image)
-    assert apart.item() == 0.0, "something is active: the test looks at nothing"
-    apart.sum().backward()
+    distances = distance(torch.rand(1, 3, 32, 32), image)
+    assert distances.item() == 0.0, "no feature may be active in this test"
+    distances.sum().backward()
     assert image.grad is not None
     assert not image.grad.any()  # 0 and not NaN
 
 
-def test_the_range_the_network_was_made_for_is_an_option(vgg_path: Path) -> None:
-    one, two = torch.rand(2, 1, 3, 32, 32)
-    moved = LPIPSDistance(vgg_path)(2 * one - 1, 2 * two - 1)
-    torch.testing.assert_close(LPIPSDistance(vgg_path, as_published=False)(one, two), moved)
+def test_as_published_false_rescales_images_to_minus_1_to_1(vgg_path: Path) -> None:
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    rescaled = LPIPSDistance(vgg_path)(2 * first - 1, 2 * second - 1)
+    torch.testing.assert_close(LPIPSDistance(vgg_path, as_published=False)(first, second), rescaled)
 
 
 def pair(seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    one, two = torch.rand(2, 3, 3, 32, 36, generator=generator)
-    return one, two
+    first, second = torch.rand(2, 3, 3, 32, 36, generator=generator)
+    return first, second
 
 
-@pytest.mark.parametrize("name", [*NAMED, "charbonnier+gradient"])
-def test_a_distance_is_0_for_equal_images_positive_for_others_and_knows_no_batch(name: str) -> None:
-    distance, (one, two) = make_distance(name), pair()
-    torch.testing.assert_close(distance(one, one), torch.zeros(3), rtol=0.0, atol=1e-6)
-    assert (distance(one, two) > 0.05).all()
-    torch.testing.assert_close(distance(one, two)[1:2], distance(one[1:2], two[1:2]))
+@pytest.mark.parametrize("name", [*DISTANCES, "charbonnier+gradient"])
+def test_a_distance_is_0_for_equal_images_positive_for_others_and_per_image(name: str) -> None:
+    distance, (first, second) = make_distance(name), pair()
+    torch.testing.assert_close(distance(first, first), torch.zeros(3), rtol=0.0, atol=1e-6)
+    assert (distance(first, second) > 0.05).all()
+    torch.testing.assert_close(distance(first, second)[1:2], distance(first[1:2], second[1:2]))
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_a_gradient_flows_to_the_predictions_and_is_a_number_everywhere(name: str) -> None:
-    one, two = pair()
-    one.requires_grad_()
-    two[0] = one[0].detach()  # the root and the quotient of zeros have no gradient
-    two.requires_grad_()
-    make_distance(name)(one.detach(), two).sum().backward()
-    assert two.grad is not None
-    assert two.grad.isfinite().all()
-    assert two.grad[1:].any()
+@pytest.mark.parametrize("name", DISTANCES)
+def test_the_gradient_of_the_predictions_is_finite(name: str) -> None:
+    first, second = pair()
+    first.requires_grad_()
+    second[0] = first[0].detach()  # square roots and quotients of zeros have no finite gradient
+    second.requires_grad_()
+    make_distance(name)(first.detach(), second).sum().backward()
+    assert second.grad is not None
+    assert second.grad.isfinite().all()
+    assert second.grad[1:].any()
 
 
-def test_a_constant_difference_is_known_in_closed_form() -> None:
+def test_distances_of_a_constant_difference_equal_closed_forms() -> None:
     labels, predictions = torch.full((1, 3, 16, 16), 0.3), torch.full((1, 3, 16, 16), 0.7)
-    for name, wanted in (("charbonnier", 0.4), ("multiscale", 0.4), ("gradient", 0.0)):
-        assert make_distance(name)(labels, predictions).item() == pytest.approx(wanted, abs=1e-3)
+    for name, expected in (("charbonnier", 0.4), ("multiscale", 0.4), ("gradient", 0.0)):
+        assert make_distance(name)(labels, predictions).item() == pytest.approx(expected, abs=1e-3)
 
 
-def test_noise_of_the_teacher_counts_less_at_coarser_scales() -> None:
+def test_noise_contributes_less_at_coarser_scales() -> None:
     flat, noise = torch.full((1, 1, 64, 64), 0.5), 0.1 * torch.randn(1, 1, 64, 64)
     assert multiscale(flat + noise, flat) < 0.7 * make_distance("charbonnier")(flat + noise, flat)
 
 
-def test_dissimilarity_is_one_less_the_metric_but_for_its_border() -> None:
-    one, two = torch.rand(2, 1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
-    two = 0.7 * one + 0.3 * two
-    torch.testing.assert_close(dissimilarity(one, two), 1 - ssim(one, two), rtol=0.0, atol=5e-3)
+def test_dissimilarity_is_1_minus_ssim_apart_from_the_border() -> None:
+    first, second = torch.rand(2, 1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    second = 0.7 * first + 0.3 * second
+    torch.testing.assert_close(
+        dissimilarity(first, second), 1 - ssim(first, second), rtol=0.0, atol=5e-3
+    )
 
 
-def test_sums_add_up_and_so_do_the_weights_beside_them() -> None:
-    one, two = pair()
-    wanted = make_distance("charbonnier")(one, two) + make_distance("ssim")(one, two)
-    torch.testing.assert_close(make_distance("charbonnier+ssim")(one, two), wanted)
+def test_sums_of_distances_and_their_default_weights_add_up() -> None:
+    first, second = pair()
+    expected = make_distance("charbonnier")(first, second) + make_distance("ssim")(first, second)
+    torch.testing.assert_close(make_distance("charbonnier+ssim")(first, second), expected)
     assert default_reblur("charbonnier+ssim") == 125.0
     assert default_reblur("lpips") == 100.0  # as published
 
 
 @given(threshold=st.floats(0.01, 100.0))
-def test_the_firing_threshold_cancels(threshold: float) -> None:
+def test_deblurring_does_not_depend_on_the_firing_threshold(threshold: float) -> None:
     generator = torch.Generator().manual_seed(1)
     blur = torch.rand(2, 3, 4, 5, generator=generator)
     long, short = torch.rand(2, 2, 1, 4, 5, generator=generator) + 0.01
@@ -146,7 +148,7 @@ def test_the_firing_threshold_cancels(threshold: float) -> None:
     torch.testing.assert_close(scaled, spike_guided_deblur(blur, long, short))
 
 
-def test_a_scene_that_does_not_change_is_its_own_blur() -> None:
+def test_a_still_scene_is_deblurred_to_its_blurry_image() -> None:
     blur, rate = torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4) + 0.1
     torch.testing.assert_close(spike_guided_deblur(blur, rate, rate), blur)
 
@@ -165,43 +167,43 @@ def test_dark_pixels_are_black_and_pass_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.bool])
-def test_a_rate_is_the_share_of_planes_with_a_spike(dtype: torch.dtype) -> None:
+def test_a_rate_is_the_fraction_of_planes_with_a_spike(dtype: torch.dtype) -> None:
     spikes = torch.zeros(1, 8, 1, 2, dtype=dtype)
     spikes[0, 2:5, 0, 0] = 1
     assert mean_rate(spikes, 2, 6).flatten().tolist() == [0.75, 0.0]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 3), (5, 9)])
-def test_planes_outside_the_stream_are_refused(start: int, stop: int) -> None:
+def test_planes_outside_the_stream_are_rejected(start: int, stop: int) -> None:
     with pytest.raises(ValueError, match=r"planes .* outside of the stream's planes 0\.\.8"):
         mean_rate(torch.zeros(1, 8, 1, 1), start, stop)
 
 
-def test_every_pixel_has_the_rate_of_a_window_inside_the_exposure_at_a_time_of_its_own() -> None:
+def test_every_pixel_has_the_rate_of_a_separately_drawn_window_inside_the_exposure() -> None:
     draws = torch.Generator().manual_seed(0)
     spikes = (torch.rand(2, 40, 16, 16, generator=draws) < 0.4).to(torch.uint8)
     spikes[:, :10], spikes[:, 30:] = 1, 1  # outside the exposure
-    rates = rate_of_own_times(spikes, 10, 30, 5, draws)
+    rates = random_window_rate(spikes, 10, 30, 5, draws)
     windows = torch.cat([mean_rate(spikes, first, first + 5) for first in range(10, 26)], dim=1)
     assert rates.shape == (2, 1, 16, 16)
-    is_one = (windows - rates).abs() < 1e-6
-    assert is_one.any(dim=1).all()
-    assert not is_one.all(dim=(0, 2, 3)).any(), "no time is that of all pixels"
-    many = torch.cat([rate_of_own_times(spikes, 10, 30, 5, draws) for _ in range(400)], dim=1)
+    is_equal = (windows - rates).abs() < 1e-6
+    assert is_equal.any(dim=1).all()
+    assert not is_equal.all(dim=(0, 2, 3)).any(), "times differ between pixels"
+    many = torch.cat([random_window_rate(spikes, 10, 30, 5, draws) for _ in range(400)], dim=1)
     torch.testing.assert_close(many.mean(1), windows.mean(1), atol=0.06, rtol=0)
     torch.testing.assert_close(
-        rate_of_own_times(spikes, 10, 30, 20, draws), mean_rate(spikes, 10, 30)
+        random_window_rate(spikes, 10, 30, 20, draws), mean_rate(spikes, 10, 30)
     )
 
 
-def test_a_window_longer_than_the_exposure_is_refused() -> None:
+def test_a_window_longer_than_the_exposure_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
-        rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
+        random_window_rate(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
 
 
-def test_grey_weighs_the_colours_as_published_in_either_order() -> None:
+def test_grey_has_the_published_weights_in_both_channel_orders() -> None:
     red, green, blue = torch.eye(3).view(3, 3, 1, 1)
     for image, weight in ((red, 0.30), (green, 0.59), (blue, 0.11)):
         assert grey(image).item() == pytest.approx(weight)
-        assert grey(reordered(image, "bgr"), "bgr").item() == pytest.approx(weight)
+        assert grey(reorder_channels(image, "bgr"), "bgr").item() == pytest.approx(weight)
     assert grey(torch.rand(5, 2, 3, 4, 6)).shape == (5, 2, 1, 4, 6)

@@ -37,7 +37,7 @@ def blurry() -> Tensor:
     return torch.rand(3, 24, 44, generator=torch.Generator().manual_seed(0))
 
 
-def test_images_are_rgb_outside_and_in_the_order_of_the_weights_inside(
+def test_images_are_rgb_and_the_network_uses_the_channel_order_of_its_weights(
     module: SSDMStudentModule,
     ldn_weights: dict[str, Tensor],
     recording: SpikeRecording,
@@ -53,12 +53,12 @@ def test_images_are_rgb_outside_and_in_the_order_of_the_weights_inside(
     assert 0 <= images.min() <= images.max() <= 1
     torch.testing.assert_close(images[1], inside[0, [2, 1, 0]].clamp(0, 1))
     torch.testing.assert_close(images[1], forward[0])
-    straight = SSDMStudentModule.from_official(ldn_weights, channel_order="rgb")
-    assert not torch.allclose(straight.deblur(blurry, recording, [34])[0], images[1], atol=1e-2)
+    rgb_module = SSDMStudentModule.from_official(ldn_weights, channel_order="rgb")
+    assert not torch.allclose(rgb_module.deblur(blurry, recording, [34])[0], images[1], atol=1e-2)
 
 
 @pytest.mark.parametrize("memory", [1e-9, 5e-4, 1.0])
-def test_images_do_not_depend_on_how_many_go_together(
+def test_images_do_not_depend_on_the_memory_limit(
     module: SSDMStudentModule, recording: SpikeRecording, blurry: Tensor, memory: float
 ) -> None:
     centers = [10, 12, 20, 30, 34]
@@ -69,7 +69,7 @@ def test_images_do_not_depend_on_how_many_go_together(
     torch.testing.assert_close(images, streamed, rtol=0.0, atol=1e-5)
 
 
-def test_checkpoint_export_and_published_file_load_alike(
+def test_checkpoint_export_and_published_file_give_the_same_images(
     ldn_weights: dict[str, Tensor], tmp_path: Path, recording: SpikeRecording, blurry: Tensor
 ) -> None:
     module = SSDMStudentModule.from_official(ldn_weights)
@@ -91,22 +91,22 @@ def test_photograph_is_deblurred_as_published(official_path: Path, ssdm_golden: 
     spikes = ssdm_golden.spikes("photo.spike")[0].bool().numpy()
     blur = ssdm_golden.tensor("photo.blur")[0].flip(0)
     images = module.deblur(blur, SpikeRecording.from_planes(spikes), EVALUATED)
-    wanted = ssdm_golden.arrays["photo.seq_u8"].astype(np.int64)
-    found = (images.flip(1) * 255).round().to(torch.int64).numpy()
-    assert np.abs(found - wanted).max() <= 1
+    expected = ssdm_golden.arrays["photo.seq_u8"].astype(np.int64)
+    actual = (images.flip(1) * 255).round().to(torch.int64).numpy()
+    assert np.abs(actual - expected).max() <= 1
     middle = ssdm_golden.tensor("photo.out_mid").clamp(0, 1)
     torch.testing.assert_close(images[3].flip(0), middle, rtol=0.0, atol=2e-5)
 
 
-def test_photograph_scores_as_published(official_path: Path, ssdm_golden: Golden) -> None:
+def test_photograph_has_the_published_metrics(official_path: Path, ssdm_golden: Golden) -> None:
     module = SSDMStudentModule.from_official(official_path)
     spikes = ssdm_golden.spikes("photo.spike")[0].bool().numpy()
     blur, sharp = ssdm_golden.tensor("photo.blur"), ssdm_golden.tensor("photo.sharp_mid")[None]
     image = module.deblur(blur.flip(1), SpikeRecording.from_planes(spikes), [68]).flip(1)
-    found = [
+    actual = [
         measure(result, sharp).item()
         for result in (image, blur)
         for measure in (psnr_official, ssim_official)
     ]
     rows = ssdm_golden.arrays["photo.metrics"]
-    assert found == pytest.approx(rows[rows[:, 0] == 68][0, 1:].tolist(), abs=1e-3)
+    assert actual == pytest.approx(rows[rows[:, 0] == 68][0, 1:].tolist(), abs=1e-3)

@@ -35,7 +35,7 @@ def inputs(times: int, batch: int = 2, height: int = 6, width: int = 5) -> tuple
         (LDN, "LDN", 234_158, 234_158),
     ],
 )
-def test_names_shapes_and_sizes_are_the_published_ones(
+def test_names_shapes_and_sizes_equal_the_published_ones(
     make: type[nn.Module],
     name: str,
     size: int,
@@ -58,7 +58,7 @@ def test_names_shapes_and_sizes_are_the_published_ones(
         (LDN, [(1, 3, 720, 1280), (1, 21, 180, 320)], 15.90),
     ],
 )
-def test_costs_the_published_multiply_accumulates(
+def test_macs_equal_the_published_values(
     make: type[nn.Module], shapes: list[tuple[int, ...]], expected: float
 ) -> None:
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
@@ -66,22 +66,22 @@ def test_costs_the_published_multiply_accumulates(
     assert counter.get_total_flops() / 2e9 == pytest.approx(expected, rel=1e-3)
 
 
-def test_costs_the_published_multiply_accumulates_less_one_row_a_convolution() -> None:
+def test_macs_of_the_denoiser_are_the_published_ones_without_one_row_per_convolution() -> None:
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network = BSN()
         network(torch.zeros(1, 1, 64, 64))
-    # the published form computes one more row and removes it
+    # the published network computes one more row per convolution and removes it
     widths = {"enc1": 64, "enc2": 32, "enc3": 16, "dec2": 32, "dec1": 64}
-    dropped = sum(
+    removed_macs = sum(
         4 * widths[name] * sum(weight.numel() for weight in stage.parameters())
         for name, stage in network.unet.named_children()
     )
-    spent = counter.get_total_flops() / 2 + dropped
-    assert spent / 1e9 == pytest.approx(8.832, abs=5e-4)
+    macs = counter.get_total_flops() / 2 + removed_macs
+    assert macs / 1e9 == pytest.approx(8.832, abs=5e-4)
 
 
 def profiler_macs(network: nn.Module, height: int, width: int) -> float:
-    """Count like the paper's profiler: transposed convolutions by the pixels of their output."""
+    """Return MACs as in the paper: transposed convolutions count the pixels of their output."""
     extra = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -100,7 +100,7 @@ def profiler_macs(network: nn.Module, height: int, width: int) -> float:
     return counter.get_total_flops() / 2 + extra
 
 
-def test_size_and_cost_of_the_larger_student_are_the_published_ones() -> None:
+def test_size_and_macs_of_the_larger_student_equal_the_published_ones() -> None:
     network = SAN()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters / 1e6 == pytest.approx(2.36, abs=5e-3)
@@ -121,7 +121,7 @@ def sensitivity(network: BSN, height: int, width: int, row: int, column: int) ->
 
 @settings(max_examples=25, deadline=None)
 @given(side=st.sampled_from([14, 15, 16, 20]), data=st.data())
-def test_a_pixel_of_a_square_image_is_made_without_itself(
+def test_a_pixel_of_a_square_image_does_not_depend_on_itself(
     bsn: BSN, side: int, data: st.DataObject
 ) -> None:
     row, column = (data.draw(st.integers(0, side - 1)) for _ in range(2))
@@ -130,17 +130,19 @@ def test_a_pixel_of_a_square_image_is_made_without_itself(
     assert derivative.count_nonzero() > side
 
 
-@pytest.mark.parametrize(("row", "sees_itself"), [(1, True), (2, True), (5, False), (9, True)])
-def test_mirrored_rows_show_a_pixel_of_other_images_to_itself(
-    bsn: BSN, row: int, sees_itself: bool
+@pytest.mark.parametrize(
+    ("row", "depends_on_itself"), [(1, True), (2, True), (5, False), (9, True)]
+)
+def test_pixels_near_mirrored_rows_of_other_images_depend_on_themselves(
+    bsn: BSN, row: int, depends_on_itself: bool
 ) -> None:
     derivative = sensitivity(bsn, 12, 16, row, 7)
-    assert bool(derivative[row, 7] != 0.0) is sees_itself
+    assert bool(derivative[row, 7] != 0.0) is depends_on_itself
 
 
 @settings(max_examples=15, deadline=None)
 @given(factor=st.floats(1e-3, 1e3), height=st.integers(8, 17), width=st.integers(8, 17))
-def test_an_image_times_a_number_is_denoised_to_that_number_times_more(
+def test_the_denoiser_is_invariant_to_scale(
     bsn: BSN, factor: float, height: int, width: int
 ) -> None:
     generator = torch.Generator().manual_seed(height * width)
@@ -151,7 +153,7 @@ def test_an_image_times_a_number_is_denoised_to_that_number_times_more(
         )
 
 
-def test_a_network_may_start_as_the_mean_of_neighbours_and_every_parameter_still_learns() -> None:
+def test_start_from_neighbours_gives_their_mean_and_gradients_for_all_parameters() -> None:
     torch.manual_seed(0)
     network, rates = BSN(), torch.rand(1, 1, 24, 24)
     network.start_from_neighbours()
@@ -168,21 +170,21 @@ def test_a_network_may_start_as_the_mean_of_neighbours_and_every_parameter_still
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (16, 16), (1, 1, 3, 8), (1, 1, 5, 14)])
-def test_what_cannot_be_made_square_is_refused(shape: tuple[int, ...]) -> None:
+def test_images_that_cannot_be_padded_to_a_square_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="BSN takes images"):
         BSN()(torch.zeros(shape))
 
 
-def test_the_longest_image_that_can_be_mirrored_is_taken() -> None:
+def test_the_longest_image_that_can_be_mirrored_is_accepted() -> None:
     with torch.no_grad():
         assert BSN()(torch.zeros(1, 1, 5, 13)).shape == (1, 1, 5, 13)
 
 
-# The students: sizes, and work shared between times.
+# The students: sizes, and features shared between times.
 
 
 @pytest.mark.parametrize("length", [1, 11, 41])
-def test_the_window_is_as_long_as_the_weights_say(
+def test_the_window_length_follows_from_the_weights(
     length: int, official_entries: dict[str, Entries]
 ) -> None:
     entries = [
@@ -198,7 +200,7 @@ def test_the_window_is_as_long_as_the_weights_say(
 
 @pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("make", [LDN, SAN])
-def test_many_times_in_one_pass_are_the_times_one_by_one(
+def test_several_times_in_one_pass_equal_single_times(
     make: type[LDN | SAN], times: int, network: LDN
 ) -> None:
     student = network if make is LDN else SAN().eval()
@@ -210,7 +212,7 @@ def test_many_times_in_one_pass_are_the_times_one_by_one(
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_images_of_a_batch_do_not_know_each_other(network: LDN) -> None:
+def test_images_of_a_batch_are_independent(network: LDN) -> None:
     blur, windows = inputs(3)
     with torch.no_grad():
         both = network.decode(network.encode_blur(blur), windows)
@@ -220,7 +222,7 @@ def test_images_of_a_batch_do_not_know_each_other(network: LDN) -> None:
 
 @pytest.mark.parametrize("make", [LDN, SAN])
 @pytest.mark.parametrize("length", [0, 20, -1])
-def test_a_window_without_a_middle_is_refused(make: type[LDN | SAN], length: int) -> None:
+def test_a_window_without_a_middle_is_rejected(make: type[LDN | SAN], length: int) -> None:
     with pytest.raises(ValueError, match="odd and positive"):
         make(length)
 
@@ -236,7 +238,7 @@ def test_a_window_without_a_middle_is_refused(make: type[LDN | SAN], length: int
         ((2, 3, 20, 20), (1, 21, 5, 5), r"expected \(N, 2, 21, 5, 5\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(
+def test_inconsistent_shapes_are_rejected(
     network: LDN, blur: tuple[int, ...], window: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -246,7 +248,7 @@ def test_shapes_that_do_not_fit_are_refused(
 # Files of weights.
 
 
-def test_wrong_weights_are_refused_with_the_first_of_each_fault(
+def test_wrong_weights_are_rejected_with_the_first_of_each_kind_of_error(
     ldn_weights: dict[str, Tensor],
 ) -> None:
     wrong = {**ldn_weights, "head.weight": torch.zeros(1), "pred.weight": torch.zeros(3, 16, 1, 1)}
@@ -260,7 +262,7 @@ def test_wrong_weights_are_refused_with_the_first_of_each_fault(
 
 
 @pytest.mark.parametrize("first", [torch.zeros(16, 20, 3, 3), torch.zeros(16)])
-def test_a_first_layer_of_no_window_is_a_fault_of_shape(
+def test_a_first_layer_without_a_valid_window_is_rejected_by_its_shape(
     first: Tensor, ldn_weights: dict[str, Tensor]
 ) -> None:
     state = {**ldn_weights, "spike_enc.0.weight": first}
@@ -269,14 +271,16 @@ def test_a_first_layer_of_no_window_is_a_fault_of_shape(
         LDN.from_official(state)
 
 
-def test_files_without_the_fixed_shifts_load_and_keep_them(sr_weights: dict[str, Tensor]) -> None:
+def test_files_without_the_fixed_shifts_load_with_the_default_shifts(
+    sr_weights: dict[str, Tensor],
+) -> None:
     network = EDSR.from_official(sr_weights)
     state = network.state_dict()
     assert state["sub_mean.bias"].item() == pytest.approx(-0.446)
     assert EDSR.from_official(state).state_dict().keys() == state.keys()
 
 
-def test_weights_of_another_network_are_refused(
+def test_weights_of_another_network_are_rejected(
     ldn_weights: dict[str, Tensor], sr_weights: dict[str, Tensor]
 ) -> None:
     with pytest.raises(WeightsError, match=r"BSN: 20 missing, first unet\.enc1\.conv1\.conv"):

@@ -27,9 +27,7 @@ def scene(planes: int = 137, height: int = 8, width: int = 12) -> tuple[Tensor, 
 
 
 @pytest.mark.parametrize("memory", [1e-9, 5e-3, 10.0])
-def test_labels_do_not_depend_on_how_many_times_go_together(
-    bsn: BSN, edsr: EDSR, memory: float
-) -> None:
+def test_labels_do_not_depend_on_the_memory_limit(bsn: BSN, edsr: EDSR, memory: float) -> None:
     blur, spikes = scene()
     times = [20, 44, 68, 92, 116]
     labels = SSDMTeacher(bsn, edsr, memory_gib=memory)(blur, spikes, times)
@@ -37,27 +35,27 @@ def test_labels_do_not_depend_on_how_many_times_go_together(
     torch.testing.assert_close(labels, torch.stack(alone), rtol=0.0, atol=1e-5)
 
 
-def test_a_memory_limit_of_0_is_an_error(bsn: BSN, edsr: EDSR) -> None:
+def test_a_memory_limit_of_0_is_rejected(bsn: BSN, edsr: EDSR) -> None:
     teacher = SSDMTeacher(bsn, edsr)
     with pytest.raises(ValueError, match="memory_gib must be above 0"):
         teacher.times_at_once(scene()[0], memory_gib=0.0)
 
 
-def test_no_gradient_flows(bsn: BSN, edsr: EDSR) -> None:
+def test_labels_require_no_gradient(bsn: BSN, edsr: EDSR) -> None:
     assert not SSDMTeacher(bsn, edsr)(*scene(), times=[68]).requires_grad
 
 
-def test_without_networks_it_is_the_model_on_enlarged_rates() -> None:
+def test_without_networks_the_teacher_is_the_deblurring_model_on_upsampled_rates() -> None:
     blur, spikes = scene(planes=40)
     plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4, mode="nearest"))
     labels = plain(blur, spikes, times=[5, 20], exposure=(5, 35))
     long, short = spikes[:, 5:35].float().mean(1, True), spikes[:, 16:25].float().mean(1, True)
     enlarged = [rate.repeat_interleave(4, -1).repeat_interleave(4, -2) for rate in (long, short)]
-    wanted = spike_guided_deblur(blur, *enlarged).clamp(0, 1)
-    torch.testing.assert_close(labels[1], wanted)
+    expected = spike_guided_deblur(blur, *enlarged).clamp(0, 1)
+    torch.testing.assert_close(labels[1], expected)
 
 
-def test_a_still_scene_gives_back_its_blurry_image() -> None:
+def test_a_still_scene_is_deblurred_to_its_blurry_image() -> None:
     blur = torch.rand(1, 3, 16, 16)
     spikes = torch.ones(1, 60, 4, 4, dtype=torch.bool)
     plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4, mode="bilinear"))
@@ -72,7 +70,7 @@ def test_a_still_scene_gives_back_its_blurry_image() -> None:
         ({"times": [68], "exposure": (100, 140)}, r"planes 100\.\.140"),
     ],
 )
-def test_times_and_exposures_outside_are_refused(
+def test_times_and_exposures_outside_the_stream_are_rejected(
     arguments: dict[str, object], message: str
 ) -> None:
     plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4))
@@ -81,55 +79,55 @@ def test_times_and_exposures_outside_are_refused(
 
 
 @pytest.mark.parametrize("align_input", [False, True])
-def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
+def test_rate_gain_compensates_another_threshold_in_the_inputs_of_the_networks(
     *, align_input: bool
 ) -> None:
     """Check rate_gain with twice the threshold, which keeps every other spike."""
     grid = torch.linspace(0.5, 1.0, 96).reshape(1, 1, 8, 12)
     charge = grid * torch.arange(1, 138).reshape(1, -1, 1, 1)
-    often, rarely = (
+    dense, sparse = (
         (charge / threshold).floor().diff(dim=1, prepend=torch.zeros_like(charge[:, :1])) > 0
         for threshold in (1.0, 2.0)
     )
-    seen: list[Tensor] = []
+    network_inputs: list[Tensor] = []
     network = nn.Upsample(scale_factor=4)
-    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.register_forward_pre_hook(lambda _, inputs: network_inputs.append(inputs[0]))
     blur = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
-    for spikes, gain in ((often, 1.0), (rarely, 2.0), (rarely, 1.0)):
+    for spikes, gain in ((dense, 1.0), (sparse, 2.0), (sparse, 1.0)):
         teacher = SSDMTeacher(
             nn.Identity(), network, align_input=align_input, short_window=45, rate_gain=gain
         )
         teacher(blur, spikes, times=[68])
-    long, short, long_gained, short_gained, long_plain, short_plain = seen
+    long, short, long_gained, short_gained, long_plain, short_plain = network_inputs
     assert (long_gained - long).abs().max() < 0.03
     assert (short_gained - short).abs().max() < 0.1
     assert (long_plain - long).abs().min() > 0.2
     assert (short_plain - short).abs().mean() > 0.2
 
 
-def test_a_short_window_without_a_middle_is_refused() -> None:
+def test_a_short_window_without_a_middle_is_rejected() -> None:
     with pytest.raises(ValueError, match="short_window must be odd"):
         SSDMTeacher(nn.Identity(), nn.Identity(), short_window=8)
 
 
 @pytest.mark.parametrize("gain", [0.0, -2.0, float("nan"), float("inf")])
-def test_a_gain_that_leaves_nothing_is_refused_before_any_file_is_read(gain: float) -> None:
+def test_an_invalid_rate_gain_is_rejected_before_files_are_read(gain: float) -> None:
     for make in (SSDMCascadeModule, SSDMStudentModule, SSDMTeacherModule):
         with pytest.raises(ValueError, match="rate_gain must be a number above 0, got"):
             make(rate_gain=gain)
 
 
-def test_images_share_the_memory_that_is_given() -> None:
+def test_the_number_of_images_follows_from_the_memory_limit() -> None:
     assert images_at_once(2**28, 1.0, CPU) == 4
     assert images_at_once(2**28 + 1, 1.0, CPU) == 3
     assert images_at_once(2**40, 1.0, CPU) == 1
 
 
-def test_accelerators_take_more_where_nothing_is_said() -> None:
+def test_accelerators_take_more_images_by_default() -> None:
     assert images_at_once(2**25, None, GPU) > images_at_once(2**25, None, CPU)
 
 
 @pytest.mark.parametrize("memory", [0.0, -1.0, float("nan")])
-def test_no_memory_is_refused(memory: float) -> None:
+def test_memory_limits_of_0_or_less_are_rejected(memory: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         images_at_once(1, memory, CPU)

@@ -36,14 +36,14 @@ def files(
     sr_weights: dict[str, Tensor],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """Files of both networks in the format of the authors."""
+    """Return paths of weights of both networks in the format of the authors."""
     folder = tmp_path_factory.mktemp("teacher")
     torch.save({f"module.{name}": value for name, value in bsn_weights.items()}, folder / "bsn.pth")
     torch.save(sr_weights, folder / "edsr.pth")
     return {name: str(folder / f"{name}.pth") for name in ("bsn", "edsr")}
 
 
-def test_pseudo_labels_of_a_cascade_from_files_are_the_published_ones(
+def test_pseudo_labels_of_a_cascade_from_files_equal_the_published_ones(
     files: dict[str, str], ssdm_golden: Golden
 ) -> None:
     module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
@@ -55,33 +55,37 @@ def test_pseudo_labels_of_a_cascade_from_files_are_the_published_ones(
     assert (error > 1e-4).float().mean() < 1e-3
 
 
-def test_sequences_of_a_recording_are_the_images_of_its_planes(files: dict[str, str]) -> None:
+def test_deblur_of_a_recording_equals_images_of_a_batch_with_any_memory_limit(
+    files: dict[str, str],
+) -> None:
     take = exposed_take(0, 16, 20)
     batch = exposure_batch(take)
     module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
     with torch.no_grad():
-        wanted = module.images_at(batch["blur"], batch["spikes"], TIMES[:3], (20, 117))[:, 0]
-    found = module.deblur(batch["blur"][0], take.recording, TIMES[:3])
-    torch.testing.assert_close(found, wanted, rtol=0.0, atol=1e-5)
+        expected = module.images_at(batch["blur"], batch["spikes"], TIMES[:3], (20, 117))[:, 0]
+    actual = module.deblur(batch["blur"][0], take.recording, TIMES[:3])
+    torch.testing.assert_close(actual, expected, rtol=0.0, atol=1e-5)
     one_by_one = module.deblur(batch["blur"][0], take.recording, TIMES[:3], memory_gib=1e-9)
-    torch.testing.assert_close(found, one_by_one, rtol=0.0, atol=1e-5)
-    elsewhere = module.deblur(batch["blur"][0], take.recording, TIMES[:3], exposure=(30, 100))
-    assert not torch.allclose(found, elsewhere, atol=1e-3)
+    torch.testing.assert_close(actual, one_by_one, rtol=0.0, atol=1e-5)
+    other_exposure = module.deblur(batch["blur"][0], take.recording, TIMES[:3], exposure=(30, 100))
+    assert not torch.allclose(actual, other_exposure, atol=1e-3)
 
 
 @pytest.mark.parametrize("upsampler", ["bilinear", "nearest"])
-def test_rows_without_networks_are_plain_arithmetic(upsampler: str) -> None:
+def test_a_cascade_without_networks_has_no_parameters_and_equals_the_plain_teacher(
+    upsampler: str,
+) -> None:
     batch = exposure_batch(exposed_take())
     module = SSDMCascadeModule(use_bsn=False, upsampler=upsampler)  # type: ignore[arg-type]  # one of three
     assert not list(module.parameters())
     module.setup("test")
-    found = module.images_at(batch["blur"], batch["spikes"], TIMES, (20, 117))
+    actual = module.images_at(batch["blur"], batch["spikes"], TIMES, (20, 117))
     plain = nn.Upsample(scale_factor=4, mode=upsampler)
-    wanted = SSDMTeacher(nn.Identity(), plain)(batch["blur"], batch["spikes"], TIMES)
-    torch.testing.assert_close(found, wanted)
+    expected = SSDMTeacher(nn.Identity(), plain)(batch["blur"], batch["spikes"], TIMES)
+    torch.testing.assert_close(actual, expected)
 
 
-def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_planes() -> None:
+def test_aligned_rates_give_the_teacher_higher_psnr_than_a_window_of_planes() -> None:
     plain = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
     along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", align_input=True)
     for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
@@ -91,27 +95,29 @@ def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_plane
         assert take.image_index is not None
         times = [int(time) for time in take.image_index]
         sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
-        gained = [
+        psnrs = [
             psnr(module.deblur(batch["blur"][0], take.recording, times), sharp).mean()
             for module in (plain, along)
         ]
-        assert gained[1] > gained[0] + 1.5
-        of_a_batch = along.images_at(batch["blur"], batch["spikes"], times, (20, 117))
-        found = along.deblur(batch["blur"][0], take.recording, times)
-        torch.testing.assert_close(of_a_batch[:, 0], found, atol=2e-3, rtol=0)
+        assert psnrs[1] > psnrs[0] + 1.5
+        from_batch = along.images_at(batch["blur"], batch["spikes"], times, (20, 117))
+        actual = along.deblur(batch["blur"][0], take.recording, times)
+        torch.testing.assert_close(from_batch[:, 0], actual, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("module", [SSDMCascadeModule, SSDMStudentModule])
-def test_rates_along_the_motion_are_not_denoised(
+def test_align_input_requires_use_bsn_false(
     module: type[SSDMCascadeModule | SSDMStudentModule],
 ) -> None:
     with pytest.raises(ValueError, match=r"align_input .*: set use_bsn"):
         module(align_input=True)
-    made = SSDMStudentModule(align_input=True, use_bsn=False, upsampler="bilinear").make_teacher()
-    assert made.align_input
+    teacher = SSDMStudentModule(
+        align_input=True, use_bsn=False, upsampler="bilinear"
+    ).make_teacher()
+    assert teacher.align_input
 
 
-def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(
+def test_a_module_without_training_is_tested_on_all_and_on_middle_images(
     exposures_archive: Path,
 ) -> None:
     data = DeblurDataModule(str(exposures_archive))
@@ -127,7 +133,7 @@ def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(
     assert {"test/ssim_official_middle", "test/ssim"} <= result.keys()
 
 
-def test_an_export_holds_the_networks_and_asks_for_no_file(
+def test_an_export_contains_the_networks_and_needs_no_other_file(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
@@ -138,20 +144,20 @@ def test_an_export_holds_the_networks_and_asks_for_no_file(
     batch = exposure_batch(take)
     loaded = spike_zoo.load(tmp_path / "teacher")
     assert isinstance(loaded, SSDMCascadeModule)
-    found = loaded.deblur(batch["blur"][0], take.recording, [68])
-    torch.testing.assert_close(found, module.deblur(batch["blur"][0], take.recording, [68]))
-    part = SSDMCascadeModule(bsn=str(tmp_path / "teacher"), upsampler="bilinear")
-    part.read_files()  # an export is a source too
+    actual = loaded.deblur(batch["blur"][0], take.recording, [68])
+    torch.testing.assert_close(actual, module.deblur(batch["blur"][0], take.recording, [68]))
+    from_export = SSDMCascadeModule(bsn=str(tmp_path / "teacher"), upsampler="bilinear")
+    from_export.read_files()  # an export is also accepted as a source
 
 
-def test_a_network_without_a_file_is_asked_for_by_name() -> None:
+def test_a_network_without_a_file_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match=r"bsn: the teacher needs weights of BSN.*ssdm_denoise"):
         SSDMCascadeModule(upsampler="bilinear").setup("test")
     with pytest.raises(ConfigError, match=r"edsr: .* EDSR.*ssdm_upsample"):
         SSDMCascadeModule(use_bsn=False).setup("test")
 
 
-def test_missing_and_foreign_files_are_refused_by_their_path(
+def test_missing_and_foreign_files_are_rejected_by_their_path(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
@@ -163,7 +169,7 @@ def test_missing_and_foreign_files_are_refused_by_their_path(
 
 
 @pytest.mark.parametrize("prefix", ["teacher.edsr.", ""])
-def test_the_enlarging_network_needs_no_shifts_of_the_mean_in_a_file(
+def test_the_upsampling_network_loads_files_without_shifts_of_the_mean(
     prefix: str, tmp_path: Path
 ) -> None:
     trained, ours = EDSR().state_dict(), EDSR()

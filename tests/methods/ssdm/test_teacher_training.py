@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, enlarging_loss
+from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, upsampling_loss
 from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
@@ -33,34 +33,34 @@ def fit(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_checkpoint_holds_the_trained_network_once(stage: Any) -> None:
+def test_a_checkpoint_contains_the_trained_network_once(stage: Any) -> None:
     module = SSDMTeacherModule(stage)
-    held = sum(tensor.numel() for tensor in module.state_dict().values())
-    assert held == sum(tensor.numel() for tensor in module.network.state_dict().values())
+    count = sum(tensor.numel() for tensor in module.state_dict().values())
+    assert count == sum(tensor.numel() for tensor in module.network.state_dict().values())
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_repeats_by_seed_and_resumes_to_the_same_weights(
     stage: Any, archive: Path, tmp_path: Path
 ) -> None:
-    ends = []
+    final_states = []
     for name in ("one", "two"):
         seed_everything(0)
         module = SSDMTeacherModule(stage, times=2)
         fit(module, archive, tmp_path / name, 3)
-        ends.append(module.state_dict())
+        final_states.append(module.state_dict())
     seed_everything(0)
     resumed, updates = SSDMTeacherModule(stage, times=2), 2 if stage == "denoise" else 1
     middle = tmp_path / "one" / f"epoch=0-step={updates}.ckpt"
     assert middle.is_file()
     fit(resumed, archive, tmp_path / "three", 3, ckpt_path=str(middle), weights_only=True)
-    ends.append(resumed.state_dict())
-    for other in ends[1:]:
-        for key, value in ends[0].items():
+    final_states.append(resumed.state_dict())
+    for other in final_states[1:]:
+        for key, value in final_states[0].items():
             assert torch.equal(value, other[key]), key
 
 
-def test_the_denoiser_takes_one_step_for_each_time_in_order(archive: Path, tmp_path: Path) -> None:
+def test_the_denoiser_is_updated_once_per_time_in_order(archive: Path, tmp_path: Path) -> None:
     seed_everything(0)
     module = SSDMTeacherModule("denoise", learning_rate=1e-3, schedule="constant", clamp_loss=True)
     twin = BSN()
@@ -80,7 +80,7 @@ def test_the_denoiser_takes_one_step_for_each_time_in_order(archive: Path, tmp_p
         torch.testing.assert_close(value, twin.state_dict()[name], rtol=1e-4, atol=1e-6)
 
 
-def test_the_learning_rate_ends_at_0_counted_in_updates(archive: Path, tmp_path: Path) -> None:
+def test_the_learning_rate_reaches_0_after_all_updates(archive: Path, tmp_path: Path) -> None:
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
     module = SSDMTeacherModule("denoise", times=3)
     options = {**QUIET, "enable_checkpointing": False}
@@ -95,7 +95,7 @@ def loss_of(module: SSDMTeacherModule, batch: Any) -> Tensor:
     if module.stage == "denoise":
         return torch.stack(list(module.denoising_losses(batch))).mean()
     rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
-    return enlarging_loss(module.network(rates), batch["blur"], clamp=False)
+    return upsampling_loss(module.network(rates), batch["blur"], clamp=False)
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_a_stage_learns_one_exposure(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_trained_parameter_gets_a_gradient_and_no_other(stage: Any, tmp_path: Path) -> None:
+def test_only_parameters_of_the_stage_get_gradients(stage: Any, tmp_path: Path) -> None:
     seed_everything(0)
     torch.save(BSN().state_dict(), tmp_path / "bsn.pth")
     torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
@@ -129,7 +129,9 @@ def test_every_trained_parameter_gets_a_gradient_and_no_other(stage: Any, tmp_pa
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0])
-def test_denoised_rates_are_measured_in_grey_at_the_size_of_the_spikes(gain: float) -> None:
+def test_denoised_rates_are_compared_with_grey_images_at_the_size_of_the_spikes(
+    gain: float,
+) -> None:
     seed_everything(0)
     module = SSDMTeacherModule("denoise", rate_gain=gain).eval()
     batch = exposure_batch(exposed_take(images=7))
@@ -139,32 +141,32 @@ def test_denoised_rates_are_measured_in_grey_at_the_size_of_the_spikes(gain: flo
     with torch.no_grad():
         module.test_step(batch, 0)
     rates = [batch["spikes"][:, plane - 4 : plane + 5].mean(1) for plane in batch["planes"][0]]
-    shown = torch.stack(rates).clamp(0, 0.9) / 0.9
+    rate_images = torch.stack(rates).clamp(0, 0.9) / 0.9
     truth = F.interpolate(grey(batch["images"][0]), scale_factor=0.25, mode="bilinear")
-    before = psnr(shown, truth).mean()
-    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    before = psnr(rate_images, truth).mean()
+    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
     module.on_test_epoch_end()
     assert logged["test/psnr_before"] == pytest.approx(before.item(), abs=1e-3)
-    assert logged["test/psnr_gain"] == pytest.approx(found - before.item(), abs=1e-3)
+    assert logged["test/psnr_gain"] == pytest.approx(actual - before.item(), abs=1e-3)
 
 
-def test_an_exposure_is_measured_against_its_blur_in_grey_without_any_sharp_image() -> None:
+def test_without_sharp_images_upsampled_rates_are_compared_with_the_grey_blurry_image() -> None:
     module = SSDMTeacherModule("upsample").eval()
     batch = exposure_batch(exposed_take())
     batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
     module.setup("test")
     module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
     with torch.no_grad():
-        pictures = module.test_step(batch, 0).shown[0].pictures
+        pictures = module.test_step(batch, 0).samples[0].pictures
         enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
-    wanted = psnr(enlarged, grey(batch["blur"])).item()
-    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
-    assert found == pytest.approx(wanted, abs=1e-3)
+    expected = psnr(enlarged, grey(batch["blur"])).item()
+    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert actual == pytest.approx(expected, abs=1e-3)
     torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0])
-def test_enlarged_rates_of_any_threshold_are_compared_as_images(gain: float) -> None:
+def test_upsampled_rates_are_divided_by_the_rate_scale_for_any_rate_gain(gain: float) -> None:
     module = SSDMTeacherModule("upsample", rate_gain=gain).eval()
     batch = exposure_batch(exposed_take())
     module.setup("test")
@@ -173,8 +175,8 @@ def test_enlarged_rates_of_any_threshold_are_compared_as_images(gain: float) -> 
     with torch.no_grad():
         module.test_step(batch, 0)
         rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
-    shown = F.interpolate(rates / 0.9, scale_factor=4, mode="bilinear").clamp(0, 1)
-    before = psnr(shown, grey(batch["blur"])).item()
+    rate_images = F.interpolate(rates / 0.9, scale_factor=4, mode="bilinear").clamp(0, 1)
+    before = psnr(rate_images, grey(batch["blur"])).item()
     module.on_test_epoch_end()
     assert logged["test/psnr_before"] == pytest.approx(before, abs=1e-3)
 
@@ -191,15 +193,15 @@ def test_a_stage_agrees_in_bf16(stage: Any) -> None:
     assert (coarse - exact).abs().mean() < 0.01
 
 
-def test_one_network_alone_does_not_deblur_and_says_which_is_missing() -> None:
+def test_a_module_with_one_network_rejects_deblurring_and_names_the_missing_one() -> None:
     take = exposed_take()
     for stage, missing in (("denoise", "edsr"), ("upsample", "bsn")):
         module = SSDMTeacherModule(stage)  # type: ignore[arg-type]  # one of two
-        with pytest.raises(ConfigError, match=f"name the other's file in {missing}"):
+        with pytest.raises(ConfigError, match=f"set {missing} to the other's file"):
             module.deblur(torch.zeros(3, 128, 128), take.recording, [68])
 
 
-def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_file(
+def test_a_checkpoint_of_the_second_stage_contains_both_networks(
     archive: Path, tmp_path: Path
 ) -> None:
     seed_everything(0)
@@ -232,12 +234,12 @@ def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_f
         ({"short_window": 8}, "odd"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_rejected(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SSDMTeacherModule(**arguments)
 
 
-def test_what_is_denoised_first_is_measured_enlarged_beside_sharp_images(
+def test_denoised_rates_are_upscaled_and_compared_with_sharp_images(
     archive: Path, tmp_path: Path
 ) -> None:
     seed_everything(0)
@@ -250,7 +252,9 @@ def test_what_is_denoised_first_is_measured_enlarged_beside_sharp_images(
     after = module.network.parameters()
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
     for name, value in first.network.state_dict().items():
-        assert torch.equal(module.teacher.bsn.state_dict()[name], value), "it only reads"
+        assert torch.equal(module.teacher.bsn.state_dict()[name], value), (
+            "the denoiser does not change"
+        )
     batch = exposure_batch(exposed_take())
     module.eval().setup("test")
     module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
@@ -259,13 +263,13 @@ def test_what_is_denoised_first_is_measured_enlarged_beside_sharp_images(
         planes = batch["planes"][0].tolist()
         rates = [batch["spikes"][:, plane - 4 : plane + 5].float().mean(1) for plane in planes]
         enlarged = module(module.teacher.bsn(torch.stack(rates)).clamp(0, 1))
-    wanted = psnr(enlarged, grey(batch["images"][0])).mean().item()
-    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
-    assert found == pytest.approx(wanted, abs=1e-3)
+    expected = psnr(enlarged, grey(batch["images"][0])).mean().item()
+    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert actual == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_enlarging_what_is_denoised_needs_the_denoiser_and_the_second_stage(stage: Any) -> None:
+def test_from_denoised_requires_stage_upsample_and_the_denoiser(stage: Any) -> None:
     bsn = "bsn.safetensors" if stage == "denoise" else None
     with pytest.raises(ConfigError, match="from_denoised: needs stage upsample and the denoiser's"):
         SSDMTeacherModule(stage, bsn=bsn, from_denoised=True)

@@ -22,13 +22,13 @@ from spike_zoo.methods.ssdm import (
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden, fit
 
-#: A teacher without networks: fast, and its labels follow from the input.
+#: Options of a teacher without networks, which is fast and has deterministic labels.
 PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
 TIMES = [20, 44, 68, 92, 116]
 
 
 def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of a training step outside a trainer, and what it logs."""
+    """Return the loss and the logged values of a training step outside a trainer."""
     logged: dict[str, Tensor] = {}
     module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
     if module.loss is None:
@@ -37,7 +37,7 @@ def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tenso
 
 
 @pytest.mark.slow
-def test_a_step_is_the_published_loss_of_five_times(
+def test_the_loss_of_a_step_equals_the_published_loss_of_five_times(
     ssdm_golden: Golden,
     official_path: Path,
     bsn_weights: dict[str, Tensor],
@@ -56,7 +56,7 @@ def test_a_step_is_the_published_loss_of_five_times(
         clamp_loss=True,
     )
     module.network.load_state_dict(LDN.from_official(official_path).state_dict())
-    blur = ssdm_golden.tensor("teacher.blur").flip(1)  # R,G,B outside
+    blur = ssdm_golden.tensor("teacher.blur").flip(1)  # the module takes R,G,B
     batch = {"blur": blur, "spikes": ssdm_golden.spikes("teacher.spike")}
     batch["exposure"] = torch.tensor([[20, 117]] * len(blur))
     loss, logged = step(module, batch)
@@ -67,31 +67,33 @@ def test_a_step_is_the_published_loss_of_five_times(
     loss.backward()
     names = ssdm_golden.meta["loss_grad_names"]
     gradients = dict(module.network.named_parameters())
-    found = torch.stack([gradients[name].grad.norm() for name in names])  # type: ignore[union-attr]  # it has one
-    wanted = torch.from_numpy(ssdm_golden.arrays["loss.grad_norm"]).float()
-    torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-7)
+    actual = torch.stack([gradients[name].grad.norm() for name in names])  # type: ignore[union-attr]  # it has one
+    expected = torch.from_numpy(ssdm_golden.arrays["loss.grad_norm"]).float()
+    torch.testing.assert_close(actual, expected, rtol=1e-2, atol=1e-7)
 
 
-def test_the_network_sees_the_order_of_its_weights_and_so_does_its_teacher() -> None:
+def test_network_and_labels_use_the_channel_order_of_the_weights() -> None:
     batch = exposure_batch(exposed_take(), exposed_take(1))
-    seen: list[Tensor] = []
+    tensors: list[Tensor] = []
     for order in ("rgb", "bgr"):
         seed_everything(0)
         module = SSDMStudentModule(5, order, **PLAIN)
-        module.network.blur_enc.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        module.network.blur_enc.register_forward_pre_hook(
+            lambda _, inputs: tensors.append(inputs[0])
+        )
         module.setup("fit")
         assert module.loss is not None
-        module.loss.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1][:, :, :1]))
+        module.loss.register_forward_pre_hook(lambda _, inputs: tensors.append(inputs[1][:, :, :1]))
         step(module, batch)
-    torch.testing.assert_close(seen[0], batch["blur"])
-    torch.testing.assert_close(seen[2], batch["blur"].flip(1))
+    torch.testing.assert_close(tensors[0], batch["blur"])
+    torch.testing.assert_close(tensors[2], batch["blur"].flip(1))
     labels = module._teacher[0](batch["blur"], batch["spikes"], TIMES, (20, 117))
-    torch.testing.assert_close(seen[1], labels[:, :, :1])
-    torch.testing.assert_close(seen[3], labels[:, :, 2:])
+    torch.testing.assert_close(tensors[1], labels[:, :, :1])
+    torch.testing.assert_close(tensors[3], labels[:, :, 2:])
 
 
 @pytest.mark.parametrize("net", ["ldn", "san"])
-def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) -> None:
+def test_every_parameter_gets_a_gradient_and_the_attention_spread_is_logged(net: Any) -> None:
     seed_everything(1)
     module = SSDMStudentModule(net=net, **PLAIN)
     assert isinstance(module.network, LDN if net == "ldn" else SAN)
@@ -103,7 +105,7 @@ def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) 
 
 
 @pytest.mark.parametrize("net", ["ldn", "san"])
-def test_a_student_may_start_from_the_blur_and_every_parameter_still_learns(net: Any) -> None:
+def test_a_student_started_from_the_blur_has_gradients_for_all_parameters(net: Any) -> None:
     seed_everything(1)
     module = SSDMStudentModule(net=net, start_from_blur=True, **PLAIN)
     batch = exposure_batch(exposed_take())
@@ -116,14 +118,14 @@ def test_a_student_may_start_from_the_blur_and_every_parameter_still_learns(net:
     assert not idle
 
 
-def test_a_dead_attention_is_seen_in_the_log() -> None:
+def test_constant_attention_has_a_logged_spread_of_0() -> None:
     module = SSDMStudentModule(5, **PLAIN)
     torch.nn.init.zeros_(module.network.ca.fc[2].weight)  # type: ignore[arg-type]  # it is a tensor
     _, logged = step(module.train(), exposure_batch(exposed_take()))
     assert logged["train/attention_spread"] == 0.0
 
 
-def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_files(
+def test_a_student_checkpoint_does_not_need_the_files_of_its_teacher(
     archive: Path, tmp_path: Path
 ) -> None:
     seed_everything(0)
@@ -135,18 +137,18 @@ def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_fi
     student = SSDMStudentModule(bsn=str(files["bsn"]), edsr=str(files["edsr"]))
     fit(student, archive, tmp_path / "student", 2)
     last = tmp_path / "student" / "epoch=0-step=2.ckpt"
-    assert last.stat().st_size < 4e6  # 0.23 M parameters and Adam's state: no teacher in it
+    assert last.stat().st_size < 4e6  # 0.23 M parameters and Adam's state, without the teacher
     for file in files.values():
         file.unlink()
     loaded, take = spike_zoo.load(last), exposed_take()
     assert isinstance(loaded, SSDMStudentModule)
     assert take.blur is not None
     blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
-    found = loaded.deblur(blurry, take.recording, TIMES)
-    torch.testing.assert_close(found, student.deblur(blurry, take.recording, TIMES))
+    actual = loaded.deblur(blurry, take.recording, TIMES)
+    torch.testing.assert_close(actual, student.deblur(blurry, take.recording, TIMES))
 
 
-def test_a_student_without_a_teacher_asks_for_no_file_and_looks_at_no_label() -> None:
+def test_a_student_without_a_teacher_needs_no_files_and_has_only_the_reblur_loss() -> None:
     module = SSDMStudentModule(5, use_teacher=False, lambda_reblur=10.0)
     loss, logged = step(module, exposure_batch(exposed_take()))
     assert not module._teacher
@@ -154,14 +156,14 @@ def test_a_student_without_a_teacher_asks_for_no_file_and_looks_at_no_label() ->
     assert loss.item() == pytest.approx(10.0 * logged["train/reblur"].item())
 
 
-def test_the_optional_similarity_is_a_term_of_its_own() -> None:
+def test_the_optional_similarity_is_a_separate_loss_term() -> None:
     module = SSDMStudentModule(5, use_ssim=True, lambda_reblur=0.0, **PLAIN)
     loss, logged = step(module, exposure_batch(exposed_take()))
     terms = logged["train/teacher"] + logged["train/similarity"]
     assert loss.item() == pytest.approx(terms.item())
 
 
-def test_what_training_needs_is_asked_for_before_it_begins(
+def test_missing_backbone_and_teacher_weights_raise_before_training(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in (FOLDER_VARIABLE, "TORCH_HOME"):
@@ -198,6 +200,6 @@ def test_images_agree_in_bf16(net: Any) -> None:
         ({"use_teacher": False, "lambda_reblur": 0.0}, "nor all 0"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_rejected(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SSDMStudentModule(**arguments)

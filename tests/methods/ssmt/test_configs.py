@@ -23,13 +23,13 @@ SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_b
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Scenes with five images 20 planes apart, and the flow between them."""
+    """Return an archive of scenes with five images 20 planes apart, and the flow between them."""
     names = {"train": ["a", "b"], "val": ["c"], "test": ["d"]}
     specs = {
         name: SceneSpec(name=name, height=64, width=72, planes=121, seed=seed)
@@ -45,7 +45,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def motion(archive: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Weights of the first stage."""
+    """Return the path of weights of the first stage."""
     run = tmp_path_factory.mktemp("runs") / "motion"
     stage = ["--config", str(ROOT / "configs/ssmt_motion.yaml")]
     smoke = ["--config", str(ROOT / "configs/profiles/smoke.yaml"), *SMOKE[2:]]
@@ -101,7 +101,7 @@ def test_published_schedules_are_those_of_the_paper(name: str, tmp_path: Path) -
     assert_builds(path, ["fit", "--config", str(path), *run])
 
 
-def test_scenes_without_a_flow_are_named(
+def test_scenes_without_flow_are_rejected_with_the_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from spike_zoo.testing import tiny_archive

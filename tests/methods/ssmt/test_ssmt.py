@@ -98,7 +98,7 @@ class TestSSMTModule(ReconstructionTester, MethodTester):
         ({"warp_memory": False}, 1_614_298),
     ],
 )
-def test_the_switches_have_the_parameters_of_the_specification(
+def test_options_give_the_specified_numbers_of_parameters(
     options: dict[str, Any], count: int
 ) -> None:
     assert _parameters(SSMT(**options)) == count
@@ -108,19 +108,19 @@ def test_the_switches_have_the_parameters_of_the_specification(
     ("size", "levels", "count"),
     [("large", 4, 5_495_872), ("large", 3, 5_475_136), ("small", 4, 1_109_330)],
 )
-def test_raft_has_the_parameters_of_the_specification(size: Any, levels: int, count: int) -> None:
+def test_raft_has_the_specified_numbers_of_parameters(size: Any, levels: int, count: int) -> None:
     assert _parameters(MotionNetwork(size, levels=levels)) == count
 
 
-def test_intervals_are_those_of_a_loop_over_planes() -> None:
+def test_intervals_equal_a_loop_over_planes() -> None:
     spikes = torch.from_numpy(random_spikes(30, 4, 5, rate=0.2)).float()
     intervals = clip_intervals(spikes[None])[0]
     for y in range(4):
         for x in range(5):
             fired = [-1, *spikes[:, y, x].nonzero()[:, 0].tolist(), 30]
             for plane in range(30):
-                last = max(one for one in fired if one < plane)
-                following = min(one for one in fired if one >= plane)
+                last = max(time for time in fired if time < plane)
+                following = min(time for time in fired if time >= plane)
                 assert intervals[plane, y, x] == pytest.approx(following - last)
 
 
@@ -136,7 +136,7 @@ def test_alignment_without_offsets_is_a_convolution() -> None:
     )
 
 
-def test_without_its_last_layer_the_memory_changes_nothing() -> None:
+def test_memory_with_a_zero_last_layer_does_not_change_images() -> None:
     with_memory, without = small_module(), small_module(intensity_memory=False)
     assert with_memory.network.memory_encoder is not None
     last = with_memory.network.memory_encoder[-1]
@@ -145,7 +145,7 @@ def test_without_its_last_layer_the_memory_changes_nothing() -> None:
     shared = without.network.state_dict()
     with_memory.network.load_state_dict(shared, strict=False)
     batch = scene_batch()
-    images = [one.eval().predict_step(batch, 0) for one in (with_memory, without)]
+    images = [module.eval().predict_step(batch, 0) for module in (with_memory, without)]
     assert torch.equal(*images)
 
 
@@ -159,7 +159,7 @@ def test_later_planes_do_not_change_an_image() -> None:
     assert not torch.equal(before[2], after[2])
 
 
-def test_reconstruct_is_the_chain_of_the_recording_whatever_else_is_asked_for() -> None:
+def test_reconstruct_gives_the_same_images_for_any_requested_planes() -> None:
     module, batch = small_module().eval(), scene_batch()
     recording = _recording(batch, 1)
     chain = module.predict_step(batch, 0).unflatten(0, (CLIPS, 2))[:, 1]
@@ -173,21 +173,21 @@ def test_reconstruct_is_the_chain_of_the_recording_whatever_else_is_asked_for() 
     unordered = module.reconstruct(recording, [60, 33, 20, 40])
     torch.testing.assert_close(unordered[[2, 3, 0]], with_start[1:])
     expected = TFI(average=9).reconstruct(recording, [20])
-    assert not torch.allclose(with_start[1], expected[0]), "plane 0 begins the chain"
+    assert not torch.allclose(with_start[1], expected[0]), "the chain starts at plane 0"
     torch.testing.assert_close(chain[0], expected[0], atol=1e-5, rtol=0)
 
 
 def test_history_limits_the_clips_before_an_image() -> None:
     batch = scene_batch()
     chain = small_module().eval().predict_step(batch, 0).unflatten(0, (CLIPS, 2))[:, 0]
-    found = small_module(history=1).eval().reconstruct(_recording(batch, 0), [40])
-    torch.testing.assert_close(found[0], chain[1])
+    images = small_module(history=1).eval().reconstruct(_recording(batch, 0), [40])
+    torch.testing.assert_close(images[0], chain[1])
     streamed = small_module(history=1).eval().reconstruct_stream(_recording(batch, 0), [60])
     next(streamed)
-    assert not torch.is_inference_mode_enabled(), "the caller computes as it likes"
+    assert not torch.is_inference_mode_enabled(), "the mode of the caller does not change"
 
 
-def test_without_motion_memory_a_flow_depends_on_two_clips_alone() -> None:
+def test_without_motion_memory_flow_depends_on_only_two_clips() -> None:
     batch = scene_batch()
     flows = {}
     for keeps in (True, False):
@@ -203,11 +203,13 @@ def test_without_motion_memory_a_flow_depends_on_two_clips_alone() -> None:
     assert not torch.equal(*flows[True])
 
 
-def test_training_changes_the_flow_head_and_nothing_else_of_raft() -> None:
+def test_training_changes_only_the_flow_head_of_raft() -> None:
     module = small_module().train()
     assert module.network.motion is not None
     before = {name: value.clone() for name, value in module.network.motion.state_dict().items()}
-    optimizer = torch.optim.Adam([one for one in module.parameters() if one.requires_grad], 1e-2)
+    optimizer = torch.optim.Adam(
+        [value for value in module.parameters() if value.requires_grad], 1e-2
+    )
     training_loss(module, scene_batch()).backward()
     optimizer.step()
     after = module.network.motion.state_dict()
@@ -216,7 +218,7 @@ def test_training_changes_the_flow_head_and_nothing_else_of_raft() -> None:
     assert all(".flow_head." in name for name in changed)
 
 
-def test_gradients_of_one_clip_and_of_a_scene_differ() -> None:
+def test_gradients_differ_with_and_without_backpropagation_through_clips() -> None:
     gradients: list[Tensor] = []
     for clips in (0, 1):
         module = small_module(bptt_clips=clips, initial="self").train()
@@ -229,7 +231,7 @@ def test_gradients_of_one_clip_and_of_a_scene_differ() -> None:
     assert not torch.equal(*gradients)
 
 
-def test_the_first_image_is_that_of_the_chosen_method() -> None:
+def test_the_first_image_is_made_by_the_initial_method() -> None:
     batch = scene_batch()
     first = small_module(initial="plain").eval()
     assert first.clip_length == 81
@@ -276,7 +278,7 @@ def test_images_at_other_distances_are_rejected() -> None:
         small_module()(torch.zeros(1, 60, 16, 16))
 
 
-def test_a_motion_network_reconstructs_nothing() -> None:
+def test_a_motion_network_rejects_reconstruction() -> None:
     module = SSMTMotionModule("small", 2, 2)
     with pytest.raises(UsageError, match="reconstructs no images"):
         module.reconstruct(_recording(scene_batch(), 0), [20])
@@ -293,13 +295,13 @@ def test_the_motion_network_takes_any_size_and_starts_from_a_flow() -> None:
     planes = torch.rand(1, 41, 17, 33)
     with torch.no_grad():
         features = network.features(planes)
-        found = network(planes, features, features)
-        started = network(planes, features, features, torch.full_like(found.coarse, 0.5))
-    assert found.flow.shape == (1, 2, 17, 33)
-    assert not torch.equal(found.flow, started.flow)
+        estimate = network(planes, features, features)
+        from_flow = network(planes, features, features, torch.full_like(estimate.coarse, 0.5))
+    assert estimate.flow.shape == (1, 2, 17, 33)
+    assert not torch.equal(estimate.flow, from_flow.flow)
 
 
-def test_unknown_flow_does_not_count() -> None:
+def test_unknown_flow_does_not_contribute_to_the_loss() -> None:
     truth = torch.zeros(1, 2, 4, 4)
     truth[..., 0] = torch.nan
     flow = torch.zeros(1, 2, 4, 4)
@@ -310,7 +312,7 @@ def test_unknown_flow_does_not_count() -> None:
 
 
 @pytest.mark.slow
-def test_a_translation_is_learned() -> None:
+def test_the_motion_network_learns_translations() -> None:
     """Check that a texture of d pixels per plane has a flow of -20 d to the previous clip."""
     seed_everything(0)
     module = SSMTMotionModule("small", 2, 2)
@@ -352,7 +354,7 @@ def _moving_intervals(speeds: Tensor, generator: torch.Generator) -> tuple[Tenso
 
 
 def _parameters(network: nn.Module) -> int:
-    parts = {name: one.numel() for name, one in network.named_parameters()}
+    parts = {name: value.numel() for name, value in network.named_parameters()}
     return sum(count for name, count in parts.items() if not name.startswith("motion."))
 
 

@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34,
 CENTER = 90
 
 
-def along(**options: Any) -> STIRModule:
+def aligned_module(**options: Any) -> STIRModule:
     seed_everything(0)
     return STIRModule(**{**SMALL, "align_input": True, **options})
 
@@ -60,59 +60,59 @@ def moving() -> tuple[SpikeRecording, Any]:
     return take.recording, batch
 
 
-def box_filter(planes: Tensor) -> float:
-    """Return the deviation of planes ``(1, 61, H, W)`` from their mean, without borders."""
+def temporal_variance(planes: Tensor) -> float:
+    """Return the variance over planes ``(1, 61, H, W)``, averaged over pixels without borders."""
     inside = planes[..., 8:-8, 12:-12]
     return (inside - inside.mean(dim=1, keepdim=True)).square().mean().item()
 
 
-def test_along_the_motion_all_planes_show_the_middle_one(moving: tuple[Any, Any]) -> None:
+def test_aligned_planes_are_alike_and_their_draft_has_higher_psnr(moving: tuple[Any, Any]) -> None:
     _, batch = moving
     spikes, scale = batch["spikes"], batch["rate_scale"]
     still = aligned_windows(spikes, scale, torch.zeros_like(batch["flow"]))
-    told = aligned_windows(spikes, scale, batch["flow"])
-    found = aligned_windows(spikes, scale)
-    assert box_filter(told.planes) < box_filter(still.planes) / 2
-    assert box_filter(found.planes) < box_filter(still.planes) / 2
-    reached = [psnr(one.draft, batch["image"]).item() for one in (told, found, still)]
-    assert min(reached[:2]) > reached[2] + 3
+    oracle = aligned_windows(spikes, scale, batch["flow"])
+    estimated = aligned_windows(spikes, scale)
+    assert temporal_variance(oracle.planes) < temporal_variance(still.planes) / 2
+    assert temporal_variance(estimated.planes) < temporal_variance(still.planes) / 2
+    psnrs = [psnr(window.draft, batch["image"]).item() for window in (oracle, estimated, still)]
+    assert min(psnrs[:2]) > psnrs[2] + 3
     known = batch["flow"].isfinite()
-    torch.testing.assert_close(told.fields[known], batch["flow"][known])
-    assert (told.fields[~known] == 0).all()
+    torch.testing.assert_close(oracle.fields[known], batch["flow"][known])
+    assert (oracle.fields[~known] == 0).all()
 
 
-def test_untrained_it_is_as_good_as_the_mean_that_it_corrects(moving: tuple[Any, Any]) -> None:
+def test_an_untrained_network_has_the_psnr_of_aligned_tfi(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
-    reached = {
+    psnrs = {
         name: psnr(method.reconstruct(recording, [CENTER]), batch["image"]).item()
         for name, method in {
-            "stir": along().eval(), "tfi": TFI(9), "aligned": AlignedTFI()
+            "stir": aligned_module().eval(), "tfi": TFI(9), "aligned": AlignedTFI()
         }.items()
     }  # fmt: skip
-    assert reached["stir"] > reached["tfi"] + 1
-    assert reached["stir"] == pytest.approx(reached["aligned"], abs=0.2)
+    assert psnrs["stir"] > psnrs["tfi"] + 1
+    assert psnrs["stir"] == pytest.approx(psnrs["aligned"], abs=0.2)
 
 
-def test_every_level_sees_the_detail_of_the_picture_that_it_corrects() -> None:
+def test_every_level_uses_the_detail_of_the_draft_at_its_resolution() -> None:
     seed_everything(0)
     network = STIR(pyramid_levels=3, motion_fields=2, width=0.34).eval()
     planes, draft = torch.rand(1, 61, 32, 32), torch.rand(1, 1, 32, 32)
     cells = torch.nn.functional.avg_pool2d(draft, 2)
-    blurred = cells.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)  # the same but there
+    blurred = cells.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)  # no fine detail
     corrections = {}
-    for name, known in (("detailed", draft), ("blurred", blurred)):
-        levels = network.pyramid(planes, draft=known).levels
-        corrections[name] = levels[2].image - cells, levels[1].image - known
+    for name, image in (("detailed", draft), ("blurred", blurred)):
+        levels = network.pyramid(planes, draft=image).levels
+        corrections[name] = levels[2].image - cells, levels[1].image - image
     coarse, fine = zip(*corrections.values(), strict=True)
     torch.testing.assert_close(*coarse, atol=1e-5, rtol=0)
     assert (fine[0] - fine[1]).abs().mean() > 1e-3
 
 
-def test_a_recordings_picture_is_that_of_its_clip_whatever_the_tiles(
+def test_recordings_and_clips_give_the_same_image_with_and_without_tiles(
     moving: tuple[Any, Any],
 ) -> None:
     recording, batch = moving
-    module = along().eval()
+    module = aligned_module().eval()
     whole = module.reconstruct(recording, [CENTER])
     torch.testing.assert_close(module.predict_step(batch, 0), whole, atol=1e-5, rtol=0)
     wide = SpikeRecording.from_planes(
@@ -123,107 +123,109 @@ def test_a_recordings_picture_is_that_of_its_clip_whatever_the_tiles(
     torch.testing.assert_close(module.reconstruct(wide, [CENTER]), untiled, atol=2e-3, rtol=0)
 
 
-def test_the_motion_is_what_planes_were_moved_by(moving: tuple[Any, Any]) -> None:
+def test_motion_returns_the_flow_used_for_alignment(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
-    module = along().eval()
-    assert module.finds_motion
+    module = aligned_module().eval()
+    assert module.has_motion_fields
     assert module.estimates_flow
     field = module.motion(recording, [CENTER])
-    _, fields = module.found(batch, 0)
+    _, fields = module.predict_with_flow(batch, 0)
     torch.testing.assert_close(fields[0], field)
     error = (field - batch["flow"]).norm(dim=2).nanmedian()
     assert error < 0.4 * batch["flow"].norm(dim=2).nanmedian()
 
 
 @pytest.mark.parametrize("center", [0, 3, 40, 79])
-def test_the_ends_of_a_recording_are_no_obstacle(center: int) -> None:
+def test_images_near_the_ends_of_a_recording_are_accurate(center: int) -> None:
     periods = np.random.default_rng(0).integers(2, 9, (24, 32)).repeat(2, 0).repeat(2, 1)
     spikes = np.arange(80)[:, None, None] % periods == 0
     recording = SpikeRecording.from_planes(spikes, rate_scale=0.5)
-    image = along().eval().reconstruct(recording, [center])
-    wanted = torch.from_numpy(2 / periods).float()[None, None]
-    assert psnr(image, wanted) > 26  # an interval without its end is taken to be short
+    image = aligned_module().eval().reconstruct(recording, [center])
+    expected = torch.from_numpy(2 / periods).float()[None, None]
+    assert psnr(image, expected) > 26  # an interval without its end counts as short
 
 
-def test_what_does_not_fire_near_a_clips_window_is_black() -> None:
+def test_pixels_without_spikes_near_the_window_are_black() -> None:
     fires = torch.arange(151)[:, None, None] % 3 == 0
     bright = torch.arange(24) >= 12
     spikes = (fires & bright).expand(151, 16, 24).clone()
-    spikes[5, :, :6] = True  # once, 70 planes before the middle one: light that no interval tells
-    shown = aligned_windows(spikes[None].float(), None, torch.zeros(1, 2, 2, 16, 24))
-    assert shown.planes[..., :10].abs().max() < 1e-4
-    torch.testing.assert_close(shown.planes[..., 14:], torch.full((1, 61, 16, 10), 1 / 3))
+    spikes[5, :, :6] = True  # once, 70 planes before the middle plane: too far for an interval
+    aligned = aligned_windows(spikes[None].float(), None, torch.zeros(1, 2, 2, 16, 24))
+    assert aligned.planes[..., :10].abs().max() < 1e-4
+    torch.testing.assert_close(aligned.planes[..., 14:], torch.full((1, 61, 16, 10), 1 / 3))
 
 
-def test_a_recording_shorter_than_half_a_window_is_refused() -> None:
+def test_a_recording_shorter_than_half_a_window_is_rejected() -> None:
     short = SpikeRecording.from_planes(np.ones((20, 16, 16), np.bool_), rate_scale=1.0)
     with pytest.raises(PlaneRangeError):
-        along().eval().reconstruct(short, [10])
+        aligned_module().eval().reconstruct(short, [10])
 
 
-def test_planes_beyond_an_end_are_those_before_it_where_they_were() -> None:
-    # 4 pixels in 20 planes: a bright column passes; at plane 5 the window reaches 25 planes too far
+def test_planes_beyond_an_end_repeat_earlier_planes_at_their_positions() -> None:
+    # a bright column moves 4 pixels in 20 planes; at plane 5 the window starts 25 planes too early
     light = torch.full((40, 16, 48), 0.2)
     for plane in range(40):
         light[plane, :, 14 + plane // 5] = 0.9
     spikes = (torch.rand(light.shape, generator=torch.Generator().manual_seed(0)) < light).float()
     motion = torch.zeros(2, 2, 16, 48)
     motion[0, 0], motion[1, 0] = -4.0, 4.0
-    shown = aligned_window(spikes, 1.0, 5, motion).planes[0].mean(dim=(0, 1))
-    assert shown.argmax() in (14, 15)
-    assert shown.max() > 1.5 * shown.median()
+    aligned = aligned_window(spikes, 1.0, 5, motion).planes[0].mean(dim=(0, 1))
+    assert aligned.argmax() in (14, 15)
+    assert aligned.max() > 1.5 * aligned.median()
 
 
-def test_training_is_told_the_truth_with_errors_that_the_step_decides(
+def test_training_aligns_by_true_flow_with_errors_seeded_by_the_step(
     moving: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, batch = moving
-    seen: list[Tensor | None] = []
+    flows: list[Tensor | None] = []
 
-    def watched(spikes: Tensor, rate_scale: Tensor, motion: Tensor | None = None) -> Any:
-        seen.append(motion)
+    def recording_aligned_windows(
+        spikes: Tensor, rate_scale: Tensor, motion: Tensor | None = None
+    ) -> Any:
+        flows.append(motion)
         return aligned_windows(spikes, rate_scale, motion)
 
-    monkeypatch.setattr("spike_zoo.methods.stir.module.aligned_windows", watched)
-    module = along()
+    monkeypatch.setattr("spike_zoo.methods.stir.module.aligned_windows", recording_aligned_windows)
+    module = aligned_module()
     training_loss(module, batch)
     training_loss(module, batch)
     module.eval()
-    module.found(batch, 0)
-    first, again, evaluated = seen
+    module.predict_with_flow(batch, 0)
+    first, again, evaluated = flows
     assert first is not None
     assert again is not None
-    assert evaluated is None, "what is measured finds its motion"
+    assert evaluated is None, "evaluation estimates the flow"
     assert torch.equal(first, again)
     known = batch["flow"].isfinite()
     difference = (first - batch["flow"])[known].abs()
     assert 0.01 < difference.mean() < 0.5
     unknown: Any = {name: value for name, value in batch.items() if name != "flow"}
     training_loss(module.train(), unknown)
-    assert seen[-1] is None, "data without motion are trained on too"
+    assert flows[-1] is None, "training data may have no flow"
 
 
-def test_errors_grow_with_the_motion_and_differ_by_seed() -> None:
+def test_flow_errors_grow_with_the_motion_and_differ_by_seed() -> None:
     still, fast = torch.zeros(1, 2, 2, 64, 64), torch.full((1, 2, 2, 64, 64), 12.0)
-    drawn = [
+    errors = [
         with_errors(motion, torch.Generator().manual_seed(seed)) - motion
         for motion, seed in ((still, 0), (fast, 0), (fast, 1))
     ]
-    assert drawn[1].std() > 2 * drawn[0].std() > 0.05
-    assert not torch.equal(drawn[1], drawn[2])
+    assert errors[1].std() > 2 * errors[0].std() > 0.05
+    assert not torch.equal(errors[1], errors[2])
 
 
-def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[Any, Any]) -> None:
+def test_oracle_flow_is_used_for_alignment_in_tests(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
-    told = along(oracle_flow=True, interaction="synthesis_only").eval()
-    images, (field,) = told.found(batch, 0)
+    oracle = aligned_module(oracle_flow=True, interaction="synthesis_only").eval()
+    images, (field,) = oracle.predict_with_flow(batch, 0)
     known = batch["flow"].isfinite()
     torch.testing.assert_close(field[known], batch["flow"][known])
-    turned: Any = {**batch, "flow": -batch["flow"]}
-    wrong = told.predict_step(turned, 0)
+    reversed_batch: Any = {**batch, "flow": -batch["flow"]}
+    wrong = oracle.predict_step(reversed_batch, 0)
     assert psnr(images, batch["image"]) > psnr(wrong, batch["image"]) + 1
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
-        told.reconstruct(recording, [CENTER])
+        oracle.reconstruct(recording, [CENTER])
 
 
 @pytest.mark.parametrize(
@@ -233,13 +235,13 @@ def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[
         ({"scale_input": False}, "align_input: requires scale_input: true"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        along(**options)
+        aligned_module(**options)
 
 
-def test_clips_as_short_as_a_window_are_refused(moving: tuple[Any, Any]) -> None:
+def test_clips_as_short_as_a_window_are_rejected(moving: tuple[Any, Any]) -> None:
     _, batch = moving
     short: Any = {**batch, "spikes": batch["spikes"][:, 45:106]}
     with pytest.raises(ConfigError, match="STIRModule takes 151"):
-        along().eval().predict_step(short, 0)
+        aligned_module().eval().predict_step(short, 0)

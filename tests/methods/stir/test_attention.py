@@ -9,7 +9,7 @@ from spike_zoo.methods.stir.attention import SymmetricInteractiveAttention
 
 
 @pytest.mark.parametrize("cross", [True, False])
-def test_sides_ask_the_middle_only_when_they_interact(cross: bool) -> None:
+def test_outputs_of_the_sides_depend_on_the_middle_only_with_cross_attention(cross: bool) -> None:
     attention = SymmetricInteractiveAttention(16, cross=cross)
     first, middle, last = (torch.randn(1, 16, 3, 4) for _ in range(3))
     before = attention(first, middle, last)
@@ -18,7 +18,7 @@ def test_sides_ask_the_middle_only_when_they_interact(cross: bool) -> None:
         assert torch.equal(before[:, side], after[:, side]) is not cross
 
 
-def test_exported_attention_takes_other_sizes_than_it_was_traced_with() -> None:
+def test_exported_attention_accepts_other_sizes_than_the_traced_one() -> None:
     attention = SymmetricInteractiveAttention(16).eval()
     traced, other = ([torch.rand(1, 16, *size) for _ in range(3)] for size in ((6, 7), (9, 5)))
     free = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}

@@ -26,19 +26,25 @@ def test_rates_count_the_spikes_of_each_window() -> None:
     block[:, 10] = 1.0  # in every window
     block[:, 3, :, 0] = 1.0  # in the two longest
     rates = NestedTFP(step=2)(block)
-    wanted = [[2 / 21, 1 / 21], [2 / 17, 1 / 17], [1 / 13, 1 / 13], [1 / 9, 1 / 9], [1 / 5, 1 / 5]]
-    torch.testing.assert_close(rates[0, :, 0], torch.tensor(wanted))
+    expected = [
+        [2 / 21, 1 / 21],
+        [2 / 17, 1 / 17],
+        [1 / 13, 1 / 13],
+        [1 / 9, 1 / 9],
+        [1 / 5, 1 / 5],
+    ]
+    torch.testing.assert_close(rates[0, :, 0], torch.tensor(expected))
 
 
 @pytest.mark.parametrize("kind", ["multi_dilated", "hist", "resnet"])
-def test_learned_channels_see_every_plane(kind: EmbeddingKind) -> None:
+def test_learned_channels_depend_on_every_plane(kind: EmbeddingKind) -> None:
     torch.manual_seed(0)
     block = torch.rand(1, 21, 12, 12, requires_grad=True)
     (gradient,) = torch.autograd.grad(HybridEmbedding(kind).eval()(block).sum(), block)
     assert (gradient.abs().amax(dim=(0, 2, 3)) > 0).all()
 
 
-def test_dilated_branches_reach_four_pixels() -> None:
+def test_dilated_branches_have_a_receptive_field_of_nine_pixels() -> None:
     torch.manual_seed(0)
     block = torch.rand(1, 21, 15, 15, requires_grad=True)
     middle = HybridEmbedding("multi_dilated")(block)[0, :, 7, 7].sum()
@@ -49,7 +55,7 @@ def test_dilated_branches_reach_four_pixels() -> None:
 
 @pytest.mark.parametrize("kind", get_args(EmbeddingKind))
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_every_embedding_is_the_same_with_and_without_gradients(
+def test_embeddings_are_the_same_with_and_without_gradients(
     kind: EmbeddingKind, layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
@@ -57,5 +63,5 @@ def test_every_embedding_is_the_same_with_and_without_gradients(
     embedding(block)  # running statistics other than 0 and 1
     embedding.eval().to(memory_format=layout)  # type: ignore[call-overload]  # it has this
     with torch.no_grad():
-        found = embedding(block)
-    torch.testing.assert_close(found, embedding(block), rtol=0, atol=1e-5)
+        actual = embedding(block)
+    torch.testing.assert_close(actual, embedding(block), rtol=0, atol=1e-5)

@@ -16,7 +16,7 @@ from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.methods.stir.decoder import Level
-from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, known_flows
+from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, oracle_flow_pyramid
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
@@ -35,7 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-def served(archive: str, **options: Any) -> ReconstructionDataModule:
+def datamodule(archive: str, **options: Any) -> ReconstructionDataModule:
     """Return clips of the archive with optical flow."""
     return ReconstructionDataModule(archive, flow_offset=20, batch_size=1, **options)
 
@@ -46,8 +46,8 @@ def trainer(**options: Any) -> lightning.Trainer:
     return lightning.Trainer(**QUIET, **options)
 
 
-class Seen(lightning.Callback):
-    """Collect the evaluation of every test step."""
+class RecordEvaluations(lightning.Callback):
+    """Callback that stores the evaluation of every test step."""
 
     def __init__(self) -> None:
         self.evaluations: list[Evaluation] = []
@@ -59,27 +59,27 @@ class Seen(lightning.Callback):
 
 def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
     """Return the output of a network with a constant flow, given in pixels of level 1."""
-    found = {}
+    decoded = {}
     for number in range(1, levels + 1):
         side = 16 // 2 ** (number - 1)
         here = flow.view(1, 4, 1, 1).expand(1, 4, side, side) / 2 ** (number - 1)
         refined, upsampled = (None, here) if number == 1 else (here, here + 100)
         image = torch.zeros(1, 1, side, side)
-        found[number] = Level(image, image, flow=refined, upflow=upsampled)
-    return STIRPyramid(image, found, {})
+        decoded[number] = Level(image, image, flow=refined, upflow=upsampled)
+    return STIRPyramid(image, decoded, {})
 
 
-def test_the_loss_is_the_error_of_every_level_in_its_own_pixels() -> None:
+def test_flow_loss_is_the_error_at_every_level_in_pixels_of_that_level() -> None:
     truth = torch.zeros(1, 2, 2, 16, 16)
     truth[:, 0, 0], truth[:, 1, 1] = 3.0, -8.0  # right to the first block, up to the last block
     exact = torch.tensor([3.0, 0.0, 0.0, -8.0])
     assert field_loss(pyramid_of(exact, 3), truth) < 1e-2
-    off = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # wrong by 4 pixels in one of two directions
-    wanted = sum(MOTION_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
-    assert field_loss(pyramid_of(off, 3), truth) == pytest.approx(wanted, rel=1e-2)
+    wrong = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # 4 pixels in one of two directions
+    expected = sum(MOTION_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
+    assert field_loss(pyramid_of(wrong, 3), truth) == pytest.approx(expected, rel=1e-2)
 
 
-def test_fields_are_cut_to_the_image_and_told_apart() -> None:
+def test_fields_are_cropped_to_the_image_and_listed_separately() -> None:
     flow = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 16, 16)
     finest = Level(flow[:, :1], flow, upflow=flow, extra_flow=torch.cat([flow + 10, flow + 20], 1))
     main_field, second, third = fields_of(STIRPyramid(flow[:, :1], {1: finest}, {}), (12, 14))
@@ -91,8 +91,8 @@ def test_fields_are_cut_to_the_image_and_told_apart() -> None:
     assert fields_of(STIRPyramid(flow[:, :1], {1: still}, {}), (12, 14)) == []
 
 
-def test_motion_is_served_where_it_belongs_and_cut_with_the_clip(archive: str) -> None:
-    data = served(archive, crop=16, augment=False)
+def test_the_datamodule_returns_flow_of_each_image_cropped_with_the_clip(archive: str) -> None:
+    data = datamodule(archive, crop=16, augment=False)
     data.setup("fit")
     samples = data.train_dataloader().dataset
     sample: Any = samples[0]
@@ -106,38 +106,38 @@ def test_motion_is_served_where_it_belongs_and_cut_with_the_clip(archive: str) -
     assert batch["flow"].dtype == torch.float32
 
 
-def test_errors_of_motion_are_measured_by_field_and_pace_and_shown(archive: str) -> None:
-    module, data = STIRModule(**SMALL), served(archive)
-    seen = Seen()
-    found = trainer(callbacks=[seen]).test(module, data, verbose=False)[0]
-    assert found["test/epe_still_fast"] > found["test/epe_still_slow"] > 0
+def test_flow_errors_are_logged_by_field_and_speed_and_true_flow_is_shown(archive: str) -> None:
+    module, data = STIRModule(**SMALL), datamodule(archive)
+    recorder = RecordEvaluations()
+    metrics = trainer(callbacks=[recorder]).test(module, data, verbose=False)[0]
+    assert metrics["test/epe_still_fast"] > metrics["test/epe_still_slow"] > 0
     for name in ("test/epe", "test/epe_field_2", "test/epe_fast"):
-        assert found[name] > 0
-    ratio = found["test/epe"] / found["test/epe_still"]
-    assert found["test/epe_ratio"] == pytest.approx(ratio, rel=1e-5)
-    assert len(seen.evaluations) == 9
-    pictures = seen.evaluations[0].shown[0].pictures
+        assert metrics[name] > 0
+    ratio = metrics["test/epe"] / metrics["test/epe_still"]
+    assert metrics["test/epe_ratio"] == pytest.approx(ratio, rel=1e-5)
+    assert len(recorder.evaluations) == 9
+    pictures = recorder.evaluations[0].samples[0].pictures
     assert list(pictures)[1] == "true motion"
     assert pictures["true motion"].shape == (3, 32, 40)
 
 
-def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
+def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: str) -> None:
     torch.manual_seed(0)
     module = STIRModule(**SMALL, loss_motion=1.0, motion_schedule="fading", learning_rate=2e-3)
-    data = served(archive, crop=None, augment=False)
-    seen: list[tuple[float, float]] = []
+    data = datamodule(archive, crop=None, augment=False)
+    history: list[tuple[float, float]] = []
     terms_of = module._terms
 
-    def watched(batch: Any) -> dict[str, torch.Tensor]:
+    def recording_terms(batch: Any) -> dict[str, torch.Tensor]:
         terms = terms_of(batch)
-        seen.append((module._motion_left(), float(terms["motion"].detach())))
+        history.append((module._motion_left(), float(terms["motion"].detach())))
         return terms
 
-    module._terms = watched  # type: ignore[method-assign]
+    module._terms = recording_terms  # type: ignore[method-assign]
     trainer(max_epochs=12, limit_val_batches=0).fit(module, data)
-    left, losses = zip(*seen, strict=True)
-    assert left[0] == 1.0
-    assert left[len(left) // 2] == pytest.approx(0.5, abs=0.05)
+    weights, losses = zip(*history, strict=True)
+    assert weights[0] == 1.0
+    assert weights[len(weights) // 2] == pytest.approx(0.5, abs=0.05)
     assert losses[-1] < losses[0]
 
 
@@ -151,12 +151,12 @@ def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
         ({"loss_motion": 1.0, "oracle_flow": True}, "loss_motion: not with oracle_flow"),
     ],
 )
-def test_switches_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         STIRModule(**{**SMALL, **options})
 
 
-def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
+def test_data_without_flow_are_rejected_by_the_loss_and_by_the_datamodule(
     archive: str, tmp_path: Path
 ) -> None:
     module = STIRModule(**SMALL, loss_motion=1.0)
@@ -166,11 +166,11 @@ def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
         ReconstructionDataModule(archive, flow_offset=10, crop=None).setup("fit")
 
 
-def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
+def test_known_flows_are_the_true_flow_at_every_level_in_pixels_of_that_level() -> None:
     truth = torch.zeros(1, 2, 2, 12, 16)  # padded to 16 rows, two more at either end
     truth[:, 0, 0], truth[:, 1, 1] = 4.0, -8.0
     truth[..., :8] = torch.nan
-    flows = known_flows(truth, 4)
+    flows = oracle_flow_pyramid(truth, 4)
     assert sorted(flows) == [1, 2, 3]
     for level, flow in flows.items():
         side = 16 // 2 ** (level - 1)
@@ -178,22 +178,24 @@ def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
         scale = 2 ** (level - 1)
         middle = flow[0, :, side // 2, -1].tolist()
         assert middle == [4.0 / scale, 0.0, 0.0, -8.0 / scale]
-        assert (flow[..., : side // 2] == 0).all(), "unknown is still"
+        assert (flow[..., : side // 2] == 0).all(), "unknown flow is 0"
 
 
-def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(archive: str) -> None:
+def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive: str) -> None:
     module = STIRModule(**SMALL, oracle_flow=True).eval()
-    data = served(archive)
+    data = datamodule(archive)
     data.setup("test")
     batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
-    found = module.found(batch, 0)
+    aligned = module.predict_with_flow(batch, 0)
     known = torch.isfinite(batch["flow"])
-    assert torch.equal(found.fields[0][known], batch["flow"][known])
+    assert torch.equal(aligned.fields[0][known], batch["flow"][known])
     still: Any = {**batch, "flow": torch.zeros_like(batch["flow"])}
-    assert not torch.equal(module.predict_step(still, 0), found.images), "it matters"
-    assert torch.equal(module.predict_step(batch, 0), found.images)
-    measured = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
-    assert measured["test/epe"] == 0
+    assert not torch.equal(module.predict_step(still, 0), aligned.images), (
+        "the flow changes the image"
+    )
+    assert torch.equal(module.predict_step(batch, 0), aligned.images)
+    metrics = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
+    assert metrics["test/epe"] == 0
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
@@ -201,10 +203,10 @@ def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(arc
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 
-def test_from_doubled_flows_what_the_coarsest_level_finds_reaches_the_finest() -> None:
+def test_with_start_from_doubled_flows_the_coarsest_flow_is_passed_to_the_finest_level() -> None:
     module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
     with torch.no_grad():
-        heads: Any = {name: each.head for name, each in module.network.decoders.items()}
+        heads: Any = {name: decoder.head for name, decoder in module.network.decoders.items()}
         for level in ("3", "2"):  # only the coarsest level predicts flow
             heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
         heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])

@@ -39,12 +39,12 @@ def test_terms_are_weighted_means_of_absolute_differences() -> None:
     assert terms["total"].item() == pytest.approx(2.0 * 0.1 + 3.0 * multi_scale)
 
 
-def test_three_levels_divide_by_two() -> None:
+def test_multi_scale_term_of_three_levels_is_divided_by_two() -> None:
     terms = STIRLoss()(constant_pyramid([0.5, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5))
     assert terms["multi_scale"].item() == pytest.approx((0.5 * 0.2 + 0.25 * 0.4) / 2)
 
 
-def test_coarser_images_are_held_to_block_means() -> None:
+def test_targets_of_coarser_images_are_block_means() -> None:
     target = torch.rand(1, 1, 32, 32)
     blocks = [
         torch.from_numpy(
@@ -56,7 +56,7 @@ def test_coarser_images_are_held_to_block_means() -> None:
     np.testing.assert_allclose([term.item() for term in terms.values()], 0.0, atol=1e-7)
 
 
-def test_padding_does_not_enter_the_reconstruction_term() -> None:
+def test_padding_does_not_contribute_to_the_reconstruction_term() -> None:
     image = torch.full((1, 1, 32, 32), 9.0)
     image[..., 3:-3, 3:-3] = 0.25  # a 26 x 26 input is in the middle
     terms = STIRLoss(loss_ms=0.0, clamp=False)(
@@ -82,17 +82,17 @@ def test_a_weight_of_zero_drops_its_term() -> None:
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 1.0, 0.0), (0.0, 0.0, 0.0), (float("nan"), 1.0, 0.0)])
-def test_meaningless_weights_are_refused(weights: tuple[float, float, float]) -> None:
+def test_invalid_loss_weights_are_rejected(weights: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="loss weights"):
         STIRLoss(*weights)
 
 
-def test_a_perceptual_weight_without_features_is_refused() -> None:
+def test_a_perceptual_weight_without_features_is_rejected() -> None:
     with pytest.raises(ValueError, match="features"):
         STIRLoss(loss_per=0.2)
 
 
-def test_perceptual_term_sees_shifted_normalised_gray() -> None:
+def test_perceptual_term_uses_shifted_normalised_grey_images() -> None:
     image, target = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
     std = torch.tensor([0.229, 0.224, 0.225])
     loss = PerceptualLoss(nn.Identity())(image, target)
@@ -113,7 +113,7 @@ def test_perceptual_features_are_frozen_and_not_saved() -> None:
     assert loss.state_dict() == {}
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"other\.pth"):

@@ -35,27 +35,27 @@ class TestSTIRModule(ReconstructionTester, MethodTester):
     def make_module(self) -> STIRModule:
         return small_module()
 
-    def test_division_by_the_rate_scale_is_what_the_network_sees(self) -> None:
+    def test_network_input_is_divided_by_the_rate_scale(self) -> None:
         seed_everything(0)
         module, batch = self.make_module().eval(), self.make_batch()
         scale = torch.tensor([0.6, 0.25])
         with torch.no_grad():
             image = module(batch["spikes"], scale)
-            wanted = module.network(batch["spikes"] / scale.view(2, 1, 1, 1))
-        torch.testing.assert_close(image, wanted)
+            expected = module.network(batch["spikes"] / scale.view(2, 1, 1, 1))
+        torch.testing.assert_close(image, expected)
 
-    def test_training_sees_what_evaluation_sees(self) -> None:
+    def test_network_input_is_the_same_in_training_and_evaluation(self) -> None:
         module, batch = self.make_module(), self.make_batch()
-        seen: list[Tensor] = []
-        module.network.embedding.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        inputs: list[Tensor] = []
+        module.network.embedding.register_forward_pre_hook(lambda _, x: inputs.append(x[0]))
         batch["rate_scale"] = torch.tensor([0.6, 0.25])
         training_loss(module, batch)
         module(batch["spikes"], batch["rate_scale"])
-        torch.testing.assert_close(seen[0], seen[1])
-        assert sorted(set(seen[0].flatten().tolist())) == pytest.approx([0.0, 1 / 0.6, 4.0])
+        torch.testing.assert_close(inputs[0], inputs[1])
+        assert sorted(set(inputs[0].flatten().tolist())) == pytest.approx([0.0, 1 / 0.6, 4.0])
 
 
-def test_published_weights_see_spikes_as_they_are(official_weights: dict[str, Tensor]) -> None:
+def test_published_weights_get_unscaled_spikes(official_weights: dict[str, Tensor]) -> None:
     module = STIRModule.from_official(official_weights)
     recording = pattern_take(0, planes=61, height=32, width=40).recording
     spikes = torch.from_numpy(recording[0:61]).float()[None]
@@ -87,12 +87,12 @@ def test_published_weights_need_no_rate_scale(
         {"width": 0.0},
     ],
 )
-def test_an_argument_outside_its_range_is_refused_at_once(arguments: dict[str, object]) -> None:
+def test_arguments_outside_their_range_are_rejected(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments)).split("_")[0]):
         small_module(**arguments)
 
 
-def test_perceptual_loss_without_its_backbone_is_refused_before_training(
+def test_perceptual_loss_without_its_backbone_raises_before_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SPIKE_ZOO_BACKBONES", str(tmp_path))
@@ -116,8 +116,8 @@ def learning_rates(schedule: ScheduleKind, warmup: float, **trainer: int) -> lis
     return rates
 
 
-@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")  # it trains nothing
-def test_learning_rate_moves_every_step_over_the_length_of_the_run() -> None:
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")  # it computes no loss
+def test_learning_rate_changes_every_step_over_the_length_of_the_run() -> None:
     rates = learning_rates("milestones", warmup=0.0, max_epochs=2)
     assert rates == pytest.approx([1.0] * 10 + [0.7] * 10 + [0.49] * 10 + [0.343] * 10)
     rates = learning_rates("cosine", warmup=0.2, max_steps=10, max_epochs=-1)
@@ -125,27 +125,27 @@ def test_learning_rate_moves_every_step_over_the_length_of_the_run() -> None:
     assert rates[6] == pytest.approx(0.5)  # halfway between the warm-up's end and the end
 
 
-def test_a_schedule_over_an_endless_run_is_refused() -> None:
+def test_a_schedule_over_an_endless_run_is_rejected() -> None:
     with pytest.raises(ConfigError, match="max_epochs"):
         learning_rates("cosine", warmup=0.0, max_epochs=-1)
 
 
-def test_motion_is_what_the_finest_level_aligns_by() -> None:
+def test_motion_returns_the_flow_of_the_finest_level() -> None:
     module = STIRModule(3, 1, width=0.34, lpips="off").eval()
     recording = pattern_take(0, planes=81, height=22, width=36).recording
-    found = module.motion(recording, [40, 50], rate_scale=0.5)
-    assert found.shape == (2, 2, 2, 22, 36)
+    flow = module.motion(recording, [40, 50], rate_scale=0.5)
+    assert flow.shape == (2, 2, 2, 22, 36)
     spikes = recording.to_tensor(10, 71)[None] / 0.5
     with torch.inference_mode():
         levels = module.network.pyramid(spikes).levels
     upflow = levels[1].upflow
     assert upflow is not None
     cropped = upflow[0, :, 1:-1, :]  # 22 rows are padded to 24
-    torch.testing.assert_close(found[0].flatten(0, 1), cropped)
-    assert module.finds_motion
+    torch.testing.assert_close(flow[0].flatten(0, 1), cropped)
+    assert module.has_motion_fields
     assert not module.estimates_flow, "fields of a network without a loss on motion are no flow"
     assert STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1).estimates_flow
     still = STIRModule(3, 1, "synthesis_only", width=0.34, lpips="off")
-    assert not still.finds_motion
+    assert not still.has_motion_fields
     with pytest.raises(ValueError, match="synthesis_only"):
         still.motion(recording, [40])

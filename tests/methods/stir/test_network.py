@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
-from spike_zoo.nn.fast.layout import only_makes_pictures
+from spike_zoo.nn.fast.layout import is_eager_inference
 
 # Parameters and multiply-accumulates per pixel of the published description's variants.
 PUBLISHED_COST = [
@@ -73,7 +73,7 @@ def parameters_of(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def counted(network: STIR, height: int, width: int) -> FlopCounterMode:
+def count_flops(network: STIR, height: int, width: int) -> FlopCounterMode:
     counter = FlopCounterMode(display=False)
     with counter:
         network(torch.empty(1, 61, height, width, device="meta"))
@@ -87,13 +87,13 @@ def small() -> STIR:
 
 
 @pytest.mark.parametrize(("switches", "parameters", "macs"), PUBLISHED_COST)
-def test_parameters_and_macs_are_the_published_ones(
+def test_parameters_and_macs_equal_the_published_values(
     switches: dict[str, Any], parameters: int, macs: float
 ) -> None:
     with torch.device("meta"):
         network = STIR(**switches)
     assert parameters_of(network) == parameters
-    assert counted(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
+    assert count_flops(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
 
 
 @pytest.mark.parametrize(("switches", "parameters"), PUBLISHED_PARAMETERS)
@@ -104,17 +104,17 @@ def test_variants_have_the_described_number_of_parameters(
         assert parameters_of(STIR(**switches)) == parameters
 
 
-def test_cost_of_a_padded_frame_is_that_of_the_next_multiple_of_16() -> None:
+def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:
     with torch.device("meta"):
         network = STIR()
-    assert round(counted(network, 250, 400).get_total_flops() / 2e9, 3) == 45.329
-    assert round(counted(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
+    assert round(count_flops(network, 250, 400).get_total_flops() / 2e9, 3) == 45.329
+    assert round(count_flops(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
 
 
-def test_every_part_costs_what_was_published() -> None:
+def test_cost_of_every_part_equals_the_published_value() -> None:
     with torch.device("meta"):
         network = STIR()
-    flops = counted(network, 64, 64).get_flop_counts()
+    flops = count_flops(network, 64, 64).get_flop_counts()
     for name, (parameters, macs) in PUBLISHED_PARTS.items():
         assert parameters_of(network.get_submodule(name)) == parameters
         assert sum(flops[f"STIR.{name}"].values()) / 2 == macs * 64 * 64
@@ -138,14 +138,14 @@ def test_every_part_costs_what_was_published() -> None:
         {"width": float("inf")},
     ],
 )
-def test_a_switch_outside_its_range_is_refused_by_name(switches: dict[str, Any]) -> None:
+def test_options_outside_their_range_are_rejected_by_name(switches: dict[str, Any]) -> None:
     (name,) = switches
     with pytest.raises(ValueError, match=name):
         STIR(**switches)
 
 
 @pytest.mark.parametrize("shape", [(61, 32, 32), (1, 60, 32, 32), (1, 1, 61, 32, 32)])
-def test_anything_but_61_planes_is_refused(shape: tuple[int, ...], small: STIR) -> None:
+def test_other_numbers_of_planes_than_61_are_rejected(shape: tuple[int, ...], small: STIR) -> None:
     with pytest.raises(ValueError, match="61"):
         small(torch.zeros(shape))
 
@@ -154,7 +154,7 @@ def test_anything_but_61_planes_is_refused(shape: tuple[int, ...], small: STIR) 
 @given(height=st.integers(16, 41), width=st.integers(16, 41), batch=st.integers(1, 2))
 def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, batch: int) -> None:
     torch.manual_seed(0)
-    network = STIR(**SMALL)  # in training mode: the contract is the same
+    network = STIR(**SMALL)  # in training mode, which gives the same sizes and range
     image = network(spikes_of(batch, height, width, seed=height))
     assert image.shape == (batch, 1, height, width)
     assert image.min() >= 0.0
@@ -173,7 +173,7 @@ def test_every_variant_reconstructs_and_trains_all_its_weights(switches: dict[st
     assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_every_plane_has_a_say(small: STIR) -> None:
+def test_the_image_depends_on_every_plane(small: STIR) -> None:
     spikes = spikes_of(1, 32, 32).requires_grad_()
     (gradient,) = torch.autograd.grad(small.pyramid(spikes).levels[1].image.sum(), spikes)
     assert (gradient[0].abs().amax(dim=(1, 2)) > 0).all()
@@ -231,10 +231,10 @@ def test_the_image_is_the_same_with_and_without_gradients(
     torch.manual_seed(0)
     spikes = (torch.rand(2, 61, 50, 67) < 0.3).float()
     official_network.to(memory_format=layout)  # type: ignore[call-overload]  # it has this
-    assert not only_makes_pictures(spikes)
-    wanted = official_network(spikes).detach()
+    assert not is_eager_inference(spikes)
+    expected = official_network(spikes).detach()
     with torch.no_grad():
-        assert only_makes_pictures(spikes)
-        found = official_network(spikes)
+        assert is_eager_inference(spikes)
+        actual = official_network(spikes)
     official_network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)

@@ -13,12 +13,12 @@ from spike_zoo.errors import WeightsError
 from spike_zoo.methods.stir import STIR, to_natural, to_official
 
 
-def test_names_and_shapes_are_the_published_ones(official_entries: list[dict[str, Any]]) -> None:
+def test_names_and_shapes_equal_the_published_ones(official_entries: list[dict[str, Any]]) -> None:
     ours = {name: list(value.shape) for name, value in to_official(STIR().state_dict()).items()}
     assert ours == {entry["name"]: entry["shape"] for entry in official_entries}
 
 
-def test_names_go_to_ours_and_back(official_weights: dict[str, Tensor]) -> None:
+def test_names_are_converted_and_converted_back(official_weights: dict[str, Tensor]) -> None:
     natural = to_natural(official_weights)
     assert set(natural) == set(STIR().state_dict())
     assert list(to_official(natural)) == list(official_weights)
@@ -30,13 +30,13 @@ def test_wrapped_state_dicts_load(
     prefix: str, nested: bool, official_weights: dict[str, Tensor]
 ) -> None:
     named = {f"{prefix}{name}": value for name, value in official_weights.items()}
-    network = STIR.from_official({"state_dict": named} if nested else named)  # type: ignore[dict-item]  # as files hold it
+    network = STIR.from_official({"state_dict": named} if nested else named)  # type: ignore[dict-item]  # as in files
     loaded = to_official(network.state_dict())
     assert all(torch.equal(loaded[name], value) for name, value in official_weights.items())
     assert not network.training
 
 
-def test_wrong_weights_are_refused_with_the_first_of_each_fault(
+def test_wrong_weights_are_rejected_with_the_first_of_each_kind_of_error(
     official_weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
     wrong = dict(official_weights)
@@ -54,7 +54,7 @@ def test_wrong_weights_are_refused_with_the_first_of_each_fault(
     assert "decorder_1st.predict_img.weight: (3, 48, 3, 3) instead of (1, 48, 3, 3)" in message
 
 
-def test_ablations_keep_our_names_where_nothing_was_published() -> None:
+def test_layers_of_ablations_keep_their_names_if_not_published() -> None:
     names = to_official(STIR(embedding="tfp", motion_fields=1).state_dict())
     assert "embedding.mix.weight" in names
     assert not [name for name in names if "flow_group" in name]

@@ -24,8 +24,8 @@ def test_the_reference_gives_the_published_images(
 ) -> None:
     with torch.no_grad():
         image = reference(stir_golden.spikes(case))
-    wanted = stir_golden.tensor(f"{case}/image")
-    torch.testing.assert_close(image, wanted, rtol=0.0, atol=1e-5)
+    expected = stir_golden.tensor(f"{case}/image")
+    torch.testing.assert_close(image, expected, rtol=0.0, atol=1e-5)
 
 
 def test_the_reference_gives_the_published_training_loss(
@@ -36,5 +36,5 @@ def test_the_reference_gives_the_published_training_loss(
     network.train()
     target = stir_golden.tensor("train/ground_truth").float()
     total = reference_loss(network.images(stir_golden.spikes("case_a")), target)
-    wanted = float(stir_golden.arrays["train/loss_rec_msc"].sum())
-    assert total.item() == pytest.approx(wanted, rel=1e-5)
+    expected = float(stir_golden.arrays["train/loss_rec_msc"].sum())
+    assert total.item() == pytest.approx(expected, rel=1e-5)

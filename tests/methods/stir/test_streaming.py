@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.stir import STIRModule
-from spike_zoo.methods.stir.streaming import AHEAD, WindowStream, blocks_of
+from spike_zoo.methods.stir.streaming import CACHED_WINDOWS, WindowStream, blocks_of
 from spike_zoo.methods.stir.tiling import TileGrid
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
@@ -47,15 +47,15 @@ def window_by_window(module: STIRModule, source: SpikeRecording, center: int) ->
 
 @settings(max_examples=12, deadline=None)
 @given(centers=st.lists(st.integers(0, LENGTH - 1), max_size=6))
-def test_any_list_of_centers_gives_the_windows_images(
+def test_any_list_of_centers_gives_the_images_of_single_windows(
     module: STIRModule, centers: list[int]
 ) -> None:
     source = recording()
     images = module.reconstruct(source, centers)
     assert images.shape == (len(centers), 1, 32, 24)
     for center, image in zip(centers, images, strict=True):
-        wanted = window_by_window(module, source, center)
-        torch.testing.assert_close(image, wanted, rtol=0, atol=1e-5)
+        expected = window_by_window(module, source, center)
+        torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_any_list_of_centers_gives_the_windows_images(
     ],
 )
 @pytest.mark.parametrize("size", [(16, 16), (37, 51)])
-def test_shared_blocks_change_no_image(
+def test_images_with_shared_blocks_equal_images_of_single_windows(
     centers: list[int], size: tuple[int, int], module: STIRModule
 ) -> None:
     source = recording(*size)
     for center, image in zip(centers, module.reconstruct_stream(source, centers), strict=True):
-        wanted = window_by_window(module, source, center)
-        torch.testing.assert_close(image, wanted, rtol=0, atol=1e-5)
+        expected = window_by_window(module, source, center)
+        torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,32 +98,32 @@ def test_every_block_is_encoded_once(
     stacks: list[int] = []
     encode = module.network.encode
 
-    def counted(blocks: Tensor) -> tuple[Tensor, ...]:
+    def counting_encode(blocks: Tensor) -> tuple[Tensor, ...]:
         stacks.append(len(blocks))
         return encode(blocks)
 
-    monkeypatch.setattr(module.network, "encode", counted)
+    monkeypatch.setattr(module.network, "encode", counting_encode)
     module.reconstruct(recording(16, 16), list(centers))
     assert sum(stacks) == encoded
 
 
 @pytest.mark.parametrize("stride", [1, 3, 20])
-def test_no_more_blocks_are_kept_than_the_next_windows_use(stride: int, module: STIRModule) -> None:
+def test_only_blocks_of_the_next_windows_are_cached(stride: int, module: STIRModule) -> None:
     stream = WindowStream(module.network, recording(16, 16))
     centers = list(range(0, LENGTH, stride))
     for index, _ in enumerate(stream.images(centers)):
-        following = centers[index + 1 : index + 1 + AHEAD]
+        following = centers[index + 1 : index + 1 + CACHED_WINDOWS]
         assert stream.encoded.keys() <= {block for later in following for block in blocks_of(later)}
     assert not stream.encoded
 
 
-def test_a_recording_shorter_than_half_a_window_is_refused(module: STIRModule) -> None:
+def test_a_recording_shorter_than_half_a_window_is_rejected(module: STIRModule) -> None:
     images = module.reconstruct_stream(recording(16, 16, planes=30), [0])
     with pytest.raises(PlaneRangeError, match="30 planes"):
         next(images)
 
 
-def test_tiles_and_shared_blocks_go_together(
+def test_tiles_and_shared_blocks_can_be_combined(
     module: STIRModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, centers = recording(150, 40), [30, 50, 70]
@@ -135,7 +135,9 @@ def test_tiles_and_shared_blocks_go_together(
     assert (tiled - whole).abs().mean() < 1e-5
 
 
-def test_bf16_is_a_choice_and_close(module: STIRModule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_optional_and_close_to_single_precision(
+    module: STIRModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, centers = recording(), [30, 50]
     exact = module.reconstruct(source, centers)
     monkeypatch.setattr(module, "precision", "bf16")
@@ -147,24 +149,24 @@ def test_bf16_is_a_choice_and_close(module: STIRModule, monkeypatch: pytest.Monk
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_a_compiled_network_makes_the_same_pictures(
+def test_a_compiled_network_makes_the_same_images(
     module: STIRModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, centers = recording(), [30, 50, 70]
-    wanted = module.reconstruct(source, centers)
+    expected = module.reconstruct(source, centers)
     monkeypatch.setattr(module, "compiled", True)
     images = module.reconstruct(source, centers)
-    torch.testing.assert_close(images, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-5)
 
 
-def test_options_out_of_range_are_refused_when_set(module: STIRModule) -> None:
+def test_options_out_of_range_are_rejected_when_set(module: STIRModule) -> None:
     with pytest.raises(ValueError, match="at least 128"):
         module.tile = 100
     with pytest.raises(ValueError, match=r"\('32', 'bf16'\)"):
-        module.precision = "16"  # type: ignore[assignment]  # what is refused
+        module.precision = "16"  # type: ignore[assignment]  # an invalid value
 
 
-def test_a_module_in_training_is_so_again_afterwards(module: STIRModule) -> None:
+def test_reconstruct_restores_the_training_mode(module: STIRModule) -> None:
     module.train()
     module.reconstruct(recording(16, 16), [40])
     assert module.training

@@ -18,25 +18,25 @@ STEP = 16
 
 
 @given(length=st.integers(1, 200).map(lambda n: n * STEP), side=st.integers(8, 64))
-def test_spans_cover_a_length_in_equal_shares(length: int, side: int) -> None:
+def test_weights_of_spans_sum_to_1_everywhere(length: int, side: int) -> None:
     longest = side * STEP
-    found = spans(length, longest, STEP)
+    covering = spans(length, longest, STEP)
     total = torch.zeros(length)
-    for span in found:
+    for span in covering:
         assert 0 <= span.start < span.stop <= length
         assert span.stop - span.start <= longest
         assert span.start % STEP == span.stop % STEP == 0
         total[span.start : span.stop] += span.weight
     torch.testing.assert_close(total, torch.ones(length))
-    for one, other in pairwise(found):
-        assert one.stop - other.start >= OVERLAP
-    assert (len(found) == 1) == (length <= longest)
+    for span, following in pairwise(covering):
+        assert span.stop - following.start >= OVERLAP
+    assert (len(covering) == 1) == (length <= longest)
 
 
 @given(
     height=st.integers(1, 300), width=st.integers(1, 300), side=st.sampled_from([0, 128, 144, 250])
 )
-def test_tiles_are_cut_from_the_frame_padded_as_a_whole_and_join_to_it(
+def test_tiles_are_cut_from_the_padded_frame_and_join_to_the_frame(
     height: int, width: int, side: int
 ) -> None:
     planes = torch.arange(2 * height * width).remainder(251).view(2, height, width).to(torch.uint8)
@@ -44,13 +44,13 @@ def test_tiles_are_cut_from_the_frame_padded_as_a_whole_and_join_to_it(
     padded = pad_to_multiple(planes.float()[None], STEP)[0]
     cut = [grid.cut(planes, tile) for tile in grid.tiles]
     for (rows, columns), part in zip(grid.tiles, cut, strict=True):
-        wanted = padded[:, rows.start : rows.stop, columns.start : columns.stop]
-        assert torch.equal(part, wanted)
+        expected = padded[:, rows.start : rows.stop, columns.start : columns.stop]
+        assert torch.equal(part, expected)
     joined = grid.join([part[:1, None] for part in cut])
     torch.testing.assert_close(joined[0, 0], planes[0].float())
 
 
-def test_only_large_frames_are_tiled_by_themselves() -> None:
+def test_only_large_frames_are_tiled_by_default() -> None:
     assert len(TileGrid(1000, 1000, STEP).tiles) == 1
     assert len(TileGrid(720, 1280, STEP).tiles) == 1
     grid = TileGrid(2160, 3840, STEP)
@@ -61,12 +61,12 @@ def test_only_large_frames_are_tiled_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 127, -5])
-def test_a_tile_that_is_mostly_overlap_is_refused(side: int) -> None:
+def test_tiles_below_128_pixels_are_rejected(side: int) -> None:
     with pytest.raises(ValueError, match="at least 128"):
         TileGrid(300, 300, STEP, side)
 
 
-def test_seams_do_not_show() -> None:
+def test_tiled_and_untiled_images_are_equal_at_the_seams() -> None:
     """Compare with four tiles, each with two adjacent tiles and two frame borders."""
     torch.manual_seed(0)
     network = STIR(width=0.5).eval()

@@ -43,19 +43,19 @@ STUDIES = {
 }
 
 
-def test_every_study_has_its_rows_and_no_row_is_without_a_study() -> None:
+def test_variants_are_exactly_the_rows_of_the_studies() -> None:
     rows = set().union(*(names for names, _ in STUDIES.values()))
     assert {path.stem for path in FILES} == rows | {"full"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_variant_states_every_switch_and_moves_only_its_studys(path: Path) -> None:
+def test_a_variant_states_every_option_and_changes_only_options_of_its_study(path: Path) -> None:
     stated, full = switches(path), switches(VARIANTS / "full.yaml")
     assert stated.keys() - MOTION == SWITCHES
-    moved = {name for name, value in stated.items() if value != full.get(name)}
+    changed = {name for name, value in stated.items() if value != full.get(name)}
     allowed = next((keys for names, keys in STUDIES.values() if path.stem in names), set())
-    assert moved <= allowed
-    assert bool(moved) == (path.stem != "full")
+    assert changed <= allowed
+    assert bool(changed) == (path.stem != "full")
 
 
 def test_the_full_variant_is_the_published_network() -> None:
@@ -65,5 +65,5 @@ def test_the_full_variant_is_the_published_network() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_page_tells_what_a_variant_costs(path: Path) -> None:
+def test_the_page_states_the_cost_of_every_variant(path: Path) -> None:
     assert cost(path).row() in PAGE.splitlines()

@@ -46,8 +46,8 @@ def plain(arguments: Arguments, gradient: Tensor) -> tuple[Tensor, tuple[Tensor,
     learned = tuple(tensor.clone().requires_grad_() for tensor in arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deformable, "has_operator", lambda device: False)
-        made = deform_conv2d(*learned[:3], mask=learned[3])
-    return made.detach(), torch.autograd.grad(made, learned, gradient)
+        output = deform_conv2d(*learned[:3], mask=learned[3])
+    return output.detach(), torch.autograd.grad(output, learned, gradient)
 
 
 @pytest.mark.usefixtures("threads")
@@ -63,61 +63,65 @@ def plain(arguments: Arguments, gradient: Tensor) -> tuple[Tensor, tuple[Tensor,
     reach=st.sampled_from([0.0, 0.3, 3.0, 1e4]),
     seed=st.integers(0, 99),
 )
-def test_bands_make_what_the_whole_image_does(
+def test_bands_equal_the_convolution_of_the_whole_image(
     batch: int, groups: int, channels: int, height: int, width: int, reach: float, seed: int
 ) -> None:
     torch.manual_seed(seed)
     arguments = draw(batch, groups, channels, height, width, reach=reach)
     gradient = torch.randn(batch, 5, height, width)
-    wanted, gradients = plain(arguments, gradient)
-    torch.testing.assert_close(convolve(*arguments), wanted, rtol=1e-5, atol=1e-5)
-    found = convolve_backwards(gradient, *arguments)
-    torch.testing.assert_close(found, gradients, rtol=1e-5, atol=1e-5)
+    expected, gradients = plain(arguments, gradient)
+    torch.testing.assert_close(convolve(*arguments), expected, rtol=1e-5, atol=1e-5)
+    actual = convolve_backwards(gradient, *arguments)
+    torch.testing.assert_close(actual, gradients, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.usefixtures("threads")
-def test_the_result_and_its_gradient_are_laid_out_as_the_input() -> None:
+def test_output_and_gradients_have_the_memory_format_of_the_input() -> None:
     image, offset, weight, mask = draw(2, 2, 4, 6, 7)
     gradient = torch.randn(2, 5, 6, 7)
-    wanted, gradients = (
+    expected, gradients = (
         convolve(image, offset, weight, mask),
         convolve_backwards(gradient, image, offset, weight, mask),
     )
-    rows = [x.contiguous(memory_format=torch.channels_last) for x in (image, offset, mask)]
-    made = convolve(rows[0], rows[1], weight, rows[2])
-    assert made.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(made, wanted)
-    found = convolve_backwards(
-        gradient.contiguous(memory_format=torch.channels_last), rows[0], rows[1], weight, rows[2]
+    channels_last = [x.contiguous(memory_format=torch.channels_last) for x in (image, offset, mask)]
+    output = convolve(channels_last[0], channels_last[1], weight, channels_last[2])
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(output, expected)
+    actual = convolve_backwards(
+        gradient.contiguous(memory_format=torch.channels_last),
+        channels_last[0],
+        channels_last[1],
+        weight,
+        channels_last[2],
     )
-    assert found[0].is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found, gradients)
+    assert actual[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(actual, gradients)
 
 
 @pytest.mark.usefixtures("threads")
-def test_without_a_mask_every_sample_counts_once() -> None:
+def test_no_mask_is_a_mask_of_ones() -> None:
     image, offset, weight, mask = draw(2, 2, 4, 6, 7)
-    everywhere = torch.ones_like(mask)
+    ones = torch.ones_like(mask)
     torch.testing.assert_close(
-        convolve(image, offset, weight, None), convolve(image, offset, weight, everywhere)
+        convolve(image, offset, weight, None), convolve(image, offset, weight, ones)
     )
     gradient = torch.randn(2, 5, 6, 7)
-    found = convolve_backwards(gradient, image, offset, weight, None)
-    assert found[3].numel() == 0
-    wanted = convolve_backwards(gradient, image, offset, weight, everywhere)
-    torch.testing.assert_close(found[:3], wanted[:3])
+    actual = convolve_backwards(gradient, image, offset, weight, None)
+    assert actual[3].numel() == 0
+    expected = convolve_backwards(gradient, image, offset, weight, ones)
+    torch.testing.assert_close(actual[:3], expected[:3])
 
 
-def test_bands_of_no_image_are_empty() -> None:
+def test_an_empty_batch_gives_an_empty_output() -> None:
     arguments = draw(0, 2, 4, 6, 7)
     assert convolve(*arguments).shape == (0, 5, 6, 7)
-    of_weight = convolve_backwards(torch.empty(0, 5, 6, 7), *arguments)[2]
-    assert of_weight.abs().max() == 0
+    weight_gradient = convolve_backwards(torch.empty(0, 5, 6, 7), *arguments)[2]
+    assert weight_gradient.abs().max() == 0
 
 
-def test_autocast_does_not_round_the_way_back() -> None:
+def test_autocast_does_not_round_gradients() -> None:
     arguments, gradient = draw(1, 2, 4, 6, 7), torch.randn(1, 5, 6, 7)
-    wanted = convolve_backwards(gradient, *arguments)
+    expected = convolve_backwards(gradient, *arguments)
     with torch.autocast("cpu", torch.bfloat16):
-        found = convolve_backwards(gradient, *arguments)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+        actual = convolve_backwards(gradient, *arguments)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)

@@ -15,7 +15,7 @@ from spike_zoo.nn.fast import (
     NarrowConv2d,
     PointwiseConv2d,
     conv_norm,
-    lay_out,
+    set_memory_format,
 )
 from spike_zoo.nn.fast.convolutions import convolve_to_few
 
@@ -26,45 +26,47 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 def plain(layer: ConvPReLU) -> nn.Sequential:
     """Return PyTorch's standard layers with the same weights."""
     inside, outside = layer.conv.in_channels, layer.conv.out_channels
-    own = nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.PReLU(outside))
-    own.load_state_dict(dict(zip(own.state_dict(), layer.state_dict().values(), strict=True)))
-    return own.to(layer.conv.weight.dtype)
+    standard = nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.PReLU(outside))
+    standard.load_state_dict(
+        dict(zip(standard.state_dict(), layer.state_dict().values(), strict=True))
+    )
+    return standard.to(layer.conv.weight.dtype)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_values_and_gradients_are_those_of_pytorch(layout: torch.memory_format) -> None:
+def test_values_and_gradients_equal_pytorch(layout: torch.memory_format) -> None:
     layer = ConvPReLU(5, 7).double()
-    lay_out(layer, layout)
-    own = plain(layer)
+    set_memory_format(layer, layout)
+    standard = plain(layer)
     x = torch.randn(2, 5, 6, 7, dtype=torch.float64, requires_grad=True)
-    found, wanted = layer(x), own(x)
-    torch.testing.assert_close(found, wanted)
-    gradient = torch.randn_like(wanted)
+    actual, expected = layer(x), standard(x)
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn_like(expected)
     torch.testing.assert_close(
-        torch.autograd.grad(found, [x, *layer.parameters()], gradient),
-        torch.autograd.grad(wanted, [x, *own.parameters()], gradient),
+        torch.autograd.grad(actual, [x, *layer.parameters()], gradient),
+        torch.autograd.grad(expected, [x, *standard.parameters()], gradient),
     )
 
 
 @pytest.mark.parametrize("side", [4, 50])  # without and with channels of zeros
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_joined_parts_give_values_and_gradients_of_pytorch(
+def test_joined_parts_equal_concatenation_in_values_and_gradients(
     side: int, layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
     joining, following = JoiningConvPReLU(133, 133).double(), ConvPReLU(133, 3).double()
-    lay_out(joining, layout)
-    lay_out(following, layout)
+    set_memory_format(joining, layout)
+    set_memory_format(following, layout)
     shapes = [(1, width, side, side) for width in WIDTHS]
     parts = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     first, second = plain(joining), plain(following)
-    wanted = second(first(torch.cat(parts, dim=1)))
-    found = following(joining(joining.join(parts)))
-    torch.testing.assert_close(found, wanted)
-    gradient = torch.randn_like(wanted)
+    expected = second(first(torch.cat(parts, dim=1)))
+    actual = following(joining(joining.join(parts)))
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn_like(expected)
     torch.testing.assert_close(
-        torch.autograd.grad(found, [*parts, *joining.parameters()], gradient),
-        torch.autograd.grad(wanted, [*parts, *first.parameters()], gradient),
+        torch.autograd.grad(actual, [*parts, *joining.parameters()], gradient),
+        torch.autograd.grad(expected, [*parts, *first.parameters()], gradient),
     )
 
 
@@ -81,7 +83,7 @@ def learned_pair(**norm_arguments: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"affine": False}, {"track_running_stats": False}])
-def test_pictures_are_the_same_with_the_norm_inside_the_convolution(
+def test_fused_batch_norm_gives_the_same_images(
     arguments: dict[str, bool],
 ) -> None:
     conv, norm = learned_pair(**arguments)
@@ -93,14 +95,14 @@ def test_pictures_are_the_same_with_the_norm_inside_the_convolution(
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("is_training", [True, False])
-def test_values_gradients_and_statistics_are_those_of_pytorch(
+def test_values_gradients_and_statistics_equal_pytorch(
     layout: torch.memory_format, is_training: bool
 ) -> None:
     x = torch.randn(2, 3, 9, 9)
     results = []
     for compute in (conv_norm, lambda conv, norm, x: norm(conv(x))):
         conv, norm = learned_pair()
-        lay_out(conv, layout)
+        set_memory_format(conv, layout)
         norm.train(is_training)
         y = compute(conv, norm, x)
         y.square().sum().backward()
@@ -112,13 +114,13 @@ def test_values_gradients_and_statistics_are_those_of_pytorch(
 def test_statistics_of_channels_last_images_are_exact() -> None:
     torch.manual_seed(0)
     conv, norm = nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4, momentum=1.0)
-    nn.init.dirac_(conv.weight)  # it gives what it is given
+    nn.init.dirac_(conv.weight)  # identity
     x = (10.0 + torch.rand(3, 4, 256, 256)).to(memory_format=torch.channels_last)
     conv_norm(conv, norm, x)
     assert norm.running_mean is not None
-    wanted = x.double().mean(dim=(0, 2, 3))
-    # 1.5e-4 by PyTorch alone
-    torch.testing.assert_close(norm.running_mean.double(), wanted, rtol=0, atol=1e-6)
+    expected = x.double().mean(dim=(0, 2, 3))
+    # PyTorch's error is 1.5e-4
+    torch.testing.assert_close(norm.running_mean.double(), expected, rtol=0, atol=1e-6)
 
 
 @given(
@@ -128,35 +130,35 @@ def test_statistics_of_channels_last_images_are_exact() -> None:
     channels=st.integers(1, 9),
     count=st.integers(1, 8),
 )
-def test_taps_add_up_to_the_convolution_and_so_do_their_gradients(
+def test_convolution_to_few_channels_equals_pytorch_in_values_and_gradients(
     batch: int, height: int, width: int, channels: int, count: int
 ) -> None:
     conv = nn.Conv2d(channels, count, 3, padding=1).double()
     assert conv.bias is not None
     x = torch.randn(batch, channels, height, width, dtype=torch.float64, requires_grad=True)
-    wanted, found = conv(x), convolve_to_few(x, conv.weight, conv.bias)
-    torch.testing.assert_close(found, wanted)
+    expected, actual = conv(x), convolve_to_few(x, conv.weight, conv.bias)
+    torch.testing.assert_close(actual, expected)
     with torch.no_grad():
-        torch.testing.assert_close(convolve_to_few(x, conv.weight, conv.bias), wanted)
-    gradient, learned = torch.randn_like(wanted), [x, conv.weight, conv.bias]
+        torch.testing.assert_close(convolve_to_few(x, conv.weight, conv.bias), expected)
+    gradient, learned = torch.randn_like(expected), [x, conv.weight, conv.bias]
     torch.testing.assert_close(
-        torch.autograd.grad(found, learned, gradient),
-        torch.autograd.grad(wanted, learned, gradient),
+        torch.autograd.grad(actual, learned, gradient),
+        torch.autograd.grad(expected, learned, gradient),
     )
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_layer_is_a_convolution_in_every_layout(layout: torch.memory_format) -> None:
+def test_narrow_convolution_equals_pytorch_in_every_layout(layout: torch.memory_format) -> None:
     narrow, theirs = NarrowConv2d(6, 2), nn.Conv2d(6, 2, 3, padding=1)
     theirs.load_state_dict(narrow.state_dict())
-    lay_out(narrow, layout)
+    set_memory_format(narrow, layout)
     x = torch.randn(2, 6, 5, 8)
     torch.testing.assert_close(narrow(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
-def test_it_is_counted_as_the_convolution() -> None:
+def test_narrow_convolution_has_the_flops_of_a_convolution() -> None:
     narrow = NarrowConv2d(6, 2)
-    lay_out(narrow, torch.channels_last)
+    set_memory_format(narrow, torch.channels_last)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         narrow(torch.randn(2, 6, 5, 8))
     assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8
@@ -164,21 +166,21 @@ def test_it_is_counted_as_the_convolution() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_1x1_convolution_is_that_of_pytorch(layout: torch.memory_format, bias: bool) -> None:
+def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool) -> None:
     ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
     theirs.double().load_state_dict(ours.state_dict())
     x = torch.randn(2, 21, 6, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
-    found, wanted = ours(x), theirs(x)
-    torch.testing.assert_close(found, wanted)
-    assert found.is_contiguous(memory_format=layout)
-    gradient = torch.randn_like(wanted)
+    actual, expected = ours(x), theirs(x)
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous(memory_format=layout)
+    gradient = torch.randn_like(expected)
     torch.testing.assert_close(
-        torch.autograd.grad(found, [x, *ours.parameters()], gradient),
-        torch.autograd.grad(wanted, [x, *theirs.parameters()], gradient),
+        torch.autograd.grad(actual, [x, *ours.parameters()], gradient),
+        torch.autograd.grad(expected, [x, *theirs.parameters()], gradient),
     )
 
 
-def test_a_1x1_convolution_is_counted_as_one() -> None:
+def test_1x1_convolution_has_the_flops_of_a_convolution() -> None:
     x = torch.randn(2, 21, 6, 5).to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as counter:
         PointwiseConv2d(21, 11)(x)

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from spike_zoo.nn.fast import join_channels, lay_out
+from spike_zoo.nn.fast import join_channels, set_memory_format
 from spike_zoo.nn.fast.layout import (
     has_rows,
     is_channels_last,
     is_eager_cpu,
-    laid_out_for,
-    only_makes_pictures,
+    is_eager_inference,
+    to_layer_format,
 )
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -24,7 +24,7 @@ def test_parts_are_joined_in_precision_and_layout_of_their_consumer(
     layout: torch.memory_format, autocast: bool
 ) -> None:
     conv = nn.Conv2d(5, 5, 3)
-    lay_out(conv, layout)
+    set_memory_format(conv, layout)
     parts = [torch.rand(2, channels, 6, 7) for channels in (1, 4)]
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         joined = join_channels(parts, consumer=conv)
@@ -34,7 +34,9 @@ def test_parts_are_joined_in_precision_and_layout_of_their_consumer(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_without_a_consumer_the_last_part_gives_the_layout(layout: torch.memory_format) -> None:
+def test_without_a_consumer_the_result_has_the_layout_of_the_last_part(
+    layout: torch.memory_format,
+) -> None:
     parts = [torch.rand(2, 3, 6, 7), torch.rand(2, 4, 6, 7).to(memory_format=layout)]
     joined = join_channels(parts)
     assert torch.equal(joined, torch.cat(parts, dim=1))
@@ -42,34 +44,34 @@ def test_without_a_consumer_the_last_part_gives_the_layout(layout: torch.memory_
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_gradients_come_in_the_layout_of_the_weights(layout: torch.memory_format) -> None:
+def test_gradients_have_the_memory_format_of_the_weights(layout: torch.memory_format) -> None:
     convs = nn.Sequential(nn.Conv2d(4, 5, 3), nn.Conv2d(5, 2, 3))
-    lay_out(convs, layout)
+    set_memory_format(convs, layout)
     first = convs[0]
     assert isinstance(first, nn.Conv2d)
     assert is_channels_last(first) is (layout is torch.channels_last)
-    for given in LAYOUTS:
-        x = torch.rand(2, 4, 8, 9).to(memory_format=given)
+    for layout_of_input in LAYOUTS:
+        x = torch.rand(2, 4, 8, 9).to(memory_format=layout_of_input)
         convs.zero_grad()
-        convs(laid_out_for(first, x)).sum().backward()
+        convs(to_layer_format(first, x)).sum().backward()
         assert first.weight.grad is not None
         assert first.weight.grad.is_contiguous(memory_format=layout)
 
 
-def test_they_apply_on_cpus_and_some_only_without_gradients() -> None:
-    cpu, elsewhere = torch.zeros(1), torch.zeros(1, device="meta")
+def test_fast_layers_apply_on_cpus_and_some_only_without_gradients() -> None:
+    cpu, meta = torch.zeros(1), torch.zeros(1, device="meta")
     assert is_eager_cpu(cpu)
-    assert not only_makes_pictures(cpu)
+    assert not is_eager_inference(cpu)
     with torch.no_grad():
-        assert only_makes_pictures(cpu)
-        assert not is_eager_cpu(elsewhere)
-        assert not only_makes_pictures(elsewhere)
+        assert is_eager_inference(cpu)
+        assert not is_eager_cpu(meta)
+        assert not is_eager_inference(meta)
 
 
-def test_a_compiler_gets_pytorch_s_own_layers() -> None:
-    def answers(x: torch.Tensor) -> torch.Tensor:
-        return x + is_eager_cpu(x) + 2 * only_makes_pictures(x)
+def test_compiled_code_uses_pytorchs_layers() -> None:
+    def add_conditions(x: torch.Tensor) -> torch.Tensor:
+        return x + is_eager_cpu(x) + 2 * is_eager_inference(x)
 
     with torch.no_grad():
-        assert torch.compile(answers, backend="eager")(torch.zeros(1)).item() == 0
-        assert answers(torch.zeros(1)).item() == 3
+        assert torch.compile(add_conditions, backend="eager")(torch.zeros(1)).item() == 0
+        assert add_conditions(torch.zeros(1)).item() == 3

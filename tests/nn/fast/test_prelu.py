@@ -22,7 +22,7 @@ def example(shape: tuple[int, ...], layout: torch.memory_format) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_shared", [True, False])
-def test_values_and_gradients_are_those_of_pytorch(
+def test_values_and_gradients_equal_pytorch(
     shape: tuple[int, ...], layout: torch.memory_format, is_shared: bool
 ) -> None:
     act, fast = (kind(1 if is_shared else shape[1]) for kind in (nn.PReLU, PReLU))
@@ -30,28 +30,28 @@ def test_values_and_gradients_are_those_of_pytorch(
     fast.load_state_dict(act.state_dict())
     ours, theirs = (example(shape, layout).requires_grad_() for _ in range(2))
     gradient = torch.randn(shape)
-    wanted = act(theirs)
-    of_x, of_slopes = torch.autograd.grad(wanted, [theirs, act.weight], gradient)
+    expected = act(theirs)
+    expected_x, expected_slopes = torch.autograd.grad(expected, [theirs, act.weight], gradient)
     image = fast(ours)
-    found_x, found_slopes = torch.autograd.grad(image, [ours, fast.weight], gradient)
-    assert torch.equal(image, wanted)
-    assert torch.equal(found_x, of_x)
-    torch.testing.assert_close(found_slopes, of_slopes, rtol=1e-5, atol=1e-3)
+    actual_x, actual_slopes = torch.autograd.grad(image, [ours, fast.weight], gradient)
+    assert torch.equal(image, expected)
+    assert torch.equal(actual_x, expected_x)
+    torch.testing.assert_close(actual_slopes, expected_slopes, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_without_gradients_it_writes_over_its_input(
+def test_without_gradients_the_input_is_overwritten(
     shape: tuple[int, ...], layout: torch.memory_format
 ) -> None:
     act, x = nn.PReLU(shape[1]), example(shape, layout)
     with torch.no_grad():
-        wanted = act(x)
-        assert torch.equal(prelu(x, act.weight), wanted)
-    assert torch.equal(x, wanted)
+        expected = act(x)
+        assert torch.equal(prelu(x, act.weight), expected)
+    assert torch.equal(x, expected)
 
 
-def test_the_slope_has_a_gradient_where_the_input_has_none() -> None:
+def test_slope_has_a_gradient_if_the_input_requires_none() -> None:
     act, x = nn.PReLU(3), example((1, 3, 4, 4), torch.channels_last)
     prelu(x, act.weight).sum().backward()
     assert act.weight.grad is not None

@@ -1,4 +1,4 @@
-"""Methods for spike cameras in a package of their own, run by Spike Zoo's commands."""
+"""Methods for spike cameras in an external package, run by the commands of Spike Zoo."""
 
 from spike_mean.label import SpikeLabel
 from spike_mean.module import SpikeMean

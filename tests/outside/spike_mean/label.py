@@ -1,4 +1,4 @@
-"""Which of several patterns a clip shows, by what a convolution sees of its playback."""
+"""Classification of clips by a convolution of their playback."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from spike_zoo.tasks import ClassificationModule
 
 
 class SpikeLabel(ClassificationModule):
-    """Tell the class of a clip by the mean of its playback's edges."""
+    """Classify a clip by the mean of convolved playback."""
 
     clip_length = 21
 

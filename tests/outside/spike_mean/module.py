@@ -1,4 +1,4 @@
-"""Playback that learns how to weigh its planes."""
+"""Playback with learned weights of planes."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from spike_zoo.tasks import ReconstructionModule
 
 
 class SpikeMean(ReconstructionModule):
-    """Weigh the planes of a clip by two convolutions."""
+    """Reconstruct the middle plane of a clip by two convolutions."""
 
     clip_length = 21
 

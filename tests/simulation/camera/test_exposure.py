@@ -21,11 +21,13 @@ def images(planes: int = 30, side: int = 8, seed: int = 0) -> NDArray[np.float32
 
 def record(exposed: ExposurePlanes, light: NDArray[np.float32], chunk: int = 7) -> Take:
     parts = [light[first : first + chunk] for first in range(0, len(light), chunk)]
-    seen = partial(covered_light, ratio=4, weights=LUMA)
-    return exposed.record(parts, SpikeCamera(start="zero"), seen, fps=1.0, meta={"source": "test"})
+    light_of = partial(covered_light, ratio=4, weights=LUMA)
+    return exposed.record(
+        parts, SpikeCamera(start="zero"), light_of, fps=1.0, meta={"source": "test"}
+    )
 
 
-def test_published_recordings_are_exposed_and_kept_at_the_published_planes() -> None:
+def test_published_recordings_have_exposures_and_images_at_the_published_planes() -> None:
     exposed = ExposurePlanes(137)
     assert exposed.spans.tolist() == [[20, 117]]
     assert exposed.times.tolist() == [20, 36, 52, 68, 84, 100, 116]
@@ -44,7 +46,7 @@ def test_a_blurry_image_is_the_mean_of_its_planes_and_a_sharp_one_its_plane() ->
     assert take.image_index.tolist() == [3, 7, 11]
 
 
-def test_the_spike_camera_sees_the_mean_grey_of_the_pixels_it_covers() -> None:
+def test_the_light_of_a_spike_pixel_is_the_mean_grey_of_the_image_pixels_it_covers() -> None:
     light = images(12)
     take = record(ExposurePlanes(12, exposure=6, margin=3, stride=0), light)
     grey = 0.30 * light[:, 0] + 0.59 * light[:, 1] + 0.11 * light[:, 2]
@@ -57,7 +59,7 @@ def test_the_spike_camera_sees_the_mean_grey_of_the_pixels_it_covers() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 40])
-def test_chunks_change_nothing(chunk: int) -> None:
+def test_exposures_do_not_depend_on_chunks(chunk: int) -> None:
     exposed, light = ExposurePlanes(40, exposure=8, margin=2, stride=4), images(40)
     whole, parts = record(exposed, light), record(exposed, light, chunk)
     np.testing.assert_array_equal(parts.recording.packed, whole.recording.packed)

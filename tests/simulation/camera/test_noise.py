@@ -27,14 +27,14 @@ def test_spurious_rate_is_one_in_140() -> None:
     assert abs(spikes.sum() - expected) < 4 * spread + 0.01 * expected  # duplicates: about 0.3 %
 
 
-def test_given_gaps_repeat_and_a_sum_below_zero_counts_from_the_end() -> None:
+def test_given_gaps_repeat_and_negative_sums_are_counted_from_the_end() -> None:
     gaps = np.array([-1.5, 3.0, 2.6], dtype=np.float32)  # sums -1.5 1.5 4.1 2.6 5.6 8.2 6.7 9.7
     spikes = spurious_spikes((10, 1, 1), gaps)
     assert np.flatnonzero(spikes).tolist() == [1, 2, 4, 5, 6, 8, 9]
 
 
 @pytest.mark.parametrize("gaps", [np.zeros(3, np.float32), np.full(4, -1, np.float32)])
-def test_gaps_that_do_not_grow_are_rejected(gaps: NDArray[np.float32]) -> None:
+def test_gaps_with_a_sum_that_does_not_increase_are_rejected(gaps: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="positive on average"):
         spurious_spikes((10, 2, 2), gaps)
 
@@ -44,7 +44,7 @@ def test_a_stream_too_long_for_float32_is_rejected() -> None:
         spurious_spikes((10**6, 1000, 1000), 0)
 
 
-def test_the_preset_none_is_exact_and_silent() -> None:
+def test_the_preset_none_adds_no_noise() -> None:
     exact = SpikeCamera(generator=1).expose(LIGHT[:50])
     np.testing.assert_array_equal(SpikeCamera(generator=1, noise="none").expose(LIGHT[:50]), exact)
     assert NOISE_PRESETS["none"].is_silent
@@ -58,7 +58,9 @@ def test_every_other_preset_changes_the_spikes(preset: str) -> None:
 
 
 @pytest.mark.parametrize("electrons", [20.0, 60.0, 500.0])
-def test_shot_noise_gathers_the_mean_and_the_variance_of_whole_electrons(electrons: float) -> None:
+def test_shot_noise_has_the_mean_and_variance_of_a_poisson_number_of_electrons(
+    electrons: float,
+) -> None:
     planes, theta = 64, 1000.0  # never fires: the charge is a sum of Poisson numbers
     camera = SpikeCamera(
         theta, gain=theta / 100, start="zero", noise=CameraNoise(electrons=electrons), generator=5
@@ -74,7 +76,7 @@ def test_shot_noise_gathers_the_mean_and_the_variance_of_whole_electrons(electro
 
 
 @pytest.mark.parametrize("electrons", [0.0, 300.0])
-def test_dark_current_fires_in_the_dark_at_its_rate(electrons: float) -> None:
+def test_dark_current_causes_spikes_in_the_dark_at_its_rate(electrons: float) -> None:
     noise = CameraNoise(electrons=electrons, dark=0.02, dark_deviation=0.5)
     spread = 0.02 * np.sqrt(np.exp(0.25) - 1) / np.sqrt(DARK[0].size)  # of the pattern's mean
     assert rate(noise, DARK) == pytest.approx(0.02, abs=4 * spread)
@@ -93,12 +95,15 @@ def test_threshold_pattern_spreads_the_interval_of_pixels_by_its_deviation() -> 
 
 
 def test_a_named_sensor_keeps_its_pattern_and_an_unnamed_one_is_new() -> None:
-    named = CameraNoise(gain_deviation=0.2, sensor=9)
-    rates = [SpikeCamera(noise=named, generator=seed).expose(LIGHT).mean(axis=0) for seed in (1, 2)]
-    assert np.corrcoef(rates[0].ravel(), rates[1].ravel())[0, 1] > 0.98
-    unnamed = replace(named, sensor=None)
+    with_sensor = CameraNoise(gain_deviation=0.2, sensor=9)
     rates = [
-        SpikeCamera(noise=unnamed, generator=seed).expose(LIGHT).mean(axis=0) for seed in (1, 2)
+        SpikeCamera(noise=with_sensor, generator=seed).expose(LIGHT).mean(axis=0) for seed in (1, 2)
+    ]
+    assert np.corrcoef(rates[0].ravel(), rates[1].ravel())[0, 1] > 0.98
+    without_sensor = replace(with_sensor, sensor=None)
+    rates = [
+        SpikeCamera(noise=without_sensor, generator=seed).expose(LIGHT).mean(axis=0)
+        for seed in (1, 2)
     ]
     assert abs(np.corrcoef(rates[0].ravel(), rates[1].ravel())[0, 1]) < 0.1
 
@@ -114,7 +119,7 @@ def test_reset_noise_jitters_intervals_but_keeps_the_rate() -> None:
     assert intervals.mean() == pytest.approx(4, abs=0.01)
 
 
-def test_spurious_spikes_of_a_camera_come_at_one_over_their_mean_from_the_first_plane() -> None:
+def test_spurious_spikes_have_their_mean_rate_from_the_first_plane() -> None:
     spikes = SpikeCamera(noise="ssdm-v1", generator=6, start="zero").expose(
         np.zeros((700, 60, 60), dtype=np.float32)
     )
@@ -122,11 +127,11 @@ def test_spurious_spikes_of_a_camera_come_at_one_over_their_mean_from_the_first_
         assert part.mean() == pytest.approx(1 / 140, rel=0.06)
 
 
-def test_missed_spikes_are_lost_in_read_out_only() -> None:
+def test_missed_spikes_remove_their_share_of_the_spikes() -> None:
     exact = SpikeCamera(generator=8).expose(LIGHT)
-    seen = SpikeCamera(generator=8, noise=CameraNoise(missed=0.3)).expose(LIGHT)
-    assert not (seen & ~exact).any()
-    share = seen.sum() / exact.sum()
+    incomplete = SpikeCamera(generator=8, noise=CameraNoise(missed=0.3)).expose(LIGHT)
+    assert not (incomplete & ~exact).any()
+    share = incomplete.sum() / exact.sum()
     assert share == pytest.approx(0.7, abs=4 * np.sqrt(0.3 * 0.7 / exact.sum()))
 
 

@@ -55,14 +55,14 @@ def test_light_of_a_quarter_fires_on_every_fourth_plane() -> None:
     assert (spikes == spikes[:, :1, :1]).all()
 
 
-def test_a_strict_camera_needs_more_than_the_threshold() -> None:
+def test_a_strict_camera_fires_only_above_the_threshold() -> None:
     spikes = simulate_spikes(light_at(0.25, 12), gain=1.0, start="zero", strict=True)
     assert np.flatnonzero(spikes[:, 0, 0]).tolist() == [4, 8]
 
 
 @given(level=st.floats(0.02, 1.0), reset=st.sampled_from(["soft", "modulo"]))
 @settings(max_examples=30, deadline=None)
-def test_rate_is_the_light_within_its_spread(
+def test_the_firing_rate_equals_the_light_within_the_spread(
     level: float, reset: Literal["soft", "modulo"]
 ) -> None:
     planes = 200
@@ -97,16 +97,14 @@ def test_soft_reset_keeps_the_charge_balance(
     camera = SpikeCamera(threshold, gain=threshold, start=start)
     spikes = camera.expose(light)
     gathered = threshold * light.astype(np.float64).sum(axis=0)
-    left = threshold * spikes.sum(axis=0) + charge_of(camera) - start - gathered
-    assert np.abs(left).max() <= 1e-4 * planes * threshold
+    imbalance = threshold * spikes.sum(axis=0) + charge_of(camera) - start - gathered
+    assert np.abs(imbalance).max() <= 1e-4 * planes * threshold
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
 @given(cuts=st.lists(st.integers(0, 30), max_size=4).map(sorted))
 @settings(max_examples=10, deadline=None)
-def test_a_video_in_pieces_gives_the_spikes_of_the_whole(
-    camera: dict[str, Any], cuts: list[int]
-) -> None:
+def test_a_video_in_chunks_gives_the_same_spikes(camera: dict[str, Any], cuts: list[int]) -> None:
     light = moving_light()
     pieces = SpikeCamera(**camera, generator=7)
     spikes = np.concatenate([pieces.expose(piece) for piece in np.split(light, cuts)])
@@ -126,11 +124,13 @@ def test_spikes_do_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_a_seed_repeats_and_another_differs(camera: dict[str, Any]) -> None:
+def test_spikes_are_reproducible_by_seed_and_differ_for_another_seed(
+    camera: dict[str, Any],
+) -> None:
     light = moving_light()
     first = simulate_spikes(light, **camera, generator=1)
-    again = simulate_spikes(light, **camera, generator=np.random.default_rng(1))
-    np.testing.assert_array_equal(first, again)
+    repeated = simulate_spikes(light, **camera, generator=np.random.default_rng(1))
+    np.testing.assert_array_equal(first, repeated)
     if camera.get("start") != "zero":
         assert (simulate_spikes(light, **camera, generator=2) != first).any()
 
@@ -154,7 +154,7 @@ def test_charge_after_two_planes_of_two_and_a_half_follows_the_rule_chosen(
     np.testing.assert_array_equal(charge_of(camera), np.float32(after))
 
 
-def test_rejected_light_leaves_the_camera_as_it_was() -> None:
+def test_rejected_light_does_not_change_the_camera() -> None:
     camera = SpikeCamera(gain=1.0, start="zero", overflow="refuse")
     camera.expose(light_at(0.75, 1))
     with pytest.raises(ValueError, match=r"luminance 1\.5 gathers more than the threshold"):
@@ -167,7 +167,7 @@ def test_rejected_light_leaves_the_camera_as_it_was() -> None:
 @pytest.mark.parametrize(
     "camera", [{}, {"reset": "hard"}, {"clock_steps": 2}, {"noise": EVERY_TERM}]
 )
-def test_impossible_light_is_rejected_wherever_it_is(bad: float, camera: dict[str, Any]) -> None:
+def test_impossible_light_is_rejected_at_any_pixel(bad: float, camera: dict[str, Any]) -> None:
     light = moving_light()
     light[17, 8, 10] = bad
     with pytest.raises(ValueError, match="finite and not negative"):
@@ -185,7 +185,7 @@ def test_a_negative_zero_is_dark() -> None:
         (np.zeros((2, 3, 4), np.uint8), "divide 8-bit images by 255"),
     ],
 )
-def test_light_of_another_kind_is_rejected(light: NDArray[Any], message: str) -> None:
+def test_light_of_another_shape_or_type_is_rejected(light: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         simulate_spikes(light)
 
@@ -225,13 +225,13 @@ def test_float64_light_and_strided_light_give_the_same_spikes() -> None:
     np.testing.assert_array_equal(simulate_spikes(strided, generator=0), expected)
 
 
-def test_rate_scale_is_gain_over_threshold_and_so_is_the_rate_at_white() -> None:
+def test_rate_scale_and_rate_at_white_are_gain_over_threshold() -> None:
     camera = SpikeCamera(threshold=2.0, gain=0.8, generator=0)
     assert camera.rate_scale == pytest.approx(0.4)
     assert camera.expose(light_at(1.0, 500)).mean() == pytest.approx(0.4, abs=2e-3)
 
 
-def test_a_recording_holds_the_spikes_of_all_chunks_and_the_cameras_figures() -> None:
+def test_a_recording_contains_the_spikes_of_all_chunks_and_the_camera_parameters() -> None:
     light = moving_light(width=13)
     recording = SpikeCamera(gain=0.5, generator=3).record(
         np.split(light, 3), fps=20000.0, meta={"source": "noise"}

@@ -18,21 +18,21 @@ TRAIN = [*range(10)] * 3
 @pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"])
 def test_images_are_in_the_official_split_and_grey(tmp_path: Path, below: str) -> None:
     write_cifar(tmp_path / below, TRAIN, [3, 5])
-    found = find_cifar(tmp_path, 0)
-    assert found.label_names == CIFAR_NAMES
-    assert {split: len(pictures) for split, pictures in found.splits.items()} == {
+    data_set = find_cifar(tmp_path, 0)
+    assert data_set.label_names == CIFAR_NAMES
+    assert {split: len(pictures) for split, pictures in data_set.splits.items()} == {
         "train": 20, "val": 10, "test": 2,
     }  # fmt: skip
-    dog = found.splits["test"][1]
+    dog = data_set.splits["test"][1]
     assert (dog.name, dog.label, dog.label_name) == ("test_batch-00001-dog", 5, "dog")
-    shown = dog.read()
+    image = dog.read()
     # red 255 above, green 255 below, blue 50: 0.299, 0.587, 0.114
-    assert shown.shape == (32, 32)
-    assert np.unique(shown[:16]) == round(0.299 * 255 + 0.114 * 50)
-    assert np.unique(shown[16:]) == round(0.587 * 255 + 0.114 * 50)
+    assert image.shape == (32, 32)
+    assert np.unique(image[:16]) == round(0.299 * 255 + 0.114 * 50)
+    assert np.unique(image[16:]) == round(0.587 * 255 + 0.114 * 50)
 
 
-def test_pickles_are_rejected_with_the_download_to_take(tmp_path: Path) -> None:
+def test_pickles_are_rejected_with_the_download_to_use(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "cifar-10-batches-py"):
         folder.mkdir(exist_ok=True)
         (folder / "data_batch_1").write_bytes(pickle.dumps({"data": 1}))
@@ -50,7 +50,7 @@ def test_pickles_are_rejected_with_the_download_to_take(tmp_path: Path) -> None:
         ("batches.meta.txt", b"cat\ndog\n", "2 different names of classes, expected 10"),
     ],
 )
-def test_a_cut_or_damaged_file_is_rejected_by_name(
+def test_a_truncated_or_damaged_file_is_rejected_by_name(
     tmp_path: Path, file: str, data: bytes, message: str
 ) -> None:
     write_cifar(tmp_path, TRAIN, [3])
@@ -66,6 +66,6 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
         find_cifar(tmp_path, 0)
 
 
-def test_a_folder_of_something_else_states_what_is_missing(tmp_path: Path) -> None:
+def test_the_error_of_another_folder_states_the_missing_file(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"data_batch_1\.bin is missing.*binary version"):
         find_cifar(tmp_path, 0)

@@ -21,16 +21,16 @@ TEST = [7, 2, 1, 0]
 @pytest.mark.parametrize("below", ["", "raw", "MNIST/raw"])
 def test_the_official_split_is_kept(tmp_path: Path, packed: bool, below: str) -> None:
     write_mnist(tmp_path / below, TRAIN, TEST, packed=packed)
-    found = find_mnist(tmp_path, 0)
-    assert found.label_names == tuple("0123456789")
-    assert [picture.label for picture in found.splits["test"]] == TEST
-    assert {split: len(pictures) for split, pictures in found.splits.items()} == {
+    data_set = find_mnist(tmp_path, 0)
+    assert data_set.label_names == tuple("0123456789")
+    assert [picture.label for picture in data_set.splits["test"]] == TEST
+    assert {split: len(pictures) for split, pictures in data_set.splits.items()} == {
         "train": 40, "val": 10, "test": 4,
     }  # fmt: skip
-    assert Counter(picture.label for picture in found.splits["val"]) == Counter(range(10))
-    trained = {picture.name for picture in found.splits["train"] + found.splits["val"]}
+    assert Counter(picture.label for picture in data_set.splits["val"]) == Counter(range(10))
+    trained = {picture.name for picture in data_set.splits["train"] + data_set.splits["val"]}
     assert trained == {f"train-{n:05d}-digit-{label}" for n, label in enumerate(TRAIN)}
-    second = found.splits["test"][1]
+    second = data_set.splits["test"][1]
     assert second.name == "test-00001-digit-2"
     np.testing.assert_array_equal(second.read(), np.full((28, 28), 21, np.uint8))
 
@@ -41,15 +41,19 @@ def test_files_with_a_dot_in_their_names_are_found(tmp_path: Path) -> None:
     assert len(find_mnist(tmp_path, 0).splits["test"]) == 4
 
 
-def test_a_balanced_draw_takes_as_many_of_each_digit_from_all_images(tmp_path: Path) -> None:
+def test_a_balanced_draw_has_equally_many_images_of_each_digit(tmp_path: Path) -> None:
     write_mnist(tmp_path, TRAIN, TRAIN)
-    found = find_mnist(tmp_path, 3, balanced=4)
-    names = {split: {picture.name for picture in some} for split, some in found.splits.items()}
-    assert Counter(picture.label for picture in found.splits["test"]) == dict.fromkeys(range(10), 4)
+    data_set = find_mnist(tmp_path, 3, balanced=4)
+    names = {
+        split: {picture.name for picture in pictures} for split, pictures in data_set.splits.items()
+    }
+    assert Counter(picture.label for picture in data_set.splits["test"]) == dict.fromkeys(
+        range(10), 4
+    )
     assert {name.partition("-")[0] for name in names["test"]} == {"train", "test"}
     assert len(names["train"] | names["val"] | names["test"]) == 100
-    again = find_mnist(tmp_path, 4, balanced=4).splits["test"]
-    assert {picture.name for picture in again} != names["test"]
+    other_seed = find_mnist(tmp_path, 4, balanced=4).splits["test"]
+    assert {picture.name for picture in other_seed} != names["test"]
     with pytest.raises(UsageError, match="--balanced must be below 10, the images of '0'; got 10"):
         find_mnist(tmp_path, 0, balanced=10)
 
@@ -78,7 +82,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_what_was_written_is_read_back(tmp_path: Path, suffix: str) -> None:
+def test_idx_files_are_read_back(tmp_path: Path, suffix: str) -> None:
     path, data = tmp_path / f"images{suffix}", idx_bytes(IMAGES)
     path.write_bytes(gzip.compress(data) if suffix else data)
     np.testing.assert_array_equal(read_idx(path, 3), IMAGES)
@@ -96,7 +100,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, suffix: str) -> None:
         (bytes([0, 0, 8, 3]) + b"\xff" * 12, "0 bytes after the header, expected 79228162458924"),
     ],
 )
-def test_another_or_a_cut_file_is_rejected_by_name(
+def test_other_and_truncated_files_are_rejected_by_name(
     tmp_path: Path, data: bytes, message: str
 ) -> None:
     path = tmp_path / "train-images-idx3-ubyte"

@@ -20,7 +20,7 @@ from tests.helpers.picture_trees import (
 )
 
 
-def test_mnist_is_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> None:
+def test_mnist_digits_have_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> None:
     write_mnist(tmp_path, [*range(10)] * 2, [4])
     request = picture_request("s-mnist", str(tmp_path), 0, {})
     takes = request.takes()
@@ -30,10 +30,10 @@ def test_mnist_is_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> N
     assert (take.label, take.recording.shape) == (4, (41, 64, 64))
     sides = [np.ptp(np.flatnonzero(take.recording[:].any(axis=(0, axis)))) for axis in (1, 2)]
     drift = take.recording.meta["drift"]
-    travelled = [40 * abs(drift[way]) for way in ("dx", "dy")]
-    assert [side - way for side, way in zip(sides, travelled, strict=True)] == pytest.approx(
-        [40, 40], abs=2
-    )
+    travelled = [40 * abs(drift[axis]) for axis in ("dx", "dy")]
+    assert [
+        side - distance for side, distance in zip(sides, travelled, strict=True)
+    ] == pytest.approx([40, 40], abs=2)
     assert request.label_names == tuple("0123456789")
 
 
@@ -51,11 +51,11 @@ def test_photographs_fill_their_planes(tmp_path: Path, kind: str, side: int) -> 
     assert (edges > 0).all()
 
 
-def test_images_to_train_on_move_as_often_as_asked(tmp_path: Path) -> None:
+def test_training_images_have_the_requested_number_of_motions(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 10, "b": 10})
-    given = {"motions": 3, "height": 24, "width": 32, "planes": 12, "noise": "indoor-v1"}
-    takes = picture_request("labelled", str(tmp_path), 0, given).takes()
-    assert {split: len(some) for split, some in takes.items()} == {
+    options = {"motions": 3, "height": 24, "width": 32, "planes": 12, "noise": "indoor-v1"}
+    takes = picture_request("labelled", str(tmp_path), 0, options).takes()
+    assert {split: len(jobs) for split, jobs in takes.items()} == {
         "train": 48, "val": 2, "test": 2,
     }  # fmt: skip
     take = takes["train"]["a-image_0000-motion-2"]()
@@ -63,40 +63,40 @@ def test_images_to_train_on_move_as_often_as_asked(tmp_path: Path) -> None:
     assert take.recording.meta["noise"] == "indoor-v1"
 
 
-def test_a_limit_takes_evenly_of_all_classes_and_the_same_takes(tmp_path: Path) -> None:
+def test_a_limit_selects_evenly_from_all_classes_without_changing_takes(tmp_path: Path) -> None:
     write_mnist(tmp_path, [*range(10)] * 6, [*range(10)] * 3)
-    few = picture_request("s-mnist", str(tmp_path), 0, {"limit": 20})
-    takes = few.takes()
-    assert {split: len(some) for split, some in takes.items()} == {
+    request = picture_request("s-mnist", str(tmp_path), 0, {"limit": 20})
+    takes = request.takes()
+    assert {split: len(jobs) for split, jobs in takes.items()} == {
         "train": 20, "val": 10, "test": 20,
     }  # fmt: skip
     labels = Counter(name.split("-")[3] for name in takes["test"])
     assert labels == Counter({str(digit): 2 for digit in range(10)})
-    everything = picture_request("s-mnist", str(tmp_path), 0, {}).takes()
+    all_takes = picture_request("s-mnist", str(tmp_path), 0, {}).takes()
     name, make = next(iter(takes["test"].items()))
-    there = everything["test"][name]().recording
-    np.testing.assert_array_equal(make().recording.packed, there.packed)
+    unlimited = all_takes["test"][name]().recording
+    np.testing.assert_array_equal(make().recording.packed, unlimited.packed)
 
 
-def test_a_request_states_what_was_asked_and_which_pictures_there_were(tmp_path: Path) -> None:
+def test_a_request_records_its_options_and_the_available_pictures(tmp_path: Path) -> None:
     write_classes(tmp_path / "fruit", {"a": 10, "b": 10})
-    asked = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
-    listed = asked.pop("listed")
-    assert asked == {
+    options = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    listed = options.pop("listed")
+    assert options == {
         "kind": "labelled", "simulator": "spike_zoo.simulation drifting v1", "images": "fruit",
         "seed": 2, "height": 64, "width": 64, "planes": 41, "noise": "none", "motions": 1,
         "limit": 5, "pictures": {"train": 5, "val": 2, "test": 2},
     }  # fmt: skip
     write_picture(tmp_path / "fruit" / "a" / "image.png")  # the first picture of its class
-    again = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
-    assert again["listed"] != listed
+    repeated = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    assert repeated["listed"] != listed
 
 
-def test_clips_of_frames_are_to_reconstruct(tmp_path: Path) -> None:
+def test_clips_of_frames_become_takes_with_ground_truth(tmp_path: Path) -> None:
     write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"])
     request = picture_request("s-vimeo", str(tmp_path), 0, {"noise": "indoor-v1"})
     takes = request.takes()
-    assert {split: len(some) for split, some in takes.items()} == {
+    assert {split: len(jobs) for split, jobs in takes.items()} == {
         "train": 1, "val": 1, "test": 1,
     }  # fmt: skip
     take = takes["test"]["00003-0004"]()
@@ -106,8 +106,10 @@ def test_clips_of_frames_are_to_reconstruct(tmp_path: Path) -> None:
     assert request.label_names == ()
 
 
-def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
-    names = {kind: some.out(tmp_path / "my fruit") for kind, some in PICTURE_SETS.items()}
+def test_an_archive_is_named_after_its_data_set_or_folder(tmp_path: Path) -> None:
+    names = {
+        kind: picture_set.out(tmp_path / "my fruit") for kind, picture_set in PICTURE_SETS.items()
+    }
     assert names == {
         "labelled": "data/my_fruit.h5", "s-mnist": "data/s-mnist.h5", "s-cifar": "data/s-cifar.h5",
         "s-caltech": "data/s-caltech.h5", "s-vimeo": "data/s-vimeo.h5",
@@ -115,7 +117,7 @@ def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "message"),
+    ("kind", "options", "message"),
     [
         ("labelled", {"stride": 5}, "--stride is not an option for pictures of --kind labelled"),
         ("s-cifar", {"balanced": 5}, "it goes with --kind s-mnist"),
@@ -126,14 +128,14 @@ def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
         ("s-mnist", {"height": 31}, "31x64 are too small"),
     ],
 )
-def test_options_that_mean_no_archive_are_rejected(
-    tmp_path: Path, kind: str, given: dict[str, Any], message: str
+def test_invalid_options_are_rejected(
+    tmp_path: Path, kind: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        picture_request(kind, str(tmp_path), 0, given)
+        picture_request(kind, str(tmp_path), 0, options)
 
 
-def test_a_set_needs_its_folder(tmp_path: Path) -> None:
+def test_a_data_set_requires_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--kind s-mnist needs --images, the folder of the set"):
         picture_request("s-mnist", None, 0, {})
     with pytest.raises(MissingFileError, match="lost: there is no such folder"):

@@ -14,7 +14,7 @@ from tests.helpers.picture_trees import write_picture, write_septuplets
 TRAIN = [f"{video:05d}/{clip:04d}" for video in range(1, 5) for clip in (1, 2, 3)]
 
 
-def test_light_passes_through_every_frame_at_its_plane() -> None:
+def test_luminance_equals_every_frame_at_its_plane() -> None:
     frames = [np.full((2, 3), 30 * number, np.uint8) for number in range(1, 8)]
     light = blended_light(frames)
     assert light.shape == (41, 2, 3)
@@ -23,7 +23,7 @@ def test_light_passes_through_every_frame_at_its_plane() -> None:
     np.testing.assert_allclose(light[:, 1, 2], expected, atol=1e-6)
 
 
-def test_truth_is_frames_two_to_six_at_the_centres_of_windows(tmp_path: Path) -> None:
+def test_ground_truth_is_frames_two_to_six_at_the_centres_of_windows(tmp_path: Path) -> None:
     write_septuplets(tmp_path, ["00001/0001"], [])
     take = Septuplet(tmp_path / "sequences" / "00001" / "0001").take()
     assert take.image_index is not None
@@ -37,25 +37,25 @@ def test_truth_is_frames_two_to_six_at_the_centres_of_windows(tmp_path: Path) ->
     assert take.recording[:].mean() == pytest.approx(0.6 * light.mean(), abs=0.005)
 
 
-def test_the_lists_are_the_split_and_whole_videos_validate(tmp_path: Path) -> None:
+def test_the_lists_define_the_split_and_validation_has_whole_videos(tmp_path: Path) -> None:
     write_septuplets(tmp_path / "vimeo_septuplet", TRAIN, ["00009/0001"])
     for folder in (tmp_path, tmp_path / "vimeo_septuplet"):
-        found = find_septuplets(folder, 0)
-        assert [clip.name for clip in found["test"]] == ["00009-0001"]
-        assert (len(found["train"]), len(found["val"])) == (9, 3)
-        assert len({clip.group for clip in found["val"]}) == 1
-        assert not {clip.group for clip in found["val"]} & {clip.group for clip in found["train"]}
+        splits = find_septuplets(folder, 0)
+        assert [clip.name for clip in splits["test"]] == ["00009-0001"]
+        assert (len(splits["train"]), len(splits["val"])) == (9, 3)
+        assert len({clip.group for clip in splits["val"]}) == 1
+        assert not {clip.group for clip in splits["val"]} & {clip.group for clip in splits["train"]}
 
 
-def test_one_list_alone_is_enough(tmp_path: Path) -> None:
+def test_a_single_list_is_sufficient(tmp_path: Path) -> None:
     (write_septuplets(tmp_path, [], TRAIN) / "sep_trainlist.txt").unlink()
-    found = find_septuplets(tmp_path, 0)
-    assert {split: len(clips) for split, clips in found.items()} == {
+    splits = find_septuplets(tmp_path, 0)
+    assert {split: len(clips) for split, clips in splits.items()} == {
         "train": 0, "val": 0, "test": 12,
     }  # fmt: skip
 
 
-def test_what_is_missing_or_no_clip_is_named(tmp_path: Path) -> None:
+def test_missing_and_invalid_clips_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"neither sep_trainlist\.txt nor sep_testlist\.txt"):
         find_septuplets(tmp_path, 0)
     write_septuplets(tmp_path, ["00001/0001"], [])
@@ -68,7 +68,7 @@ def test_what_is_missing_or_no_clip_is_named(tmp_path: Path) -> None:
         find_septuplets(tmp_path, 0)
 
 
-def test_frames_that_do_not_belong_together_are_named(tmp_path: Path) -> None:
+def test_missing_frames_and_frames_of_another_size_are_named(tmp_path: Path) -> None:
     clip = write_septuplets(tmp_path, ["00001/0001"], []) / "sequences" / "00001" / "0001"
     write_picture(clip / "im4.png", size=(16, 23))
     with pytest.raises(MediaError, match=r"im4\.png: 16x23 pixels, im1\.png has 16x24"):

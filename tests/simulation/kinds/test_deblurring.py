@@ -19,14 +19,14 @@ SPLITS: list[Split] = ["train", "val", "test"]
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_scenes_show_what_the_default_archive_shows_in_that_split(split: Split) -> None:
-    for ours, theirs in zip(deblur_scenes(split, 20), default_scenes(split, 20), strict=True):
-        assert (ours.background, ours.objects) == (theirs.background, theirs.objects)
-        assert (ours.seed, ours.tone) == (theirs.seed, theirs.tone)
-        assert ours.name == f"blur-{theirs.name}"
+def test_scenes_have_the_textures_of_the_default_archive(split: Split) -> None:
+    for scene, default in zip(deblur_scenes(split, 20), default_scenes(split, 20), strict=True):
+        assert (scene.background, scene.objects) == (default.background, default.objects)
+        assert (scene.seed, scene.tone) == (default.seed, default.tone)
+        assert scene.name == f"blur-{default.name}"
 
 
-def test_what_is_seen_travels_4_to_25_pixels_during_an_exposure() -> None:
+def test_scenes_move_4_to_25_pixels_during_an_exposure() -> None:
     travelled = []
     for spec in deblur_scenes("train", 12) + deblur_scenes("test", 8):
         plain = replace(spec, background="noise", objects=(), height=24, width=24)
@@ -77,7 +77,7 @@ def test_higher_thresholds_fire_less_often_and_change_no_image(threshold: float)
     assert high.recording.threshold == threshold
 
 
-def test_noise_adds_spikes_where_there_were_none() -> None:
+def test_noise_only_adds_spikes() -> None:
     spec = replace(deblur_scenes("test", 1)[0], height=16, width=16)
     noisy, exact = simulate_exposures(spec), simulate_exposures(replace(spec, noise="none"))
     with_noise, without = noisy.recording[0:137], exact.recording[0:137]
@@ -86,10 +86,10 @@ def test_noise_adds_spikes_where_there_were_none() -> None:
     assert 0.004 < added < 0.011  # one in 140 planes
 
 
-def test_the_seed_alone_decides() -> None:
+def test_takes_depend_only_on_the_seed() -> None:
     spec = replace(deblur_scenes("val", 1)[0], height=8, width=8)
-    one, two = simulate_exposures(spec), simulate_exposures(spec)
-    np.testing.assert_array_equal(one.recording.packed, two.recording.packed)
-    np.testing.assert_array_equal(one.images, two.images)
-    other = simulate_exposures(replace(spec, seed=spec.seed + 1))
-    assert (one.recording.packed != other.recording.packed).any()
+    first, second = simulate_exposures(spec), simulate_exposures(spec)
+    np.testing.assert_array_equal(first.recording.packed, second.recording.packed)
+    np.testing.assert_array_equal(first.images, second.images)
+    other_seed = simulate_exposures(replace(spec, seed=spec.seed + 1))
+    assert (first.recording.packed != other_seed.recording.packed).any()

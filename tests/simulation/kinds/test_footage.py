@@ -49,7 +49,7 @@ def noise(count: int, height: int = 10, width: int = 13, seed: int = 0) -> NDArr
 @pytest.mark.parametrize(
     ("frames", "groups"), [(28, []), (29, [1]), (41, [1]), (42, [1, 2]), (100, [1, 2, 3, 4, 5, 6])]
 )
-def test_exposures_are_those_with_planes_before_and_after_them(
+def test_only_exposures_with_planes_before_and_after_them_are_used(
     frames: int, groups: list[int]
 ) -> None:
     # group g has planes 104 g - 20 .. 104 g + 116 of the 8 (frames - 1) + 1
@@ -58,7 +58,7 @@ def test_exposures_are_those_with_planes_before_and_after_them(
     assert groups == fitting
 
 
-def test_a_group_is_the_published_planes_of_the_published_frames() -> None:
+def test_a_group_contains_the_published_planes_and_frames() -> None:
     source = Frames(noise(60))
     take = Footage(interpolation="blend").take(source, 2, "memory-000032")
     assert source.reads == [(23, 42)]  # 13 g - 3 .. 13 g + 15
@@ -80,8 +80,8 @@ def test_a_group_is_the_published_planes_of_the_published_frames() -> None:
     assert np.abs(take.blur[0] - mean[:8, :12]).mean() < 0.06  # halves may be rounded up or down
 
 
-def test_spikes_see_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
-    # compared with linear resizing to a quarter by another library
+def test_light_is_sampled_from_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
+    # compared with linear resizing by scikit-image
     from skimage.transform import resize
 
     image: NDArray[np.float32] = (noise(1, 16, 24)[0] / 255).astype(np.float32)
@@ -107,7 +107,7 @@ def test_firing_rates_follow_the_light_at_every_threshold() -> None:
         assert take.images is None
 
 
-def test_seed_group_and_name_decide_and_nothing_else() -> None:
+def test_takes_depend_on_seed_group_and_name() -> None:
     source, footage = Frames(noise(60)), Footage(interpolation="blend")
     packed = footage.take(source, 1, "a").recording.packed
     np.testing.assert_array_equal(footage.take(source, 1, "a").recording.packed, packed)
@@ -115,18 +115,20 @@ def test_seed_group_and_name_decide_and_nothing_else() -> None:
     assert (footage.take(source, 1, "b").recording.packed != packed).any()
 
 
-def test_two_videos_in_folders_of_one_name_share_no_chance(tmp_path: Path) -> None:
+def test_two_videos_in_folders_with_the_same_name_have_different_random_numbers(
+    tmp_path: Path,
+) -> None:
     still = [np.full((16, 24, 3), 90, np.uint8)] * 29
     for place in ("train/GOPR0372/sharp", "test/GOPR0384/sharp"):
         write_folder(tmp_path / place, still)
-    found = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
-    [first], [second] = (list(found[split].values()) for split in ("train", "test"))
+    splits = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
+    [first], [second] = (list(splits[split].values()) for split in ("train", "test"))
     spikes = [job().recording[:] for job in (first, second)]
     # with the same luminance only the initial charges of pixels differ
     assert (spikes[0] != spikes[1]).any(axis=0).mean() > 0.5
 
 
-def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
+def test_an_exposure_of_video_is_close_to_that_of_the_rendered_scene() -> None:
     spec = replace(deblur_scenes("test", 3)[2], height=16, width=16, planes=8 * 28 + 1, speed=0.12)
     scene = Scene(spec)
     frames = np.rint(scene.colour()[::8] * 255).astype(np.uint8).transpose(0, 2, 3, 1)
@@ -163,16 +165,18 @@ def psnr(images: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(-10 * np.log10(np.mean((images - truth) ** 2)))
 
 
-def test_moving_along_the_flow_beats_blending_by_10_decibels(truth: NDArray[np.float32]) -> None:
+def test_interpolation_along_the_flow_is_10_decibels_above_blending(
+    truth: NDArray[np.float32],
+) -> None:
     fractions = [plane / 16 for plane in range(1, 16)]
-    flowed = psnr(flowed_frames(truth[0], truth[16], fractions), truth[1:16])
+    flow_psnr = psnr(flowed_frames(truth[0], truth[16], fractions), truth[1:16])
     blended = psnr(blended_frames(truth[0], truth[16], fractions), truth[1:16])
-    assert flowed > blended + 10
-    assert flowed > 35
+    assert flow_psnr > blended + 10
+    assert flow_psnr > 35
 
 
 @pytest.mark.parametrize("name", INTERPOLATIONS)
-def test_nothing_of_the_way_is_the_first_frame_and_the_order_is_kept(
+def test_interpolation_at_0_is_the_first_frame_and_later_frames_differ_more(
     name: str, truth: NDArray[np.float32]
 ) -> None:
     interpolate = INTERPOLATIONS[name]
@@ -186,6 +190,8 @@ def test_nothing_of_the_way_is_the_first_frame_and_the_order_is_kept(
 
 
 @pytest.mark.parametrize("name", INTERPOLATIONS)
-def test_frames_of_what_stands_still_are_the_frame(name: str, truth: NDArray[np.float32]) -> None:
+def test_interpolation_of_a_static_image_is_the_image(
+    name: str, truth: NDArray[np.float32]
+) -> None:
     frames = INTERPOLATIONS[name](truth[0], truth[0], [0.5])
     np.testing.assert_allclose(frames[0], truth[0], atol=1e-3)

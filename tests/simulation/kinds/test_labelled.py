@@ -14,7 +14,7 @@ def picture(name: str, label: int = 2) -> LabelledPicture:
     return LabelledPicture(name, label, "bright", read)
 
 
-def test_every_motion_of_a_picture_has_its_own_path_and_the_pictures_label() -> None:
+def test_every_motion_of_a_picture_has_another_path_and_the_label_of_the_picture() -> None:
     drifts = labelled_drifts([picture("a b/c")], 3, 0, height=48, width=48)
     assert [drift.name for drift in drifts] == [f"a_b_c-motion-{motion}" for motion in range(3)]
     takes = [drift.take() for drift in drifts]
@@ -23,8 +23,8 @@ def test_every_motion_of_a_picture_has_its_own_path_and_the_pictures_label() -> 
     assert len({str(take.recording.meta["drift"]) for take in takes}) == 3
 
 
-def test_a_take_is_the_same_whichever_others_are_made_with_it() -> None:
-    few = labelled_drifts([picture("b")], 1, 7)
-    many = labelled_drifts([picture("a"), picture("b"), picture("c")], 2, 7)
-    assert few[0].spec == many[2].spec
-    assert labelled_drifts([picture("b")], 1, 8)[0].spec.seed != few[0].spec.seed
+def test_a_take_does_not_depend_on_the_others() -> None:
+    single = labelled_drifts([picture("b")], 1, 7)
+    several = labelled_drifts([picture("a"), picture("b"), picture("c")], 2, 7)
+    assert single[0].spec == several[2].spec
+    assert labelled_drifts([picture("b")], 1, 8)[0].spec.seed != single[0].spec.seed

@@ -10,53 +10,55 @@ from spike_zoo.errors import UsageError
 from spike_zoo.simulation.kinds.footage import Footage
 from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
 
-ONE: dict[str, Any] = {"train": 1, "val": 0, "test": 1, "height": 8, "width": 8}
+ONE_SMALL_SCENE: dict[str, Any] = {"train": 1, "val": 0, "test": 1, "height": 8, "width": 8}
 
 
-def test_options_at_their_defaults_leave_no_trace_in_an_archive() -> None:
+def test_options_at_their_defaults_are_not_recorded_in_an_archive() -> None:
     recipe = RECIPES["reconstruction"]
-    plain = recipe.request("small", 3, {}).asked
+    plain = recipe.request("small", 3, {}).options
     assert plain == {
         "simulator": "spike_zoo.simulation v1", "seed": 3, "noise": None, "train": 10, "val": 2,
         "test": 3, "height": 96, "width": 96, "planes": 161,
     }  # fmt: skip
-    assert recipe.request("small", 3, {"stride": 10, "margin": 75, "motion": False}).asked == plain
-    changed = recipe.request("small", 3, {"stride": 5, "margin": 30}).asked
+    assert (
+        recipe.request("small", 3, {"stride": 10, "margin": 75, "motion": False}).options == plain
+    )
+    changed = recipe.request("small", 3, {"stride": 5, "margin": 30}).options
     assert changed == plain | {"stride": 5, "margin": 30}
 
 
 def test_text_written_into_an_archive_keeps_its_order() -> None:
-    asked = RECIPES["deblur"].request("small", 0, {"threshold": 4}).asked
-    assert list(asked) == [
+    options = RECIPES["deblur"].request("small", 0, {"threshold": 4}).options
+    assert list(options) == [
         "simulator", "seed", "noise", "train", "val", "test", "height", "width", "planes",
         "threshold",
     ]  # fmt: skip
 
 
-def test_motion_is_kept_where_it_is_asked_for() -> None:
-    size: dict[str, Any] = ONE | {"planes": 21, "margin": 4, "stride": 6}
+def test_motion_is_stored_if_requested() -> None:
+    size: dict[str, Any] = ONE_SMALL_SCENE | {"planes": 21, "margin": 4, "stride": 6}
     for kind, default in (("reconstruction", False), ("sequence", True)):
-        for given in ({}, {"motion": True}, {"motion": False}):
-            request = RECIPES[kind].request("small", 0, size | given)
+        for options in ({}, {"motion": True}, {"motion": False}):
+            request = RECIPES[kind].request("small", 0, size | options)
             (make,) = request.takes()["test"].values()
             motion = make().motion
-            assert (motion is not None) == given.get("motion", default)
+            assert (motion is not None) == options.get("motion", default)
             assert motion is None or motion.shape == (3, 2, 8, 8)
-            assert ("motion" in request.asked) == (given.get("motion", default) != default)
+            assert ("motion" in request.options) == (options.get("motion", default) != default)
 
 
-def test_sequences_have_thirteen_images_and_a_size_of_the_papers() -> None:
+def test_sequences_have_thirteen_images_and_the_size_of_the_paper() -> None:
     recipe = RECIPES["sequence"]
-    (make,) = recipe.request("default", 0, ONE | {"train": 0}).takes()["test"].values()
+    (make,) = recipe.request("default", 0, ONE_SMALL_SCENE | {"train": 0}).takes()["test"].values()
     take = make()
     assert take.recording.shape[0] == 97
     assert take.image_index is not None
     assert take.image_index.tolist() == [6, 13, 20, 27, 34, 41, 48, 55, 62, 69, 76, 83, 90]
-    asked = recipe.request("paper", 0, {}).asked
-    assert [asked[name] for name in ("train", "val", "test", "height", "width", "planes")] == [
+    options = recipe.request("paper", 0, {}).options
+    assert [options[name] for name in ("train", "val", "test", "height", "width", "planes")] == [
         2000, 200, 200, 128, 128, 97,
     ]  # fmt: skip
-    assert asked["simulator"] != RECIPES["reconstruction"].simulator
+    assert options["simulator"] != RECIPES["reconstruction"].simulator
     with pytest.raises(UsageError, match="--size must be one of small, default, got paper"):
         RECIPES["deblur"].request("paper", 0, {})
 
@@ -71,7 +73,7 @@ def test_sequences_have_thirteen_images_and_a_size_of_the_papers() -> None:
 def test_stride_and_margin_state_which_planes_have_an_image(
     kind: str, options: dict[str, int], planes: list[int]
 ) -> None:
-    takes = RECIPES[kind].request("small", 0, ONE | options).takes()
+    takes = RECIPES[kind].request("small", 0, ONE_SMALL_SCENE | options).takes()
     assert sorted(takes) == ["test", "train"]
     (make,) = takes["test"].values()
     take = make()
@@ -80,8 +82,8 @@ def test_stride_and_margin_state_which_planes_have_an_image(
     assert take.recording.shape == (options["planes"], 8, 8)
 
 
-def test_exposures_to_train_on_have_no_sharp_image() -> None:
-    (make,) = RECIPES["deblur"].request("small", 0, ONE).takes()["train"].values()
+def test_training_exposures_have_no_sharp_image() -> None:
+    (make,) = RECIPES["deblur"].request("small", 0, ONE_SMALL_SCENE).takes()["train"].values()
     take = make()
     assert take.images is None
     assert take.blur is not None
@@ -96,7 +98,7 @@ def test_exposures_to_train_on_have_no_sharp_image() -> None:
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
     ],
 )
-def test_options_that_mean_no_archive_are_rejected(options: dict[str, int], message: str) -> None:
+def test_invalid_options_are_rejected(options: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RECIPES["reconstruction"].request("small", 0, options)
 

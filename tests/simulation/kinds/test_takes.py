@@ -20,7 +20,7 @@ def take() -> Take:
     return simulate_take(SPEC)
 
 
-def test_truth_is_the_light_of_its_plane(take: Take) -> None:
+def test_ground_truth_is_the_luminance_of_its_plane(take: Take) -> None:
     assert take.image_index is not None
     assert take.image_index.tolist() == [75, 85, 95]
     assert take.images is not None
@@ -40,15 +40,15 @@ def test_the_recording_states_how_it_was_made(take: Take) -> None:
     assert recording.meta["scene"] == asdict(SPEC)
 
 
-def test_spikes_come_at_the_rate_of_the_light(take: Take) -> None:
+def test_the_firing_rate_is_proportional_to_the_light(take: Take) -> None:
     light = Scene(SPEC).luminance().mean(axis=0)
     rate = take.recording[:].mean(axis=0)
     assert np.abs(rate - 0.6 * light).max() <= 1 / 171 + 1e-6  # a soft reset keeps the charge
 
 
 def test_a_scene_gives_the_same_take_every_time(take: Take) -> None:
-    again = simulate_take(SPEC)
-    np.testing.assert_array_equal(again.recording.packed, take.recording.packed)
+    repeated = simulate_take(SPEC)
+    np.testing.assert_array_equal(repeated.recording.packed, take.recording.packed)
     noisy = replace(SPEC, noise="lowlight-v1")
     first, second = (simulate_take(noisy).recording.packed for _ in range(2))
     np.testing.assert_array_equal(first, second)

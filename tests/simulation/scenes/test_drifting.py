@@ -27,7 +27,7 @@ def disc(side: int = 20) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.where(np.hypot(y, x) < 0.4 * side, 255, 0).astype(np.uint8)
 
 
-def test_a_slope_moves_by_exactly_the_speed() -> None:
+def test_a_gradient_moves_by_exactly_the_speed() -> None:
     y, x = np.mgrid[:80, :96] / 2 + 0.25  # the middle of each texel, in pixels
     texels = (0.01 * x + 0.004 * y).astype(np.float32)
     drift = Drift(-9.0, -12.0, 0.37, -0.21)
@@ -39,7 +39,7 @@ def test_a_slope_moves_by_exactly_the_speed() -> None:
         np.testing.assert_allclose(light[plane], 0.01 * column + 0.004 * row, atol=1e-6)
 
 
-def test_light_is_neither_lost_nor_won_on_the_way_and_its_middle_keeps_to_the_path() -> None:
+def test_the_sum_of_light_is_constant_and_its_centroid_follows_the_path() -> None:
     texels = np.random.default_rng(0).random((18, 22), np.float32)
     drift = Drift(3.3, 20.7, 0.41, -0.27)
     light = drifting_light(texels, drift, (40, 40), 41).astype(np.float64)
@@ -75,7 +75,7 @@ def test_directions_and_speeds_are_spread_evenly() -> None:
     assert np.hypot(drifts[:, 2], drifts[:, 3]).mean() == pytest.approx(0.3, abs=0.01)
 
 
-def test_spikes_come_at_the_rate_of_the_light_at_its_stated_place() -> None:
+def test_the_firing_rate_and_position_agree_with_the_metadata() -> None:
     take = simulate_drift(disc(), SPEC, label=3, label_name="disc")
     recording = take.recording
     assert take.label == 3
@@ -100,7 +100,7 @@ def test_a_mirrored_picture_fills_the_plane_to_its_edges() -> None:
     np.testing.assert_allclose(rates, 0.6, atol=1 / 41 + 1e-6)
 
 
-def test_a_seed_gives_the_same_take_and_another_one_another() -> None:
+def test_the_same_seed_gives_the_same_take_and_another_seed_another_take() -> None:
     noisy = replace(SPEC, noise="lowlight-v1")
     first, second = (simulate_drift(disc(), noisy).recording for _ in range(2))
     np.testing.assert_array_equal(first.packed, second.packed)
@@ -117,11 +117,11 @@ def test_a_seed_gives_the_same_take_and_another_one_another() -> None:
         ({"mirrored": True, "height": 7}, "at least 8"),
     ],
 )
-def test_motion_that_cannot_stay_inside_is_rejected(values: dict[str, Any], message: str) -> None:
+def test_motion_that_leaves_the_plane_is_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(SPEC, **values)
 
 
-def test_a_path_longer_than_the_room_is_rejected() -> None:
+def test_a_path_longer_than_the_free_space_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"pixels of motion in 1 pixels of room"):
         random_drift(np.random.default_rng(0), (1.0, 1.0), 41, (0.4, 0.4))

@@ -37,16 +37,16 @@ def test_light_is_float32_in_range_and_changes_from_plane_to_plane(scene: Scene)
     assert (np.abs(np.diff(light, axis=0)).mean(axis=(1, 2)) > 0).all()
 
 
-def test_a_plane_does_not_depend_on_what_is_rendered_with_it(scene: Scene) -> None:
+def test_a_plane_does_not_depend_on_other_rendered_planes(scene: Scene) -> None:
     light = scene.luminance()
     np.testing.assert_array_equal(scene.luminance(7, 8), light[7:8])
     np.testing.assert_array_equal(scene.luminance(30, 40), light[30:])
 
 
-def test_a_scene_is_made_again_from_its_plain_values(scene: Scene) -> None:
+def test_a_scene_is_recreated_from_its_serialised_values(scene: Scene) -> None:
     values = json.loads(json.dumps(asdict(SMALL)))
-    again = Scene(SceneSpec(**values | {"objects": tuple(values["objects"])}))
-    np.testing.assert_array_equal(again.luminance(3, 9), scene.luminance(3, 9))
+    recreated = Scene(SceneSpec(**values | {"objects": tuple(values["objects"])}))
+    np.testing.assert_array_equal(recreated.luminance(3, 9), scene.luminance(3, 9))
     other = Scene(replace(SMALL, seed=6))
     assert (other.luminance(3, 9) != scene.luminance(3, 9)).any()
 
@@ -72,13 +72,13 @@ def test_two_samples_a_pixel_show_no_aliasing(background: str) -> None:
     assert np.abs(coarse - fine).max() < 0.12
 
 
-def test_a_still_scene_is_one_picture() -> None:
-    still = replace(SMALL, speed=0.0, object_speed=0.0, planes=5)
-    light = Scene(still).luminance()
+def test_a_static_scene_has_equal_planes() -> None:
+    static = replace(SMALL, speed=0.0, object_speed=0.0, planes=5)
+    light = Scene(static).luminance()
     np.testing.assert_array_equal(light, np.broadcast_to(light[:1], light.shape))
 
 
-def test_motions_keep_the_speeds_asked_for(scene: Scene) -> None:
+def test_motions_keep_to_the_requested_speeds(scene: Scene) -> None:
     background, *objects = scene.motions
     assert background.peak_speed(40, (28, 24)) <= 1.0
     assert len(objects) == 2
@@ -86,7 +86,7 @@ def test_motions_keep_the_speeds_asked_for(scene: Scene) -> None:
         assert motion.peak_speed(40, (0, 0), follow=True) <= 1.0
 
 
-def test_an_object_hides_what_is_behind_it_and_nothing_else() -> None:
+def test_an_object_changes_only_the_pixels_it_covers() -> None:
     bare = Scene(replace(SMALL, objects=(), tone=False)).luminance(0, 1)
     covered = Scene(replace(SMALL, objects=("noise",), tone=False)).luminance(0, 1)
     changed = np.abs(covered - bare)[0] > 1e-6
@@ -101,7 +101,7 @@ def test_grey_is_the_weighted_sum_of_the_colours(scene: Scene) -> None:
     np.testing.assert_allclose(scene.luminance(4, 6), grey, atol=1e-5)
 
 
-def test_spikes_see_the_mean_of_the_image_pixels_they_cover() -> None:
+def test_luminance_is_the_mean_of_the_image_pixels_of_a_spike_pixel() -> None:
     large = Scene(replace(SMALL, image_ratio=4, height=16, width=20))
     image = large.render(8)[0].numpy()
     assert image.shape == (64, 80)
@@ -120,31 +120,31 @@ def test_impossible_scenes_are_rejected(values: dict[str, float]) -> None:
         SceneSpec(**values)  # type: ignore[arg-type]  # values of several types
 
 
-def warped(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+def warp(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Warp an earlier image ``(H, W)`` by a motion, with SciPy's bilinear interpolation."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     places = np.nan_to_num(np.stack([rows + motion[1], columns + motion[0]]))
-    found: np.ndarray = ndimage.map_coordinates(image, places, order=1)
-    return found
+    result: np.ndarray = ndimage.map_coordinates(image, places, order=1)
+    return result
 
 
 @pytest.mark.parametrize("ratio", [1, 4])
-def test_an_earlier_picture_warped_by_the_motion_is_the_later_one(ratio: int) -> None:
+def test_an_earlier_image_warped_by_the_motion_equals_the_later_one(ratio: int) -> None:
     spec = replace(SMALL, height=64, width=72, background="photo:coffee", image_ratio=ratio)
     scene = Scene(spec)
     for plane, earlier in ((20, 13), (13, 20)):
         motion = scene.motion(plane, earlier)
         assert motion.shape == (2, 64, 72)
         light = {number: scene.luminance(number, number + 1)[0] for number in (plane, earlier)}
-        seen = ~np.isnan(motion).any(axis=0)
-        assert 0.6 < seen.mean() < 1.0
-        still = np.abs(light[earlier] - light[plane])[seen]
-        moved = np.abs(warped(light[earlier], motion) - light[plane])[seen]
-        assert np.median(moved) < 0.25 * np.median(still)
-        assert moved.mean() < 0.4 * still.mean()
+        visible = ~np.isnan(motion).any(axis=0)
+        assert 0.6 < visible.mean() < 1.0
+        error_without_motion = np.abs(light[earlier] - light[plane])[visible]
+        error_with_motion = np.abs(warp(light[earlier], motion) - light[plane])[visible]
+        assert np.median(error_with_motion) < 0.25 * np.median(error_without_motion)
+        assert error_with_motion.mean() < 0.4 * error_without_motion.mean()
 
 
-def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
+def test_motion_is_correct_beyond_the_edge_of_the_texture_where_it_is_mirrored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     move = Motion(velocity=(3.0, 0.0), middle=48.0)
@@ -153,9 +153,9 @@ def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
     # textures end 60 pixels from the view; after 144 pixels the view is mirrored texture only
     for plane, earlier in ((7, 0), (96, 89), (70, 63)):
         motion = scene.motion(plane, earlier)
-        seen = ~np.isnan(motion).any(axis=0)
+        visible = ~np.isnan(motion).any(axis=0)
         before, after = (scene.luminance(n, n + 1)[0] for n in (earlier, plane))
-        np.testing.assert_allclose(warped(before, motion)[seen], after[seen], atol=1e-5)
+        np.testing.assert_allclose(warp(before, motion)[visible], after[visible], atol=1e-5)
         assert np.abs(before - after).mean() > 0.01
 
 

@@ -21,19 +21,19 @@ def texture(kind: str, seed: int = 0) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_textures_fill_the_range_and_repeat_by_seed(kind: str) -> None:
-    first, again, other = texture(kind), texture(kind), texture(kind, 1)
+    first, repeated, other_seed = texture(kind), texture(kind), texture(kind, 1)
     assert first.dtype == np.float32
     assert first.shape[0] == 3
     assert kind.startswith("photo") or first.shape == (3, 160, 200)
     assert 0.0 <= first.min() < 0.35
     assert 0.6 < first.max() <= 1.0
     assert first.std() > 0.08
-    np.testing.assert_array_equal(first, again)
-    assert first.shape != other.shape or (first != other).any()
+    np.testing.assert_array_equal(first, repeated)
+    assert first.shape != other_seed.shape or (first != other_seed).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_little_of_a_texture_is_finer_than_two_texels(kind: str) -> None:
+def test_textures_have_little_energy_at_high_frequencies(kind: str) -> None:
     grey = texture(kind).mean(axis=0)
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])[None]
     spectrum = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
@@ -64,6 +64,6 @@ def test_coverage_is_the_area_of_a_disc() -> None:
 
 
 @pytest.mark.parametrize("kind", ["marble", "noise:coffee"])
-def test_an_unknown_texture_is_rejected_with_the_known_ones(kind: str) -> None:
+def test_an_unknown_texture_is_rejected_with_the_known_ones_listed(kind: str) -> None:
     with pytest.raises(ValueError, match=r"leaves:NAME\+NAME"):
         texture(kind)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.features.blocks import conv3, residuals, warped
+from spike_zoo.methods.sci.features.blocks import conv3, residual_blocks, warp_features
 from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.precision import in_full_precision
 
@@ -65,12 +65,12 @@ class WarpBranch(nn.Module):
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         self.mend = nn.Sequential(
-            conv3(2 * channels + 2, channels), nn.ReLU(), residuals(channels, blocks)
+            conv3(2 * channels + 2, channels), nn.ReLU(), residual_blocks(channels, blocks)
         )
 
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
         """Return the warped and corrected neighbour, ``(B, C, H, W)``."""
-        moved = warped(neighbour, motion)
+        moved = warp_features(neighbour, motion)
         inputs = torch.cat([moved, centre, motion.to(moved.dtype)], dim=1)
         return moved + self.mend(inputs)
 
@@ -125,7 +125,7 @@ class Alignment(nn.Module):
         self.fuse = None
         if align == "afr":
             self.fuse = nn.Sequential(
-                conv3(3 * channels, channels), nn.ReLU(), residuals(channels, 1)
+                conv3(3 * channels, channels), nn.ReLU(), residual_blocks(channels, 1)
             )
 
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:

@@ -14,12 +14,12 @@ from spike_zoo.methods.sci.features.blocks import (
     check_choice,
     check_width,
     conv3,
-    repeated,
-    residuals,
-    scaled,
+    residual_blocks,
+    scale_channels,
+    scale_repeats,
 )
-from spike_zoo.methods.sci.features.fem import REACH
-from spike_zoo.methods.sci.features.motion_estimation import chained
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
+from spike_zoo.methods.sci.features.motion_estimation import chain_motions
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 NEIGHBOURS = (0, 2, 4)
@@ -73,15 +73,17 @@ class FAM(nn.Module):
         channels = _checked(align, neighbors, width)
         self.neighbors = neighbors
         self.embed = conv3(FEATURES, channels)
-        self.alignment = Alignment(align, channels, repeated(5, width))
+        self.alignment = Alignment(align, channels, scale_repeats(5, width))
         self.regress = nn.Sequential(
-            conv3(3 * channels, channels), nn.ReLU(), residuals(channels, repeated(10, width))
+            conv3(3 * channels, channels),
+            nn.ReLU(),
+            residual_blocks(channels, scale_repeats(10, width)),
         )
         self.preliminary = conv3(channels, 1)
         self.fuse = nn.Sequential(
             conv3(2 * channels + 2, channels),
             nn.ReLU(),
-            residuals(channels, repeated(15, width)),
+            residual_blocks(channels, scale_repeats(15, width)),
             conv3(channels, channels),
             nn.ReLU(),
             conv3(channels, 1),
@@ -96,7 +98,7 @@ class FAM(nn.Module):
         size = _checked_size(features, motions)
         features, motions = _padded(features), _padded(motions)
         embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        far_before, before, after, far_after = aligned(
+        far_before, before, after, far_after = align_neighbours(
             self.alignment, embedded, motions, self.neighbors
         ).unbind(1)
         centre, mean = embedded[:, CENTRE], features[:, CENTRE].mean(dim=1, keepdim=True)
@@ -139,17 +141,23 @@ class ClassFAM(nn.Module):
         if classes < 2:
             raise ValueError(f"classes must be at least 2, got {classes}")
         self.neighbors = neighbors
-        middle, last, pair = scaled(128, width), scaled(256, width), repeated(2, width)
-        self.embed = nn.Sequential(conv3(FEATURES, channels, stride=2), residuals(channels, 1))
+        middle, last, pair = (
+            scale_channels(128, width),
+            scale_channels(256, width),
+            scale_repeats(2, width),
+        )
+        self.embed = nn.Sequential(
+            conv3(FEATURES, channels, stride=2), residual_blocks(channels, 1)
+        )
         self.alignment = Alignment(align, channels, pair)
         self.classify = nn.Sequential(
             conv3(5 * channels, channels),
             nn.ReLU(),
-            residuals(channels, pair),
+            residual_blocks(channels, pair),
             conv3(channels, middle, stride=2),
-            residuals(middle, pair),
+            residual_blocks(middle, pair),
             conv3(middle, last, stride=2),
-            residuals(last, pair),
+            residual_blocks(last, pair),
         )
         self.norm = nn.BatchNorm2d(last)
         self.head = nn.Linear(last, classes)
@@ -161,16 +169,16 @@ class ClassFAM(nn.Module):
     def pooled(self, features: Tensor, motions: Tensor) -> Tensor:
         """Return the pooled inputs of the last layer, ``(B, C)``."""
         _checked_size(features, motions)
-        features, motions = _padded(standardised(features)), _padded(motions)
+        features, motions = _padded(standardize(features)), _padded(motions)
         embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
         halved = F.avg_pool2d(motions.flatten(0, 1), 2).unflatten(0, motions.shape[:2]) / 2
-        around = aligned(self.alignment, embedded, halved, self.neighbors)
+        around = align_neighbours(self.alignment, embedded, halved, self.neighbors)
         far_before, before, after, far_after = around.unbind(1)
-        in_time = [far_before, before, embedded[:, CENTRE], after, far_after]
-        return self.norm(self.classify(torch.cat(in_time, dim=1))).mean(dim=(-2, -1))
+        neighbourhood = [far_before, before, embedded[:, CENTRE], after, far_after]
+        return self.norm(self.classify(torch.cat(neighbourhood, dim=1))).mean(dim=(-2, -1))
 
 
-def standardised(features: Tensor) -> Tensor:
+def standardize(features: Tensor) -> Tensor:
     """Normalise each sample of features ``(B, n, C, H, W)`` to mean 0 and standard deviation 1."""
     flat = features.flatten(1).float()
     mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0)
@@ -178,7 +186,9 @@ def standardised(features: Tensor) -> Tensor:
     return (features - mean.view(shape)) / (deviation + LEAST_DEVIATION).view(shape)
 
 
-def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int) -> Tensor:
+def align_neighbours(
+    alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int
+) -> Tensor:
     """Align the neighbours that are used; the centre replaces the others.
 
     Args:
@@ -194,8 +204,8 @@ def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: 
     if not neighbors:
         return centre.expand(-1, 4, -1, -1, -1)
     places = AROUND if neighbors == 4 else NEAREST
-    links = [AROUND.index(place) for place in places]
-    parts = embedded[:, places], centre.expand(-1, len(places), -1, -1, -1), motions[:, links]
+    indexes = [AROUND.index(place) for place in places]
+    parts = embedded[:, places], centre.expand(-1, len(places), -1, -1, -1), motions[:, indexes]
     outputs = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(places)))
     if neighbors == 4:
         return outputs
@@ -208,7 +218,7 @@ def _checked(align: str, neighbors: int, width: float) -> int:
     check_choice("align", align, Align)
     if neighbors not in NEIGHBOURS:
         raise ValueError(f"neighbors must be one of {NEIGHBOURS}, got {neighbors}")
-    return scaled(64, width)
+    return scale_channels(64, width)
 
 
 def _checked_size(features: Tensor, motions: Tensor) -> tuple[int, int]:
@@ -239,19 +249,20 @@ class AnalysisInput(NamedTuple):
     motions: Tensor
 
 
-def surroundings(features: Tensor, links: Tensor, target: int) -> AnalysisInput:
+def gather_analysis_input(features: Tensor, motion: Tensor, target: int) -> AnalysisInput:
     """Return the five features around a target, and the motion from the target to the others.
 
     A missing neighbour is replaced by the nearest feature, with the motion to it.
 
     Args:
         features: ``(B, n, 3, H, W)``.
-        links: ``(B, n, 2, H, W)``, motion from each feature to the previous one.
+        motion: ``(B, n, 2, H, W)``, motion from each feature to the previous one.
         target: Index of the target, from 0 to n - 1.
     """
     last = features.shape[1] - 1
-    around = [min(max(target + offset, 0), last) for offset in range(-REACH, REACH + 1)]
-    steps = [target + offset for offset in range(1 - REACH, REACH + 1)]
-    zero = torch.zeros_like(links[:, 0])
-    motions = [links[:, step] if 0 < step <= last else zero for step in steps]
-    return AnalysisInput(features[:, around], chained(motions))
+    offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
+    around = [min(max(target + offset, 0), last) for offset in offsets]
+    steps = [target + offset for offset in offsets[1:]]
+    zero = torch.zeros_like(motion[:, 0])
+    motions = [motion[:, step] if 0 < step <= last else zero for step in steps]
+    return AnalysisInput(features[:, around], chain_motions(motions))

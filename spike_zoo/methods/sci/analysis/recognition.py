@@ -13,18 +13,18 @@ from spike_zoo.batch import LabelledBatch, Split
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES
 from spike_zoo.coding.sci.rans import GroupEncoder
-from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, surroundings
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.codec.frames import encode_frames, in_time
+from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
 from spike_zoo.methods.sci.features.fem import CLIP
 from spike_zoo.methods.sci.training.augmentation import (
+    apply_affine,
+    apply_affine_to_motion,
     check_distort,
-    distorted,
-    distorted_motions,
-    drawn_distortion,
+    sample_affine,
 )
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, options_of
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
@@ -52,7 +52,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             codec decoded, at a random quality for each batch. None has no codec.
         fam: Checkpoint of this module without a codec to start from; read only with ``joint``.
         affine_augment: Amount of rotation, scaling, shear and translation in training, see
-            :func:`drawn_distortion`. Features and motion are distorted, not spikes.
+            :func:`sample_affine`. Features and motion are apply_affine, not spikes.
         label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
@@ -110,8 +110,11 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             features, motions = self._analysed(batch, quality)
             amount = self.hparams["affine_augment"]
             if amount:
-                affine = drawn_distortion(len(features), amount, generator)
-                features, motions = distorted(features, affine), distorted_motions(motions, affine)
+                affine = sample_affine(len(features), amount, generator)
+                features, motions = (
+                    apply_affine(features, affine),
+                    apply_affine_to_motion(motions, affine),
+                )
         return self._fam(features.clone(), motions.clone())
 
     def _analysed(self, batch: LabelledBatch, quality: int | None) -> AnalysisInput:
@@ -125,7 +128,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         def compute(places: list[int]) -> Tensor:
             spikes, scales = batch["spikes"][places], batch["rate_scale"][places]
             if quality is None:
-                parts = codec.analysed(spikes, scales)
+                parts = codec.analysis_input(spikes, scales)
             else:
                 parts = coded_clips(codec, spikes, scales, quality).analysis
             return torch.cat([part.flatten(1, 2) for part in parts], dim=1)
@@ -175,7 +178,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
 
     def features(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of the last layer for each clip, ``(B, C)``."""
-        return self._fam.pooled(*self.codec.analysed(batch["spikes"], batch["rate_scale"]))
+        return self._fam.pooled(*self.codec.analysis_input(batch["spikes"], batch["rate_scale"]))
 
     @property
     def _fam(self) -> ClassFAM:
@@ -218,7 +221,7 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
             estimation=codec.motion,
             weight=codec.lambdas[quality],
         )
-        decoded, motion = in_time(coding, list(frames))
-        analysis = surroundings(decoded, motion, features.shape[1] // 2)
+        decoded, motion = stack_frames(coding, list(frames))
+        analysis = gather_analysis_input(decoded, motion, features.shape[1] // 2)
     sizes = [HEADER_BYTES + HEAD_BYTES + len(encoder.finish()) for encoder in encoders]
     return CodedClips(analysis, sizes)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.coded_video import CODECS, CodedVideo, codec_of, decode_video, encode_video
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
@@ -30,7 +30,7 @@ AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
 THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
-SEEING = "sci-small"  # shipped weights of SCI with FEM, motion estimation and FAM
+DEFAULT_WEIGHTS = "sci-small"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
 class CodedVideoModule(CodingModule):
@@ -173,7 +173,7 @@ class ATCModule(ReconstructingModule):
         self,
         codec: str = "x265",
         qps: Sequence[int] = QPS,
-        reconstructor: str = SEEING,
+        reconstructor: str = DEFAULT_WEIGHTS,
         window: int = WINDOW,
     ) -> None:
         super().__init__(codec, qps, reconstructor, window)
@@ -210,7 +210,7 @@ class CAASModule(CodedVideoModule):
         self,
         codec: str = "x265",
         qps: Sequence[int] = QPS,
-        weights: str = SEEING,
+        weights: str = DEFAULT_WEIGHTS,
         motion: Motion = "decoded",
         channels: Channels = "all",
     ) -> None:
@@ -270,11 +270,11 @@ class CAASModule(CodedVideoModule):
         if networks.fam is None:
             return networks.picture(features[0])
         if self.motion == "decoded":
-            links = networks.links(features)
+            motion = networks.backward_motion(features)
         else:
-            links = torch.zeros_like(features[:, :, :2])
+            motion = torch.zeros_like(features[:, :, :2])
         fam, targets = cast("FAM", networks.fam), range(features.shape[1])
-        images = [fam(*surroundings(features, links, target)) for target in targets]
+        images = [fam(*gather_analysis_input(features, motion, target)) for target in targets]
         return torch.cat(images).clamp(0.0, 1.0)
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spike_zoo.batch import LabelledBatch
 from spike_zoo.methods.sci.features.blocks import conv3
 from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
-from spike_zoo.methods.sci.training.augmentation import check_distort, distorted, drawn_distortion
+from spike_zoo.methods.sci.training.augmentation import apply_affine, check_distort, sample_affine
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
@@ -116,10 +116,10 @@ class PlaybackRecognitionModule(ClassificationModule):
         self.check_batch(batch)
         picture = self._playback(batch["spikes"], batch["rate_scale"])
         if self.hparams["affine_augment"]:
-            affine = drawn_distortion(
+            affine = sample_affine(
                 len(picture), self.hparams["affine_augment"], self.generator("clips")
             )
-            picture = distorted(picture, affine)
+            picture = apply_affine(picture, affine)
         return self.network(picture)
 
     def features(self, batch: LabelledBatch) -> Tensor:

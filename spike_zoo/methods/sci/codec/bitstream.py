@@ -230,7 +230,7 @@ def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDeco
         yield SCIDecoded.of_group(features, motions, group, header)
 
 
-def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
+def join_groups(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
     """Concatenate all decoded groups."""
     parts, header = list(groups), reader.header
     size = header.height, header.width

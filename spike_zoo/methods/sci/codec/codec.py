@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter
 from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
-from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
     SCIDecoded,
     coding_of,
     decoded_groups,
     digest_of,
+    join_groups,
     payloads,
     source_of,
-    together,
 )
 from spike_zoo.methods.sci.codec.decoded import (
     Boundary,
@@ -118,7 +118,7 @@ class SCICodec(nn.Module):
             planes = planes * (CAMERA_SCALE / scale).view(-1, 1, 1, 1)
         return self.fem(planes)
 
-    def moved(self, current: Tensor, reference: Tensor) -> Tensor:
+    def estimate_motion(self, current: Tensor, reference: Tensor) -> Tensor:
         """Estimate the backward motion between two features, ``(B, 2, H, W)`` in pixels.
 
         Raises:
@@ -131,7 +131,7 @@ class SCICodec(nn.Module):
             )
         return self.motion(current, reference)
 
-    def links(self, features: Tensor) -> Tensor:
+    def backward_motion(self, features: Tensor) -> Tensor:
         """Estimate the backward motion from each feature to the previous feature.
 
         Args:
@@ -144,10 +144,12 @@ class SCICodec(nn.Module):
         motions = features.new_zeros(batch, count, 2, height, width, dtype=torch.float32)
         if count > 1:
             current, reference = features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1)
-            motions[:, 1:] = self.moved(current, reference).unflatten(0, (batch, count - 1))
+            motions[:, 1:] = self.estimate_motion(current, reference).unflatten(
+                0, (batch, count - 1)
+            )
         return motions
 
-    def analysed(self, spikes: Tensor, rate_scale: Tensor | None = None) -> AnalysisInput:
+    def analysis_input(self, spikes: Tensor, rate_scale: Tensor | None = None) -> AnalysisInput:
         """Return the input of FAM: the five middle features of a clip, and the motion between them.
 
         Args:
@@ -161,7 +163,9 @@ class SCICodec(nn.Module):
                 stacklevel=2,
             )
         features = self.features(spikes, rate_scale)
-        return surroundings(features, self.links(features), features.shape[1] // 2)
+        return gather_analysis_input(
+            features, self.backward_motion(features), features.shape[1] // 2
+        )
 
     def picture(self, feature: Tensor) -> Tensor:
         """Return the mean over a feature's channels, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``."""
@@ -175,7 +179,7 @@ class SCICodec(nn.Module):
         if self.fam is None:
             features = self.features(spikes, rate_scale)
             return self.picture(features[:, features.shape[1] // 2])
-        return self.fam(*self.analysed(spikes, rate_scale))
+        return self.fam(*self.analysis_input(spikes, rate_scale))
 
     def update_tables(self) -> bytes:
         """Convert the entropy models to integer networks and tables, after training.
@@ -289,7 +293,7 @@ class SCICodec(nn.Module):
             BitstreamError: If the data are damaged or not a bitstream.
         """
         reader = BitstreamReader(data, strict)
-        return together(reader, self.decompress_stream(reader))
+        return join_groups(reader, self.decompress_stream(reader))
 
     def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.

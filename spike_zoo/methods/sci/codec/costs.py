@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols
-from spike_zoo.methods.sci.features.fem import REACH
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ProfiledCall
 
@@ -112,6 +112,6 @@ def _analyse(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
     """Return the output of FAM for five copies of a feature."""
     if codec.fam is None:
         return codec.picture(feature)
-    count = 2 * REACH + 1
+    count = 2 * NEIGHBOURS_PER_SIDE + 1
     features, motions = (x[:, None].expand(-1, count, -1, -1, -1) for x in (feature, motion))
-    return codec.fam(*surroundings(features, motions, REACH))
+    return codec.fam(*gather_analysis_input(features, motions, NEIGHBOURS_PER_SIDE))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, surroundings
-from spike_zoo.methods.sci.features.fem import REACH
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ class DecodedFeature(NamedTuple):
     group: int
 
 
-def links(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeature]:
+def decoded_features(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeature]:
     """Yield each decoded feature with its motion for the analysis, on the codec's device.
 
     FMVR refines the motion of P-frames. The motion of I-frames is zero, or estimated here if
@@ -58,13 +58,15 @@ def links(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeat
             if index % decoded.header.gop:
                 backward = backward if codec.fmvr is None else codec.fmvr(backward, current)
             elif codec.iframe_motion == "decoder_me" and previous is not None and follows:
-                backward = codec.moved(current, previous.feature)
+                backward = codec.estimate_motion(current, previous.feature)
             previous = DecodedFeature(current, backward, index, index // decoded.header.gop)
             yield previous
 
 
 @torch.inference_mode()
-def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, AnalysisInput]]:
+def analysis_inputs(
+    codec: SCICodec, groups: Iterable[SCIDecoded]
+) -> Iterator[tuple[int, AnalysisInput]]:
     """Yield the index of each decoded feature and the input of its analysis.
 
     At most five features are held in memory. If a neighbour is missing, at an end or because its
@@ -72,24 +74,24 @@ def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
     """
     run: list[DecodedFeature] = []  # consecutive features
     target = 0
-    for link in links(codec, groups):
-        crosses = codec.boundary == "gop" and bool(run) and link.group != run[-1].group
-        if run and (crosses or link.number != run[-1].number + 1):
+    for decoded in decoded_features(codec, groups):
+        crosses = codec.boundary == "gop" and bool(run) and decoded.group != run[-1].group
+        if run and (crosses or decoded.number != run[-1].number + 1):
             yield from (_around(run, place) for place in range(target, len(run)))
             run, target = [], 0
-        run.append(link)
-        if target + REACH < len(run):
+        run.append(decoded)
+        if target + NEIGHBOURS_PER_SIDE < len(run):
             yield _around(run, target)
             target += 1
-        if target > REACH:
+        if target > NEIGHBOURS_PER_SIDE:
             run, target = run[1:], target - 1
     yield from (_around(run, place) for place in range(target, len(run)))
 
 
 def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]:
-    features = torch.stack([link.feature for link in run], dim=1)
-    motions = torch.stack([link.motion for link in run], dim=1)
-    return run[target].number, surroundings(features, motions, target)
+    features = torch.stack([decoded.feature for decoded in run], dim=1)
+    motions = torch.stack([decoded.motion for decoded in run], dim=1)
+    return run[target].number, gather_analysis_input(features, motions, target)
 
 
 @torch.inference_mode()
@@ -106,7 +108,7 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
             images = codec.picture(decoded.features).clamp(0.0, 1.0)
             yield from zip(decoded.feature_index, images, strict=True)
         return
-    for number, analysis in analyses(codec, groups):
+    for number, analysis in analysis_inputs(codec, groups):
         yield number, codec.fam(*analysis)[0].float().clamp(0.0, 1.0).cpu()
 
 
@@ -121,9 +123,10 @@ def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
     """
     if not isinstance(codec.fam, ClassFAM):
         raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
-    inputs = list(analyses(codec, [decoded]))
+    inputs = list(analysis_inputs(codec, [decoded]))
     if not inputs:
         raise ConfigError("nothing was decoded, so there is nothing to classify")
-    complete = inputs[REACH:-REACH] or inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
+    middle = inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
+    complete = inputs[NEIGHBOURS_PER_SIDE:-NEIGHBOURS_PER_SIDE] or middle
     logits = torch.cat([codec.fam(*analysis) for _, analysis in complete]).float().mean(dim=0)
     return torch.softmax(logits, dim=0).cpu()

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.coding.sci.tables import quantised
-from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, bounded
+from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, clamp_with_gradient
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
@@ -56,7 +56,7 @@ class HyperPrior(nn.Module):
     def bits(self, values: Tensor) -> Tensor:
         """Return the bits of each value, ``(B, C, h, w)``: integers, or integers with noise."""
         mass = self._tail(values + 0.5, values) - self._tail(values - 0.5, values)
-        return -torch.log2(bounded(mass.abs(), LEAST_MASS, 1.0))
+        return -torch.log2(clamp_with_gradient(mass.abs(), LEAST_MASS, 1.0))
 
     def _tail(self, edges: Tensor, values: Tensor) -> Tensor:
         """Return the mixture's CDF at each edge; its complement for values above 0.
@@ -168,11 +168,11 @@ class Gains(nn.Module):
         self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in logs.items()})
         self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in logs.items()})
 
-    def before(self, name: str, latent: Tensor, quality: int) -> Tensor:
+    def scale_latent(self, name: str, latent: Tensor, quality: int) -> Tensor:
         """Multiply a latent ``(B, C, h, w)`` by the encoder's gains, before rounding."""
         return latent * self.encoder[name][quality].exp().view(1, -1, 1, 1)
 
-    def after(self, name: str, latent: Tensor, quality: int) -> Tensor:
+    def unscale_latent(self, name: str, latent: Tensor, quality: int) -> Tensor:
         """Multiply a decoded latent by the decoder's gains, before synthesis."""
         return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
 
@@ -190,13 +190,13 @@ class FrameCoder(NamedTuple):
     gains: Gains
     quality: int
 
-    def before(self, name: str, latent: Tensor) -> Tensor:
+    def scale_latent(self, name: str, latent: Tensor) -> Tensor:
         """Multiply a latent by the encoder's gains, before rounding."""
-        return self.gains.before(name, latent, self.quality)
+        return self.gains.scale_latent(name, latent, self.quality)
 
-    def after(self, name: str, latent: Tensor) -> Tensor:
+    def unscale_latent(self, name: str, latent: Tensor) -> Tensor:
         """Multiply a decoded latent by the decoder's gains, before synthesis."""
-        return self.gains.after(name, latent, self.quality)
+        return self.gains.unscale_latent(name, latent, self.quality)
 
 
 class UncodedLatent(NamedTuple):
@@ -223,7 +223,7 @@ class DecodedLatent(NamedTuple):
     symbols: Tensor
 
     @classmethod
-    def nothing(cls, like: Tensor, channels: int, size: Sequence[int]) -> DecodedLatent:
+    def zeros(cls, like: Tensor, channels: int, size: Sequence[int]) -> DecodedLatent:
         """Return zeros, for a frame without a previous frame."""
         zeros = like.new_zeros(like.shape[0], channels, *size)
         return cls(zeros, zeros)
@@ -266,8 +266,8 @@ class LatentEntropy(nn.Module):
             Up(hyper, middle, 3), nn.GELU(), Up(middle, last, 3), nn.GELU(), DSB(last)
         )
         self.quality = nn.Parameter(torch.zeros(QUALITIES, last))
-        self.fuse = chain(last + extra, *fusion, 2 * channels)
-        self.spatial = chain(3 * channels, *spatial, channels)
+        self.fuse = separable_chain(last + extra, *fusion, 2 * channels)
+        self.spatial = separable_chain(3 * channels, *spatial, channels)
         self.scales = ScaleNet(hyper, channels * (2 if previous else 1), hidden, channels)
 
     def forward(
@@ -316,7 +316,7 @@ class LatentEntropy(nn.Module):
         self.scales.finalize()
 
 
-def chain(*channels: int) -> nn.Sequential:
+def separable_chain(*channels: int) -> nn.Sequential:
     """Return depthwise-separable blocks in sequence with the given numbers of channels."""
     pairs = itertools.pairwise(channels)
     return nn.Sequential(*(DSB(inputs, outputs) for inputs, outputs in pairs))

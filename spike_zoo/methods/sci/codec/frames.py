@@ -25,11 +25,16 @@ from spike_zoo.methods.sci.codec.inter import (
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.blocks import check_choice, check_width, scaled, warped
+from spike_zoo.methods.sci.features.blocks import (
+    check_choice,
+    check_width,
+    scale_channels,
+    warp_features,
+)
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
-AT_ONCE = LONGEST_GAP + 1
+MAX_LOOKAHEAD = LONGEST_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
 
 
@@ -79,7 +84,7 @@ class CodecNetworks(NamedTuple):
         return cls(
             Intra(width, block_transform=block_transform),
             Inter(width, context, temporal_prior, skip=skip),
-            Gains({name: scaled(count, width) for name, count in channels.items()}),
+            Gains({name: scale_channels(count, width) for name, count in channels.items()}),
             FMVR() if fmvr else None,
         )
 
@@ -131,10 +136,10 @@ def encode_frames(
     """
     intra, inter, gains, _ = coding
     remaining = iter(features)
-    start, *following = itertools.islice(remaining, 1 + AT_ONCE)
+    start, *following = itertools.islice(remaining, 1 + MAX_LOOKAHEAD)
     size = start.shape[-2], start.shape[-1]
     encoder = PFrameEncoder(inter, gains, cast("MotionEstimation", estimation), quality, weight)
-    is_raised = encoder.decides and bool(following)
+    is_raised = encoder.chooses_modes and bool(following)
     if inter.skip:
         symbols.number(int(is_raised), 2)
     padded = pad_to_multiple(start.float(), STRIDE)
@@ -144,10 +149,10 @@ def encode_frames(
     reference = inter.start(decoded.clamp(0.0, 1.0))
     while following:
         originals = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
-        frames, reference, _ = encoder.best(symbols, originals, reference)
+        frames, reference, _ = encoder.encode(symbols, originals, reference)
         for frame in frames:
             yield frame.cropped(size)
-        following = list(itertools.islice(remaining, AT_ONCE))
+        following = list(itertools.islice(remaining, MAX_LOOKAHEAD))
 
 
 def decode_frames(
@@ -202,8 +207,8 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
     estimated = None if frame.estimated is None else frame.estimated / parts
     frames = []
     for number in range(1, parts):
-        past = warped(before.feature, number * motion)
-        future = warped(frame.feature.clamp(0.0, 1.0), (number - parts) * motion)
+        past = warp_features(before.feature, number * motion)
+        future = warp_features(frame.feature.clamp(0.0, 1.0), (number - parts) * motion)
         feature = past + (future - past) * (number / parts)
         frames.append(DecodedFrame(feature, motion, estimated))
     return [*frames, DecodedFrame(frame.feature, motion, estimated)]
@@ -240,7 +245,7 @@ class PFrameEncoder(NamedTuple):
     weight: float | None
 
     @property
-    def decides(self) -> bool:
+    def chooses_modes(self) -> bool:
         """Whether the encoder chooses the frames and parts to code."""
         return self.weight is not None and self.inter.skip
 
@@ -252,7 +257,7 @@ class PFrameEncoder(NamedTuple):
         errors = [float(F.mse_loss(x.float().clamp(0.0, 1.0), y)) for x, y in pairs]
         return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * sum(errors)
 
-    def best(
+    def encode(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
         """Encode features as P-frames and gaps.
@@ -263,7 +268,7 @@ class PFrameEncoder(NamedTuple):
         """
         if len(features) == 1:
             return self._last(symbols, features, before)
-        if not self.decides:
+        if not self.chooses_modes:
             return self._halves(symbols, features, before)
         symbols = cast("EncodedSymbols", symbols)
         trials = symbols.trial(), symbols.trial()
@@ -284,8 +289,8 @@ class PFrameEncoder(NamedTuple):
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
         middle = len(features) // 2
-        first = self.best(symbols, features[:middle], before)
-        second = self.best(symbols, features[middle:], first.reference)
+        first = self.encode(symbols, features[:middle], before)
+        second = self.encode(symbols, features[middle:], first.reference)
         return second._replace(frames=[*first.frames, *second.frames])
 
     def _last(
@@ -294,7 +299,7 @@ class PFrameEncoder(NamedTuple):
         """Encode the last feature; the others are interpolated."""
         feature, mode = features[-1], CODED._replace(gap=len(features) - 1)
         motion = self.estimation(feature, before.feature)
-        if self.decides:
+        if self.chooses_modes:
             frame, mode = self._parts(symbols, feature, motion, before, mode.gap)
         else:
             coder = FrameCoder(symbols, self.gains, self.quality)
@@ -312,7 +317,7 @@ class PFrameEncoder(NamedTuple):
         gap: int,
     ) -> tuple[DecodedPFrame, FrameMode]:
         """Encode the parts of a frame that reduce the cost: first motion, then content."""
-        symbols, best = cast("EncodedSymbols", symbols), self.inter.still(before)
+        symbols, best = cast("EncodedSymbols", symbols), self.inter.copy_reference(before)
         accepted: dict[str, EncodedSymbols] = {}
         for part in ("motion", "content"):
             trial = symbols.trial()
@@ -334,7 +339,7 @@ class PFrameEncoder(NamedTuple):
         return best, mode
 
 
-def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:
+def stack_frames(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:
     """Stack the decoded frames of a group of pictures for the analysis.
 
     Returns:

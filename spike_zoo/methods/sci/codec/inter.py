@@ -27,7 +27,7 @@ from spike_zoo.methods.sci.codec.inter_layers import (
     MotionSynthesis,
 )
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
-from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
+from spike_zoo.methods.sci.features.blocks import DSB, conv3, scale_channels, warp_features
 from spike_zoo.nn.precision import in_full_precision
 
 Context = Literal["condition", "residual"]
@@ -43,26 +43,26 @@ class TemporalEntropy(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        wide, wider, content = (scaled(c, width) for c in (64, 96, CONTENT))
-        motion, inside, hidden = (scaled(c, width) for c in (MOTION, 256, 128))
+        wide, wider, content = (scale_channels(c, width) for c in (64, 96, CONTENT))
+        motion, inside, hidden = (scale_channels(c, width) for c in (MOTION, 256, 128))
         self.prior = nn.Sequential(
             conv3(wide, wider, stride=2), DSB(wider), conv3(wider, content, stride=2), DSB(content)
         )
         self.motion = LatentEntropy(
             motion,
-            scaled(MOTION_HYPER, width),
-            raised=(scaled(128, width), motion),
+            scale_channels(MOTION_HYPER, width),
+            raised=(scale_channels(128, width), motion),
             fusion=(inside, inside),
             spatial=(inside, inside),
             hidden=hidden,
             extra=motion,
             previous=True,
         )
-        inside = scaled(592, width)
+        inside = scale_channels(592, width)
         self.content = LatentEntropy(
             content,
-            scaled(CONTENT_HYPER, width),
-            raised=(scaled(256, width), content),
+            scale_channels(CONTENT_HYPER, width),
+            raised=(scale_channels(256, width), content),
             fusion=(inside, inside),
             spatial=(inside, inside),
             hidden=hidden,
@@ -120,16 +120,16 @@ class DecodedPFrame(NamedTuple):
         - motion: ``(B, 2, H, W)`` in pixels, to the reference frame.
 
     Attributes:
-        known: Decoded latents and symbols of motion and content, for the next frame.
+        latents: Decoded latents and symbols of motion and content, for the next frame.
     """
 
     feature: Tensor
     motion: Tensor
-    known: tuple[DecodedLatent, DecodedLatent]
+    latents: tuple[DecodedLatent, DecodedLatent]
 
     def reference(self) -> ReferenceFrame:
         """Return the reference frame of the next P-frame."""
-        return ReferenceFrame(self.feature.float().clamp(0.0, 1.0), *self.known)
+        return ReferenceFrame(self.feature.float().clamp(0.0, 1.0), *self.latents)
 
 
 class Inter(nn.Module):
@@ -168,7 +168,7 @@ class Inter(nn.Module):
         """Return the reference frame of the first P-frame after an I-frame."""
         size = feature.shape[-2] // LATENT_STRIDE, feature.shape[-1] // LATENT_STRIDE
         models = self.entropy.motion, self.entropy.content
-        zeros = (DecodedLatent.nothing(feature, model.channels, size) for model in models)
+        zeros = (DecodedLatent.zeros(feature, model.channels, size) for model in models)
         return ReferenceFrame(feature, *zeros)
 
     def encode(
@@ -193,7 +193,7 @@ class Inter(nn.Module):
 
     def decode(self, coder: FrameCoder, mode: FrameMode, before: ReferenceFrame) -> DecodedPFrame:
         """Decode the coded parts of a frame."""
-        frame = self.still(before)
+        frame = self.copy_reference(before)
         if mode.motion:
             frame = self._code_motion(coder, None, before)
         if mode.content:
@@ -201,7 +201,7 @@ class Inter(nn.Module):
             frame = self._code_content(coder, None, contexts, frame, before)
         return frame
 
-    def still(self, before: ReferenceFrame) -> DecodedPFrame:
+    def copy_reference(self, before: ReferenceFrame) -> DecodedPFrame:
         """Return the reference frame as the next frame, with zero motion and no content."""
         start = self.start(before.feature)
         motion = torch.zeros_like(before.feature[:, :2])
@@ -211,7 +211,7 @@ class Inter(nn.Module):
         self, coder: FrameCoder, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode motion, and return the reference frame warped along the decoded motion."""
-        latent = coder.before("motion", self.analysis.motion(motion))
+        latent = coder.scale_latent("motion", self.analysis.motion(motion))
         uncoded = UncodedLatent(latent, self.analysis.motion.hyper(latent))
         return self._code_motion(coder, uncoded, before)
 
@@ -221,7 +221,7 @@ class Inter(nn.Module):
         """Encode content, and return the warped frame ``base`` with the decoded content added."""
         contexts = self._contexts(before.feature, base.motion)
         content = feature - base.feature if self.context == "residual" else feature
-        latent = coder.before("content", self.analysis.content(content, contexts))
+        latent = coder.scale_latent("content", self.analysis.content(content, contexts))
         uncoded = UncodedLatent(latent, self.analysis.content.hyper(latent))
         return self._code_content(coder, uncoded, contexts, base, before)
 
@@ -232,9 +232,9 @@ class Inter(nn.Module):
         decoded = self.entropy.motion(
             coder.symbols, uncoded, grid, coder.quality, [side.latent], side.symbols
         )
-        motion = self.motion_synthesis(coder.after("motion", decoded.latent)).float()
+        motion = self.motion_synthesis(coder.unscale_latent("motion", decoded.latent)).float()
         no_content = self.start(before.feature).content
-        return DecodedPFrame(warped(before.feature, motion), motion, (decoded, no_content))
+        return DecodedPFrame(warp_features(before.feature, motion), motion, (decoded, no_content))
 
     def _code_content(
         self,
@@ -251,8 +251,8 @@ class Inter(nn.Module):
         decoded = self.entropy.content(
             coder.symbols, uncoded, grid, coder.quality, [side.latent, prior], side.symbols
         )
-        added = self.synthesis(coder.after("content", decoded.latent), contexts)
-        return DecodedPFrame(base.feature + added, base.motion, (base.known[0], decoded))
+        added = self.synthesis(coder.unscale_latent("content", decoded.latent), contexts)
+        return DecodedPFrame(base.feature + added, base.motion, (base.latents[0], decoded))
 
     def _side_information(self, previous: DecodedLatent) -> DecodedLatent:
         if self.temporal_prior == "none":

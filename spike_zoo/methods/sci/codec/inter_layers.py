@@ -14,11 +14,11 @@ from spike_zoo.methods.sci.features.blocks import (
     Res,
     Up,
     conv3,
-    repeated,
-    residuals,
-    scaled,
-    separables,
-    warped,
+    residual_blocks,
+    scale_channels,
+    scale_repeats,
+    separable_blocks,
+    warp_features,
 )
 
 MOTION, MOTION_HYPER = 64, 64
@@ -51,19 +51,19 @@ class MotionAnalysis(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        wide, wider, hyper = (scaled(c, width) for c in (64, 96, MOTION_HYPER))
-        latent = scaled(MOTION, width)
+        wide, wider, hyper = (scale_channels(c, width) for c in (64, 96, MOTION_HYPER))
+        latent = scale_channels(MOTION, width)
         self.transform = nn.Sequential(
             conv3(2, wide, stride=2),
-            separables(wide, 2),
+            separable_blocks(wide, 2),
             conv3(wide, wide, stride=2),
-            separables(wide, 2),
+            separable_blocks(wide, 2),
             conv3(wide, wider, stride=2),
             DSB(wider),
             conv3(wider, latent, stride=2),
         )
         self.hyper = hyper_analysis(latent, latent, hyper)
-        begin_lively(self.transform)
+        init_kaiming_linear(self.transform)
         with torch.no_grad():
             cast("nn.Conv2d", self.transform[-1]).weight.mul_(MOTION_STEPS)
 
@@ -81,21 +81,23 @@ class ContentAnalysis(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        wide, wider, latent = (scaled(c, width) for c in (64, 96, CONTENT))
+        wide, wider, latent = (scale_channels(c, width) for c in (64, 96, CONTENT))
         self.at_full = conv3(FEATURES + wide, wide, stride=2)
-        self.at_half = nn.Sequential(conv3(2 * wide, wide), residuals(wide, repeated(4, width)))
+        self.at_half = nn.Sequential(
+            conv3(2 * wide, wide), residual_blocks(wide, scale_repeats(4, width))
+        )
         self.to_quarter = conv3(wide, wider, stride=2)
         self.at_quarter = nn.Sequential(
             conv3(wider + wide, wider),
             Res(wider),
             DSB(wider),
             conv3(wider, latent, stride=2),
-            separables(latent, 2),
+            separable_blocks(latent, 2),
             conv3(latent, latent, stride=2),
             DSB(latent),
         )
-        self.hyper = hyper_analysis(latent, latent, scaled(CONTENT_HYPER, width))
-        begin_lively(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
+        self.hyper = hyper_analysis(latent, latent, scale_channels(CONTENT_HYPER, width))
+        init_kaiming_linear(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
         with torch.no_grad():
             cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(STEPS)
 
@@ -128,7 +130,7 @@ class ContextMining(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        wide = scaled(64, width)
+        wide = scale_channels(64, width)
         self.enter = nn.Sequential(conv3(FEATURES, wide), nn.Conv2d(wide, wide, 1), DSB(wide))
         self.to_half = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
         self.to_quarter = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
@@ -136,7 +138,7 @@ class ContextMining(nn.Module):
         self.raise_quarter, self.raise_half = Up(wide, wide), Up(wide, wide)
         self.at_half = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
         self.at_full = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
-        begin_lively(self)
+        init_kaiming_linear(self)
 
     def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
         """Return the contexts of a frame.
@@ -149,7 +151,7 @@ class ContextMining(nn.Module):
         half = self.to_half(full)
         quarter = self.to_quarter(half)
         moved = [
-            warped(x, smaller_motion(motion, factor))
+            warp_features(x, smaller_motion(motion, factor))
             for x, factor in ((full, 1), (half, 2), (quarter, 4))
         ]
         quarter = self.at_quarter(moved[2])
@@ -166,19 +168,21 @@ class MotionSynthesis(nn.Sequential):
     """
 
     def __init__(self, width: float) -> None:
-        latent, wider, wide, narrow, last = (scaled(c, width) for c in (MOTION, 96, 64, 32, 16))
+        latent, wider, wide, narrow, last = (
+            scale_channels(c, width) for c in (MOTION, 96, 64, 32, 16)
+        )
         super().__init__(
             DSB(latent),
             Up(latent, wider, 3),
             DSB(wider),
             Up(wider, wide, 3),
-            separables(wide, 2),
+            separable_blocks(wide, 2),
             Up(wide, narrow, 3),
-            separables(narrow, 2),
+            separable_blocks(narrow, 2),
             Up(narrow, last),
             conv3(last, 2),
         )
-        begin_lively(self)
+        init_kaiming_linear(self)
 
 
 class ContentSynthesis(nn.Module):
@@ -192,18 +196,20 @@ class ContentSynthesis(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        latent, wider, wide, narrow = (scaled(c, width) for c in (CONTENT, 96, 64, 32))
+        latent, wider, wide, narrow = (scale_channels(c, width) for c in (CONTENT, 96, 64, 32))
         self.to_quarter = nn.Sequential(
-            DSB(latent), Up(latent, latent, 3), separables(latent, 2), Up(latent, wider, 3)
+            DSB(latent), Up(latent, latent, 3), separable_blocks(latent, 2), Up(latent, wider, 3)
         )
         self.at_quarter = nn.Sequential(
-            conv3(wider + wide, wider), separables(wider, 2), Up(wider, wide, 3)
+            conv3(wider + wide, wider), separable_blocks(wider, 2), Up(wider, wide, 3)
         )
-        self.at_half = nn.Sequential(conv3(2 * wide, wide), separables(wide, 2), Up(wide, narrow))
+        self.at_half = nn.Sequential(
+            conv3(2 * wide, wide), separable_blocks(wide, 2), Up(wide, narrow)
+        )
         self.at_full = nn.Sequential(
-            conv3(narrow + wide, wide), Res(wide), separables(wide, 2), conv3(wide, FEATURES)
+            conv3(narrow + wide, wide), Res(wide), separable_blocks(wide, 2), conv3(wide, FEATURES)
         )
-        begin_lively(self)
+        init_kaiming_linear(self)
         for parameter in self.at_full[-1].parameters():
             nn.init.zeros_(parameter)
 
@@ -214,7 +220,7 @@ class ContentSynthesis(nn.Module):
         return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
 
 
-def begin_lively(*parts: nn.Module) -> None:
+def init_kaiming_linear(*parts: nn.Module) -> None:
     """Initialise convolutions outside of blocks to preserve the standard deviation.
 
     PyTorch's default divides the variance by three per layer. Latents far below one rounding step

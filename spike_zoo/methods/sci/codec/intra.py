@@ -18,9 +18,9 @@ from spike_zoo.methods.sci.features.blocks import (
     Res,
     Up,
     conv3,
-    repeated,
-    scaled,
-    separables,
+    scale_channels,
+    scale_repeats,
+    separable_blocks,
 )
 
 LATENT, HYPER = 320, 128
@@ -42,15 +42,15 @@ class IntraAnalysis(nn.Module):
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
         super().__init__()
-        sizes = [scaled(c, width) for c in (96, 144, 192, LATENT)]
-        counts = [repeated(3, width)] * 3 + [repeated(4, width)]
+        sizes = [scale_channels(c, width) for c in (96, 144, 192, LATENT)]
+        counts = [scale_repeats(3, width)] * 3 + [scale_repeats(4, width)]
         layers: list[nn.Module] = [nn.Conv2d(FEATURES, sizes[0], 5, stride=2, padding=2)]
         for number, (size, count) in enumerate(zip(sizes, counts, strict=True)):
             if number:
                 layers.append(conv3(sizes[number - 1], size, stride=2))
-            layers.append(separables(size, count))
+            layers.append(separable_blocks(size, count))
         self.transform = nn.Sequential(*layers)
-        middle, hyper = scaled(240, width), scaled(HYPER, width)
+        middle, hyper = scale_channels(240, width), scale_channels(HYPER, width)
         self.hyper = nn.Sequential(
             DSB(sizes[-1]),
             conv3(sizes[-1], middle, stride=2),
@@ -76,11 +76,11 @@ class IntraSynthesis(nn.Module):
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
         super().__init__()
-        sizes = [scaled(c, width) for c in (LATENT, 256, 192, 128)]
-        layers: list[nn.Module] = [separables(sizes[0], repeated(4, width))]
+        sizes = [scale_channels(c, width) for c in (LATENT, 256, 192, 128)]
+        layers: list[nn.Module] = [separable_blocks(sizes[0], scale_repeats(4, width))]
         for before, size in itertools.pairwise(sizes):
-            layers += [Up(before, size, 3), separables(size, 2)]
-        self.transform = nn.Sequential(*layers, Up(sizes[-1], scaled(32, width), 3))
+            layers += [Up(before, size, 3), separable_blocks(size, 2)]
+        self.transform = nn.Sequential(*layers, Up(sizes[-1], scale_channels(32, width), 3))
         self.blocks = block_synthesis(sizes[0]) if block_transform else None
         self.mend = RefinementUNet(width, FEATURES if block_transform else 0)
 
@@ -104,7 +104,7 @@ class RefinementUNet(nn.Module):
 
     def __init__(self, width: float, extra: int = 0) -> None:
         super().__init__()
-        full, half, quarter = (scaled(c, width) for c in (32, 64, 128))
+        full, half, quarter = (scale_channels(c, width) for c in (32, 64, 128))
         self.enter = nn.Sequential(conv3(full + extra, full), Res(full))
         self.at_half = nn.Sequential(conv3(full, half, stride=2), Res(half))
         self.at_quarter = nn.Sequential(conv3(half, quarter, stride=2), Res(quarter), Res(quarter))
@@ -138,15 +138,15 @@ class Intra(nn.Module):
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
         super().__init__()
-        latent, wide = scaled(LATENT, width), scaled(640, width)
+        latent, wide = scale_channels(LATENT, width), scale_channels(640, width)
         self.analysis = IntraAnalysis(width, block_transform=block_transform)
         self.entropy = LatentEntropy(
             latent,
-            scaled(HYPER, width),
-            raised=(scaled(256, width), latent),
+            scale_channels(HYPER, width),
+            raised=(scale_channels(256, width), latent),
             fusion=(wide,),
             spatial=(wide, wide),
-            hidden=scaled(192, width),
+            hidden=scale_channels(192, width),
         )
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
@@ -157,7 +157,7 @@ class Intra(nn.Module):
             coder: Coder of the frame.
             feature: ``(B, 3, H, W)``, H and W multiples of 64.
         """
-        latent = coder.before("intra", self.analysis(feature))
+        latent = coder.scale_latent("intra", self.analysis(feature))
         uncoded = UncodedLatent(latent, self.analysis.hyper(latent))
         return self._code(coder, uncoded, grid_of(feature))
 
@@ -174,7 +174,7 @@ class Intra(nn.Module):
         self, coder: FrameCoder, uncoded: UncodedLatent | None, grid: tuple[int, int]
     ) -> Tensor:
         decoded = self.entropy(coder.symbols, uncoded, grid, coder.quality)
-        return self.synthesis(coder.after("intra", decoded.latent))
+        return self.synthesis(coder.unscale_latent("intra", decoded.latent))
 
 
 def grid_of(feature: Tensor) -> tuple[int, int]:

@@ -20,12 +20,12 @@ LEAST_MASS = 2.0**-16
 _NARROWEST, _WIDEST = float(SIGMAS[0]), float(SIGMAS[-1])
 
 
-def rounded(x: Tensor) -> Tensor:
+def ste_round(x: Tensor) -> Tensor:
     """Round half to even, with a straight-through gradient."""
     return x + (x.round() - x).detach()
 
 
-def noisy(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def add_uniform_noise(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Add uniform noise in [-1/2, 1/2), a differentiable substitute of rounding.
 
     Args:
@@ -53,7 +53,7 @@ class _Bounded(torch.autograd.Function):
         return gradient * passes, None, None
 
 
-def bounded(x: Tensor, low: float, high: float) -> Tensor:
+def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp; outside the range, only gradients that move a value back into the range pass."""
     return _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch's
 
@@ -72,7 +72,7 @@ def gaussian_bits(value: Tensor, sigma: Tensor) -> Tensor:
     """
     distance = value.abs()  # by symmetry; the CDF is more precise in the lower tail
     mass = _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
-    return -torch.log2(bounded(mass, LEAST_MASS, 1.0))
+    return -torch.log2(clamp_with_gradient(mass, LEAST_MASS, 1.0))
 
 
 def _normal_cdf(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
-from spike_zoo.methods.sci.codec.quantization import LEVELS, bounded, rounded
+from spike_zoo.methods.sci.codec.quantization import LEVELS, clamp_with_gradient, ste_round
 
 QUALITIES = 4
 LARGEST_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
@@ -97,8 +97,8 @@ class IntegerLayer(nn.Module):
             row: Index of the bias.
         """
         steps = self.weight_steps()
-        weight = rounded(self.weight / steps.view(-1, 1, 1, 1))
-        bias = rounded(self.bias[row] / (steps * input_step))
+        weight = ste_round(self.weight / steps.view(-1, 1, 1, 1))
+        bias = ste_round(self.bias[row] / (steps * input_step))
         sums = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         if self.learns_step and self.training:
             self._update_step(sums.detach() * (steps * input_step).view(1, -1, 1, 1))
@@ -234,12 +234,12 @@ class ScaleNet(nn.Module):
             for number in range(2):
                 layer = self._layer(number)
                 x = layer.trained(x, step, quality if number == 0 else 0)
-                x = rounded(x)
+                x = ste_round(x)
                 within = (x >= 0) & (x <= LARGEST_ACTIVATION)
                 # gradients pass at the limits too; those of clamp() do not from torch 2.14 on
                 x = torch.where(within, x, x.detach().clamp(0, LARGEST_ACTIVATION))
                 step = layer.value
-            return bounded(self._layer(2).trained(x, step, 0), 0.0, LEVELS - 1.0)
+            return clamp_with_gradient(self._layer(2).trained(x, step, 0), 0.0, LEVELS - 1.0)
 
     @torch.no_grad()
     def scale_indexes(self, hyper: Tensor, context: Sequence[Tensor], quality: int) -> Tensor:
@@ -323,6 +323,6 @@ def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tens
         dtype: Type of the result.
     """
     repeated = hyper.repeat_interleave(4, dim=-2).repeat_interleave(4, dim=-1)
-    parts = [bounded(repeated, -LARGEST_HYPER, LARGEST_HYPER)]
-    parts += [bounded(symbols, -LARGEST_SYMBOL, LARGEST_SYMBOL) for symbols in context]
+    parts = [clamp_with_gradient(repeated, -LARGEST_HYPER, LARGEST_HYPER)]
+    parts += [clamp_with_gradient(symbols, -LARGEST_SYMBOL, LARGEST_SYMBOL) for symbols in context]
     return torch.cat([part.to(dtype) for part in parts], dim=1)

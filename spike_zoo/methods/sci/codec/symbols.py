@@ -15,7 +15,12 @@ from torch import Tensor
 from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
 from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
-from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
+from spike_zoo.methods.sci.codec.quantization import (
+    add_uniform_noise,
+    gaussian_bits,
+    sigma_of,
+    ste_round,
+)
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 ESCAPE_BITS = 16.0
@@ -56,7 +61,7 @@ class RateEstimator:
         if self._is_exact:
             bits = bits + ESCAPE_BITS * (counted.abs() > RADIUS)
         self.bits = self.bits + bits.sum()
-        return rounded(latent.float())
+        return ste_round(latent.float())
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
@@ -65,7 +70,7 @@ class RateEstimator:
         if self._is_exact:
             return net.scale_indexes(hyper, context, quality).float()
         level = net(hyper, context, quality)
-        return rounded(level) if self._is_rounded else level
+        return ste_round(level) if self._is_rounded else level
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
@@ -73,7 +78,7 @@ class RateEstimator:
         """Return residuals and symbols inside the mask, and add their bits."""
         assert latent is not None
         residual = latent.float() - mean.float()
-        symbols = torch.where(mask, rounded(residual), 0.0)
+        symbols = torch.where(mask, ste_round(residual), 0.0)
         if self._is_exact:
             symbols = torch.where(level > 0, symbols, 0.0)
         counted = symbols if self._is_exact else self._quantised(residual)
@@ -103,7 +108,7 @@ class RateEstimator:
     def _quantised(self, values: Tensor) -> Tensor:
         if self._is_exact:
             return values.round()
-        return noisy(values, self._generator)
+        return add_uniform_noise(values, self._generator)
 
 
 class ExactSymbols:
@@ -139,7 +144,7 @@ class SymbolEncoder(ExactSymbols):
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Round a hyper latent and write it."""
         assert latent is not None
-        symbols = checked(latent.float().round())
+        symbols = check_symbols(latent.float().round())
         channels, tables = channel_of_each(size), self.tables_of(prior)
         for encoder, sample in zip(self._encoders, as_integers(symbols), strict=True):
             encoder.push(sample, channels, tables)
@@ -151,7 +156,7 @@ class SymbolEncoder(ExactSymbols):
         """Round the residuals inside the mask and write them; index 0 is not coded."""
         assert latent is not None
         coded = mask & (level > 0)
-        symbols = checked(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
+        symbols = check_symbols(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
         samples = zip(as_integers(symbols), as_integers(level), as_integers(coded), strict=True)
         for encoder, (values, table, is_coded) in zip(self._encoders, samples, strict=True):
             places = is_coded > 0
@@ -247,7 +252,7 @@ def number_table(stop: int) -> FrequencyTables:
     return from_frequencies(frequencies.astype(np.uint16))
 
 
-def checked(symbols: Tensor) -> Tensor:
+def check_symbols(symbols: Tensor) -> Tensor:
     """Reject symbols that cannot be coded.
 
     Raises:

@@ -12,12 +12,12 @@ from spike_zoo.nn.warp import warp
 FEATURES = 3  # channels of a feature, as of an RGB image, so that video codecs can code it
 
 
-def scaled(channels: int, width: float) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """Return a number of channels times a width, rounded to a multiple of 8, at least 8."""
     return max(8, 8 * round(channels * width / 8))
 
 
-def repeated(count: int, width: float) -> int:
+def scale_repeats(count: int, width: float) -> int:
     """Return a number of blocks times a width, rounded half to even, at least 1."""
     return max(1, round(count * width))
 
@@ -64,7 +64,7 @@ class Res(nn.Module):
         return x + self.second(torch.relu(self.first(x)))
 
 
-def residuals(channels: int, count: int) -> nn.Sequential:
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
     """Return a sequence of residual blocks."""
     return nn.Sequential(*(Res(channels) for _ in range(count)))
 
@@ -91,7 +91,7 @@ class DSB(nn.Module):
         return self.shortcut(x) + self.narrow(hidden)
 
 
-def separables(channels: int, count: int) -> nn.Sequential:
+def separable_blocks(channels: int, count: int) -> nn.Sequential:
     """Return a sequence of depthwise-separable blocks."""
     return nn.Sequential(*(DSB(channels) for _ in range(count)))
 
@@ -114,7 +114,7 @@ class Up(nn.Module):
         return nn.functional.pixel_shuffle(self.conv(x), 2)
 
 
-def warped(features: Tensor, motion: Tensor) -> Tensor:
+def warp_features(features: Tensor, motion: Tensor) -> Tensor:
     """Warp features by a backward motion, see :func:`spike_zoo.nn.warp.warp`.
 
     Args:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
-from spike_zoo.methods.sci.features.motion_estimation import chained
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.motion_estimation import chain_motions
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
-SHARED = 32  # cached features and motions: enough for centres with a stride of 1
+CACHE_SIZE = 32  # cached features and motions: enough for centres with a stride of 1
 
 
 class FeatureStream:
@@ -36,7 +36,7 @@ class FeatureStream:
     """
 
     def __init__(
-        self, codec: SCICodec, recording: SpikeRecording, rate_scale: float, kept: int = SHARED
+        self, codec: SCICodec, recording: SpikeRecording, rate_scale: float, kept: int = CACHE_SIZE
     ) -> None:
         self.codec = codec
         self.recording = recording
@@ -44,7 +44,7 @@ class FeatureStream:
         self.scale = torch.full((1,), rate_scale, device=self.device)
         self._kept = kept
         self._features: dict[int, Tensor] = {}
-        self._links: dict[int, Tensor] = {}
+        self._motions: dict[int, Tensor] = {}
 
     @torch.inference_mode()
     def image(self, center: int) -> Tensor:
@@ -52,9 +52,10 @@ class FeatureStream:
         if self.codec.fam is None:
             image = self.codec.picture(self.feature(center))
         else:
-            planes = [center + STEP * offset for offset in range(-REACH, REACH + 1)]
+            offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
+            planes = [center + STEP * offset for offset in offsets]
             features = torch.stack([self.feature(plane) for plane in planes], dim=1)
-            motions = chained([self._link(plane) for plane in planes[1:]])
+            motions = chain_motions([self._motion(plane) for plane in planes[1:]])
             image = self.codec.fam(features, motions)
         return image[0].float().clamp(0.0, 1.0).cpu()
 
@@ -70,12 +71,12 @@ class FeatureStream:
         window = unpack_tensor(clip, self.recording.shape[2])[None]
         return self._store(self._features, plane, self.codec.feature(window, self.scale))
 
-    def _link(self, plane: int) -> Tensor:
+    def _motion(self, plane: int) -> Tensor:
         """Return the backward motion from a plane to the plane 7 before it."""
-        if plane in self._links:
-            return self._links[plane]
+        if plane in self._motions:
+            return self._motions[plane]
         pair = self.feature(plane), self.feature(plane - STEP)
-        return self._store(self._links, plane, self.codec.moved(*pair))
+        return self._store(self._motions, plane, self.codec.estimate_motion(*pair))
 
     def _store(self, cache: dict[int, Tensor], plane: int, value: Tensor) -> Tensor:
         """Add a value to a cache, remove the oldest if the cache is full, and return the value."""

@@ -17,8 +17,8 @@ from spike_zoo.methods.sci.features.blocks import (
     check_choice,
     check_width,
     conv3,
-    repeated,
-    scaled,
+    scale_channels,
+    scale_repeats,
 )
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
@@ -29,9 +29,9 @@ WINDOW = 13
 """Planes of one feature: the span of the widest ventral filter and of the four dorsal filters."""
 STEP = 7
 """Planes from one feature to the next; neighbouring windows share 6."""
-REACH = 2
+NEIGHBOURS_PER_SIDE = 2
 """Neighbouring features on either side of a target that its analysis uses."""
-CLIP = WINDOW + 2 * REACH * STEP
+CLIP = WINDOW + 2 * NEIGHBOURS_PER_SIDE * STEP
 """Planes that the analysis of one target uses: 41."""
 SMALLEST_SIDE = 16
 
@@ -213,7 +213,7 @@ class FEM(nn.Module):
         check_width("fem_width", width)
         check_choice("pathway", pathway, Pathway)
         check_choice("pfu", pfu, Fusion)
-        wide, half = scaled(64, width), scaled(32, width)
+        wide, half = scale_channels(64, width), scale_channels(32, width)
         filters = {"attention": attention, "binarize": binarize}
         self.ventral = self.dorsal = None
         if pathway != "dorsal":
@@ -221,7 +221,7 @@ class FEM(nn.Module):
         if pathway != "ventral":
             self.dorsal = FilterBank(DORSAL_PLANES, half // 4, 2, **filters)
         self.enter = Up(half, wide) if pathway == "dorsal" else conv3(wide, wide)
-        self.body = nn.ModuleList(Res(wide) for _ in range(repeated(_BODY, width)))
+        self.body = nn.ModuleList(Res(wide) for _ in range(scale_repeats(_BODY, width)))
         fuses = pathway == "dual" and pfu != "none"
         places = tuple(number for number in _FUSED_AFTER if number <= len(self.body)) or (1,)
         self.places = places if fuses else ()

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.features.blocks import FEATURES, check_width, conv3, scaled, warped
+from spike_zoo.methods.sci.features.blocks import (
+    FEATURES,
+    check_width,
+    conv3,
+    scale_channels,
+    warp_features,
+)
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
@@ -29,7 +35,7 @@ class LevelNet(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        channels = [2 * FEATURES + 2, *(scaled(c, width) for c in (32, 64, 32, 16))]
+        channels = [2 * FEATURES + 2, *(scale_channels(c, width) for c in (32, 64, 32, 16))]
         pairs = itertools.pairwise(channels)
         layers = [(nn.Conv2d(a, b, 5, padding=2), nn.ReLU()) for a, b in pairs]
         self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
@@ -43,7 +49,9 @@ class LevelNet(nn.Module):
             reference: The earlier feature, ``(B, 3, h, w)``.
             motion: ``(B, 2, h, w)`` in pixels of this level.
         """
-        inputs = torch.cat([current, warped(reference, motion), motion.to(current.dtype)], dim=1)
+        inputs = torch.cat(
+            [current, warp_features(reference, motion), motion.to(current.dtype)], dim=1
+        )
         return motion + in_full_precision(self.last, self.layers(inputs))
 
 
@@ -76,7 +84,7 @@ class MotionEstimation(nn.Module):
         The size of a level is the size of the features, padded to a multiple of 16, divided by its
         factor in :data:`FACTORS`. Motion is in pixels of that size.
         """
-        pair = normalised(torch.stack([current, reference], dim=1)).unbind(1)
+        pair = normalize_pair(torch.stack([current, reference], dim=1)).unbind(1)
         current, reference = (pad_to_multiple(x, FACTORS[0]) for x in pair)
         batch, _, height, width = current.shape
         size = height // FACTORS[0], width // FACTORS[0]
@@ -90,7 +98,7 @@ class MotionEstimation(nn.Module):
         return motions
 
 
-def normalised(pair: Tensor) -> Tensor:
+def normalize_pair(pair: Tensor) -> Tensor:
     """Normalise each pair of features jointly to mean 0 and standard deviation 1.
 
     Differences by motion are small compared with brightness. Without normalisation, the first
@@ -105,7 +113,7 @@ def normalised(pair: Tensor) -> Tensor:
     return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
 
 
-def inverted(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
+def invert_motion(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
     """Return the inverse motion, by fixed-point iteration from the negative motion.
 
     Args:
@@ -114,24 +122,24 @@ def inverted(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
     """
     back = -motion
     for _ in range(steps):
-        back = -warped(motion, back)
+        back = -warp_features(motion, back)
     return back
 
 
-def chained(links: Sequence[Tensor]) -> Tensor:
+def chain_motions(motions: Sequence[Tensor]) -> Tensor:
     """Return the motions from a time t to its four neighbours.
 
     Args:
-        links: Backward motions of t-1, t, t+1 and t+2, each ``(B, 2, H, W)`` to the previous time.
-            A missing motion is zero; the rest of the chain still applies.
+        motions: Backward motions of t-1, t, t+1 and t+2 to the previous time, each
+            ``(B, 2, H, W)``. A missing motion is zero; the rest of the chain still applies.
 
     Returns:
         ``(B, 4, 2, H, W)``: to t-2, t-1, t+1 and t+2.
     """
-    before, current, after, later = links
-    forward, onward = inverted(after), inverted(later)
-    far_back = current + warped(before, current)
-    far_forward = forward + warped(onward, forward)
+    before, current, after, later = motions
+    forward, onward = invert_motion(after), invert_motion(later)
+    far_back = current + warp_features(before, current)
+    far_forward = forward + warp_features(onward, forward)
     return torch.stack([far_back, current, forward, far_forward], dim=1)
 
 

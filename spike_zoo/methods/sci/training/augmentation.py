@@ -22,7 +22,7 @@ def check_distort(amount: float) -> None:
         raise ValueError(f"affine_augment must be from 0 to 1, got {amount}")
 
 
-def drawn_distortion(count: int, amount: float, generator: torch.Generator) -> Tensor:
+def sample_affine(count: int, amount: float, generator: torch.Generator) -> Tensor:
     """Draw a random affine transform for each sample: rotation, scaling, shear and translation.
 
     Args:
@@ -43,12 +43,12 @@ def drawn_distortion(count: int, amount: float, generator: torch.Generator) -> T
     return torch.cat([rotation @ scaling, _SHIFT * values[:, 4:, None]], dim=2)
 
 
-def distorted(images: Tensor, distortion: Tensor) -> Tensor:
+def apply_affine(images: Tensor, distortion: Tensor) -> Tensor:
     """Transform each image; outside its border the image is replicated.
 
     Args:
         images: ``(B, ..., H, W)``.
-        distortion: ``(B, 2, 3)``, see :func:`drawn_distortion`.
+        distortion: ``(B, 2, 3)``, see :func:`sample_affine`.
     """
     height, width = images.shape[-2:]
     # affine_grid() has coordinates in halves of each side, not of the shorter side
@@ -62,10 +62,10 @@ def distorted(images: Tensor, distortion: Tensor) -> Tensor:
     return outputs.view_as(images)
 
 
-def distorted_motions(motions: Tensor, distortion: Tensor) -> Tensor:
+def apply_affine_to_motion(motions: Tensor, distortion: Tensor) -> Tensor:
     """Transform motions ``(B, n, 2, H, W)`` in pixels together with the images of a sample.
 
     Vectors are multiplied by the inverse of the linear part.
     """
     inverse = torch.linalg.inv(distortion[:, :, :2]).to(motions)
-    return torch.einsum("bij,bnjhw->bnihw", inverse, distorted(motions, distortion))
+    return torch.einsum("bij,bnjhw->bnihw", inverse, apply_affine(motions, distortion))

@@ -16,10 +16,10 @@ from spike_zoo.methods.sci.analysis.fam import (
     CENTRE,
     FAM,
     AnalysisInput,
-    surroundings,
+    gather_analysis_input,
 )
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, arguments_of
@@ -34,8 +34,10 @@ from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 ANCHOR_WEIGHT: Final = 0.1  # weight of the anchor of features, if FEM is trained with FAM
-AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)
-BEFORE = 1  # index of the previous neighbour in the five features
+STATIC_SCENE: Final = SceneSpec(
+    name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0
+)
+PREVIOUS = 1  # index of the previous neighbour in the five features
 
 
 class Intermediates(NamedTuple):
@@ -61,7 +63,7 @@ class Intermediates(NamedTuple):
             features = codec.features(spikes, scale)
             middle = features[:, features.shape[1] // 2]
             return cls(codec, middle, codec.picture(middle), None)
-        analysis = codec.analysed(spikes, scale)
+        analysis = codec.analysis_input(spikes, scale)
         return cls(codec, analysis.features[:, CENTRE], codec.fam(*analysis), analysis)
 
     def pictures(self, index: int) -> dict[str, Tensor]:
@@ -74,7 +76,7 @@ class Intermediates(NamedTuple):
         if self.analysis is None or not isinstance(self.codec.fam, FAM):
             return feature
         features, motions = (part[index : index + 1] for part in self.analysis)
-        motion = motions[0, AROUND.index(BEFORE)].float()
+        motion = motions[0, AROUND.index(PREVIOUS)].float()
         largest = longest(motion)
         return {
             **feature,
@@ -87,11 +89,11 @@ class Intermediates(NamedTuple):
         height, width = features.shape[-2:]
         rows, columns = height - height % 2, width - width % 2  # alignment needs even sides
         cropped = features[..., :rows, :columns]
-        neighbour, centre = (fam.embed(cropped[:, place]) for place in (BEFORE, CENTRE))
+        neighbour, centre = (fam.embed(cropped[:, place]) for place in (PREVIOUS, CENTRE))
         steps = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
         names = ["embedded" if fam.alignment.warp is None else "warped", "deformed", "fused"]
         return {
-            name: stretched(maps[0].float().mean(dim=0))
+            name: stretch_contrast(maps[0].float().mean(dim=0))
             for name, maps in zip(names, steps, strict=False)
         }
 
@@ -117,7 +119,7 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
     def on_test_epoch_end(self) -> None:
         """Log the flicker of the images of a static scene."""
         super().on_test_epoch_end()
-        self.log("test/frame_deviation", deviation_at_rest(self))
+        self.log("test/frame_deviation", static_scene_deviation(self))
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction and the extraction of one feature."""
@@ -241,38 +243,40 @@ class SCIAnalysisModule(ClipStageModule):
         with torch.set_grad_enabled(self.hparams["train_fem"]):
             features = self.codec.features(batch["spikes"], batch["rate_scale"])
         with torch.no_grad():
-            motion = self.codec.links(features)
-        output = self._fam.branches(*surroundings(features, motion, REACH))
+            motion = self.codec.backward_motion(features)
+        output = self._fam.branches(*gather_analysis_input(features, motion, NEIGHBOURS_PER_SIDE))
         terms = reconstruction_terms(output, batch["image"])
         if self.hparams["train_fem"]:
-            anchor = extraction_terms(features[:, REACH], batch["image"], 0.0)["total"]
+            anchor = extraction_terms(features[:, NEIGHBOURS_PER_SIDE], batch["image"], 0.0)[
+                "total"
+            ]
             terms |= {"anchor": anchor, "total": terms["total"] + ANCHOR_WEIGHT * anchor}
         return terms
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction, the extraction of one feature, and the analysis."""
         fam = self._fam
-        analysed = self.codec.analysed(batch["spikes"], batch["rate_scale"])
-        return {**super().profiled_calls(batch), "analyse": lambda: fam(*analysed)}
+        inputs = self.codec.analysis_input(batch["spikes"], batch["rate_scale"])
+        return {**super().profiled_calls(batch), "analyse": lambda: fam(*inputs)}
 
     @property
     def _fam(self) -> FAM:
         return cast("FAM", self.codec.fam)
 
 
-def deviation_at_rest(method: Reconstructs) -> Tensor:
+def static_scene_deviation(method: Reconstructs) -> Tensor:
     """Measure the flicker of a method's images of a static scene, see :func:`frame_deviation`.
 
     The paper states that the dual pathway reduces the deviation of luminance between frames. The
     scene is simulated and equal for all methods: dead leaves, with the camera's noise only.
     """
-    recording = simulate_take(AT_REST, image_stride=AT_REST.planes, margin=0).recording
-    margin = WINDOW // 2 + REACH * STEP
+    recording = simulate_take(STATIC_SCENE, image_stride=STATIC_SCENE.planes, margin=0).recording
+    margin = WINDOW // 2 + NEIGHBOURS_PER_SIDE * STEP
     centers = list(range(margin, len(recording) - margin, STEP))
     return frame_deviation(method.reconstruct(recording, centers))
 
 
-def stretched(values: Tensor) -> Tensor:
+def stretch_contrast(values: Tensor) -> Tensor:
     """Scale values to [0, 1]; return zeros if all values are equal."""
     least, largest = torch.aminmax(values)
     return (values - least) / (largest - least).clamp(min=torch.finfo(values.dtype).tiny)

@@ -20,8 +20,8 @@ from spike_zoo.methods.sci.codec.costs import coding_calls
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
-from spike_zoo.methods.sci.features.blocks import warped
-from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
+from spike_zoo.methods.sci.features.blocks import warp_features
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import (
     CODING,
@@ -59,7 +59,7 @@ ROUNDED = 0.9
 """Fraction of a run after which scale indexes are rounded, as in bitstreams."""
 MOTION_LOSS_FALL = 0.8
 """Relative decrease of ``motion_loss_weight`` over a run."""
-ROLLOUT = 2 * REACH + 1
+ROLLOUT = 2 * NEIGHBOURS_PER_SIDE + 1
 """Frames of one sample in phase ``"rollout"``, and of one analysis."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
 """Metrics of a validation: rate-distortion cost, and rate and PSNR of features per quality."""
@@ -177,7 +177,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         )
         return images_at(scene.planes, self.codec.reconstruct_stream(groups))
 
-    def judged(
+    def distortion(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
         """Return the distortion of a scene in a validation."""
@@ -190,7 +190,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         costs = []
         for quality, weight in enumerate(self.coding.lambdas):
             rate, groups = self._coded(prepared, quality)
-            costs.append(rate + weight * self.judged(scene, prepared, groups))
+            costs.append(rate + weight * self.distortion(scene, prepared, groups))
             decoded = torch.cat([group.features for group in groups])
             features = torch.cat(prepared.features).to(decoded.device)
             metrics[f"rate_q{quality}"].update(rate.reshape(1))
@@ -317,9 +317,9 @@ class SCICodecModule(CodingStageModule):
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(self.coding.lambdas[quality])
         kind, done = phase_of(self.progress, self.coding.phase_fractions)
-        scenes = self.learned_scenes(batch)
+        scenes = self.training_scenes(batch)
         both = torch.cat([scenes.features, self.targets(scenes)], dim=2)
-        sampled = drawn_group(both, kind, generator)
+        sampled = sample_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
         coding = cast("CodecNetworks", self.codec.coding)
@@ -332,7 +332,7 @@ class SCICodecModule(CodingStageModule):
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
         if kind == "pair":
             # without the term "warp", decoded motion was noise, and contexts did not use it
-            warp = F.mse_loss(warped(group[0], frames[1].motion), group[1])
+            warp = F.mse_loss(warp_features(group[0], frames[1].motion), group[1])
             rate_weight = FREE ** (1 - done) if self.hparams["codec"] is None else 1.0
             total = rate_weight * (rate - first) + weight * (distortion + warp)
             terms |= {"warp": warp, "total": total}
@@ -351,7 +351,7 @@ class SCICodecModule(CodingStageModule):
         super().on_save_checkpoint(checkpoint)
         self.codec.update_tables()  # in place; the checkpoint shares these tensors
 
-    def judged(
+    def distortion(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
         """Return the mean square error of features, or of images if these are the target."""
@@ -377,7 +377,7 @@ def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:
     return kinds[-1], 1.0
 
 
-def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> list[Tensor]:
+def sample_group(features: Tensor, kind: Kind, generator: torch.Generator) -> list[Tensor]:
     """Return the frames of a training group of pictures.
 
     Args:

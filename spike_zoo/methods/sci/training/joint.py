@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.batch import SceneBatch
-from spike_zoo.methods.sci.analysis.fam import FAM, surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, in_time
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.blocks import warped
-from spike_zoo.methods.sci.features.fem import REACH
+from spike_zoo.methods.sci.features.blocks import warp_features
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.methods.sci.training.codec import (
     ROLLOUT,
     CodingStageModule,
@@ -91,17 +91,17 @@ class SCIJointModule(CodingStageModule):
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(self.coding.lambdas[quality])
-        scenes = self.learned_scenes(batch)
+        scenes = self.training_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
         targets = self.targets(scenes)[:, :ROLLOUT].unbind(1)
         coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
         frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
-        decoded, motion = in_time(coding, frames)
-        around = surroundings(decoded, motion, REACH)
+        decoded, motion = stack_frames(coding, frames)
+        around = gather_analysis_input(decoded, motion, NEIGHBOURS_PER_SIDE)
         fam = cast("FAM", self.codec.fam)
-        task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
+        task = reconstruction_terms(fam.branches(*around), scenes.images[:, NEIGHBOURS_PER_SIDE])
         rate, distortion = rate_of(symbols, group), distortion_of(frames, targets)
-        moved = warped(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
+        moved = warp_features(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
         consistency = (moved - decoded[:, 1:].flatten(0, 1)).abs().mean()
         total = (
             rate
@@ -112,7 +112,7 @@ class SCIJointModule(CodingStageModule):
         terms = {"rate": rate, "image": task["image"], "distortion": distortion}
         return {**terms, "consistency": consistency, "total": total}
 
-    def judged(
+    def distortion(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
         """Return the mean square error of images."""

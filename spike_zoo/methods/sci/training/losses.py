@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from spike_zoo.methods.sci.analysis.fam import FAMOutput
 from spike_zoo.methods.sci.codec.frames import DecodedFrame
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
-from spike_zoo.methods.sci.features.blocks import warped
+from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.metrics.smoothness import laplacian
 from spike_zoo.nn.flow import mean_error, motion_loss
@@ -55,7 +55,7 @@ def motion_terms(
             truth.
         flow_loss_weight: Weight of the end-point errors.
     """
-    photometric = F.mse_loss(warped(reference.float(), motions[-1]), current.float())
+    photometric = F.mse_loss(warp_features(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
     if truth is not None and flow_loss_weight > 0:
         weighted = motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)

@@ -110,7 +110,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return the error of the warped feature and the end-point errors of all levels."""
         check_scenes(batch, "stage motion")
-        pairs = pairs_of(self.learned_scenes(batch))
+        pairs = pairs_of(self.training_scenes(batch))
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
         current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
@@ -131,12 +131,12 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
-        return self.codec.moved(pairs.current, pairs.reference)
+        return self.codec.estimate_motion(pairs.current, pairs.reference)
 
-    def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
+    def sample_predictions(self, batch: Any, prediction: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
         """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
-        return super().predicted(batch, pictures)
+        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in prediction])
+        return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Measure the motions with ground truth, and return pictures of them.
@@ -151,7 +151,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
                 "evaluation of stage motion needs ground-truth motion, and the archive has none: "
                 "make an archive with 'python -m spike_zoo simulate --kind sequence'"
             )
-        motions = self.codec.moved(pairs.current, pairs.reference)
+        motions = self.codec.estimate_motion(pairs.current, pairs.reference)
         has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
         places = has_truth.nonzero()[:, 0].tolist()
         if not places:

@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.methods.sci.training.options import NetworkOptions, options_of
-from spike_zoo.methods.sci.training.stage_table import GIVES, Stage, StageSpec, as_table
+from spike_zoo.methods.sci.training.stage_table import TRAINED_PARTS, Stage, StageSpec, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
@@ -33,7 +33,7 @@ from spike_zoo.tasks.base import TaskModule
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
-JUDGED = ("medium", "fast")
+CHECKED_SPEEDS = ("medium", "fast")
 """Speeds of scenes whose motion errors are checked after training."""
 LARGEST_RATIO = 0.4
 """Largest accepted ratio of the end-point error to that of zero motion."""
@@ -182,7 +182,7 @@ class StagedModule(TaskModule):
                     f"runs/sci/{stage}', or name another in model.init_args.{stage}",
                     path=str(file),
                 )
-            for part in GIVES[stage]:
+            for part in TRAINED_PARTS[stage]:
                 if getattr(self.codec, part) is not None:
                     load_part(self.codec.get_submodule(part), file, f"codec.{part}")
         self._has_weights = True
@@ -242,7 +242,7 @@ class SCIStageModule(StagedModule):
         """Set the length of the run, and create the cache of features if scenes repeat."""
         super().on_train_start()
         self._updates = total_updates(self.trainer)
-        if come_whole(getattr(self.trainer, "datamodule", None)):
+        if serves_whole_scenes(getattr(self.trainer, "datamodule", None)):
             self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
 
     @property
@@ -254,7 +254,7 @@ class SCIStageModule(StagedModule):
         """Return scenes with the features of the frozen FEM, from the cache if possible.
 
         The key of a window is its recording and its plane, so cached scenes must not be cropped or
-        turned. :meth:`learned_scenes` crops and turns their features instead.
+        turned. :meth:`training_scenes` crops and turns their features instead.
         """
         rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
         windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
@@ -271,7 +271,7 @@ class SCIStageModule(StagedModule):
         features = features.unflatten(0, (len(rows), len(rows[0])))
         return FeatureBatch(features, batch["images"], batch.get("flow"))
 
-    def learned_scenes(self, batch: SceneBatch) -> FeatureBatch:
+    def training_scenes(self, batch: SceneBatch) -> FeatureBatch:
         """Return training scenes, with random crops of side ``patch`` if it is set."""
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator("patches"))
@@ -344,13 +344,13 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
     failed = {
         speed: float(value)
         for name, value in ratios.items()
-        for speed in JUDGED
+        for speed in CHECKED_SPEEDS
         if name.endswith(f"epe_ratio_{speed}") and value > LARGEST_RATIO
     }
     listed = " and ".join(f"{ratio:.2f} on {speed} scenes" for speed, ratio in failed.items())
     return listed and (
-        "motion is not learned well enough: the ratio of its error to that of no motion is "
-        f"{listed}, above {LARGEST_RATIO}; networks that warp along it will gain little. "
+        "motion is not learned well enough: the ratio of its end-point error to that of zero "
+        f"flow is {listed}, above {LARGEST_RATIO}; networks that warp along it will gain little. "
         "Train longer"
     )
 
@@ -359,7 +359,7 @@ def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hoo
     module._has_weights = not keys.missing_keys
 
 
-def come_whole(served: object) -> bool:
+def serves_whole_scenes(served: object) -> bool:
     """Return whether a data module neither crops nor augments scenes, so that windows repeat."""
     return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
 

@@ -96,7 +96,7 @@ Source: the paper's three stages of training, ``fem``, ``fam`` and ``joint``. ``
 """
 
 
-GIVES: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
+TRAINED_PARTS: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
     {
         **{stage: row.learns for stage, row in STAGES.items()},
         "joint": ("fem", "motion", "intra", "inter", "gains", "fmvr"),
@@ -106,7 +106,7 @@ GIVES: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
 
 DECODED: Final = StageSpec(
     learns=("fam",),
-    frozen=GIVES["joint"],
+    frozen=TRAINED_PARTS["joint"],
     absent=(),
     starts_from=("joint", "fam"),
     clip_length=41,

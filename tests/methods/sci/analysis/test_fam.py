@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from spike_zoo.methods.sci.analysis.alignment import Align, DeformableConv
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
 
 
-def five(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+def random_inputs(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(2, 5, 3, height, width), torch.randn(2, 4, 2, height, width)
 
 
@@ -24,41 +24,43 @@ def test_every_alignment_takes_any_size_and_number_of_neighbours(
     align: Align, neighbors: int
 ) -> None:
     torch.manual_seed(0)
-    features, motions = five(17, 22)
-    found = FAM(align, neighbors, 0.125).branches(features, motions)
-    assert [one.shape for one in found] == [(2, 1, 17, 22)] * 3
+    features, motions = random_inputs(17, 22)
+    actual = FAM(align, neighbors, 0.125).branches(features, motions)
+    assert [image.shape for image in actual] == [(2, 1, 17, 22)] * 3
     assert ClassFAM(7, align, neighbors, 0.125)(features, motions).shape == (2, 7)
 
 
-@pytest.mark.parametrize(("neighbors", "seen"), [(0, {2}), (2, {1, 2, 3}), (4, {0, 1, 2, 3, 4})])
-def test_only_the_neighbours_that_are_looked_at_move_the_image(
-    neighbors: int, seen: set[int]
+@pytest.mark.parametrize(
+    ("neighbors", "expected"), [(0, {2}), (2, {1, 2, 3}), (4, {0, 1, 2, 3, 4})]
+)
+def test_the_image_depends_only_on_the_selected_neighbours(
+    neighbors: int, expected: set[int]
 ) -> None:
     torch.manual_seed(0)
-    fam, (features, motions) = FAM("afr", neighbors, 0.125), five()
+    fam, (features, motions) = FAM("afr", neighbors, 0.125), random_inputs()
     features.requires_grad_()
     fam(features, motions).square().sum().backward()
     assert features.grad is not None
-    assert {n for n in range(5) if features.grad[:, n].any()} == seen
+    assert {n for n in range(5) if features.grad[:, n].any()} == expected
 
 
-def test_a_deformable_convolution_begins_as_a_plain_one() -> None:
+def test_an_untrained_deformable_convolution_is_a_plain_convolution() -> None:
     torch.manual_seed(0)
     layer, x, guide = DeformableConv(16), torch.randn(2, 16, 9, 11), torch.randn(2, 16, 9, 11)
     torch.testing.assert_close(layer(x, guide), layer.conv(x), rtol=1e-4, atol=1e-5)
 
 
-def test_offsets_stay_within_ten_pixels_and_masks_below_two() -> None:
+def test_offsets_are_at_most_ten_pixels_and_masks_at_most_two() -> None:
     layer, x = DeformableConv(8), torch.ones(1, 8, 64, 64)
     with torch.no_grad():
         layer.guidance.bias.fill_(1e6)  # type: ignore[union-attr]  # it has one
         layer.conv.weight.fill_(1.0)
         layer.conv.bias.zero_()  # type: ignore[union-attr]  # it has one
-    found = layer(x, x)[0, 0].detach()
+    actual = layer(x, x)[0, 0].detach()
     # all taps are offset by 10 px down and right: inside, 9 taps of 8 channels times a mask of 2
-    assert found[20, 20] == pytest.approx(2 * 9 * 8)
-    assert found[-10:].abs().sum() < found[:10].abs().sum()
-    assert found[54:, 54:].abs().max() < 2 * 9 * 8
+    assert actual[20, 20] == pytest.approx(2 * 9 * 8)
+    assert actual[-10:].abs().sum() < actual[:10].abs().sum()
+    assert actual[54:, 54:].abs().max() < 2 * 9 * 8
 
 
 @pytest.mark.parametrize(
@@ -74,31 +76,31 @@ def test_offsets_stay_within_ten_pixels_and_masks_below_two() -> None:
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(make: Callable[[], object], message: str) -> None:
+def test_invalid_options_and_shapes_are_rejected(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def numbered(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features with the value of their index, and motion of 1 px to the previous one."""
+def numbered_features(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features with the value of their index, and motion of 1 pixel between them."""
     features = torch.arange(float(count)).view(1, count, 1, 1, 1).expand(1, count, 3, 8, 8)
     links = torch.zeros(1, count, 2, 8, 8)
     links[:, :, 0] = 1.0
     return features, links
 
 
-def told(count: int, target: int) -> tuple[list[float], list[float]]:
-    found = surroundings(*numbered(count), target)
-    return found.features[0, :, 0, 0, 0].tolist(), found.motions[0, :, 0, 4, 4].tolist()
+def surroundings_of(count: int, target: int) -> tuple[list[float], list[float]]:
+    actual = gather_analysis_input(*numbered_features(count), target)
+    return actual.features[0, :, 0, 0, 0].tolist(), actual.motions[0, :, 0, 4, 4].tolist()
 
 
-def test_a_target_with_all_neighbours_sees_them_at_their_distance() -> None:
-    assert told(7, 3) == ([1, 2, 3, 4, 5], [2, 1, -1, -2])
+def test_a_target_gets_its_neighbours_and_the_motion_to_each() -> None:
+    assert surroundings_of(7, 3) == ([1, 2, 3, 4, 5], [2, 1, -1, -2])
 
 
-def test_where_one_is_missing_the_nearest_stands_in_with_the_motion_to_it() -> None:
-    assert told(7, 0) == ([0, 0, 0, 1, 2], [0, 0, -1, -2])
-    assert told(7, 1) == ([0, 0, 1, 2, 3], [1, 1, -1, -2])
-    assert told(7, 5) == ([3, 4, 5, 6, 6], [2, 1, -1, -1])
-    assert told(7, 6) == ([4, 5, 6, 6, 6], [2, 1, 0, 0])
-    assert told(1, 0) == ([0] * 5, [0] * 4)
+def test_missing_neighbours_are_replaced_by_the_nearest_with_the_motion_to_it() -> None:
+    assert surroundings_of(7, 0) == ([0, 0, 0, 1, 2], [0, 0, -1, -2])
+    assert surroundings_of(7, 1) == ([0, 0, 1, 2, 3], [1, 1, -1, -2])
+    assert surroundings_of(7, 5) == ([3, 4, 5, 6, 6], [2, 1, -1, -1])
+    assert surroundings_of(7, 6) == ([4, 5, 6, 6, 6], [2, 1, 0, 0])
+    assert surroundings_of(1, 0) == ([0] * 5, [0] * 4)

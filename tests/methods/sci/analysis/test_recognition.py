@@ -14,9 +14,9 @@ from spike_zoo.errors import SpikeZooError
 from spike_zoo.methods.sci import PlaybackRecognitionModule, SCICodec, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.recognition import coded_clips
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
-from spike_zoo.methods.sci.codec.decoded import analyses
+from spike_zoo.methods.sci.codec.decoded import analysis_inputs
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
-from tests.methods.sci.codecs import lively_codec, recording
+from tests.methods.sci.codecs import random_codec, recording
 from tests.methods.sci.coding import WIDTHS, grouped
 
 
@@ -24,16 +24,16 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
-    def _begin(self, beginnings: dict[str, str]) -> None:
-        type(self).files = beginnings
+    def _set_files(self, stage_files: dict[str, str]) -> None:
+        type(self).files = stage_files
 
     height = 24
     width = 24
     overfit_steps = 150  # features of a random FEM have little contrast
 
     def make_module(self) -> SCIRecognitionModule:
-        given: Any = {**grouped(**WIDTHS), **self.files}
-        return SCIRecognitionModule(2, **given)
+        arguments: Any = {**grouped(**WIDTHS), **self.files}
+        return SCIRecognitionModule(2, **arguments)
 
 
 class TestPlayback(ClassificationTester, MethodTester):
@@ -45,42 +45,42 @@ def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.M
     seed_everything(0)
     module = SCIRecognitionModule(2, cache_gib=1.0, **grouped(**WIDTHS)).eval()
     batch: Any = labelled_batch(41, 16, 16)
-    turned: Any = {
+    reversed_batch: Any = {
         name: value[::-1] if isinstance(value, list) else value.flip(0)
         for name, value in batch.items()
     }
     with torch.no_grad():
-        exact = module.codec.analysed(batch["spikes"], batch["rate_scale"])
+        exact = module.codec.analysis_input(batch["spikes"], batch["rate_scale"])
         first = module._analysed(batch, None)
-        monkeypatch.setattr(module.codec, "analysed", None)  # values must come from the cache
-        again = module._analysed(turned, None)
-    for one, other, wanted in zip(first, again, exact, strict=True):
-        assert torch.equal(one, other.flip(0))
-        torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half precision
+        monkeypatch.setattr(module.codec, "analysis_input", None)  # values must come from the cache
+        again = module._analysed(reversed_batch, None)
+    for cached, reversed_part, expected in zip(first, again, exact, strict=True):
+        assert torch.equal(cached, reversed_part.flip(0))
+        torch.testing.assert_close(cached, expected, rtol=1e-3, atol=1e-3)  # half precision
 
 
 @pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
-def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type) -> None:
+def test_clips_are_distorted_in_training_and_not_in_prediction(kind: type) -> None:
     small: dict[str, Any] = {"channels": 8, "blocks": 1}
     if kind is SCIRecognitionModule:
         small = grouped(**WIDTHS)
-    made, batch = [], labelled_batch(41, 24, 24)
+    results, batch = [], labelled_batch(41, 24, 24)
     for amount in (0.0, 0.2):
         seed_everything(0)
         module = kind(2, affine_augment=amount, **small).eval()
         with torch.no_grad():
             learned = [module.logits(batch) for _ in range(2)]
-            made.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
+            results.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
         assert torch.equal(*learned)  # the random seed is the number of the update
-    (plain, told), (distorted, told_too) = made
-    torch.testing.assert_close(plain, told)
-    torch.testing.assert_close(told, told_too)
+    (plain, predicted), (distorted, predicted_again) = results
+    torch.testing.assert_close(plain, predicted)
+    torch.testing.assert_close(predicted, predicted_again)
     assert not torch.allclose(distorted, plain, atol=1e-4)
     with pytest.raises(ValueError, match="affine_augment must be from 0 to 1, got 2"):
         kind(2, affine_augment=2.0, **small)
 
 
-def test_a_single_clip_is_learned_from() -> None:
+def test_a_batch_of_one_clip_has_finite_logits_in_training() -> None:
     seed_everything(0)
     module, batch = SCIRecognitionModule(2, **grouped(**WIDTHS)).train(), labelled_batch(41, 16, 16)
     single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
@@ -88,7 +88,7 @@ def test_a_single_clip_is_learned_from() -> None:
 
 
 @pytest.mark.slow
-def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
+def test_the_playback_classifier_trains_at_the_depth_used_for_comparison() -> None:
     """The baseline must train; without batch normalisation its accuracy stays near 10 %."""
     seed_everything(0)
     digits = load_digits()
@@ -101,27 +101,27 @@ def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
         F.cross_entropy(network(pictures[batch]), labels[batch]).backward()
         optimizer.step()
     with torch.no_grad():
-        found = network.eval()(pictures[1400:1600]).argmax(dim=1)
-    assert (found == labels[1400:1600]).float().mean() >= 0.5
+        predictions = network.eval()(pictures[1400:1600]).argmax(dim=1)
+    assert (predictions == labels[1400:1600]).float().mean() >= 0.5
 
 
-def test_clips_of_a_batch_are_coded_as_each_by_itself(codec: SCICodec) -> None:
+def test_clips_of_a_batch_are_coded_like_single_recordings(codec: SCICodec) -> None:
     takes = [recording(41, seed) for seed in (3, 4)]
     spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
-    found = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
+    coded = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
     for number, take in enumerate(takes):
         data = codec.compress(take, quality=1, gop=5)
         # Float rounding differs in a batch: a symbol can round differently, and so can all symbols
         # that depend on it.
-        assert found.n_bytes[number] == pytest.approx(len(data), rel=0.03)
+        assert coded.n_bytes[number] == pytest.approx(len(data), rel=0.03)
         with torch.no_grad():
-            wanted = dict(analyses(codec, [codec.decompress(data)]))[2]
-        for part, one in zip(found.analysis, wanted, strict=True):
+            expected = dict(analysis_inputs(codec, [codec.decompress(data)]))[2]
+        for part, single in zip(coded.analysis, expected, strict=True):
             own, other = part[number : number + 1], part[1 - number : 2 - number]
-            assert (own - one).abs().mean() <= 0.3 * (other - one).abs().mean()
+            assert (own - single).abs().mean() <= 0.3 * (other - single).abs().mean()
 
 
-def test_a_codec_that_is_not_final_codes_no_clips() -> None:
+def test_coding_with_a_codec_that_is_not_final_raises() -> None:
     spikes = torch.zeros(1, 41, 16, 16)
     with pytest.raises(SpikeZooError, match="this codec is not final"):
-        coded_clips(lively_codec(final=False), spikes, torch.tensor([0.6]), 0)
+        coded_clips(random_codec(final=False), spikes, torch.tensor([0.6]), 0)

@@ -28,22 +28,22 @@ def scene() -> CodedScene:
 
 
 @pytest.fixture(params=["codec", "joint"])
-def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_path: Path) -> str:
+def weights(request: pytest.FixtureRequest, all_stage_files: dict[str, str], tmp_path: Path) -> str:
     """Return files of weights without and with an analysis."""
     if request.param == "codec":
-        return all_beginnings["codec"]
-    given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
-    module = small("joint", **given)
+        return all_stage_files["codec"]
+    files: dict[str, Any] = {name: all_stage_files[name] for name in ("fem", "codec", "fam")}
+    module = small("joint", **files)
     module.begin()
     save_weights(module, tmp_path / "joint.safetensors")
     return str(tmp_path / "joint.safetensors")
 
 
 @pytest.fixture
-def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
+def analysis_weights(all_stage_files: dict[str, str], tmp_path: Path) -> str:
     """Return weights of an analysis that was trained on the codec's features."""
     module = small("fam")
-    codec: Any = spike_zoo.load(all_beginnings["codec"])
+    codec: Any = spike_zoo.load(all_stage_files["codec"])
     module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
     save_weights(module, tmp_path / "fam.safetensors")
     return str(tmp_path / "fam.safetensors")
@@ -55,52 +55,54 @@ def load_fam(path: str) -> Any:
 
 
 @pytest.mark.parametrize("gop", [1, 3])
-def test_bytes_and_pictures_are_those_of_the_file(
+def test_bytes_and_images_equal_those_of_compress_and_decompress(
     weights: str, gop: int, scene: CodedScene
 ) -> None:
     row = SCIBitstreamModule(weights, gop=gop)
     row.read_weights()
     assert row.rate_points == (0, 1, 2, 3)
     codec: Any = spike_zoo.load(weights)
-    made = codec.codec.compress(recording(34), quality=2, gop=gop)
+    bitstream = codec.codec.compress(recording(34), quality=2, gop=gop)
     with torch.inference_mode():
         coded = row.compress(row.prepared(scene), 2)
-        assert coded.n_bytes == len(made)
+        assert coded.n_bytes == len(bitstream)
         pictures = row.decompress(coded, scene)
-    torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(made)))
+    torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(bitstream)))
 
 
-def test_another_analysis_looks_at_the_same_bits(
-    all_beginnings: dict[str, str], own_features: str, scene: CodedScene
+def test_another_analysis_changes_images_and_not_the_rate(
+    all_stage_files: dict[str, str], analysis_weights: str, scene: CodedScene
 ) -> None:
-    apart = SCIBitstreamModule(all_beginnings["codec"], analysis=own_features)
-    alone = SCIBitstreamModule(all_beginnings["codec"])
-    codec: Any = spike_zoo.load(all_beginnings["codec"])
-    codec.codec.fam = load_fam(own_features)
+    with_analysis = SCIBitstreamModule(all_stage_files["codec"], analysis=analysis_weights)
+    without_analysis = SCIBitstreamModule(all_stage_files["codec"])
+    codec: Any = spike_zoo.load(all_stage_files["codec"])
+    codec.codec.fam = load_fam(analysis_weights)
     pictures, sizes = [], []
-    for row in (apart, alone):
+    for row in (with_analysis, without_analysis):
         row.read_weights()
         with torch.inference_mode():
             coded = row.compress(row.prepared(scene), 2)
             sizes.append(coded.n_bytes)
             pictures.append(row.decompress(coded, scene))
     assert sizes[0] == sizes[1]
-    made = codec.codec.compress(recording(34), quality=2, gop=8)
-    torch.testing.assert_close(pictures[0], codec.codec.reconstruct(codec.codec.decompress(made)))
+    bitstream = codec.codec.compress(recording(34), quality=2, gop=8)
+    torch.testing.assert_close(
+        pictures[0], codec.codec.reconstruct(codec.codec.decompress(bitstream))
+    )
     assert not torch.allclose(pictures[0], pictures[1], atol=1e-3)
 
 
-def test_an_analysis_of_other_features_is_refused(all_beginnings: dict[str, str]) -> None:
-    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["fam"])
+def test_an_analysis_of_other_features_is_rejected(all_stage_files: dict[str, str]) -> None:
+    row = SCIBitstreamModule(all_stage_files["codec"], analysis=all_stage_files["fam"])
     with pytest.raises(ConfigError, match="trained on the features of another FEM"):
         row.read_weights()
-    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["codec"])
+    row = SCIBitstreamModule(all_stage_files["codec"], analysis=all_stage_files["codec"])
     with pytest.raises(ConfigError, match=r"codec\S+ is not of SCI with an analysis"):
         row.read_weights()
 
 
-def test_weights_without_a_codec_are_refused(all_beginnings: dict[str, str]) -> None:
+def test_weights_without_a_codec_are_rejected(all_stage_files: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="is not of SCI with a codec"):
-        SCIBitstreamModule(all_beginnings["fam"]).read_weights()
+        SCIBitstreamModule(all_stage_files["fam"]).read_weights()
     with pytest.raises(ConfigError, match="gop: 1 feature or more, got 0"):
         SCIBitstreamModule("sci-small", gop=0)

@@ -19,7 +19,7 @@ from spike_zoo.errors import ConfigError, MediaError, MissingFileError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, LosslessModule
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
 from spike_zoo.methods.sci.baselines.lossless import Coder, coded_spikes, packed_in_time
 from spike_zoo.tasks import CodedScene, Compressed
@@ -55,7 +55,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def made(module: Any, scene: CodedScene, point: int = -1) -> tuple[Compressed, torch.Tensor]:
+def encode_and_decode(
+    module: Any, scene: CodedScene, point: int = -1
+) -> tuple[Compressed, torch.Tensor]:
     """Encode a scene at a rate point, and return the coded and the decoded data."""
     module.read_weights()
     with torch.inference_mode():
@@ -67,14 +69,16 @@ def psnr(images: torch.Tensor, truth: torch.Tensor) -> float:
     return float(-10 * (images - truth).square().mean().log10())
 
 
-def test_spikes_that_a_fine_codec_keeps_make_the_pictures_of_playback(scene: CodedScene) -> None:
-    coded, images = made(CTAModule("x264", qps=[30, 1]), scene)
+def test_nearly_lossless_video_of_spikes_gives_the_images_of_playback(scene: CodedScene) -> None:
+    coded, images = encode_and_decode(CTAModule("x264", qps=[30, 1]), scene)
     playback = (tfp_video(scene.spikes, scene.planes, 13) / SCALE).clamp(0, 1)
     torch.testing.assert_close(images[:, 0], playback)
     assert coded.n_bytes > 41 * SIDE * SIDE / 8, "lossy coding of spikes takes more than raw ones"
 
 
-def test_a_pixel_from_128_on_is_a_spike(scene: CodedScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_values_of_128_or_more_are_spikes(
+    scene: CodedScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = CTAModule("x264")
     module.read_weights()
     grey = np.full((PLANES, SIDE, SIDE), 127, np.uint8)
@@ -87,8 +91,12 @@ def test_a_pixel_from_128_on_is_a_spike(scene: CodedScene, monkeypatch: pytest.M
     assert images.sum() == 5 * SIDE
 
 
-def test_pictures_of_a_fine_codec_are_those_of_the_reconstructor(scene: CodedScene) -> None:
-    _, images = made(ATCModule("x265", qps=[30, 4], reconstructor="tfp", window=9), scene)
+def test_nearly_lossless_video_of_images_gives_the_images_of_the_reconstructor(
+    scene: CodedScene,
+) -> None:
+    _, images = encode_and_decode(
+        ATCModule("x265", qps=[30, 4], reconstructor="tfp", window=9), scene
+    )
     recording = ATCModule(reconstructor="tfp", window=9)
     recording.read_weights()
     expected = recording.pictures(scene.spikes, scene)
@@ -98,43 +106,47 @@ def test_pictures_of_a_fine_codec_are_those_of_the_reconstructor(scene: CodedSce
 
 
 @pytest.mark.parametrize("motion", ["decoded", "none"])
-def test_features_of_a_fine_codec_are_analysed_as_they_were(
+def test_nearly_lossless_video_of_features_gives_the_images_of_the_features(
     scene: CodedScene, weights: str, motion: Any
 ) -> None:
     module = CAASModule("x264", qps=[40, 2], weights=weights, motion=motion)
-    _, images = made(module, scene)
+    _, images = encode_and_decode(module, scene)
     networks: Any = module.networks
     with torch.inference_mode():
         features = networks.features(scene.spikes[None], torch.tensor([SCALE]))
-        links = (
-            networks.links(features) if motion == "decoded" else torch.zeros(1, 5, 2, SIDE, SIDE)
+        backward = (
+            networks.backward_motion(features)
+            if motion == "decoded"
+            else torch.zeros(1, 5, 2, SIDE, SIDE)
         )
-        expected = torch.cat([networks.fam(*surroundings(features, links, t)) for t in range(5)])
+        expected = torch.cat(
+            [networks.fam(*gather_analysis_input(features, backward, t)) for t in range(5)]
+        )
     assert psnr(images, expected.clamp(0, 1)) > 38
 
 
-def test_features_without_an_analysis_are_pictures_by_themselves(
-    scene: CodedScene, beginnings: dict[str, str]
+def test_without_an_analysis_images_are_the_mean_of_the_features(
+    scene: CodedScene, stage_files: dict[str, str]
 ) -> None:
-    module = CAASModule("x264", qps=[40, 2], weights=beginnings["fem"])
-    _, images = made(module, scene)
+    module = CAASModule("x264", qps=[40, 2], weights=stage_files["fem"])
+    _, images = encode_and_decode(module, scene)
     networks: Any = module.networks
     with torch.inference_mode():
         features = networks.features(scene.spikes[None], torch.tensor([SCALE]))[0]
     assert psnr(images, features.mean(dim=1, keepdim=True)) > 42
 
 
-def test_channels_that_are_affine_functions_of_their_mean_are_coded_by_it_alone(
+def test_channels_mean_codes_the_mean_and_affine_maps_with_fewer_bytes(
     scene: CodedScene, weights: str
 ) -> None:
     mean = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(0))
     slope, offset = torch.tensor([0.5, 1.0, 1.5]), torch.tensor([0.1, 0.0, -0.1])
     features = slope.view(3, 1, 1) * mean[:, None] + offset.view(3, 1, 1)
     torch.testing.assert_close(affine_maps(features, mean), torch.stack([slope, offset]))
-    every, _ = made(CAASModule("x264", qps=[40, 2], weights=weights), scene)
+    all_channels, _ = encode_and_decode(CAASModule("x264", qps=[40, 2], weights=weights), scene)
     module = CAASModule("x264", qps=[40, 2], weights=weights, channels="mean")
-    coded, images = made(module, scene)
-    assert coded.n_bytes < 0.7 * every.n_bytes
+    coded, images = encode_and_decode(module, scene)
+    assert coded.n_bytes < 0.7 * all_channels.n_bytes
     assert images.shape == (5, 1, SIDE, SIDE)
     assert float(module.prepared(scene).maps.abs().sum()) > 0  # type: ignore[union-attr]  # it has them
 
@@ -144,16 +156,16 @@ def test_channels_that_are_affine_functions_of_their_mean_are_coded_by_it_alone(
 def test_a_coarser_quantiser_takes_fewer_bytes(
     kind: Any, codec: str, scene: CodedScene, weights: str
 ) -> None:
-    given = {"weights": weights} if kind is CAASModule else {"reconstructor": "tfp"}
-    module = kind(codec, qps=[48, 20], **given)
-    coarse, images = made(module, scene, 0)
-    fine, _ = made(module, scene, 1)
+    options = {"weights": weights} if kind is CAASModule else {"reconstructor": "tfp"}
+    module = kind(codec, qps=[48, 20], **options)
+    coarse, images = encode_and_decode(module, scene, 0)
+    fine, _ = encode_and_decode(module, scene, 1)
     assert 0 < coarse.n_bytes < fine.n_bytes
     assert images.shape == scene.images.shape
     assert 0 <= images.min() <= images.max() <= 1
 
 
-def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None:
+def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
     module = CAASModule(weights=weights)
     assert not list(module.parameters())
     module.read_weights()
@@ -169,8 +181,8 @@ def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None
         (lambda: CTAModule(qps=[22, 32]), r"the coarsest first, got \[22, 32\]"),
         (lambda: CTAModule(qps=[]), "the coarsest first"),
         (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
-        (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # what a person may write
-        (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # likewise
+        (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # an invalid value
+        (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # an invalid value
         (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
         (
             lambda: CTAModule(reconstructor="ssdm-student").read_weights(),
@@ -178,21 +190,21 @@ def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None
         ),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(make: Any, message: str) -> None:
+def test_invalid_settings_are_rejected_by_name(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
 
 
-def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_weights_are_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"none\.ckpt"):
         CAASModule(weights=str(tmp_path / "none.ckpt")).read_weights()
 
 
-def test_a_codec_that_is_not_there_is_refused_before_anything_is_computed(
+def test_a_missing_video_codec_raises_before_computation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gone = coded_video.CODECS["svtav1"]._replace(encoder="libnone")
-    monkeypatch.setitem(coded_video.CODECS, "svtav1", gone)
+    missing = coded_video.CODECS["svtav1"]._replace(encoder="libnone")
+    monkeypatch.setitem(coded_video.CODECS, "svtav1", missing)
     with pytest.raises(MediaError, match=r"svtav1: .*no encoder libnone"):
         CTAModule("svtav1").setup("test")
 
@@ -200,7 +212,7 @@ def test_a_codec_that_is_not_there_is_refused_before_anything_is_computed(
 CODERS: tuple[Coder, ...] = get_args(Coder)
 
 
-def even_spikes(planes: int, height: int, width: int) -> NDArray[np.bool_]:
+def regular_spikes(planes: int, height: int, width: int) -> NDArray[np.bool_]:
     """Return spikes of pixels that fire regularly, with random rates and phases."""
     rates, starts = np.random.default_rng(0).random((2, height, width))
     charge = starts + np.arange(planes + 1)[:, None, None] * (0.1 + 0.4 * rates)
@@ -229,25 +241,25 @@ def unfiltered(coded: bytes, coder: Coder, size: tuple[int, int], depth: int) ->
 
     options = {"zstd": hdf5plugin.Zstd, "blosc": hdf5plugin.Blosc}[coder]()
     with h5py.File("read", "w", driver="core", backing_store=False) as file:
-        kept = file.create_dataset("x", size, f"V{depth}", chunks=size, **options)
-        kept.id.write_direct_chunk((0, 0), coded)
-        pixels: NDArray[np.uint8] = kept[()].view(np.uint8)
+        dataset = file.create_dataset("x", size, f"V{depth}", chunks=size, **options)
+        dataset.id.write_direct_chunk((0, 0), coded)
+        pixels: NDArray[np.uint8] = dataset[()].view(np.uint8)
     return pixels
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("shape", [(41, 16, 24), (8, 5, 7), (13, 33, 20)])
-def test_every_spike_comes_back(coder: Coder, shape: tuple[int, int, int]) -> None:
-    spikes = even_spikes(*shape)
+def test_lossless_coders_restore_every_spike(coder: Coder, shape: tuple[int, int, int]) -> None:
+    spikes = regular_spikes(*shape)
     np.testing.assert_array_equal(decoded(coded_spikes(spikes, coder), coder, shape), spikes)
 
 
 @pytest.mark.parametrize("shape", [(41, 16, 24), (41, 5, 7)])
-def test_raw_spikes_have_one_bit_whatever_their_size(shape: tuple[int, int, int]) -> None:
-    assert len(coded_spikes(even_spikes(*shape), "raw")) == -(-np.prod(shape) // 8)
+def test_raw_spikes_take_one_bit_for_any_size(shape: tuple[int, int, int]) -> None:
+    assert len(coded_spikes(regular_spikes(*shape), "raw")) == -(-np.prod(shape) // 8)
 
 
-def test_planes_of_a_pixel_lie_in_one_byte_the_first_lowest() -> None:
+def test_planes_of_a_pixel_are_packed_into_bytes_with_the_first_in_the_lowest_bit() -> None:
     spikes = np.zeros((9, 2, 3), bool)
     spikes[[0, 3, 8], 1, 2] = True
     packed = packed_in_time(spikes)
@@ -256,19 +268,21 @@ def test_planes_of_a_pixel_lie_in_one_byte_the_first_lowest() -> None:
     assert packed.sum() == 10
 
 
-def test_contexts_leave_a_tenth_less_than_zstandard() -> None:
-    spikes = even_spikes(161, 96, 96)
+def test_the_context_coder_takes_at_least_10_percent_less_than_zstandard() -> None:
+    spikes = regular_spikes(161, 96, 96)
     assert len(coded_spikes(spikes, "context")) <= 0.9 * len(coded_spikes(spikes, "zstd"))
 
 
-def test_a_coder_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_coder_without_its_library_raises_with_the_package_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with pytest.raises(ConfigError, match=r"pip install 'spike-zoo\[cold\]'"):
         LosslessModule("blosc").setup("test")
     LosslessModule("raw").setup("test")
 
 
-def test_an_unknown_coder_is_refused_by_name() -> None:
+def test_an_unknown_coder_is_rejected_by_name() -> None:
     wrong: Any = "zip"
     with pytest.raises(ConfigError, match="coder: one of raw, zstd, blosc, context, got 'zip'"):
         LosslessModule(wrong)

@@ -31,7 +31,7 @@ from spike_zoo.methods.sci.codec.bitstream import (
     digest_of,
 )
 from spike_zoo.spikes import SpikeRecording
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, lively_codec, recording
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, random_codec, recording
 
 
 def planes_of(count: int, height: int = HEIGHT, width: int = COLUMNS) -> SpikeRecording:
@@ -45,10 +45,10 @@ def changed(codec: SCICodec, name: str) -> SCICodec:
     return other
 
 
-# contents
+# Contents.
 
 
-def test_the_header_says_what_was_coded_and_by_whom(codec: SCICodec) -> None:
+def test_the_header_states_the_recording_the_settings_and_the_model(codec: SCICodec) -> None:
     source = SpikeRecording.from_planes(
         np.zeros((76, HEIGHT, COLUMNS), bool), fps=20_000.0, rate_scale=0.5
     )
@@ -61,7 +61,7 @@ def test_the_header_says_what_was_coded_and_by_whom(codec: SCICodec) -> None:
     assert codec.header(source, rate_scale=0.25).rate_scale == 0.25
 
 
-def test_a_file_is_its_header_and_its_chunks(codec: SCICodec, stream: bytes) -> None:
+def test_a_bitstream_is_its_header_followed_by_its_chunks(codec: SCICodec, stream: bytes) -> None:
     source = recording()
     header = codec.header(source, quality=2, gop=4)
     payloads = list(codec.compress_stream(source, quality=2, gop=4))
@@ -72,7 +72,9 @@ def test_a_file_is_its_header_and_its_chunks(codec: SCICodec, stream: bytes) -> 
     assert HEADER_BYTES == 48
 
 
-def test_a_group_of_another_recording_is_damage(codec: SCICodec, stream: bytes) -> None:
+def test_a_group_of_another_recording_is_rejected_as_damaged(
+    codec: SCICodec, stream: bytes
+) -> None:
     """Exchange groups of two files of equal size, quality and model."""
     other = codec.compress(recording(seed=1), quality=2, gop=4)
     first, second = BitstreamReader(stream), BitstreamReader(other)
@@ -84,7 +86,7 @@ def test_a_group_of_another_recording_is_damage(codec: SCICodec, stream: bytes) 
 
 
 @pytest.mark.parametrize(("switch", "value"), [("temporal_prior", "none"), ("context", "residual")])
-def test_switches_of_the_decoder_are_part_of_the_model(
+def test_options_of_the_decoder_are_part_of_the_model_digest(
     codec: SCICodec, stream: bytes, switch: str, value: str
 ) -> None:
     other = copy.deepcopy(codec)
@@ -103,7 +105,7 @@ def test_a_better_quality_takes_more_bytes(codec: SCICodec) -> None:
     assert len(set(sizes)) == 4
 
 
-# digests of models
+# Digests of models.
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_better_quality_takes_more_bytes(codec: SCICodec) -> None:
         "gains.decoder.content",
     ],
 )
-def test_another_decoder_is_refused_with_both_digests(
+def test_another_decoder_is_rejected_with_both_digests(
     codec: SCICodec, stream: bytes, name: str
 ) -> None:
     other = changed(codec, name)
@@ -151,18 +153,20 @@ def test_another_decoder_is_refused_with_both_digests(
         "inter.entropy.content.prior.means",
     ],
 )
-def test_what_no_decoder_looks_at_may_change(codec: SCICodec, stream: bytes, name: str) -> None:
+def test_weights_not_used_in_decoding_do_not_change_the_digest(
+    codec: SCICodec, stream: bytes, name: str
+) -> None:
     other = changed(codec, name)
     assert digest_of(other) == digest_of(codec)
     reader = BitstreamReader(stream)
     features = [
-        decoded_group(one, reader.payload(2), reader.header, 2)[0] for one in (other, codec)
+        decoded_group(model, reader.payload(2), reader.header, 2)[0] for model in (other, codec)
     ]
     assert torch.equal(*features)
 
 
-def test_a_digest_is_that_of_the_weights_wherever_they_are(codec: SCICodec) -> None:
-    other = lively_codec(final=False)
+def test_the_digest_depends_only_on_the_weights(codec: SCICodec) -> None:
+    other = random_codec(final=False)
     assert digest_of(other) != digest_of(codec)
     other.load_state_dict(codec.state_dict())
     assert digest_of(other) == digest_of(codec)
@@ -172,21 +176,21 @@ def test_a_digest_is_that_of_the_weights_wherever_they_are(codec: SCICodec) -> N
     assert digest_of(inside["module"]) == digest_of(codec)  # type: ignore[arg-type]  # it is one
 
 
-def test_weights_that_were_rounded_to_half_floats_and_made_final_stay_as_they_are(
+def test_finalised_half_precision_weights_do_not_change_when_loaded_and_finalised_again(
     codec: SCICodec,
 ) -> None:
     rounded = copy.deepcopy(codec).half().float()
     digest = rounded.update_tables()
-    made = rounded.compress(recording(27))
+    bitstream_bytes = rounded.compress(recording(27))
     file = {n: t.half() if t.is_floating_point() else t for n, t in rounded.state_dict().items()}
-    loaded = lively_codec(final=False)
+    loaded = random_codec(final=False)
     loaded.load_state_dict(file)
     assert digest_of(loaded) == digest != digest_of(codec)
-    assert loaded.compress(recording(27)) == made
-    assert loaded.update_tables() == digest, "nothing moves when it is done again"
+    assert loaded.compress(recording(27)) == bitstream_bytes
+    assert loaded.update_tables() == digest, "a second finalisation changes nothing"
 
 
-def test_a_device_that_fails_the_test_neither_writes_nor_reads(
+def test_a_device_that_fails_the_exactness_check_raises_in_both_directions(
     codec: SCICodec, stream: bytes
 ) -> None:
     other = copy.deepcopy(codec)
@@ -200,7 +204,7 @@ def test_a_device_that_fails_the_test_neither_writes_nor_reads(
             action()
 
 
-# rejected input
+# Rejected input.
 
 
 @pytest.mark.parametrize(
@@ -238,7 +242,7 @@ def test_a_device_that_fails_the_test_neither_writes_nor_reads(
         ),
     ],
 )
-def test_what_cannot_be_coded_is_refused_before_any_work(
+def test_recordings_and_options_that_cannot_be_coded_are_rejected(
     codec: SCICodec,
     source: SpikeRecording,
     options: dict[str, Any],
@@ -249,7 +253,7 @@ def test_what_cannot_be_coded_is_refused_before_any_work(
         codec.compress(source, **options)
 
 
-def test_other_probability_tables_are_another_model(
+def test_other_probability_tables_change_the_model_digest(
     codec: SCICodec, stream: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -259,12 +263,12 @@ def test_other_probability_tables_are_another_model(
         codec.decompress(stream)
 
 
-@pytest.mark.parametrize("told", [{"window": 19}, {"step": 4}, {"channels": 5}])
-def test_frames_that_are_none_of_sci_are_refused(
-    codec: SCICodec, stream: bytes, told: dict[str, Any]
+@pytest.mark.parametrize("changes", [{"window": 19}, {"step": 4}, {"channels": 5}])
+def test_headers_with_another_window_step_or_channels_are_rejected(
+    codec: SCICodec, stream: bytes, changes: dict[str, Any]
 ) -> None:
     header = Header.parse(stream)
-    other = replace(header, **told).pack() + stream[HEADER_BYTES:]
+    other = replace(header, **changes).pack() + stream[HEADER_BYTES:]
     with pytest.raises(BitstreamError, match="SCI's have 13, 7 and 3: another program wrote it"):
         codec.decompress(other)
 
@@ -282,14 +286,14 @@ def test_dark_and_saturated_recordings_are_coded(codec: SCICodec, value: bool) -
     ("make", "error", "message"),
     [
         (
-            lambda: lively_codec(final=False),
+            lambda: random_codec(final=False),
             NotFinalizedError,
             r"call update_tables\(\) once its training",
         ),
         (lambda: SCICodec(FEM(0.125)), ConfigError, r"these weights have no codec.*'codec' or"),
     ],
 )
-def test_weights_that_cannot_code_say_so(
+def test_weights_without_a_final_codec_raise(
     make: Callable[[], SCICodec], error: type[Exception], message: str, stream: bytes
 ) -> None:
     codec = make()
@@ -298,27 +302,27 @@ def test_weights_that_cannot_code_say_so(
             action()
 
 
-def test_features_that_are_no_numbers_are_refused(codec: SCICodec) -> None:
+def test_features_of_nan_are_rejected(codec: SCICodec) -> None:
     header = codec.header(recording(20))
     broken = [torch.full((1, 3, HEIGHT, COLUMNS), torch.nan)] * 2
     with pytest.raises(ValueError, match="a symbol is no number"):
         list(bitstream.payloads(codec, broken, header))
 
 
-# damage
+# Damage.
 
 
-def test_symbols_that_do_not_end_as_written_are_no_features(codec: SCICodec, stream: bytes) -> None:
+def test_damaged_payloads_raise_in_decoding(codec: SCICodec, stream: bytes) -> None:
     reader = BitstreamReader(stream)
     payload = reader.payload(2)
-    for place in range(0, len(payload), 37):
+    for position in range(0, len(payload), 37):
         damaged = bytearray(payload)
-        damaged[place] ^= 0x10
+        damaged[position] ^= 0x10
         with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 2"):
             decoded_group(codec, bytes(damaged), reader.header, 2)
 
 
-def test_a_damaged_group_leaves_the_others_as_they_were(codec: SCICodec, stream: bytes) -> None:
+def test_a_damaged_group_does_not_change_the_other_groups(codec: SCICodec, stream: bytes) -> None:
     whole, reader = codec.decompress(stream), BitstreamReader(stream)
     lengths = reader.payload_bytes()
     damaged = bytearray(stream)
@@ -326,15 +330,15 @@ def test_a_damaged_group_leaves_the_others_as_they_were(codec: SCICodec, stream:
     with pytest.raises(CorruptBitstreamError, match="group of pictures 1") as caught:
         codec.decompress(bytes(damaged))
     assert caught.value.gop == 1
-    left = codec.decompress(bytes(damaged), strict=False)
-    assert left.feature_index == (0, 1, 2, 3, 8, 9)
-    assert left.planes == (6, 13, 20, 27, 62, 69)
-    assert torch.equal(left.features, whole.features[[0, 1, 2, 3, 8, 9]])
-    assert torch.equal(left.motion, whole.motion[[0, 1, 2, 3, 8, 9]])
-    assert [type(error) for error in left.errors] == [CorruptBitstreamError]
+    partial = codec.decompress(bytes(damaged), strict=False)
+    assert partial.feature_index == (0, 1, 2, 3, 8, 9)
+    assert partial.planes == (6, 13, 20, 27, 62, 69)
+    assert torch.equal(partial.features, whole.features[[0, 1, 2, 3, 8, 9]])
+    assert torch.equal(partial.motion, whole.motion[[0, 1, 2, 3, 8, 9]])
+    assert [type(error) for error in partial.errors] == [CorruptBitstreamError]
 
 
-def test_a_group_of_other_symbols_is_left_out_though_its_chunk_is_whole(
+def test_a_group_with_wrong_symbols_and_a_valid_chunk_is_omitted(
     codec: SCICodec, stream: bytes
 ) -> None:
     reader = BitstreamReader(stream)
@@ -346,17 +350,17 @@ def test_a_group_of_other_symbols_is_left_out_though_its_chunk_is_whole(
     forged = stream[:HEADER_BYTES] + b"".join(chunks)
     with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="group of pictures 1"):
         codec.decompress(forged)
-    left = codec.decompress(forged, strict=False)
-    assert left.feature_index == (0, 1, 2, 3, 8, 9)
-    assert len(left.errors) == 1
+    partial = codec.decompress(forged, strict=False)
+    assert partial.feature_index == (0, 1, 2, 3, 8, 9)
+    assert len(partial.errors) == 1
 
 
-def test_of_a_file_that_was_cut_the_complete_groups_are_left(
+def test_the_complete_groups_of_a_truncated_bitstream_are_decoded(
     codec: SCICodec, stream: bytes
 ) -> None:
-    left = codec.decompress(stream[:-1], strict=False)
-    assert left.feature_index == tuple(range(8))
-    nothing = codec.decompress(stream[: HEADER_BYTES + 30], strict=False)
-    assert nothing.features.shape == (0, 3, HEIGHT, COLUMNS)
-    assert nothing.motion.shape == (0, 2, HEIGHT, COLUMNS)
-    assert len(nothing.errors) == 1
+    partial = codec.decompress(stream[:-1], strict=False)
+    assert partial.feature_index == tuple(range(8))
+    empty = codec.decompress(stream[: HEADER_BYTES + 30], strict=False)
+    assert empty.features.shape == (0, 3, HEIGHT, COLUMNS)
+    assert empty.motion.shape == (0, 2, HEIGHT, COLUMNS)
+    assert len(empty.errors) == 1

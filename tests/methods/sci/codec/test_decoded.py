@@ -12,23 +12,25 @@ from torch import Tensor
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-from spike_zoo.methods.sci.codec.decoded import analyses
-from tests.methods.sci.codecs import lively_codec, recording
+from spike_zoo.methods.sci.codec.decoded import analysis_inputs
+from tests.methods.sci.codecs import random_codec, recording
 
 
-def by_hand(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:
-    """Return the images of features, computed one by one from all features in memory."""
+def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:
+    """Return images, computed one by one from all features in memory."""
     assert codec.fmvr is not None
     assert codec.fam is not None
     links = motion.clone()
     for index in range(len(features)):
         if index % gop:
-            one = slice(index, index + 1)
-            links[one] = codec.fmvr(motion[one], features[one])
-    found = [surroundings(features[None], links[None], index) for index in range(len(features))]
-    return [codec.fam(*one)[0].clamp(0, 1) for one in found]
+            part = slice(index, index + 1)
+            links[part] = codec.fmvr(motion[part], features[part])
+    inputs = [
+        gather_analysis_input(features[None], links[None], index) for index in range(len(features))
+    ]
+    return [codec.fam(*arguments)[0].clamp(0, 1) for arguments in inputs]
 
 
 @pytest.fixture(scope="module")
@@ -36,130 +38,139 @@ def decoded(codec: SCICodec, stream: bytes) -> SCIDecoded:
     return codec.decompress(stream)
 
 
-def parts_of(decoded: SCIDecoded, *wanted: int) -> SCIDecoded:
+def parts_of(decoded: SCIDecoded, *indexes: int) -> SCIDecoded:
     """Return a subset of features, as if the other groups were damaged."""
-    places = [decoded.feature_index.index(index) for index in wanted]
+    places = [decoded.feature_index.index(index) for index in indexes]
     return dataclasses.replace(
         decoded,
         features=decoded.features[places],
         motion=decoded.motion[places],
-        feature_index=tuple(wanted),
+        feature_index=tuple(indexes),
     )
 
 
-def test_pictures_see_two_features_on_either_side_across_groups(
+def test_images_use_two_features_on_either_side_across_groups(
     codec: SCICodec, decoded: SCIDecoded
 ) -> None:
     with torch.inference_mode():
-        wanted = torch.stack(by_hand(codec, decoded.features, decoded.motion, gop=4))
-    found = codec.reconstruct(decoded)
-    assert found.shape == (10, 1, *decoded.features.shape[-2:])
-    assert 0 <= found.min() < found.max() <= 1
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+        expected = torch.stack(reference_images(codec, decoded.features, decoded.motion, gop=4))
+    images = codec.reconstruct(decoded)
+    assert images.shape == (10, 1, *decoded.features.shape[-2:])
+    assert 0 <= images.min() < images.max() <= 1
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-6)
 
 
-def test_pictures_of_a_stream_are_those_of_the_whole(
+def test_images_of_a_stream_equal_images_of_the_whole_bitstream(
     codec: SCICodec, stream: bytes, decoded: SCIDecoded
 ) -> None:
     groups = codec.decompress_stream(BitstreamReader(stream))
-    named = list(codec.reconstruct_stream(groups))
-    assert [number for number, _ in named] == list(range(10))
-    assert torch.equal(torch.stack([image for _, image in named]), codec.reconstruct(decoded))
+    numbered_images = list(codec.reconstruct_stream(groups))
+    assert [number for number, _ in numbered_images] == list(range(10))
+    assert torch.equal(
+        torch.stack([image for _, image in numbered_images]), codec.reconstruct(decoded)
+    )
 
 
-def test_pictures_come_as_soon_as_their_neighbours_are_there(
+def test_images_are_returned_as_soon_as_their_neighbours_are_decoded(
     codec: SCICodec, stream: bytes
 ) -> None:
-    given: list[int] = []
+    decoded_numbers: list[int] = []
 
     def groups() -> object:
         for group in codec.decompress_stream(BitstreamReader(stream)):
-            given.extend(group.feature_index)
+            decoded_numbers.extend(group.feature_index)
             yield group
 
     for number, _ in codec.reconstruct_stream(groups()):  # type: ignore[arg-type]  # it yields them
-        assert max(given) <= number + 2 + 3  # two neighbours, and the rest of their group
-        held = given[-1] - number
-        assert held < 6
+        assert max(decoded_numbers) <= number + 2 + 3  # two neighbours, and the rest of their group
+        delay = decoded_numbers[-1] - number
+        assert delay < 6
 
 
-def test_groups_may_be_analysed_by_themselves(codec: SCICodec, decoded: SCIDecoded) -> None:
+def test_with_boundary_gop_groups_are_analysed_separately(
+    codec: SCICodec, decoded: SCIDecoded
+) -> None:
     alone = copy.deepcopy(codec)
     alone.boundary = "gop"
-    found = alone.reconstruct(decoded)
+    images = alone.reconstruct(decoded)
     for first, last in ((0, 4), (4, 8), (8, 10)):
         group = parts_of(decoded, *range(first, last))
-        assert torch.equal(found[first:last], codec.reconstruct(group))
-    assert not torch.equal(found, codec.reconstruct(decoded))
+        assert torch.equal(images[first:last], codec.reconstruct(group))
+    assert not torch.equal(images, codec.reconstruct(decoded))
 
 
-def test_where_a_group_is_missing_the_nearest_features_stand_in(
+def test_features_of_missing_groups_are_replaced_by_the_nearest(
     codec: SCICodec, decoded: SCIDecoded
 ) -> None:
-    left = parts_of(decoded, 0, 1, 2, 3, 8, 9)
-    found = codec.reconstruct(left)
+    partial = parts_of(decoded, 0, 1, 2, 3, 8, 9)
+    images = codec.reconstruct(partial)
     before, after = parts_of(decoded, 0, 1, 2, 3), parts_of(decoded, 8, 9)
-    wanted = torch.cat([codec.reconstruct(before), codec.reconstruct(after)])
-    assert torch.equal(found, wanted)
-    assert [number for number, _ in codec.reconstruct_stream([left])] == [0, 1, 2, 3, 8, 9]
+    expected = torch.cat([codec.reconstruct(before), codec.reconstruct(after)])
+    assert torch.equal(images, expected)
+    assert [number for number, _ in codec.reconstruct_stream([partial])] == [0, 1, 2, 3, 8, 9]
 
 
-def test_motion_to_an_i_frame_is_zero_or_estimated_here(
+def test_motion_to_an_i_frame_is_zero_or_estimated_by_the_decoder(
     codec: SCICodec, decoded: SCIDecoded
 ) -> None:
-    still = dict(analyses(codec, [decoded]))
+    still = dict(analysis_inputs(codec, [decoded]))
     estimating = copy.deepcopy(codec)
     estimating.iframe_motion = "decoder_me"
-    moved = dict(analyses(estimating, [decoded]))
+    with_motion = dict(analysis_inputs(estimating, [decoded]))
     assert not still[4].motions[:, 1].any()  # from the I-frame 4 to 3
-    wanted = codec.moved(decoded.features[4:5], decoded.features[3:4])
-    assert wanted.any()
-    torch.testing.assert_close(moved[4].motions[:, 1], wanted)
-    assert torch.equal(still[2].motions[:, 1], moved[2].motions[:, 1])
-    first = dict(analyses(estimating, [parts_of(decoded, 4, 5, 6, 7)]))
+    expected = codec.estimate_motion(decoded.features[4:5], decoded.features[3:4])
+    assert expected.any()
+    torch.testing.assert_close(with_motion[4].motions[:, 1], expected)
+    assert torch.equal(still[2].motions[:, 1], with_motion[2].motions[:, 1])
+    first = dict(analysis_inputs(estimating, [parts_of(decoded, 4, 5, 6, 7)]))
     assert not first[4].motions[:, 1].any()  # the previous feature is missing
 
 
-def test_without_an_analysis_a_picture_is_the_mean_over_channels(
+def test_without_an_analysis_an_image_is_the_mean_over_channels(
     codec: SCICodec, decoded: SCIDecoded
 ) -> None:
     plain = copy.deepcopy(codec)
     plain.fam = None
-    found = plain.reconstruct(decoded)
-    torch.testing.assert_close(found, decoded.features.mean(dim=1, keepdim=True))
-    nothing = plain.reconstruct(parts_of(decoded))
-    assert nothing.shape == (0, 1, *decoded.features.shape[-2:])
+    images = plain.reconstruct(decoded)
+    torch.testing.assert_close(images, decoded.features.mean(dim=1, keepdim=True))
+    empty = plain.reconstruct(parts_of(decoded))
+    assert empty.shape == (0, 1, *decoded.features.shape[-2:])
 
 
 def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, stream: bytes) -> None:
     torch.manual_seed(4)
-    telling = lively_codec(fam=ClassFAM(3, width=0.125), final=False)
+    classifier = random_codec(fam=ClassFAM(3, width=0.125), final=False)
     state = {n: t for n, t in codec.state_dict().items() if not n.startswith("fam.")}
-    telling.load_state_dict(state, strict=False)
-    decoded = telling.decompress(stream)
-    found = telling.classify(decoded)
-    assert found.shape == (3,)
-    assert float(found.sum()) == pytest.approx(1.0)
-    assert telling.fam is not None
+    classifier.load_state_dict(state, strict=False)
+    decoded = classifier.decompress(stream)
+    probabilities = classifier.classify(decoded)
+    assert probabilities.shape == (3,)
+    assert float(probabilities.sum()) == pytest.approx(1.0)
+    assert classifier.fam is not None
     with torch.inference_mode():
-        whole = [one for number, one in analyses(telling, [decoded]) if 2 <= number < 8]
-        logits = torch.stack([telling.fam(*one)[0] for one in whole]).mean(dim=0)
-    torch.testing.assert_close(found, torch.softmax(logits, dim=0))
-    few = telling.classify(parts_of(decoded, 0, 1))  # without neighbours: the middle one is used
+        whole = [
+            inputs for number, inputs in analysis_inputs(classifier, [decoded]) if 2 <= number < 8
+        ]
+        logits = torch.stack([classifier.fam(*inputs)[0] for inputs in whole]).mean(dim=0)
+    torch.testing.assert_close(probabilities, torch.softmax(logits, dim=0))
+    # no feature has all neighbours: the middle feature is used
+    few = classifier.classify(parts_of(decoded, 0, 1))
     assert float(few.sum()) == pytest.approx(1.0)
     with pytest.raises(ConfigError, match="predict classes, not images"):
-        telling.reconstruct(decoded)
+        classifier.reconstruct(decoded)
     with pytest.raises(ConfigError, match="nothing was decoded, so there is nothing to classify"):
-        telling.classify(parts_of(decoded))
+        classifier.classify(parts_of(decoded))
 
 
-def test_weights_of_pictures_tell_no_classes(codec: SCICodec, decoded: SCIDecoded) -> None:
+def test_weights_without_classes_reject_classification(
+    codec: SCICodec, decoded: SCIDecoded
+) -> None:
     with pytest.raises(ConfigError, match="these weights predict no classes"):
         codec.classify(decoded)
     with pytest.raises(ConfigError, match="these weights predict no classes"):
         SCICodec(FEM(0.125)).classify(decoded)
 
 
-def test_a_single_feature_is_analysed_too(codec: SCICodec) -> None:
+def test_a_single_feature_gives_an_image(codec: SCICodec) -> None:
     decoded = codec.decompress(codec.compress(recording(13)))
     assert codec.reconstruct(decoded).shape == (1, 1, 40, 48)

@@ -30,7 +30,7 @@ from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, record
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
 
-def written(
+def encode_group(
     codec: SCICodec, features: list[torch.Tensor], weight: float | None = None, quality: int = 2
 ) -> tuple[bytes, list[DecodedFrame]]:
     """Encode a group, and return its payload and the frames decoded by the encoder."""
@@ -50,7 +50,7 @@ def written(
     return encoder.finish(), frames
 
 
-def read(codec: SCICodec, payload: bytes, count: int) -> list[DecodedFrame]:
+def decode_group(codec: SCICodec, payload: bytes, count: int) -> list[DecodedFrame]:
     decoder = GroupDecoder(payload, 0)
     assert codec.coding is not None
     with exact_context(CPU):
@@ -59,15 +59,15 @@ def read(codec: SCICodec, payload: bytes, count: int) -> list[DecodedFrame]:
     return frames
 
 
-def test_the_encoders_frames_are_the_decoders_bit_for_bit(codec: SCICodec) -> None:
-    payload, ours = written(codec, features_of(codec, recording())[:FRAMES])
-    theirs = read(codec, payload, FRAMES)
+def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec) -> None:
+    payload, ours = encode_group(codec, features_of(codec, recording())[:FRAMES])
+    theirs = decode_group(codec, payload, FRAMES)
     assert len(ours) == len(theirs) == FRAMES  # an I-frame and 8 P-frames
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-        assert torch.equal(one.feature, other.feature), number
-        assert one.feature.shape == (1, 3, *SIZE)
-        assert torch.equal(one.motion, other.motion), number
-        assert bool(one.motion.any()) == (number > 0)
+    for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert torch.equal(frame.feature, other.feature), number
+        assert frame.feature.shape == (1, 3, *SIZE)
+        assert torch.equal(frame.motion, other.motion), number
+        assert bool(frame.motion.any()) == (number > 0)
 
 
 @pytest.fixture
@@ -79,33 +79,36 @@ def skipping(codec: SCICodec) -> SCICodec:
     return skipping
 
 
-def test_a_scene_at_rest_costs_next_to_nothing_and_stays_as_it_is(skipping: SCICodec) -> None:
+def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
+    skipping: SCICodec,
+) -> None:
     still = [features_of(skipping, recording())[0]] * FRAMES
-    payload, frames = written(skipping, still, weight=1e-3)
-    alone, _ = written(skipping, still[:1], weight=1e-3, quality=3)  # the raised I-frame quality
+    payload, frames = encode_group(skipping, still, weight=1e-3)
+    # the encoder raises the quality of the I-frame by 1
+    alone, _ = encode_group(skipping, still[:1], weight=1e-3, quality=3)
     # two of eight P-frames are coded, with 4 bits each, in 16-bit words
     assert len(payload) - len(alone) <= 2
     for frame in frames:
         assert torch.allclose(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1), atol=1e-5)
-    for frame, other in zip(frames, read(skipping, payload, FRAMES), strict=True):
+    for frame, other in zip(frames, decode_group(skipping, payload, FRAMES), strict=True):
         assert torch.equal(frame.feature, other.feature)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_is_read_as_it_was_written(
+def test_every_mode_is_decoded_as_encoded(
     skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replace the costs, so that each mode is chosen."""
-    of_parts = itertools.cycle([not mode.motion, 0.5, not mode.content, 0.5])
-    of_gaps = itertools.cycle([0.0, 1.0])  # costs of a gap and of halves
+    part_costs = itertools.cycle([not mode.motion, 0.5, not mode.content, 0.5])
+    gap_costs = itertools.cycle([0.0, 1.0])  # costs of a gap and of halves
 
     def cost(_: PFrameEncoder, bits: object, decoded: object, features: list[Any]) -> float:
-        return float(next(of_parts if len(features) == 1 else of_gaps))
+        return float(next(part_costs if len(features) == 1 else gap_costs))
 
     monkeypatch.setattr(PFrameEncoder, "cost", cost)
     count = 2 + mode.gap
-    payload, ours = written(skipping, features_of(skipping, recording())[:count], weight=1.0)
-    theirs = read(skipping, payload, count)
+    payload, ours = encode_group(skipping, features_of(skipping, recording())[:count], weight=1.0)
+    theirs = decode_group(skipping, payload, count)
     for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
         assert torch.equal(frame.feature, other.feature)
         assert torch.equal(frame.motion, other.motion)
@@ -115,16 +118,16 @@ def test_every_mode_is_read_as_it_was_written(
         assert torch.allclose(ours[1].feature.clamp(0, 1), still, atol=1e-5)
 
 
-def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> None:
+def test_omitted_frames_are_interpolated_along_the_motion() -> None:
     """Interpolate a pattern that moves by 4 pixels to the right in 4 frames."""
     pattern = torch.rand(1, 3, 24, 64, generator=torch.Generator().manual_seed(0))
     frames = [pattern[..., 8 - number : 56 - number] for number in range(5)]
     motion = torch.tensor([-4.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 24, 48)
-    nothing = DecodedLatent(*(torch.zeros(1),) * 2)
-    before = ReferenceFrame(frames[0], nothing, nothing)
-    found = interpolated(before, DecodedFrame(frames[4], motion, motion), 3)
-    assert len(found) == 4
-    for number, frame in enumerate(found, 1):
+    empty_latent = DecodedLatent(*(torch.zeros(1),) * 2)
+    before = ReferenceFrame(frames[0], empty_latent, empty_latent)
+    interpolated_frames = interpolated(before, DecodedFrame(frames[4], motion, motion), 3)
+    assert len(interpolated_frames) == 4
+    for number, frame in enumerate(interpolated_frames, 1):
         inside = (slice(None), slice(None), slice(None), slice(4, -4))
         assert torch.allclose(frame.feature[inside], frames[number][inside], atol=1e-5)
         assert torch.equal(frame.motion, motion / 4)
@@ -132,34 +135,34 @@ def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> 
 
 def test_a_gap_longer_than_the_group_is_rejected(skipping: SCICodec) -> None:
     still = [features_of(skipping, recording())[0]] * 5
-    payload, _ = written(skipping, still, weight=1e-3)  # one P-frame with a gap of 3
+    payload, _ = encode_group(skipping, still, weight=1e-3)  # one P-frame with a gap of 3
     with pytest.raises(ValueError, match="leaves out 3 frames of the 2 that remain"):
-        read(skipping, payload, 3)
+        decode_group(skipping, payload, 3)
 
 
-def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
+def test_the_encoder_chooses_the_lowest_rate_distortion_cost(skipping: SCICodec) -> None:
     """Compare the rate-distortion cost of the choice with that of coding all parts."""
     features = features_of(skipping, recording())[:2]
     weight, costs = 50.0, []
     for chosen in (weight, None):
-        payload, frames = written(skipping, features, chosen)
+        payload, frames = encode_group(skipping, features, chosen)
         error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
         costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
     assert costs[0] <= costs[1] + 0.02  # payloads are whole 16-bit words
 
 
-def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) -> None:
+def test_rate_estimation_makes_the_same_choices_as_encoding(skipping: SCICodec) -> None:
     features = features_of(skipping, recording())[:6]
-    payload, wanted = written(skipping, features, weight=64.0)
-    for one, other in zip(read(skipping, payload, 6), wanted, strict=True):
-        assert torch.equal(one.feature, other.feature)
+    payload, expected = encode_group(skipping, features, weight=64.0)
+    for frame, other in zip(decode_group(skipping, payload, 6), expected, strict=True):
+        assert torch.equal(frame.feature, other.feature)
     assert skipping.coding is not None
     options: Any = {"weight": 64.0, "estimation": skipping.motion}
     with exact_context(CPU):
         symbols = RateEstimator(is_exact=True)
-        counted = encode_frames(skipping.coding, symbols, features, 2, **options)
-        for one, other in zip(counted, wanted, strict=True):
-            assert torch.equal(one.feature, other.feature)
+        estimated = encode_frames(skipping.coding, symbols, features, 2, **options)
+        for frame, other in zip(estimated, expected, strict=True):
+            assert torch.equal(frame.feature, other.feature)
 
 
 @pytest.mark.parametrize(("block_transform", "low", "high"), [(True, 30, 60), (False, 5, 20)])
@@ -172,13 +175,13 @@ def test_an_untrained_block_transform_codes_a_smooth_feature(
     codec.update_tables()
     rows, columns = torch.linspace(0.1, 0.9, HEIGHT), torch.linspace(0.4, 0.1, COLUMNS)
     feature = (0.5 * rows[:, None] + columns).expand(1, 3, -1, -1)
-    payload, (ours,) = written(codec, [feature])
-    (theirs,) = read(codec, payload, 1)
+    payload, (ours,) = encode_group(codec, [feature])
+    (theirs,) = decode_group(codec, payload, 1)
     assert torch.equal(ours.feature, theirs.feature)
     assert low < float(psnr(ours.feature.clamp(0, 1), feature)) < high
 
 
-def test_a_block_transform_of_full_width_has_all_frequencies_of_a_block() -> None:
+def test_a_block_transform_of_full_width_is_invertible() -> None:
     blocks = torch.rand(1, 1, 32, 48).expand(-1, 3, -1, -1)
     restored = block_synthesis(LATENT)(block_analysis(LATENT)(blocks))
     assert torch.allclose(restored, blocks, atol=1e-5)
@@ -186,6 +189,6 @@ def test_a_block_transform_of_full_width_has_all_frequencies_of_a_block() -> Non
 
 def test_a_p_frame_depends_on_the_decoded_frame_before_it(codec: SCICodec) -> None:
     features = features_of(codec, recording())
-    _, usual = written(codec, features[:2])
-    _, other = written(codec, [1 - features[0], features[1]])
+    _, usual = encode_group(codec, features[:2])
+    _, other = encode_group(codec, [1 - features[0], features[1]])
     assert not torch.equal(usual[1].feature, other[1].feature)

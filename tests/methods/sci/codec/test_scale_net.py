@@ -18,11 +18,11 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, joined, s
 HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
 
 
-def known(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+def random_symbols(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Return hyper symbols and context symbols, some of them beyond the clipping limits."""
-    drawn = np.random.default_rng(seed)
-    hyper = drawn.normal(0, 40, (batch, HYPER, side // 4, side // 4)).round()
-    context = drawn.laplace(0, 5, (batch, CONTEXT, side, side)).round()
+    generator = np.random.default_rng(seed)
+    hyper = generator.normal(0, 40, (batch, HYPER, side // 4, side // 4)).round()
+    context = generator.laplace(0, 5, (batch, CONTEXT, side, side)).round()
     return torch.from_numpy(hyper).float(), torch.from_numpy(context).float()
 
 
@@ -30,17 +30,17 @@ def known(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]
 def net() -> ScaleNet:
     """Return a finalised network with estimated steps and enlarged weights."""
     torch.manual_seed(0)
-    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
-    layers: Any = made.layers
+    net = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = net.layers
     with torch.no_grad():
         layers[0].bias += torch.linspace(-1, 1, QUALITIES)[:, None]  # differ between qualities
         for layer, factor in zip(layers, (3.0, 3.0, 2.0), strict=True):
             layer.weight *= factor
         for seed in range(20):
-            hyper, context = known(seed=seed)
-            made(hyper, [context], seed % QUALITIES)
-    made.finalize()
-    return made.eval()
+            hyper, context = random_symbols(seed=seed)
+            net(hyper, [context], seed % QUALITIES)
+    net.finalize()
+    return net.eval()
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def by_hand(net: ScaleNet, hyper: Tensor, context: Tensor, quality: int) -> NDArray[np.int64]:
+def reference_scale_indexes(
+    net: ScaleNet, hyper: Tensor, context: Tensor, quality: int
+) -> NDArray[np.int64]:
     """Compute the scale indexes of one sample in NumPy with int64, one kernel element at a time."""
     repeated = hyper.numpy().astype(np.int64).repeat(4, axis=-2).repeat(4, axis=-1)
     values = [repeated.clip(-127, 127), context.numpy().astype(np.int64).clip(-15, 15)]
@@ -64,8 +66,8 @@ def by_hand(net: ScaleNet, hyper: Tensor, context: Tensor, quality: int) -> NDAr
         sums = np.broadcast_to(bias[:, None, None], (len(bias), height, width)).copy()
         for row in range(size):
             for column in range(size):
-                seen = padded[:, row : row + height, column : column + width]
-                sums += np.einsum("oc,chw->ohw", weight[:, :, row, column], seen)
+                part = padded[:, row : row + height, column : column + width]
+                sums += np.einsum("oc,chw->ohw", weight[:, :, row, column], part)
         assert np.abs(sums).max() < 2**31
         factor = layer.multiplier.numpy().astype(np.int64)[:, None, None]
         shift = layer.shift.numpy().astype(np.int64)[:, None, None]
@@ -74,65 +76,67 @@ def by_hand(net: ScaleNet, hyper: Tensor, context: Tensor, quality: int) -> NDAr
 
 
 @pytest.mark.parametrize("quality", range(QUALITIES))
-def test_levels_are_those_of_plain_integers(net: ScaleNet, quality: int) -> None:
-    hyper, context = known(batch=2, seed=100 + quality)
+def test_scale_indexes_equal_integer_arithmetic(net: ScaleNet, quality: int) -> None:
+    hyper, context = random_symbols(batch=2, seed=100 + quality)
     scale_indexes = net.scale_indexes(hyper, [context], quality)
     assert scale_indexes.dtype == torch.int64
     for sample in range(2):
-        wanted = by_hand(net, hyper[sample], context[sample], quality)
-        np.testing.assert_array_equal(scale_indexes[sample].numpy(), wanted)
-    assert scale_indexes.unique().numel() > 30, "levels vary, or the test says nothing"
+        expected = reference_scale_indexes(net, hyper[sample], context[sample], quality)
+        np.testing.assert_array_equal(scale_indexes[sample].numpy(), expected)
+    assert scale_indexes.unique().numel() > 30, "scale indexes must vary in this test"
 
 
-def test_every_quality_has_levels_of_its_own(net: ScaleNet) -> None:
-    hyper, context = known()
-    found = [net.scale_indexes(hyper, [context], quality) for quality in range(QUALITIES)]
-    assert all(not torch.equal(found[0], one) for one in found[1:])
+def test_scale_indexes_differ_between_qualities(net: ScaleNet) -> None:
+    hyper, context = random_symbols()
+    indexes = [net.scale_indexes(hyper, [context], quality) for quality in range(QUALITIES)]
+    assert all(not torch.equal(indexes[0], other) for other in indexes[1:])
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8])
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.usefixtures("_threads")
-def test_levels_do_not_depend_on_batch_or_threads(net: ScaleNet, batch: int, threads: int) -> None:
-    hyper, context = known()
-    wanted = net.scale_indexes(hyper, [context], 1)
+def test_scale_indexes_do_not_depend_on_batch_or_threads(
+    net: ScaleNet, batch: int, threads: int
+) -> None:
+    hyper, context = random_symbols()
+    expected = net.scale_indexes(hyper, [context], 1)
     torch.set_num_threads(threads)
     pairs = zip(hyper.split(batch), context.split(batch), strict=True)
-    assert torch.equal(torch.cat([net.scale_indexes(a, [b], 1) for a, b in pairs]), wanted)
+    assert torch.equal(torch.cat([net.scale_indexes(a, [b], 1) for a, b in pairs]), expected)
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch's own flags
-def test_levels_do_not_depend_on_layout_autocast_or_kernels(net: ScaleNet) -> None:
-    hyper, context = known()
-    wanted = net.scale_indexes(hyper, [context], 2)
-    last = (one.contiguous(memory_format=torch.channels_last) for one in (hyper, context))
-    assert torch.equal(net.scale_indexes(next(last), [next(last)], 2), wanted)
+def test_scale_indexes_do_not_depend_on_layout_autocast_or_kernels(net: ScaleNet) -> None:
+    hyper, context = random_symbols()
+    expected = net.scale_indexes(hyper, [context], 2)
+    last = (part.contiguous(memory_format=torch.channels_last) for part in (hyper, context))
+    assert torch.equal(net.scale_indexes(next(last), [next(last)], 2), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(net.scale_indexes(hyper, [context], 2), wanted)
+        assert torch.equal(net.scale_indexes(hyper, [context], 2), expected)
     with torch.backends.mkldnn.flags(enabled=False):
-        assert torch.equal(net.scale_indexes(hyper, [context], 2), wanted)
+        assert torch.equal(net.scale_indexes(hyper, [context], 2), expected)
     halves = [half.bfloat16() for half in context.split(CONTEXT // 2, dim=1)]  # exact up to 256
-    assert torch.equal(net.scale_indexes(hyper.double(), halves, 2), wanted)
+    assert torch.equal(net.scale_indexes(hyper.double(), halves, 2), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_levels_of_a_gpu_are_those_of_the_processor(net: ScaleNet) -> None:
-    hyper, context = known()
-    there = copy.deepcopy(net).cuda()
-    there.check(torch.device("cuda"))
+def test_scale_indexes_of_gpu_and_cpu_are_equal(net: ScaleNet) -> None:
+    hyper, context = random_symbols()
+    on_gpu = copy.deepcopy(net).cuda()
+    on_gpu.check(torch.device("cuda"))
     with torch.autocast("cuda", torch.float16):
-        found = there.scale_indexes(hyper.cuda(), [context.cuda()], 1)
-    assert torch.equal(found.cpu(), net.scale_indexes(hyper, [context], 1))
+        indexes = on_gpu.scale_indexes(hyper.cuda(), [context.cuda()], 1)
+    assert torch.equal(indexes.cpu(), net.scale_indexes(hyper, [context], 1))
 
 
-def test_what_is_trained_is_what_will_code(net: ScaleNet) -> None:
+def test_training_output_agrees_with_the_exact_scale_indexes(net: ScaleNet) -> None:
     different = count = 0
     for seed in range(200, 216):
-        hyper, context = known(seed=seed)
+        hyper, context = random_symbols(seed=seed)
         exact = net.scale_indexes(hyper, [context], seed % QUALITIES)
         with torch.no_grad():
-            found = net(hyper, [context], seed % QUALITIES)
-        distance = (found.round().long() - exact).abs()
+            indexes = net(hyper, [context], seed % QUALITIES)
+        distance = (indexes.round().long() - exact).abs()
         assert distance.max() <= 1
         different, count = different + int(distance.sum()), count + distance.numel()
     assert different <= 0.01 * count
@@ -140,32 +144,32 @@ def test_what_is_trained_is_what_will_code(net: ScaleNet) -> None:
 
 def test_gradients_reach_every_weight_through_rounding() -> None:
     torch.manual_seed(1)
-    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
-    hyper, context = (one.requires_grad_() for one in known())
-    made(hyper, [context], 2).square().mean().backward()
-    for name, parameter in made.named_parameters():
+    net = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    hyper, context = (part.requires_grad_() for part in random_symbols())
+    net(hyper, [context], 2).square().mean().backward()
+    for name, parameter in net.named_parameters():
         assert parameter.grad is not None
         assert parameter.grad.any(), name
     assert hyper.grad is not None
     assert hyper.grad.any()
-    layers: Any = made.layers
+    layers: Any = net.layers
     assert [row.any().item() for row in layers[0].bias.grad] == [False, False, True, False]
 
 
-def test_an_untrained_network_begins_in_the_middle_of_the_levels() -> None:
+def test_an_untrained_network_predicts_medium_scale_indexes() -> None:
     torch.manual_seed(2)
-    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
-    hyper, context = known()
-    assert float(made(hyper, [context], 0).detach().mean()) == pytest.approx(22, abs=2)
+    net = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    hyper, context = random_symbols()
+    assert float(net(hyper, [context], 0).detach().mean()) == pytest.approx(22, abs=2)
 
 
-def test_nothing_is_told_before_the_network_is_final() -> None:
-    hyper, context = known(batch=1)
+def test_scale_indexes_of_a_network_that_is_not_final_raise() -> None:
+    hyper, context = random_symbols(batch=1)
     with pytest.raises(NotFinalizedError, match=r"not final yet: call update_tables\(\)"):
         ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS).scale_indexes(hyper, [context], 0)
 
 
-def test_a_device_that_computes_otherwise_is_refused(net: ScaleNet) -> None:
+def test_a_device_with_other_results_is_rejected(net: ScaleNet) -> None:
     cpu = torch.device("cpu")
     net.check(cpu)
     other = copy.deepcopy(net)
@@ -187,15 +191,15 @@ def test_a_device_that_computes_otherwise_is_refused(net: ScaleNet) -> None:
         *(("layers.0.bias", value) for value in (1e6, float("nan"), float("inf"))),
     ],
 )
-def test_a_diverged_training_is_refused(name: str, value: float) -> None:
-    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
-    made.get_parameter(name).data.view(-1)[-1] = value
+def test_finalising_diverged_weights_raises(name: str, value: float) -> None:
+    net = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    net.get_parameter(name).data.view(-1)[-1] = value
     with pytest.raises(ValueError, match=r"its training (has )?diverged"):
-        made.finalize()
-    assert not made.is_final
+        net.finalize()
+    assert not net.is_final
 
 
-def test_factors_are_kept_to_15_bits() -> None:
+def test_factors_are_rounded_to_15_bits() -> None:
     factors = torch.logspace(-26, 13, 5000, base=2.0, dtype=torch.float64)
     multiplier, shift = scaling(factors)
     assert multiplier.min() >= 2**14
@@ -213,7 +217,7 @@ def test_factors_are_kept_to_15_bits() -> None:
             scaling(torch.tensor([wrong], dtype=torch.float64))
 
 
-def test_context_beyond_the_limits_is_clipped_and_hyper_symbols_repeated() -> None:
+def test_symbols_are_clipped_and_hyper_symbols_are_repeated() -> None:
     hyper = torch.tensor([[[[-200.0, 130.0]]]])
     context = torch.tensor([-20.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8)
     x = joined(hyper, [context], torch.float64)

@@ -21,11 +21,11 @@ from spike_zoo.methods.sci.codec.entropy import (
 )
 from spike_zoo.methods.sci.codec.quantization import (
     LEVELS,
-    bounded,
+    add_uniform_noise,
+    clamp_with_gradient,
     gaussian_bits,
-    noisy,
-    rounded,
     sigma_of,
+    ste_round,
 )
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import (
@@ -42,9 +42,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def prior() -> HyperPrior:
-    made = HyperPrior(2)
-    made.finalize()
-    return made
+    finalised_prior = HyperPrior(2)
+    finalised_prior.finalize()
+    return finalised_prior
 
 
 def residuals(level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -54,24 +54,24 @@ def residuals(level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return latent, mean, torch.full((1, 2, 4, 4), level), torch.rand(2, 4, 4) < 0.5
 
 
-def test_what_was_written_is_read(prior: HyperPrior) -> None:
+def test_decoded_symbols_equal_encoded_symbols(prior: HyperPrior) -> None:
     hyper, size = torch.randn(1, 2, 3, 4) * 9, (2, 3, 4)
     encoder = GroupEncoder()
-    written = SymbolEncoder(encoder)
-    symbols = [written.hyper(hyper, prior, size)]
+    symbol_encoder = SymbolEncoder(encoder)
+    symbols = [symbol_encoder.hyper(hyper, prior, size)]
     assert torch.equal(symbols[0], hyper.round())
     parts = [residuals(level) for level in (30, 0, 63)]
-    symbols += [written.residual(*part)[1] for part in parts]
+    symbols += [symbol_encoder.residual(*part)[1] for part in parts]
     decoder = GroupDecoder(encoder.finish(), 0)
-    read = SymbolDecoder(decoder, CPU)
-    found = [read.hyper(None, prior, size)]
-    found += [read.residual(None, *part[1:])[1] for part in parts]
+    symbol_decoder = SymbolDecoder(decoder, CPU)
+    decoded = [symbol_decoder.hyper(None, prior, size)]
+    decoded += [symbol_decoder.residual(None, *part[1:])[1] for part in parts]
     decoder.finish()
-    for one, wanted in zip(found, symbols, strict=True):
-        assert torch.equal(one, wanted)
+    for actual, expected in zip(decoded, symbols, strict=True):
+        assert torch.equal(actual, expected)
 
 
-def test_the_narrowest_level_codes_nothing() -> None:
+def test_residuals_of_scale_index_0_take_no_bits() -> None:
     latent, mean, level, mask = residuals(0)
     encoder = GroupEncoder()
     value, symbols = SymbolEncoder(encoder).residual(latent, mean, level, mask)
@@ -83,16 +83,19 @@ def test_the_narrowest_level_codes_nothing() -> None:
     assert float(exact.bits) == 0
 
 
-def test_nothing_outside_the_mask_is_coded_or_counted() -> None:
+def test_values_outside_the_mask_are_neither_coded_nor_counted() -> None:
     latent, mean, level, mask = residuals(25)
     far = torch.where(mask, latent, 1e4)  # each would cost 16 bits
-    for counted in (RateEstimator(is_exact=True), RateEstimator(torch.Generator().manual_seed(0))):
-        _, symbols = counted.residual(far, mean, level.float(), mask)
+    for estimator in (
+        RateEstimator(is_exact=True),
+        RateEstimator(torch.Generator().manual_seed(0)),
+    ):
+        _, symbols = estimator.residual(far, mean, level.float(), mask)
         assert torch.equal(symbols, torch.where(mask, (latent - mean).round(), 0.0))
-        assert float(counted.bits) < 8 * int(mask.sum())
+        assert float(estimator.bits) < 8 * int(mask.sum())
 
 
-def test_training_rounds_values_or_gives_them_the_noise_that_it_counts() -> None:
+def test_training_rounds_values_or_adds_noise_with_the_same_rate() -> None:
     latent, mean, level, mask = residuals(25)
     latent.requires_grad_()
     rounding = RateEstimator(torch.Generator().manual_seed(0))
@@ -110,16 +113,16 @@ def test_training_rounds_values_or_gives_them_the_noise_that_it_counts() -> None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 32768.0])
-def test_symbols_that_no_stream_can_hold_are_refused(value: float, prior: HyperPrior) -> None:
+def test_symbols_out_of_range_are_rejected(value: float, prior: HyperPrior) -> None:
     latent, mean, level, mask = residuals(25)
-    written = SymbolEncoder(GroupEncoder())
+    symbol_encoder = SymbolEncoder(GroupEncoder())
     with pytest.raises(ValueError, match="a symbol is no number, or beyond 32767"):
-        written.residual(torch.full_like(latent, value), 0 * mean, level, mask)
+        symbol_encoder.residual(torch.full_like(latent, value), 0 * mean, level, mask)
     with pytest.raises(ValueError, match="the features or the weights are broken"):
-        written.hyper(torch.full((1, 2, 1, 1), value), prior, (2, 1, 1))
+        symbol_encoder.hyper(torch.full((1, 2, 1, 1), value), prior, (2, 1, 1))
 
 
-def test_reading_at_another_level_is_noticed() -> None:
+def test_decoding_with_another_scale_index_raises() -> None:
     latent, mean, level, mask = residuals(25)
     encoder = GroupEncoder()
     SymbolEncoder(encoder).residual(latent, mean, level, mask)
@@ -132,16 +135,16 @@ def test_reading_at_another_level_is_noticed() -> None:
 @pytest.fixture
 def learned_prior() -> HyperPrior:
     torch.manual_seed(0)
-    made = HyperPrior(6)
+    finalised_prior = HyperPrior(6)
     with torch.no_grad():
-        made.logits.normal_()
-        made.means.mul_(2.0)
-        made.log_scales.uniform_(-0.5, 0.7)
-    made.finalize()
-    return made
+        finalised_prior.logits.normal_()
+        finalised_prior.means.mul_(2.0)
+        finalised_prior.log_scales.uniform_(-0.5, 0.7)
+    finalised_prior.finalize()
+    return finalised_prior
 
 
-def test_bits_as_trained_are_those_of_the_tables(learned_prior: HyperPrior) -> None:
+def test_estimated_bits_of_the_prior_agree_with_its_tables(learned_prior: HyperPrior) -> None:
     generator = torch.Generator().manual_seed(1)
     symbols = (2.5 * torch.randn(1, 6, 40, 40, generator=generator)).round()
     estimated = float(learned_prior.bits(symbols).sum().detach())
@@ -151,7 +154,7 @@ def test_bits_as_trained_are_those_of_the_tables(learned_prior: HyperPrior) -> N
     )
 
 
-def test_values_far_out_cost_16_bits_and_lead_their_distribution_to_them(
+def test_outliers_cost_16_bits_and_their_gradient_moves_the_means_towards_them(
     learned_prior: HyperPrior,
 ) -> None:
     values = torch.full((1, 6, 1, 2), 400.0)
@@ -160,56 +163,56 @@ def test_values_far_out_cost_16_bits_and_lead_their_distribution_to_them(
     assert torch.equal(bits, torch.full_like(bits, 16.0))
     learned_prior.bits(torch.full((1, 6, 1, 1), 9.0)).sum().backward()
     assert learned_prior.means.grad is not None
-    assert (learned_prior.means.grad <= 0).all(), "means rise towards what they did not expect"
+    assert (learned_prior.means.grad <= 0).all(), "descent moves the means towards the values"
     assert learned_prior.means.grad.any()
 
 
-def test_rounding_goes_to_the_even_and_lets_gradients_pass() -> None:
+def test_rounding_is_half_to_even_and_passes_gradients() -> None:
     x = torch.tensor([0.5, 1.5, -2.5, 2.2], requires_grad=True)
-    y = rounded(x)
+    y = ste_round(x)
     assert y.tolist() == [0.0, 2.0, -2.0, 2.0]
     (y * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_noise_is_uniform_over_what_rounding_does_and_drawn_by_the_generator() -> None:
+def test_noise_is_uniform_between_minus_a_half_and_a_half_and_repeats_by_seed() -> None:
     x = torch.zeros(20_000)
-    found = noisy(x, torch.Generator().manual_seed(3))
-    assert found.min() >= -0.5
-    assert found.max() < 0.5
-    assert float(found.var()) == pytest.approx(1 / 12, rel=0.05)
-    assert torch.equal(found, noisy(x, torch.Generator().manual_seed(3)))
+    actual = add_uniform_noise(x, torch.Generator().manual_seed(3))
+    assert actual.min() >= -0.5
+    assert actual.max() < 0.5
+    assert float(actual.var()) == pytest.approx(1 / 12, rel=0.05)
+    assert torch.equal(actual, add_uniform_noise(x, torch.Generator().manual_seed(3)))
 
 
-def test_bounds_let_gradients_pass_that_lead_back_into_range() -> None:
+def test_bounds_pass_only_gradients_towards_the_range() -> None:
     x = torch.tensor([-2.0, -2.0, 0.5, 9.0, 9.0], requires_grad=True)
-    y = bounded(x, 0.0, 1.0)
+    y = clamp_with_gradient(x, 0.0, 1.0)
     assert y.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
     y.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # descent moves against the gradient
     assert x.grad is not None
     assert x.grad.tolist() == [0.0, -1.0, 1.0, 1.0, 0.0]
 
 
-def test_deviations_of_levels_are_those_of_the_tables() -> None:
-    found = sigma_of(torch.arange(LEVELS).double())
-    torch.testing.assert_close(found, torch.from_numpy(SIGMAS), rtol=1e-6, atol=0)
+def test_standard_deviations_of_scale_indexes_equal_the_tables() -> None:
+    actual = sigma_of(torch.arange(LEVELS).double())
+    torch.testing.assert_close(actual, torch.from_numpy(SIGMAS), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("level", [0, 7, 22, 41, 63])
-def test_bits_are_those_of_the_unit_interval_under_a_normal_distribution(level: int) -> None:
+def test_gaussian_bits_equal_the_probability_of_a_unit_interval(level: int) -> None:
     sigma = float(SIGMAS[level])
     for value in (0, 1, -3, 20):
         mass = 0.5 * (
             math.erfc((abs(value) - 0.5) / sigma / math.sqrt(2))
             - math.erfc((abs(value) + 0.5) / sigma / math.sqrt(2))
         )
-        wanted = -math.log2(max(mass, 2.0**-16))
-        found = gaussian_bits(torch.tensor(float(value)), torch.tensor(sigma))
-        assert float(found) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+        expected = -math.log2(max(mass, 2.0**-16))
+        actual = gaussian_bits(torch.tensor(float(value)), torch.tensor(sigma))
+        assert float(actual) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_estimates_agree_with_what_the_tables_take() -> None:
+def test_gaussian_bits_agree_with_the_probability_tables() -> None:
     tables = gaussian_tables()
     for level in (5, 22, 50):
         radius, start = int(tables.radius[level]), int(tables.offset[level])
@@ -225,7 +228,7 @@ def test_estimates_agree_with_what_the_tables_take() -> None:
 CHANNELS, HYPER = 6, 8
 
 
-class Watched:
+class RecordingSymbols:
     """Symbols with a constant scale index that record contexts, means and masks."""
 
     def __init__(self) -> None:
@@ -253,13 +256,13 @@ class Watched:
         return symbols, symbols
 
 
-def test_means_are_whole_floats_within_autocast(entropy: LatentEntropy) -> None:
+def test_means_are_in_single_precision_within_autocast(entropy: LatentEntropy) -> None:
     latent = 4 * torch.randn(1, CHANNELS, 4, 4)
     plain, decoded, _ = code(entropy, latent)
     with torch.autocast("cpu", torch.bfloat16):
         halved, cast, _ = code(entropy, latent)
-    for one, wanted in zip(halved.means, plain.means, strict=True):
-        assert torch.equal(one, wanted)
+    for actual, expected in zip(halved.means, plain.means, strict=True):
+        assert torch.equal(actual, expected)
     assert torch.equal(cast, decoded)
 
 
@@ -273,16 +276,16 @@ def entropy() -> LatentEntropy:
 
 def code(
     entropy: LatentEntropy, latent: Tensor, previous: Tensor | None = None
-) -> tuple[Watched, Tensor, Tensor]:
-    watched = Watched()
+) -> tuple[RecordingSymbols, Tensor, Tensor]:
+    recorder = RecordingSymbols()
     before = torch.zeros_like(latent) if previous is None else previous
     with torch.no_grad():
-        given = UncodedLatent(latent, torch.ones(1, HYPER, 1, 1))
-        known = entropy(watched, given, (1, 1), 1, [], before)
-    return watched, known.latent, known.symbols
+        uncoded = UncodedLatent(latent, torch.ones(1, HYPER, 1, 1))
+        decoded = entropy(recorder, uncoded, (1, 1), 1, [], before)
+    return recorder, decoded.latent, decoded.symbols
 
 
-def test_half_of_every_channel_and_of_every_place_is_coded_first() -> None:
+def test_the_checkerboard_contains_half_of_every_channel_and_position() -> None:
     mask = checkerboard(6, torch.zeros(1, 1, 4, 8))
     assert (mask.sum(dim=(1, 2)) == 16).all()
     assert (mask.sum(dim=0) == 3).all()
@@ -290,37 +293,37 @@ def test_half_of_every_channel_and_of_every_place_is_coded_first() -> None:
     assert torch.equal(mask[5], ~mask[0])
 
 
-def test_what_is_decoded_lies_within_half_a_step_of_what_was_coded(entropy: LatentEntropy) -> None:
+def test_decoded_latents_differ_by_at_most_half_a_step(entropy: LatentEntropy) -> None:
     latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
-    watched, decoded, symbols = code(entropy, latent)
+    recorder, decoded, symbols = code(entropy, latent)
     assert (decoded - latent).abs().max() <= 0.5 + 1e-5
-    first, second = watched.masks
+    first, second = recorder.masks
     assert torch.equal(first, ~second)
-    residuals = torch.where(first, latent - watched.means[0], latent - watched.means[1])
+    residuals = torch.where(first, latent - recorder.means[0], latent - recorder.means[1])
     torch.testing.assert_close(symbols, residuals.round())
 
 
-def test_the_second_pass_predicts_from_the_first_and_levels_from_its_symbols(
+def test_the_second_pass_depends_on_the_symbols_of_the_first(
     entropy: LatentEntropy,
 ) -> None:
     latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
     previous = torch.full_like(latent, 3.0)
-    watched, _, symbols = code(entropy, latent, previous)
-    mask = watched.masks[0]
-    (none, before), (first, before_too) = watched.contexts
-    assert not none.any()
+    recorder, _, symbols = code(entropy, latent, previous)
+    mask = recorder.masks[0]
+    (empty, before), (first, before_again) = recorder.contexts
+    assert not empty.any()
     assert torch.equal(first, torch.where(mask, symbols, 0.0))
     assert torch.equal(before, previous)
-    assert torch.equal(before_too, previous)
-    moved, _, _ = code(entropy, torch.where(mask, latent + 9, latent), previous)
-    assert torch.equal(moved.means[0], watched.means[0])
-    assert not torch.equal(moved.means[1], watched.means[1])
-    unseen, _, _ = code(entropy, torch.where(mask, latent, latent + 9), previous)
-    assert torch.equal(unseen.means[1], watched.means[1])
+    assert torch.equal(before_again, previous)
+    first_changed, _, _ = code(entropy, torch.where(mask, latent + 9, latent), previous)
+    assert torch.equal(first_changed.means[0], recorder.means[0])
+    assert not torch.equal(first_changed.means[1], recorder.means[1])
+    second_changed, _, _ = code(entropy, torch.where(mask, latent, latent + 9), previous)
+    assert torch.equal(second_changed.means[1], recorder.means[1])
 
 
 @pytest.mark.parametrize("quality", range(4))
-def test_the_decoder_undoes_what_the_encoder_did(quality: int) -> None:
+def test_decoder_gains_invert_encoder_gains(quality: int) -> None:
     gains, latent = Gains({"a": 4, "b": 7}), torch.randn(2, 7, 3, 3)
-    back = gains.after("b", gains.before("b", latent, quality), quality)
+    back = gains.unscale_latent("b", gains.scale_latent("b", latent, quality), quality)
     torch.testing.assert_close(back, latent)

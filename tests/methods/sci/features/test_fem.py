@@ -14,7 +14,7 @@ from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathwa
 
 
 @pytest.mark.parametrize("plane", range(13))
-def test_a_spike_moves_exactly_the_filters_whose_windows_hold_its_plane(plane: int) -> None:
+def test_filters_depend_exactly_on_the_planes_of_their_windows(plane: int) -> None:
     torch.manual_seed(0)
     fem = FEM(0.25, attention=False, binarize=False)
     impulse = torch.zeros(1, 13, 16, 16)
@@ -28,11 +28,11 @@ def test_a_spike_moves_exactly_the_filters_whose_windows_hold_its_plane(plane: i
             bank.filters, windows, bank.planes, strict=True
         ):
             with torch.no_grad():
-                answer = layer(impulse[:, start:stop]) - layer(0 * impulse[:, start:stop])
-            assert bool(answer.abs().sum() > 0) == (first <= plane <= last)
+                response = layer(impulse[:, start:stop]) - layer(0 * impulse[:, start:stop])
+            assert bool(response.abs().sum() > 0) == (first <= plane <= last)
 
 
-def test_binary_weights_take_two_values_a_channel_and_pass_gradients() -> None:
+def test_binary_weights_have_two_values_per_channel_and_pass_gradients() -> None:
     torch.manual_seed(0)
     layer = BinaryConv2d(7, 16, 3, padding=1)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_binary_weights_take_two_values_a_channel_and_pass_gradients() -> None:
     assert gradient.count_nonzero() == gradient.numel() - 1
 
 
-def test_the_ventral_pathway_alone_has_nothing_of_the_other_one() -> None:
+def test_the_ventral_pathway_has_no_parameters_of_the_dorsal_pathway() -> None:
     names = [name for name, _ in FEM(pathway="ventral").named_parameters()]
     assert not [name for name in names if name.startswith(("dorsal", "fusion", "add"))]
 
@@ -59,7 +59,7 @@ def test_the_ventral_pathway_alone_has_nothing_of_the_other_one() -> None:
     ("pathway", "pfu", "attention", "binarize"),
     list(itertools.product(get_args(Pathway), get_args(Fusion), (True, False), (True, False))),
 )
-def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
+def test_every_combination_of_options_gives_features_and_gradients_for_all_parameters(
     pathway: Pathway, pfu: Fusion, attention: bool, binarize: bool
 ) -> None:
     torch.manual_seed(0)
@@ -68,7 +68,7 @@ def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
     assert feature.shape == (2, 3, 17, 22)
     assert 0 < feature.min() <= feature.max() < 1
     feature.square().sum().backward()
-    idle = [name for name, one in fem.named_parameters() if one.grad is None]
+    idle = [name for name, value in fem.named_parameters() if value.grad is None]
     assert not idle
 
 
@@ -88,7 +88,7 @@ def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_options_and_shapes_are_rejected(
     make: Callable[[], object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -6,36 +6,40 @@ import pytest
 import torch
 
 from spike_zoo.methods.sci import FMVR
-from spike_zoo.methods.sci.features.blocks import repeated, scaled, warped
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chained, inverted
+from spike_zoo.methods.sci.features.blocks import scale_channels, scale_repeats, warp_features
+from spike_zoo.methods.sci.features.motion_estimation import (
+    MotionEstimation,
+    chain_motions,
+    invert_motion,
+)
 
 
 def constant(dx: float, dy: float) -> torch.Tensor:
     return torch.tensor([dx, dy]).view(1, 2, 1, 1).expand(1, 2, 20, 24).clone()
 
 
-@pytest.mark.parametrize(("dx", "dy", "far"), [(2.0, -1.0, 0.0), (0.37, 1.21, 1e-6)])
+@pytest.mark.parametrize(("dx", "dy", "tolerance"), [(2.0, -1.0, 0.0), (0.37, 1.21, 1e-6)])
 def test_a_constant_translation_is_chained_to_its_multiples(
-    dx: float, dy: float, far: float
+    dx: float, dy: float, tolerance: float
 ) -> None:
     link = constant(dx, dy)
-    motions = chained([link] * 4)
-    wanted = torch.stack([times * link for times in (2, 1, -1, -2)], dim=1)
-    torch.testing.assert_close(motions, wanted, rtol=0, atol=far)
+    motions = chain_motions([link] * 4)
+    expected = torch.stack([times * link for times in (2, 1, -1, -2)], dim=1)
+    torch.testing.assert_close(motions, expected, rtol=0, atol=tolerance)
 
 
-def test_a_missing_link_is_zero_and_the_rest_of_the_chain_is_kept() -> None:
+def test_a_missing_link_is_zero_and_does_not_change_the_rest_of_the_chain() -> None:
     link, none = constant(1.0, 0.0), constant(0.0, 0.0)
-    first = chained([none, link, link, link])  # t-2 is missing
+    first = chain_motions([none, link, link, link])  # t-2 is missing
     torch.testing.assert_close(first[:, 0], link)
-    last = chained([link, link, link, none])
+    last = chain_motions([link, link, link, none])
     torch.testing.assert_close(last[:, 3], -link)
 
 
-def test_the_inverse_of_a_smooth_motion_leads_back() -> None:
+def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     rows = torch.linspace(0, 3.1, 32).view(1, 1, 32, 1)
     motion = torch.cat([1.5 * rows.sin(), 0.8 * rows.cos()], dim=1).expand(1, 2, 32, 40)
-    back = inverted(motion.contiguous(), steps=2)
+    back = invert_motion(motion.contiguous(), steps=2)
     from spike_zoo.nn.warp import warp
 
     there_and_back = back + warp(motion.contiguous(), back)
@@ -50,11 +54,11 @@ def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
         motion = estimation(current, reference)
     assert motion.shape == (2, 2, 37, 50)
     assert motion.dtype == torch.float32
-    sizes = [one.shape[-2:] for one in estimation.pyramid(current, reference)]
+    sizes = [motion.shape[-2:] for motion in estimation.pyramid(current, reference)]
     assert sizes == [(3 * 2**level, 4 * 2**level) for level in range(5)]
 
 
-def test_refinement_changes_nothing_before_it_has_learned() -> None:
+def test_untrained_refinement_does_not_change_the_motion() -> None:
     torch.manual_seed(0)
     refine, motion, feature = FMVR(), torch.randn(2, 2, 9, 11), torch.rand(2, 3, 9, 11)
     assert torch.equal(refine(motion, feature), motion)
@@ -64,25 +68,25 @@ def test_refinement_changes_nothing_before_it_has_learned() -> None:
         (refine(motion, feature) - feature[:, :2]).square().mean().backward()
         optimiser.step()
     assert not torch.equal(refine(motion, feature), motion)
-    assert all(one.grad is not None and one.grad.any() for one in refine.parameters())
+    assert all(value.grad is not None and value.grad.any() for value in refine.parameters())
 
 
 @pytest.mark.parametrize(
-    ("channels", "width", "wanted"),
+    ("channels", "width", "expected"),
     [(64, 1.0, 64), (64, 0.5, 32), (64, 0.125, 8), (32, 0.125, 8), (144, 0.25, 32), (96, 0.5, 48)],
 )
 def test_channels_are_multiples_of_eight_and_at_least_eight(
-    channels: int, width: float, wanted: int
+    channels: int, width: float, expected: int
 ) -> None:
-    assert scaled(channels, width) == wanted
+    assert scale_channels(channels, width) == expected
 
 
-def test_repeats_round_ties_to_the_even_and_stay_above_zero() -> None:
-    assert [repeated(14, width) for width in (1.0, 0.5, 0.25, 0.125)] == [14, 7, 4, 2]
-    assert [repeated(10, width) for width in (0.25, 0.05)] == [2, 1]
+def test_repeats_are_rounded_half_to_even_and_at_least_1() -> None:
+    assert [scale_repeats(14, width) for width in (1.0, 0.5, 0.25, 0.125)] == [14, 7, 4, 2]
+    assert [scale_repeats(10, width) for width in (0.25, 0.05)] == [2, 1]
 
 
-def test_motion_that_is_no_number_is_refused_before_sampling() -> None:
+def test_motion_of_nan_is_rejected_before_sampling() -> None:
     motion = torch.full((1, 2, 16, 16), torch.nan)
     with pytest.raises(ValueError, match=r"motion is not finite.*lower learning_rate"):
-        warped(torch.zeros(1, 3, 16, 16), motion)
+        warp_features(torch.zeros(1, 3, 16, 16), motion)

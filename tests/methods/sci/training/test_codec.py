@@ -17,7 +17,7 @@ from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
-from spike_zoo.methods.sci.training.codec import FREE, drawn_group, phase_of
+from spike_zoo.methods.sci.training.codec import FREE, phase_of, sample_group
 from spike_zoo.methods.sci.training.stage_module import FeatureBatch
 from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
@@ -33,14 +33,14 @@ class CodingTester(MethodTester):
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
-    def _begin(self, all_beginnings: dict[str, str]) -> None:
-        type(self).files = all_beginnings
+    def _set_files(self, all_stage_files: dict[str, str]) -> None:
+        type(self).files = all_stage_files
 
-    def made(self, **arguments: Any) -> SCICodecModule:
+    def build(self, **arguments: Any) -> SCICodecModule:
         raise NotImplementedError
 
     def make_module(self) -> SCICodecModule:
-        module = self.made()
+        module = self.build()
         module.codec.update_tables()  # for predictions before training
         return module
 
@@ -56,7 +56,7 @@ class CodingTester(MethodTester):
 
     def test_overfits_one_batch(self) -> None:
         seed_everything(0)
-        module = self.made(phase_fractions=(1.0, 0.0, 0.0))
+        module = self.build(phase_fractions=(1.0, 0.0, 0.0))
         losses = self.learn(module, self.make_batch(), self.overfit_steps)
         assert losses[-1] < 0.7 * losses[0]
 
@@ -65,7 +65,7 @@ class TestCodec(CodingTester):
     """Tests of stage ``codec`` in its last phase."""
 
     overfit_steps = 30
-    parts_at_rest = (  # their inputs are hyper symbols, which are initially all zero
+    untrained_parameters = (  # their inputs are hyper symbols, which are initially all zero
         "codec.intra.entropy.raise_hyper.0.conv.weight",
         "codec.intra.entropy.scales.layers.0.weight",
         "codec.inter.entropy.motion.raise_hyper.0.conv.weight",
@@ -74,7 +74,7 @@ class TestCodec(CodingTester):
         "codec.inter.entropy.content.scales.layers.0.weight",
     )
 
-    def made(self, **arguments: Any) -> SCICodecModule:
+    def build(self, **arguments: Any) -> SCICodecModule:
         return small("codec", **{"phase_fractions": (0.0, 0.0, 1.0), **self.files, **arguments})
 
 
@@ -83,125 +83,136 @@ class TestJoint(CodingTester):
 
     overfit_steps = 8
 
-    def made(self, **arguments: Any) -> SCICodecModule:
+    def build(self, **arguments: Any) -> SCICodecModule:
         return small("joint", **{**self.files, **arguments})
 
 
-# random phases, groups and rounding
+# Random phases, groups and rounding.
 
 
-def test_a_run_goes_from_i_frames_over_pairs_to_rollouts() -> None:
+def test_phases_of_a_run_are_i_frames_then_pairs_then_rollouts() -> None:
     phases = (0.45, 0.25, 0.3)
-    found = [phase_of(progress, phases) for progress in (0.0, 0.44, 0.46, 0.69, 0.71, 1.0)]
-    assert [kind for kind, _ in found] == ["intra", "intra", "pair", "pair", "rollout", "rollout"]
-    assert [done for _, done in found] == pytest.approx([0, 44 / 45, 0.04, 0.96, 1 / 30, 1])
-    kind, done = phase_of(0.575, (9, 5, 6))  # fractions with any sum
+    sequence = [phase_of(progress, phases) for progress in (0.0, 0.44, 0.46, 0.69, 0.71, 1.0)]
+    assert [kind for kind, _ in sequence] == [
+        "intra",
+        "intra",
+        "pair",
+        "pair",
+        "rollout",
+        "rollout",
+    ]
+    assert [share for _, share in sequence] == pytest.approx([0, 44 / 45, 0.04, 0.96, 1 / 30, 1])
+    kind, share = phase_of(0.575, (9, 5, 6))  # fractions with any sum
     assert kind == "pair"
-    assert done == pytest.approx(0.5)
+    assert share == pytest.approx(0.5)
     assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == [("rollout", 0.0), ("rollout", 1.0)]
 
 
 @pytest.mark.parametrize("count", [2, 5, 6])
-def test_groups_follow_in_time(count: int) -> None:
+def test_groups_contain_consecutive_frames(count: int) -> None:
     numbers = torch.arange(count).view(1, count, 1, 1, 1).expand(2, count, 3, 4, 4)
     starts = set()
     for seed in range(8):
         generator = torch.Generator().manual_seed(seed)
-        first, second = drawn_group(numbers, "pair", generator)
+        first, second = sample_group(numbers, "pair", generator)
         assert torch.equal(second, first + 1)
         assert len(first) == 2 * (count // 2)
         starts.add(int(first[0, 0, 0, 0]))
-        (single,) = drawn_group(numbers, "intra", generator)
+        (single,) = sample_group(numbers, "intra", generator)
         assert len(single) == 2 * (count // 2)
-        rollout = drawn_group(numbers, "rollout", generator)
-        assert [int(one[0, 0, 0, 0]) for one in rollout] == list(range(min(count, 5)))
+        rollout = sample_group(numbers, "rollout", generator)
+        assert [int(frame[0, 0, 0, 0]) for frame in rollout] == list(range(min(count, 5)))
     assert starts == ({0, 1} if count % 2 else {0})
 
 
 @pytest.mark.parametrize(
-    ("stage", "quant", "progress", "wanted"),
+    ("stage", "quant", "progress", "expected"),
     [
         ("codec", "mixed", 0.1, (True, False)),
         ("codec", "mixed", 0.3, (False, False)),
         ("codec", "mixed", 0.95, (False, True)),
         ("codec", "noise", 0.5, (True, False)),
         ("codec", "ste", 0.1, (False, False)),
-        ("joint", "noise", 0.1, (False, True)),  # its entropy model is frozen and exact
+        ("joint", "noise", 0.1, (False, True)),  # the entropy model is frozen and exact
     ],
 )
-def test_rounding_starts_from_noise_and_ends_with_levels(
+def test_quantisation_starts_with_noise_and_ends_with_rounded_scale_indexes(
     monkeypatch: pytest.MonkeyPatch,
     stage: Stage,
     quant: str,
     progress: float,
-    wanted: tuple[bool, bool],
+    expected: tuple[bool, bool],
 ) -> None:
     module = small(stage, quantization=quant)
     monkeypatch.setattr(type(module), "progress", progress)
-    found = module.rate_estimator(torch.Generator())
-    assert (found._is_noisy, found._is_rounded) == wanted
+    estimator = module.rate_estimator(torch.Generator())
+    assert (estimator._is_noisy, estimator._is_rounded) == expected
 
 
-def test_a_step_draws_by_its_number_and_not_by_what_was_drawn_before() -> None:
+def test_patches_depend_on_seed_and_step_and_not_on_earlier_random_numbers() -> None:
     seed_everything(3)
     module, batch = small("codec", patch=16), scene_batch(3)
-    first = module.learned_scenes(batch).features
+    first = module.training_scenes(batch).features
     torch.rand(7)
-    assert torch.equal(module.learned_scenes(batch).features, first)
+    assert torch.equal(module.training_scenes(batch).features, first)
     assert first.shape == (2, 3, 3, 16, 16)
     seed_everything(4)
-    assert not torch.equal(module.learned_scenes(batch).features, first)
+    assert not torch.equal(module.training_scenes(batch).features, first)
 
 
-def test_pairs_have_the_true_error_of_decoded_motion_beside(
-    all_beginnings: dict[str, str],
+def test_pairs_and_rollouts_have_loss_terms_of_motion(
+    all_stage_files: dict[str, str],
 ) -> None:
     batch = scene_batch(3)
     terms = {}
     for kind, phases in {"intra": (1, 0, 0), "pair": (0, 1, 0), "rollout": (0, 0, 1)}.items():
-        module = small("codec", phase_fractions=phases, **all_beginnings)
+        module = small("codec", phase_fractions=phases, **all_stage_files)
         module.setup("fit")
         terms[kind] = module.terms(batch)
     assert set(terms["intra"]) == {"rate", "distortion", "total"}
     assert set(terms["rollout"]) == {"rate", "distortion", "motion", "total"}
     assert set(terms["pair"]) == {"rate", "distortion", "motion", "total", "warp"}
-    for one in terms.values():
-        assert all(torch.isfinite(value) for value in one.values())
-        assert one["rate"] > 0
+    for losses in terms.values():
+        assert all(torch.isfinite(value) for value in losses.values())
+        assert losses["rate"] > 0
 
 
-def test_pairs_leave_i_frames_alone_and_begin_almost_free(
-    beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_pairs_train_no_i_frames_and_start_with_a_low_weight_of_the_rate(
+    stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_everything(0)
-    module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **beginnings)
+    module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **stage_files)
     module.setup("fit")
     weight = module.coding.lambdas[int(torch.randint(4, (), generator=module.generator("coding")))]
     costs = []
     for progress in (0.0, 0.5):
         monkeypatch.setattr(SCICodecModule, "progress", progress)
         terms = module.terms(scene_batch(3))
-        named = {name: float(value.detach()) for name, value in terms.items()}
-        costs.append(named["total"] - weight * (named["distortion"] + named["warp"]))
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        costs.append(values["total"] - weight * (values["distortion"] + values["warp"]))
     assert costs[0] == pytest.approx(FREE**0.5 * costs[1], rel=0.01)
-    told = costs[1] / FREE**0.5 / named["rate"]
-    assert 0.05 < told < 0.95  # the bits of the I-frame are excluded
+    p_frame_share = costs[1] / FREE**0.5 / values["rate"]
+    assert 0.05 < p_frame_share < 0.95  # the bits of the I-frame are excluded
     terms["total"].backward()
-    learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
+    learned = {name for name, value in module.codec.named_parameters() if value.grad is not None}
     assert {name.split(".")[0] for name in learned} == {"inter", "gains", "motion"}
 
 
 @pytest.mark.slow
-def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_learns_to_code_frames_that_differ_from_their_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seed_everything(0)
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(16, 3, 10, 10, generator=generator)
     smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
-    scenes = smooth.unflatten(0, (8, 2))  # two unrelated frames each
+    scenes = smooth.unflatten(0, (8, 2))  # scenes of two unrelated frames
     module = small("codec", phase_fractions=(0, 1, 0), lambdas=[256.0] * 4)
-    drawn = (torch.randint(8, (4,), generator=generator) for _ in range(160))
+    indexes = (torch.randint(8, (4,), generator=generator) for _ in range(160))
     monkeypatch.setattr(
-        module, "learned_scenes", lambda _: FeatureBatch(scenes[next(drawn)], torch.empty(0), None)
+        module,
+        "training_scenes",
+        lambda _: FeatureBatch(scenes[next(indexes)], torch.empty(0), None),
     )
     optimizer = torch.optim.Adam(module.codec.parameters(), 1e-3)
     for step in range(160):
@@ -212,14 +223,14 @@ def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.Monke
         optimizer.step()
     coding, symbols = cast("CodecNetworks", module.codec.coding), RateEstimator()
     with torch.no_grad():
-        _, found = encode_frames(
+        _, p_frame = encode_frames(
             coding, symbols, scenes.unbind(1), 3, estimation=module.codec.motion
         )
-    error = F.mse_loss(found.feature, scenes[:, 1])
+    error = F.mse_loss(p_frame.feature, scenes[:, 1])
     assert error < 0.6 * scenes[:, 1].var(correction=0)
 
 
-def test_motion_does_not_limit_what_else_is_learned() -> None:
+def test_gradients_of_motion_and_of_other_parts_are_clipped_separately() -> None:
     module = small("codec")
     parts: dict[str, Any] = dict(module.codec.named_parameters())
     moving, other = (
@@ -236,24 +247,26 @@ def test_motion_does_not_limit_what_else_is_learned() -> None:
     assert other.grad.norm() == pytest.approx(1.0, rel=1e-3)
 
 
-def test_a_codec_is_trained_further(all_beginnings: dict[str, str]) -> None:
-    files = {"fem": all_beginnings["fem"], "codec": all_beginnings["codec"]}
+def test_training_continues_from_a_codec_checkpoint_without_stage_motion(
+    all_stage_files: dict[str, str],
+) -> None:
+    files = {"fem": all_stage_files["fem"], "codec": all_stage_files["codec"]}
     module = small("codec", **files)
     module.setup("fit")
-    known = load_file(files["codec"])
+    saved = load_file(files["codec"])
     for name, value in module.codec.state_dict().items():
         if not name.startswith("fem."):
-            assert torch.equal(value, known[f"codec.{name}"]), name
+            assert torch.equal(value, saved[f"codec.{name}"]), name
     with pytest.raises(ConfigError, match="motion: this stage starts from"):
         small("codec", fem=files["fem"]).setup("fit")
 
 
-def test_a_codec_with_another_motion_estimation_learns_to_code_its_motion_anew(
-    all_beginnings: dict[str, str],
+def test_with_another_motion_estimation_the_motion_coder_is_initialised_again(
+    all_stage_files: dict[str, str],
 ) -> None:
-    module = small("codec", **all_beginnings)
+    module = small("codec", **all_stage_files)
     module.setup("fit")
-    codec, motion = (load_file(all_beginnings[stage]) for stage in ("codec", "motion"))
+    codec, motion = (load_file(all_stage_files[stage]) for stage in ("codec", "motion"))
     state = module.codec.state_dict()
     for name in (name for name in state if name.startswith("motion.")):
         assert torch.equal(state[name], motion[f"codec.{name}"]), name
@@ -264,29 +277,29 @@ def test_a_codec_with_another_motion_estimation_learns_to_code_its_motion_anew(
     assert not any(torch.equal(state[name], codec[f"codec.{name}"]) for name in weights)
 
 
-def test_motion_estimation_can_be_frozen(all_beginnings: dict[str, str]) -> None:
-    module = small("codec", freeze_motion=True, phase_fractions=(0, 0, 1), **all_beginnings)
+def test_motion_estimation_can_be_frozen(all_stage_files: dict[str, str]) -> None:
+    module = small("codec", freeze_motion=True, phase_fractions=(0, 0, 1), **all_stage_files)
     module.setup("fit")
     module.terms(scene_batch(3))["total"].backward()
-    learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
+    learned = {name for name, value in module.codec.named_parameters() if value.grad is not None}
     assert not any(name.startswith("motion.") for name in learned)
     assert any(name.startswith("inter.motion_synthesis.") for name in learned)
 
 
-def test_errors_are_those_of_clean_images_where_they_are_the_target(
-    all_beginnings: dict[str, str],
+def test_target_images_changes_the_distortion_and_not_the_rate(
+    all_stage_files: dict[str, str],
 ) -> None:
     terms = {}
     for target in ("features", "images"):
         seed_everything(0)
-        module = small("codec", target=target, phase_fractions=(1, 0, 0), **all_beginnings)
+        module = small("codec", target=target, phase_fractions=(1, 0, 0), **all_stage_files)
         module.setup("fit")
         terms[target] = module.terms(scene_batch(3))
     assert terms["images"]["rate"] == terms["features"]["rate"]
     assert terms["images"]["distortion"] != terms["features"]["distortion"]
 
 
-def test_decoded_motion_learns_both_directions() -> None:
+def test_the_motion_coder_learns_motion_in_all_directions() -> None:
     """Train the coder of motion on constant fields.
 
     Without scaled initial weights their latents were always rounded to zero.
@@ -295,33 +308,33 @@ def test_decoded_motion_learns_both_directions() -> None:
     module = small("codec")
     coding = cast("CodecNetworks", module.codec.coding)
     layers = [coding.inter.analysis.motion, coding.inter.motion_synthesis, coding.inter.entropy]
-    optimizer = torch.optim.Adam([one for part in layers for one in part.parameters()], 3e-3)
+    optimizer = torch.optim.Adam([value for part in layers for value in part.parameters()], 3e-3)
     generator = torch.Generator().manual_seed(0)
     before = coding.inter.start(torch.rand(8, 3, 64, 64, generator=generator))
 
-    def decoded(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
+    def decode(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
         coder = FrameCoder(symbols, coding.gains, 0)
         return coding.inter.encode_motion(coder, motion, before).motion
 
     for _ in range(120):
         motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)
         symbols = RateEstimator(generator)
-        error = (decoded(motion, symbols) - motion).abs().mean()
+        error = (decode(motion, symbols) - motion).abs().mean()
         optimizer.zero_grad()
         (error + 1e-6 * symbols.bits).backward()
         optimizer.step()
     motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)
     with torch.no_grad():
-        found = decoded(motion, RateEstimator(generator))
-    assert end_point_error(found, motion).mean() < 0.4 * still_error(found, motion).mean()
-    assert motion_spread(found) > 0.5 * motion_spread(motion)
+        decoded = decode(motion, RateEstimator(generator))
+    assert end_point_error(decoded, motion).mean() < 0.4 * still_error(decoded, motion).mean()
+    assert motion_spread(decoded) > 0.5 * motion_spread(motion)
 
 
-def test_decoded_motion_is_measured_beside_the_truth(
-    all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_decoded_motion_is_compared_with_the_true_motion(
+    all_stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end-point error is 0 for exact motion, and the length of the motion for zero motion."""
-    module = small("joint", **all_beginnings)
+    module = small("joint", **all_stage_files)
     module.setup("validate")
     scene = next(iter(module.scenes(scene_batch(5))))
     logged: dict[str, float] = {}

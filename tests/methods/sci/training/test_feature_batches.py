@@ -10,33 +10,33 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.sci.analysis.fam import FAMOutput
-from spike_zoo.methods.sci.features.blocks import warped
+from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.methods.sci.training.augmentation import (
-    distorted,
-    distorted_motions,
-    drawn_distortion,
+    apply_affine,
+    apply_affine_to_motion,
+    sample_affine,
 )
 from spike_zoo.methods.sci.training.losses import (
     extraction_terms,
     motion_terms,
     reconstruction_terms,
 )
-from spike_zoo.methods.sci.training.stage_module import FeatureBatch, come_whole
+from spike_zoo.methods.sci.training.stage_module import FeatureBatch, serves_whole_scenes
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
 from tests.methods.sci.batches import scene_batch
 from tests.methods.sci.coding import small
 
-MOVED = (3, -2)  # pixels right and down in each image
+SHIFT = (3, -2)  # pixels right and down in each image
 
 
 def moving(batch: int = 3, images: int = 2, side: int = 48) -> FeatureBatch:
     """Return images that move by whole pixels, with their backward motion."""
     generator = torch.Generator().manual_seed(0)
     first = torch.rand(batch, 3, side, side, generator=generator)
-    right, down = MOVED
+    right, down = SHIFT
     shifted = [first.roll((n * down, n * right), dims=(-2, -1)) for n in range(images)]
     features = torch.stack(shifted, dim=1)
     motion = torch.tensor([-float(right), -float(down)]).view(2, 1, 1)
@@ -44,64 +44,64 @@ def moving(batch: int = 3, images: int = 2, side: int = 48) -> FeatureBatch:
     return FeatureBatch(features, features.mean(dim=2, keepdim=True), motions)
 
 
-def test_motion_is_cut_and_turned_with_what_moves() -> None:
+def test_motion_is_cropped_and_rotated_with_the_features() -> None:
     scenes = moving()
-    turns: set[tuple[float, ...]] = set()
+    orientations: set[tuple[float, ...]] = set()
     for seed in range(12):
         features, images, motion = scenes.patch(32, torch.Generator().manual_seed(seed))
         assert motion is not None
         assert features.shape == (3, 2, 3, 32, 32)
         assert images.shape == (3, 2, 1, 32, 32)
         torch.testing.assert_close(images, features.mean(dim=2, keepdim=True))
-        moved = warp(features[:, 0], motion[:, 1])
+        warped_feature = warp(features[:, 0], motion[:, 1])
         inner = ..., slice(4, -4), slice(4, -4)
-        torch.testing.assert_close(moved[inner], features[:, 1][inner], rtol=0, atol=1e-4)
-        turns |= {tuple(one[1, :, 0, 0].tolist()) for one in motion}
-    assert len(turns) == 8, "all turns and flips occur"
+        torch.testing.assert_close(warped_feature[inner], features[:, 1][inner], rtol=0, atol=1e-4)
+        orientations |= {tuple(sample[1, :, 0, 0].tolist()) for sample in motion}
+    assert len(orientations) == 8, "all rotations and flips occur"
 
 
-def test_a_smaller_scene_is_turned_whole_and_may_have_no_motion() -> None:
+def test_scenes_smaller_than_the_patch_are_rotated_without_cropping() -> None:
     scenes = moving(side=20)._replace(motion=None)
-    found = scenes.patch(64, torch.Generator().manual_seed(0))
-    assert found.features.shape == scenes.features.shape
-    assert found.motion is None
-    for part, whole in zip(found.features, scenes.features, strict=True):
+    patches = scenes.patch(64, torch.Generator().manual_seed(0))
+    assert patches.features.shape == scenes.features.shape
+    assert patches.motion is None
+    for part, whole in zip(patches.features, scenes.features, strict=True):
         assert torch.equal(part.flatten().sort().values, whole.flatten().sort().values)
 
 
-def test_a_scene_that_is_too_low_for_a_square_keeps_its_shape() -> None:
+def test_scenes_too_low_for_a_square_patch_keep_their_orientation() -> None:
     whole = moving(batch=8)
     scenes = FeatureBatch(*(part[..., :24, :] for part in whole if part is not None))
-    found = scenes.patch(40, torch.Generator().manual_seed(0))
-    assert found.features.shape == (8, 2, 3, 24, 40)
-    assert found.motion is not None
-    assert found.motion.shape == (8, 2, 2, 24, 40)
+    patches = scenes.patch(40, torch.Generator().manual_seed(0))
+    assert patches.features.shape == (8, 2, 3, 24, 40)
+    assert patches.motion is not None
+    assert patches.motion.shape == (8, 2, 2, 24, 40)
 
 
-def test_scenes_come_whole_where_data_neither_cut_nor_turn_them() -> None:
-    assert come_whole(SimpleNamespace(crop=None, augment=False))
-    assert not come_whole(SimpleNamespace(crop=64, augment=False))
-    assert not come_whole(SimpleNamespace(crop=None, augment=True))
+def test_scenes_are_whole_without_crop_and_augmentation() -> None:
+    assert serves_whole_scenes(SimpleNamespace(crop=None, augment=False))
+    assert not serves_whole_scenes(SimpleNamespace(crop=64, augment=False))
+    assert not serves_whole_scenes(SimpleNamespace(crop=None, augment=True))
 
 
-def test_clean_features_are_the_images_in_the_contrast_of_each_channel() -> None:
+def test_clean_features_are_images_scaled_to_the_contrast_of_each_channel() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, 1, 24, 24, generator=generator)
     slopes, offsets = torch.tensor([0.9, 1.1, 0.5]), torch.tensor([0.1, -0.05, 0.2])
-    wanted = images * slopes.view(3, 1, 1) + offsets.view(3, 1, 1)
-    noise = 0.05 * torch.randn(wanted.shape, generator=generator)
-    clean = FeatureBatch(wanted + noise, images, None).clean_features()
-    assert clean.shape == wanted.shape
-    assert (clean - wanted).abs().max() < 0.02
-    flat = FeatureBatch(wanted, torch.full_like(images, 0.5), None).clean_features()
+    expected = images * slopes.view(3, 1, 1) + offsets.view(3, 1, 1)
+    noise = 0.05 * torch.randn(expected.shape, generator=generator)
+    clean = FeatureBatch(expected + noise, images, None).clean_features()
+    assert clean.shape == expected.shape
+    assert (clean - expected).abs().max() < 0.02
+    flat = FeatureBatch(expected, torch.full_like(images, 0.5), None).clean_features()
     assert torch.isfinite(flat).all()
 
 
-def test_features_are_those_of_the_windows_around_the_images() -> None:
+def test_features_of_scenes_equal_features_of_the_windows_around_the_images() -> None:
     module, batch = small("motion").eval(), scene_batch(3)
     with torch.no_grad():
-        wanted = module.codec.features(batch["spikes"], batch["rate_scale"])
-    torch.testing.assert_close(module.feature_scenes(batch).features, wanted)
+        expected = module.codec.features(batch["spikes"], batch["rate_scale"])
+    torch.testing.assert_close(module.feature_scenes(batch).features, expected)
 
 
 def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,18 +110,18 @@ def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPat
     feature = module.codec.feature
     windows: list[torch.Tensor] = []
 
-    def counted(window: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    def counting_feature(window: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         windows.extend(window)
         return feature(window, scale)
 
-    monkeypatch.setattr(module.codec, "feature", counted)
+    monkeypatch.setattr(module.codec, "feature", counting_feature)
     first = module.feature_scenes(batch).features
     assert len(windows) == 6
-    turned: Any = {
+    reversed_batch: Any = {
         name: value[::-1] if isinstance(value, list) else value.flip(0)
         for name, value in batch.items()
     }
-    assert torch.equal(module.feature_scenes(turned).features.flip(0), first)
+    assert torch.equal(module.feature_scenes(reversed_batch).features.flip(0), first)
     assert len(windows) == 6
     later = {**batch, "start": batch["start"] + 7}  # two of three windows are cached
     later["spikes"] = batch["spikes"].roll(-7, dims=1)
@@ -135,49 +135,50 @@ def smooth(*shape: int) -> torch.Tensor:
     return F.interpolate(coarse, shape[2:], mode="bicubic", align_corners=False)
 
 
-def test_nothing_is_distorted_by_an_amount_of_zero() -> None:
+def test_distortion_by_zero_does_not_change_images() -> None:
     images = smooth(2, 3, 24, 36)
-    nothing = drawn_distortion(2, 0.0, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(distorted(images, nothing), images, rtol=0, atol=1e-5)
+    identity = sample_affine(2, 0.0, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(apply_affine(images, identity), images, rtol=0, atol=1e-5)
 
 
-def test_every_sample_is_distorted_by_its_own_and_its_frames_alike() -> None:
+def test_distortions_differ_between_samples_and_are_equal_for_frames_of_a_sample() -> None:
     frame = smooth(1, 1, 24, 36)
     images = frame.expand(4, 3, -1, -1)
-    found = distorted(images, drawn_distortion(4, 0.2, torch.Generator().manual_seed(0)))
-    assert torch.equal(found[:, 0], found[:, 2])
-    first, second = found[0, 0], found[1, 0]
+    distorted_images = apply_affine(images, sample_affine(4, 0.2, torch.Generator().manual_seed(0)))
+    assert torch.equal(distorted_images[:, 0], distorted_images[:, 2])
+    first, second = distorted_images[0, 0], distorted_images[1, 0]
     assert (first - second).abs().mean() > 0.02
-    again = distorted(images, drawn_distortion(4, 0.2, torch.Generator().manual_seed(0)))
-    assert torch.equal(found, again)
+    again = apply_affine(images, sample_affine(4, 0.2, torch.Generator().manual_seed(0)))
+    assert torch.equal(distorted_images, again)
 
 
-def test_a_turn_keeps_angles_where_sides_differ() -> None:
+def test_rotation_of_non_square_images_keeps_angles_and_lengths() -> None:
     quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
     bar = torch.zeros(1, 1, 33, 65)
     bar[..., 16, 22:43] = 1.0  # 21 pixels wide
-    found = distorted(bar, quarter)
-    assert found[0, 0, 6:27, 32].min() > 0.9  # 21 pixels high
-    assert found.sum() == torch.tensor(21.0)
+    rotated = apply_affine(bar, quarter)
+    assert rotated[0, 0, 6:27, 32].min() > 0.9  # 21 pixels high
+    assert rotated.sum() == torch.tensor(21.0)
 
 
-def test_motion_still_leads_from_frame_to_frame() -> None:
+def test_distorted_motion_warps_distorted_frames_onto_each_other() -> None:
     before = smooth(4, 1, 40, 56)
     motion = torch.tensor([2.0, -1.0]).view(1, 1, 2, 1, 1).expand(4, 1, 2, 40, 56)
-    after = warped(before, motion[:, 0])
-    distortion = drawn_distortion(4, 0.15, torch.Generator().manual_seed(3))
-    turned = distorted_motions(motion, distortion)
-    assert (turned - motion).abs().amax() > 0.3  # the transform must change the motion
-    again = warped(distorted(before, distortion), turned[:, 0])
+    after = warp_features(before, motion[:, 0])
+    distortion = sample_affine(4, 0.15, torch.Generator().manual_seed(3))
+    distorted_motion = apply_affine_to_motion(motion, distortion)
+    assert (distorted_motion - motion).abs().amax() > 0.3  # the transform must change the motion
+    again = warp_features(apply_affine(before, distortion), distorted_motion[:, 0])
     inner = (..., slice(8, -8), slice(8, -8))
-    wanted = distorted(after, distortion)[inner]
+    expected = apply_affine(after, distortion)[inner]
     error, still = (
-        (one[inner] - wanted).abs().mean() for one in (again, distorted(before, distortion))
+        (image[inner] - expected).abs().mean()
+        for image in (again, apply_affine(before, distortion))
     )
     assert error < 0.1 * still
 
 
-def test_a_feature_that_is_the_image_costs_its_roughness_alone() -> None:
+def test_the_loss_of_a_feature_equal_to_the_image_is_its_roughness() -> None:
     columns = torch.arange(8.0).view(1, 1, 1, 8) / 8
     parabola = columns.square().expand(1, 3, 8, 8)  # its second difference is 2 / 64
     terms = extraction_terms(parabola, parabola[:, :1], smoothness_weight=0.5)
@@ -193,23 +194,23 @@ def test_the_anchor_is_the_mean_over_channels() -> None:
     assert terms["total"] == pytest.approx(0.25)
 
 
-def test_the_truth_counts_at_every_level_by_its_weight() -> None:
+def test_the_flow_loss_is_weighted_by_level() -> None:
     truth = torch.zeros(1, 2, 32, 32)
     truth[:, 0] = 16.0
     motions = [torch.zeros(1, 2, 32 // factor, 32 // factor) for factor in FACTORS]
     current, reference = torch.rand(2, 1, 3, 32, 32)
     terms = motion_terms(motions, current, reference, truth, flow_loss_weight=0.5)
-    wanted = sum(MOTION_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
-    assert terms["true"] == pytest.approx(wanted, rel=1e-4)
+    expected = sum(MOTION_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
+    assert terms["true"] == pytest.approx(expected, rel=1e-4)
     photometric = (current - reference).square().mean()
-    assert terms["total"] == pytest.approx(float(photometric + 0.5 * wanted), rel=1e-4)
+    assert terms["total"] == pytest.approx(float(photometric + 0.5 * expected), rel=1e-4)
     alone = motion_terms(motions, current, reference, truth, flow_loss_weight=0.0)
     assert set(alone) == {"warp", "total"}
     assert alone["total"] == pytest.approx(float(photometric))
 
 
-def test_preliminary_images_count_a_tenth() -> None:
+def test_preliminary_images_have_a_weight_of_a_tenth() -> None:
     image = torch.zeros(1, 1, 4, 4)
-    found = FAMOutput(image + 0.5, image + 1.0, image + 2.0)
-    terms = reconstruction_terms(found, image)
+    output = FAMOutput(image + 0.5, image + 1.0, image + 2.0)
+    terms = reconstruction_terms(output, image)
     assert terms["total"] == pytest.approx(0.25 + 0.1 * (1.0 + 4.0))

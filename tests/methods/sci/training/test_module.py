@@ -18,8 +18,8 @@ from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.training.clips import (
     Intermediates,
-    deviation_at_rest,
-    stretched,
+    static_scene_deviation,
+    stretch_contrast,
 )
 from spike_zoo.methods.sci.training.stage_module import failed_motion
 from spike_zoo.methods.sci.training.stage_table import Stage
@@ -50,37 +50,37 @@ class TestAnalysis(ReconstructionTester, MethodTester):
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
-    def _begin(self, beginnings: dict[str, str]) -> None:
-        type(self).files = beginnings
+    def _set_files(self, stage_files: dict[str, str]) -> None:
+        type(self).files = stage_files
 
     def make_module(self) -> SCICodecModule:
         return small("fam", **self.files)
 
 
 @pytest.mark.parametrize("stage", ["motion", "fam"])
-def test_a_stage_says_which_checkpoint_it_starts_from(
-    stage: Stage, beginnings: dict[str, str], tmp_path: Path
+def test_missing_and_unsuitable_checkpoints_of_earlier_stages_are_rejected(
+    stage: Stage, stage_files: dict[str, str], tmp_path: Path
 ) -> None:
     module = small(stage)
     with pytest.raises(ConfigError, match=r"fem: this stage starts from.*configs/sci_fem\.yaml"):
         training_loss(module, batch_of(module))
-    missing = small(stage, **{**beginnings, "fem": str(tmp_path / "none.ckpt")})
+    missing = small(stage, **{**stage_files, "fem": str(tmp_path / "none.ckpt")})
     with pytest.raises(MissingFileError, match=r"none\.ckpt: there is no such checkpoint of stage"):
         training_loss(missing, batch_of(missing))
-    wider = small(stage, **{**beginnings, "fem_width": 0.25})
+    wider = small(stage, **{**stage_files, "fem_width": 0.25})
     with pytest.raises(WeightsError, match=r"fem\.safetensors: its part codec\.fem is not FEM"):
         training_loss(wider, batch_of(wider))
 
 
-def test_features_that_are_trained_with_the_analysis_fit_images_better(
-    beginnings: dict[str, str],
+def test_training_features_with_the_analysis_lowers_the_loss(
+    stage_files: dict[str, str],
 ) -> None:
     losses = {}
     for train_fem in (False, True):
         seed_everything(0)
-        module = small("fam", train_fem=train_fem, **beginnings)
+        module = small("fam", train_fem=train_fem, **stage_files)
         module.setup("fit")
-        motion = {name: one.clone() for name, one in module.codec.motion.state_dict().items()}
+        motion = {name: value.clone() for name, value in module.codec.motion.state_dict().items()}
         batch = batch_of(module)
         optimizer = torch.optim.Adam((p for p in module.parameters() if p.requires_grad), 3e-3)
         for _ in range(30):
@@ -89,28 +89,28 @@ def test_features_that_are_trained_with_the_analysis_fit_images_better(
             terms["total"].backward()
             optimizer.step()
         losses[train_fem] = float(terms["image"].detach())
-        kept = module.codec.motion.state_dict()
-        assert all(torch.equal(value, kept[name]) for name, value in motion.items())
+        after = module.codec.motion.state_dict()
+        assert all(torch.equal(value, after[name]) for name, value in motion.items())
     assert losses[True] < 0.8 * losses[False]
-    assert terms["anchor"] < 0.05, "the mean of the channels is an image"
+    assert terms["anchor"] < 0.05, "the mean of the channels is near the image"
 
 
-@pytest.mark.parametrize("ships", [True, False])
-def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str], ships: bool) -> None:
-    files = dict.fromkeys(beginnings, "sci-small") if ships else beginnings
-    given = cast("SCICodecModule", spike_zoo.load(files["motion"]))
-    widths = {name: value for name, value in given.hparams["networks"].items() if "width" in name}
+@pytest.mark.parametrize("is_shipped", [True, False])
+def test_frozen_parts_equal_the_checkpoints(stage_files: dict[str, str], is_shipped: bool) -> None:
+    files = dict.fromkeys(stage_files, "sci-small") if is_shipped else stage_files
+    source = cast("SCICodecModule", spike_zoo.load(files["motion"]))
+    widths = {name: value for name, value in source.hparams["networks"].items() if "width" in name}
     module = small("fam", **widths, **files)
     module.setup("fit")
     for part in ("fem", "motion"):
-        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (given, module))
+        theirs, ours = (owner.codec.get_submodule(part).state_dict() for owner in (source, module))
         assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
-def test_a_checkpoint_needs_no_file_of_the_stages_before(
-    beginnings: dict[str, str], tmp_path: Path
+def test_a_checkpoint_loads_without_files_of_earlier_stages(
+    stage_files: dict[str, str], tmp_path: Path
 ) -> None:
-    module = small("fam", **{name: f"{tmp_path}/gone-{name}" for name in beginnings})
+    module = small("fam", **{name: f"{tmp_path}/gone-{name}" for name in stage_files})
     save_weights(module, tmp_path / "fam.safetensors")
     loaded = cast("SCICodecModule", spike_zoo.load(tmp_path / "fam.safetensors"))
     recording = pattern_take(3, planes=48).recording
@@ -118,32 +118,32 @@ def test_a_checkpoint_needs_no_file_of_the_stages_before(
     loaded.setup("fit")  # must not read the missing files, because weights are loaded
 
 
-def test_neighbouring_pictures_share_features_and_do_not_differ_for_it(
-    beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_images_with_shared_features_equal_single_images(
+    stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_everything(0)
-    module = small("fam", **beginnings)
+    module = small("fam", **stage_files)
     module.setup("fit")
     recording = pattern_take(3, planes=70).recording
     alone = torch.cat([module.reconstruct(recording, [plane]) for plane in (30, 37, 44)])
-    made: list[int] = []
+    counts: list[int] = []
     fem = module.codec.fem.forward
 
-    def counted(planes: torch.Tensor) -> torch.Tensor:
-        made.append(len(planes))
+    def counting_forward(planes: torch.Tensor) -> torch.Tensor:
+        counts.append(len(planes))
         return fem(planes)
 
-    monkeypatch.setattr(module.codec.fem, "forward", counted)
+    monkeypatch.setattr(module.codec.fem, "forward", counting_forward)
     together = module.reconstruct(recording, [30, 37, 44])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
-    assert sum(made) == 7  # planes 16, 23, ..., 58: 7 features instead of 3 x 5
+    assert sum(counts) == 7  # planes 16, 23, ..., 58: 7 features instead of 3 x 5
 
 
-def test_a_recording_in_a_clip_of_its_own_gives_the_picture_of_its_middle(
-    beginnings: dict[str, str],
+def test_reconstruct_of_a_clip_equals_forward_at_its_middle(
+    stage_files: dict[str, str],
 ) -> None:
     seed_everything(0)
-    module = small("fam", **beginnings)
+    module = small("fam", **stage_files)
     module.setup("fit")
     module.eval()
     recording = pattern_take(3, planes=41).recording
@@ -153,7 +153,7 @@ def test_a_recording_in_a_clip_of_its_own_gives_the_picture_of_its_middle(
     torch.testing.assert_close(module.reconstruct(recording, [20]), image, rtol=0, atol=1e-5)
 
 
-def test_the_camera_does_not_change_the_brightness_that_networks_see() -> None:
+def test_network_input_is_divided_by_the_rate_scale_if_scale_input_is_set() -> None:
     seed_everything(0)
     codec = small("fem").codec.eval()
     window = (torch.rand(1, 13, 16, 16) < 0.5).float()
@@ -178,7 +178,7 @@ def test_the_camera_does_not_change_the_brightness_that_networks_see() -> None:
         (torch.zeros(1, 13, 1, 2**24 + 1, dtype=torch.bool), ConfigError, r"more than 2\^24 pix"),
     ],
 )
-def test_spikes_that_are_none_are_refused(
+def test_invalid_spikes_are_rejected(
     spikes: torch.Tensor, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -186,17 +186,17 @@ def test_spikes_that_are_none_are_refused(
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_dark_and_saturated_spikes_are_valid(value: float, beginnings: dict[str, str]) -> None:
-    module = small("fam", **beginnings).eval()
+def test_dark_and_saturated_spikes_are_valid(value: float, stage_files: dict[str, str]) -> None:
+    module = small("fam", **stage_files).eval()
     with torch.no_grad():
         image = module(torch.full((1, 41, 16, 16), value), torch.tensor([0.6]))
     assert torch.isfinite(image).all()
 
 
-def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
-    beginnings: dict[str, str],
+def test_a_short_clip_gives_a_warning_and_a_shorter_recording_raises(
+    stage_files: dict[str, str],
 ) -> None:
-    module = small("fam", **beginnings).eval()
+    module = small("fam", **stage_files).eval()
     with torch.no_grad(), pytest.warns(UserWarning, match="20 planes hold fewer than five feat"):
         image = module.codec(torch.zeros(1, 20, 16, 16), torch.tensor([0.6]))
     assert image.shape == (1, 1, 16, 16)
@@ -221,7 +221,7 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
         ("fem", {"learning_rate": 0.0}, "learning_rate must be a positive"),
     ],
 )
-def test_arguments_outside_their_range_are_refused(
+def test_arguments_outside_their_range_are_rejected(
     stage: Stage, option: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -236,18 +236,16 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
     request = RECIPES["sequence"].request("small", 0, options)
     takes = request.takes()
     with spike_zoo.archive.ArchiveWriter(path) as writer:
-        for split, named in takes.items():
-            for name, job in named.items():
+        for split, jobs in takes.items():
+            for name, job in jobs.items():
                 writer.add(name, job())
                 writer.put_in_split(split, name)
     return str(path)
 
 
-def test_motion_is_held_against_the_truth_by_pace(
-    sequences: str, beginnings: dict[str, str]
-) -> None:
+def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str, str]) -> None:
     seed_everything(0)
-    module = small("motion", **beginnings)
+    module = small("motion", **stage_files)
     whole = ["train", "val", "test"]
     data = SceneDataModule(
         sequences,
@@ -262,29 +260,35 @@ def test_motion_is_held_against_the_truth_by_pace(
     trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
     with pytest.warns(UserWarning, match="motion is not learned well enough"):  # after two updates
-        (found,) = trainer.test(module, data, verbose=False)
-    still = {pace: found[f"test/epe_still_{pace}"] for pace in ("slow", "medium", "fast")}
-    assert 0 < still["slow"] < 1.4 < still["fast"] < 21  # 7 planes at < 0.2, at 0.7 to 3 px
-    for pace, length in still.items():
-        ratio = found[f"test/epe_{pace}"] / length
-        assert found[f"test/epe_ratio_{pace}"] == pytest.approx(ratio, rel=1e-5)
+        (metrics,) = trainer.test(module, data, verbose=False)
+    still = {speed: metrics[f"test/epe_still_{speed}"] for speed in ("slow", "medium", "fast")}
+    # 7 planes at below 0.2 pixels per plane, and at 0.7 to 3
+    assert 0 < still["slow"] < 1.4 < still["fast"] < 21
+    for speed, length in still.items():
+        ratio = metrics[f"test/epe_{speed}"] / length
+        assert metrics[f"test/epe_ratio_{speed}"] == pytest.approx(ratio, rel=1e-5)
     batches = trainer.predict(module, data)
     assert batches is not None
-    pictures = module.predicted(next(iter(data.test_dataloader())), cast("Any", batches[0]))
-    assert [one.image.shape for one in pictures if one.image is not None] == [(3, 32, 32)]
+    batch = next(iter(data.test_dataloader()))
+    pictures = module.sample_predictions(batch, cast("Any", batches[0]))
+    assert [picture.image.shape for picture in pictures if picture.image is not None] == [
+        (3, 32, 32)
+    ]
     mean = sum(still.values()) / 3
-    assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # equal numbers per speed
+    assert metrics["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # equal numbers per speed
 
 
-def test_a_stage_that_learned_no_motion_says_so() -> None:
-    ratios = {f"test/epe_ratio_{pace}": torch.tensor(0.45) for pace in ("slow", "medium", "fast")}
-    said = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
-    assert "to that of no motion is 0.45 on fast scenes, above 0.4" in said
+def test_failed_motion_reports_ratios_above_0_4() -> None:
+    ratios = {f"test/epe_ratio_{speed}": torch.tensor(0.45) for speed in ("slow", "medium", "fast")}
+    message = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
+    assert "to that of zero flow is 0.45 on fast scenes, above 0.4" in message
     assert failed_motion({"test/epe_ratio_slow": torch.tensor(2.0)}) == ""
 
 
-def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> None:
-    module = small("motion", flow_loss_weight=0.8, flow_loss_weight_end=0.25, **beginnings)
+def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
+    stage_files: dict[str, str],
+) -> None:
+    module = small("motion", flow_loss_weight=0.8, flow_loss_weight_end=0.25, **stage_files)
     module._trainer = cast("Any", SimpleNamespace(global_step=5))
     module._updates = 10.0
     assert module.flow_loss_weight == pytest.approx(0.5)
@@ -301,26 +305,28 @@ def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> Non
         ("none", ["embedded"]),
     ],
 )
-def test_a_sample_is_shown_with_every_step_of_its_alignment(align: Align, steps: list[str]) -> None:
+def test_pictures_of_a_sample_contain_every_step_of_its_alignment(
+    align: Align, steps: list[str]
+) -> None:
     seed_everything(0)
     module = small("fam", align=align)
     with torch.no_grad():
-        seen = Intermediates.of(module.codec, batch_of(module, 17, 22))
-        pictures = seen.pictures(1)
-    feature, motion, *found = pictures
+        intermediates = Intermediates.of(module.codec, batch_of(module, 17, 22))
+        pictures = intermediates.pictures(1)
+    feature, motion, *names = pictures
     assert feature == "feature"
     assert motion.startswith("motion, up to")
-    assert found == steps
+    assert names == steps
     assert pictures["feature"].shape == (3, 17, 22)
-    assert all(0 <= one.min() <= one.max() <= 1 for one in pictures.values())
+    assert all(0 <= picture.min() <= picture.max() <= 1 for picture in pictures.values())
 
 
-def test_stretching_fills_the_range_and_leaves_the_flat_dark() -> None:
-    assert stretched(torch.tensor([[2.0, 4.0, 3.0]])).tolist() == [[0.0, 1.0, 0.5]]
-    assert stretched(torch.full((2, 2), 7.0)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+def test_stretching_fills_the_unit_range_and_maps_constants_to_0() -> None:
+    assert stretch_contrast(torch.tensor([[2.0, 4.0, 3.0]])).tolist() == [[0.0, 1.0, 0.5]]
+    assert stretch_contrast(torch.full((2, 2), 7.0)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
-def test_pictures_that_do_not_change_have_no_deviation() -> None:
+def test_the_deviation_of_constant_images_is_0() -> None:
     class Constant:
         def __init__(self, step: float) -> None:
             self.step = step
@@ -328,12 +334,12 @@ def test_pictures_that_do_not_change_have_no_deviation() -> None:
         def reconstruct(self, recording: object, centers: list[int]) -> torch.Tensor:
             return torch.stack([torch.full((1, 4, 4), self.step * n) for n in range(len(centers))])
 
-    assert deviation_at_rest(cast("Any", Constant(0.0))) == 0
-    assert deviation_at_rest(cast("Any", Constant(0.1))) > 0.1
+    assert static_scene_deviation(cast("Any", Constant(0.0))) == 0
+    assert static_scene_deviation(cast("Any", Constant(0.1))) > 0.1
 
 
-def test_the_scene_at_rest_is_at_rest() -> None:
+def test_the_deviation_of_a_still_scene_is_above_0_and_below_0_01() -> None:
     seed_everything(0)
     module = small("fem")
-    # the bound is above the camera's noise and below the differences of a moving scene
-    assert 0 < deviation_at_rest(module) < 0.01
+    # 0.01 is above the camera's noise and below the differences of a moving scene
+    assert 0 < static_scene_deviation(module) < 0.01

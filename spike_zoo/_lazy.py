@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
     """Return a ``__getattr__`` for a package that imports public names on first use.
 
     The use of one name then does not import the libraries of other names.
