@@ -37,7 +37,7 @@ class TruncatedBitstreamError(BitstreamError):
 
     Args:
         message: Text of the error.
-        last_complete_gop: The last complete group of pictures; -1 if there is none.
+        last_complete_gop: The last complete group of pictures; -1 if none exists.
         path: The file.
     """
 

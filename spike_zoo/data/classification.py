@@ -99,7 +99,7 @@ class LabelledClips:
 
     @property
     def left_out(self) -> str:
-        """Number of left-out recordings by reason, with the first name; empty if there is none."""
+        """Number of left-out recordings by reason, with the first name; empty if none exists."""
         too_short = f"with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"without a label": self.unlabelled, too_short: self.short})
 

@@ -102,7 +102,7 @@ class ReconstructionWindows:
 
     @property
     def left_out(self) -> str:
-        """Number of left-out recordings by reason, with the first name; empty if there is none."""
+        """Number of left-out recordings by reason, with the first name; empty if none exists."""
         too_short = f"recordings with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
@@ -320,7 +320,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         return self.clips_to_predict()
 
     def clips_to_predict(self) -> ReconstructionWindows:
-        """Return clips without ground truth: around each image, or overlapping if there is none."""
+        """Return clips without ground truth: around each image, or overlapping if none exists."""
         return ReconstructionWindows(
             self.archive,
             self.split_name("test"),

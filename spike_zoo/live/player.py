@@ -160,7 +160,7 @@ class Player:
                 self._position += pictures * self.stride
 
     def _make(self) -> bool:
-        """Compute the next picture; return False if there is none to compute."""
+        """Compute the next picture; return False if no picture is due."""
         first, stop = self.source.span()
         with self._changed:
             last = max(first, stop - 1 - (0 if self.source.ended else self.ahead))

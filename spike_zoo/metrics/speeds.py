@@ -26,7 +26,7 @@ def speed_of(name: str) -> str | None:
 
 
 def split_speed(metric: str) -> tuple[str, str | None]:
-    """Split the speed from the end of a metric's name; the speed is None if there is none.
+    """Split the speed from the end of a metric's name; the speed is None if none exists.
 
     >>> split_speed("psnr_fast"), split_speed("psnr_stir")
     (('psnr', 'fast'), ('psnr_stir', None))

@@ -55,7 +55,7 @@ def _measured(
     """Return (bits per pixel and plane, PSNR) of each quality, and the name of the reference.
 
     The reference is the ground truth at the planes of the pictures, or the pictures of the best
-    quality if there is none.
+    quality if none exists.
     """
     part = _part(scene, choices)
     coded: list[tuple[float, Tensor]] = []

@@ -30,7 +30,7 @@ class Cell:
         mean: Mean over the runs; None without runs, or if one of them diverged.
         deviation: Standard deviation over the runs (n - 1); None for fewer than two.
         count: Number of runs.
-        published: The published value; None if there is none.
+        published: The published value; None if none exists.
         diverged: Number of runs with a value that is not finite.
     """
 

@@ -205,7 +205,7 @@ class ChunkSearch:
 
         Returns:
             The following chunk if the damaged chunk's length is correct; else the first chunk of
-            this or a later group whose length and checksum are valid; None if there is none or a
+            this or a later group whose length and checksum are valid; None if none exists or a
             limit of the search is reached.
         """
         chunk = read_chunk(self._data, gop, place)
@@ -310,7 +310,7 @@ def incomplete_chunk_error(
 
     Args:
         chunk: The chunk at the offset, unchecked.
-        groups: The expected group, and the last intact one (-1 if there is none).
+        groups: The expected group, and the last intact one (-1 if none exists).
         data: The file.
         path: Name of the file.
     """
