@@ -123,7 +123,7 @@ def test_a_flow_that_several_methods_share_is_shown_once(
         LabelledMethod(name, method.module)
         for name, method in zip(("one", "two"), same_methods, strict=True)
     ]
-    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
+    monkeypatch.setattr("spike_zoo.reports.sources._load_methods", lambda *_: methods)
     html, _ = _report(street, tmp_path, "--pictures", "1")
     assert html.count("<h2>Optical flow: one</h2>") == 1
     assert "Optical flow: two" not in html
@@ -135,7 +135,7 @@ def test_a_slow_method_shows_only_the_first_plane(
     archive = tiny_archive(tmp_path / "three.h5", planes=161, stride=40)
     quick, slow = load_methods(["tfp", "tfi"], device="cpu", trust=False)
     methods = [quick, replace(slow, has_one_picture=True)]
-    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
+    monkeypatch.setattr("spike_zoo.reports.sources._load_methods", lambda *_: methods)
     html, (pictures, _) = _report(archive, tmp_path, "--pictures", "3")
     full, single, _ = pictures["layers"]
     assert [bool(picture) for picture in full["pictures"]] == [True] * 3
