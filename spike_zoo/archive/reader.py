@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class SpikeArchive:
     """Recordings with their images and splits in one HDF5 file, or in a folder of HDF5 files.
 
-    Usable with or without ``with``: the end of the block closes the file, a later read opens it
-    again. Every process opens the file separately, and raises an error if it was modified.
+    A ``with`` block closes the file at its end; a later read opens it again. Every process opens
+    the file separately, and raises an error if it was modified.
 
     Args:
         path: A file, a folder made by ``archive build --shards``, or the address of either.
@@ -204,11 +204,8 @@ class SpikeArchive:
         """
         planes = self._planes.get(name) or self._open_planes(name)
         if not 0 <= start <= stop <= planes.shape[0]:
-            raise PlaneRangeError(
-                f"{self.path}: planes {start}..{stop} of {name} are out of range: it has 0.."
-                f"{planes.shape[0]} (first, past the last)",
-                path=name,
-            )
+            message = f"{self.path}: planes {start}..{stop} of {name} are out of range: it has 0.."
+            raise PlaneRangeError(f"{message}{planes.shape[0]} (first, past the last)", path=name)
         return planes[start:stop, rows, byte_columns]
 
     def images(self, name: str) -> NDArray[Any]:

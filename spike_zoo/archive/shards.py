@@ -206,10 +206,7 @@ def build_shards(
     if (folder / INDEX).exists() and not overwrite:
         raise ExistingFileError(f"{folder} exists already; pass --overwrite to replace it")
     if len(jobs) < count:
-        raise UsageError(
-            f"--shards {shards}: there are {len(jobs)} recordings, fewer than files; use at most "
-            f"{len(jobs)}"
-        )
+        raise UsageError(f"--shards {shards}: there are {len(jobs)} recordings; use fewer files")
     parts = _distribute(list(jobs), count)
     files = list(parts) if only is None else [f"{only - 1:03d}.h5"]
     total, done = sum(len(parts[file]) for file in files), 0

@@ -73,8 +73,7 @@ class ArchiveDataModule(LightningDataModule):
         archive: The archive's file.
         train_split: Split of the archive to train on.
         val_split: Split of the archive to validate on.
-        test_split: Split of the archive for test and prediction, for data sets whose results are
-            published on another split.
+        test_split: Split of the archive for test and prediction.
         batch_size: Training samples in one batch of one process.
         eval_batch_size: Samples in one batch of validation, test and prediction; above 1 only
             if all recordings have one size.
@@ -83,8 +82,7 @@ class ArchiveDataModule(LightningDataModule):
         samples_per_epoch: Training samples per epoch; by default all.
         workers: Worker processes of each loader; 0 reads in the training process.
         seed: Seed of order, crops and augmentation; by default that of ``--seed_everything``.
-        rate_scale: Spikes per plane at white of recordings that do not state theirs; by
-            default 1, with a warning.
+        rate_scale: Spikes per plane at white if recordings state none; default: 1 and a warning.
 
     Raises:
         ConfigError: If the crop is below 16 pixels or the rate scale is not above 0.

@@ -188,15 +188,9 @@ def map_chart(
     if has_legend:
         from matplotlib.lines import Line2D
 
+        dot: dict[str, Any] = {"marker": "o", "linestyle": ""}
         dots = [
-            Line2D(
-                [],
-                [],
-                marker="o",
-                linestyle="",
-                color=colours[label],
-                label=_shortened(names[label]),
-            )
+            Line2D([], [], color=colours[label], label=_shortened(names[label]), **dot)
             for label in present
         ]
         figure.legend(handles=dots, loc="outside right upper", frameon=False, labelcolor=INK)

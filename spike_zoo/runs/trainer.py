@@ -50,6 +50,7 @@ from spike_zoo.records.initial_weights import (
 from spike_zoo.records.provenance import commit, config_hash, versions
 from spike_zoo.records.result import FILENAME, RunResult, as_curve
 from spike_zoo.records.run_start import RunStart, is_child
+from spike_zoo.runs import resuming
 from spike_zoo.runs.callbacks import SaveRunConfig, evaluation_callbacks, picture_callbacks
 from spike_zoo.runs.configs import check_configs, with_files
 from spike_zoo.runs.folders import (
@@ -63,18 +64,6 @@ from spike_zoo.runs.loggers import configure_loggers, loggers_of, method_of, rep
 from spike_zoo.runs.options import add_run_options, compile_networks
 from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import check_options_known
-from spike_zoo.runs.resuming import (
-    check_has_optimizer,
-    check_initial_weights,
-    check_no_earlier_fit,
-    check_same_data,
-    check_unchanged,
-    copy_model_arguments,
-    explicit_arguments,
-    find_checkpoint,
-    is_in_run_folder,
-    truncate_log,
-)
 from spike_zoo.runs.trainer_arguments import (
     check_limits,
     configure_devices,
@@ -144,7 +133,7 @@ class ZooCLI(LightningCLI):
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         if verb != "fit":
-            check_initial_weights(sys.argv)
+            resuming.check_initial_weights(sys.argv)
             config.init_from = None  # it may come from the configuration of a fit
         elif config.init_from is not None:
             config.init_from = str(fetch_weights(config.init_from))
@@ -158,12 +147,12 @@ class ZooCLI(LightningCLI):
             if verb == "predict" and not is_child():
                 check_no_predictions(self.out)
             if config.ckpt_path is not None:
-                checkpoint = find_checkpoint(
+                checkpoint = resuming.find_checkpoint(
                     config.ckpt_path, self.run_dir, allow_missing=verb == "fit" and is_named
                 )
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
-                check_no_earlier_fit(self.run_dir)
+                resuming.check_no_earlier_fit(self.run_dir)
 
     def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
@@ -173,17 +162,19 @@ class ZooCLI(LightningCLI):
         if checkpoint is None:
             return
         if is_fit := self.config.subcommand == "fit":
-            check_has_optimizer(checkpoint)
-        self.resumes = is_fit and is_in_run_folder(checkpoint, self.run_dir)
+            resuming.check_has_optimizer(checkpoint)
+        self.resumes = is_fit and resuming.is_in_run_folder(checkpoint, self.run_dir)
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
-            check_unchanged(self.run_dir, content, defaults_of(content, stated))
+            resuming.check_unchanged(self.run_dir, content, defaults_of(content, stated))
         elif config.init_from is not None:
             raise UsageError(
                 "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
                 "of them"
             )
-        elif copy_model_arguments(config.model, checkpoint, explicit_arguments(sys.argv)):
+        elif resuming.copy_model_arguments(
+            config.model, checkpoint, resuming.explicit_arguments(sys.argv)
+        ):
             self.plan = plan_of(self.config.subcommand, config, parser)
 
     def _parse_ckpt_path(self) -> None:
@@ -236,10 +227,10 @@ class ZooCLI(LightningCLI):
     def before_fit(self) -> None:
         """Record the initial data and weights; reject a resumed run if they differ."""
         if self.resumes:
-            check_same_data(self.run_dir, self.start)
+            resuming.check_same_data(self.run_dir, self.start)
         if not is_child():
             checkpoint = self._get(self.config, CKPT_PATH) if self.resumes else None
-            truncate_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
+            resuming.truncate_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
             self.start.write(self.run_dir)
 
     def after_fit(self) -> None:

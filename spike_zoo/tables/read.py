@@ -106,8 +106,7 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
 
     Raises:
         MissingFileError: If the file does not exist.
-        FormatError: If a line is not a name and a finite number for each metric, or if a name is
-            repeated; states file and line.
+        FormatError: If a line is not a new name and a finite number for each metric.
     """
     metrics, lines = _named_numbers(path, "name,niqe")
     scores: dict[str, dict[str, float]] = {metric: {} for metric in metrics}
@@ -133,8 +132,7 @@ def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int,
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path}: not a CSV file in UTF-8 ({error})", path=str(path)) from error
     if len(lines) < 2:
-        text = f"{path}: no values; expected a header and lines as {example}"
-        raise FormatError(text, path=str(path))
+        raise FormatError.at(path, f"no values; expected a header and lines as {example}")
     read = []
     for number, (name, *cells) in lines[1:]:
         try:
@@ -215,22 +213,10 @@ def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Expecta
     claims = [
         _complete(spec, claim, f"{place}, expectation {n}") for n, claim in enumerate(claims, 1)
     ]
-    keys = [
-        " / ".join(
-            map(
-                str,
-                (
-                    claim.row,
-                    claim.other or claim.anchor,
-                    claim.by,
-                    claim.within is None,
-                    claim.than,
-                ),
-            )
-        )
-        + (claim.method if claim.anchor else "")
-        for claim in claims
-    ]
+    keys = []
+    for claim in claims:
+        parts = claim.row, claim.other or claim.anchor, claim.by, claim.within is None, claim.than
+        keys.append(" / ".join(map(str, parts)) + (claim.method if claim.anchor else ""))
     _check_unique(keys, "expectation", place)
     return tuple(claims)
 

@@ -72,15 +72,10 @@ _MOTION_CODER = (
 
 
 class PreparedRecording(NamedTuple):
-    """Features of a recording, shared by all qualities.
+    """Features of a recording, shared by all qualities."""
 
-    Attributes:
-        features: All features, ``(1, 3, H, W)`` each.
-        header: Header of the bitstreams, without the quality.
-    """
-
-    features: list[Tensor]
-    header: Header
+    features: list[Tensor]  # ``(1, 3, H, W)`` each
+    header: Header  # of the bitstreams, without the quality
 
 
 class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # type: ignore[misc]  # batches differ
@@ -243,16 +238,13 @@ class SCICodecModule(CodingStageModule):
 
     Args:
         fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
-        motion: Checkpoint of stage ``"motion"``, likewise; its motion estimation is trained
-            further.
+        motion: Checkpoint of stage ``"motion"``; its motion estimation is trained further.
         codec: Checkpoint of this stage to start from, in place of ``motion``. With both, motion
             estimation is that of ``motion``, and the coder of motion is not initialised.
         networks: Architecture, see :class:`NetworkOptions`.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
-        cache_gib: Memory in GiB for features of the frozen FEM in half precision, if the data are
-            neither cropped nor turned; 0 computes them in each epoch.
-        patch: Side in pixels of square crops of features, which are also turned or flipped; None
-            uses whole scenes.
+        cache_gib: GiB for features of the frozen FEM, if data are not cropped; 0: no cache.
+        patch: Side of square, randomly turned or flipped crops of features; None: whole scenes.
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
@@ -292,10 +284,7 @@ class SCICodecModule(CodingStageModule):
         self.train_codec(row, arguments)
 
     def begin(self) -> None:
-        """Read the parts that the stage starts from.
-
-        The coder of motion is not read if motion estimation comes from another checkpoint.
-        """
+        """Read the initial parts; the coder of motion only together with motion estimation."""
         untrained = {
             name: value.clone()
             for name, value in self.codec.state_dict().items()
