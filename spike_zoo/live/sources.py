@@ -156,7 +156,7 @@ class Pipe:
             computation of a picture.
         name: Name of the pipe, for errors.
         layout: Layout of the planes.
-        beside: Other facts of the recording.
+        sidecar: Metadata of the recording.
         kept_bytes: Memory for the kept planes, at least 512 planes.
 
     Raises:
@@ -168,13 +168,13 @@ class Pipe:
         stream: BinaryIO,
         name: str,
         layout: DatLayout,
-        beside: Sidecar | None = None,
+        sidecar: Sidecar | None = None,
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         if layout.runs_on:
             raise GeometryError(f"{name}: planes in a pipe must start at a byte (frame_align)")
         self.ended = False
-        self._beside = beside or Sidecar()
+        self._sidecar = sidecar or Sidecar()
         self._plane_bytes = layout.bytes_for(1)
         self._kept = max(kept_bytes // self._plane_bytes, 512)
         self._planes = _PipePlanes(Path(name), layout, self._kept)
@@ -203,8 +203,8 @@ class Pipe:
 
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return planes ``[start, stop)``."""
-        recording = dat_recording(self._planes.part(start, stop), self._beside)
-        recording.rate_scale, recording.fps = self._beside.rate_scale, self._beside.fps or 0.0
+        recording = dat_recording(self._planes.part(start, stop), self._sidecar)
+        recording.rate_scale, recording.fps = self._sidecar.rate_scale, self._sidecar.fps or 0.0
         return recording
 
     def arrival(self, plane: int) -> float | None:

@@ -112,9 +112,9 @@ class Column:
         text = facts.heading if facts else metric
         if facts and metric.endswith(MIDDLE):
             text += ", middle"
-        _, pace = split_speed(metric)
-        if facts and pace:
-            text += f", {pace}"
+        _, speed = split_speed(metric)
+        if facts and speed:
+            text += f", {speed}"
         is_plain = prefix[:1] in (["test"], [SCORES.rstrip("/")])
         return " ".join([*prefix[1:], text] if is_plain else [*prefix, text])
 

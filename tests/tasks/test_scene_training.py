@@ -243,7 +243,7 @@ def test_distributed_training_reduces_every_parameter_once(
         def forward(self, batch: SceneBatch) -> Tensor:
             return self.module.training_step(batch, 0)
 
-    def count_elements(counts, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (DDP refuses hints that are texts)
+    def count_elements(counts, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (DDP rejects string annotations)
         counts.append(bucket.buffer().numel())
         reduced_bucket: torch.futures.Future[Tensor] = torch.futures.Future()
         reduced_bucket.set_result(bucket.buffer())

@@ -148,5 +148,5 @@ def is_lossless(path: str | Path) -> bool:
 
 
 def has_lossless_magic(begin: bytes) -> bool:
-    """Return whether bytes, at least 4, begin with the magic bytes of any ``.spl`` version."""
+    """Return whether bytes, at least 4, start with the magic bytes of any ``.spl`` version."""
     return begin[:3] == MAGIC[:3] and begin[3:4].isdigit()

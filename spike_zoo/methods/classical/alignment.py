@@ -169,7 +169,7 @@ class PlaneAlignment:
         return self._sampled(values, grouped=True)
 
     def whole(self, intervals: Intervals, clip: range) -> Tensor:
-        """Return whether the interval of each group's middle plane lies in a clip.
+        """Return whether the interval of each group's middle plane is inside the clip.
 
         Args:
             intervals: Intervals of a block of planes.

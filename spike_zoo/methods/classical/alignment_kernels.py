@@ -228,7 +228,7 @@ def sample_whole(
     top: int,
     bottom: int,
 ) -> None:
-    """Write 1 if the interval at the nearest pixel along the flow lies in a clip, else 0.
+    """Write 1 if the interval at the nearest pixel along the flow is inside the clip, else 0.
 
     Args:
         ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.

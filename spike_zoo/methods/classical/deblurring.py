@@ -26,7 +26,7 @@ _ROUNDS: Final = 2
 _STEP: Final = 0.6  # share of the excess that is added in a round
 _CAUTION: Final = 3.0  # factor of the noise power in the Wiener filter of the excess
 _SIDE: Final = 7  # side of the squares over which the power of the excess is averaged
-_LEAST: Final = 0.2  # lower bound of the share of groups whose interval lies in the clip
+_LEAST: Final = 0.2  # lower bound of the share of groups with an interval inside the clip
 
 
 def box_filter(images: Tensor, side: int) -> Tensor:

@@ -126,7 +126,7 @@ def _mean_intervals(clips: Tensor, runs: IntervalRuns, around: OutsideSpikes) ->
     last, following = last[:, runs.boundaries], following[:, runs.boundaries]
     edges = torch.tensor(runs.boundaries, device=clips.device).view(-1, 1, 1)
     is_far = (edges - last > around.limit) | (following - edges > around.limit - 1)
-    # a missing spike lies at infinity and gives rate 0
+    # a missing spike is at infinity and gives rate 0
     rates = (1 / (following - last)).masked_fill(is_far, around.fallback)
     means = [
         rates[:, start:stop].mean(dim=1)

@@ -98,8 +98,8 @@ class BSN(nn.Module):
     biases, so ``BSN(a x) = a BSN(x)`` for a > 0.
 
     The pixel is excluded on **square** images only. Other images are mirrored to a square, as
-    published. A pixel closer to the mirror than half of the difference of the sides is then part
-    of its own receptive field. Training crops are square.
+    published. A pixel closer to the mirror than half of the difference of the sides is then in
+    the receptive field of its output. Training crops are square.
 
     Entries of the state dict have the published names. Convolutions compute channels-last, which
     is faster on CPUs.

@@ -130,11 +130,11 @@ def _locate(
     (moved_down, moved_right, mask), (indices, rest) = moves, corners
     _, height, width, kernel = place
     real = rest.dtype.type
-    below, beside = real(tap // kernel - kernel // 2), real(tap % kernel - kernel // 2)
+    offset_y, offset_x = real(tap // kernel - kernel // 2), real(tap % kernel - kernel // 2)
     nothing, outside, bottom, side = real(0), real(-1), real(height), real(width)
     for pixel in range(mask.size):
-        y = positions[0, pixel] + below + moved_down[pixel]
-        x = positions[1, pixel] + beside + moved_right[pixel]
+        y = positions[0, pixel] + offset_y + moved_down[pixel]
+        x = positions[1, pixel] + offset_x + moved_right[pixel]
         # False for NaN, too. Samples outside read the corner of the margin.
         is_inside = (y >= outside) & (y < bottom) & (x >= outside) & (x < side)
         y, x = y if is_inside else outside, x if is_inside else outside

@@ -73,7 +73,7 @@ class Footage:
         return (EXPOSED_FRAMES - 1) * self.step + 1
 
     def groups(self, frames: int) -> list[int]:
-        """Return the indices of exposures that fit into a video of so many frames with margins.
+        """Return the indices of exposures that fit into a video with margins.
 
         Exposure g starts at frame 13 g.
         """

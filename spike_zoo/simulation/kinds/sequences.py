@@ -86,8 +86,8 @@ def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
     """Return a scene with the speed for its index and a name that states the speed."""
     entropy = [seed, zlib.crc32(f"sequence-{split}".encode()), index]
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
-    pace = tuple(BANDS)[index % len(BANDS)]
-    low, high = BANDS[pace]
+    speed = tuple(BANDS)[index % len(BANDS)]
+    low, high = BANDS[speed]
     first = np.random.default_rng(np.random.SeedSequence(entropy[:2])).random()
     place = (first + index // len(BANDS) * _GOLDEN) % 1.0
     spec = replace(
@@ -97,12 +97,12 @@ def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
     )
     if split == "train":
         kind = spec.background.partition(":")[0]
-        return replace(spec, name=f"train-{kind}-{pace}-{index:04d}")
+        return replace(spec, name=f"train-{kind}-{speed}-{index:04d}")
     photographs = PHOTOGRAPHS[split]
     photo = photographs[index // len(BANDS) % len(photographs)]
     others = [name for name in photographs if name != photo]
     objects = (f"photo:{rng.choice(others)}",) if _OBJECTS[index % len(_OBJECTS)] else ()
-    name = f"{split}-{photo}-{pace}-{index:03d}"
+    name = f"{split}-{photo}-{speed}-{index:03d}"
     return replace(spec, name=name, background=f"photo:{photo}", objects=objects)
 
 
