@@ -132,7 +132,9 @@ def _write_folder(
     result = _record(Path(source))
     card = model_card(name.removeprefix("hf:"), _card_facts(module), result, licence=licence)
     texts = {CARD_NAME: card}
-    if result is not None:
+    if result is None:
+        (folder / RECORD_NAME).unlink(missing_ok=True)  # of weights that were replaced
+    else:
         content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
         texts[RECORD_NAME] = json.dumps(redact(content), indent=2) + "\n"
     for file, text in texts.items():

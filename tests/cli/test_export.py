@@ -56,6 +56,26 @@ def test_an_existing_export_is_not_replaced_without_overwrite(
     assert target.read_bytes() == before
 
 
+def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_ones(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    record = make_result(metrics={"test/psnr": 31.5}, checkpoint_sha256=weights_sha256(checkpoint))
+    record.write(checkpoint.parent.parent / "result.json")
+    folder = tmp_path / "out"
+    assert main(["export", str(checkpoint), str(folder)]) == 0
+    assert (folder / "result.json").exists()
+    torch.manual_seed(1)
+    other = STIRModule(width=0.25, motion_fields=1, lpips="off")
+    save_weights(other, tmp_path / "other.safetensors")
+    call = ["export", str(tmp_path / "other.safetensors"), str(folder), "--overwrite"]
+    assert main(call) == 0
+    loaded = spike_zoo.load(folder).state_dict()
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(loaded[name], value, rtol=0, atol=0)
+    assert "31.5" not in (folder / "README.md").read_text()
+    assert not (folder / "result.json").exists()
+
+
 @pytest.mark.parametrize("name", ["README.md", "result.json"])
 def test_existing_files_of_an_export_folder_are_not_replaced_without_overwrite(
     name: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
