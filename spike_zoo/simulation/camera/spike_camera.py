@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Reset = Literal["soft", "modulo", "hard"]
 Start = Literal["uniform", "zero"]
-Overflow = Literal["clip", "keep", "refuse"]
+Overflow = Literal["clip", "keep", "raise"]
 
 _RESETS: Final = {"soft": 0, "modulo": 1, "hard": 2}  # constants of the kernels
-_OVERFLOWS: Final = ("clip", "keep", "refuse")
+_OVERFLOWS: Final = ("clip", "keep", "raise")
 _STREAMS: Final = 6  # start, sensor, light, reset, spurious, missed
 _INFINITY_BITS: Final = 0x7F800000
 _BAND: Final = 32768  # pixels per band; their state fits into the cache of a core
@@ -63,7 +63,7 @@ class SpikeCamera:
         overflow: Treatment of charge above one threshold after a soft reset, which occurs if a
             plane adds more than the threshold: ``"clip"`` limits the charge to the threshold, so
             that a saturated pixel recovers in one plane; ``"keep"`` does not limit it;
-            ``"refuse"`` raises an error for such luminance, with any reset.
+            ``"raise"`` raises an error for such luminance, with any reset.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -135,7 +135,7 @@ class SpikeCamera:
         Raises:
             ValueError: If the luminance is not a floating-point array ``(T, H, W)``, is negative or
                 not finite, changes its size between calls, or is too bright for
-                ``overflow="refuse"``. The state of the camera is unchanged after an error.
+                ``overflow="raise"``. The state of the camera is unchanged after an error.
         """
         light = _checked_light(luminance)
         state = self._state or self._prepare(light.shape[1:])
@@ -233,7 +233,7 @@ class SpikeCamera:
             if not (np.isfinite(light).all() and (light >= 0).all()):
                 raise ValueError("luminance must be finite and not negative")
             worst = int(np.abs(light).max().view(np.uint32))
-        if self._overflow == "refuse":
+        if self._overflow == "raise":
             brightest = float(np.uint32(worst).view(np.float32))
             if brightest * self.gain / self._clock_steps > self.threshold:
                 raise ValueError(

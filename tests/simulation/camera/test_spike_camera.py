@@ -155,7 +155,7 @@ def test_charge_after_two_planes_of_two_and_a_half_follows_the_rule_chosen(
 
 
 def test_rejected_light_does_not_change_the_camera() -> None:
-    camera = SpikeCamera(gain=1.0, start="zero", overflow="refuse")
+    camera = SpikeCamera(gain=1.0, start="zero", overflow="raise")
     camera.expose(light_at(0.75, 1))
     with pytest.raises(ValueError, match=r"luminance 1\.5 gathers more than the threshold"):
         camera.expose(light_at(1.5, 3))
@@ -175,7 +175,7 @@ def test_impossible_light_is_rejected_at_any_pixel(bad: float, camera: dict[str,
 
 
 def test_a_negative_zero_is_dark() -> None:
-    assert not simulate_spikes(light_at(-0.0, 5), start="zero", overflow="refuse").any()
+    assert not simulate_spikes(light_at(-0.0, 5), start="zero", overflow="raise").any()
 
 
 @pytest.mark.parametrize(
