@@ -69,12 +69,13 @@ def test_a_codec_name_of_a_method_without_a_codec_is_reported_and_gives_no_bitst
 
 
 def test_a_raw_recording_needs_its_size(tmp_path: Path) -> None:
-    path = write_recording(pattern_take(0, planes=41).recording, tmp_path / "raw.dat")
+    original = pattern_take(0, planes=41).recording
+    path = write_recording(original, tmp_path / "raw.dat")
     with pytest.raises(MissingGeometryError):
         Source(path).recording()
-    _, height, width = pattern_take(0, planes=41).recording.shape
+    _, height, width = original.shape
     recording = Source(path, height=height, width=width).recording()
-    np.testing.assert_array_equal(recording.shape, (41, height, width))
+    np.testing.assert_array_equal(recording.read(), original.read())
 
 
 def test_a_bitstream_contains_no_recordings(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from lightning import LightningModule
 
 from spike_zoo.cli.main import main
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import SSDMCascadeModule
 from spike_zoo.methods.stir import STIRModule
@@ -44,8 +45,10 @@ def test_random_weights_are_not_evaluated(
     assert not (tmp_path / "run").exists()
 
 
-def test_modules_without_random_weights_are_evaluated() -> None:
+def test_only_modules_without_random_weights_are_evaluated() -> None:
     check: Any = NoRandomWeights().on_test_start
+    with pytest.raises(ConfigError, match="random weights"):
+        check(SimpleNamespace(ckpt_path=None), _small_module())
     frozen = _small_module().requires_grad_(requires_grad=False)
     plain: LightningModule = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
     for module in (TFIModule(), frozen, plain):
