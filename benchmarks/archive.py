@@ -47,7 +47,7 @@ def _sizes(folder: Path) -> list[Row]:
         return []
     recording = read_recording(clip, height=250, width=400)
     raw = clip.stat().st_size
-    found = []
+    results = []
     for name, options, goal in (
         ("spikes in an archive", (None, "wpack"), SIZE_GOAL),
         ("spikes in cold storage (gzip)", ("gzip", "wpack"), None),
@@ -59,8 +59,8 @@ def _sizes(folder: Path) -> list[Row]:
             path, overwrite=True, compression=compression, bit_layout=layout
         ) as writer:
             writer.add("clip", recording)
-        found.append(Row(name, _spikes_bytes(path) / 1e6, "MB", raw / 1e6, "raw bits", goal))
-    return found
+        results.append(Row(name, _spikes_bytes(path) / 1e6, "MB", raw / 1e6, "raw bits", goal))
+    return results
 
 
 def _crops(folder: Path) -> list[Row]:
@@ -90,17 +90,17 @@ def _crops(folder: Path) -> list[Row]:
         rows, columns = slice(top, top + CROP), slice(left, left + CROP // 8)
         return np.ascontiguousarray(raw[number, start : start + CLIP, rows, columns])
 
-    found = []
+    results = []
     for name, ours, limit in (
         ("61x96x96 crops, packed", from_archive, from_map),
         ("61x96x96 crops, unpacked", _unpacked(from_archive), _unpacked(from_map)),
     ):
-        taken, least = alternate([_for_all(ours, places), _for_all(limit, places)], repeats=7)
-        figures = CROPS / taken, "crops/s", CROPS / least, "memory map"
-        found.append(Row(name, *figures, CROP_GOAL, at_least=True))
-    found.append(_sharded_crops(folder, archive, places))
+        seconds, least = alternate([_for_all(ours, places), _for_all(limit, places)], repeats=7)
+        figures = CROPS / seconds, "crops/s", CROPS / least, "memory map"
+        results.append(Row(name, *figures, CROP_GOAL, at_least=True))
+    results.append(_sharded_crops(folder, archive, places))
     archive.close()
-    return found
+    return results
 
 
 def _sharded_crops(folder: Path, archive: SpikeArchive, places: list[list[int]]) -> Row:
@@ -135,22 +135,22 @@ def _table(folder: Path) -> list[Row]:
     with h5py.File(folder / "bare.h5", "r+") as file:
         del file["contents"]
 
-    def asked(name: str, what: Callable[[SpikeArchive], object]) -> Callable[[], object]:
-        def ask() -> None:
+    def opened(name: str, read: Callable[[SpikeArchive], object]) -> Callable[[], object]:
+        def open_and_read() -> None:
             with SpikeArchive(folder / name) as archive:
-                what(archive)
+                read(archive)
 
-        return ask
+        return open_and_read
 
-    found = []
-    for name, what in (
+    rows = []
+    for name, read in (
         (f"sizes, scales and labels of {MANY} recordings", _all_facts),
         (f"digest of {MANY} recordings", SpikeArchive.data_sha256),
     ):
-        calls = [asked(file, what) for file in ("many.h5", "bare.h5")]
-        taken, bare = alternate(calls, repeats=1)
-        found.append(Row(name, taken, "s", bare, "without the table", TABLE_GOAL))
-    return found
+        calls = [opened(file, read) for file in ("many.h5", "bare.h5")]
+        seconds, without_table = alternate(calls, repeats=1)
+        rows.append(Row(name, seconds, "s", without_table, "without the table", TABLE_GOAL))
+    return rows
 
 
 def _all_facts(archive: SpikeArchive) -> object:

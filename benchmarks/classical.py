@@ -92,18 +92,18 @@ def rows() -> list[Row]:
     spikes, tensor = planes.view(np.uint8), torch.from_numpy(planes)
     result = planes.size * 4 / 1e6
     size = f"{PLANES}x{HEIGHT}x{WIDTH}"
-    found = []
+    results = []
     for name, ours, limit, limit_name, goal in (
         ("TFP 41", lambda: tfp_video(tensor, window=41), prefix_sum, "prefix sum", 1.0),
         ("TFP 301", lambda: tfp_video(tensor, window=301), prefix_sum, "prefix sum", 1.0),
         ("TFI", lambda: tfi_video(tensor), two_pass_scan, "numpy scan", 0.5),
         ("TFI 21", lambda: tfi_video(tensor, average=21), two_pass_scan, "numpy scan", 0.5),
     ):
-        taken, least = alternate([ours, functools.partial(limit, spikes)])
-        found.append(Row(f"{name} of every plane, {size}", taken, "s", least, limit_name, goal))
+        seconds, least = alternate([ours, functools.partial(limit, spikes)])
+        results.append(Row(f"{name} of every plane, {size}", seconds, "s", least, limit_name, goal))
         most = peak_memory(ours)
-        found.append(Row(f"{name}, peak memory", most, "MB", result, "the result", 3.0))
-    return found + _streams(planes) + _aligned()
+        results.append(Row(f"{name}, peak memory", most, "MB", result, "the result", 3.0))
+    return results + _streams(planes) + _aligned()
 
 
 def _aligned() -> list[Row]:
@@ -145,14 +145,14 @@ def _streams(planes: NDArray[np.bool_]) -> list[Row]:
     """Measure one image of a long recording, compared with one of a short recording."""
     short = SpikeRecording.from_planes(planes)
     long = SpikeRecording(np.tile(short.packed, (COPIES, 1, 1)), WIDTH)
-    found = []
+    results = []
     for name, stream in (("TFP 41", tfp_stream), ("TFI", tfi_stream)):
         whole, part = (functools.partial(_run, stream, clip) for clip in (long, short))
-        taken, least = alternate([whole, part], repeats=3)
-        found.append(
+        seconds, least = alternate([whole, part], repeats=3)
+        results.append(
             Row(
                 f"{name} streamed, {len(long)} planes",
-                1e3 * taken / len(long),
+                1e3 * seconds / len(long),
                 "ms per plane",
                 1e3 * least / len(short),
                 f"{len(short)} planes",
@@ -160,5 +160,5 @@ def _streams(planes: NDArray[np.bool_]) -> list[Row]:
             )
         )
         most = peak_memory(whole)
-        found.append(Row(f"{name} streamed, peak memory", most, "MB"))
-    return found
+        results.append(Row(f"{name} streamed, peak memory", most, "MB"))
+    return results

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SYMBOLS = 1 << 18
 ESCAPED = 1 / 5_000
-PACE_GOAL, SIZE_GOAL = 50.0, 1.005
+RATE_GOAL, SIZE_GOAL = 50.0, 1.005
 #: Ratio of the frequencies of one level and the level before; most symbols of a codec are near 0.
 RARER = 0.928
 EQUAL = 1.0
@@ -77,28 +77,28 @@ def _of_a_library(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls
     return encode, decode
 
 
-def _paces(rarer: float, name: str, goal: float | None = None) -> list[Row]:
+def _rates(rarer: float, name: str, goal: float | None = None) -> list[Row]:
     """Measure encoding and decoding in millions of symbols per second."""
-    drawn = _drawn(rarer)
-    calls, others = _ours(*drawn), _of_a_library(*drawn)
+    arguments = _drawn(rarer)
+    calls, others = _ours(*arguments), _of_a_library(*arguments)
     ways = [f"encode symbols, {name}", f"decode symbols, {name}"]
-    taken = [SYMBOLS / seconds / 1e6 for seconds in alternate(calls, repeats=15)]
-    made = [
-        Row(way, pace, "M/s", goal=goal, at_least=True)
-        for way, pace in zip(ways, taken, strict=True)
+    rates = [SYMBOLS / seconds / 1e6 for seconds in alternate(calls, repeats=15)]
+    results = [
+        Row(way, speed, "M/s", goal=goal, at_least=True)
+        for way, speed in zip(ways, rates, strict=True)
     ]
     if others is not None:
-        paces = [SYMBOLS / seconds / 1e6 for seconds in alternate(others)]
-        pairs = zip(ways, paces, strict=True)
-        made += [Row(f"{way}: constriction", pace, "M/s") for way, pace in pairs]
-    return made
+        speeds = [SYMBOLS / seconds / 1e6 for seconds in alternate(others)]
+        pairs = zip(ways, speeds, strict=True)
+        results += [Row(f"{way}: constriction", speed, "M/s") for way, speed in pairs]
+    return results
 
 
 def _size() -> Row:
     symbols, table = _drawn(RARER)
-    made = cast("bytes", _ours(symbols, table)[0]())
+    results = cast("bytes", _ours(symbols, table)[0]())
     least = ideal_bits(symbols, table, gaussian_tables()) / 8
-    return Row("bytes of symbols at 1.1 bits each", len(made), "B", least, "ideal", SIZE_GOAL)
+    return Row("bytes of symbols at 1.1 bits each", len(results), "B", least, "ideal", SIZE_GOAL)
 
 
 def _as_python() -> Row:
@@ -106,11 +106,11 @@ def _as_python() -> Row:
     symbols, table = (array[: SYMBOLS // 16] for array in _drawn(EQUAL))
     words, tables = np.empty(2 * symbols.size, np.uint16), gaussian_tables()
     encode = cast("Any", kernels.encode).py_func
-    (taken,) = alternate([lambda: encode(symbols, table, tables, words, (1 << 16, words.size))], 3)
-    return Row("encode symbols as plain Python", symbols.size / taken / 1e6, "M/s")
+    (rates,) = alternate([lambda: encode(symbols, table, tables, words, (1 << 16, words.size))], 3)
+    return Row("encode symbols as plain Python", symbols.size / rates / 1e6, "M/s")
 
 
 def rows() -> list[Row]:
     """Measure symbols with frequencies like a codec's, and with uniform frequencies."""
-    near = _paces(RARER, "1.1 bits each", PACE_GOAL)
-    return [*near, *_paces(EQUAL, "3.6 bits each"), _size(), _as_python()]
+    frequent = _rates(RARER, "1.1 bits each", RATE_GOAL)
+    return [*frequent, *_rates(EQUAL, "3.6 bits each"), _size(), _as_python()]

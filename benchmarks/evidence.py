@@ -38,10 +38,10 @@ def records(row: str) -> list[dict[str, float]]:
     file = Path("experiments", row).with_name(RECORDS_FILENAME)
     variant = Path(row).name
     stored = [one.result for one in read_records(file).values()]
-    found = [dict(one.metrics) for one in stored if one.variant == variant]
-    if not found:
+    metrics = [dict(one.metrics) for one in stored if one.variant == variant]
+    if not metrics:
         raise FileNotFoundError(f"{file}: no record of {variant}; run 'make ablation-table'")
-    return found
+    return metrics
 
 
 def main() -> None:
@@ -52,15 +52,15 @@ def main() -> None:
         1, 2, figsize=(11, 3.8), sharey=True, width_ratios=[2, 1], layout="constrained"
     )
     for place, row in enumerate(ROWS):
-        found = records(row)
-        for pace, color in SPEEDS.items():
-            values = [one[f"test/psnr_{pace}"] for one in found]
+        metrics = records(row)
+        for speed, color in SPEEDS.items():
+            values = [one[f"test/psnr_{speed}"] for one in metrics]
             _dots(left, place, values, color)
             above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
             left.annotate(f"{mean(values):.1f}", (mean(values), place), color=color, **above)
-            if pace != "slow":  # slow scenes move by less than two pixels
-                key = f"test/epe_ratio_{pace}"
-                _dots(right, place, [one[key] for one in found if key in one], color)
+            if speed != "slow":  # slow scenes move by less than two pixels
+                key = f"test/epe_ratio_{speed}"
+                _dots(right, place, [one[key] for one in metrics if key in one], color)
     left.set_yticks(range(len(ROWS)), list(ROWS.values()))
     left.invert_yaxis()
     left.set_xlabel("PSNR (dB)")
@@ -71,8 +71,8 @@ def main() -> None:
         axes.grid(axis="y", color="0.9")
         axes.set_axisbelow(True)
     keys = [
-        Line2D([], [], marker="o", linestyle="", color=color, label=pace)
-        for pace, color in SPEEDS.items()
+        Line2D([], [], marker="o", linestyle="", color=color, label=speed)
+        for speed, color in SPEEDS.items()
     ]
     figure.legend(handles=keys, loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(PICTURE, dpi=110)

@@ -48,10 +48,10 @@ def _decode(folder: Path, shape: tuple[int, int, int]) -> list[Row]:
     def limit() -> object:
         return np.unpackbits(stored, bitorder="little")
 
-    taken, least = alternate([ours, limit], repeats=9)
+    duration, least = alternate([ours, limit], repeats=9)
     pixels = stored.size * 8
     return [
-        Row(f"decode .dat {size}", taken, "s", least, "numpy.unpackbits", DECODE_GOAL),
+        Row(f"decode .dat {size}", duration, "s", least, "numpy.unpackbits", DECODE_GOAL),
         Row(
             f"peak memory decoding {size}",
             _peak_bytes(ours) / 1e6,
@@ -78,8 +78,8 @@ def _window(folder: Path) -> Row:
             part = np.frombuffer(stream.read((last - first) * plane), np.uint8)
         return np.unpackbits(part, bitorder="little")
 
-    taken, least = alternate([lambda: _times(ours), lambda: _times(limit)], repeats=9)
-    seconds = taken / WINDOWS, "s", least / WINDOWS
+    duration, least = alternate([lambda: _times(ours), lambda: _times(limit)], repeats=9)
+    seconds = duration / WINDOWS, "s", least / WINDOWS
     return Row("41 planes of 301", *seconds, "read and unpackbits", WINDOW_GOAL)
 
 

@@ -69,7 +69,7 @@ def measured(
         student: Batch of S-SDM's student, and the side of its spikes.
         updates: Training steps of all rows of STIR with claims.
     """
-    exact, coarse, step, coarse_step, taught = alternate(
+    exact, coarse, step, coarse_step, student_step = alternate(
         [
             _finished(forward_pass("ours", torch.float32, *frame, device), device),
             _finished(forward_pass("ours", torch.bfloat16, *frame, device), device),
@@ -86,7 +86,7 @@ def measured(
         Row(f"{forward}, bf16", 1e3 * coarse, "ms", PUBLISHED, "published"),
         Row(f"{training}, float32", 1e3 * step, "ms"),
         Row(f"{training}, bf16", 1e3 * coarse_step, "ms"),
-        Row(f"S-SDM student's training step of {student[0]}, float32", 1e3 * taught, "ms"),
+        Row(f"S-SDM student's training step of {student[0]}, float32", 1e3 * student_step, "ms"),
         Row(
             f"STIR's rows with the paper's claims, {updates} updates",
             updates * step / 60,

@@ -72,14 +72,14 @@ def _with_workers(archive: Path, windows: _MapWindows, workers: int) -> list[Row
     )
     data.setup("fit")
     loader = DataLoader(windows, batch_size=data.batch_size, num_workers=workers)
-    ours, bare, loaded = [], [], []
+    ours, mapped, loaded = [], [], []
     for _ in range(REPEATS):
-        bare.append(_bare_rate(windows))
+        mapped.append(_bare_rate(windows))
         loaded.append(_steady_rate(loader))
         packed = data.train_dataloader()
         packed.finish = None  # as a trainer receives them
         ours.append(_steady_rate(packed))
-    rate, limit, peer = map(statistics.median, (ours, bare, loaded))
+    rate, limit, peer = map(statistics.median, (ours, mapped, loaded))
     name = f"{CLIP}x{CROP}x{CROP} crops from an archive, {workers} workers, packed batches"
     unit, what = "windows/s", "memory map + numpy.unpackbits"
     peer_name = f"the map in torch's loader, {workers} workers"

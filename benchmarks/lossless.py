@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SIZE_GOAL, PACE_GOAL = 0.9, 2.0
+SIZE_GOAL, RATE_GOAL = 0.9, 2.0
 CLIPS = ("data.dat", "base/test/spike/203_part1_key_id151.dat")
 TIMED = 41
 
@@ -52,16 +52,16 @@ def _size(name: str, planes: NDArray[np.bool_]) -> list[Row]:
     ours, packed = len(lossless.encode(planes)), _by_time(planes)
     theirs = len(zstandard.ZstdCompressor(level=19).compress(packed))
     bits = 8 / planes.size
-    beside = bits * theirs, "zstd-19 by time", SIZE_GOAL
-    made = [Row(f"lossless {name}", bits * ours, "bpp", *beside)]
+    reference = bits * theirs, "zstd-19 by time", SIZE_GOAL
+    results = [Row(f"lossless {name}", bits * ours, "bpp", *reference)]
     if importlib.util.find_spec("blosc2") is not None:
         blosc: Any = importlib.import_module("blosc2")
         other = len(blosc.compress2(packed, typesize=1, clevel=9, codec=blosc.Codec.ZSTD))
-        made.append(Row(f"lossless {name}", bits * ours, "bpp", bits * other, "blosc2 by time"))
-    return made
+        results.append(Row(f"lossless {name}", bits * ours, "bpp", bits * other, "blosc2 by time"))
+    return results
 
 
-def _pace(planes: NDArray[np.bool_]) -> list[Row]:
+def _rate(planes: NDArray[np.bool_]) -> list[Row]:
     """Measure encoding and decoding of the first planes of a recording, compared with zstd-19."""
     data, packed = lossless.encode(planes), _by_time(planes)
     calls = (
@@ -72,16 +72,16 @@ def _pace(planes: NDArray[np.bool_]) -> list[Row]:
     writing, reading, theirs = (planes.size / seconds / 1e6 for seconds in alternate(calls))
     size = "x".join(map(str, planes.shape))
     return [
-        Row(f"encode lossless {size}", writing, "Mbit/s", goal=PACE_GOAL, at_least=True),
-        Row(f"decode lossless {size}", reading, "Mbit/s", goal=PACE_GOAL, at_least=True),
+        Row(f"encode lossless {size}", writing, "Mbit/s", goal=RATE_GOAL, at_least=True),
+        Row(f"decode lossless {size}", reading, "Mbit/s", goal=RATE_GOAL, at_least=True),
         Row(f"zstd-19 by time {size}", theirs, "Mbit/s"),
     ]
 
 
 def rows() -> list[Row]:
     """Measure bits of simulated and sample recordings, and the speed on the largest."""
-    made, largest = [], np.zeros((0, 0, 0), np.bool_)
+    results, largest = [], np.zeros((0, 0, 0), np.bool_)
     for name, planes in _clips():
-        made += _size(name, planes)
+        results += _size(name, planes)
         largest = max(largest, planes, key=np.size)
-    return [*made, *_pace(largest[:TIMED])]
+    return [*results, *_rate(largest[:TIMED])]

@@ -49,7 +49,7 @@ def _speed() -> list[Row]:
     plain, stir = _method("plain"), _method("stir-small")
     small, large = _recording(SIZE), _recording(LARGE)
     clip = torch.from_numpy(small.read(40, 121)).view(torch.uint8)[None]
-    picture, features, beside, whole = alternate(
+    picture, features, small_stir, whole = alternate(
         [
             lambda: plain.reconstruct(small, [80]),
             lambda: interval_rates(clip),
@@ -61,7 +61,7 @@ def _speed() -> list[Row]:
     return [
         Row("plain, 250x400", 1 / picture, "pictures/s", goal=RATE_GOAL, at_least=True),
         Row(f"{name}: intervals", features, "s", picture, "the whole", FEATURES_GOAL),
-        Row(name, picture, "s", beside, "stir-small", STIR_GOAL),
+        Row(name, picture, "s", small_stir, "stir-small", STIR_GOAL),
         Row("plain, one picture of 1000x1000", whole, "s"),
     ]
 
@@ -84,18 +84,18 @@ def _latency() -> Row:
     workers = [threading.Thread(target=one) for one in (deliver, player.run)]
     for worker in workers:
         worker.start()
-    found, number, until = [], 0, time.monotonic() + SECONDS
+    results, number, until = [], 0, time.monotonic() + SECONDS
     while time.monotonic() < until:
-        shown, _ = player.wait(number, 1.0)
-        if shown is not None and shown.number > number:
-            number = shown.number
-            found.append(shown.latency or 0.0)
+        latest, _ = player.wait(number, 1.0)
+        if latest is not None and latest.number > number:
+            number = latest.number
+            results.append(latest.latency or 0.0)
     player.stop()
     for worker in workers:
         worker.join()
     return Row(
-        f"live, plain at {len(found) / SECONDS:.1f} pictures/s: plane to picture",
-        statistics.median(found),
+        f"live, plain at {len(results) / SECONDS:.1f} pictures/s: plane to picture",
+        statistics.median(results),
         "s",
     )
 
@@ -108,26 +108,26 @@ def _memory() -> list[Row]:
     worker = threading.Thread(target=player.run)
     worker.start()
     planes = np.random.default_rng(0).integers(0, 256, (100, SIZE[0] * SIZE[1] // 8), np.uint8)
-    found, written, number = [], 0, 0
+    results, written, number = [], 0, 0
     with os.fdopen(writing, "wb", buffering=0) as stream:
         for delivered in DELIVERED:
             while written < delivered:
                 stream.write(planes.tobytes())
                 written += len(planes)
-                shown, _ = player.wait(number, 0.04)
-                number = shown.number if shown is not None else number
+                latest, _ = player.wait(number, 0.04)
+                number = latest.number if latest is not None else number
             while source.span()[1] < delivered:
                 time.sleep(0.01)
             rss = psutil.Process().memory_info().rss / 1e6
-            found.append(Row(f"live, tfi, memory after {delivered} planes of a pipe", rss, "MB"))
+            results.append(Row(f"live, tfi, memory after {delivered} planes of a pipe", rss, "MB"))
     player.stop()
     worker.join()
-    return found
+    return results
 
 
 def _psnr() -> list[Row]:
     plain, tfi = _method("plain"), spike_zoo.load("tfi").adjusted(average=9)  # type: ignore[operator]
-    found = []
+    results = []
     for spec in default_scenes("test", 3, testing="three"):
         take = simulate_take(spec)
         assert take.images is not None
@@ -139,5 +139,5 @@ def _psnr() -> list[Row]:
             for method in (plain, tfi)
         )
         name = f"plain above TFI over 9 planes, {spec.name}"
-        found.append(Row(name, ours - base, "dB", goal=PSNR_GOAL, at_least=True))
-    return found
+        results.append(Row(name, ours - base, "dB", goal=PSNR_GOAL, at_least=True))
+    return results

@@ -63,9 +63,9 @@ def alternate(calls: Sequence[Callable[[], object]], repeats: int = REPEATS) -> 
         call()
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(repeats):
-        for taken, call in zip(seconds, calls, strict=True):
+        for durations, call in zip(seconds, calls, strict=True):
             gc.collect()
             begin = time.perf_counter()
             call()
-            taken.append(time.perf_counter() - begin)
-    return [statistics.median(taken) for taken in seconds]
+            durations.append(time.perf_counter() - begin)
+    return [statistics.median(durations) for durations in seconds]

@@ -206,8 +206,8 @@ def _megabytes(name: str) -> float:
 
 def _measured(number: int, folder: Path) -> tuple[float, float]:
     line = [sys.executable, "-m", "benchmarks.scale", "--measure", str(number), str(folder)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True)
-    seconds, memory = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(line, check=True, capture_output=True, text=True)
+    seconds, memory = json.loads(process.stdout.splitlines()[-1])
     return seconds, memory
 
 
@@ -285,9 +285,9 @@ def main() -> None:
     """Measure, and update the two tables of docs/scale.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":", 1)[0])
     parser.add_argument("--measure", nargs=2, metavar=("NUMBER", "FOLDER"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.measure:
-        measure(int(given.measure[0]), Path(given.measure[1]))
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(int(arguments.measure[0]), Path(arguments.measure[1]))
         return
     tables = {"growth": growth(), "workers": workers()}
     text = PAGE.read_text(encoding="utf-8")

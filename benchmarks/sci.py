@@ -22,13 +22,13 @@ REPEATS = 15  # the first measurements here are of milliseconds
 
 def rows() -> list[Row]:
     """Return speed and memory of deformable convolutions, on one thread and on two."""
-    found = []
+    results = []
     for count in (1, THREADS):
         with threads(count):
-            found += [*(_training(count, side) for side in CROPS), _picture(count)]
+            results += [*(_training(count, side) for side in CROPS), _picture(count)]
     with threads(1):
-        found += _steps()
-    return [*found, _memory()]
+        results += _steps()
+    return [*results, _memory()]
 
 
 def _steps() -> list[Row]:

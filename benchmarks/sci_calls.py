@@ -33,14 +33,14 @@ def arguments(batch: int, channels: int, side: int) -> list[Tensor]:
     def draw(*size: int) -> Tensor:
         return torch.randn(*size, generator=generator)
 
-    made = [
+    created = [
         draw(batch, channels, side, side),
         REACH * torch.tanh(draw(batch, 2 * GROUPS * TAPS, side, side) * (2.0 / REACH)),
         draw(channels, channels, 3, 3) / (3 * channels**0.5),
         draw(channels),
         2.0 * torch.sigmoid(draw(batch, GROUPS * TAPS, side, side)),
     ]
-    return [tensor.requires_grad_() for tensor in made]
+    return [tensor.requires_grad_() for tensor in created]
 
 
 def convolved(who: Who, tensors: list[Tensor]) -> Tensor:

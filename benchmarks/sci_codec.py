@@ -73,8 +73,8 @@ def _memory() -> Row:
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
-    found = work()
-    return time.perf_counter() - start, found
+    result = work()
+    return time.perf_counter() - start, result
 
 
 class _Clock:

@@ -40,9 +40,9 @@ def fitted(data: ReconstructionDataModule, side: int) -> Tensor:
     gram = torch.zeros(features, features, dtype=torch.float64)
     right = torch.zeros(features, dtype=torch.float64)
     for batch in data.train_dataloader():
-        seen = neighbourhoods(batch["spikes"], batch["rate_scale"], side).flatten(0, 1).double()
-        gram += seen.T @ seen
-        right += seen.T @ batch["image"].double().flatten()
+        inputs = neighbourhoods(batch["spikes"], batch["rate_scale"], side).flatten(0, 1).double()
+        gram += inputs.T @ inputs
+        right += inputs.T @ batch["image"].double().flatten()
     return torch.linalg.solve(gram + RIDGE * torch.eye(features), right)
 
 
@@ -50,11 +50,11 @@ def measured(data: ReconstructionDataModule, side: int, coefficients: Tensor) ->
     """Return the mean PSNR per speed on the test split."""
     values: dict[str, list[float]] = {speed: [] for speed in SPEEDS}
     for batch in data.test_dataloader():
-        seen = neighbourhoods(batch["spikes"], batch["rate_scale"], side)
-        images = (seen @ coefficients.float()).view_as(batch["image"]).clamp(0, 1)
+        inputs = neighbourhoods(batch["spikes"], batch["rate_scale"], side)
+        images = (inputs @ coefficients.float()).view_as(batch["image"]).clamp(0, 1)
         for name, value in zip(batch["name"], psnr(images, batch["image"]), strict=True):
             values[speed_of(name) or SPEEDS[0]].append(float(value))
-    return {speed: float(np.mean(found)) for speed, found in values.items()}
+    return {speed: float(np.mean(speeds)) for speed, speeds in values.items()}
 
 
 def main() -> None:
@@ -65,10 +65,10 @@ def main() -> None:
         data = ReconstructionDataModule(
             ARCHIVE, clip_length=planes, batch_size=8, crop=48, samples_per_epoch=1600
         )
-        found = measured(data, side, fitted(data, side))
+        speeds = measured(data, side, fitted(data, side))
         print(
             f"| {planes} | {side} x {side} | "
-            + " | ".join(f"{v:.2f}" for v in found.values())
+            + " | ".join(f"{v:.2f}" for v in speeds.values())
             + " |",
             flush=True,
         )

@@ -1,7 +1,7 @@
 """Peak memory of a deformable convolution, and of coding a recording.
 
-Each alone in a process of its own: ``python -m benchmarks.sci_memory WHO``, or a number of planes
-that are coded, prints bytes.
+Each is measured in a separate process: ``python -m benchmarks.sci_memory NAME``, or a number of
+planes to code, prints bytes.
 """
 
 from __future__ import annotations

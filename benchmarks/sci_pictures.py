@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", nargs="?", default="data/sequence.h5")
     with SpikeArchive(parser.parse_args().archive) as archive, torch.inference_mode():
-        names = [next(n for n in archive.names("test") if pace in n) for pace in SCENES]
+        names = [next(n for n in archive.names("test") if speed in n) for speed in SCENES]
         scenes = [_scene(archive, name) for name in names]
         _write("sci_coding.png", [_coded(scene) for scene in scenes])
         _write("sci_motion.png", [_moved(scene) for scene in scenes])
@@ -72,7 +72,7 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     middle = len(scene.planes) // 2
     plane, truth = scene.planes[middle], scene.images[middle]
     cta = CTAModule("x265", [SPIKES])
-    found = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
+    pictures = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
     ways: dict[str, tuple[CodingModule, int]] = {
         "CTA, x265": (cta, 0),
         "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=FAM_WEIGHTS), 0),
@@ -82,8 +82,8 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     for name, (module, point) in ways.items():
         rate, images = _through(module, scene, point)
         quality = float(psnr(images[middle][None], truth[None]))
-        found.append((f"{name}: {rate:.3f} bpp, {quality:.1f} dB", images[middle]))
-    return [*found, ("ground truth", truth)]
+        pictures.append((f"{name}: {rate:.3f} bpp, {quality:.1f} dB", images[middle]))
+    return [*pictures, ("ground truth", truth)]
 
 
 def _spikes_left(cta: CTAModule, scene: CodedScene, plane: int) -> tuple[str, Tensor]:
@@ -105,29 +105,29 @@ def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
     assert codec.fmvr is not None
     module = SCIBitstreamModule("sci-small")
     module.read_weights()
-    frame, shown = 4, []  # of the first group of pictures
+    frame, panels = 4, []  # of the first group of pictures
     for quality in QUALITIES:
         header, payloads = module.compress(module.prepared(scene), quality).content
         features, motion = decoded_group(codec, payloads[0], header, 0)
         refined = codec.fmvr(motion[frame : frame + 1], features[frame : frame + 1])[0]
-        shown += [(f"q{quality}, decoded", motion[frame]), (f"q{quality}, refined", refined)]
+        panels += [(f"q{quality}, decoded", motion[frame]), (f"q{quality}, refined", refined)]
     plane = scene.planes[frame]
     picture = playback(scene.spikes, scene.rate_scale, plane, 13)
-    largest = max(longest(motion) for _, motion in shown)
-    return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in shown)]
+    largest = max(longest(motion) for _, motion in panels)
+    return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in panels)]
 
 
 def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
     """Return the mean of a feature at falling quantisers; the uncoded feature is last."""
     name, weights = constraint
     module = CAASModule("x265", RISING, weights=weights, motion="none")
-    middle, shown = len(scene.planes) // 2, []
+    middle, panels = len(scene.planes) // 2, []
     for point, _ in enumerate(RISING):
         rate, images = _through(module, scene, point)
         quality = float(psnr(images[middle][None], scene.images[middle][None]))
-        shown.append((f"{name}: {rate:.4f} bpp, {quality:.1f} dB", images[middle]))
+        panels.append((f"{name}: {rate:.4f} bpp, {quality:.1f} dB", images[middle]))
     uncoded = torch.from_numpy(module.prepared(scene)[middle]).float().mean(dim=0) / 255
-    return [*shown, (f"{name}: uncoded", uncoded)]
+    return [*panels, (f"{name}: uncoded", uncoded)]
 
 
 def _write(name: str, rows: list[list[tuple[str, Tensor]]]) -> None:

@@ -28,13 +28,13 @@ def reference_deform_conv2d(
     rows = torch.arange(height, dtype=input.dtype)[:, None]
     columns = torch.arange(width, dtype=input.dtype)
     image = input.reshape(batch * groups, channels // groups, height, width)
-    seen = []
+    samples = []
     for tap in range(taps):
         y = rows + (tap // kernel - reach) + moved[:, :, tap, 0]
         x = columns + (tap % kernel - reach) + moved[:, :, tap, 1]
         grid = torch.stack((2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1), dim=-1)
         sampled = F.grid_sample(image, grid.flatten(0, 1), align_corners=True)
         sampled = sampled.view(batch, groups, channels // groups, height, width)
-        seen.append(sampled * counted[:, :, tap])
-    matrix = torch.stack(seen, dim=3).view(batch, channels * taps, height * width)
+        samples.append(sampled * counted[:, :, tap])
+    matrix = torch.stack(samples, dim=3).view(batch, channels * taps, height * width)
     return (weight.flatten(1) @ matrix).view(batch, -1, height, width) + bias[:, None, None]

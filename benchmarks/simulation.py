@@ -100,18 +100,18 @@ def _streamed_peak(planes: int) -> int:
 
 def _rendering() -> list[Row]:
     """Measure one 160x160 plane with and without moving objects, on one core."""
-    found = []
+    results = []
     for objects in ((), ("leaves", "photo:brick")):
         scene = Scene(SceneSpec(seed=1, background="photo:coffee", objects=objects, speed=1.0))
         scene.luminance(0, 20)
-        taken = []
+        durations = []
         for first in range(20, 180, 20):
             begin = time.thread_time()
             scene.luminance(first, first + 20)
-            taken.append((time.thread_time() - begin) / 20 * 1e3)
+            durations.append((time.thread_time() - begin) / 20 * 1e3)
         name = f"render a plane 160x160, {len(objects)} objects"
-        found.append(Row(name, float(np.median(taken)), "ms", goal=RENDER_GOAL))
-    return found
+        results.append(Row(name, float(np.median(durations)), "ms", goal=RENDER_GOAL))
+    return results
 
 
 def rows() -> list[Row]:

@@ -94,8 +94,8 @@ class PixelWeights(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply attention to ``(B, 64, h, w)``."""
-        seen = torch.cat([x.mean(dim=1, keepdim=True), x.max(dim=1, keepdim=True).values], dim=1)
-        return torch.sigmoid(self.conv1(seen))
+        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.max(dim=1, keepdim=True).values], dim=1)
+        return torch.sigmoid(self.conv1(pooled))
 
 
 class Blind(nn.Module):

@@ -52,8 +52,8 @@ def _processor_seconds(*arguments: str) -> float:
 
 def _alternate(calls: Sequence[Callable[[], float]]) -> list[float]:
     """Return the median result of each call, alternating, after one run of each."""
-    found = [[call() for call in calls] for _ in range(REPEATS + 1)][1:]
-    return [statistics.median(values) for values in zip(*found, strict=True)]
+    rounds = [[call() for call in calls] for _ in range(REPEATS + 1)][1:]
+    return [statistics.median(values) for values in zip(*rounds, strict=True)]
 
 
 def rows() -> list[Row]:
@@ -68,7 +68,17 @@ def rows() -> list[Row]:
         _processor_seconds("-m", "spike_zoo", *make, "--out", pictures)
         helps = [zoo(name, "--help") for name in (*TRAINER_VERBS, *COMMANDS)]
         python = partial(partial, _processor_seconds, "-c")
-        bare, imported, helped, torch, shown, filmed, encoded, decoded, *commands = _alternate(
+        (
+            python_only,
+            imported,
+            help_seconds,
+            torch,
+            picture_seconds,
+            video_seconds,
+            encoded,
+            decoded,
+            *commands,
+        ) = _alternate(
             [
                 python("pass"),
                 python("import spike_zoo"),
@@ -81,14 +91,21 @@ def rows() -> list[Row]:
                 *helps,
             ]
         )
-    limit = shown + encoded - decoded
+    limit = picture_seconds + encoded - decoded
     return [
-        Row("import spike_zoo, beyond python's start", imported - bare, "s", goal=0.3),
-        Row("python -m spike_zoo --help, whole process", helped, "s", goal=0.5),
+        Row("import spike_zoo, beyond python's start", imported - python_only, "s", goal=0.3),
+        Row("python -m spike_zoo --help, whole process", help_seconds, "s", goal=0.5),
         Row("COMMAND --help, the slowest of all", max(commands), "s", goal=0.5),
-        Row("reconstruct --method tfi, one picture", shown, "s", torch, "import torch", 1.3),
+        Row(
+            "reconstruct --method tfi, one picture",
+            picture_seconds,
+            "s",
+            torch,
+            "import torch",
+            1.3,
+        ),
         Row(
             f"the same, {PLANES} pictures of {HEIGHT}x{WIDTH} to MP4",
-            *(filmed, "s", limit, "one picture + the encoder", 1.1),
+            *(video_seconds, "s", limit, "one picture + the encoder", 1.1),
         ),
     ]

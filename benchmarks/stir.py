@@ -96,15 +96,19 @@ def _stream() -> Row:
 
 def _pictures() -> list[Row]:
     """Measure an image of the shipped weights ``stir`` on one thread."""
-    found = []
+    results = []
     module = cast("STIRModule", spike_zoo.load("stir")).eval()
     recording = moving_recording(250, 400)
     with threads(1):
         for precision, goal in PICTURE_GOALS.items():
             module.precision = precision
-            (taken,) = alternate([lambda: module.reconstruct(recording, [len(recording) // 2])], 3)
-            found.append(Row(f"stir, one image of 250x400, {precision}", taken, "s", goal=goal))
-    return found
+            (duration,) = alternate(
+                [lambda: module.reconstruct(recording, [len(recording) // 2])], 3
+            )
+            results.append(
+                Row(f"stir, one image of 250x400, {precision}", duration, "s", goal=goal)
+            )
+    return results
 
 
 def _memory(what: What) -> Row:

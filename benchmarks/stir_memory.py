@@ -23,8 +23,8 @@ What = Literal["forward", "step"]
 def peak_bytes(who: Who, what: What) -> int:
     """Return the resident memory that one call adds in a new process."""
     command = [sys.executable, "-m", "benchmarks.stir_memory", who, what]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout)
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(process.stdout)
 
 
 def _call(who: Who, what: What, height: int, width: int) -> Callable[[], object]:

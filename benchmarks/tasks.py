@@ -102,11 +102,11 @@ def run(line: str, folder: Path) -> float:
     begin = time.perf_counter()
     command = [sys.executable, "-m", "spike_zoo", *shlex.split(line)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", *sys.path[1:]])}
-    found = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment, check=False, capture_output=True, text=True
     )
-    if found.returncode:
-        raise RuntimeError(f"{line}\n{found.stdout[-2000:]}{found.stderr[-2000:]}")
+    if process.returncode:
+        raise RuntimeError(f"{line}\n{process.stdout[-2000:]}{process.stderr[-2000:]}")
     return time.perf_counter() - begin
 
 
@@ -114,7 +114,7 @@ def measured(setup: float | None) -> list[str]:
     """Return the tasks as lines of a Markdown table."""
     lines = ["| task | typed | seconds | with the tools that exist |", "|---|---|---:|---|"]
     install = Task("install", ("make setup",), "137 packages; one tool no longer imports")
-    lines.append(shown(install, install.commands, [] if setup is None else [setup]))
+    lines.append(table_row(install, install.commands, [] if setup is None else [setup]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for line in PREPARING:
@@ -124,12 +124,12 @@ def measured(setup: float | None) -> list[str]:
         for task in TASKS:
             typed = [line.replace("CLIP", clip) for line in task.commands]
             seconds = [run(line, folder) for line in typed]
-            lines.append(shown(task, [f"spike-zoo {line}" for line in task.commands], seconds))
+            lines.append(table_row(task, [f"spike-zoo {line}" for line in task.commands], seconds))
             Console(stderr=True).print(lines[-1])
     return lines
 
 
-def shown(task: Task, typed: Sequence[str], seconds: Sequence[float]) -> str:
+def table_row(task: Task, typed: Sequence[str], seconds: Sequence[float]) -> str:
     """Return a task as a line of the table."""
     commands = "<br>".join(f"`{line.replace('CLIP', 'clip')}`" for line in typed)
     waited = " + ".join(f"{one:.0f}" for one in seconds)

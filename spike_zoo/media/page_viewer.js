@@ -127,11 +127,11 @@ class Viewer {
     this.draw();
   }
 
-  /** Show the moment; what was asked for meanwhile wins. */
+  /** Show the moment; only the latest of concurrent calls draws. */
   async draw() {
-    const asked = (this.asked = (this.asked || 0) + 1);
+    const call = (this.calls = (this.calls || 0) + 1);
     const images = await Promise.all(this.shown.layers.map((_, index) => picture(this.source(index))));
-    if (asked !== this.asked) return;
+    if (call !== this.calls) return;
     const [width, height] = this.shown.size;
     this.panes.forEach((pane, side) => {
       const image = images[this.sides[side]], name = this.shown.layers[this.sides[side]].name;
