@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import spike_zoo
-from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.console import echo, quiet
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import check_jobs, run_tasks
@@ -175,6 +174,8 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
 def _names(file: Path, pattern: str) -> list[str | None]:
     if file.suffix.lower() not in ARCHIVE_SUFFIXES and not is_sharded(file):
         return [None]
+    from spike_zoo.archive import SpikeArchive  # slow import
+
     with SpikeArchive(file) as archive:
         return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]
 

@@ -13,7 +13,7 @@ from spike_zoo.methods.classical.dispatch import (
     mean_intervals,
 )
 from spike_zoo.methods.classical.plans import interval_runs, playback_windows
-from spike_zoo.spikes.packing import pack_bits
+from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def tfi_stream(
         if value < 1:
             raise ValueError(f"{name} is at least 1 plane, got {value}")
     planes = range(len(recording)) if centers is None else centers
-    return _intervals(recording, wanted_planes(planes, len(recording)), average, max_search)
+    centers = wanted_planes(planes, len(recording))
+    if len(centers) == average == 1:
+        return iter([_single_image(recording, centers[0], max_search)])
+    return _intervals(recording, centers, average, max_search)
 
 
 def block_planes(recording: SpikeRecording) -> int:
@@ -168,6 +171,16 @@ def _intervals(
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
+def _single_image(recording: SpikeRecording, center: int, max_search: int) -> Tensor:
+    """Return the rates at one plane ``(1, H, W)`` without Numba, which takes a second to load."""
+    (boundary,) = interval_runs([center], len(recording), 1, "forward").boundaries
+    before, after = (
+        nearest_in_recording(recording, boundary, step, max_search, is_compiled=False)
+        for step in (-1, 1)
+    )
+    return (1 / (after - before))[None]
+
+
 class NearestSpikes(NamedTuple):
     """The nearest spike of each pixel before or after a boundary.
 
@@ -229,6 +242,8 @@ def nearest_in_recording(
     step: int,
     max_search: int,
     wanted: Tensor | None = None,
+    *,
+    is_compiled: bool = True,
 ) -> Tensor:
     """Return the plane of each pixel's nearest spike after or before a boundary.
 
@@ -240,13 +255,13 @@ def nearest_in_recording(
         step: 1 searches forward from the boundary, -1 backward.
         max_search: Planes to search.
         wanted: bool ``(H, W)``, pixels to search; all by default.
+        is_compiled: Whether compiled code is used. NumPy takes twice as long, but Numba, which
+            compiles, takes a second to load.
 
     Returns:
         float32 ``(H, W)``; infinity with the sign of ``step`` if there is no spike.
     """
     planes, height, width = recording.shape
-    from spike_zoo.methods.classical import kernels
-
     max_search = min(max_search, planes - boundary if step > 0 else boundary)
     # the padding bits of a row's last byte are 0, so they are never pending
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
@@ -258,6 +273,25 @@ def nearest_in_recording(
         first = boundary + done if step > 0 else boundary - done - size
         packed = np.ascontiguousarray(recording.read_packed(first, first + size))
         job = (packed, first, step, pending, found)
-        kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
+        if is_compiled:
+            from spike_zoo.methods.classical import kernels
+
+            kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
+        else:
+            _nearest_packed_spikes(*job)
         done, chunk = done + size, 2 * chunk
     return torch.from_numpy(np.ascontiguousarray(found[:, :width]))
+
+
+def _nearest_packed_spikes(
+    packed: NDArray[np.uint8],
+    first: int,
+    step: int,
+    pending: NDArray[np.uint8],
+    found: NDArray[np.float32],
+) -> None:
+    """Find the first spike of pending pixels like the compiled ``nearest_packed_spikes``."""
+    for index in range(len(packed))[::step]:
+        fired = packed[index] & pending
+        found[unpack_bits(fired, found.shape[1])] = first + index
+        pending ^= fired

@@ -67,6 +67,7 @@ def test_spikes_out_of_reach_count_as_missing_for_any_block_size(max_search: int
     np.testing.assert_allclose(streamed, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("is_compiled", [True, False])
 @given(
     planes=st.integers(1, 80),
     density=st.sampled_from([0.002, 0.05, 0.5]),
@@ -75,13 +76,15 @@ def test_spikes_out_of_reach_count_as_missing_for_any_block_size(max_search: int
 )
 @settings(max_examples=50, deadline=None)
 def test_nearest_in_recording_returns_the_nearest_spike_of_each_pixel(
-    planes: int, density: float, seed: int, data: st.DataObject
+    is_compiled: bool, planes: int, density: float, seed: int, data: st.DataObject
 ) -> None:
     spikes = np.random.default_rng(seed).random((planes, 2, 11)) < density
     recording = SpikeRecording.from_planes(spikes)
     boundary, max_search = data.draw(st.integers(0, planes)), data.draw(st.integers(1, 90))
-    ahead = streams.nearest_in_recording(recording, boundary, 1, max_search)
-    back = streams.nearest_in_recording(recording, boundary, -1, max_search)
+    ahead, back = (
+        streams.nearest_in_recording(recording, boundary, step, max_search, is_compiled=is_compiled)
+        for step in (1, -1)
+    )
     for y, x in np.ndindex(2, 11):
         times = np.flatnonzero(spikes[:, y, x])
         later = times[(times >= boundary) & (times < boundary + max_search)]
@@ -166,3 +169,13 @@ def test_a_single_plane_has_the_same_value_as_among_all_planes(
     (alone,) = tfi_stream(recording, [center])
     among = torch.cat(list(tfi_stream(recording)))
     assert torch.equal(alone[0], among[center])
+
+
+@pytest.mark.parametrize("max_search", [3, 1024])
+def test_one_image_equals_the_same_image_of_a_stream(max_search: int) -> None:
+    spikes = np.random.default_rng(0).random((90, 5, 11)) < 0.1
+    recording = SpikeRecording.from_planes(spikes)
+    stream = torch.cat(list(tfi_stream(recording, max_search=max_search)))
+    for center in (0, 40, 89):
+        (image,) = tfi_stream(recording, [center], max_search=max_search)
+        torch.testing.assert_close(image[0], stream[center], rtol=0, atol=1e-7)
