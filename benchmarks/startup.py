@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REPEATS = 5
 PLANES, HEIGHT, WIDTH = 301, 250, 400
+TABLE = str(Path(__file__).parents[1] / "experiments" / "classical" / "table.yaml")
 ENCODE = """
 import sys
 from spike_zoo.media.pictures import load_picture
@@ -77,6 +78,7 @@ def rows() -> list[Row]:
             video_seconds,
             encoded,
             decoded,
+            table,
             *commands,
         ) = _alternate(
             [
@@ -88,6 +90,7 @@ def rows() -> list[Row]:
                 zoo(*make, "--out", video),
                 python(ENCODE, pictures, video),
                 python(DECODE, pictures, video),
+                zoo("table", TABLE, "--out", folder),
                 *helps,
             ]
         )
@@ -108,4 +111,5 @@ def rows() -> list[Row]:
             f"the same, {PLANES} pictures of {HEIGHT}x{WIDTH} to MP4",
             *(video_seconds, "s", limit, "one picture + the encoder", 1.1),
         ),
+        Row("table of the classical methods from their records", table, "s"),
     ]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.media import load_picture
-from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 
@@ -89,27 +86,6 @@ def test_a_sweep_without_a_table_file_is_rejected(
 ) -> None:
     assert main(["table", "runs", "--sweep", "a/b/c"]) == 2
     assert "give one (.yaml)" in capsys.readouterr().err
-
-
-def test_two_hundred_results_need_neither_torch_nor_two_seconds(
-    folder: Path, tmp_path: Path
-) -> None:
-    for number in range(200):
-        variant = ("full", "half")[number % 2]
-        run = make_run(variant, 30.0 + number % 7, seed=number, config={"k": list(range(300))})
-        run.result.write(tmp_path / "many" / str(number) / "result.json")
-    script = (
-        "import sys, time\n"
-        "from spike_zoo.cli.main import main\n"
-        f"code = main(['table', {str(folder / 'table.yaml')!r}, '--results', "
-        f"{str([str(tmp_path / 'many')])!r}])\n"
-        "assert code == 0 and 'torch' not in sys.modules\n"
-        "print(time.process_time())"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert float(process.stdout.splitlines()[-1]) < 2
 
 
 def test_the_curves_of_a_table_are_written_as_one_picture(folder: Path) -> None:
