@@ -135,22 +135,22 @@ def _table(folder: Path) -> list[Row]:
     with h5py.File(folder / "bare.h5", "r+") as file:
         del file["contents"]
 
-    def opened(name: str, read: Callable[[SpikeArchive], object]) -> Callable[[], object]:
+    def read_of(name: str, read: Callable[[SpikeArchive], object]) -> Callable[[], object]:
         def open_and_read() -> None:
             with SpikeArchive(folder / name) as archive:
                 read(archive)
 
         return open_and_read
 
-    rows = []
+    results = []
     for name, read in (
         (f"sizes, scales and labels of {MANY} recordings", _all_facts),
         (f"digest of {MANY} recordings", SpikeArchive.data_sha256),
     ):
-        calls = [opened(file, read) for file in ("many.h5", "bare.h5")]
+        calls = [read_of(file, read) for file in ("many.h5", "bare.h5")]
         seconds, without_table = alternate(calls, repeats=1)
-        rows.append(Row(name, seconds, "s", without_table, "without the table", TABLE_GOAL))
-    return rows
+        results.append(Row(name, seconds, "s", without_table, "without the table", TABLE_GOAL))
+    return results
 
 
 def _all_facts(archive: SpikeArchive) -> object:

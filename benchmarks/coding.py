@@ -96,9 +96,9 @@ def _rates(rarer: float, name: str, goal: float | None = None) -> list[Row]:
 
 def _size() -> Row:
     symbols, table = _drawn(RARER)
-    results = cast("bytes", _ours(symbols, table)[0]())
+    data = cast("bytes", _ours(symbols, table)[0]())
     least = ideal_bits(symbols, table, gaussian_tables()) / 8
-    return Row("bytes of symbols at 1.1 bits each", len(results), "B", least, "ideal", SIZE_GOAL)
+    return Row("bytes of symbols at 1.1 bits each", len(data), "B", least, "ideal", SIZE_GOAL)
 
 
 def _as_python() -> Row:
@@ -106,8 +106,10 @@ def _as_python() -> Row:
     symbols, table = (array[: SYMBOLS // 16] for array in _drawn(EQUAL))
     words, tables = np.empty(2 * symbols.size, np.uint16), gaussian_tables()
     encode = cast("Any", kernels.encode).py_func
-    (rates,) = alternate([lambda: encode(symbols, table, tables, words, (1 << 16, words.size))], 3)
-    return Row("encode symbols as plain Python", symbols.size / rates / 1e6, "M/s")
+    (seconds,) = alternate(
+        [lambda: encode(symbols, table, tables, words, (1 << 16, words.size))], 3
+    )
+    return Row("encode symbols as plain Python", symbols.size / seconds / 1e6, "M/s")
 
 
 def rows() -> list[Row]:

@@ -54,7 +54,7 @@ def measured(data: ReconstructionDataModule, side: int, coefficients: Tensor) ->
         images = (inputs @ coefficients.float()).view_as(batch["image"]).clamp(0, 1)
         for name, value in zip(batch["name"], psnr(images, batch["image"]), strict=True):
             values[speed_of(name) or SPEEDS[0]].append(float(value))
-    return {speed: float(np.mean(speeds)) for speed, speeds in values.items()}
+    return {speed: float(np.mean(one)) for speed, one in values.items()}
 
 
 def main() -> None:
@@ -65,10 +65,10 @@ def main() -> None:
         data = ReconstructionDataModule(
             ARCHIVE, clip_length=planes, batch_size=8, crop=48, samples_per_epoch=1600
         )
-        speeds = measured(data, side, fitted(data, side))
+        means = measured(data, side, fitted(data, side))
         print(
             f"| {planes} | {side} x {side} | "
-            + " | ".join(f"{v:.2f}" for v in speeds.values())
+            + " | ".join(f"{v:.2f}" for v in means.values())
             + " |",
             flush=True,
         )

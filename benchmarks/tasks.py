@@ -97,7 +97,7 @@ def run(line: str, folder: Path) -> float:
     """Run a command and return its seconds.
 
     Raises:
-        RuntimeError: If it fails; with what it said.
+        RuntimeError: If it fails; the message has its output.
     """
     begin = time.perf_counter()
     command = [sys.executable, "-m", "spike_zoo", *shlex.split(line)]

@@ -147,7 +147,7 @@ def guards() -> list[Any]:
     async def guarded(request: Any, call_next: Any) -> Any:  # noqa: ANN401  (Starlette's)
         if not is_local(request.headers.get("host"), request.headers.get("origin")):
             return PlainTextResponse(
-                "This app only accepts requests of its own page.", status_code=403
+                "This app accepts requests from its page only.", status_code=403
             )
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY

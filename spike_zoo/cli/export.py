@@ -14,7 +14,7 @@ import yaml
 from spike_zoo.checkpoints.hub import CARD_NAME, is_on_hub, push_to_hub
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ def export(
     for output in [file, *further]:
         check_absent(output, overwrite=overwrite)
     if file is target:
-        _write_weights(source, file, half=half, trust=trust)
+        _write_weights(_loaded(source, trust=trust), source, file, half=half)
     else:
+        if (target / RECORD_NAME).exists() and not file.exists():
+            raise ExistingFileError(f"{target}: the folder of a run; choose another folder")
         _write_folder(source, target, target.name, licence, half=half, trust=trust)
     echo(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 
@@ -96,27 +98,27 @@ def _write_graph(
         raise UsageError(f"{target}: a graph computes in float32; leave out --half")
     check_absent(target, overwrite=overwrite)
     from spike_zoo.checkpoints.graphs import write_graph  # loads torch: after cheap checks
-    from spike_zoo.checkpoints.loading import load
 
     height, width = size
-    module = _merged(load(source, trust=trust))
+    module = _loaded(source, trust=trust)
     graph = write_graph(module, target, height=height, width=width, overwrite=overwrite)
     inputs = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
     echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
     echo(f"inputs {inputs}; output {graph.output}; largest difference {graph.difference:.1e}")
 
 
-def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Module:
-    """Write the weights of a source with the configuration of its run; return its module."""
-    from spike_zoo.checkpoints.loading import load, save_weights  # loads torch: after cheap checks
+def _write_weights(module: nn.Module, source: str, file: Path, *, half: bool) -> None:
+    """Write the weights of a source with the configuration of its run."""
+    from spike_zoo.checkpoints.loading import save_weights
 
-    module = _merged(load(source, trust=trust))
     save_weights(module, file, half=half, config=_recipe(Path(source)))
-    return module
 
 
-def _merged(module: nn.Module) -> nn.Module:
-    """Merge the training branches of a module, if it has any."""
+def _loaded(source: str, *, trust: bool) -> nn.Module:
+    """Load the module of a source, with its training branches merged if it has any."""
+    from spike_zoo.checkpoints.loading import load  # loads torch: after cheap checks
+
+    module = load(source, trust=trust)
     merge: Callable[[], nn.Module] | None = getattr(module, "merged", None)
     return module if merge is None else merge()
 
@@ -128,15 +130,16 @@ def _write_folder(
     from spike_zoo.records.model_card import model_card
     from spike_zoo.records.redaction import redact
 
-    module = _write_weights(source, folder / EXPORT_NAME, half=half, trust=trust)
+    module = _loaded(source, trust=trust)
     result = _record(Path(source))
     card = model_card(name.removeprefix("hf:"), _card_facts(module), result, licence=licence)
     texts = {CARD_NAME: card}
-    if result is None:
-        (folder / RECORD_NAME).unlink(missing_ok=True)  # of weights that were replaced
-    else:
+    if result is not None:
         content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
         texts[RECORD_NAME] = json.dumps(redact(content), indent=2) + "\n"
+    # first, so that an interruption leaves no record beside other weights
+    (folder / RECORD_NAME).unlink(missing_ok=True)
+    _write_weights(module, source, folder / EXPORT_NAME, half=half)
     for file, text in texts.items():
         with new_file(folder / file, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -76,6 +76,18 @@ def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_one
     assert not (folder / "result.json").exists()
 
 
+def test_the_record_of_a_run_is_not_replaced_by_an_export(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = checkpoint.parent.parent
+    make_result().write(run / "result.json")
+    before = (run / "result.json").read_bytes()
+    assert main(["export", str(checkpoint), str(run), "--overwrite"]) == 2
+    assert "the folder of a run" in capsys.readouterr().err
+    assert (run / "result.json").read_bytes() == before
+    assert not (run / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize("name", ["README.md", "result.json"])
 def test_existing_files_of_an_export_folder_are_not_replaced_without_overwrite(
     name: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
