@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
 from spike_zoo.methods.sci.codec.inter import (
-    CODED,
     LONGEST_GAP,
     MODES,
     Context,
@@ -149,7 +148,7 @@ def encode_frames(
     reference = inter.start(decoded.clamp(0.0, 1.0))
     while following:
         originals = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
-        frames, reference, _ = encoder.encode(symbols, originals, reference)
+        frames, reference = encoder.encode(symbols, originals, reference)
         for frame in frames:
             yield frame.cropped(size)
         following = list(itertools.islice(remaining, MAX_LOOKAHEAD))
@@ -215,15 +214,25 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
 
 
 class EncodedPFrames(NamedTuple):
-    """Decoded frames, and the reference of the next P-frame.
-
-    Attributes:
-        is_still: Whether the last frame has neither coded motion nor coded content.
-    """
+    """Decoded frames, and the reference of the next P-frame."""
 
     frames: list[DecodedFrame]
     reference: ReferenceFrame
-    is_still: bool
+
+    @classmethod
+    def with_gap(
+        cls, before: ReferenceFrame, frame: DecodedPFrame, gap: int, estimated: Tensor
+    ) -> EncodedPFrames:
+        """Return a P-frame after the frames that were left out before it.
+
+        Args:
+            before: The reference frame.
+            frame: The P-frame.
+            gap: Number of frames left out before it.
+            estimated: Its motion before coding.
+        """
+        decoded = DecodedFrame(frame.feature.float(), frame.motion, estimated)
+        return cls(interpolated(before, decoded, gap), frame.reference())
 
 
 class PFrameEncoder(NamedTuple):
@@ -250,11 +259,11 @@ class PFrameEncoder(NamedTuple):
         return self.weight is not None and self.inter.skip
 
     def cost(
-        self, bits: Tensor | float, decoded: Sequence[Tensor], features: Sequence[Tensor]
+        self, bits: Tensor | float, encoded: EncodedPFrames, features: Sequence[Tensor]
     ) -> float:
         """Return the bits per pixel of a feature plus the weighted errors of all features."""
-        pairs = zip(decoded, features, strict=True)
-        errors = [float(F.mse_loss(x.float().clamp(0.0, 1.0), y)) for x, y in pairs]
+        pairs = zip(encoded.frames, features, strict=True)
+        errors = [float(F.mse_loss(x.feature.float().clamp(0.0, 1.0), y)) for x, y in pairs]
         return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * sum(errors)
 
     def encode(
@@ -263,8 +272,7 @@ class PFrameEncoder(NamedTuple):
         """Encode features as P-frames and gaps.
 
         Either only the last feature is coded and the others are interpolated, or each half is
-        encoded recursively, whichever costs less. Halves are not tried if the last feature needs
-        neither motion nor content.
+        encoded recursively, whichever costs less.
         """
         if len(features) == 1:
             return self._last(symbols, features, before)
@@ -272,13 +280,12 @@ class PFrameEncoder(NamedTuple):
             return self._halves(symbols, features, before)
         symbols = cast("EncodedSymbols", symbols)
         trials = symbols.trial(), symbols.trial()
-        last = self._last(trials[0], features, before)
-        if last.is_still:
-            symbols.accept(trials[0])
-            return last
-        options = last, self._halves(trials[1], features, before)
+        options = (
+            self._last(trials[0], features, before),
+            self._halves(trials[1], features, before),
+        )
         costs = [
-            self.cost(trial.bits, [frame.feature for frame in option.frames], features)
+            self.cost(trial.bits, option, features)
             for trial, option in zip(trials, options, strict=True)
         ]
         cheapest = costs.index(min(costs))
@@ -297,27 +304,26 @@ class PFrameEncoder(NamedTuple):
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
         """Encode the last feature; the others are interpolated."""
-        feature, mode = features[-1], CODED._replace(gap=len(features) - 1)
-        motion = self.estimation(feature, before.feature)
+        motion = self.estimation(features[-1], before.feature)
         if self.chooses_modes:
-            frame, mode = self._parts(symbols, feature, motion, before, mode.gap)
-        else:
-            coder = FrameCoder(symbols, self.gains, self.quality)
-            frame = self.inter.encode(coder, feature, motion, before)
-        decoded = DecodedFrame(frame.feature.float(), frame.motion, motion)
-        frames = interpolated(before, decoded, mode.gap)
-        return EncodedPFrames(frames, frame.reference(), not (mode.motion or mode.content))
+            return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
+        coder = FrameCoder(symbols, self.gains, self.quality)
+        frame = self.inter.encode(coder, features[-1], motion, before)
+        return EncodedPFrames.with_gap(before, frame, len(features) - 1, motion)
 
     def _parts(
         self,
-        symbols: Symbols,
-        feature: Tensor,
+        symbols: EncodedSymbols,
+        features: Sequence[Tensor],
         motion: Tensor,
         before: ReferenceFrame,
-        gap: int,
-    ) -> tuple[DecodedPFrame, FrameMode]:
-        """Encode the parts of a frame that reduce the cost: first motion, then content."""
-        symbols, best = cast("EncodedSymbols", symbols), self.inter.copy_reference(before)
+    ) -> EncodedPFrames:
+        """Encode the parts of a frame that reduce the cost: first motion, then content.
+
+        The frames left out before it depend on its parts, so the cost covers all features.
+        """
+        gap, best = len(features) - 1, self.inter.copy_reference(before)
+        chosen = EncodedPFrames.with_gap(before, best, gap, motion)
         accepted: dict[str, EncodedSymbols] = {}
         for part in ("motion", "content"):
             trial = symbols.trial()
@@ -325,18 +331,15 @@ class PFrameEncoder(NamedTuple):
             if part == "motion":
                 candidate = self.inter.encode_motion(coder, motion, before)
             else:
-                candidate = self.inter.encode_content(coder, feature, best, before)
-            costs = [
-                self.cost(bits, [frame.feature], [feature])
-                for bits, frame in ((trial.bits, candidate), (0.0, best))
-            ]
-            if costs[0] < costs[1]:
-                best, accepted[part] = candidate, trial
+                candidate = self.inter.encode_content(coder, features[-1], best, before)
+            option = EncodedPFrames.with_gap(before, candidate, gap, motion)
+            if self.cost(trial.bits, option, features) < self.cost(0.0, chosen, features):
+                best, chosen, accepted[part] = candidate, option, trial
         mode = FrameMode("motion" in accepted, "content" in accepted, gap)
         symbols.number(MODES.index(mode), len(MODES))
         for trial in accepted.values():
             symbols.accept(trial)
-        return best, mode
+        return chosen
 
 
 def stack_frames(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
 
+import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec
 from spike_zoo.methods.sci.codec.bitstream import exact_context
@@ -26,6 +27,11 @@ from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synt
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, recording
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.methods.sci import SCICodecModule
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
@@ -99,11 +105,13 @@ def test_every_mode_is_decoded_as_encoded(
     skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replace the costs, so that each mode is chosen."""
-    part_costs = itertools.cycle([not mode.motion, 0.5, not mode.content, 0.5])
-    gap_costs = itertools.cycle([0.0, 1.0])  # costs of a gap and of halves
+    part_costs = [not mode.motion, 0.5, not mode.content, 0.5]
+    gap_costs = [0.0, 1.0]  # costs of a gap and of halves
+    costs = {1: itertools.cycle(part_costs)}  # by the number of features
+    costs |= {count: itertools.cycle(part_costs + gap_costs) for count in (2, 3, 4)}
 
-    def cost(_: PFrameEncoder, bits: object, decoded: object, features: list[Any]) -> float:
-        return float(next(part_costs if len(features) == 1 else gap_costs))
+    def cost(_: PFrameEncoder, bits: object, encoded: object, features: list[Any]) -> float:
+        return float(next(costs[len(features)]))
 
     monkeypatch.setattr(PFrameEncoder, "cost", cost)
     count = 2 + mode.gap
@@ -149,6 +157,56 @@ def test_the_encoder_chooses_the_lowest_rate_distortion_cost(skipping: SCICodec)
         error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
         costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
     assert costs[0] <= costs[1] + 0.02  # payloads are whole 16-bit words
+
+
+@pytest.fixture(scope="module")
+def shipped() -> SCICodec:
+    """Return the codec of the weights ``sci``."""
+    return cast("SCICodecModule", spike_zoo.load("sci")).codec
+
+
+def event_features(event: str) -> tuple[list[Tensor], Tensor]:
+    """Return five or nine features, of which every fourth is without the event, and its pixels."""
+    rows, columns = torch.arange(64)[:, None], torch.arange(64)[None]
+    background = 0.3 + 0.2 * ((rows // 8 + columns // 8) % 2)
+    lamp = (rows - 32) ** 2 + (columns - 32) ** 2 < 100
+    never = torch.zeros_like(lamp)
+    bars = [(columns - left).clamp(0, 3) == columns - left for left in (6, 28, 50)]
+    shown = {
+        "flash": [never, never, lamp, lamp, never],
+        "blinking": [never, lamp, lamp, never, never, lamp, lamp, never, never],
+        "thin fast bar": [never, *bars, never],
+    }[event]
+    features = [torch.where(pixels, 0.95, background) for pixels in shown]
+    pixels = torch.stack(torch.broadcast_tensors(*shown)).any(dim=0)
+    return [feature.expand(1, 3, -1, -1) for feature in features], pixels
+
+
+def coded_cost(
+    codec: SCICodec, features: list[Tensor], quality: int, *, chooses: bool
+) -> tuple[float, Tensor]:
+    """Return the rate-distortion cost of a group, and the decoded features ``(n, 3, H, W)``."""
+    assert codec.coding is not None
+    weight, symbols = codec.lambdas[quality], RateEstimator(is_exact=True)
+    options: Any = {"estimation": codec.motion, "weight": weight if chooses else None}
+    with exact_context(CPU):
+        frames = list(encode_frames(codec.coding, symbols, features, quality, **options))
+    decoded = torch.cat([frame.feature.clamp(0, 1) for frame in frames])
+    errors = (decoded - torch.cat(features)).square().mean(dim=(1, 2, 3))
+    return float(symbols.bits) / features[0][0, 0].numel() + weight * float(errors.sum()), decoded
+
+
+@pytest.mark.parametrize("event", ["flash", "blinking", "thin fast bar"])
+def test_short_events_between_equal_features_are_coded(shipped: SCICodec, event: str) -> None:
+    """Of the features that are encoded jointly, the last one equals the I-frame."""
+    features, pixels = event_features(event)
+    originals, psnrs = torch.cat(features), []
+    for quality in range(4):
+        cost, decoded = coded_cost(shipped, features, quality, chooses=True)
+        assert cost <= coded_cost(shipped, features, quality, chooses=False)[0]
+        psnrs.append(float(psnr(decoded[..., pixels][None], originals[..., pixels][None])))
+    assert psnrs == sorted(psnrs)
+    assert psnrs[0] > 15
 
 
 def test_rate_estimation_makes_the_same_choices_as_encoding(skipping: SCICodec) -> None:
