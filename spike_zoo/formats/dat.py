@@ -140,14 +140,15 @@ def open_dat(
     planes, left = layout.planes_in(size)
     if not planes or (left and not allow_partial):
         raise GeometryError(_partial_message(path, layout, size, planes, left), path=str(path))
-    if left:
+    opened = DatPlanes(path, layout, planes)
+    if not allow_partial:
+        opened.check_last_byte()
+    elif left or opened.has_bits_after():
         warnings.warn(
-            f"{path}: dropped the last {left} bytes, an incomplete plane of {layout} after "
-            f"{planes} whole planes",
+            f"{path}: dropped the last {f'{left} bytes' if left else 'bits'}, an incomplete plane "
+            f"of {layout} after {planes} whole planes",
             stacklevel=3,
         )
-    opened = DatPlanes(path, layout, planes)
-    opened.check_last_byte()
     if check_rows:
         _warn_if_rolled(opened)
     return opened
@@ -254,11 +255,15 @@ class DatPlanes:
 
     def check_last_byte(self) -> None:
         """Raise if bits after the last plane, in a layout without padding, are not zero."""
+        if self.has_bits_after():
+            raise self._bits_after("the last plane")
+
+    def has_bits_after(self) -> bool:
+        """Return whether the last byte of the last plane has bits of a following plane."""
         spare = -self.shape[0] * self.layout.pixels % 8
-        if self.layout.runs_on and spare:
-            last = self._read(self.shape[0] - 1, self.shape[0])[-1]
-            if last >> (8 - spare):
-                raise self._bits_after("the last plane")
+        if not (self.layout.runs_on and spare):
+            return False
+        return bool(self._read(self.shape[0] - 1, self.shape[0])[-1] >> (8 - spare))
 
     def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read the bytes of planes ``[start, stop)``.
