@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
+from spike_zoo.files import memory_map
 from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
 from spike_zoo.formats.partial_copies import partial_copy
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
@@ -189,17 +190,19 @@ class DatPlanes:
 
     @property
     def mapped(self) -> NDArray[np.uint8] | None:
-        """Memory map of the file as packed planes; None if rows are not whole bytes.
+        """Memory map of the file as packed planes, with a negative stride for a flip.
 
-        A flip is a negative stride.
+        None if rows are not whole bytes, or the file system has no memory maps.
         """
         columns = self.layout.byte_columns
         if columns is None or self._copy is not None:
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
-        stored = np.memmap(
-            self.path, dtype=np.uint8, mode="r", offset=self.layout.offset, shape=shape
-        )
+        with self.path.open("rb") as stream:
+            file_map = memory_map(stream.fileno())
+        if file_map is None:
+            return None
+        stored = np.ndarray(shape, np.uint8, file_map, self.layout.offset)
         return self._upright(stored)[:, :, columns]
 
     def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
