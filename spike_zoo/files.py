@@ -1,9 +1,14 @@
-"""Atomic writing of files, listing of folders, and lookup of weights files."""
+"""Atomic writing, locks, links and memory maps of files, folders, and lookup of weights files.
+
+File systems may lack modes, links, locks, memory maps and synchronisation; only this module uses
+these features, and each has a fallback.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import platform
 import re
@@ -11,7 +16,7 @@ import secrets
 import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from spike_zoo.errors import (
     ExistingFileError,
@@ -29,7 +34,8 @@ GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
 EXPORT_NAME = "model.safetensors"  # weights in the folder of an export
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
-_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -84,10 +90,12 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             raise _write_error(path, error) from error
         yield temporary
         check_absent(path, overwrite=overwrite)
-        temporary.chmod(mode)  # some libraries replace the file by one with other permissions
+        if temporary.stat().st_mode != mode:  # a library replaced the file
+            with contextlib.suppress(OSError):  # only the owner may set modes on some shares
+                temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, SpikeZooError) or error.errno not in _NOT_WRITABLE:
+        if isinstance(error, SpikeZooError) or error.errno not in NOT_WRITABLE:
             raise
         raise _write_error(path, error) from error
     finally:
@@ -96,6 +104,66 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 temporary.unlink()
         if not path.exists():
             _remove_empty(created)
+
+
+def synchronise(file: IO[bytes]) -> None:
+    """Flush a file to the disk, if its file system supports this."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def lock(file: IO[bytes] | int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder until it is closed.
+
+    Without support of the system or the file system, it is not locked, with a warning.
+
+    Args:
+        file: The open file, or its descriptor.
+        wait: Wait until another process releases the lock.
+
+    Returns:
+        False if another process holds the lock.
+    """
+    try:
+        import fcntl  # not on Windows
+
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError) as error:
+        warnings.warn(
+            f"files cannot be locked here ({getattr(error, 'strerror', None) or error}): another "
+            "process that uses the same folder is not detected",
+            stacklevel=3,
+        )
+    return True
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Create a hard link to a file, or a copy if the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def memory_map(file: int) -> mmap.mmap | None:
+    """Return a read-only memory map of an open file.
+
+    Args:
+        file: Descriptor of the file, which may be closed later.
+
+    Returns:
+        None if the file is empty, or its file system has no shared maps.
+    """
+    try:
+        return mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: an empty file
+        return None
 
 
 def temporary_path(path: Path) -> Path:
@@ -200,7 +268,7 @@ def _write_error(path: Path, error: OSError) -> RecordingError:
 
 
 def _make_folders(folder: Path, created: list[Path]) -> None:
-    """Create a folder and its parents; append the created folders to ``made``, deepest last."""
+    """Create a folder and its parents; append the created folders to ``created``, deepest last."""
     if folder.is_dir():
         return
     _make_folders(folder.parent, created)

@@ -6,12 +6,25 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
-from spike_zoo.files import _MACHINE, check_suffix, new_file
+from spike_zoo.files import (
+    _MACHINE,
+    check_suffix,
+    link_or_copy,
+    lock,
+    memory_map,
+    new_file,
+    synchronise,
+)
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.spikes.packing import pack_bits
+from tests.helpers.streams import random_spikes
 
 
 def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
@@ -28,6 +41,78 @@ def write_and_fail(target: Path, fault: type[BaseException]) -> None:
     with new_file(target, overwrite=True) as temporary:
         temporary.write_bytes(b"half")
         raise fault
+
+
+def _refusal(number: int) -> Callable[..., None]:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_files_are_written_where_modes_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "chmod", _refusal(number))
+    with new_file(tmp_path / "clip.dat") as temporary:
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT, 0o600))  # with another mode
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.dat"]
+
+
+def test_only_an_unsupported_synchronisation_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        monkeypatch.setattr(os, "fsync", _refusal(errno.EINVAL))
+        synchronise(file)
+        monkeypatch.setattr(os, "fsync", _refusal(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            synchronise(file)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, None])
+def test_without_locks_files_are_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    if number is None:  # Windows
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", _refusal(number))
+    with (tmp_path / ".lock").open("ab") as file, pytest.warns(UserWarning, match="cannot be lock"):
+        assert lock(file)
+
+
+def test_a_lock_is_held_until_its_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("ab") as first, (tmp_path / ".lock").open("ab") as second:
+        assert lock(first)
+        assert not lock(second)
+        first.close()
+        assert lock(second)
+
+
+def test_without_hard_links_a_file_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"weights")
+    monkeypatch.setattr(os, "link", _refusal(errno.EPERM))
+    link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".h5", ".spl"])
+def test_recordings_are_read_where_files_cannot_be_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    spikes = random_spikes(20, 8, 16)
+    path = write_recording(spikes, tmp_path / f"clip{suffix}", with_sidecar=suffix == ".dat")
+    monkeypatch.setattr("mmap.mmap", _refusal(errno.ENODEV))
+    with path.open("rb") as file:
+        assert memory_map(file.fileno()) is None
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording[:], spikes)
+    np.testing.assert_array_equal(recording.packed, pack_bits(spikes))
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.coding.sci.header import is_bitstream
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
+from spike_zoo.files import link_or_copy
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
@@ -108,8 +109,8 @@ def restore_file_name(path: Path) -> Path:
     named = path.with_name(name)
     if named != path and not named.exists():
         try:
-            os.link(path, named)
-        except OSError:  # the file system does not support the name or links
+            link_or_copy(path, named)
+        except OSError:  # the file system does not support the name
             return path
     return named
 

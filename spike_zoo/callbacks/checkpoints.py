@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spike_zoo.checkpoints.saved_model import read_checkpoint
-from spike_zoo.files import new_file
+from spike_zoo.files import link_or_copy, new_file, synchronise
 from spike_zoo.tasks.protocols import Monitored
 
 if TYPE_CHECKING:
@@ -176,8 +175,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with new_file(target, overwrite=True) as temporary:
             with temporary.open("wb") as file:
                 file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
+                synchronise(file)
             if target.name == LAST and target.is_file():
                 _keep_before(target)
 
@@ -225,10 +223,7 @@ def _keep_before(last: Path) -> None:
     before = last.with_name(PREVIOUS_LAST)
     part = before.with_name(f".{before.name}.part")
     part.unlink(missing_ok=True)
-    try:
-        part.hardlink_to(last)
-    except OSError:  # some file systems have no hard links
-        shutil.copyfile(last, part)
+    link_or_copy(last, part)
     part.replace(before)
 
 

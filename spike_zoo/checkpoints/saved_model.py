@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
 
 from spike_zoo.checkpoints.state_dicts import read_state_dict
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
@@ -136,8 +135,9 @@ def _is_plain_tensor(value: Any) -> bool:  # noqa: ANN401  (any value of a check
 
 def _read_safetensors(path: Path) -> SavedModel:
     state = read_weights(path)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
+    content = path.read_bytes()  # a JSON header after its length in 8 bytes, valid by now
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = header.get("__metadata__", {})
     if "class_path" not in metadata:
         raise WeightsError(
             f"{path}: its metadata names no class, so it was not written by this package. Load it "

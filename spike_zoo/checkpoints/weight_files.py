@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from spike_zoo.errors import MissingFileError, WeightsError, first_line
 
@@ -49,7 +49,7 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a fi
         raise MissingFileError(f"{file}: there is no such file of weights", path=str(file))
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            return load(file.read_bytes())  # load_file maps the file; some file systems cannot
         return torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         raise WeightsError(

@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
+    if os.name == "nt":
+        print("Windows is not supported: use WSL (wsl --install)", file=sys.stderr)
     try:
         with quiet(wanted="--quiet" in given):
             configure_streams()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
+from spike_zoo.files import memory_map
 from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
 from spike_zoo.formats.partial_copies import partial_copy
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
@@ -140,14 +141,15 @@ def open_dat(
     planes, left = layout.planes_in(size)
     if not planes or (left and not allow_partial):
         raise GeometryError(_partial_message(path, layout, size, planes, left), path=str(path))
-    if left:
+    opened = DatPlanes(path, layout, planes)
+    if not allow_partial:
+        opened.check_last_byte()
+    elif left or opened.has_bits_after():
         warnings.warn(
-            f"{path}: dropped the last {left} bytes, an incomplete plane of {layout} after "
-            f"{planes} whole planes",
+            f"{path}: dropped the last {f'{left} bytes' if left else 'bits'}, an incomplete plane "
+            f"of {layout} after {planes} whole planes",
             stacklevel=3,
         )
-    opened = DatPlanes(path, layout, planes)
-    opened.check_last_byte()
     if check_rows:
         _warn_if_rolled(opened)
     return opened
@@ -188,17 +190,19 @@ class DatPlanes:
 
     @property
     def mapped(self) -> NDArray[np.uint8] | None:
-        """Memory map of the file as packed planes; None if rows are not whole bytes.
+        """Memory map of the file as packed planes, with a negative stride for a flip.
 
-        A flip is a negative stride.
+        None if rows are not whole bytes, or the file system has no memory maps.
         """
         columns = self.layout.byte_columns
         if columns is None or self._copy is not None:
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
-        stored = np.memmap(
-            self.path, dtype=np.uint8, mode="r", offset=self.layout.offset, shape=shape
-        )
+        with self.path.open("rb") as stream:
+            file_map = memory_map(stream.fileno())
+        if file_map is None:
+            return None
+        stored = np.ndarray(shape, np.uint8, file_map, self.layout.offset)
         return self._upright(stored)[:, :, columns]
 
     def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
@@ -254,11 +258,15 @@ class DatPlanes:
 
     def check_last_byte(self) -> None:
         """Raise if bits after the last plane, in a layout without padding, are not zero."""
+        if self.has_bits_after():
+            raise self._bits_after("the last plane")
+
+    def has_bits_after(self) -> bool:
+        """Return whether the last byte of the last plane has bits of a following plane."""
         spare = -self.shape[0] * self.layout.pixels % 8
-        if self.layout.runs_on and spare:
-            last = self._read(self.shape[0] - 1, self.shape[0])[-1]
-            if last >> (8 - spare):
-                raise self._bits_after("the last plane")
+        if not (self.layout.runs_on and spare):
+            return False
+        return bool(self._read(self.shape[0] - 1, self.shape[0])[-1] >> (8 - spare))
 
     def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read the bytes of planes ``[start, stop)``.

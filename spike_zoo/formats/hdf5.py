@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,10 +19,12 @@ from spike_zoo.errors import (
     VersionError,
     first_line,
 )
+from spike_zoo.files import memory_map
 from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
 from spike_zoo.formats.partial_copies import BlockReader, PartialCopy, failures, partial_copy
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
 
 SCHEMA = "spike-archive"
@@ -203,8 +204,9 @@ class Hdf5File:
             dataset = self.dataset(inside)
             with hdf5_errors(self.path, inside):
                 if self._map is None:  # by descriptor: the path may lead to another file now
-                    descriptor = handle.id.get_vfd_handle()
-                    self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+                    self._map = memory_map(handle.id.get_vfd_handle())
+                if self._map is None:
+                    return None
                 mapped = map_dataset(self.path, inside, dataset, self._map)
             _add_to_cache(self._mapped, inside, mapped, _MOST_MAPPED_DATASETS)
         return self._mapped[inside]

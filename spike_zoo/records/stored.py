@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError
-from spike_zoo.files import new_file
+from spike_zoo.files import lock, new_file
 from spike_zoo.records.result import FILENAME, PER_IMAGE_FILENAME, RunResult
 
 if TYPE_CHECKING:
@@ -96,15 +95,15 @@ def store_record(path: Path, name: str, folder: Path) -> None:
     The folder is locked, so that several processes can store records.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.parent, os.O_RDONLY)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock(descriptor, wait=True)
         records = {**read_records(path), name: StoredRecord.of_run(folder)}
         with new_file(path, overwrite=True) as part:
             lines = (records[key].as_line(key) + "\n" for key in sorted(records))
             part.write_text("".join(lines), encoding="utf-8")
     finally:
-        os.close(lock)
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=64)

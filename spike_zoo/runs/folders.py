@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.files import lock
 from spike_zoo.records import run_start as start
 from spike_zoo.records.result import PREDICTIONS_FILENAME
 from spike_zoo.records.run_start import is_child
@@ -102,12 +102,10 @@ def lock_of(run_dir: Path) -> IO[bytes] | None:
     """Lock a run's folder until the returned file is closed; None if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     file = (run_dir / LOCK_FILENAME).open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    if lock(file):
+        return file
+    file.close()
+    return None
 
 
 @contextlib.contextmanager
@@ -122,14 +120,14 @@ def lock_for_training(run_dir: Path) -> Iterator[None]:
     if is_child() or RUN_DIR_VARIABLE in os.environ:
         yield
         return
-    lock = lock_of(run_dir)
-    if lock is None:
+    held = lock_of(run_dir)
+    if held is None:
         raise ExistingFileError(
             f"{run_dir}: another fit is training in this folder; wait until it ends, or choose "
             "another --run_dir",
             path=str(run_dir),
         )
-    with lock:
+    with held:
         try:
             yield
         finally:

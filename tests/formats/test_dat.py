@@ -147,6 +147,20 @@ def test_a_partial_plane_is_omitted_only_on_request_and_with_a_warning(
     np.testing.assert_array_equal(recording[:], spikes[:3])
 
 
+@pytest.mark.parametrize("size", [*range(48, 61)])
+def test_a_bit_aligned_recording_cut_at_any_byte_is_readable_on_request(
+    tmp_path: Path, size: int
+) -> None:
+    spikes = np.ones((5, 9, 11), np.bool_)  # 99 bits per plane
+    path = tmp_path / "clip.dat"
+    path.write_bytes(np.packbits(spikes.reshape(-1), bitorder="little").tobytes()[:size])
+    with pytest.raises((GeometryError, FormatError), match=r"bytes over|bits after the last"):
+        read_recording(path, height=9, width=11, frame_align="bit")
+    with pytest.warns(UserWarning, match="an incomplete plane of 9x11"):
+        recording = read_recording(path, height=9, width=11, frame_align="bit", allow_partial=True)
+    np.testing.assert_array_equal(recording[:], spikes[: size * 8 // 99])
+
+
 def test_less_than_one_plane_is_rejected_even_when_partial_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(5))
@@ -208,7 +222,7 @@ def test_the_sample_clip_is_a_view_of_its_file_and_correlates_with_its_image(sha
 
     recording = read_recording(shared / "data" / "data.dat", height=250, width=400)
     assert recording.shape == (301, 250, 400)
-    assert isinstance(recording.packed, np.memmap)
+    assert not recording.packed.flags.writeable, "a memory map"
     image = imread(shared / "data" / "data.png").astype(float)
     rate = recording[130:171].mean(axis=0)
     assert np.corrcoef(rate.ravel(), image.ravel())[0, 1] > 0.96

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -19,9 +18,10 @@ from spike_zoo.coding.sci.chunks import (
 )
 from spike_zoo.coding.sci.header import HEADER_BYTES, Header
 from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.files import new_file
+from spike_zoo.files import memory_map, new_file
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
     from types import TracebackType
 
@@ -201,12 +201,11 @@ class BitstreamReader:
 
 
 def mapped_file(path: Path) -> bytes | mmap.mmap:
-    """Return the bytes of a file as a memory map; ``b""`` if the file is empty."""
+    """Return the bytes of a file, as a memory map if its file system supports this."""
     try:
         with path.open("rb") as file:
-            if path.stat().st_size == 0:  # an empty file cannot be mapped
-                return b""
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            file_map = memory_map(file.fileno())
+            return file.read() if file_map is None else file_map
     except FileNotFoundError as error:
         raise MissingFileError.at(path, "there is no such file") from error
     except OSError as error:

@@ -91,7 +91,7 @@ def _images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
             f"{size} bytes is not a whole number of images ({_BYTES} bytes each: "
             f"{size // _BYTES} images and {size % _BYTES} bytes over); copy or download it again",
         )
-    labels = np.memmap(path, np.uint8, "r", shape=(size // _BYTES, _BYTES))[:, 0].tolist()
+    labels = np.fromfile(path, np.uint8).reshape(-1, _BYTES)[:, 0].tolist()
     if max(labels) >= len(names):
         raise FormatError.at(
             path,
