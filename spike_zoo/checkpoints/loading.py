@@ -63,7 +63,7 @@ def load(
     """
     name = str(name_or_path)
     if name in WEIGHTLESS:
-        blueprint = SavedModel(WEIGHTLESS[name], {}, {}, name)
+        blueprint = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
         blueprint = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
