@@ -48,6 +48,7 @@ _SUBPACKAGES = frozenset(
         "checkpoints",
         "cli",
         "coding",
+        "cores",
         "data",
         "errors",
         "executor",
