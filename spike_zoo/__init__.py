@@ -47,6 +47,7 @@ _SUBPACKAGES = frozenset(
         "callbacks",
         "checkpoints",
         "cli",
+        "cluster",
         "coding",
         "cores",
         "data",
