@@ -34,6 +34,7 @@ from spike_zoo.sweeps import (
     with_origins,
 )
 from spike_zoo.sweeps.plan import (
+    check_archives,
     check_commands,
     check_profile,
     check_tables,
@@ -138,6 +139,8 @@ def sweep(
         for run in waiting:
             print(shlex.join(run.command))
         return 0
+    for stage in stages:
+        check_archives(stage.spec, stage.waiting)
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
