@@ -7,6 +7,8 @@ YAML files describe the jobs: ``needs.yaml`` (archives, and other methods of a t
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -34,7 +36,7 @@ class Jobs:
     """Commands of ``spike_zoo``, which are skipped if their output exists.
 
     Args:
-        dry_run: Print the commands and run nothing.
+        dry_run: Print the plan and the commands, and run nothing.
         simulate: Further options of ``simulate``.
     """
 
@@ -124,18 +126,30 @@ class Jobs:
         self.run(sys.executable, "-m", "benchmarks.reproduced", records[name], run_dir)
 
     def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
-        """Run the missing rows of a method's ablation and render its table; 1 if runs failed."""
-        needs = read_needs(of_profile(method, "needs", profile))
-        codes = [self.table(other, profile, options) for other in needs.tables]
-        for path in needs.archives:
-            self.archive(path)
+        """Run the missing rows of a method's ablation and render its table; 1 if runs failed.
+
+        The tables of other methods that ``needs.yaml`` names come first. Archives are simulated
+        only for runs that are not finished.
+        """
+        others = read_needs(of_profile(method, "needs", profile)).tables
         smoke = SMOKE_OPTIONS if profile == "smoke" else ()
-        sweep = of_profile(method, "sweep", profile)
-        code = self.call(*ZOO, "sweep", "--profile", profile, *smoke, *options, sweep)
-        if code > 1:
-            sys.exit(code)
-        self.run(*ZOO, "table", "--profile", profile, of_profile(method, "table", profile))
-        return max([code, *codes])
+        parts = [*((name, f", because {why}") for name, why in others.items()), (method, "")]
+        plans = []
+        for name, reason in parts:
+            print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
+            sweep = ("--profile", profile, *smoke, *options, of_profile(name, "sweep", profile))
+            plans.append((name, sweep, needed_archives(sweep)))
+            missing = [path for path in plans[-1][2] if not Path(path).is_file()]
+            print(f"archives to simulate: {', '.join(missing) or 'none'}", flush=True)
+        codes = []
+        for name, sweep, paths in plans:
+            for path in paths:
+                self.archive(path)
+            codes.append(self.call(*ZOO, "sweep", *sweep))
+            if codes[-1] > 1:
+                sys.exit(codes[-1])
+            self.run(*ZOO, "table", "--profile", profile, of_profile(name, "table", profile))
+        return max(codes)
 
     def demo(self, options: Sequence[str] = ()) -> None:
         """Train a small network, compare it with baselines, and write a video and a page."""
@@ -201,6 +215,29 @@ class Jobs:
             self.run(*ZOO, "sweep", "--profile", "gpu", sweep)
         for name in staged:
             self.train(name, ["--config", "configs/profiles/gpu.yaml"])
+
+
+def needed_archives(sweep: Sequence[object]) -> list[str]:
+    """Print the plan of a sweep, and return the archives of the runs that are not finished."""
+    from spike_zoo.cli.main import main as zoo  # loads torch
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = zoo(["sweep", "--dry-run", *map(str, sweep)])
+    if code:
+        sys.exit(code)
+    commands = map(shlex.split, printed.getvalue().splitlines())
+    return sorted(set(filter(None, map(archive_of, commands))))
+
+
+def archive_of(command: Sequence[str]) -> str | None:
+    """Return the archive that a command of a sweep reads: its last option decides."""
+    archive = None
+    for option, _, value in (part.partition("=") for part in command):
+        if option == "--config":
+            archive = load(value).get("data", {}).get("init_args", {}).get("archive", archive)
+        elif option == "--data.init_args.archive":
+            archive = value
+    return archive
 
 
 def load(path: str | Path) -> Any:  # noqa: ANN401  (any YAML value)
@@ -280,17 +317,21 @@ def stop(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a job; unknown options are passed to ``fit`` or ``sweep``."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    dry = argparse.ArgumentParser(add_help=False)  # also behind the job, as make's ARGS
+    about = "print the plan and the commands, and write nothing"
+    dry.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS, help=about)
+    parser.add_argument("--dry-run", action="store_true", help=about)
     jobs = parser.add_subparsers(dest="job", required=True)
-    jobs.add_parser("demo")
-    jobs.add_parser("smoke-tables")
-    jobs.add_parser("archive").add_argument("path")
-    jobs.add_parser("train").add_argument("methods", nargs="+")
-    jobs.add_parser("reproduce").add_argument("name")
-    table = jobs.add_parser("ablation-table", allow_abbrev=False)
+    options_of_jobs: dict[str, Any] = {"parents": [dry], "allow_abbrev": False}
+    jobs.add_parser("demo", **options_of_jobs)
+    jobs.add_parser("smoke-tables", **options_of_jobs)
+    jobs.add_parser("archive", **options_of_jobs).add_argument("path")
+    jobs.add_parser("train", **options_of_jobs).add_argument("methods", nargs="+")
+    jobs.add_parser("reproduce", **options_of_jobs).add_argument("name")
+    table = jobs.add_parser("ablation-table", **options_of_jobs)
     table.add_argument("methods", nargs="*")
     table.add_argument("--profile", default="cpu")
-    gpu = jobs.add_parser("gpu")
+    gpu = jobs.add_parser("gpu", **options_of_jobs)
     gpu.add_argument("methods", nargs="*")
     gpu.add_argument("--minutes", type=float, default=9.0)
     parsed, options = parser.parse_known_args(arguments)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import os
 import re
 import shutil
@@ -29,6 +32,20 @@ def _make(folder: Path, *arguments: str) -> str:
     own = {name: value for name, value in os.environ.items() if name not in OUTER}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=folder, env=own, stdout=PIPE, text=True, check=True).stdout
+
+
+def _plan(folder: Path, *arguments: str) -> str:
+    """Return the output of a dry run in this process, which has loaded torch."""
+    spec = importlib.util.spec_from_file_location("run", ROOT / "experiments" / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    before = sorted(folder.rglob("*"))
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.chdir(folder):
+        assert run.main(["ablation-table", *arguments, "--dry-run"]) == 0
+    assert sorted(folder.rglob("*")) == before
+    return printed.getvalue()
 
 
 def _dry_run(folder: Path, *arguments: str) -> str:
@@ -98,19 +115,40 @@ def test_the_makefile_and_its_jobs_name_no_method() -> None:
     assert [name for name in folders if re.search(rf"\b{name}\b", text.lower())] == []
 
 
-@pytest.mark.parametrize("file", NEEDS, ids=lambda file: f"{file.parent.name}-{file.stem}")
+@pytest.mark.parametrize(
+    "file",
+    [  # the others have up to 90 runs to plan
+        pytest.param(file, marks=() if "classical" in file.parts else pytest.mark.slow)
+        for file in NEEDS
+    ],
+    ids=lambda file: f"{file.parent.name}-{file.stem}",
+)
 def test_a_table_simulates_its_archives_and_makes_the_tables_it_needs(
     methods: Path, file: Path
 ) -> None:
     needs = yaml.safe_load(file.read_text(encoding="utf-8"))
     profile = file.stem.partition("_")[2] or "cpu"
-    printed = _dry_run(methods, "ablation-table", file.parent.name, "--profile", profile)
+    printed = _plan(methods, file.parent.name, "--profile", profile)
     assert re.findall(r"experiments/(\w+)/table\w*\.yaml", printed) == [
         *needs.get("tables", {}),
         file.parent.name,
     ]
     simulated = re.findall(r"-m spike_zoo (simulate.*?) --out (data/\S+)", printed)
     assert needs["archives"].items() <= {path: how for how, path in simulated}.items()
+
+
+def test_a_table_whose_runs_are_finished_needs_no_archive(
+    methods: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Archives were simulated for minutes, although no run was to be done."""
+    for name in ("classical", "colour"):
+        shutil.copytree(
+            ROOT / "experiments" / name / "results", methods / f"experiments/{name}/results"
+        )
+    printed = _plan(methods, "colour")
+    assert "plan of the table of colour, profile cpu:\narchives to simulate: none" in printed
+    assert "simulate --" not in printed
+    assert "to do" in capfd.readouterr().err
 
 
 def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(methods: Path) -> None:

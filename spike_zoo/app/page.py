@@ -21,9 +21,9 @@ from spike_zoo.app.work import (
     report_page,
     restore_file_name,
 )
+from spike_zoo.checkpoints.published import weightless_names
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.local_requests import HOST, is_local
-from spike_zoo.reports.methods import CLASSICAL, COLOUR
 from spike_zoo.spikes.cfa import Cfa
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import gradio
 
 HEIGHT: Final = 900  # pixels of the report
-#: Methods that are selected initially; stir shows one plane.
+#: Methods that are selected initially, the second also for files; stir shows one plane.
 _CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
 #: Labels for screen readers without a translation in Gradio.
 _MISSING_WORDS: Final = {"common": {"complete": "complete"}}
@@ -94,7 +94,7 @@ def build(setting: Setting) -> gradio.Blocks:
                 pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
                 one = gradio.Dropdown(
-                    list(setting.methods), value=CLASSICAL[2], label="method of the files"
+                    list(setting.methods), value=_CHOSEN[1], label="method of the files"
                 )
                 moment = gradio.Slider(0, 1, value=0.5, label=_MOMENT)
                 make = gradio.Button("Make PNG, MP4 and .sci")
@@ -168,7 +168,7 @@ class _Actions:
 
     def chosen(self, *, in_colour: bool = False) -> list[str]:
         """Return the methods that are selected initially."""
-        defaults = COLOUR if in_colour else _CHOSEN
+        defaults = weightless_names(in_colour=True) if in_colour else _CHOSEN
         return [method for method in defaults if method in self.setting.methods]
 
     def on_upload(self, file: str | None) -> tuple[Any, ...]:

@@ -25,7 +25,6 @@ from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.checkpoints.weight_files import first_not_finite, state_digest
 from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
 from spike_zoo.files import EXPORT_NAME, new_file
-from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
 # Errors that a constructor can raise for arguments of a damaged or crafted file.
@@ -63,7 +62,7 @@ def load(
     """
     name = str(name_or_path)
     if name in WEIGHTLESS:
-        blueprint = SavedModel(WEIGHTLESS[name], {}, {}, name)
+        blueprint = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
         blueprint = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
@@ -240,12 +239,11 @@ def pick_device(name: str) -> str:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
 
     ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
-    machines without a GPU or driver. Torch's threads are limited to the cores that are free.
+    machines without a GPU or driver.
 
     Raises:
         UsageError: If the named device is not available.
     """
-    limit_threads()
     if name == "auto":
         has_accelerator = torch.accelerator.is_available()
         return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"

@@ -3,22 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from spike_zoo.checkpoints.artifacts import is_artifact
 from spike_zoo.checkpoints.hub import is_on_hub
 from spike_zoo.errors import MissingFileError, closest
 from spike_zoo.files import EXPORT_NAME, shipped_weights, weights_file
 
-#: Methods that need no weights: name -> class path.
+
+class Weightless(NamedTuple):
+    """A method that needs no weights.
+
+    Attributes:
+        class_path: Import path of the class.
+        explanation: One sentence for readers who are new to spike cameras.
+        in_colour: Whether the method needs a sensor with Bayer filters.
+        variants: Settings that reports and the app offer in addition, such as ``"average=9"``.
+    """
+
+    class_path: str
+    explanation: str
+    in_colour: bool = False
+    variants: tuple[str, ...] = ()
+
+
+_CLASSICAL = "spike_zoo.methods.classical"
+
+#: The methods that need no weights: ``load``, ``--method``, completion, reports, the app and the
+#: explanations of their images are derived from this mapping.
 WEIGHTLESS = {
-    "tfp": "spike_zoo.methods.classical.TFP",
-    "tfi": "spike_zoo.methods.classical.TFI",
-    "tfstp": "spike_zoo.methods.classical.TFSTP",
-    "tfi-aligned": "spike_zoo.methods.classical.AlignedTFI",
-    "tfp-colour": "spike_zoo.methods.classical.ColourTFP",
-    "tfi-colour": "spike_zoo.methods.classical.ColourTFI",
-    "tfi-aligned-colour": "spike_zoo.methods.classical.ColourAlignedTFI",
-    "ssl-csc": "spike_zoo.methods.classical.FilledColour",
+    "tfp": Weightless(
+        f"{_CLASSICAL}.TFP",
+        "TFP (texture from playback) averages the spikes of a window of planes: little noise, but "
+        "what moves is blurred.",
+    ),
+    "tfi": Weightless(
+        f"{_CLASSICAL}.TFI",
+        "TFI (texture from interval) takes one over the time between two spikes of a pixel: sharp, "
+        "but noisy; with average=9 it is the mean of nine planes.",
+        variants=("average=9",),
+    ),
+    "tfstp": Weightless(
+        f"{_CLASSICAL}.TFSTP",
+        "TFSTP (texture from short-term plasticity) estimates the brightness from the state of a "
+        "model synapse, from past spikes only.",
+    ),
+    "tfi-aligned": Weightless(
+        f"{_CLASSICAL}.AlignedTFI",
+        "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
+    ),
+    "tfp-colour": Weightless(
+        f"{_CLASSICAL}.ColourTFP", "tfp-colour demosaicks the image of TFP.", in_colour=True
+    ),
+    "tfi-colour": Weightless(
+        f"{_CLASSICAL}.ColourTFI",
+        "tfi-colour demosaicks the image of TFI, the mean of nine planes.",
+        in_colour=True,
+    ),
+    "ssl-csc": Weightless(
+        f"{_CLASSICAL}.FilledColour",
+        "ssl-csc averages the samples of each colour along the motion, without learning.",
+        in_colour=True,
+    ),
+    "tfi-aligned-colour": Weightless(
+        f"{_CLASSICAL}.ColourAlignedTFI",
+        "tfi-aligned-colour averages demosaicked planes along the motion and adds the residual of "
+        "the samples.",
+        in_colour=True,
+    ),
 }
 
 #: Published files: an entry that identifies them -> the class whose ``from_official`` reads them.
@@ -26,6 +78,16 @@ PUBLISHED = {
     "spike_enc2.0.weight": "spike_zoo.methods.ssdm.SSDMStudentModule",
     "encoder.conv0.net.0.weight": "spike_zoo.methods.stir.STIRModule",
 }
+
+
+def weightless_names(*, in_colour: bool = False) -> list[str]:
+    """Return the methods without weights for one kind of sensor, each followed by its variants."""
+    return [
+        ":".join(filter(None, (name, variant)))
+        for name, method in WEIGHTLESS.items()
+        if method.in_colour == in_colour
+        for variant in ("", *method.variants)
+    ]
 
 
 def shipped_names() -> list[str]:

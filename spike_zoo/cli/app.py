@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from spike_zoo.checkpoints.published import check_method
+from spike_zoo.checkpoints.published import check_method, weightless_names
 from spike_zoo.cli.console import check_port
 from spike_zoo.errors import UsageError
 from spike_zoo.reports.choices import split_settings
@@ -48,12 +48,17 @@ def app(
         from spike_zoo.app.page import Setting, serve
         from spike_zoo.checkpoints.loading import load, pick_device
         from spike_zoo.files import shipped_weights
-        from spike_zoo.reports.methods import CLASSICAL, COLOUR, load_methods
+        from spike_zoo.reports.methods import load_methods
         from spike_zoo.tasks.protocols import Reconstructs
 
         picked = pick_device(device)
         # checked before the page opens
         load_methods(methods or ["tfi"], device=picked, trust=trust)
         shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
-        offered = [*CLASSICAL, *shipped, *COLOUR, *(methods or [])]
+        offered = [
+            *weightless_names(),
+            *shipped,
+            *weightless_names(in_colour=True),
+            *(methods or []),
+        ]
         serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)

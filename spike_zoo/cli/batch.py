@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import spike_zoo
 from spike_zoo.cli.console import echo, quiet
+from spike_zoo.cores import usable_cores
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import check_jobs, run_tasks
 from spike_zoo.files import entries_below, new_file, weights_file
@@ -104,7 +105,7 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in of_batch}
     tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]
-    results = run_tasks(tasks, jobs=min(jobs or os.cpu_count() or 1, len(units)), cluster=cluster)
+    results = run_tasks(tasks, jobs=min(jobs or usable_cores(), len(units)), cluster=cluster)
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
     with contextlib.closing(results):

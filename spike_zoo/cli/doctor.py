@@ -15,6 +15,7 @@ import spike_zoo
 from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
 from spike_zoo.checkpoints.loading import device_problem, pick_device
 from spike_zoo.checkpoints.published import shipped_names
+from spike_zoo.cores import usable_cores
 from spike_zoo.files import WEIGHTS_FOLDER
 from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.records.provenance import commit, versions
@@ -80,7 +81,7 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _devices() -> list[tuple[str, str]]:
-    rows = [("cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")]
+    rows = [("cpu", f"{platform.processor() or platform.machine()}, {usable_cores()} usable cores")]
     rows += [*_build(), ("--device auto", pick_device("auto"))]
     rows.append(("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets another number)"))
     rows.append(("bf16-mixed", "fast" if has_fast_bf16() else "slow"))

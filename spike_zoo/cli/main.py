@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
 from spike_zoo.cli.lazy_signature import signature_stub
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
+from spike_zoo.cores import limit_threads_of_torch
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
 from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from spike_zoo.cli.completion import complete
 
         complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
+    limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]

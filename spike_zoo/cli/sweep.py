@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cores import usable_cores
 from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.executor import check_jobs
 from spike_zoo.records.result import RunResult
@@ -34,6 +34,7 @@ from spike_zoo.sweeps import (
     with_origins,
 )
 from spike_zoo.sweeps.plan import (
+    check_archives,
     check_commands,
     check_profile,
     check_tables,
@@ -128,7 +129,7 @@ def sweep(
         0 if every run is finished, else 1.
     """
     check_jobs(jobs)
-    jobs = jobs or cpu_count()
+    jobs = jobs or usable_cores()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)
     stages = _stages(source, environment, count, only, retry=retry)
@@ -138,6 +139,8 @@ def sweep(
         for run in waiting:
             print(shlex.join(run.command))
         return 0
+    for stage in stages:
+        check_archives(stage.spec, stage.waiting)
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
@@ -155,7 +158,7 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
     environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = os.pathsep.join([interpreters, os.environ.get("PATH", os.defpath)])
     if jobs > 1:
-        share = max(1, cpu_count() // jobs)
+        share = max(1, usable_cores() // jobs)
         environment.setdefault("OMP_NUM_THREADS", str(share))
     return environment
 

@@ -1,50 +1,19 @@
-"""Number of torch's CPU threads on shared machines, and parallel jobs with ordered results."""
+"""Parallel jobs with one torch thread each and ordered results."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from joblib import cpu_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     Result = TypeVar("Result")
-
-_LOAD = Path("/proc/loadavg")
-
-
-def limit_threads() -> None:
-    """Limit torch's threads to the number of free cores, unless ``OMP_NUM_THREADS`` is set.
-
-    OpenMP threads wait for each other in busy loops. With more threads than free cores, an
-    operation takes many times as long as with one thread.
-    """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), free_cores()))
-
-
-def free_cores() -> int:
-    """Return the number of cores available to this process and not used by others, at least 1.
-
-    Affinity and cgroup limits are respected. The load of other processes is the smaller of the
-    average load of the last minute and the number of processes running now, so that finished work
-    and short peaks are ignored.
-    """
-    usable, total = cpu_count(), os.cpu_count() or 1
-    try:
-        load, _, _, running, _ = _LOAD.read_text(encoding="ascii").split()
-    except OSError:  # not Linux
-        return usable
-    others = int(running.partition("/")[0]) - 1
-    return max(1, min(usable, total - round(min(float(load), others))))
 
 
 def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iterator[Result]:

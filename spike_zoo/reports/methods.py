@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.checkpoints.loading import load
+from spike_zoo.checkpoints.published import WEIGHTLESS, weightless_names
 from spike_zoo.files import shipped_weights
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.protocols import Reconstructs, adjusted
@@ -14,21 +15,8 @@ from spike_zoo.tasks.protocols import Reconstructs, adjusted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
-COLOUR: Final = ("tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour")
-#: Method -> explanation for readers who are new to spike cameras.
-EXPLAINED: Final = {
-    "tfp": "TFP (texture from playback) averages the spikes of a window of planes: little noise, "
-    "but what moves is blurred.",
-    "tfi": "TFI (texture from interval) takes one over the time between two spikes of a pixel: "
-    "sharp, but noisy; with average=9 it is the mean of nine planes.",
-    "tfi-aligned": "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
-    "stir": "stir corrects tfi-aligned by a network.",
-    "tfi-colour": "tfi-colour and tfp-colour demosaick the images of TFI (mean of nine) and TFP.",
-    "ssl-csc": "ssl-csc averages the samples of each colour along the motion, without learning.",
-    "tfi-aligned-colour": "tfi-aligned-colour averages demosaicked planes along the motion and "
-    "adds the residual of the samples.",
-}
+#: Shipped network -> explanation, as :attr:`Weightless.explanation`.
+_NETWORKS: Final = {"stir": "stir corrects tfi-aligned by a network."}
 
 
 @dataclass(frozen=True)
@@ -71,9 +59,8 @@ def load_methods(
         MissingFileError: If there is no method of a name.
         WeightsError: As for :func:`spike_zoo.load`.
     """
-    defaults = COLOUR if colour else CLASSICAL
     methods = []
-    for method in wanted or defaults:
+    for method in wanted or weightless_names(in_colour=colour):
         name, settings = split_settings(method)
         module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
         methods.append(LabelledMethod(method if settings else method_label(method), module))
@@ -95,8 +82,14 @@ def load_methods(
 
 def explanations(names: Sequence[str]) -> list[str]:
     """Return the explanations of methods, from their names or names with settings."""
-    bare = {name.partition(":")[0].rstrip("0123456789_").replace("_", "-") for name in names}
-    return [text for name, text in EXPLAINED.items() if name in bare]
+    explained = {name: method.explanation for name, method in WEIGHTLESS.items()} | _NETWORKS
+    bare = {bare_name(name) for name in names}
+    return [text for name, text in explained.items() if name in bare]
+
+
+def bare_name(name: str) -> str:
+    """Return the method of a name with settings or of a variant, such as ``tfi`` of ``tfi_9``."""
+    return name.partition(":")[0].rstrip("0123456789_").replace("_", "-")
 
 
 def method_label(wanted: str) -> str:

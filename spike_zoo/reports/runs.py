@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.checkpoints.published import WEIGHTLESS
 from spike_zoo.errors import MediaError
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
-from spike_zoo.reports.methods import explanations
+from spike_zoo.reports.methods import bare_name, explanations
 from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.tables import (
     RecordedRun,
@@ -100,8 +101,7 @@ def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
         )
     )
     names = [run.result.variant for run in runs]
-    classical = [name for name in names if name.startswith("tf")]
-    if texts := explanations(classical):
+    if texts := explanations([name for name in names if bare_name(name) in WEIGHTLESS]):
         page.add_text(" ".join(texts))
 
 

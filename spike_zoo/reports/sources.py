@@ -92,7 +92,7 @@ def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add test scenes, reconstructed by the best run that has a checkpoint."""
     from spike_zoo.checkpoints.loading import pick_device
-    from spike_zoo.reports.methods import CLASSICAL
+    from spike_zoo.checkpoints.published import weightless_names
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
@@ -109,7 +109,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             with_run = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                others = choices.methods or (*CLASSICAL, "stir")
+                others = choices.methods or (*weightless_names(), "stir")
                 limits = choices.limits_slow or not choices.methods
                 with_run = replace(choices, methods=(*others, str(checkpoint)), limits_slow=limits)
             try:

@@ -39,7 +39,6 @@ from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.loggers.wandb import finish_wandb
-from spike_zoo.nn.threads import limit_threads
 from spike_zoo.records.initial_weights import (
     CKPT_PATH,
     checkpoint_identity,
@@ -86,7 +85,6 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
     check_configs(arguments)
-    limit_threads()
     exit_code = 1  # until the run ends: W&B lists it as failed otherwise
     try:
         with _process_arguments([verb, *with_files(arguments)]):

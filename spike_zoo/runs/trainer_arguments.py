@@ -31,6 +31,7 @@ _REPLACING = {
     "BatchSizeFinder": "--data.init_args.batch_size",
 }
 _EVALUATING = ("validate", "test")
+_STEP_TASKS = "SLURM_STEP_NUM_TASKS"  # set by srun only
 _UNSUPPORTED = ("spawn", "fork", "notebook")  # their processes skip our setup before imports
 #: Settings of the fit that its test uses too.
 _SHARED = ("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic")
@@ -110,8 +111,10 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
     image would count twice, and both would write the same files.
 
     Raises:
-        ConfigError: If a strategy forks or spawns, or several processes were started to evaluate.
+        ConfigError: If a strategy forks or spawns, several processes were started to evaluate, or
+            a SLURM allocation of several tasks runs this process without srun.
     """
+    _check_started_by_srun()
     if any(word in name for name in _start_methods(trainer.strategy) for word in _UNSUPPORTED):
         raise ConfigError(
             f"trainer.strategy: {'/'.join(_start_methods(trainer.strategy))} forks or spawns "
@@ -119,15 +122,29 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
         )
     if verb not in _EVALUATING:
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    processes = os.environ.get("WORLD_SIZE") or os.environ.get(_STEP_TASKS) or "1"
+    if int(processes) > 1:
         raise ConfigError(
-            f"{verb}: {os.environ['WORLD_SIZE']} processes were started, but evaluation needs one; "
-            "start it without torchrun"
+            f"{verb}: {processes} processes were started, but evaluation needs one; start it "
+            "without torchrun, or with srun --ntasks 1"
         )
     first, is_one = _first_device(trainer.devices)
     if not is_one or trainer.num_nodes > 1:
         rank_zero_info(f"{verb}: on one device, so that every image counts once")
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
+
+
+def _check_started_by_srun() -> None:
+    """Reject an allocation whose other tasks were not started: Lightning would wait for them."""
+    tasks = os.environ.get("SLURM_NTASKS", "1")
+    is_started = not {_STEP_TASKS, "TORCHELASTIC_RUN_ID"}.isdisjoint(os.environ)
+    is_alone = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # Lightning's rule
+    if int(tasks) > 1 and not is_started and not is_alone:
+        raise ConfigError(
+            f"this SLURM job has {tasks} tasks, but srun did not start this process, so it would "
+            "wait for the others: put srun before the command, ask for one task (--ntasks 1), or "
+            "set SLURM_JOB_NAME=interactive to use this process alone"
+        )
 
 
 def warn_about_slow_precision(trainer: Any) -> None:  # noqa: ANN401  (its arguments)

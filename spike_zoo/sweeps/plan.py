@@ -54,13 +54,13 @@ def planned_runs(
 
     Raises:
         ConfigError: If a variant, a parameter or the command is not valid; states file and key.
-        MissingFileError: If a configuration, profile or archive does not exist.
+        MissingFileError: If a configuration or profile does not exist.
     """
     if reader is None:
         from spike_zoo.sweeps.line_reader import LineReader  # loads torch, which takes seconds
 
         reader = LineReader()
-    digests: dict[Path, str] = {}
+    digests: dict[str, str] = {}
     runs: dict[Path, PlannedRun] = {}
     for point in only_points(points_of(spec, count), only):
         run = _planned(reader, spec, point, environment, digests)
@@ -95,7 +95,7 @@ def _planned(
     spec: SweepSpec,
     point: Point,
     environment: Mapping[str, str],
-    digests: dict[Path, str],
+    digests: dict[str, str],
 ) -> PlannedRun:
     """Return the run of one point."""
     command = expand_command(spec, point, environment)
@@ -106,6 +106,7 @@ def _planned(
             "{profile}/{variant}-{seed}-{hash}"
         )
     folder = Path(plan.filled(run_dir))
+    archive = plan.config.get("data", {}).get("init_args", {}).get("archive") or None
     name = _name(plan, {key: value for key, value in point.items() if key not in _NAME_PARAMETERS})
     records = spec.path.parent / "results" / (plan.profile or "none") / RECORDS_FILENAME
     return PlannedRun(
@@ -117,7 +118,8 @@ def _planned(
         defaults=defaults,
         config_hash=plan.config_hash,
         profile=plan.profile,
-        data_sha256=_data_sha256(spec, plan, digests),
+        archive=archive,
+        data_sha256=_data_sha256(archive, digests),
         records=records if spec.method == "grid" else None,
         initial_weights=plan.initial_weights,
     )
@@ -189,20 +191,27 @@ def _name(plan: Plan, parameters: Point) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
-    """Return the digest of a run's archive; None for a run without an archive."""
-    arguments = plan.config.get("data", {}).get("init_args", {})
-    if not arguments.get("archive"):
+def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
+    """Check that the archives of runs exist.
+
+    Raises:
+        MissingFileError: If one is missing; names the command that makes it.
+    """
+    for name in filter(None, (run.archive for run in runs)):
+        if not Path(name).exists():
+            raise MissingFileError(
+                f"{spec.path}: {name}: there is no such archive. Make it with 'python -m "
+                f"spike_zoo {spec.archives.get(name) or 'simulate'} --out {name}', or as "
+                "docs/data.md says",
+                path=name,
+            )
+
+
+def _data_sha256(archive: str | None, known: dict[str, str]) -> str | None:
+    """Return the digest of a run's archive; None for a run without an archive or a missing one."""
+    if archive is None or not Path(archive).exists():
         return None
-    path = Path(arguments["archive"])
-    if not path.exists():
-        maker = spec.archives.get(arguments["archive"])
-        raise MissingFileError(
-            f"{spec.path}: {path}: there is no such archive. Make it with 'python -m spike_zoo "
-            f"{maker or 'simulate'} --out {path}', or as docs/data.md says",
-            path=str(path),
-        )
-    if path not in known:
-        with SpikeArchive(path) as archive:
-            known[path] = archive.data_sha256()
-    return known[path]
+    if archive not in known:
+        with SpikeArchive(archive) as opened:
+            known[archive] = opened.data_sha256()
+    return known[archive]

@@ -46,7 +46,9 @@ class PlannedRun:
         defaults: Dotted key -> value, for keys that have their default.
         config_hash: Digest of ``config``.
         profile: Name of the profile.
-        data_sha256: Digest of the archive; None for a run without an archive.
+        archive: The archive; None for a run without one.
+        data_sha256: Digest of the archive; None if it does not exist. A record is then identified
+            by the configuration alone.
         records: The ``records.jsonl`` that stores the record; None for random searches.
         initial_weights: Dotted key of the configuration -> file of initial weights; ``*`` matches
             any part of the name.
@@ -62,6 +64,7 @@ class PlannedRun:
     defaults: Mapping[str, Any] = field(repr=False)
     config_hash: str
     profile: str | None
+    archive: str | None = None
     data_sha256: str | None = None
     records: Path | None = None
     initial_weights: Mapping[str, str] = field(default_factory=dict)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
+from spike_zoo.checkpoints.published import WEIGHTLESS, Weightless, shipped_names, weightless_names
+from spike_zoo.cli.main import main
 from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.formats import write_recording
+from spike_zoo.methods.classical import TFP
 from spike_zoo.reports.methods import explanations, load_methods, method_label
+from spike_zoo.testing import pattern_take
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +44,27 @@ def test_slow_default_methods_come_last_and_have_one_picture() -> None:
         ("tfp", False),
         ("stir", True),
     ]
+
+
+def test_a_method_without_weights_is_one_class_and_one_entry_of_the_list(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A method that was missing in a copy of the list was left out without an error."""
+    module = ModuleType("spike_zoo.methods.classical.wide")
+    vars(module)["Wide"] = type("Wide", (TFP,), {"__init__": lambda self: TFP.__init__(self, 61)})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    entry = Weightless(f"{module.__name__}.Wide", "wide averages more planes.")
+    monkeypatch.setitem(WEIGHTLESS, "wide", entry)
+    recording = pattern_take(0).recording
+    expected = TFP(61).reconstruct(recording, [40])
+    (method,) = load_methods(["wide"], device="cpu", trust=False)
+    assert torch.equal(method.module.reconstruct(recording, [40]), expected)
+    assert explanations(["wide"]) == ["wide averages more planes."]
+    assert "wide" in shipped_names()
+    assert "wide" in weightless_names()
+    write_recording(recording, tmp_path / "a.npz")
+    main(["reconstruct", str(tmp_path / "a.npz"), "--method=wide", f"--out={tmp_path / 'a.png'}"])
+    assert (tmp_path / "a.png").is_file()
 
 
 def test_only_the_methods_of_a_page_are_explained() -> None:

@@ -120,6 +120,24 @@ def test_evaluation_in_several_started_processes_is_rejected(
         configure_devices("test", _trainer())
 
 
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_a_slurm_job_of_several_tasks_needs_srun(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning waited for the other tasks until its timeout."""
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    with pytest.raises(ConfigError, match=r"4 tasks, but srun did not start .*put srun before"):
+        configure_devices(verb, _trainer())
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    configure_devices("fit", _trainer())
+    with pytest.raises(ConfigError, match=r"test: 4 processes .* srun --ntasks 1"):
+        configure_devices("test", _trainer())
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    configure_devices(verb, _trainer())
+
+
 def test_the_start_method_of_a_strategy_object_is_checked() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.strategy: spawn forks or spawns"):
         configure_devices("fit", _trainer(strategy=DDPStrategy(start_method="spawn")))

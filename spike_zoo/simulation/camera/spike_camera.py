@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from spike_zoo.cores import usable_cores
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
 from spike_zoo.spikes import SpikeRecording, pack_bits
 
@@ -338,5 +339,4 @@ def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int)
 def _threads() -> int:
     """Return the number of threads: ``NUMBA_NUM_THREADS`` or the number of usable cores."""
     setting = os.environ.get("NUMBA_NUM_THREADS", "")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, int(setting) if setting.isdigit() else usable or 1)
+    return max(1, int(setting) if setting.isdigit() else usable_cores())

@@ -14,6 +14,7 @@ from lightning import Trainer
 
 import spike_zoo
 from spike_zoo.archive import build_archive
+from spike_zoo.checkpoints.published import weightless_names
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.classical import ColourAlignedTFI, ColourModule, ColourTFI, FilledColour
@@ -25,7 +26,7 @@ from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.cfa import LAYOUTS, Cfa, cfa_masks
 from tests.helpers.streams import random_spikes
 
-COLOURS = ["tfp-colour", "tfi-colour", "tfi-aligned-colour", "ssl-csc"]
+COLOURS = weightless_names(in_colour=True)
 #: Coefficients of Malvar, He and Cutler, times 8, by (colour of the pixel, interpolated colour,
 #: whether the interpolated colour's samples are in its row).
 MALVAR: dict[str, dict[tuple[int, int], float]] = {
