@@ -123,7 +123,7 @@ class VideoFrames:
                     continue
                 if frame.pts > expected:
                     break
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                yield _pixels(frame)
                 expected = next(times, None)
                 if expected is None:
                     return
@@ -190,7 +190,13 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
                 break
         if image is None:
             raise MediaError(f"{path}: the video has no image", path=str(path))
-        return np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
+        return _pixels(image)
+
+
+def _pixels(frame: av.VideoFrame) -> Frame:
+    """Return a frame as players show it, ``(H, W, 3)``, turned as the video states."""
+    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    return np.ascontiguousarray(turned, np.uint8)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from skimage.io import imread, imsave
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, build_archive
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.errors import FormatError, MediaError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
@@ -110,7 +110,7 @@ def test_missing_ground_truth_is_named(tmp_path: Path) -> None:
 def test_ground_truth_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     write_base_clip(tmp_path, "train", "a")
     (tmp_path / "train" / "gt" / "a.png").write_text("no picture")
-    with pytest.raises(FormatError, match=r"a\.png: not an image"):
+    with pytest.raises(MediaError, match=r"a\.png: not a picture"):
         find_takes(tmp_path, height=6, width=16).jobs["a"]()
 
 
