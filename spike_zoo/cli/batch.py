@@ -17,7 +17,13 @@ import spike_zoo
 from spike_zoo.cli.console import echo, quiet
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import check_jobs, run_tasks
-from spike_zoo.files import entries_below, new_file, weights_file
+from spike_zoo.files import (
+    entries_below,
+    is_companion,
+    natural_order,
+    new_file,
+    weights_file,
+)
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.shards import is_sharded
@@ -141,7 +147,8 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
     """
     path = Path(recording)
     if glob.has_magic(recording) and not path.exists():
-        files = [Path(file) for file in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
+        found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
+        files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
     elif is_sharded(path):
         if name is None or not glob.has_magic(name):
             return []

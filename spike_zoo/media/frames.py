@@ -11,7 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.files import entries_below
+from spike_zoo.files import entries_below, listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FrameSource(Protocol):
 
 
 class FolderFrames:
-    """The images of a folder, in the order of their names, as frames.
+    """The images of a folder, in the natural order of their names, as frames.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -168,9 +168,9 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder in the order of their names."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted(path for path in files if path.is_file())
+    """Return the image files of a folder in the natural order of their names."""
+    files = (path for path in listed(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
+    return [path for path in files if path.is_file()]
 
 
 def middle_image(path: str | Path) -> NDArray[np.uint8]:
