@@ -167,6 +167,13 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     return sources
 
 
+def footage_files(path: str | Path) -> list[Path]:
+    """Return the files of :func:`find_footage`."""
+    entries = entries_below(Path(path)) if Path(path).is_dir() else [Path(path)]
+    known = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+    return [file for file in entries if file.suffix.lower() in known and file.is_file()]
+
+
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder in the natural order of their names."""
     files = (path for path in listed(folder) if path.suffix.lower() in PICTURE_SUFFIXES)

@@ -98,6 +98,7 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
                 label,
                 place.name,
                 functools.partial(load_grey, file),
+                (file,),
             )
             for file in files
         ]
