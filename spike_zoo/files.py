@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import mmap
 import os
 import platform
@@ -15,8 +16,8 @@ import re
 import secrets
 import shutil
 import warnings
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, Any
 
 from spike_zoo.errors import (
     ExistingFileError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: Suffix of an exported graph of a network -> its format.
 GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
 EXPORT_NAME = "model.safetensors"  # weights in the folder of an export
+#: Names in lower case of files and folders that systems add beside those of users.
+_COMPANIONS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -43,10 +46,36 @@ def shipped_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
-def entries_below(root: Path) -> list[Path]:
-    """Return all files and folders below a folder, sorted; symbolic links to folders are followed.
+def natural_order(path: str | PurePath) -> tuple[Any, ...]:
+    """Return a key that sorts paths by their parts, with numbers in names by their value.
 
-    A link to one of its parent folders is listed, but not followed.
+    Example:
+        >>> sorted(["10.png", "9.png", "1.png"], key=natural_order)
+        ['1.png', '9.png', '10.png']
+    """
+    parts = (re.split(r"(\d+)", part) for part in PurePath(path).parts)
+    return [[int(t) if odd % 2 else t for odd, t in enumerate(part)] for part in parts], str(path)
+
+
+def is_companion(name: str) -> bool:
+    """Return whether a name is that of a hidden file, of metadata of a system, or of a backup."""
+    return name.startswith(".") or name.endswith("~") or name.lower() in _COMPANIONS
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return files and folders by a pattern such as ``*/spike/*.dat``, in natural order.
+
+    Companion files (:func:`is_companion`) and folders are left out.
+    """
+    paths = folder.glob(pattern)
+    kept = (p for p in paths if not any(map(is_companion, p.relative_to(folder).parts)))
+    return sorted(kept, key=natural_order)
+
+
+def entries_below(root: Path) -> list[Path]:
+    """Return all files and folders below a folder, in natural order, without companion files.
+
+    Symbolic links to folders are followed; a link to one of its parent folders is only listed.
     """
     entries: list[Path] = []
     folders = [(root, frozenset({root.resolve()}))]
@@ -58,10 +87,22 @@ def entries_below(root: Path) -> list[Path]:
             warnings.warn(f"{folder}: left out, no permission to read this folder", stacklevel=2)
             continue
         for entry in children:
+            if is_companion(entry.name):
+                continue
             entries.append(entry)
             if entry.is_dir() and (target := entry.resolve()) not in ancestors:
                 folders.append((entry, ancestors | {target}))
-    return sorted(entries)
+    return sorted(entries, key=natural_order)
+
+
+def content_sha256(files: Iterable[Path]) -> str:
+    """Return a checksum of the names and contents of files."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name}\n{content}\n".encode())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import spike_zoo
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
 from spike_zoo.files import (
     _MACHINE,
     check_suffix,
+    content_sha256,
+    entries_below,
     link_or_copy,
+    listed,
     lock,
     memory_map,
+    natural_order,
     new_file,
     synchronise,
 )
@@ -249,3 +257,44 @@ def test_another_suffix_is_rejected_with_advice(out: str) -> None:
     message = r"is not written here; give X\.npz or a folder .*slash at its end"
     with pytest.raises(UsageError, match=message):
         check_suffix(out, [".npz"])
+
+
+@given(numbers=st.lists(st.integers(0, 10**6), unique=True), after=st.sampled_from(["", ".png"]))
+def test_numbers_in_names_are_ordered_by_their_value(numbers: list[int], after: str) -> None:
+    names = [f"clips 2/frame-{number}{after}" for number in numbers]
+    expected = [f"clips 2/frame-{number}{after}" for number in sorted(numbers)]
+    assert sorted(names, key=natural_order) == expected
+
+
+def test_companion_files_and_folders_are_not_listed(tmp_path: Path) -> None:
+    kept = ["2.png", "10.png", "day 1/a.dat", "day 1/b.dat"]
+    companions = ["._2.png", ".DS_Store", "Thumbs.db", "desktop.ini", "2.png~", ".2.png.swp"]
+    companions += ["__MACOSX/day 1/a.dat", "@eaDir/2.png/thumb.png", ".snapshot/2.png"]
+    for name in (*kept, *companions):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    names = [str(path.relative_to(tmp_path)) for path in entries_below(tmp_path)]
+    assert names == [*kept[:2], "day 1", *kept[2:]]
+    assert listed(tmp_path, "*.png") == [tmp_path / "2.png", tmp_path / "10.png"]
+    assert listed(tmp_path, "*/*.dat") == [tmp_path / "day 1" / name for name in ("a.dat", "b.dat")]
+    assert listed(tmp_path / "none") == []
+
+
+def test_folders_of_users_are_listed_by_one_function() -> None:
+    """Files of users are sequences that companions would shift; own output needs no order."""
+    package = Path(spike_zoo.__file__).parent
+    own = {"output.py", "remote_files.py", "files.py"}
+    listing = re.compile(r"\.iterdir\(|(?<!glob)\.r?glob\(|listdir\(")
+    rooms = ("archive", "simulation", "media", "cli", "reports", "data", "live", "app", "formats")
+    files = [file for room in rooms for file in sorted((package / room).rglob("*.py"))]
+    assert [f.name for f in files if f.name not in own and listing.search(f.read_text())] == []
+
+
+def test_a_checksum_covers_names_and_contents(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("same")
+    first, second = tmp_path / "a", tmp_path / "b"
+    before = content_sha256([first])
+    assert content_sha256([second]) != before
+    first.write_text("else")
+    assert content_sha256([first]) != before

@@ -18,7 +18,15 @@ from spike_zoo.cli.console import echo, quiet
 from spike_zoo.cores import usable_cores
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import check_jobs, run_tasks
-from spike_zoo.files import entries_below, new_file, weights_file
+from spike_zoo.files import (
+    content_sha256,
+    entries_below,
+    is_companion,
+    listed,
+    natural_order,
+    new_file,
+    weights_file,
+)
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.shards import is_sharded
@@ -142,7 +150,8 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
     """
     path = Path(recording)
     if glob.has_magic(recording) and not path.exists():
-        files = [Path(file) for file in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
+        found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
+        files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
     elif is_sharded(path):
         if name is None or not glob.has_magic(name):
             return []
@@ -215,29 +224,28 @@ def _run_unit(
 def _description(
     command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
 ) -> str:
-    """Return the inputs of a result as JSON: recording, options, weights, version."""
+    """Return the inputs of a result as JSON: recording, metadata, options, method, version."""
     recording = read_recording(unit.recording, unit.name, **dat)
-    digest = hashlib.sha256(f"{recording.shape} {recording.rate_scale} {recording.fps}".encode())
+    facts = (recording.shape, recording.rate_scale, recording.fps, recording.threshold)
+    meta = sorted(recording.meta.items())  # with the layout of filters
+    digest = hashlib.sha256(f"{facts} {meta}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
         digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
     content = {
         "command": command.__name__,
         "recording_sha256": digest.hexdigest(),
-        "weights_sha256": _weights_sha256(options.get("method")),
+        "method_sha256": _method_sha256(options.get("method")),
         "options": {key: value for key, value in options.items() if key != "overwrite"},
         "version": spike_zoo.__version__,
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
-def _weights_sha256(method: str | None) -> str | None:
-    """Return the checksum of a method's weights; None without a file of weights."""
+def _method_sha256(method: str | None) -> str | None:
+    """Return the checksum of a method's files, with their settings; None without files."""
     path = weights_file(method or "")
-    if not path.is_file():
-        return None
-    from spike_zoo.records.initial_weights import weights_sha256  # loads torch
-
-    return weights_sha256(path)
+    files = listed(path.parent) if Path(method or "").is_dir() else [path]
+    return content_sha256(file for file in files if file.is_file()) if path.is_file() else None
 
 
 def images_of(

@@ -18,7 +18,7 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.files import shipped_weights
+from spike_zoo.files import listed, shipped_weights
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
@@ -181,7 +181,7 @@ def exposure_span(
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in listed(folder):
         if path.suffix.lower() not in suffixes:
             continue
         if path.stem in files:

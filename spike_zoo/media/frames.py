@@ -11,7 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.files import entries_below
+from spike_zoo.files import entries_below, listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FrameSource(Protocol):
 
 
 class FolderFrames:
-    """The images of a folder, in the order of their names, as frames.
+    """The images of a folder, in the natural order of their names, as frames.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -123,7 +123,7 @@ class VideoFrames:
                     continue
                 if frame.pts > expected:
                     break
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                yield _pixels(frame)
                 expected = next(times, None)
                 if expected is None:
                     return
@@ -167,10 +167,17 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     return sources
 
 
+def footage_files(path: str | Path) -> list[Path]:
+    """Return the files of :func:`find_footage`."""
+    entries = entries_below(Path(path)) if Path(path).is_dir() else [Path(path)]
+    known = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+    return [file for file in entries if file.suffix.lower() in known and file.is_file()]
+
+
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder in the order of their names."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted(path for path in files if path.is_file())
+    """Return the image files of a folder in the natural order of their names."""
+    files = (path for path in listed(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
+    return [path for path in files if path.is_file()]
 
 
 def middle_image(path: str | Path) -> NDArray[np.uint8]:
@@ -190,7 +197,13 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
                 break
         if image is None:
             raise MediaError(f"{path}: the video has no image", path=str(path))
-        return np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
+        return _pixels(image)
+
+
+def _pixels(frame: av.VideoFrame) -> Frame:
+    """Return a frame as players show it, ``(H, W, 3)``, turned as the video states."""
+    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    return np.ascontiguousarray(turned, np.uint8)
 
 
 @contextmanager

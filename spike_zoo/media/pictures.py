@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
-from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.files import new_file
+from spike_zoo.media.image_files import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".w
 GAP = 6
 BACKGROUND, INK = 24, 235
 SMALLEST_TEXT, LARGEST_TEXT = 10, 26
-HIGHEST_OF_16_BITS = 65535
 
 
 def to_bytes(image: Picture) -> NDArray[np.uint8]:
@@ -100,31 +99,17 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
 
     Raises:
         MissingFileError: If there is no such file.
-        MediaError: If the file is no picture, is damaged, or has more pixels than Pillow reads.
+        MediaError: If the file cannot be read, see
+            :func:`~spike_zoo.media.image_files.read_image`.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")
         >>> load_picture("grey.png").shape
         (1, 4, 6)
     """
-    file = Path(path)
-    if not file.is_file():
-        raise MissingFileError(f"{file}: there is no such picture", path=str(file))
-    try:
-        with Image.open(file) as image:
-            image.load()
-            array = np.asarray(image if image.mode in ("L", "I;16", "I") else _plain(image))
-    except Image.DecompressionBombError as error:
-        raise MediaError(
-            f"{file}: too large for a picture; crop it, or make it smaller ({error})",
-            path=str(file),
-        ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise MediaError(f"{file}: not a picture that can be read ({error})", path=str(file)) from (
-            error
-        )
-    highest = 255 if array.dtype == np.uint8 else HIGHEST_OF_16_BITS
-    scaled = array.astype(np.float32) / np.float32(highest)
+    levels = read_image(path)
+    white = np.iinfo(levels.dtype).max if levels.dtype.kind == "u" else 1
+    scaled = levels.astype(np.float32) / np.float32(white)
     return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
 
 
@@ -209,11 +194,6 @@ def _as_array(image: Picture) -> NDArray[Any]:
     tensor = image.detach().cpu()
     array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     return array
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """Convert an image to grey or R,G,B, without transparency and palette."""
-    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
 def _write_caption(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import WEIGHTLESS
 from spike_zoo.errors import MediaError
+from spike_zoo.files import listed, natural_order
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
@@ -33,7 +34,7 @@ def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
     page = Page(title, describe_test_splits(runs))
     _add_numbers(page, runs)
     _add_pictures(page, runs)
-    videos = sorted(source.glob("*.mp4"))
+    videos = listed(source, "*.mp4")
     if videos:
         page.add_section("Video", "In slow motion: consecutive images are a few planes apart.")
     for video in videos:
@@ -74,8 +75,9 @@ def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
 
 def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the test samples that all runs reconstructed, the ground truth last."""
-    stored = [{path.name for path in _folder(run, RECONSTRUCTIONS).glob("*.png")} for run in runs]
-    samples = sorted(set.intersection(*stored))
+    folders = [_folder(run, RECONSTRUCTIONS) for run in runs]
+    stored = [{path.name for path in listed(folder, "*.png")} for folder in folders]
+    samples = sorted(set.intersection(*stored), key=natural_order)
     if not samples:
         return
     page.add_section("Test samples", "Test images that all these runs reconstructed.")

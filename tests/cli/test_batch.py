@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
+from spike_zoo import SpikeRecording
+from spike_zoo.cli.batch import _method_sha256
 from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
 from spike_zoo.media.frames import find_footage
@@ -84,6 +86,40 @@ def test_changed_weights_in_the_same_file_replace_the_output(
     write_checkpoint(Path("a.ckpt"), seed=1)
     assert main(line) == 0
     assert "1 made, 0 unchanged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "change"),
+    [
+        ("reconstruct", "png", {"cfa": "BGGR"}),
+        ("reconstruct", "png", {"rate_scale": 0.4}),
+        ("compress", "spl", {"threshold": 4.0}),
+        ("compress", "spl", {"fps": 1000.0}),
+    ],
+)
+def test_what_enters_a_result_makes_it_anew(
+    command: str, out: str, change: dict[str, Any], clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts: dict[str, Any] = {"cfa": "RGGB", "rate_scale": 0.5, "threshold": 2.0, "fps": 20000.0}
+    line = [command, "clips/o*.npz", "--out", f"made/{{name}}.{out}", "--jobs=1", "--overwrite"]
+    line += ["--lossless"] if out == "spl" else ["--method", "tfi-colour"]
+    results = []
+    for stated in (facts, facts, facts | change):
+        recording = SpikeRecording.from_planes(random_spikes(12, 8, 16), **stated)
+        write_recording(recording, clips / "one.npz", overwrite=True)
+        assert main(line) == 0
+        assert (stated == facts and bool(results)) == ("1 unchanged" in capsys.readouterr().out)
+        results.append(Path(f"made/one.{out}").read_bytes())
+    assert results[0] == results[1] != results[2]
+
+
+def test_settings_in_the_folder_of_an_export_are_part_of_the_method(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text("{}")
+    before = _method_sha256(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"channels": 8}')
+    assert before != _method_sha256(str(tmp_path))
+    assert _method_sha256("tfi") is None
 
 
 def test_an_invalid_argument_is_reported_once(

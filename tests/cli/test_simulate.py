@@ -18,6 +18,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.cli.simulate import Kind, SceneOptions, simulate
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.media import save_picture
 from spike_zoo.simulation import (
     NOISE_PRESETS,
     Scene,
@@ -318,6 +319,8 @@ def test_a_folder_of_footage_becomes_an_archive_for_training(
     assert batch["blur"].shape == (2, 3, 32, 48)
     assert main(arguments) == 0
     assert "Already made" in capsys.readouterr().out
+    save_picture(moving_texture(1, 3)[0], clips / "val" / "park" / "000007.png", overwrite=True)
+    assert main(arguments) == 2  # another frame of the same name
 
 
 @pytest.mark.parametrize(

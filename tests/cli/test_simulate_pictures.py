@@ -12,6 +12,7 @@ from tests.helpers.picture_trees import (
     write_cifar,
     write_classes,
     write_mnist,
+    write_picture,
     write_septuplets,
 )
 
@@ -39,6 +40,11 @@ def test_a_folder_of_classes_becomes_a_labelled_archive(capsys: pytest.CaptureFi
     capsys.readouterr()
     assert run(*options) == 0
     assert "Already made with the same options" in capsys.readouterr().out
+    picture = next(Path("fruit").rglob("*.png"))
+    content = picture.read_bytes()
+    write_picture(picture, 1)
+    assert run(*options) == 2  # another picture of the same name
+    picture.write_bytes(content)
     assert run(*options, "--limit", 2) == 2
     assert "not made with these options" in capsys.readouterr().err
 

@@ -146,3 +146,28 @@ def test_the_middle_image_of_a_video_is_its_middle_frame(tmp_path: Path) -> None
     (tmp_path / "b.mp4").write_bytes(b"no video")
     with pytest.raises(MediaError, match=r"b\.mp4"):
         middle_image(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("turn", [90, 180, -90])
+def test_videos_are_turned_as_they_state(tmp_path: Path, turn: int) -> None:
+    path, level = tmp_path / "v.mp4", np.zeros((16, 24, 3), np.uint8)
+    level[:, :4] = 255  # the left edge of the stored frames is bright
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, "yuv420p"
+        stream.set_display_rotation(turn)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
+        container.mux(stream.encode())
+    expected = np.rot90(level, turn // 90)  # counterclockwise
+    for frame in (*VideoFrames(path).read(0, 3), middle_image(path)):
+        assert frame.shape == expected.shape
+        assert np.abs(frame.astype(int) - expected).mean() < 4
+
+
+def test_frames_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number, frame in enumerate(numbered_frames(12)):
+        save_picture(frame, tmp_path / f"{number}.png")
+        (tmp_path / f"._{number}.png").write_bytes(b"metadata of macOS")
+    levels = [int(frame[0, 0, 0]) for frame in FolderFrames(tmp_path).read(0, 99)]
+    assert levels == [10 * number + 5 for number in range(12)]

@@ -55,6 +55,7 @@ from spike_zoo.archive.layouts.published import (
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.files import listed
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
@@ -232,7 +233,7 @@ def _recognise(source: Path) -> str:
         return "usp"
     if layout := _REAL_NAMES.get(source.resolve().name.lower()):
         return layout
-    return "base" if any(source.glob("*/spike/*.dat")) else "folder"
+    return "base" if listed(source, "*/spike/*.dat") else "folder"
 
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
 from spike_zoo.archive.layouts.image_files import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
+from spike_zoo.files import listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 
@@ -81,12 +82,12 @@ USP_EXPOSURE = ExposureRule(central=97)  # as long as those of GOPRO
 
 def is_gopro(root: Path) -> bool:
     """Return whether a folder has the folders of S-SDM's GOPRO."""
-    return any(root.glob(f"*/{_SPIKES}/*/*.dat"))
+    return bool(listed(root, f"*/{_SPIKES}/*/*.dat"))
 
 
 def is_rsb(root: Path) -> bool:
     """Return whether a folder has the folders of RSB."""
-    return any(root.glob(f"{_SPIKES}/*/*.dat"))
+    return bool(listed(root, f"{_SPIKES}/*/*.dat"))
 
 
 def is_usp(root: Path) -> bool:
@@ -99,7 +100,7 @@ def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found
 
     Blurry images without spikes, at the ends of sequences, are left out.
     """
-    for stage in sorted(path for path in root.iterdir() if (path / _SPIKES).is_dir()):
+    for stage in (path for path in listed(root) if (path / _SPIKES).is_dir()):
         yield from _exposures(stage, stage.name, rule, camera, GOPRO)
 
 
@@ -117,25 +118,25 @@ def find_usp(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
     """
     for scene in _usp_scenes(root):
         split = SPLIT_FOLDERS.get(scene.name.lower(), "test") if scene != root else "test"
-        for spikes in sorted((scene / _SPIKES).glob("*.dat")):
+        for spikes in listed(scene / _SPIKES, "*.dat"):
             name = spikes.stem if scene == root else f"{scene.name}-{spikes.stem}"
             files = _files_of(scene, spikes, frames=(0,))
             yield name, split, partial(_read_exposure, files, rule, camera, Camera())
 
 
 def _usp_scenes(root: Path) -> list[Path]:
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    folders = [root, *(path for path in listed(root) if path.is_dir())]
     return [
         folder
         for folder in folders
-        if (folder / _BLUR).is_dir() and any((folder / _SPIKES).glob("*.dat"))
+        if (folder / _BLUR).is_dir() and listed(folder / _SPIKES, "*.dat")
     ]
 
 
 def _exposures(
     home: Path, split: str, rule: ExposureRule, camera: Camera, usual: Camera
 ) -> Iterator[Found]:
-    for spikes in sorted((home / _SPIKES).glob("*/*.dat")):
+    for spikes in listed(home / _SPIKES, "*/*.dat"):
         files = _files_of(home, spikes, _FRAMES)
         name = f"{spikes.parent.name}-{spikes.stem}"
         yield name, split, partial(_read_exposure, files, rule, camera, usual)

@@ -11,7 +11,7 @@ from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, PictureFil
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError
-from spike_zoo.files import entries_below
+from spike_zoo.files import entries_below, listed
 from spike_zoo.formats.arrays import read_npy, read_npz
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_plain import is_archive, read_plain
@@ -41,7 +41,7 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     """
     if root.is_file():
         folder = root.with_suffix("")
-        near = [*root.parent.iterdir(), *(folder.iterdir() if folder.is_dir() else ())]
+        near = [*listed(root.parent), *listed(folder)]
         yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), camera)
         return
     everything = [path for path in entries_below(root) if not path.is_dir()]
@@ -70,8 +70,7 @@ def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
     for path in files:
         suffix = path.suffix.lower()
         is_readable = suffix in RECORDING_SUFFIXES
-        is_hidden = path.name.startswith("._" if is_readable else ".")  # "._": metadata of macOS
-        if is_hidden or suffix in (*PICTURE_SUFFIXES, ".yaml"):
+        if suffix in (*PICTURE_SUFFIXES, ".yaml"):
             continue
         reason = _other_content(path) if is_readable else str(path)
         if reason is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from spike_zoo.archive.layouts.image_files import read_picture
 from spike_zoo.errors import FormatError, PlaneRangeError
+from spike_zoo.files import natural_order
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 
@@ -68,7 +69,7 @@ class PictureFiles:
         self._beside: dict[Path, list[Path]] = {}
         self._inside: dict[Path, list[Path]] = {}
         self._unassigned: dict[Path, None] = {}
-        for file in sorted(files):
+        for file in sorted(files, key=natural_order):
             if file.suffix.lower() in PICTURE_SUFFIXES:
                 self._beside.setdefault(file.with_suffix(""), []).append(file)
                 self._inside.setdefault(file.parent, []).append(file)

@@ -1,14 +1,14 @@
-"""Reader and writer of the image files of data sets, with the types of archives."""
+"""Images of data sets: readers that check their size, and the writer of exports."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError
 from spike_zoo.files import new_file
+from spike_zoo.media.image_files import read_image
 from spike_zoo.media.pictures import save_picture
 from spike_zoo.spikes.take import grey
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-_GREY, _COLOUR = (1, 2), (3, 4)  # numbers of channels; the second of each includes opacity
-_OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")  # colour spaces with 3 or 4 channels, not R,G,B
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
@@ -72,63 +69,3 @@ def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     luma = grey(image)
     white = np.float32(255 if luma.dtype == np.uint8 else 1)
     return np.asarray(luma / white, dtype=np.float32)
-
-
-def read_image(path: Path) -> NDArray[Any]:
-    """Read an image file, ``(H, W)`` grey or ``(H, W, 3)`` R,G,B, without opacity.
-
-    Returns:
-        uint8 or uint16 as stored, or float32 in [0, 1]; binary images become 0 and 255.
-    """
-    image, mode = _load(path)
-    if mode in _OTHER_COLOURS:
-        raise FormatError.at(
-            path, f"its colours are {mode}, expected grey or R,G,B; save it as R,G,B"
-        )
-    if image.ndim == 3 and image.shape[2] in _GREY:
-        image = image[..., 0]
-    elif image.ndim == 3 and image.shape[2] in _COLOUR:
-        image = image[..., :3]
-    elif image.ndim != 2:
-        raise FormatError.at(path, f"{image.shape}, expected one picture, grey or R,G,B")
-    return _convert(image, path)
-
-
-def _load(path: Path) -> tuple[NDArray[Any], str | None]:
-    """Return the stored values and Pillow's mode of the image, None if unknown."""
-    from PIL import Image, UnidentifiedImageError
-    from skimage.io import imread
-
-    try:
-        image = np.asarray(imread(path))
-        with contextlib.suppress(UnidentifiedImageError), Image.open(path) as opened:
-            return image, opened.mode
-    except Image.DecompressionBombError as error:
-        raise FormatError.at(
-            path, f"too large for a picture; crop it or make it smaller ({error})"
-        ) from error
-    except (OSError, ValueError, SyntaxError) as error:  # raised by image plugins
-        raise FormatError.at(path, "not an image that can be read") from error
-    return image, None
-
-
-def _convert(image: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Convert an image to a type of archives; raise FormatError if that is not possible."""
-    if image.dtype == np.bool_:
-        return 255 * image.astype(np.uint8)
-    if image.dtype.kind == "f":
-        low, high = float(image.min()), float(image.max())
-        if not 0 <= low <= high <= 1:  # NaN too
-            raise FormatError.at(
-                path,
-                f"floats from {low:g} to {high:g}, expected 0 (black) to 1 (white); divide "
-                "them by the value of white, or save the picture with 8 or 16 bits",
-            )
-        return image.astype(np.float32)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise FormatError.at(
-            path,
-            f"its values are {image.dtype}, expected uint8, uint16 or floats in [0, 1]; "
-            "save it with 8 or 16 bits",
-        )
-    return image

@@ -12,7 +12,7 @@ from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, check_lengths
 from spike_zoo.archive.layouts.image_files import read_grey
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
-from spike_zoo.files import entries_below
+from spike_zoo.files import entries_below, listed, natural_order
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.formats.sidecar import own_sidecar
 from spike_zoo.spikes.recording import SpikeRecording
@@ -64,7 +64,7 @@ def find_base(root: Path, camera: Camera) -> Iterator[Found]:
     An image shows the middle plane, unless the clip's sidecar states another.
     """
     truths: dict[Path, GroundTruthImages | None] = {}
-    for clip in sorted(root.glob("*/spike/*.dat")):
+    for clip in listed(root, "*/spike/*.dat"):
         home = clip.parent.parent
         truth = home / "gt" / f"{clip.stem}.png"
         if (home / "gt").is_dir() and not truth.is_file():
@@ -132,14 +132,16 @@ def _scenes(root: Path, part: SredsPart) -> list[str]:
     for folder in folders:
         if not folder.is_dir():
             raise MissingFileError.at(folder, "this folder is missing")
-    return sorted({path.name for folder in folders for path in folder.iterdir() if path.is_dir()})
+    names = {path.name for folder in folders for path in listed(folder) if path.is_dir()}
+    return sorted(names, key=natural_order)
 
 
 def _files(root: Path, part: SredsPart, scene: str) -> list[tuple[Path, Path]]:
     """Return the paths of spikes and image for every name that has either, in order."""
     spikes, images = root / part.spikes / scene, root / part.images / scene
-    names = {path.stem for path in (*spikes.glob("*.dat"), *images.glob("*.png"))}
-    return [(spikes / f"{name}.dat", images / f"{name}.png") for name in sorted(names)]
+    names = {path.stem for path in (*listed(spikes, "*.dat"), *listed(images, "*.png"))}
+    ordered = sorted(names, key=natural_order)
+    return [(spikes / f"{name}.dat", images / f"{name}.png") for name in ordered]
 
 
 def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:

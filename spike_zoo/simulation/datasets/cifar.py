@@ -104,6 +104,7 @@ def _images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
             label,
             names[label],
             functools.partial(_picture, path, number),
+            (path,),
         )
         for number, label in enumerate(labels)
     ]

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.files import listed, natural_order
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
 from spike_zoo.simulation.datasets.sampling import draw, part
@@ -41,7 +42,8 @@ def find_class_folders(folder: Path, seed: int) -> FoundPictures:
     _check_folder(folder)
     homes = _folders(folder)
     if homes and all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
-        names = tuple(sorted({place.name for home in homes for place in _folders(home)}))
+        classes = {place.name for home in homes for place in _folders(home)}
+        names = tuple(sorted(classes, key=natural_order))
         splits: dict[Split, list[LabelledPicture]] = {}
         for home in homes:
             split = _SPLIT_FOLDERS[home.name]
@@ -96,6 +98,7 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
                 label,
                 place.name,
                 functools.partial(load_grey, file),
+                (file,),
             )
             for file in files
         ]
@@ -114,4 +117,4 @@ def _check_folder(folder: Path) -> None:
 
 
 def _folders(home: Path) -> list[Path]:
-    return sorted(path for path in home.iterdir() if path.is_dir() and path.name[0] != ".")
+    return [path for path in listed(home) if path.is_dir()]

@@ -77,6 +77,7 @@ def _images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
             label,
             _NAMES[label],
             functools.partial(_picture, images, number),
+            (images, labels),
         )
         for number, label in enumerate(classes.tolist())
     ]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.files import content_sha256
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.simulation.datasets.cifar import find_cifar
 from spike_zoo.simulation.datasets.class_folders import find_caltech, find_class_folders
@@ -161,13 +162,15 @@ def _metadata(
     values: Options,
     splits: Mapping[Split, list[LabelledPicture]] | Mapping[Split, list[Septuplet]],
 ) -> dict[str, Any]:
-    """Return the metadata of an archive: options and a digest of the pictures' names."""
-    names = [recording_name(item.name) for items in splits.values() for item in items]
+    """Return the metadata of an archive: options and a digest of the pictures and their names."""
+    items = [item for some in splits.values() for item in some]
+    names = [recording_name(item.name) for item in items]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise UsageError.at(folder, f"two pictures would make {repeated[0]!r}; rename one of them")
-    counts = {split: len(items) for split, items in splits.items()}
-    names_sha256 = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    files = dict.fromkeys(file for item in items for file in item.files if file.is_file())
+    listed = hashlib.sha256("\n".join([*names, content_sha256(files)]).encode()).hexdigest()
+    counts = {split: len(some) for split, some in splits.items()}
     set_options = {name: value for name, value in values.items() if value is not None}
     origin = {"simulator": simulator, "images": folder.resolve().name, "seed": seed}
-    return origin | set_options | {"pictures": counts, "listed": names_sha256}
+    return origin | set_options | {"pictures": counts, "listed": listed}

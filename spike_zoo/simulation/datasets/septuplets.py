@@ -60,6 +60,11 @@ class Septuplet:
         """Group of seeded draws: the video."""
         return self.folder.parent.name
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The frames."""
+        return tuple(self.folder / f"im{number}.png" for number in range(1, FRAMES + 1))
+
     def take(self) -> Take:
         """Simulate 41 planes, with frames 2 .. 6 as ground truth at planes 6, 13, 20, 27, 34.
 
@@ -69,7 +74,7 @@ class Septuplet:
         Raises:
             MediaError: If the frames have different sizes.
         """
-        frames = [load_grey(self.folder / f"im{number}.png") for number in range(1, FRAMES + 1)]
+        frames = [load_grey(file) for file in self.files]
         for number, frame in enumerate(frames, start=1):
             if frame.shape != frames[0].shape:
                 height, width = frames[0].shape

@@ -13,6 +13,7 @@ from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,12 +30,14 @@ class LabelledPicture:
         label: Class index.
         label_name: Name of the class.
         read: Function that returns the picture, grey uint8 ``(h, w)``; must be picklable.
+        files: The files that contain the picture.
     """
 
     name: str
     label: int
     label_name: str
     read: Callable[[], NDArray[np.uint8]]
+    files: tuple[Path, ...] = ()
 
     @property
     def group(self) -> str:

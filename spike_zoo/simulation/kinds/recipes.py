@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from spike_zoo.errors import UsageError
+from spike_zoo.files import content_sha256
+from spike_zoo.media.frames import footage_files
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
 from spike_zoo.simulation.defaults import default_scenes
 from spike_zoo.simulation.kinds.conditions import (
@@ -173,7 +175,8 @@ def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveR
         raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")
     takes = footage_takes(video, footage, split)
     names = {take_split: list(takes_of_split) for take_split, takes_of_split in takes.items()}
-    options = {"simulator": FOOTAGE_SIMULATOR, "video": Path(video).name, **asdict(footage)}
+    source = {"video": Path(video).name, "video_sha256": content_sha256(footage_files(video))}
+    options = {"simulator": FOOTAGE_SIMULATOR, **source, **asdict(footage)}
     return ArchiveRequest(options | {"takes": names}, lambda: takes)
 
 

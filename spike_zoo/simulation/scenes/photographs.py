@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from spike_zoo.errors import MissingFileError
+from spike_zoo.media.image_files import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,12 +79,10 @@ def photograph(name: str) -> NDArray[np.float32]:
     known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
     if name not in known:
         raise ValueError(f"no photograph is called {name!r}; known are {', '.join(sorted(known))}")
-    from skimage import io
-
-    levels = np.asarray(io.imread(_path(file)))[tuple(part)]
+    levels = read_image(_path(file))[tuple(part)]
     if levels.ndim == 2:
         levels = np.repeat(levels[..., None], 3, axis=2)
-    image = np.ascontiguousarray(levels[..., :3].transpose(2, 0, 1), dtype=np.float32)
+    image = np.ascontiguousarray(levels.transpose(2, 0, 1), dtype=np.float32)
     image /= np.float32(255)
     image.setflags(write=False)
     return image

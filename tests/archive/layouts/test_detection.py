@@ -13,8 +13,9 @@ from skimage.io import imread, imsave
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, build_archive
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.errors import FormatError, MediaError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.media import save_picture
 from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
 
@@ -110,7 +111,7 @@ def test_missing_ground_truth_is_named(tmp_path: Path) -> None:
 def test_ground_truth_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     write_base_clip(tmp_path, "train", "a")
     (tmp_path / "train" / "gt" / "a.png").write_text("no picture")
-    with pytest.raises(FormatError, match=r"a\.png: not an image"):
+    with pytest.raises(MediaError, match=r"a\.png: not a picture"):
         find_takes(tmp_path, height=6, width=16).jobs["a"]()
 
 
@@ -280,3 +281,31 @@ def test_layouts_of_folders_reject_a_single_file(tmp_path: Path, layout: str) ->
     path = write_recording(random_spikes(5, 6, 16), tmp_path / "clip.dat")
     with pytest.raises(FormatError, match=rf"clip\.dat: no recordings of layout {layout}"):
         find_takes(path, layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        ("base", ["{split}/spike/{n}.dat", "{split}/gt/{n}.png"]),
+        ("recvidar", ["day/{n}.dat"]),
+        ("rsb", ["spike_data/s/{n}.dat", "blur_data/s/{n}.png"]),
+        ("gopro", ["{split}/spike_data/s/{n}.dat", "{split}/blur_data/s/{n}.png"]),
+        ("usp", ["spike_data/{n}.dat", "blur_data/{n}.png"]),
+        ("folder", ["{split}/{n}.dat", "{split}/{n}.png"]),
+    ],
+)
+def test_layouts_are_read_in_natural_order_without_companion_files(
+    tmp_path: Path, layout: str, names: list[str]
+) -> None:
+    for number in (10, 9, 1):
+        for name in names:
+            path = tmp_path / name.format(split="test", n=number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".dat":
+                write_recording(random_spikes(137, 8, 16), path)
+            else:
+                save_picture(np.zeros((8, 16)), path)
+            path.with_name(f"._{path.name}").write_bytes(bytes(137 * 16))  # a valid recording
+    found = find_takes(tmp_path, layout=layout, height=8, width=16)
+    assert [name.rpartition("-")[2] for name in found.jobs] == ["1", "9", "10"]
+    assert all(job().recording.shape == (137, 8, 16) for job in found.jobs.values())

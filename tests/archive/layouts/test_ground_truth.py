@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.io import imsave
 
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
+from spike_zoo.errors import FormatError, GeometryError, MediaError, PlaneRangeError
 from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes
 
@@ -209,7 +209,7 @@ def test_a_picture_of_an_unsupported_type_is_rejected_by_name(
 ) -> None:
     recording(tmp_path / "clip.dat")
     Image.new(mode, (WIDTH, HEIGHT)).save(tmp_path / f"clip{suffix}")
-    with pytest.raises(FormatError, match=rf"clip\{suffix}: {message}.* save it"):
+    with pytest.raises(MediaError, match=rf"clip\{suffix}: {message}.* save it"):
         read_take(tmp_path)
 
 
@@ -232,7 +232,7 @@ def test_float_images_above_1_are_rejected_by_name(tmp_path: Path, level: float)
     image = np.zeros((HEIGHT, WIDTH), np.float32)
     image[2, 3] = level
     imsave(tmp_path / "clip.tif", image, check_contrast=False)
-    with pytest.raises(FormatError, match=r"clip\.tif: floats from .* expected 0 .* to 1 .*divide"):
+    with pytest.raises(MediaError, match=r"clip\.tif: floats from .* expected 0 .* to 1 .*divide"):
         read_take(tmp_path)
 
 
@@ -244,5 +244,5 @@ def test_a_picture_above_the_pixel_limit_of_pillow_is_rejected_by_name(
     monkeypatch.setattr(
         Image, "MAX_IMAGE_PIXELS", 40
     )  # Pillow rejects images of more than twice this number
-    with pytest.raises(FormatError, match=r"clip\.png: too large .*crop it.*96 pixels"):
+    with pytest.raises(MediaError, match=r"clip\.png: too large .*crop it.*96 pixels"):
         read_take(tmp_path)
