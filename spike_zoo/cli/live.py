@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import check_least, check_port, echo, report_rate_scale
 from spike_zoo.errors import UsageError
+from spike_zoo.formats.remote import local_path
 from spike_zoo.live.sources import open_source
-from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def live(
 ) -> None:
     """Show a recording as a video on a local web page, while it is read or recorded.
 
-    Pictures that cannot be computed in time are dropped, so the speed stays constant. Memory does
-    not grow with the recording. The page has play, pause and a slider. Ctrl-C stops the server.
+    Playing starts when the page is opened. Pictures that cannot be computed in time are dropped, so
+    the speed stays constant. Memory does not grow with the recording. The page has play, pause and
+    a slider. Ctrl-C stops the server.
 
     Args:
         recording: A recording of any format, or a named pipe with the content of a .dat file. Only
@@ -67,15 +69,16 @@ def live(
     check_method(method)
     if Path(recording).is_fifo():
         echo(f"waiting for a program that writes into {recording}")
-    source = open_source(Path(recording), name, follow=follow, **dat)
+    source = open_source(local_path(recording), name, follow=follow, **dat)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.live.player import Player
     from spike_zoo.live.server import LiveServer
 
     loaded = load(method, device=pick_device(device), trust=trust)
     module = require_ability(loaded, Reconstructs, f"--method {method}")
-    newest = _newest_planes(source)
-    scale = rate_scale_of(newest, stated, own=getattr(module, "own_rate_scale", None))
+    scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
+    known = next((scale for scale in scales if scale is not None), None)
+    scale = rate_scale_of(_newest_planes(source)) if known is None else RateScale(known)
     report_rate_scale(scale)
     player = Player(source, module, scale.value, fps=fps, stride=stride, follows=not source.ended)
     server = LiveServer(player, port, Path(recording).name)
@@ -89,7 +92,7 @@ def _newest_planes(source: PlaneSource) -> SpikeRecording:
     """Wait for 200 planes or the end of the source; return the newest planes, at most 200."""
     first, stop = source.span()
     if stop - first < _MIN_PLANES and not source.ended:
-        echo(f"waiting for {_MIN_PLANES} planes")
+        echo(f"waiting for {_MIN_PLANES} planes, to estimate the rate scale (or pass --rate-scale)")
     while stop - first < _MIN_PLANES and not source.ended:
         time.sleep(0.05)
         first, stop = source.span()

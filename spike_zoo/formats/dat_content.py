@@ -48,10 +48,13 @@ _SEAM = 1.3
 def fitting_sizes(path: Path) -> str:
     """List the common sizes that divide a file into whole planes, by decreasing likelihood.
 
-    The likelihood is the correlation of neighbouring rows of the firing rate.
+    The likelihood is the correlation of neighbouring rows of the firing rate. The result is empty
+    for a pipe, an empty file and a file that does not exist yet.
     """
-    size = path.stat().st_size
-    fits = [(h, w) for h, w in COMMON_SIZES if size and size * 8 % (h * w) == 0]
+    size = path.stat().st_size if path.is_file() else 0
+    if not size:
+        return ""
+    fits = [(h, w) for h, w in COMMON_SIZES if size * 8 % (h * w) == 0]
     if not fits:
         return f"None of the common sensor sizes divides {size} bytes."
     likelihood = {fit: _mean_correlation(_leading_rate(path, *fit)) for fit in fits}

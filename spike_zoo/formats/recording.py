@@ -196,10 +196,8 @@ def read_recording(
     if kind == "dat":
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
         stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset)
-        settings = stated.or_else(sidecar.own_sidecar(path))
-        if None in (settings.height, settings.width):
-            settings = settings.or_else(sidecar.folder_sidecar(path))
-        layout, check_rows = _dat_layout(path, settings), check_rows and settings.offset is None
+        layout, settings = dat_settings(path, stated)
+        check_rows = check_rows and settings.offset is None
         planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
         recording = dat_recording(planes, settings)
     else:
@@ -212,7 +210,7 @@ def read_recording(
         settings = sidecar.own_sidecar(path)
         recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)
-    _complete(recording, path, kind, settings)
+    complete(recording, path, kind, settings)
     recording.fps = recording.fps if fps is None else _stated("fps", fps)
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
@@ -243,20 +241,37 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
     return read_h5(path, name)
 
 
-def _dat_layout(path: Path, settings: Sidecar) -> DatLayout:
+def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
+    """Return the layout and all settings of a ``.dat`` file, or of a pipe with its content.
+
+    Args:
+        path: The file; it is read only to list sizes that fit.
+        stated: Settings that override those of the sidecars.
+
+    Raises:
+        MissingGeometryError: If the size of the planes is unknown.
+        GeometryError: If the settings contradict each other.
+        FormatError: If a sidecar is invalid.
+    """
+    settings = stated.or_else(sidecar.own_sidecar(path))
+    if None in (settings.height, settings.width):
+        settings = settings.or_else(sidecar.folder_sidecar(path))
     height, width, flip = settings.height, settings.width, settings.flip
     if height is None or width is None:
         raise MissingGeometryError.at(
             path,
             f"a .dat file has no header, so its height and width must be given (--height "
             f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
-            f"config.yaml). {fitting_sizes(path)}",
+            f"config.yaml). {fitting_sizes(path)}".rstrip(),
         )
     is_flipped, offset = flip is None or flip, settings.offset or 0
     try:
-        return DatLayout(height, width, settings.frame_align, settings.columns, is_flipped, offset)
+        layout = DatLayout(
+            height, width, settings.frame_align, settings.columns, is_flipped, offset
+        )
     except GeometryError as error:
         raise GeometryError.at(path, f"{error}") from error
+    return layout, settings
 
 
 def _check_size(
@@ -271,7 +286,7 @@ def _check_size(
         )
 
 
-def _complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
+def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
     """Set the attributes and metadata that the file does not state from its sidecar."""
     label, meta = recording.meta.get("label"), dict(settings.meta)
     if label is not None and meta.get("label", label) != label:

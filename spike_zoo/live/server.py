@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from spike_zoo.errors import UsageError
 from spike_zoo.local_requests import HOST, is_local
@@ -16,10 +17,9 @@ from spike_zoo.local_requests import HOST, is_local
 if TYPE_CHECKING:
     from spike_zoo.live.player import Player
 
-_BOUNDARY: Final = "picture"
 _MOST_BYTES: Final = 1000  # of the body of a POST request
 _POLICY: Final = (
-    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
+    "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
@@ -28,7 +28,7 @@ class LiveServer(ThreadingHTTPServer):
     """Serve the pictures of a player.
 
     Args:
-        player: The player, which runs in a separate thread while the server runs.
+        player: The player.
         port: Port of the server; 0 selects a free one.
         title: Name of the recording.
 
@@ -51,21 +51,17 @@ class LiveServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def serve(self) -> None:
-        """Serve until the server is shut down, or the source of planes raises an error."""
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            pictures = executor.submit(self._make)
-            try:
-                self.serve_forever(poll_interval=0.1)
-            finally:
-                self.player.stop()
-                self.server_close()
-        pictures.result()
+        """Serve until the player is stopped, or the source of planes raises an error.
 
-    def _make(self) -> None:
+        The player runs in the calling thread, so that Ctrl-C interrupts a computation.
+        """
+        requests = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        requests.start()
         try:
             self.player.run()
         finally:
             self.shutdown()
+            self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,11 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: LiveServer
 
     def do_GET(self) -> None:
-        """Send the page, the stream of pictures, or the state as JSON."""
+        """Send the page, the latest picture, or the state as JSON."""
         if not self._is_local():
             return
-        answers = {"/": self._page, "/pictures": self._pictures, "/state": self._state}
-        answer = answers.get(self.path)
+        answers = {"/": self._page, "/picture": self._picture, "/state": self._state}
+        answer = answers.get(urlsplit(self.path).path)
         if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
@@ -115,25 +111,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._send("text/html; charset=utf-8", text.encode())
 
     def _state(self) -> None:
-        latest, _ = self.server.player.wait(-1, 0.0)
+        """Send the state; with ``?after=N``, wait for a picture after number N."""
+        after = parse_qs(urlsplit(self.path).query).get("after", ["-1"])[0]
+        latest, _ = self.server.player.wait(int(after) if after.isdecimal() else -1)
         state = {"title": self.server.title, "stride": self.server.player.stride}
         facts = {} if latest is None else asdict(latest)
         self._send("application/json", json.dumps(state | facts).encode())
 
-    def _pictures(self) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        number = 0
-        while not self.server.player.ended:
-            latest, jpeg = self.server.player.wait(number)
-            if latest is None or latest.number == number:
-                continue
-            number = latest.number
-            kind = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
-            head = f"--{_BOUNDARY}\r\n{kind}\r\n\r\n"
-            self.wfile.write(head.encode() + jpeg + b"\r\n")
+    def _picture(self) -> None:
+        latest, jpeg = self.server.player.wait(-1)
+        if latest is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        else:
+            self._send("image/jpeg", jpeg)
 
     def _send(self, kind: str, body: bytes) -> None:
         self.send_response(HTTPStatus.OK)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 import numpy as np
 
-from spike_zoo.errors import FormatError, GeometryError, MissingGeometryError, SpikeZooError
+from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.dat import DatLayout, DatPlanes
-from spike_zoo.formats.sidecar import Sidecar, own_sidecar
+from spike_zoo.formats.recording import complete, dat_settings
+from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.formats.turned import dat_recording
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from numpy.typing import NDArray
@@ -35,19 +37,25 @@ class PlaneSource(Protocol):
 
     Attributes:
         ended: Whether no more planes will arrive.
+        rate_scale: Spikes per plane at white; None if it is not stated.
     """
 
     ended: bool
+    rate_scale: float | None
 
     def span(self) -> tuple[int, int]:
         """Return the first available plane and the plane after the last one.
 
         Raises:
-            SpikeZooError: If planes have disappeared, for example because a file became shorter.
+            FormatError: If a file became shorter, or a pipe was closed without a plane.
         """
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return planes ``[start, stop)`` in memory."""
+        """Return planes ``[start, stop)`` without the first ones that are no longer kept.
+
+        Raises:
+            PlaneRangeError: If none of them is kept.
+        """
 
     def arrival(self, plane: int) -> float | None:
         """Return when a plane arrived, by ``time.monotonic``; None if unknown."""
@@ -63,7 +71,7 @@ class StoredRecording:
     ended = True
 
     def __init__(self, recording: SpikeRecording) -> None:
-        self.recording = recording
+        self.recording, self.rate_scale = recording, recording.rate_scale
 
     def span(self) -> tuple[int, int]:
         """Return 0 and the number of planes."""
@@ -100,6 +108,9 @@ class GrowingFile:
     Args:
         path: The file.
         dat: Options of :func:`read_recording`.
+
+    Raises:
+        MissingGeometryError: If the size of the planes is unknown.
     """
 
     ended = False
@@ -107,6 +118,8 @@ class GrowingFile:
     def __init__(self, path: Path, **dat: Any) -> None:
         self.path = path
         self._dat = {**dat, "allow_partial": True}
+        self._layout, settings = _settings(path, dat)
+        self.rate_scale = settings.rate_scale
         self._size = -1
         self._recording: SpikeRecording | None = None
         self._arrivals = _Arrivals()
@@ -125,15 +138,11 @@ class GrowingFile:
                 "before); start the command again",
                 path=str(self.path),
             )
-        if size > self._size:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the last plane is not complete yet
-                    self._recording = read_recording(self.path, **self._dat)
-            except (GeometryError, FormatError):
-                if self._recording is not None or size:  # an empty file has no plane yet
-                    raise
-            self._size = size
+        if size > self._size and self._layout.planes_in(size)[0]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the last plane is not complete yet
+                self._recording = read_recording(self.path, **self._dat)
+        self._size = size
         stop = 0 if self._recording is None else len(self._recording)
         self._arrivals.note(stop)
         return 0, stop
@@ -171,10 +180,10 @@ class Pipe:
         sidecar: Sidecar | None = None,
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
-        if layout.runs_on:
-            raise GeometryError(f"{name}: planes in a pipe must start at a byte (frame_align)")
+        _check_alignment(name, layout)
         self.ended = False
         self._sidecar = sidecar or Sidecar()
+        self.rate_scale = self._sidecar.rate_scale
         self._plane_bytes = layout.bytes_for(1)
         self._kept = max(kept_bytes // self._plane_bytes, 512)
         self._planes = _PipePlanes(Path(name), layout, self._kept)
@@ -198,13 +207,28 @@ class Pipe:
         self.ended = True
 
     def span(self) -> tuple[int, int]:
-        """Return the first kept plane and the plane after the last one."""
-        return self._planes.span()
+        """Return the first kept plane and the plane after the last one.
+
+        Raises:
+            FormatError: If the pipe was closed without a plane.
+        """
+        ended, (first, stop) = self.ended, self._planes.span()
+        if ended and not stop:
+            raise FormatError(
+                f"{self._planes.path}: no plane arrived; the writing program closed it before "
+                f"it wrote {self._planes.layout.bytes_for(1)} bytes, one plane",
+                path=str(self._planes.path),
+            )
+        return first, stop
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return planes ``[start, stop)``."""
+        """Return planes ``[start, stop)`` without the first ones that are no longer kept.
+
+        Raises:
+            PlaneRangeError: If none of them is kept.
+        """
         recording = dat_recording(self._planes.part(start, stop), self._sidecar)
-        recording.rate_scale, recording.fps = self._sidecar.rate_scale, self._sidecar.fps or 0.0
+        complete(recording, self._planes.path, "dat", self._sidecar)
         return recording
 
     def arrival(self, plane: int) -> float | None:
@@ -236,14 +260,14 @@ class _PipePlanes:
             return max(0, self._stop - len(self._ring)), self._stop
 
     def part(self, start: int, stop: int) -> DatPlanes:
-        """Return a copy of planes ``[start, stop)``, with the interface of a file's planes."""
+        """Return a copy of the kept ones of planes ``[start, stop)``, as planes of a file."""
         with self._lock:
             oldest = max(0, self._stop - len(self._ring))
-            if start < oldest:
-                raise SpikeZooError(
+            if stop <= oldest:
+                raise PlaneRangeError(
                     f"plane {start} is no longer in memory, the oldest is plane {oldest}"
                 )
-            stored = self._ring[np.arange(start, stop) % len(self._ring)]
+            stored = self._ring[np.arange(max(start, oldest), stop) % len(self._ring)]
         return _MemoryPlanes(self.path, self.layout, stored)
 
 
@@ -273,11 +297,13 @@ def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any
         dat: Options of :func:`read_recording` for ``.dat`` files.
 
     Raises:
-        MissingGeometryError: If the size of a pipe's planes is unknown.
+        MissingGeometryError: If the size of the planes of a pipe or a ``.dat`` file is unknown.
+        GeometryError: If planes of a pipe do not start at a byte.
         FormatError: If ``follow`` is set and the file is not a ``.dat`` file.
     """
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        layout, sidecar = _pipe_layout(path, dat)
+        layout, sidecar = _settings(path, dat)
+        _check_alignment(str(path), layout)  # before waiting for a program that writes
         return Pipe(path.open("rb"), str(path), layout, sidecar)
     if follow:
         if path.suffix.lower() != ".dat":
@@ -286,18 +312,17 @@ def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any
     return StoredRecording(read_recording(path, name, **dat))
 
 
-def _pipe_layout(path: Path, dat: dict[str, Any]) -> tuple[DatLayout, Sidecar]:
-    names = ("height", "width", "flip", "mirror", "rotate")
-    options: dict[str, Any] = {name: dat.get(name) for name in names}
-    stated = Sidecar(**options)
-    sidecar = stated.or_else(own_sidecar(path))
-    if dat.get("cfa") is not None:
-        sidecar.meta["cfa"] = dat["cfa"]
-    if sidecar.height is None or sidecar.width is None:
-        raise MissingGeometryError(
-            f"{path}: a pipe does not state the size of its planes; give --height and --width",
-            path=str(path),
+def _settings(path: Path, dat: Mapping[str, Any]) -> tuple[DatLayout, Sidecar]:
+    """Return layout and settings of a ``.dat`` file or a pipe, as :func:`read_recording`."""
+    stated = {name: dat.get(name) for name in vars(Sidecar()) if name != "meta"}
+    cfa = dat.get("cfa")
+    return dat_settings(path, Sidecar(**stated, meta={} if cfa is None else {"cfa": cfa}))
+
+
+def _check_alignment(name: str, layout: DatLayout) -> None:
+    if layout.runs_on:
+        raise GeometryError(
+            f"{name}: frame_align bit cannot be read from a pipe, whose planes must start at a "
+            "byte; write them to a .dat file and use --follow",
+            path=name,
         )
-    flip = sidecar.flip is None or sidecar.flip
-    layout = DatLayout(sidecar.height, sidecar.width, "byte", sidecar.columns, flip)
-    return layout, sidecar
