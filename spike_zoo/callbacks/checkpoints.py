@@ -13,8 +13,12 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.seed import isolate_rng
 
-from spike_zoo.checkpoints.saved_model import read_checkpoint
+from spike_zoo.checkpoints.loading import rebuild
+from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
+from spike_zoo.errors import SpikeZooError
 from spike_zoo.files import link_or_copy, new_file, synchronise
 from spike_zoo.tasks.protocols import Monitored
 
@@ -52,6 +56,14 @@ class RunCheckpoint(ModelCheckpoint):
         self.best_metrics: dict[str, float] = {}
         self._validated: int | None = None  # step of the last evaluation
         self._is_stopping = False
+        self._is_log_ahead = False  # whether rows may have been logged since a checkpoint
+
+    def on_train_batch_start(self, trainer: Trainer, *arguments: Any) -> None:
+        """Write the rows to disk that were logged after a checkpoint of the batch before."""
+        super().on_train_batch_start(trainer, *arguments)
+        if self._is_log_ahead:
+            _save_logs(trainer)
+        self._is_log_ahead = False
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -59,13 +71,40 @@ class RunCheckpoint(ModelCheckpoint):
         """Write the log to disk, and store the first step that a resumed run logs."""
         if not self.save_on_exception:  # Lightning calls this hook for all checkpoints; act once
             return
-        for logger in trainer.loggers:
-            logger.save()
+        _save_logs(trainer)
+        self._is_log_ahead = True
         state = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]
-        checkpoint[LOG_STEP] = state[STEPPED] + trainer.validating
+        loop = trainer.fit_loop.epoch_loop
+        batches = loop.batch_progress.current
+        # Lightning's own checkpoints are saved before it counts and logs their last batch
+        is_uncounted = batches.processed > batches.completed and not loop._should_accumulate()  # type: ignore[attr-defined]  # of its subclass
+        checkpoint[LOG_STEP] = state[STEPPED] + (trainer.validating or is_uncounted)
         if self._is_stopping and self._validated == trainer.global_step:
             # Lightning counts a batch a second time if it resumes after the batch's evaluation.
             state[STEPPED] -= 1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read back a checkpoint in memory, before hours of training depend on it.
+
+        Raises:
+            WeightsError: If the checkpoints of this run could not be read.
+        """
+        super().on_train_start(trainer, pl_module)
+        if not self.save_on_exception:  # one checkpoint of a run is sufficient
+            return
+        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        if not trainer.is_global_zero:
+            return
+        content = read_back(plain(content))
+        try:
+            with isolate_rng():
+                rebuild(content)
+        except SpikeZooError as error:
+            rank_zero_warn(
+                f"{error.message}. The run can be resumed and tested with its configuration, but "
+                "no other command can load its checkpoints. Make all layers in the constructor and "
+                "save its arguments with save_hyperparameters()"
+            )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best checkpoint, and store its metrics."""
@@ -104,6 +143,11 @@ class RunCheckpoint(ModelCheckpoint):
         self.best_metrics = state_dict.get("best_metrics", {})
         here, before = str(self.dirpath), str(state_dict.get("dirpath"))
         super().load_state_dict(_moved(state_dict, before, here))
+
+
+def _save_logs(trainer: Trainer) -> None:
+    for logger in trainer.loggers:
+        logger.save()
 
 
 def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str, dict[str, Any]]:
@@ -171,7 +215,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             RecordingError: If the file cannot be written, for example because the disk is full.
         """
         target, content = Path(path), io.BytesIO()
-        torch.save(checkpoint, content)  # in memory: torch's error does not mention a full disk
+        # in memory: torch's error does not mention a full disk
+        torch.save(plain(checkpoint), content)
         with new_file(target, overwrite=True) as temporary:
             with temporary.open("wb") as file:
                 file.write(content.getbuffer())

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch.nn.utils import get_total_norm
 
 from spike_zoo.callbacks.evaluation import EvaluationCallback
-from spike_zoo.checkpoints.weight_files import first_not_finite
+from spike_zoo.checkpoints.weight_files import first_invalid, first_not_finite
 from spike_zoo.errors import DivergenceError
 from spike_zoo.tasks.evaluation import RECONSTRUCTION
 
@@ -32,7 +32,33 @@ _WAY_OUT = (
 _CONSTANT = 1 / 255  # an image with a smaller range of values counts as constant
 
 
-class StopAtDivergence(Callback):
+class _BufferCopies(Callback):
+    """Copies of a module's buffers before an update, to restore them if the update is skipped.
+
+    A forward pass changes the running statistics of batch norms: after one with values that are
+    not finite, they would be NaN in all later evaluations and checkpoints.
+    """
+
+    _buffers: dict[str, Tensor]
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401  (any batch)
+        batch_idx: int,
+    ) -> None:
+        """Copy the buffers before the first batch of an update."""
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._buffers = {name: x.detach().clone() for name, x in pl_module.named_buffers()}
+
+    def restore(self, module: LightningModule) -> None:
+        """Set the buffers to their values before the update."""
+        for name, x in module.named_buffers():
+            x.detach().copy_(self._buffers[name])
+
+
+class StopAtDivergence(_BufferCopies):
     """Raise an error before a value that is not finite reaches the weights or a checkpoint.
 
     The processes of distributed training stop at the same batch: a loss that is not finite in one
@@ -54,7 +80,9 @@ class StopAtDivergence(Callback):
         batch: Any,  # noqa: ANN401  (any batch)
         batch_idx: int,
     ) -> None:
-        """Store the names of the batch's recordings for the message."""
+        """Store the names of the batch's recordings for the message; copy the buffers."""
+        if _has_scaler(trainer):
+            super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._names = list(batch.get("name", ())) if isinstance(batch, Mapping) else []
         self._loss = None
 
@@ -71,13 +99,17 @@ class StopAtDivergence(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Check the gradients, unless the loss scaler of float16 training checks them.
+        """Check the gradients.
 
         Raises:
-            DivergenceError: If a gradient is not finite; names the first parameter.
+            DivergenceError: If a gradient is not finite; names the first parameter. Not in float16
+                training, whose loss scaler skips such updates.
         """
         gradients = _gradients(pl_module)
-        if _has_scaler(trainer) or _are_finite(gradients):
+        if _are_finite(gradients):
+            return
+        if _has_scaler(trainer):
+            self.restore(pl_module)
             return
         name = first_not_finite(gradients)
         what = f"the gradient of {name} is not finite" if name else "the gradients' norm overflows"
@@ -96,8 +128,7 @@ class StopAtDivergence(Callback):
         self._check_weights(trainer, pl_module)
 
     def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
-        name = first_not_finite(module.named_parameters())
-        if name is not None:
+        if (name := first_invalid(module)) is not None:
             raise self._error(trainer, f"the weights {name} are not finite")
 
     def _error(self, trainer: Trainer, what: str) -> DivergenceError:
@@ -112,10 +143,11 @@ class StopAtDivergence(Callback):
         return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))
 
 
-class SkipDivergedUpdates(Callback):
+class SkipDivergedUpdates(_BufferCopies):
     """Skip updates whose gradients are not finite; beyond a limit the run stops.
 
-    The optimiser's step runs without gradients, so weights and moments are unchanged.
+    The optimiser's step runs without gradients, so weights and moments are unchanged. Buffers,
+    such as the running statistics of batch norms, are restored.
 
     Args:
         limit: Largest number of skipped updates of a run.
@@ -134,7 +166,10 @@ class SkipDivergedUpdates(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Remove gradients that are not finite, unless a float16 scaler skips the step."""
-        if _has_scaler(trainer) or self.skipped == self.limit or _are_finite(_gradients(pl_module)):
+        if self.skipped == self.limit or _are_finite(_gradients(pl_module)):
+            return
+        self.restore(pl_module)
+        if _has_scaler(trainer):
             return
         self.skipped += 1
         for parameter in pl_module.parameters():

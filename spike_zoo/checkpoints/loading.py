@@ -6,10 +6,12 @@ import contextvars
 import copy
 import importlib
 import json
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning import LightningModule
 from safetensors.torch import save
 from torch import nn
 
@@ -18,11 +20,12 @@ from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub
 from spike_zoo.checkpoints.published import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.checkpoints.saved_model import (
     SavedModel,
+    class_and_arguments,
     plain_hyper_parameters,
     read_saved_model,
 )
 from spike_zoo.checkpoints.state_dicts import differences
-from spike_zoo.checkpoints.weight_files import first_not_finite, state_digest
+from spike_zoo.checkpoints.weight_files import first_invalid, state_digest
 from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
 from spike_zoo.files import EXPORT_NAME, new_file
 
@@ -30,7 +33,7 @@ PACKAGE = "spike_zoo."
 # Errors that a constructor can raise for arguments of a damaged or crafted file.
 _UNBUILDABLE = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError),
-    *(RuntimeError, TypeError, ValueError),
+    *(RuntimeError, TypeError, ValueError, ArgumentError, AssertionError),
 )
 
 
@@ -66,6 +69,18 @@ def load(
     else:
         blueprint = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
+
+
+def rebuild(checkpoint: dict[str, Any]) -> None:
+    """Build the module of a checkpoint of this process, if the checkpoint states its class.
+
+    Raises:
+        WeightsError: If it cannot be built from its arguments, or the weights do not fit it.
+    """
+    class_path, arguments = class_and_arguments(checkpoint)
+    if class_path is not None:
+        saved = SavedModel(class_path, arguments, checkpoint["state_dict"], "the new checkpoints")
+        _built(saved, trust=True)
 
 
 def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[str]:
@@ -188,9 +203,11 @@ def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     # module built inside it would save those as its hyperparameters, hence the empty context.
     empty = contextvars.Context()
     if blueprint.is_published:
-        return cast("nn.Module", empty.run(module_class.from_official, source))
+        module = cast("nn.Module", empty.run(module_class.from_official, source))
+        _check_finite(module, source)
+        return module
     try:
-        module: nn.Module = empty.run(module_class, **blueprint.hyper_parameters)
+        module = cast("nn.Module", empty.run(_construct, module_class, blueprint))
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:
@@ -208,9 +225,29 @@ def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     return module
 
 
+def _construct(module_class: Any, blueprint: SavedModel) -> nn.Module:  # noqa: ANN401  (a class)
+    """Call the constructor with the arguments of a file.
+
+    Classes of other packages, which the user trusts, get them as the command line passes them:
+    converted by the hints of the constructor, so that lists become tuples, and networks that are
+    arguments are built. The classes of this package take plain values.
+    """
+    saved = blueprint.hyper_parameters
+    if blueprint.class_path.startswith(PACKAGE):
+        return module_class(**saved)
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(module_class, fail_untyped=False)
+    arguments = parser.instantiate(parser.parse_object(saved, defaults=False))
+    module: nn.Module = module_class(**vars(arguments))
+    if isinstance(module, LightningModule):  # an export stores the plain values
+        module.hparams.update({name: saved[name] for name in module.hparams if name in saved})
+    return module
+
+
 def _check_finite(module: nn.Module, source: str) -> None:
-    name = first_not_finite(module.named_parameters())
-    if name is not None:
+    if (name := first_invalid(module)) is not None:
         raise WeightsError(f"{source}: the weights {name} are not finite; use another checkpoint")
 
 

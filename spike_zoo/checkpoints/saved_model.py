@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from pickle import PickleError
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from spike_zoo.checkpoints.state_dicts import read_state_dict
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PUBLISHED_SUFFIXES = (".pth", ".pt")
+#: Errors of torch for values that it does not write, or does not read without executing code.
+_UNREADABLE = (PickleError, AttributeError, RuntimeError, TypeError)
 _CLI_ENTRIES = ("_class_path", "_instantiator")
 
 
@@ -86,8 +93,70 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def plain_hyper_parameters(hparams: Any) -> dict[str, Any]:  # noqa: ANN401  (Lightning's mapping)
-    """Return hyperparameters without the entries that Lightning's command line adds."""
-    return {name: value for name, value in hparams.items() if name not in _CLI_ENTRIES}
+    """Return hyperparameters as plain values, without those that Lightning's command line adds."""
+    return {name: plain(value) for name, value in hparams.items() if name not in _CLI_ENTRIES}
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401  (any content of a checkpoint)
+    """Return a value with numbers of numpy, paths and enumerations as numbers and texts.
+
+    A checkpoint with them could not be read without executing code. Containers without such values
+    are returned unchanged.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Enum):
+        return value.name
+    if type(value) in (list, tuple, set):
+        changed = type(value)(map(plain, value))
+        return value if all(map(_is_same, value, changed)) else changed
+    if isinstance(value, dict):
+        pairs = {plain(key): plain(item) for key, item in value.items()}
+        is_same = all(map(_is_same, [*value, *value.values()], [*pairs, *pairs.values()]))
+        return value if is_same else pairs
+    return value
+
+
+def _is_same(one: object, other: object) -> bool:
+    return one is other
+
+
+def read_back(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a checkpoint as it is read from its file.
+
+    Raises:
+        WeightsError: If it could not be read without executing code; names the first such entry.
+    """
+    try:
+        return _copy(content)
+    except _UNREADABLE as error:
+        name, value = _first_unreadable("", content)
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise WeightsError(
+            f"{name}: a {kind}, with which the checkpoints of this run could not be read. Store "
+            "tensors, numbers, texts, and lists, tuples and dictionaries of these"
+        ) from error
+
+
+def _copy(content: Any) -> Any:  # noqa: ANN401  (any content of a checkpoint)
+    file = io.BytesIO()
+    torch.save(content, file)
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _first_unreadable(name: str, value: Any) -> tuple[str, Any]:  # noqa: ANN401  (any content)
+    """Return the name and the value of the innermost entry that cannot be read back."""
+    is_list = isinstance(value, list | tuple)
+    children = enumerate(value) if is_list else value.items() if isinstance(value, dict) else ()
+    for key, child in children:
+        try:
+            _copy(child)
+        except _UNREADABLE:
+            return _first_unreadable(f"{name}.{key}" if name else str(key), child)
+    return name, value
 
 
 def class_and_arguments(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:

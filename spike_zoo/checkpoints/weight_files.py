@@ -17,8 +17,10 @@ from spike_zoo.errors import MissingFileError, WeightsError, first_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
+#: Ends of the names of buffers that are updated in training, of all batch norms.
+_STATISTICS = ("running_mean", "running_var")
 # Errors that reading a damaged or crafted file can raise.
 _DAMAGED = (
     AttributeError,
@@ -70,3 +72,16 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     """Return the name of the first tensor that holds NaN or infinity, None if all are finite."""
     return next((name for name, x in tensors if not torch.isfinite(x.detach()).all()), None)
+
+
+def first_invalid(module: nn.Module) -> str | None:
+    """Return the name of a module's first invalid parameter or buffer, None if all are valid.
+
+    Parameters and running statistics must be finite. Other buffers may hold infinity, as attention
+    masks do, but not NaN.
+    """
+    finite = [*module.named_parameters()]
+    buffers = [*module.named_buffers()]
+    finite += [(name, x) for name, x in buffers if name.endswith(_STATISTICS)]
+    name = first_not_finite(finite)
+    return name or next((name for name, x in buffers if torch.isnan(x).any()), None)

@@ -15,7 +15,7 @@ from spike_zoo.callbacks.images import SampleImages, SampleVideo
 from spike_zoo.callbacks.per_image import PerImageMetrics
 from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap
-from spike_zoo.checkpoints.weight_files import first_not_finite
+from spike_zoo.checkpoints.weight_files import first_invalid
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file
 from spike_zoo.loggers.wandb import SafeWandbLogger
@@ -63,8 +63,7 @@ class NoRandomWeights(Callback):
                 f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
                 "--ckpt_path best and the --run_dir of a fit"
             )
-        name = first_not_finite(pl_module.named_parameters())
-        if name is not None:
+        if (name := first_invalid(pl_module)) is not None:
             raise WeightsError(
                 f"{trainer.ckpt_path or method}: the weights {name} are not finite; name another "
                 "checkpoint"

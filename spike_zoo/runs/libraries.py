@@ -18,6 +18,7 @@ _IGNORED_WARNINGS = (
     ".*callbacks used to create the checkpoint.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is not supported by the model summary.*",
+    ".*is an instance of `nn.Module` and is already saved during checkpointing.*",
 )
 #: Packages whose classes a configuration may import with ``--safe``.
 TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")

@@ -148,11 +148,6 @@ def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any
     return result
 
 
-def as_list(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
-    """Return a tuple as a list, as YAML stores it, and any other value unchanged."""
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _matching(pattern: str, name: str) -> str:
     path = Path(pattern)
     files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))

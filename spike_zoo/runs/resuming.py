@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from jsonargparse import Namespace
 
 from spike_zoo.callbacks.checkpoints import FOLDER, LAST, LOG_STEP, PREVIOUS_LAST, STEPPED
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
-from spike_zoo.checkpoints.saved_model import class_and_arguments, read_checkpoint
+from spike_zoo.checkpoints.saved_model import class_and_arguments, plain, read_checkpoint
 from spike_zoo.errors import (
     ConfigError,
     ExistingFileError,
@@ -24,12 +25,9 @@ from spike_zoo.loggers.csv import keep_rows_before
 from spike_zoo.records.provenance import differences
 from spike_zoo.records.result import FILENAME
 from spike_zoo.records.run_start import RunStart
-from spike_zoo.runs.planning import as_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from jsonargparse import Namespace
 
 CHECKPOINT_NAMES = ("best", "last")
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
@@ -165,7 +163,8 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
     init_args = model.init_args
     changed = False
     for name, value in arguments.items():
-        if name in explicit or (name in init_args and as_list(init_args[name]) == as_list(value)):
+        value = _as_stored(value)
+        if name in explicit or (name in init_args and _as_stored(init_args[name]) == value):
             continue
         if name not in init_args or not _is_plain(value):
             raise WeightsError(
@@ -176,6 +175,17 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
         init_args[name] = value
         changed = True
     return changed
+
+
+def _as_stored(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
+    """Return a parsed value as YAML stores it: tuples as lists, arguments of a class as a dict."""
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, list | tuple):
+        return [_as_stored(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_stored(item) for key, item in value.items()}
+    return plain(value)
 
 
 def _names_of(class_path: str) -> set[str]:

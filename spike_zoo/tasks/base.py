@@ -53,7 +53,7 @@ class TaskModule(LightningModule):
 
     A task (a subclass) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
     ``predict_step``. A method (a subclass of a task) calls ``save_hyperparameters()`` in its
-    constructor. The arguments of the constructor are plain values, so that
+    constructor. The arguments of the constructor are values of YAML, so that
     :func:`spike_zoo.load` rebuilds the method from its checkpoint alone.
 
     Attributes:

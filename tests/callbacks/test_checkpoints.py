@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import spike_zoo
 from spike_zoo.callbacks.checkpoints import AtomicCheckpointIO
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.modules import DoubledModule
 from tests.helpers.processes import run_python
 
 TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -198,3 +204,110 @@ def test_exported_weights_give_the_metrics_of_the_checkpoint(
     line = [*TEST, *archive, "--run_dir", str(tmp_path / "fit"), "--ckpt_path", str(export)]
     assert main(["fit", *line]) == 1
     assert "small.safetensors: contains only weights" in capsys.readouterr().err
+
+
+class ModuleWithNumpy(DoubledModule):
+    """Its learning rate becomes a number of numpy, as in many users' schedules."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=1e-2)
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: np.float64(0.9) ** n)
+        return [optimizer], [falling]
+
+
+class Small(nn.Sequential):
+    """A network that a configuration names as an argument."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(nn.Conv2d(9, channels, 3, padding=1), nn.Conv2d(channels, 1, 1))
+
+
+class ModuleWithArguments(DoubledModule):
+    """Its arguments are converted by their hints: a tuple, a path and a network."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        widths: tuple[int, int] = (1, 1),
+        file: Path | None = None,
+        learning_rate: float = 1e-2,
+        lpips: str = "off",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        assert isinstance(widths, tuple)
+        assert file is None or isinstance(file, Path)
+        self.own = nn.Linear(*widths)
+        self.given = network
+
+    def forward(self, spikes: torch.Tensor, rate_scale: torch.Tensor | None = None) -> torch.Tensor:
+        return self.given(spikes).sigmoid()
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return (self(batch["spikes"]) - batch["image"]).square().mean()
+
+
+class UnreadableModule(DoubledModule):
+    """It saves an object that is not read without executing code."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["made"] = {"by": ["me", date(2000, 1, 1)]}
+
+
+class LateModule(DoubledModule):
+    """It makes a layer after its construction."""
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.extra = nn.Linear(1, 1)
+
+
+def _fit(archive: list[str], run_dir: Path, name: str, *options: str) -> int:
+    clips = ["--data.init_args.clip_length=9", "--data.init_args.crop=16"]
+    call = ["fit", "--config=stir_demo", "--config=profiles/smoke", *archive, *clips]
+    model = f"--model=tests.callbacks.test_checkpoints.{name}"
+    return main([*call, "--test_after_fit=false", f"--run_dir={run_dir}", model, *options])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ModuleWithNumpy", []),
+        (
+            "ModuleWithArguments",
+            [
+                "--model.network=tests.callbacks.test_checkpoints.Small",
+                *("--model.network.channels=4", "--model.widths=[5,3]", "--model.file=a.txt"),
+            ],
+        ),
+    ],
+)
+def test_the_checkpoints_of_a_user_module_can_be_loaded_and_resumed(
+    archive: list[str], tmp_path: Path, name: str, options: list[str]
+) -> None:
+    assert _fit(archive, tmp_path, name, *options) == 0
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    loaded = spike_zoo.load(last, trust=True)
+    for entry, value in torch.load(last, weights_only=True)["state_dict"].items():
+        assert torch.equal(loaded.state_dict()[entry], value), entry
+    save_weights(loaded, tmp_path / "a.safetensors")
+    again = spike_zoo.load(tmp_path / "a.safetensors", trust=True)
+    assert again.state_dict().keys() == loaded.state_dict().keys()
+    longer = [*options, f"--ckpt_path={last}", "--trainer.max_epochs=3"]
+    assert _fit(archive, tmp_path / "longer", name, *longer) == 0
+
+
+def test_a_checkpoint_that_could_not_be_read_stops_the_fit_before_its_first_update(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _fit(archive, tmp_path / "run", "UnreadableModule") == 1
+    assert "error: made.by.1: a datetime.date, with which the checkpoi" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_module_that_cannot_be_rebuilt_is_reported_at_the_start(
+    archive: list[str], tmp_path: Path
+) -> None:
+    with pytest.warns(UserWarning, match=r"the new checkpoints: the weights do not fit .*save_hyp"):
+        assert _fit(archive, tmp_path, "LateModule") == 0

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+import spike_zoo
+from spike_zoo.checkpoints.weight_files import first_invalid
 from spike_zoo.cli.main import main
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
@@ -93,6 +95,40 @@ def test_a_gradient_that_is_not_finite_names_its_parameter(
     assert "step 0: the gradient of network.0.first.layer.weight is not finite." in line
     assert "No checkpoint was saved yet." in line
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+class NormalisedModule(DoubledModule):
+    """Get a batch of infinity at the first update, which enters the statistics of a batch norm."""
+
+    def __init__(self, learning_rate: float = 1e-2) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.norm = torch.nn.BatchNorm2d(9)
+        self.register_buffer("mask", torch.full((1,), -torch.inf))  # is valid
+
+    def forward(self, spikes: torch.Tensor, rate_scale: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(self.norm(spikes), rate_scale)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        spikes = batch["spikes"] * (torch.inf if self.global_step == 0 and not batch_idx else 1)
+        return (self(spikes) - batch["image"]).square().mean()
+
+
+@pytest.mark.filterwarnings("ignore:step 0")
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_skipped_update_restores_the_buffers(fit: Fit, tmp_path: Path, accumulated: int) -> None:
+    model = "tests.callbacks.test_divergence.NormalisedModule"
+    count = f"--trainer.accumulate_grad_batches={accumulated}"
+    assert fit("--model", model, *SKIP, count, "--trainer.max_epochs=1") == 0
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    state = torch.load(last, weights_only=True)["state_dict"]
+    assert torch.isfinite(state["norm.running_var"]).all()
+    assert int(state["norm.num_batches_tracked"]) == 2 - accumulated
+    spike_zoo.load(last, trust=True)
+    state["norm.running_var"][0] = torch.inf
+    module = NormalisedModule()
+    module.load_state_dict(state)
+    assert first_invalid(module) == "norm.running_var"
 
 
 SKIP = ("--trainer.callbacks+", "spike_zoo.callbacks.SkipDivergedUpdates")

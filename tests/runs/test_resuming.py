@@ -324,6 +324,20 @@ def test_a_custom_checkpoint_callback_is_added_to_best_and_last(
     assert "no last.ckpt to resume, but best.ckpt, epoch=0.ckpt" in capsys.readouterr().err
 
 
+def test_a_run_resumed_from_a_checkpoint_of_lightning_has_the_rows_of_its_step(
+    command: Callable[[str, Path], list[str]], tmp_path: Path
+) -> None:
+    call = command("cosine", tmp_path / "run")
+    call += ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3"]
+    call += ["--trainer.callbacks.save_top_k=-1", "--test_after_fit=false"]
+    assert main(call) == 0
+    log = tmp_path / "run" / "metrics.csv"
+    expected = log.read_text()
+    step = next((tmp_path / "run" / "checkpoints").glob("*step=3.ckpt"))
+    assert main([*call, "--ckpt_path", str(step)]) == 0
+    assert log.read_text() == expected
+
+
 def test_the_wall_time_of_a_resumed_run_includes_earlier_parts(stopped: list[str]) -> None:
     last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
     content = torch.load(last, weights_only=True)
