@@ -10,7 +10,6 @@ import numpy as np
 from spike_zoo.errors import FormatError, MissingItemError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import RECORDINGS, Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.shards import is_sharded
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
@@ -23,12 +22,7 @@ _MOST_GROUPS = 1000
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether an HDF5 file has the schema of archives or a group of recordings.
-
-    A folder is an archive if it has an index.
-    """
-    if is_sharded(path):
-        return True
+    """Return whether an HDF5 file has the schema of archives or a group of recordings."""
     with Hdf5File(path) as file:
         return _is_archive(file)
 

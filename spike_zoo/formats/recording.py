@@ -25,7 +25,6 @@ from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.shards import ShardIndex, is_sharded
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.formats.turned import dat_recording
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
@@ -64,8 +63,6 @@ def detect_format(path: str | Path) -> Format:
             or the suffix does not match the content.
     """
     path = path if isinstance(path, Path) else local_path(path)
-    if is_sharded(path):
-        return "hdf5"
     try:
         status = path.stat()
     except OSError as error:
@@ -236,10 +233,6 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
         return lossless.read(path)
     from spike_zoo.formats.hdf5_recording import read_h5
 
-    if path.is_dir():
-        index = ShardIndex(path)
-        name = index.only_name() if name is None else name
-        path = index.file_of(name)
     return read_h5(path, name)
 
 

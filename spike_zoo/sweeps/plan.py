@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.archive import SpikeArchive
+from spike_zoo.archive import open_archive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
 from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
@@ -60,7 +60,7 @@ def planned_runs(
         from spike_zoo.sweeps.line_reader import LineReader  # loads torch, which takes seconds
 
         reader = LineReader()
-    digests: dict[Path, str] = {}
+    digests: dict[str, str] = {}
     runs: dict[Path, PlannedRun] = {}
     for point in only_points(points_of(spec, count), only):
         run = _planned(reader, spec, point, environment, digests)
@@ -95,7 +95,7 @@ def _planned(
     spec: SweepSpec,
     point: Point,
     environment: Mapping[str, str],
-    digests: dict[Path, str],
+    digests: dict[str, str],
 ) -> PlannedRun:
     """Return the run of one point."""
     command = expand_command(spec, point, environment)
@@ -189,20 +189,21 @@ def _name(plan: Plan, parameters: Point) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
+def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[str, str]) -> str | None:
     """Return the digest of a run's archive; None for a run without an archive."""
     arguments = plan.config.get("data", {}).get("init_args", {})
     if not arguments.get("archive"):
         return None
-    path = Path(arguments["archive"])
-    if not path.exists():
-        maker = spec.archives.get(arguments["archive"])
+    source, key = arguments["archive"], str(arguments["archive"])
+    if key in known:
+        return known[key]
+    try:
+        with open_archive(source) as archive:
+            known[key] = archive.data_sha256()
+    except MissingFileError as error:
         raise MissingFileError(
-            f"{spec.path}: {path}: there is no such archive. Make it with 'python -m spike_zoo "
-            f"{maker or 'simulate'} --out {path}', or as docs/data.md says",
-            path=str(path),
-        )
-    if path not in known:
-        with SpikeArchive(path) as archive:
-            known[path] = archive.data_sha256()
-    return known[path]
+            f"{spec.path}: {error}. Make the archive with 'python -m spike_zoo "
+            f"{spec.archives.get(key, 'simulate')} --out {key}', or as docs/data.md says",
+            path=error.path,
+        ) from error
+    return known[key]
