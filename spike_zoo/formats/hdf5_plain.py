@@ -1,4 +1,7 @@
-"""Reader of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read."""
+"""Reader of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read.
+
+Arrays of MATLAB 7.3 are spikes ``(H, W, T)``, since MATLAB stores axes in reverse order.
+"""
 
 from __future__ import annotations
 
@@ -63,16 +66,20 @@ def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording 
     inside = name.strip("/")
     dataset = file.dataset(inside)
     with hdf5_errors(file.path, inside):
-        packed = _packed(dataset, f"{file.path}: {inside}", most)
+        is_matlab = "MATLAB_class" in dataset.attrs
+        packed = _packed(dataset, f"{file.path}: {inside}", most, swaps_sides=is_matlab)
+    width = dataset.shape[1 if is_matlab else 2]
     meta = {"name": inside, "source": file.path.name, "source_format": "hdf5"}
-    return SpikeRecording(packed, dataset.shape[2], meta=meta | {"source_flipped": False})
+    return SpikeRecording(packed, width, meta=meta | {"source_flipped": False})
 
 
 def _is_archive(file: Hdf5File) -> bool:
     return "schema" in read_attributes(file, "/") or file.holds(RECORDINGS)
 
 
-def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.uint8]:
+def _packed(
+    dataset: h5py.Dataset, name: str, most: int | None, *, swaps_sides: bool
+) -> NDArray[np.uint8]:
     """Return the packed planes of a data set, read by whole chunks along time."""
     check_spikes(dataset.shape, dataset.dtype, name)
     planes, height, width = dataset.shape
@@ -80,7 +87,10 @@ def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.ui
     step = chunk * max(1, _BLOCK_BYTES // (chunk * height * width * dataset.dtype.itemsize))
     planes = min(planes, most or planes)
     step = min(step, planes)
-    parts = [pack_checked(dataset[first : first + step], name) for first in range(0, planes, step)]
+    parts = []
+    for first in range(0, planes, step):
+        spikes = dataset[first : min(first + step, planes)]
+        parts.append(pack_checked(spikes.swapaxes(1, 2) if swaps_sides else spikes, name))
     return np.concatenate(parts)
 
 

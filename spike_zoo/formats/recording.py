@@ -6,7 +6,7 @@ import stat
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 
@@ -100,6 +100,8 @@ def _format_by_content(path: Path) -> Format | None:
     try:
         with path.open("rb", buffering=0) as stream:
             start = stream.read(HEADER_BYTES)
+            if path.suffix.lower() != ".dat" and _has_user_block(stream):
+                return "hdf5"
     except OSError as error:
         raise FormatError.at(path, f"cannot be read ({error.strerror})") from error
     if start.startswith(_HDF5_SIGNATURE):
@@ -113,6 +115,20 @@ def _format_by_content(path: Path) -> Format | None:
         raw = path.suffix.lower() == ".dat" and not _is_lossless_header(start)
         return None if raw else "spl"
     return None
+
+
+def _has_user_block(stream: BinaryIO) -> bool:
+    """Return whether HDF5 starts after a user block of 512, 1024, 2048 ... bytes.
+
+    MATLAB 7.3 writes such files.
+    """
+    place, size = 512, stream.seek(0, 2)
+    while place < size:
+        stream.seek(place)
+        if stream.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE:
+            return True
+        place *= 2
+    return False
 
 
 def _is_lossless_header(start: bytes) -> bool:
