@@ -14,8 +14,7 @@ import numpy as np
 
 from benchmarks.row import Row, alternate
 from spike_zoo import SpikeArchive, SpikeRecording, Take, read_recording
-from spike_zoo.archive import ArchiveWriter
-from spike_zoo.archive.shards import build_shards
+from spike_zoo.archive import ArchiveWriter, build_archive, open_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 PLANES, HEIGHT, ROW_BYTES, RECORDINGS = 301, 250, 50, 8
 CLIP, CROP, CROPS = 61, 96, 200
 MANY = 2000  # recordings; more take minutes to write
-SIZE_GOAL, COLD_GOAL, CROP_GOAL, TABLE_GOAL, SHARDS_GOAL = 1.012, 0.5, 0.5, 0.1, 0.95
+SIZE_GOAL, COLD_GOAL, CROP_GOAL, TABLE_GOAL, JOINED_GOAL = 1.012, 0.5, 0.5, 0.1, 0.95
 
 
 def _sample_clip() -> Path:
@@ -98,15 +97,22 @@ def _crops(folder: Path) -> list[Row]:
         seconds, least = alternate([_for_all(ours, places), _for_all(limit, places)], repeats=7)
         figures = CROPS / seconds, "crops/s", CROPS / least, "memory map"
         results.append(Row(name, *figures, CROP_GOAL, at_least=True))
-    results.append(_sharded_crops(folder, archive, places))
+    results.append(_joined_crops(folder, archive, places))
     archive.close()
     return results
 
 
-def _sharded_crops(folder: Path, archive: SpikeArchive, places: list[list[int]]) -> Row:
-    """Measure the same crops from a folder of four files."""
-    jobs = {name: partial(archive.take, name) for name in archive}
-    shards = SpikeArchive(build_shards(folder / "shards", jobs, "4"))
+def _joined_crops(folder: Path, archive: SpikeArchive, places: list[list[int]]) -> Row:
+    """Measure the same crops from four files."""
+    names = archive.names()
+    files = [
+        build_archive(
+            folder / f"part-{part}.h5",
+            {name: partial(archive.take, name) for name in names[part::4]},
+        )
+        for part in range(4)
+    ]
+    joined = open_archive(files)
 
     def crops_of(source: SpikeArchive) -> Callable[[int, int, int, int], NDArray[np.uint8]]:
         return lambda number, start, top, left: source.read_packed(
@@ -117,11 +123,11 @@ def _sharded_crops(folder: Path, archive: SpikeArchive, places: list[list[int]])
             byte_columns=slice(left, left + CROP // 8),
         )
 
-    calls = [_for_all(crops_of(one), places) for one in (shards, archive)]
+    calls = [_for_all(crops_of(one), places) for one in (joined, archive)]
     many, single = alternate(calls, repeats=7)
     figures = CROPS / many, "crops/s", CROPS / single, "one file"
-    shards.close()
-    return Row("61x96x96 crops of four files", *figures, SHARDS_GOAL, at_least=True)
+    joined.close()
+    return Row("61x96x96 crops of four files", *figures, JOINED_GOAL, at_least=True)
 
 
 def _table(folder: Path) -> list[Row]:

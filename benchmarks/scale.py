@@ -30,7 +30,6 @@ from spike_zoo.cli.compress import compress
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.base import unpacked
-from spike_zoo.formats.shards import write_index
 from spike_zoo.methods.stir import STIR, STIRLoss
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
@@ -90,15 +89,6 @@ def _many(folder: Path, size: int) -> None:
     with ArchiveWriter(folder / "many.h5") as writer:
         for number in range(100 * size):
             writer.add(f"r{number:06d}", _spikes(CLIP, 128, 128, number % 7), split="train")
-
-
-def _index(folder: Path, count: int) -> None:
-    for shard in range(16):
-        (folder / f"{shard:03d}.h5").write_bytes(b"shard")
-    names = [f"r{number:06d}" for number in range(count)]
-    known = [301, 250, 400], 0.6, None, [150], "0" * 64
-    rows = ((name, number % 16, *known) for number, name in enumerate(names))
-    write_index(folder, [f"{shard:03d}.h5" for shard in range(16)], rows, {"train": names}, ())
 
 
 def _crops(folder: Path) -> None:
@@ -169,12 +159,6 @@ CASES = (
     Case("archive build", "pixels", _pixels(1000), _build),
     Case("archive build", "recordings", lambda *of: _raw(of[0], 100 * of[1], CLIP, 64, 64), _build),
     Case("archive verify", "planes", _built, lambda folder: verify_archive(folder / "built.h5")),
-    Case(
-        "open an index of 16 shards",
-        "recordings",
-        lambda folder, size: _index(folder, 10_000 * size),
-        lambda folder: SpikeArchive(folder).names(),
-    ),
     Case(f"read {CROPS} crops {CLIP}x{CROP}x{CROP}", "recordings", _many, _crops),
     Case("reconstruct, tfi, every plane", "planes", _planes(20_000), _tfi),
     Case("reconstruct, tfi, every plane", "pixels", _pixels(400), _tfi),

@@ -99,6 +99,12 @@ def content_sha256(
     checksums, if there are any. For a valid archive both are equal. If the archive has a valid
     table, the recordings are not read.
     """
+    rows = content_rows(file, names)
+    return digest_of([rows[name] for name in sorted(names)], splits)
+
+
+def content_rows(file: Hdf5File, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values of each recording in the digest of an archive."""
     with hdf5_errors(file.path, schema.CONTENTS):
         rows = {row.content[0]: row.content for row in _valid_rows(file)}
     if not rows.keys() >= set(names):
@@ -106,25 +112,13 @@ def content_sha256(
         for name, datasets in parts.items():
             attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
             rows[name] = _content(file, name, attributes, datasets, read_all)
-    return digest_of([rows[name] for name in sorted(names)], splits)
+    return {name: rows[name] for name in names}
 
 
 def digest_of(contents: Sequence[list[Any]], splits: Mapping[str, Sequence[str]]) -> str:
     """Return the digest of splits and of recordings' contents, given in the order of names."""
     content = {"splits": {part: list(splits[part]) for part in splits}, "recordings": contents}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def index_rows(file: Hdf5File) -> list[IndexRow]:
-    """Return the row of every recording, from a valid table or from the recordings.
-
-    Raises:
-        FormatError: If a recording breaks the schema.
-    """
-    with hdf5_errors(file.path, schema.CONTENTS):
-        rows = _valid_rows(file)
-    names = file.members(schema.RECORDINGS)
-    return rows if len(rows) == len(names) else _read_rows(file, *_parts(file, names))
 
 
 def write_contents(path: Path) -> None:
@@ -172,7 +166,7 @@ def read_facts(file: Hdf5File) -> dict[str, Facts]:
 
 def _valid_rows(file: Hdf5File) -> list[IndexRow]:
     """Return the rows of the table; empty without a table or if the file has changed since."""
-    if not (file.holds(_TABLE) and file.holds(_STAMP)) or file.is_partial:
+    if not (file.holds(_TABLE) and file.holds(_STAMP)):
         return []
     stamp = file.dataset(_STAMP)
     place = stamp.id.get_offset()

@@ -22,7 +22,7 @@ from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
 from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stored_planes
-from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.remote import is_address, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 class SpikeArchive:
-    """Recordings with their images and splits in one HDF5 file, or in a folder of HDF5 files.
+    """Recordings with their images and splits in one HDF5 file.
 
     A ``with`` block closes the file at its end; a later read opens it again. Every process opens
     the file separately, and raises an error if it was modified.
 
     Args:
-        path: A file, a folder made by ``archive build --shards``, or the address of either.
+        path: A file or its address.
 
     Raises:
         MissingFileError: If the file does not exist.
@@ -57,15 +57,8 @@ class SpikeArchive:
         (['clip'], SpikeRecording(4x6x8, rate_scale=0.6))
     """
 
-    def __new__(cls, path: str | Path | None = None) -> Self:
-        """Create a reader of a file or of a folder; pickle calls it without a path."""
-        if cls is SpikeArchive and path is not None and local_path(path).is_dir():
-            from spike_zoo.archive.shards import ShardedArchive  # imports this module
-
-            return object.__new__(ShardedArchive)  # type: ignore[return-value]  # a subclass
-        return object.__new__(cls)
-
     def __init__(self, path: str | Path) -> None:
+        self._address = path if is_address(path) else None
         self._file = Hdf5File(local_path(path))
         self._planes: dict[str, StoredPlanes] = {}
         self._names: dict[str, None] | None = None
@@ -90,6 +83,8 @@ class SpikeArchive:
 
     def check_unchanged(self) -> None:
         """Raise RecordingError if the open file was replaced, modified or removed."""
+        if self._address is not None and not self.path.exists():
+            local_path(self._address)  # fetch the copy again that was removed from the cache
         self._file.check_unchanged()
 
     def __enter__(self) -> Self:
@@ -101,7 +96,8 @@ class SpikeArchive:
     def __getstate__(self) -> dict[str, Any]:
         # another process opens and checks the file again
         empty_caches: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
-        return {"_file": self._file, "_checked": set(), **empty_caches}
+        own = {"_address": self._address, "_file": self._file, "_checked": set()}
+        return own | empty_caches
 
     def __repr__(self) -> str:
         return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"

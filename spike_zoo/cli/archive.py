@@ -16,12 +16,9 @@ from rich.table import Table
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
-from spike_zoo.archive.shards import build_shards, parse_shards, verify_shards
 from spike_zoo.cli.console import check_least, echo, is_quiet
 from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.executor import check_jobs
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
-from spike_zoo.formats.shards import is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +79,7 @@ def archive_build(
 
     Args:
         source: A folder of recordings, one recording, or an archive to rewrite.
-        out: The archive to write, ending in .h5 or .hdf5; with --shards a folder.
+        out: The archive to write, ending in .h5 or .hdf5.
         layout: Layout of the source. base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS;
             recvidar: recVidarReal2019; momvidar: momVidarReal2021; bss: BSS, in colour; gopro, rsb:
             S-SDM's blurry images with spikes; usp: the same of USP-Gaussian; folder: recordings
@@ -100,20 +97,23 @@ def archive_build(
         fps: Planes per second of all recordings. Default: as for rate_scale.
         jobs: Number of processes; 0: one per core.
         cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
-        shards: Number of files, such as 16, to write a folder of files; or one of them, such as
-            3/16, so that jobs on several machines write one file each. Existing files are kept.
+        shards: Write only this part of the recordings, such as 3/16 for the third of sixteen parts
+            of equal size, so that jobs on several machines write one archive each. Training reads
+            all of them with data.archive: 'data/part-*.h5'.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
         along_time: Pack bits along time. Compressed archives have half the size, but a recording
             can only be read as a whole.
         overwrite: Replace an existing archive.
     """
     check_jobs(jobs)
-    _check_shards(out, shards)
+    part = _parse_shards(shards)
     rule = _exposure_rule(exposure_start, exposure_length, margin)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
     takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(takes.renamed)
     _warn_without_split(takes.without_split, source)
+    if part is not None:
+        takes.keep_part(*part)
     build_with_bar(
         out,
         takes.jobs,
@@ -124,27 +124,29 @@ def archive_build(
         bit_layout="tpack" if along_time else "wpack",
         overwrite=overwrite,
         generator=f"spike_zoo archive build --layout {layout}",
-        shards=shards,
-        **({} if shards else {"origin": takes.origin}),
+        origin=takes.origin,
     )
-    if shards is not None and not is_sharded(out):
-        echo(f"{out}: part {shards} is written; the archive is complete when all parts are written")
-    elif not is_quiet():
+    if not is_quiet():
         archive_info(out)
 
 
-def _check_shards(out: str, shards: str | None) -> None:
-    if shards is None:
-        return
-    parse_shards(shards)
-    if Path(out).suffix.lower() in ARCHIVE_SUFFIXES:
-        raise UsageError(f"{out}: with --shards the archive is a folder; leave its suffix out")
+def _parse_shards(text: str | None) -> tuple[int, int] | None:
+    """Parse "3/16" into the number of a part and the number of parts."""
+    if text is None:
+        return None
+    first, _, second = text.partition("/")
+    try:
+        number, parts = int(first), int(second)
+    except ValueError:
+        number, parts = 0, 0
+    if not 1 <= number <= parts:
+        raise UsageError(f"--shards {text}: expected K/N with K from 1 to N, such as 3/16")
+    return number, parts
 
 
 def build_with_bar(
     path: str | Path,
     jobs: Mapping[str, Callable[[], Take]],
-    shards: str | None = None,
     **options: Any,
 ) -> None:
     """Build an archive and show a progress bar.
@@ -152,8 +154,6 @@ def build_with_bar(
     Args:
         path: The archive.
         jobs: Name of each take -> function that makes the take.
-        shards: Parts to write, as for :func:`spike_zoo.archive.shards.build_shards`; None writes
-            one file.
         **options: Options of :func:`spike_zoo.archive.build_archive`.
     """
     columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -165,10 +165,7 @@ def build_with_bar(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if shards is None:
-            build_archive(path, jobs, progress=progress, **options)
-        else:
-            build_shards(path, jobs, shards, progress=progress, **options)
+        build_archive(path, jobs, progress=progress, **options)
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
@@ -331,8 +328,7 @@ def archive_verify(
         cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     check_jobs(jobs)
-    verify = verify_shards if Path(path).is_dir() else verify_archive
-    findings = verify(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
+    findings = verify_archive(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
         keys = ("code", "severity", "path", "message")

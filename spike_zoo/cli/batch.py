@@ -29,7 +29,7 @@ from spike_zoo.files import (
 )
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.shards import is_sharded
+from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
@@ -149,20 +149,18 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
         MissingFileError: If there are no recordings.
     """
     path = Path(recording)
+    if is_address(recording):  # its query is no pattern
+        return []
     if glob.has_magic(recording) and not path.exists():
         found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
         files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
-    elif is_sharded(path):
-        if name is None or not glob.has_magic(name):
-            return []
-        files = [path]
     elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
         files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
     elif name is not None and glob.has_magic(name):
         files = [path]
     else:
         return []
-    files = [file for file in files if file.is_file() or is_sharded(file)]
+    files = [file for file in files if file.is_file()]
     recordings = [(file, item) for file in files for item in _names(file, name or "*")]
     if not recordings:
         raise MissingFileError(f"{recording}: no recording there", path=recording)
@@ -182,7 +180,7 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
 
 
 def _names(file: Path, pattern: str) -> list[str | None]:
-    if file.suffix.lower() not in ARCHIVE_SUFFIXES and not is_sharded(file):
+    if file.suffix.lower() not in ARCHIVE_SUFFIXES:
         return [None]
     from spike_zoo.archive import SpikeArchive  # slow import
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
@@ -12,6 +11,7 @@ from spike_zoo.cli.batch import RecordingSource, images_of, in_blocks, run_batch
 from spike_zoo.cli.console import check_least, echo, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.remote import stem_of
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes import centers_with_stride
@@ -130,7 +130,7 @@ def reconstruct(
         balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
-    echo(_write(target, Path(recording).stem, centers, images, len(source)))
+    echo(_write(target, stem_of(recording), centers, images, len(source)))
 
 
 def _write(

@@ -9,7 +9,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
-from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.remote import is_address, local_path, stem_of
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 
@@ -70,7 +70,8 @@ def report(
         trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace an existing report.
     """
-    target = Path(f"{Path(source).resolve().stem}.html" if out is None else out)
+    stem = stem_of(source if is_address(source) else Path(source).resolve())
+    target = Path(f"{stem}.html" if out is None else out)
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)

@@ -14,13 +14,13 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.archive import SpikeArchive
-from spike_zoo.archive.shards import ShardedArchive
+from spike_zoo.archive import SpikeArchive, open_archive
+from spike_zoo.archive.joined import archive_files
 from spike_zoo.data.batches import PICTURES, Collate
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.formats.remote import is_address, local_path
+from spike_zoo.formats.remote import is_address
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_motions
 
@@ -70,7 +70,8 @@ class ArchiveDataModule(LightningDataModule):
     and images on the device set by :meth:`to`.
 
     Args:
-        archive: The archive's file.
+        archive: The archive's file or address, a pattern such as ``data/part-*.h5``, or a list of
+            these; several files are read as one archive.
         train_split: Split of the archive to train on.
         val_split: Split of the archive to validate on.
         test_split: Split of the archive for test and prediction.
@@ -95,7 +96,7 @@ class ArchiveDataModule(LightningDataModule):
 
     def __init__(
         self,
-        archive: str = DEFAULT_ARCHIVE,
+        archive: list[str] | str = DEFAULT_ARCHIVE,
         *,
         train_split: str = "train",
         val_split: str = "val",
@@ -115,7 +116,7 @@ class ArchiveDataModule(LightningDataModule):
         check_at_least({**limits, "seed": (seed, 0), "crop": (crop, 16)})
         if rate_scale is not None and not 0 < rate_scale < math.inf:
             raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
-        self.archive_path = archive if is_address(archive) else Path(archive)
+        self.archive_path = archive
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -156,16 +157,17 @@ class ArchiveDataModule(LightningDataModule):
             MissingFileError: If the file does not exist.
         """
         if self._archive is None:
-            path = local_path(self.archive_path)
-            if not path.exists():
+            files = archive_files(self.archive_path)
+            missing = next((f for f in files if not is_address(f) and not Path(f).exists()), None)
+            if missing is not None:
                 raise MissingFileError.at(
-                    self.archive_path,
+                    missing,
                     f"there is no such archive. Make the default one with "
-                    f"'{self.simulate_command} --out {self.archive_path}' (other archives of the "
+                    f"'{self.simulate_command} --out {missing}' (other archives of the "
                     "tables need options, see experiments/*/needs*.yaml), or build one from your "
                     "recordings with 'python -m spike_zoo archive build'.",
                 )
-            self._archive = SpikeArchive(path)
+            self._archive = open_archive(files)
         return self._archive
 
     @property
@@ -217,13 +219,11 @@ class ArchiveDataModule(LightningDataModule):
     def train_dataloader(self) -> TrainingLoader:
         """Return the training loader; its position is part of a checkpoint."""
         samples = self._samples_of("train")
-        sharded = self.archive if isinstance(self.archive, ShardedArchive) else None
         sampler = SeededSampler(
             len(samples),
             self._common_seed() if self.seed is None else self.seed,
             self._epochs,
             self.samples_per_epoch,
-            files=None if sharded is None else sharded.file_numbers(samples.names),
             **self._rank_options(),
         )
         loader = TrainingLoader(

@@ -134,7 +134,7 @@ class ClassificationDataModule(ArchiveDataModule):
 
     def __init__(
         self,
-        archive: str = LABELLED_ARCHIVE,
+        archive: list[str] | str = LABELLED_ARCHIVE,
         clip_length: int = 41,
         crop: int | None = None,
         augment: bool = False,

@@ -202,7 +202,7 @@ class DeblurDataModule(ArchiveDataModule):
 
     def __init__(
         self,
-        archive: str = DEBLUR_ARCHIVE,
+        archive: list[str] | str = DEBLUR_ARCHIVE,
         margin: int = 20,
         ratio: int = 4,
         frames: int = 7,

@@ -257,7 +257,7 @@ class ReconstructionDataModule(ArchiveDataModule):
 
     def __init__(
         self,
-        archive: str = DEFAULT_ARCHIVE,
+        archive: list[str] | str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
         flow_offset: int = 0,

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch.utils.data import DistributedSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-
-FILES_AT_ONCE: Final = 8
-"""Files of a sharded archive whose samples are shuffled together."""
+    from collections.abc import Callable, Iterator
 
 
 class SampleKey(NamedTuple):
@@ -60,8 +54,6 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: Samples per epoch, by default all. More than ``size`` repeats samples.
         processes: Number of processes that share the draws.
         rank: Number of this process.
-        files: File number of each sample, for archives with too many files to keep open: files are
-            drawn in random order, and samples are shuffled within a few files at a time.
 
     Attributes:
         epoch: The current epoch.
@@ -76,7 +68,6 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: int | None = None,
         processes: int = 1,
         rank: int = 0,
-        files: Sequence[int] | None = None,
     ) -> None:
         super().__init__(range(size), processes, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
         self.size = size
@@ -84,7 +75,6 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epochs = epochs
         self.epoch = epochs.next
         self.draws = size if draws is None else draws
-        self.files = files
         self.skipped = 0
         self._resumed: tuple[int, int] | None = None
 
@@ -96,22 +86,13 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.skipped = skipped if epoch == self.epoch else 0
         generator = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.draws // self.size)
-        order = np.concatenate([self._permutation(generator) for _ in range(rounds)])
+        order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
         seeds = generator.integers(2**62, size=self.draws)
         drawn = zip(order[: self.draws].tolist(), seeds.tolist(), strict=True)
         keys = [SampleKey(index, seed) for index, seed in drawn]
         shared = len(self) * self.num_replicas
         own = itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
         yield from itertools.islice(own, self.skipped, None)
-
-    def _permutation(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return all samples in random order, shuffled within a few files at a time."""
-        if self.files is None:
-            return generator.permutation(self.size)
-        numbers, place = np.unique(self.files, return_inverse=True)
-        turn = generator.permutation(len(numbers))[place] // FILES_AT_ONCE
-        shuffled = generator.permutation(self.size)
-        return shuffled[np.argsort(turn[shuffled], kind="stable")]
 
     def set_epoch(self, epoch: int) -> None:
         """Draw this epoch next, unless a trainer determines the epoch."""

@@ -186,7 +186,7 @@ class SceneDataModule(ReconstructionDataModule):
 
     def __init__(
         self,
-        archive: str = DEFAULT_ARCHIVE,
+        archive: list[str] | str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
         full_sequence_splits: Sequence[str] = ("train",),

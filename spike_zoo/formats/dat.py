@@ -12,7 +12,7 @@ import numpy as np
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.files import memory_map
 from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
-from spike_zoo.formats.partial_copies import partial_copy
+from spike_zoo.formats.remote import missing_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 
 if TYPE_CHECKING:
@@ -186,7 +186,6 @@ class DatPlanes:
         self.path = path
         self.layout = layout
         self.shape = (planes, layout.height, packed_width(layout.image_width))
-        self._copy = partial_copy(path)
 
     @property
     def mapped(self) -> NDArray[np.uint8] | None:
@@ -195,7 +194,7 @@ class DatPlanes:
         None if rows are not whole bytes, or the file system has no memory maps.
         """
         columns = self.layout.byte_columns
-        if columns is None or self._copy is not None:
+        if columns is None:
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
         with self.path.open("rb") as stream:
@@ -279,10 +278,12 @@ class DatPlanes:
             first, past = start * layout.pixels // 8, -(-stop * layout.pixels // 8)
         else:
             first, past = layout.bytes_for(start), layout.bytes_for(stop)
-        if self._copy is not None:
-            self._copy.fetch(layout.offset + first, layout.offset + past)
         data = np.empty(past - first, np.uint8)
-        with self.path.open("rb") as stream:
+        try:
+            stream = self.path.open("rb")
+        except FileNotFoundError as error:
+            raise missing_file(self.path) from error
+        with stream:
             stream.seek(layout.offset + first)
             if stream.readinto(data.data) != data.size:
                 raise FormatError.at(self.path, "was truncated after it was opened")

@@ -21,7 +21,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.files import memory_map
 from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
-from spike_zoo.formats.partial_copies import BlockReader, PartialCopy, failures, partial_copy
+from spike_zoo.formats.remote import missing_file
 
 if TYPE_CHECKING:
     import mmap
@@ -50,8 +50,6 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
     except SpikeZooError:
         raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        if path in failures:
-            raise failures.pop(path) from error
         raise FormatError(
             f"{path}{inside and ': '}{inside}: damaged or cut short ({first_line(error)}), or "
             "another program is writing it; wait for that program to end, or copy or build the "
@@ -80,7 +78,6 @@ class Hdf5File:
         self._state: tuple[int, int] | None = None  # size and time of the file at first opening
         self._handle: h5py.File | None = None
         self._process = 0
-        self.is_partial = False  # whether it is an incomplete copy of a remote file
         self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         self._checked: set[str] = set()
@@ -106,8 +103,9 @@ class Hdf5File:
         if self._handle is None or self._process != os.getpid():
             self.close()  # a handle inherited through a fork belongs to the parent
             if not self.path.is_file():
-                what = "is not a file" if self.path.exists() else "there is no such file"
-                raise MissingFileError.at(self.path, f"{what}")
+                if self.path.exists():
+                    raise MissingFileError.at(self.path, "is not a file")
+                raise missing_file(self.path)
             if not h5py.is_hdf5(self.path):
                 raise FormatError.at(
                     self.path,
@@ -115,13 +113,10 @@ class Hdf5File:
                     "archive build' from recordings.",
                     code="E01",
                 )
-            copy = partial_copy(self.path)
-            self.is_partial = copy is not None
             with hdf5_errors(self.path):
-                self._handle = _open(self.path, copy)
+                self._handle = _open(self.path)
             self._process = os.getpid()
-            if copy is None:  # for a copy, fetching checks that the remote file is unchanged
-                self._compare(os.fstat(self._handle.id.get_vfd_handle()))
+            self._compare(os.fstat(self._handle.id.get_vfd_handle()))
         return self._handle
 
     def check_unchanged(self) -> None:
@@ -195,8 +190,6 @@ class Hdf5File:
         changed.
         """
         handle = self.handle
-        if self.is_partial:
-            return None
         # reading a map beyond the end of the file kills the process with a signal
         if self._map is not None and self._map.size() != len(self._map):
             raise self._changed("was modified")
@@ -280,11 +273,10 @@ def _add_to_cache(cache: dict[str, Any], key: str, value: object, most: int) -> 
     cache[key] = value
 
 
-def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
+def _open(path: Path) -> h5py.File:
     """Open a file without locks, because archives are replaced by renaming, not in place."""
-    source = path if copy is None else BlockReader(copy)
     try:
-        return h5py.File(source, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         if "already open for write" in str(error):
             raise RecordingError.at(

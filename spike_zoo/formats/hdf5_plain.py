@@ -1,4 +1,7 @@
-"""Reader of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read."""
+"""Reader of spikes ``(T, H, W)`` in HDF5 files that are not archives, packed while read.
+
+Arrays of MATLAB 7.3 are spikes ``(H, W, T)``, since MATLAB stores axes in reverse order.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import numpy as np
 from spike_zoo.errors import FormatError, MissingItemError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import RECORDINGS, Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.shards import is_sharded
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
@@ -23,12 +25,7 @@ _MOST_GROUPS = 1000
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether an HDF5 file has the schema of archives or a group of recordings.
-
-    A folder is an archive if it has an index.
-    """
-    if is_sharded(path):
-        return True
+    """Return whether an HDF5 file has the schema of archives or a group of recordings."""
     with Hdf5File(path) as file:
         return _is_archive(file)
 
@@ -69,16 +66,20 @@ def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording 
     inside = name.strip("/")
     dataset = file.dataset(inside)
     with hdf5_errors(file.path, inside):
-        packed = _packed(dataset, f"{file.path}: {inside}", most)
+        is_matlab = "MATLAB_class" in dataset.attrs
+        packed = _packed(dataset, f"{file.path}: {inside}", most, swaps_sides=is_matlab)
+    width = dataset.shape[1 if is_matlab else 2]
     meta = {"name": inside, "source": file.path.name, "source_format": "hdf5"}
-    return SpikeRecording(packed, dataset.shape[2], meta=meta | {"source_flipped": False})
+    return SpikeRecording(packed, width, meta=meta | {"source_flipped": False})
 
 
 def _is_archive(file: Hdf5File) -> bool:
     return "schema" in read_attributes(file, "/") or file.holds(RECORDINGS)
 
 
-def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.uint8]:
+def _packed(
+    dataset: h5py.Dataset, name: str, most: int | None, *, swaps_sides: bool
+) -> NDArray[np.uint8]:
     """Return the packed planes of a data set, read by whole chunks along time."""
     check_spikes(dataset.shape, dataset.dtype, name)
     planes, height, width = dataset.shape
@@ -86,7 +87,10 @@ def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.ui
     step = chunk * max(1, _BLOCK_BYTES // (chunk * height * width * dataset.dtype.itemsize))
     planes = min(planes, most or planes)
     step = min(step, planes)
-    parts = [pack_checked(dataset[first : first + step], name) for first in range(0, planes, step)]
+    parts = []
+    for first in range(0, planes, step):
+        spikes = dataset[first : min(first + step, planes)]
+        parts.append(pack_checked(spikes.swapaxes(1, 2) if swaps_sides else spikes, name))
     return np.concatenate(parts)
 
 

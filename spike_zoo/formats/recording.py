@@ -6,7 +6,7 @@ import stat
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.shards import ShardIndex, is_sharded
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.formats.turned import dat_recording
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
@@ -64,8 +63,6 @@ def detect_format(path: str | Path) -> Format:
             or the suffix does not match the content.
     """
     path = path if isinstance(path, Path) else local_path(path)
-    if is_sharded(path):
-        return "hdf5"
     try:
         status = path.stat()
     except OSError as error:
@@ -103,6 +100,8 @@ def _format_by_content(path: Path) -> Format | None:
     try:
         with path.open("rb", buffering=0) as stream:
             start = stream.read(HEADER_BYTES)
+            if path.suffix.lower() != ".dat" and _has_user_block(stream):
+                return "hdf5"
     except OSError as error:
         raise FormatError.at(path, f"cannot be read ({error.strerror})") from error
     if start.startswith(_HDF5_SIGNATURE):
@@ -116,6 +115,20 @@ def _format_by_content(path: Path) -> Format | None:
         raw = path.suffix.lower() == ".dat" and not _is_lossless_header(start)
         return None if raw else "spl"
     return None
+
+
+def _has_user_block(stream: BinaryIO) -> bool:
+    """Return whether HDF5 starts after a user block of 512, 1024, 2048 ... bytes.
+
+    MATLAB 7.3 writes such files.
+    """
+    place, size = 512, stream.seek(0, 2)
+    while place < size:
+        stream.seek(place)
+        if stream.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE:
+            return True
+        place *= 2
+    return False
 
 
 def _is_lossless_header(start: bytes) -> bool:
@@ -234,10 +247,6 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
         return lossless.read(path)
     from spike_zoo.formats.hdf5_recording import read_h5
 
-    if path.is_dir():
-        index = ShardIndex(path)
-        name = index.only_name() if name is None else name
-        path = index.file_of(name)
     return read_h5(path, name)
 
 

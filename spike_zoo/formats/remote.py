@@ -1,26 +1,44 @@
-"""Cached local copies of remote recordings and archives, such as ``s3://bucket/street.dat``."""
+"""Cached copies of recordings and archives given by an address, such as ``s3://bucket/a.dat``."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import hashlib
+import logging
 import os
+import shutil
+import sys
+import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
-from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.files import new_file
-from spike_zoo.formats.partial_copies import has_blocks, start_copy
-from spike_zoo.formats.remote_files import (
-    INDEX,
-    SOURCE,
-    cache_folder,
-    file_system,
-    make_room,
-    version_of,
-)
+from spike_zoo.errors import MissingFileError, RecordingError, UsageError, first_line
+from spike_zoo.files import NOT_WRITABLE, lock, new_file
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CACHE_VARIABLE: Final = "SPIKE_ZOO_CACHE"
+LIMIT_VARIABLE: Final = "SPIKE_ZOO_CACHE_GB"
+_LIMIT: Final = 50.0
 _SIDECAR: Final = ".yaml"
-_IN_BLOCKS: Final = (".dat", ".h5", ".hdf5")  # formats that are read in parts
+_LOCK: Final = ".lock"
+_SECONDS_PER_LINE: Final = 2.0  # between two lines about progress
+#: Keys of fsspec's facts about a file that change with its content.
+_VERSION: Final = (
+    *("size", "ETag", "etag", "Content-MD5", "LastModified", "Last-Modified", "last_modified"),
+    *("mtime", "updated"),
+)
+#: Base classes, other than OSError, of the errors of fsspec's file systems.
+_CLIENT_ERRORS: Final = (
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
+_LOG = logging.getLogger(__name__)
 
 
 def is_address(path: str | Path) -> bool:
@@ -28,95 +46,181 @@ def is_address(path: str | Path) -> bool:
     return isinstance(path, str) and "://" in path
 
 
-def local_path(path: str | Path) -> Path:
-    """Return a path unchanged, or the path of the local copy of an address.
+def stem_of(path: str | Path) -> str:
+    """Return the name of the file at a path or address, without suffix and query."""
+    return Path(str(path).partition("?")[0] if is_address(path) else path).stem
 
-    ``.dat`` and HDF5 files, and shards of an archive, are copied in blocks of 8 MiB when they are
-    read; other files are copied completely. Copies are stored in the folder ``SPIKE_ZOO_CACHE``, by
-    default ``~/.cache/spike_zoo``. If they take more than ``SPIKE_ZOO_CACHE_GB`` (default 50), the
-    least recently used ones are removed.
+
+def local_path(path: str | Path) -> Path:
+    """Return a path unchanged, or the path of the cached copy of an address.
+
+    A file and its sidecar are copied once for each version of the file, given by its ETag, time of
+    modification and size. Copies are stored in the folder ``SPIKE_ZOO_CACHE``, by default
+    ``~/.cache/spike_zoo``. If they take more than ``SPIKE_ZOO_CACHE_GB`` (default 50), the least
+    recently used ones are removed; programs that have opened such a file can still read it.
+
+    The suffix and the sidecar follow from the part of the address before ``?``: the sidecar of
+    ``https://host/a.dat?download=1`` is ``https://host/a.dat.yaml?download=1``.
 
     Raises:
         UsageError: If fsspec, or its package for the address, is not installed.
         MissingFileError: If the address does not exist or cannot be read.
+        RecordingError: If the transfer ends early.
     """
     if not (isinstance(path, str) and is_address(path)):
         return Path(path)
-    copy = _copied(path)
-    if not copy.exists():  # removed because the cache was full
-        _copied.cache_clear()
-        copy = _copied(path)
-    return copy
-
-
-@functools.cache
-def _copied(address: str) -> Path:
-    """Copy a remote file with its sidecar, or the index of a sharded archive; return its path."""
-    system, inside = file_system(address)
-    try:
+    system, inside = _file_system(path)
+    with _named_errors(path):
         facts = system.info(inside)
-        if facts.get("type") == "directory" or not Path(inside).suffix:
-            return _copy_index(system, inside, address)
-        folder = cache_folder(f"{address} {version_of(facts)}")
-        target = folder / Path(inside).name
-        if system.exists(inside + _SIDECAR):
-            _fetch(system, inside + _SIDECAR, target.with_name(target.name + _SIDECAR))
-        if target.suffix.lower() in _IN_BLOCKS and has_blocks(system, inside, facts.get("size")):
-            start_copy(target, address, facts["size"], version_of(facts))
-        else:
-            _fetch(system, inside, target)
-    except (FileNotFoundError, PermissionError, OSError) as error:
-        raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
+    if facts.get("type") == "directory":
+        raise MissingFileError(f"{path}: is a folder; give the address of a file", path=path)
+    version = " ".join(str(facts[key]) for key in _VERSION if facts.get(key) is not None)
+    place, mark, query = inside.partition("?")
+    name = Path(unquote(place) if path.startswith("http") else place).name
+    folder = _cache() / hashlib.sha256(f"{path} {version}".encode()).hexdigest()[:20]
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    with (folder / _LOCK).open("ab") as held:
+        lock(held, wait=True)  # processes of one run copy a file once
+        if not target.is_file():
+            _fetch(system, inside, target, path, facts.get("size"))
+        _fetch_sidecar(system, f"{place}{_SIDECAR}{mark}{query}", target, path)
+    with contextlib.suppress(OSError):
+        # a constant time of modification: a copy that is fetched again is the same file for its
+        # readers. The time of access is that of the last use
+        os.utime(target, (time.time(), 0))
+    _make_room(folder)
     return target
 
 
-def _copy_index(system: Any, inside: str, address: str) -> Path:  # noqa: ANN401  (fsspec's)
-    """Copy the index of a sharded archive, and store its address; return the local folder."""
-    inside = inside.rstrip("/")
-    facts = system.info(f"{inside}/{INDEX}")
-    folder = cache_folder(f"{address} {version_of(facts)}")
-    _fetch(system, f"{inside}/{INDEX}", folder / INDEX)
-    (folder / SOURCE).write_text(address.rstrip("/"), encoding="utf-8")
-    return folder
+def missing_file(path: Path) -> MissingFileError:
+    """Return the error for a file that does not exist, or was removed from the cache."""
+    message = "there is no such file"
+    if _cache() in path.parents:
+        message = (
+            f"was removed from the cache; set {LIMIT_VARIABLE} to more than the total size of the "
+            "files in use, and start again"
+        )
+    return MissingFileError.at(path, message)
 
 
-def is_remote(folder: Path) -> bool:
-    """Return whether a folder is the local copy of a sharded archive."""
-    return (folder / SOURCE).is_file()
-
-
-def fetch_shard(file: Path, size: int) -> None:
-    """Start the copy of a shard into the local folder of its archive, unless it exists.
-
-    Args:
-        file: Path of the copy.
-        size: Size in bytes according to the index.
-
-    Raises:
-        MissingFileError: If the remote file cannot be read.
-        FormatError: If the remote file has another size.
-    """
-    address = f"{(file.parent / SOURCE).read_text(encoding='utf-8')}/{file.name}"
-    if file.is_file():
-        os.utime(file)
-        return
-    system, inside = file_system(address)
+def _file_system(address: str) -> tuple[Any, str]:
+    """Return fsspec's file system of an address, and the path in it."""
+    # signatures in addresses must not be quoted again
+    options = {"encoded": True} if address.startswith("http") and "%" in address else {}
     try:
-        facts = system.info(inside)
-        if facts.get("size") not in (None, size):
-            raise FormatError(f"{address}: has {facts['size']} bytes and not the {size} of {INDEX}")
-        if has_blocks(system, inside, size):
-            start_copy(file, address, size, version_of(facts))
-        else:
-            _fetch(system, inside, file)
-    except (FileNotFoundError, PermissionError, OSError) as error:
-        raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
+        import fsspec
+
+        with _named_errors(address):  # some file systems connect here
+            system, inside = fsspec.core.url_to_fs(address, **options)
+    except (ImportError, ValueError) as error:
+        if isinstance(error, MissingFileError):
+            raise
+        raise UsageError(
+            f"{address}: {error}. Addresses need: pip install 'spike-zoo[remote]', and for s3:// "
+            "also s3fs, for gs:// gcsfs"
+        ) from error
+    return system, inside
 
 
-def _fetch(system: Any, inside: str, target: Path) -> None:  # noqa: ANN401  (fsspec's)
-    """Copy a remote file to a path, unless it exists; the file is created when it is complete."""
-    if not target.is_file():
-        with new_file(target, overwrite=True) as part:
-            system.get_file(inside, str(part))
-        make_room(target)
-    os.utime(target)
+@contextlib.contextmanager
+def _named_errors(address: str) -> Iterator[None]:
+    try:
+        yield
+    except _transfer_errors() as error:
+        reason = first_line(error.__cause__ or error)
+        raise MissingFileError(f"{address}: cannot be read ({reason})", path=address) from error
+
+
+def _transfer_errors() -> tuple[type[Exception], ...]:
+    """Return the base classes of errors of the imported packages of file systems."""
+    known = [
+        (sys.modules[module], name) for module, name in _CLIENT_ERRORS if module in sys.modules
+    ]
+    return OSError, *(getattr(module, name) for module, name in known)
+
+
+def _fetch(system: Any, inside: str, target: Path, address: str, size: int | None) -> None:  # noqa: ANN401  (fsspec's)
+    """Copy a remote file; the copy is created when it is complete."""
+    from fsspec.callbacks import Callback
+
+    callback = Callback(hooks={"log": _progress_of(address)})
+    with new_file(target, overwrite=True) as part:
+        reason = ""
+        try:
+            system.get_file(inside, str(part), callback=callback)
+        except _transfer_errors() as error:
+            if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+                raise
+            reason = f" ({first_line(error)})"
+        copied = part.stat().st_size if part.is_file() else 0
+        if reason or copied != (copied if size is None else size):
+            expected = "" if size is None else f" of {size}"
+            raise RecordingError(
+                f"{address}: the transfer ended after {copied}{expected} bytes{reason}; try again",
+                path=address,
+            )
+
+
+def _progress_of(address: str) -> Callable[..., None]:
+    last = time.monotonic()
+
+    def log(size: int | None, value: int, **_: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_PER_LINE:
+            last = time.monotonic()
+            total = "" if size is None else f" of {size / 1e6:.0f}"
+            _LOG.info("%s: %.0f%s MB copied into the cache", address, value / 1e6, total)
+
+    return log
+
+
+def _fetch_sidecar(system: Any, inside: str, target: Path, address: str) -> None:  # noqa: ANN401  (fsspec's)
+    """Copy the sidecar of a remote file, which may change while the file does not."""
+    sidecar = target.with_name(target.name + _SIDECAR)
+    try:
+        text = system.cat_file(inside)
+    except _transfer_errors() as error:
+        # stores without permission to list answer 403 for files that do not exist
+        status = getattr(error, "status", None)
+        is_missing = isinstance(error, FileNotFoundError | PermissionError)
+        if not is_missing and (status is None or not 400 <= status < 500):
+            raise MissingFileError(
+                f"{address}: its sidecar cannot be read ({first_line(error)})", path=address
+            ) from error
+        sidecar.unlink(missing_ok=True)
+        return
+    if not sidecar.is_file() or sidecar.read_bytes() != text:
+        with new_file(sidecar, overwrite=True) as part:
+            part.write_bytes(text)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "spike_zoo") / "remote"
+
+
+def _make_room(kept: Path) -> None:
+    """Remove the least recently used copies, except one, until the cache is below its limit."""
+    stated = os.environ.get(LIMIT_VARIABLE) or _LIMIT
+    try:
+        limit = float(stated) * 1e9
+    except ValueError as error:
+        raise UsageError(f"{LIMIT_VARIABLE}={stated}: expected a number of gigabytes") from error
+    copies = sorted(filter(None, map(_usage, _cache().iterdir())))
+    total = sum(size for _, size, _ in copies)
+    for _, size, folder in copies:
+        if total > limit and folder != kept:
+            total -= size
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _usage(folder: Path) -> tuple[float, int, Path] | None:
+    """Return time of last use, size and path of a copy; None while it is being made or removed."""
+    try:
+        files = [(file, file.stat()) for file in folder.iterdir() if file.name != _LOCK]
+    except OSError:
+        return None
+    if not files or any(file.suffix == ".part" for file, _ in files):
+        return None
+    used = max(status.st_atime for _, status in files)
+    return used, sum(status.st_size for _, status in files), folder

@@ -111,8 +111,9 @@ def _tested(result: RunResult | None) -> Iterator[tuple[str, float]]:
 
 def _archive(result: RunResult) -> str | None:
     data = result.config.get("data") or {}
-    archive = (data.get("init_args") or {}).get("archive")
-    return str(archive).replace("\\", "/").rpartition("/")[2] if archive else None
+    source = (data.get("init_args") or {}).get("archive") or []
+    files = source if isinstance(source, list) else [source]
+    return ", ".join(str(file).replace("\\", "/").rpartition("/")[2] for file in files) or None
 
 
 def _use(name: str, command: str) -> str:

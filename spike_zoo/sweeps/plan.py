@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.archive import SpikeArchive
+from spike_zoo.archive import open_archive
+from spike_zoo.archive.joined import archive_files
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
+from spike_zoo.formats.remote import is_address
 from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
 from spike_zoo.runs.planning import VERBS, Plan
@@ -197,21 +199,35 @@ def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
     Raises:
         MissingFileError: If one is missing; names the command that makes it.
     """
-    for name in filter(None, (run.archive for run in runs)):
-        if not Path(name).exists():
+    for source in (run.archive for run in runs if run.archive is not None):
+        path = _missing_archive(source)
+        if path is not None:
             raise MissingFileError(
-                f"{spec.path}: {name}: there is no such archive. Make it with 'python -m "
-                f"spike_zoo {spec.archives.get(name) or 'simulate'} --out {name}', or as "
+                f"{spec.path}: {path}: there is no such archive. Make it with 'python -m "
+                f"spike_zoo {spec.archives.get(path) or 'simulate'} --out {path}', or as "
                 "docs/data.md says",
-                path=name,
+                path=path,
             )
 
 
-def _data_sha256(archive: str | None, known: dict[str, str]) -> str | None:
+def _missing_archive(source: str | list[str]) -> str | None:
+    """Return the first file that does not exist, or a pattern without files."""
+    try:
+        files = archive_files(source)
+    except MissingFileError as error:
+        return error.path
+    return next((str(f) for f in files if not (is_address(f) or Path(f).exists())), None)
+
+
+def _data_sha256(source: str | list[str] | None, known: dict[str, str]) -> str | None:
     """Return the digest of a run's archive; None for a run without an archive or a missing one."""
-    if archive is None or not Path(archive).exists():
+    if source is None:
         return None
-    if archive not in known:
-        with SpikeArchive(archive) as opened:
-            known[archive] = opened.data_sha256()
-    return known[archive]
+    key = str(source)
+    if key not in known:
+        try:
+            with open_archive(source) as archive:
+                known[key] = archive.data_sha256()
+        except MissingFileError:
+            return None
+    return known[key]

@@ -46,7 +46,7 @@ class PlannedRun:
         defaults: Dotted key -> value, for keys that have their default.
         config_hash: Digest of ``config``.
         profile: Name of the profile.
-        archive: The archive; None for a run without one.
+        archive: The archive, or a list or pattern of archives; None for a run without one.
         data_sha256: Digest of the archive; None if it does not exist. A record is then identified
             by the configuration alone.
         records: The ``records.jsonl`` that stores the record; None for random searches.
@@ -64,7 +64,7 @@ class PlannedRun:
     defaults: Mapping[str, Any] = field(repr=False)
     config_hash: str
     profile: str | None
-    archive: str | None = None
+    archive: str | list[str] | None = None
     data_sha256: str | None = None
     records: Path | None = None
     initial_weights: Mapping[str, str] = field(default_factory=dict)

@@ -87,8 +87,10 @@ class RecordedRun:
 
     @property
     def archive(self) -> str:
-        """File name of the archive; empty if it is not recorded."""
-        return Path(str(self.data.get("archive", ""))).name
+        """File name of the archive, or of several; empty if it is not recorded."""
+        source = self.data.get("archive", "")
+        files = source if isinstance(source, list) else [source]
+        return ", ".join(Path(str(file)).name for file in files)
 
     @property
     def is_trained(self) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 from spike_zoo.data.loader import EvalLoader
-from spike_zoo.data.sampling import FILES_AT_ONCE, Epochs, EvaluationSampler, SeededSampler
+from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))
@@ -74,23 +73,6 @@ def test_every_process_has_the_same_number_of_samples(
     assert {len(list(share)) for share in shares} == {len(shares[0])} == {-(-draws // processes)}
     keys = set(SeededSampler(size, 1, Epochs(lambda: 0), draws))
     assert {key for share in shares for key in share} == keys
-
-
-@given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=30), seed=st.integers(0, 9))
-def test_samples_of_many_files_are_drawn_from_some_files_at_a_time(
-    counts: list[int], seed: int
-) -> None:
-    files = np.repeat(np.arange(len(counts)), counts)
-    sampler = SeededSampler(len(files), seed, Epochs(lambda: 0), files=files.tolist())
-    order = [key.sample for key in sampler]
-    assert sorted(order) == list(range(len(files)))
-    assert order == [key.sample for key in sampler]
-    drawn_files = files[order]
-    last = {file: place for place, file in enumerate(drawn_files)}
-    first = {file: len(drawn_files) - 1 - place for place, file in enumerate(drawn_files[::-1])}
-    for place in range(len(drawn_files)):
-        is_open = [file for file in last if first[file] <= place <= last[file]]
-        assert len(is_open) <= FILES_AT_ONCE
 
 
 @given(

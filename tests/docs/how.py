@@ -34,7 +34,7 @@ TABLE: tuple[tuple[str, str, Check], ...] = (
     ("files of a server", r".*(https|s3)://", Check.PARSE),
     ("parameters of NIQE and BRISQUE", r".*spike_zoo score\b", Check.PARSE),
     ("a camera with Bayer filters", r".*\bbike\.dat", Check.PARSE),
-    ("an archive of several files", r".*(--shards|data/all\b)", Check.PARSE),
+    ("an archive of several files", r".*(--shards|data/part-)", Check.PARSE),
     ("a sweep: hours", r".*spike_zoo sweep\b(?!.*--dry-run)", Check.PARSE),
     ("listing of a sweep", r".*spike_zoo sweep\b.*--dry-run", Check.RUN_SLOW),
     ("an account of W&B or the Hub", r".*(wandb:|hf:|ENTITY|entity/project)", Check.PARSE),

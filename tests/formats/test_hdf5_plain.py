@@ -39,6 +39,38 @@ def test_the_only_data_set_with_three_axes_is_read(
     assert not is_archive(path)
 
 
+@pytest.mark.parametrize("block", [512, 2048])
+@pytest.mark.parametrize("suffix", [".h5", ".mat"])
+def test_files_with_a_user_block_are_read(tmp_path: Path, block: int, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with h5py.File(path, "w", userblock_size=block) as file:
+        file["spikes"] = SPIKES
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(block) + path.read_bytes()[block:])
+    assert main(["info", str(path)]) == 0
+    np.testing.assert_array_equal(read_recording(path)[:], SPIKES)
+
+
+def test_arrays_of_matlab_have_planes_on_their_last_axis(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "clip.mat", "w", userblock_size=512) as file:
+        # MATLAB stores an array (H, W, T) of logicals with reversed axes
+        file["spikes"] = np.transpose(SPIKES[:], (0, 2, 1)).astype(np.uint8)
+        file["spikes"].attrs["MATLAB_class"] = np.bytes_("logical")
+    np.testing.assert_array_equal(read_recording(tmp_path / "clip.mat")[:], SPIKES)
+
+
+def test_an_archive_with_a_user_block_is_read(tmp_path: Path) -> None:
+    archive = write_recording(SPIKES, tmp_path / "clip.h5")
+    with (
+        h5py.File(archive) as source,
+        h5py.File(tmp_path / "block.h5", "w", userblock_size=512, track_order=True) as target,
+    ):
+        target.attrs.update(source.attrs)
+        for name in source:
+            source.copy(name, target)
+    assert main(["archive", "verify", str(tmp_path / "block.h5"), "--jobs", "1"]) == 0
+    np.testing.assert_array_equal(read_recording(tmp_path / "block.h5")[:], SPIKES)
+
+
 def test_of_several_data_sets_one_is_chosen_by_name(tmp_path: Path) -> None:
     path = _file(tmp_path / "two.h5", left=SPIKES, right=~SPIKES)
     with h5py.File(path, "a") as file:

@@ -14,7 +14,6 @@ import numpy as np
 import spike_zoo
 from spike_zoo.archive import verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.archive.shards import build_shards, verify_shards
 from spike_zoo.checkpoints.saved_model import read_checkpoint
 from spike_zoo.checkpoints.weight_files import read_weights
 from spike_zoo.cli.info import info
@@ -31,7 +30,7 @@ from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables.read import read_points, read_table_file
 from tests.conftest import ROOT
 from tests.fuzz import mutators as m
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.picture_trees import write_cifar, write_mnist, write_picture, write_septuplets
 from tests.helpers.results import make_result
@@ -73,14 +72,9 @@ def _read_recordings(folder: Path) -> None:
             info(str(path), json=True)
 
 
-def _write_shards(folder: Path) -> None:
-    jobs = {f"take{number}": make_take for number in range(3)}
-    build_shards(folder / "a", jobs, "2", splits={"train": ["take0"], "test": ["take2"]})
-
-
 def _read_archive(folder: Path) -> None:
     (path,) = folder.glob("a*")
-    (verify_archive if path.is_file() else verify_shards)(path)
+    verify_archive(path)
     with spike_zoo.SpikeArchive(path) as archive:
         for name in archive.names():
             archive[name].read()
@@ -212,11 +206,6 @@ TARGETS: dict[str, Target] = {
         lambda folder: write_archive(folder / "a.h5"),
         _read_archive,
         {".h5": (m.hdf5_bytes, m.hdf5, m.hdf5)},
-    ),
-    "shards": Target(
-        _write_shards,
-        _read_archive,
-        {".json": (m.json_values, m.any_bytes), ".h5": (m.hdf5_bytes, m.hdf5)},
     ),
     "sci": Target(_write_sci, _read_sci, {".sci": (m.any_bytes, m.sci_header)}),
     "spl": Target(_write_as("a.spl"), _read_spl, {".spl": (m.any_bytes, m.spl_header)}),

@@ -59,7 +59,6 @@ from spike_zoo.files import listed
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.shards import is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -111,6 +110,24 @@ class DetectedTakes:
         """Names of the takes without a split, which training and test do not use."""
         in_splits = {name for names in self.splits.values() for name in names}
         return [name for name in self.jobs if name not in in_splits]
+
+    def keep_part(self, number: int, parts: int) -> None:
+        """Keep only one of several parts of equal size; parts are counted from 1.
+
+        Raises:
+            UsageError: If there are fewer takes than parts.
+        """
+        names = list(self.jobs)
+        if len(names) < parts:
+            raise UsageError(f"--shards: {len(names)} recordings cannot fill {parts} parts")
+        edges = [len(names) * k // parts for k in (number - 1, number)]
+        kept = dict.fromkeys(names[slice(*edges)])
+        self.jobs = {name: self.jobs[name] for name in kept}
+        splits = {
+            split: [name for name in listed if name in kept]
+            for split, listed in self.splits.items()
+        }
+        self.splits = {split: listed for split, listed in splits.items() if listed}
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Add a take; prefix its name with the split if another take has the same name.
@@ -178,7 +195,7 @@ def find_takes(
             "Rename the folders or choose another --layout",
         )
     if chosen == "archive":
-        found.origin = source if source.is_file() else None  # files of a folder differ in roots
+        found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
     return found
 
@@ -223,8 +240,6 @@ def _recognise(source: Path) -> str:
     if source.is_file():
         has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
         return "archive" if has_suffix and is_archive(source) else "folder"
-    if is_sharded(source):
-        return "archive"
     if is_sreds(source):
         return "sreds"
     if is_gopro(source) or is_rsb(source):

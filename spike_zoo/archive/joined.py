@@ -1,0 +1,189 @@
+"""Several archives read as one: a list of files, or a pattern such as ``data/part-*.h5``."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import OrderedDict
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.archive.contents import content_rows, digest_of
+from spike_zoo.archive.datasets import missing_split
+from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.files import natural_order
+from spike_zoo.formats.hdf5_recording import missing_recording
+from spike_zoo.formats.remote import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spike_zoo.archive.schema import Finding
+
+_MAX_OPEN: Final = 64  # files that are kept open
+_BY_NAME: Final = (
+    *("__getitem__", "facts", "read_packed", "images", "image", "image_index", "motion"),
+    *("around_index", "image_motion", "blur", "blurry_image", "image_size", "picture_sizes"),
+    *("blur_span", "label", "take"),
+)
+
+
+def open_archive(source: str | Path | Sequence[str | Path]) -> SpikeArchive:
+    """Open one archive, or several that are read as one.
+
+    Args:
+        source: A file, an address, a pattern such as ``data/part-*.h5``, or a list of these.
+
+    Raises:
+        MissingFileError: If a file does not exist, or no file matches a pattern.
+        FormatError: If a file is not an archive, or two of them have a recording of one name or
+            different classes.
+    """
+    files = archive_files(source)
+    return SpikeArchive(files[0]) if len(files) == 1 else JoinedArchive(files)
+
+
+def archive_files(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """Return the files and addresses of an archive, without checking that they exist."""
+    listed = [source] if isinstance(source, str | Path) else source
+    return list(chain.from_iterable(map(_matching, listed)))
+
+
+def _matching(source: str | Path) -> list[str | Path]:
+    if is_address(source) or not glob.has_magic(str(source)) or Path(source).exists():
+        return [source if is_address(source) else Path(source)]
+    names = glob.glob(str(source), recursive=True)  # noqa: PTH207  (also absolute)
+    files = sorted(map(Path, names), key=natural_order)
+    if not files:
+        raise MissingFileError.at(source, "no archive matches this pattern")
+    return list(files)
+
+
+class JoinedArchive(SpikeArchive):
+    """Reader of several archives with different recordings as one archive.
+
+    Args:
+        paths: Files or addresses, in the order of their recordings.
+
+    Raises:
+        MissingFileError: If a file does not exist.
+        FormatError: If a file is not an archive, or two of them have a recording of one name or
+            different classes.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._archives = [SpikeArchive(path) for path in paths]
+        self._open: OrderedDict[int, None] = OrderedDict()
+        self._where: dict[str, int] = {}
+        self._splits: dict[str, list[str]] = {}
+        for number, archive in enumerate(self._archives):
+            self._use(number)
+            for name in archive.names():
+                if name in self._where:
+                    other = self._archives[self._where[name]].path
+                    raise FormatError(
+                        f"{archive.path}: recording {name!r} is in {other} too; archives that are "
+                        "read as one need recordings of different names",
+                        path=str(archive.path),
+                    )
+                self._where[name] = number
+            for split in archive.splits():
+                self._splits.setdefault(split, []).extend(archive.names(split))
+            if archive.label_names != self.label_names:
+                raise FormatError.at(
+                    archive.path, f"has other classes than {self._archives[0].path}"
+                )
+
+    @property
+    def path(self) -> Path:
+        """The folder that contains all files."""
+        return Path(os.path.commonpath([archive.path.parent for archive in self._archives]))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(archive.size for archive in self._archives)
+
+    def close(self) -> None:
+        """Close all files in this process."""
+        for archive in self._archives:
+            archive.close()
+        self._open.clear()
+
+    def check_unchanged(self) -> None:
+        """Raise RecordingError if a file was replaced, modified or removed."""
+        for archive in self._archives:
+            archive.check_unchanged()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def names(self, split: str | None = None) -> list[str]:
+        """Return the names of all recordings, or of one split, file by file."""
+        if split is None:
+            return list(self._where)
+        if split not in self._splits:
+            raise missing_split(self.path, split, self.splits())
+        return list(self._splits[split])
+
+    def splits(self) -> list[str]:
+        """Return the names of the splits."""
+        return list(self._splits)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes by class index; empty if the archives have none."""
+        return self._archives[0].label_names
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where
+
+    def verify(self, *, deep: bool = True) -> list[Finding]:
+        """Check all rules of the schema in all files."""
+        return [
+            replace(finding, path=f"{archive.path.name}:{finding.path}")
+            for archive in self._archives
+            for finding in archive.verify(deep=deep)
+        ]
+
+    def data_sha256(self, split: str | None = None) -> str:
+        """Return the digest of the contents, equal to that of one file with all recordings."""
+        names, rows = set(self.names(split)), dict[str, list[Any]]()
+        for number, archive in enumerate(self._archives):
+            self._use(number)
+            rows |= content_rows(archive._file, [name for name in archive if name in names])
+        parts = self.splits() if split is None else [split]
+        return digest_of([rows[name] for name in sorted(rows)], {p: self.names(p) for p in parts})
+
+    def _use(self, number: int) -> SpikeArchive:
+        """Return an archive; close the least recently used one above the limit."""
+        self._open[number] = None
+        self._open.move_to_end(number)
+        if len(self._open) > _MAX_OPEN:
+            self._archives[self._open.popitem(last=False)[0]].close()
+        return self._archives[number]
+
+    def _archive_of(self, name: str) -> SpikeArchive:
+        if name not in self._where:
+            raise missing_recording(self.path, name, self.names())
+        return self._use(self._where[name])
+
+
+def _delegate(method: str) -> Callable[..., Any]:
+    """Return a method that calls the method of the archive that contains the recording."""
+
+    def call(self: JoinedArchive, name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (the archive's)
+        return getattr(self._archive_of(name), method)(name, *arguments, **options)
+
+    call.__doc__ = getattr(SpikeArchive, method).__doc__
+    return call
+
+
+for _method in _BY_NAME:
+    setattr(JoinedArchive, _method, _delegate(_method))

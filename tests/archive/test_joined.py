@@ -1,0 +1,124 @@
+"""Several archives read as one, and archives of parts of the recordings."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo.archive import JoinedArchive, SpikeArchive, build_archive, open_archive
+from spike_zoo.cli.main import main
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import FormatError, MissingFileError, MissingItemError
+from spike_zoo.testing import tiny_archive
+from tests.helpers.archives import make_take
+
+JOBS = {f"take{number}": make_take for number in range(7)}
+SPLITS = {"train": ["take0", "take2", "take4"], "test": ["take1", "take6"]}
+LABELS = {"label_names": ("a", "b", "c")}
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_archive(tmp_path_factory.mktemp("one") / "all.h5", JOBS, splits=SPLITS, **LABELS)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three archives that together have the recordings of the single one."""
+    folder = tmp_path_factory.mktemp("parts")
+    for number, numbers in enumerate([(0, 1), (2, 3), (4, 5, 6)]):
+        jobs = {f"take{n}": make_take for n in numbers}
+        splits = {split: [n for n in names if n in jobs] for split, names in SPLITS.items()}
+        build_archive(folder / f"part-{number}.h5", jobs, splits=splits, **LABELS)
+    return folder
+
+
+@pytest.mark.parametrize("max_open", [1, 64])
+def test_several_archives_are_read_as_one(
+    single: Path, parts: Path, max_open: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spike_zoo.archive.joined._MAX_OPEN", max_open)
+    archive, joined = SpikeArchive(single), open_archive(str(parts / "part-*.h5"))
+    assert isinstance(joined, JoinedArchive)
+    assert list(joined) == joined.names() == list(JOBS)
+    assert len(joined) == 7
+    assert "take3" in joined
+    assert "take9" not in joined
+    assert joined.names("train") == SPLITS["train"]
+    assert joined.label_names == archive.label_names
+    for name in JOBS:
+        assert joined.facts(name) == archive.facts(name)
+        np.testing.assert_array_equal(joined[name][:], archive[name][:])
+        np.testing.assert_array_equal(joined.images(name), archive.images(name))
+        assert joined.take(name).label == archive.label(name)
+        crop = {"rows": slice(1, 4), "byte_columns": slice(0, 1)}
+        np.testing.assert_array_equal(
+            joined.read_packed(name, 2, 5, **crop), archive.read_packed(name, 2, 5, **crop)
+        )
+    assert len(joined._open) <= max_open
+    assert joined.data_sha256() == archive.data_sha256()
+    assert joined.data_sha256("test") == archive.data_sha256("test")
+    assert {finding.code for finding in joined.verify()} == {"W01"}  # all takes are the same
+    unpickled = pickle.loads(pickle.dumps(joined))
+    np.testing.assert_array_equal(unpickled["take5"][:], archive["take5"][:])
+
+
+def test_a_list_has_the_recordings_of_its_files_in_order(parts: Path) -> None:
+    joined = open_archive([parts / "part-2.h5", str(parts / "part-[01].h5")])
+    assert joined.names() == [f"take{n}" for n in (4, 5, 6, 0, 1, 2, 3)]
+    assert type(open_archive([parts / "part-2.h5"])) is SpikeArchive
+
+
+def test_missing_items_and_files_are_named(parts: Path) -> None:
+    joined = open_archive(str(parts / "*.h5"))
+    with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0"):
+        joined["take9"]
+    with pytest.raises(MissingItemError, match="train, test"):
+        joined.names("val")
+    with pytest.raises(MissingFileError, match=r"none-\*\.h5: no archive matches"):
+        open_archive(str(parts / "none-*.h5"))
+    with pytest.raises(MissingFileError, match=r"none\.h5: there is no such file"):
+        open_archive([parts / "part-0.h5", parts / "none.h5"])
+
+
+def test_archives_with_a_common_name_or_other_classes_are_rejected(
+    single: Path, parts: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match=r"all\.h5: recording 'take0' is in .*part-0\.h5 too"):
+        open_archive([parts / "part-0.h5", single])
+    other = build_archive(tmp_path / "other.h5", {"other": make_take}, label_names=("x", "y", "z"))
+    with pytest.raises(FormatError, match=r"other\.h5: has other classes than .*part-0\.h5"):
+        open_archive([parts / "part-0.h5", other])
+
+
+def test_parts_of_a_build_are_archives_that_training_reads_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_archive(Path("one.h5"))
+    for number in (1, 2):
+        line = ["archive", "build", "one.h5", f"part-{number}.h5", "--shards", f"{number}/2"]
+        assert main([*line, "--jobs", "1"]) == 0
+        assert main([*line, "--jobs", "1"]) == 2
+        assert f"part-{number}.h5 exists already" in capsys.readouterr().err
+    assert open_archive("part-*.h5").data_sha256() == SpikeArchive("one.h5").data_sha256()
+    batches = [
+        next(iter(ReconstructionDataModule(path, crop=32, batch_size=2, seed=0).train_dataloader()))
+        for path in ("one.h5", "part-*.h5", ["part-1.h5", "part-2.h5"])
+    ]
+    for batch in batches[1:]:
+        assert (batches[0]["spikes"] == batch["spikes"]).all()
+        assert batches[0]["name"] == batch["name"]
+
+
+@pytest.mark.parametrize("text", ["4", "0/3", "4/3", "1/x", "-1", "1/2/3", "9/9"])
+def test_impossible_parts_are_rejected(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive, out = tiny_archive(tmp_path / "one.h5"), str(tmp_path / "part.h5")
+    assert main(["archive", "build", str(archive), out, "--shards", text]) == 2
+    expected = "cannot fill 9 parts" if text == "9/9" else "expected K/N with K from 1 to N"
+    assert expected in capsys.readouterr().err
