@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import Item, RecordingSource, images_of, in_blocks, run_batch
-from spike_zoo.cli.console import check_no_method, echo, quiet, report_rate_scale, warn_of_filters
+from spike_zoo.cli.console import (
+    check_no_method,
+    echo,
+    quiet,
+    report_clipping,
+    report_rate_scale,
+    warn_of_filters,
+)
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.coding.spl.header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
+from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
 
@@ -36,6 +44,7 @@ SUFFIX = ".sci"
 METHOD, QUALITY, GOP = "sci", 2, 32
 _LARGEST_CRF = {"x265": 51, "av1": 63}
 PICTURE_METHOD, STRIDE, FPS = "tfi-aligned", 7, 25.0
+_MEASURED = 9  # images of a video from which its rate scale is estimated
 
 
 def compress(
@@ -87,8 +96,9 @@ def compress(
         start: First plane to compress.
         stop: Plane after the last one to compress. Default: the end of the recording.
         rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
-            an estimate from the brightest pixels, which is printed. With --lossless, auto keeps the
-            recording's value without an estimate.
+            an estimate from the brightest pixels, which is printed. With a video codec the estimate
+            clips at most 0.01 % of the pixels. With --lossless, auto keeps the recording's value
+            without an estimate.
         name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
             several.
         device: auto, cpu, cuda or mps.
@@ -125,13 +135,15 @@ def compress(
     if codec is not None:
         _check_grey(module, method, codec)
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
-    report_rate_scale(scale)
     if codec is not None:
         stride = STRIDE if stride is None else stride
+        scale = _unclipped(scale, module, source, stride)
+        report_rate_scale(scale)
         metadata = _metadata(module, method, source, scale.value, codec, crf, stride)
         images = _images(work, prepare, module, metadata)
         echo(_code_pictures(images, metadata, target, overwrite=overwrite))
         return
+    report_rate_scale(scale)
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale.value}
     echo(_code_features(work, prepare, codec_from(module, f"--method {method}"), options))
@@ -200,7 +212,7 @@ def _code_features(
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
-    return f"bitstream: {target} ({_measured(header, writer.size)})"
+    return f"bitstream: {target} (lossy, {_measured(header, writer.size)})"
 
 
 def _check_grey(module: nn.Module, method: str, codec: str) -> None:
@@ -244,6 +256,22 @@ def _metadata(
     )
 
 
+def _unclipped(
+    scale: RateScale, module: nn.Module, source: SpikeRecording, stride: int
+) -> RateScale:
+    """Replace an estimated rate scale by one that clips at most 0.01 % of the pixels."""
+    if not scale.is_estimated:
+        return scale
+    centers = centers_with_stride(len(source), stride)
+    measured = centers[:: -(-len(centers) // _MEASURED)]
+    reconstructor = require_ability(module, Reconstructs, "--method")
+    images = reconstructor.reconstruct_stream(source, measured, rate_scale=1.0)
+    value = unclipped_rate_scale(images)
+    return RateScale(
+        value, is_estimated=True, source=f"{len(measured)} images, which it leaves unclipped"
+    )
+
+
 def _images(
     work: _Compression,
     prepare: Callable[[], nn.Module],
@@ -274,11 +302,14 @@ def _code_pictures(
         crf=metadata.crf,
         comment=metadata.as_text(),
     ) as video:
-        for image in with_progress(images, metadata.images, "compressing"):
+        clipped = ClippedPixels(metadata.rate_scale)
+        counted = clipped.counted(images)
+        for image in with_progress(counted, metadata.images, "compressing"):
             video.write(image)
+    report_clipping(clipped)
     size = target.stat().st_size
     cost = _cost(size, metadata.bits_per_pixel(size))
-    return f"video: {target} ({metadata.images} images of {metadata.planes} planes, {cost})"
+    return f"video: {target} (lossy, {metadata.images} images of {metadata.planes} planes, {cost})"
 
 
 def _check_numbers(

@@ -16,6 +16,7 @@ from spike_zoo.errors import RecordingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spike_zoo.media.clipping import ClippedPixels
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.rate_scale import RateScale
 
@@ -76,6 +77,12 @@ def report_rate_scale(scale: RateScale) -> None:
     """Print an estimated rate scale on stderr, and the option that sets it."""
     if scale.is_estimated:
         echo(scale.note, sys.stderr)
+
+
+def report_clipping(clipped: ClippedPixels) -> None:
+    """Print on stderr the share of clipped pixels if it is above 1 %."""
+    if clipped.note:
+        echo(clipped.note, sys.stderr)
 
 
 def warn_of_filters(recording: SpikeRecording, method: str) -> None:

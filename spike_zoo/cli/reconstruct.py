@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import RecordingSource, images_of, in_blocks, run_batch
-from spike_zoo.cli.console import check_least, echo, report_rate_scale, warn_of_filters
+from spike_zoo.cli.console import (
+    check_least,
+    echo,
+    report_clipping,
+    report_rate_scale,
+    warn_of_filters,
+)
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.remote import stem_of
+from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes import centers_with_stride
@@ -126,11 +133,14 @@ def reconstruct(
         images = in_blocks(make, centers, jobs=jobs, cluster=cluster)
     else:
         images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
+    clipped = ClippedPixels(scale.value)
+    images = clipped.counted(images)
     if white_balance is not None or black_level:
         balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
     echo(_write(target, stem_of(recording), centers, images, len(source)))
+    report_clipping(clipped)
 
 
 def _write(

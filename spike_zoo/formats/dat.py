@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.files import memory_map
-from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
+from spike_zoo.formats.dat_content import better_size, fitting_sizes, rolled_rows
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 
@@ -131,7 +131,7 @@ def open_dat(
         path: The file.
         layout: Layout of its planes.
         allow_partial: Drop an incomplete last plane with a warning.
-        check_rows: Warn if the image seems to be rolled.
+        check_rows: Warn if the rows do not fit together: of a wrong size, or of a rolled image.
 
     Raises:
         GeometryError: If the size is not a whole number of planes.
@@ -150,9 +150,23 @@ def open_dat(
             f"of {layout} after {planes} whole planes",
             stacklevel=3,
         )
-    if check_rows:
+    if check_rows and not _warn_of_size(opened):
         _warn_if_rolled(opened)
     return opened
+
+
+def _warn_of_size(planes: DatPlanes) -> bool:
+    """Warn if another size fits the planes better; return whether one does."""
+    if (better := better_size(planes)) is None:
+        return False
+    height, width = better
+    warnings.warn(
+        f"{planes.path}: the rows do not fit together at {planes.layout} (H x W), which gives an "
+        f"image of stripes; {height}x{width} fits better: pass --height {height} --width {width}, "
+        f"or correct {planes.path.name}.yaml",
+        stacklevel=5,
+    )
+    return True
 
 
 def _warn_if_rolled(planes: DatPlanes) -> None:
@@ -266,6 +280,11 @@ class DatPlanes:
         if not (self.layout.runs_on and spare):
             return False
         return bool(self._read(self.shape[0] - 1, self.shape[0])[-1] >> (8 - spare))
+
+    def stored_bits(self, start: int, count: int) -> NDArray[np.uint8]:
+        """Read the stored bits of some planes, with their padding and without a flip."""
+        bits = np.unpackbits(self._read(start, start + count), bitorder="little")
+        return bits[start * self.layout.pixels % 8 :] if self.layout.runs_on else bits
 
     def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read the bytes of planes ``[start, stop)``.

@@ -182,8 +182,9 @@ def read_recording(
         offset: Bytes of a ``.dat`` before its first complete plane; None: as its sidecar states,
             else 0.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
-        check_rows: Warn if the image of a ``.dat`` seems to be rolled because the file starts
-            inside a plane, unless its offset is stated. Reads up to 256 planes.
+        check_rows: Warn if the rows of a ``.dat`` do not fit together because its size is wrong,
+            or because the file starts inside a plane and no offset is stated. Reads up to 256
+            planes.
         fps: Planes per second, overrides the file.
         rate_scale: Spikes per plane at white, overrides the file.
         cfa: Layout of the Bayer filters of the upright image, overrides the file.

@@ -16,7 +16,8 @@ from spike_zoo.cli.main import main
 from spike_zoo.cli.reconstruct import reconstruct
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
-from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
+from spike_zoo.media.pictures import load_picture, to_bytes
 from spike_zoo.media.video import save_video
 from spike_zoo.testing import pattern_take
 from tests.helpers.streams import random_spikes
@@ -127,3 +128,32 @@ def test_colour_methods_are_rejected_and_ignored_colour_filters_are_reported(
     assert "codes grey images; for a video in colour run reconstruct" in capsys.readouterr().err
     assert main([*line, "--method", "tfi"]) == 0
     assert "tfi ignores the colour filters RGGB and makes grey images" in capsys.readouterr().err
+
+
+def test_the_only_copy_is_not_clipped(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, size = str(shared / "data" / "data.dat"), {"height": 250, "width": 400}
+    span = {"start": 100, "stop": 200}
+    compress(clip, out=str(tmp_path / "a.mp4"), codec="x265", stride=25, crf=8, **span, **size)  # type: ignore[arg-type]
+    printed = capsys.readouterr()
+    assert "(lossy, 4 images" in printed.out
+    assert "estimated from 4 images" in printed.err
+    assert "clipped" not in printed.err.replace("unclipped", "")
+    scale = CodedPictures.read(tmp_path / "a.mp4").rate_scale
+    [decoded] = [image for plane, image in read_pictures(tmp_path / "a.mp4") if plane == 50]
+    truth = load_picture(shared / "data" / "data.png")  # white is 0.6 spikes per plane
+    error = np.asarray(to_bytes(decoded), float) / 255 * scale / 0.6 - truth[0]
+    assert -10 * np.log10((error**2).mean()) > 36
+
+
+def test_images_that_an_estimated_rate_scale_clips_are_reported(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, size = str(shared / "data" / "data.dat"), {"height": 250, "width": 400}
+    reconstruct(clip, out=str(tmp_path / "a.png"), method="tfi-aligned", **size)  # type: ignore[arg-type]
+    assert (
+        "of the pixels are clipped or just white at a rate scale of 0.44" in capsys.readouterr().err
+    )
+    reconstruct(clip, out=str(tmp_path / "b.png"), method="tfi-aligned", rate_scale=0.6, **size)  # type: ignore[arg-type]
+    assert "clipped" not in capsys.readouterr().err

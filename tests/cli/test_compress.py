@@ -61,7 +61,9 @@ def test_the_bitstream_is_written_and_its_size_is_reported(
     rate = 8 * size / (PLANES * HEIGHT * WIDTH)
     cost = f"{size} bytes: {rate:.4g} bits per pixel and plane, {8 * size / 7:.0f} bits per frame"
     output = capsys.readouterr().out
-    assert output == f"bitstream: {out} (7 frames of 55 planes, {cost}, {1 - rate:.1%} saved)\n"
+    assert (
+        output == f"bitstream: {out} (lossy, 7 frames of 55 planes, {cost}, {1 - rate:.1%} saved)\n"
+    )
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.sci"]
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.formats.dat_content import COMMON_SIZES, fitting_sizes
+from spike_zoo.formats.dat import DatLayout, open_dat
+from spike_zoo.formats.dat_content import COMMON_SIZES, better_size, fitting_sizes
+from spike_zoo.simulation import SceneSpec, simulate_take
 
 HEIGHT, WIDTH = 64, 96
 
@@ -129,3 +136,57 @@ def test_the_sample_clip_is_recognised_and_its_rolled_copy_gives_a_warning(
     path.write_bytes(stored[50 * 97 :] + stored[: 50 * 97])
     with pytest.warns(UserWarning, match="rolled by 153 rows.*'offset: 7650'"):
         read_recording(path, height=250, width=400, check_rows=True)
+
+
+def _stated(path: Path, height: int, width: int) -> tuple[int, int] | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the last plane may be incomplete
+        return better_size(open_dat(path, DatLayout(height, width), allow_partial=True))
+
+
+@pytest.mark.parametrize("clip", ["data.dat", "base/train/spike/203_part2_key_id151.dat"])
+@pytest.mark.parametrize("size", [(400, 250), (500, 200), (125, 800), (500, 800)])
+def test_a_wrong_size_of_a_recording_is_recognised(
+    shared: Path, clip: str, size: tuple[int, int]
+) -> None:
+    assert _stated(shared / "data" / clip, *size) == (250, 400)
+    assert _stated(shared / "data" / clip, 250, 400) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cfa", [None, "RGGB"])
+@pytest.mark.parametrize("size", [(96, 160), (66, 100)])
+def test_exchanged_sizes_of_scenes_are_recognised_without_false_alarms(
+    tmp_path: Path, seed: int, cfa: Any, size: tuple[int, int]
+) -> None:
+    spec = SceneSpec(planes=41, height=size[0], width=size[1], seed=seed, noise="indoor-v1")
+    write_recording(simulate_take(spec, margin=20, cfa=cfa).recording, tmp_path / "a.dat")
+    assert _stated(tmp_path / "a.dat", *size) is None
+    assert _stated(tmp_path / "a.dat", *size[::-1]) == size
+
+
+@given(seed=st.integers(0, 999), rate=st.sampled_from([0.0, 1e-4, 0.02, 0.3, 1.0]))
+@settings(deadline=None, max_examples=25)
+def test_noise_and_dark_and_bright_planes_fit_every_size(seed: int, rate: float) -> None:
+    spikes = np.random.default_rng(seed).random((24, 96, 64)) < rate
+    spikes[:, seed % 96, 3] = True  # two defective pixels, one below the other
+    spikes[:, (seed + 1) % 96, 3] = True
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.dat"
+        write_recording(spikes, path)
+        assert [_stated(path, *size) for size in ((96, 64), (64, 96), (48, 128))] == [None] * 3
+
+
+@pytest.mark.parametrize("command", ["info", "reconstruct", "report", "compress"])
+def test_commands_name_the_size_that_fits_better(
+    shared: Path, tmp_path: Path, command: str
+) -> None:
+    options = ["--height", "400", "--width", "250"]
+    options += {
+        "info": [],
+        "reconstruct": ["--method", "tfi", "--out", str(tmp_path / "a.png")],
+        "report": ["--methods", "tfi", "--pictures", "1", "--out", str(tmp_path / "a.html")],
+        "compress": ["--lossless", "--stop", "8", "--out", str(tmp_path / "a.spl")],
+    }[command]
+    with pytest.warns(UserWarning, match=r"250x400 fits better: pass --height 250 --width 400"):
+        main([command, str(shared / "data" / "data.dat"), *options])

@@ -1,0 +1,60 @@
+"""Share of pixels that a rate scale clips to white, and a scale that clips almost none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+_REPORTED: Final = 0.01
+_QUANTILE: Final = 0.9999  # at most 0.01 % of the pixels of an image are brighter
+_MARGIN: Final = 1.05  # images between the measured ones may be brighter
+
+
+class ClippedPixels:
+    """Counter of the pixels at white, the highest value, in images in [0, 1].
+
+    Args:
+        rate_scale: Spikes per plane at white. A scale of 1 clips nothing.
+    """
+
+    def __init__(self, rate_scale: float) -> None:
+        self.rate_scale = rate_scale
+        self._white = self._pixels = 0
+
+    def counted(self, images: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the images unchanged and count their pixels."""
+        for image in images:
+            self._white += int((image >= 1).sum())
+            self._pixels += image.numel()
+            yield image
+
+    @property
+    def share(self) -> float:
+        """Clipped part of all pixels, 0 to 1."""
+        return self._white / max(self._pixels, 1) if self.rate_scale < 1 else 0.0
+
+    @property
+    def note(self) -> str:
+        """One line on the clipped pixels; empty if they are at most 1 %."""
+        if self.share <= _REPORTED:
+            return ""
+        return (
+            f"warning: {self.share:.1%} of the pixels are clipped or just white at a rate scale of "
+            f"{self.rate_scale:.3g}; a larger --rate-scale clips fewer"
+        )
+
+
+def unclipped_rate_scale(images: Iterable[Tensor]) -> float:
+    """Return a rate scale that clips at most 0.01 % of the pixels.
+
+    Args:
+        images: Some images of the recording at a rate scale of 1.
+    """
+    brightest = max(float(np.quantile(image.numpy(), _QUANTILE)) for image in images)
+    return min(max(_MARGIN * brightest, 1e-3), 1.0)
