@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spike_zoo.cli.lazy_signature import DatOptions
-    from spike_zoo.coding import Header
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.protocols import Compresses
@@ -93,7 +92,8 @@ def compress(
         crf: Constant rate factor of a video codec; lower values give better images and larger
             files. Default: 28 for x265, 35 for av1.
         stride: Planes from one image to the next, for a video codec. Default: 7.
-        start: First plane to compress.
+        start: First plane to compress. It is plane 0 of X.sci and X.spl; images of X.mp4 keep the
+            planes of the recording.
         stop: Plane after the last one to compress. Default: the end of the recording.
         rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
             an estimate from the brightest pixels, which is printed. With a video codec the estimate
@@ -139,7 +139,7 @@ def compress(
         stride = STRIDE if stride is None else stride
         scale = _unclipped(scale, module, source, stride)
         report_rate_scale(scale)
-        metadata = _metadata(module, method, source, scale.value, codec, crf, stride)
+        metadata = _metadata(module, method, source, start, scale.value, codec, crf, stride)
         images = _images(work, prepare, module, metadata)
         echo(_code_pictures(images, metadata, target, overwrite=overwrite))
         return
@@ -157,6 +157,12 @@ class _Compression(NamedTuple):
     overwrite: bool
     jobs: int
     cluster: str | None
+
+    @property
+    def origin(self) -> str:
+        """Text that states the first plane of a part of a recording."""
+        start = self.source.start
+        return f" from plane {start} (plane 0 of the bitstream)" if start else ""
 
     @property
     def is_shared(self) -> bool:
@@ -212,7 +218,11 @@ def _code_features(
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
-    return f"bitstream: {target} (lossy, {_measured(header, writer.size)})"
+    size = writer.size
+    per_frame = f"{8 * size / header.frames:.0f} bits per frame"
+    cost = _cost(size, header.bits_per_pixel(size), per_frame)
+    planes = f"{header.planes} planes{work.origin}"
+    return f"bitstream: {target} (lossy, {header.frames} frames of {planes}, {cost})"
 
 
 def _check_grey(module: nn.Module, method: str, codec: str) -> None:
@@ -228,26 +238,26 @@ def _metadata(
     module: nn.Module,
     method: str,
     source: SpikeRecording,
+    start: int,
     rate_scale: float,
     codec: str,
     crf: int | None,
     stride: int,
 ) -> CodedPictures:
-    """Return the metadata of the images of a recording."""
+    """Return the metadata of the images of a recording, cut from its plane ``start``."""
     from spike_zoo.checkpoints.weight_files import state_digest
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.media.video import VIDEO_CODECS
 
     planes, height, width = source.shape
-    centers = centers_with_stride(planes, stride)
     return CodedPictures(
         method,
         state_digest(module.state_dict())[:24],
         codec,
         VIDEO_CODECS[codec].crf if crf is None else crf,
-        centers[0],
+        start,
         stride,
-        len(centers),
+        len(centers_with_stride(planes, stride)),
         planes,
         height,
         width,
@@ -280,7 +290,7 @@ def _images(
 ) -> Iterator[Tensor]:
     """Yield the images of a video."""
     reconstructor = require_ability(module, Reconstructs, f"--method {metadata.method}")
-    centers = [metadata.plane(number) for number in range(metadata.images)]
+    centers = centers_with_stride(metadata.planes, metadata.stride)
     if work.is_shared:
         make = partial(images_of, prepare, work.source, metadata.rate_scale)
         return work.share(make, centers)
@@ -366,14 +376,7 @@ def _code_lossless(work: _Compression, rate_scale: float | None) -> str:
     planes, height, width = recording.shape
     size = target.stat().st_size
     cost = _cost(size, 8 * size / (planes * height * width))
-    return f"bitstream: {target} ({planes} planes, {cost})"
-
-
-def _measured(header: Header, size: int) -> str:
-    """Return the frames, size and bit rate of a bitstream as text."""
-    per_frame = f"{8 * size / header.frames:.0f} bits per frame"
-    cost = _cost(size, header.bits_per_pixel(size), per_frame)
-    return f"{header.frames} frames of {header.planes} planes, {cost}"
+    return f"bitstream: {target} ({planes} planes{work.origin}, {cost})"
 
 
 def _cost(size: int, rate: float, *further: str) -> str:

@@ -66,11 +66,14 @@ def test_info_reports_codec_method_planes_and_size(
     facts = json.loads(capsys.readouterr().out)
     size = (tmp_path / "a.mp4").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * size / (50 * 45 * 61))
-    keys = ("method", "codec", "crf", "stride", "images", "planes", "height", "width", "fps")
-    expected = ("tfi-aligned", "x265", 30, 7, 8, 50, 45, 61, 20_000.0)
-    assert tuple(facts[name] for name in keys) == expected
+    names = "method codec crf first stride images planes height width fps"
+    expected = ("tfi-aligned", "x265", 30, 10, 7, 8, 50, 45, 61, 20_000.0)
+    assert tuple(facts[name] for name in names.split()) == expected
     info(str(tmp_path / "a.mp4"))
     assert "images coded by x265, crf 30" in capsys.readouterr().out
+    decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "decoded"))
+    assert (tmp_path / "decoded" / "a-000010.png").is_file()
+    assert "planes 10 to 59" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

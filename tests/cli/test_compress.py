@@ -67,6 +67,15 @@ def test_the_bitstream_is_written_and_its_size_is_reported(
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.sci"]
 
 
+@pytest.mark.parametrize("suffix", ["sci", "spl"])
+def test_the_first_plane_of_a_part_is_reported(
+    street: str, method: str, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"lossless": True} if suffix == "spl" else {"method": method, "trust": True}
+    compress(street, out=str(tmp_path / f"a.{suffix}"), start=10, stop=40, **options)  # type: ignore[arg-type]
+    assert "30 planes from plane 10 (plane 0 of the bitstream), " in capsys.readouterr().out
+
+
 def test_a_given_rate_scale_is_written(street: str, method: str, tmp_path: Path) -> None:
     compress(street, out=str(tmp_path / "a.sci"), method=method, trust=True, rate_scale=0.25)
     assert BitstreamReader(tmp_path / "a.sci").header.rate_scale == 0.25

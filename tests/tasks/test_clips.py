@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spike_zoo import load
+from spike_zoo.checkpoints.published import shipped_names
 from spike_zoo.errors import PlaneRangeError, UsageError
+from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
@@ -76,6 +79,44 @@ def test_images_are_streamed_and_a_wrong_plane_raises_before_the_first_image() -
         assert torch.equal(image, expected)
     with pytest.raises(PlaneRangeError, match=r"plane 12 is out of range: .* planes 0\.\.11"):
         module.reconstruct_stream(numbered_recording(), [3, PLANES])
+
+
+def dark_recording(seed: int, planes: int, size: tuple[int, int]) -> SpikeRecording:
+    """Return a recording in which pixels are silent for up to 1,500 planes."""
+    generator = np.random.default_rng(seed)
+    light = 10 ** generator.uniform(-3.2, -1, size)
+    charge = np.cumsum(np.broadcast_to(light, (planes, *size)), axis=0) + generator.random(size)
+    spikes = np.diff(np.floor(charge), axis=0, prepend=0) > 0
+    return SpikeRecording.from_planes(spikes, rate_scale=0.06)
+
+
+WITHOUT_IMAGES = {"sci-digits", "sci-digits-coded", "ssdm-student"}
+METHODS: list[tuple[str, dict[str, int]]] = [
+    *((name, {}) for name in shipped_names() if name not in WITHOUT_IMAGES),
+    *(("tfi-aligned", {"window": window}) for window in (5, 27, 55)),
+    ("tfi-aligned-colour", {"window": 15}),
+    ("tfi", {"average": 9}),
+    ("tfp", {"window": 400}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), METHODS)
+def test_an_image_does_not_depend_on_the_other_images_of_the_call(
+    name: str, settings: dict[str, int]
+) -> None:
+    method: Any = load(name)
+    method = method.adjusted(**settings) if settings else method
+    is_fast = isinstance(method, ClassicalMethod)
+    recording = dark_recording(0, *((2500, (8, 8)) if is_fast else (131, (17, 24))))
+    recording.cfa = "RGGB" if method.channels == 3 else None
+    planes = len(recording)
+    centers = [0, 1, 7, 41, planes // 2, planes - 42, planes - 3, planes - 1]
+    centers = [*centers, *range(100, 1300, 400)] if is_fast else centers
+    together = method.reconstruct(recording, sorted(centers))
+    descending = method.reconstruct(recording, sorted(centers, reverse=True)).flip(0)
+    assert torch.equal(together, descending)
+    for center, image in zip(sorted(centers), together, strict=True):
+        assert torch.equal(method.reconstruct(recording, center)[0], image), center
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from spike_zoo.methods.classical.alignment import (
+    BLACK,
     DEBLUR_MARGIN,
     GROUP,
     HALF,
@@ -20,11 +21,8 @@ from spike_zoo.methods.classical.alignment import (
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, estimate_velocities, warp_velocity
 from spike_zoo.methods.classical.methods import ClassicalMethod
-from spike_zoo.methods.classical.streams import (
-    MAX_INTERVAL,
-    ascending_blocks,
-    nearest_in_recording,
-)
+from spike_zoo.methods.classical.plans import MAX_INTERVAL
+from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
@@ -165,8 +163,9 @@ class AlignedTFI(ClassicalMethod):
     ) -> Iterator[Callable[[], AlignedMean]]:
         """Yield one function per centre that computes the mean from prepared intervals and flow."""
         height, width = recording.shape[1:]
-        # also covers the window around a key plane, which is at most 2 planes from its centre
-        margin = self.window // 2 + DEBLUR_MARGIN
+        # also covers the window around a key plane, which is at most 2 planes from its centre, and
+        # the intervals that fill the ends: an image does not depend on the others of its block
+        margin = max(self.window // 2 + DEBLUR_MARGIN, BLACK)
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
             low = max(block[0] - margin, 0)
             high = min(block[-1] + margin + 1, len(recording))

@@ -17,6 +17,7 @@ from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.demosaicking import luminance
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
+from spike_zoo.methods.classical.plans import MAX_INTERVAL
 from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
 DEBLUR_MARGIN: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
-_BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
+BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
 _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
 
 
@@ -42,7 +43,8 @@ class Intervals:
     Attributes:
         since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255.
         until: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255.
-        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing.
+        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval
+            is longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block).
         cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
     """
 
@@ -89,7 +91,8 @@ class Intervals:
         last = torch.where(fires, planes, before).cummax(dim=0).values
         following = torch.where(fires, planes, after).flip(0).cummin(dim=0).values.flip(0)
         following = torch.cat([following[1:], after[None]])
-        rates, since, until = 1 / (following - last), planes - last, following - planes
+        rates = (1 / (following - last)).masked_fill(following - last > MAX_INTERVAL, 0)
+        since, until = planes - last, following - planes
         return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
 
     def fill_ends(self, before: int = 0, after: int = 0) -> None:
@@ -103,14 +106,14 @@ class Intervals:
             before: Planes of the recording before the block.
             after: Planes of the recording after the block.
         """
-        if min(before, after) >= _BLACK:
+        if min(before, after) >= BLACK:
             return
         if not is_compiled_for(self.rates.device):
             self.rates.copy_(self._filled(before, after))
             return
         from spike_zoo.methods.classical.alignment_kernels import fill_ends
 
-        job = (self.rates.numpy(), (before, after), _BLACK)
+        job = (self.rates.numpy(), (before, after), BLACK)
         kernels.over_rows(fill_ends, self.rates.shape[1], self.rates.numel(), *job)
 
     def _filled(self, before: int, after: int) -> Tensor:
@@ -120,7 +123,7 @@ class Intervals:
             first = (rates > 0).to(torch.uint8).argmax(dim=0, keepdim=True)
             silent = first + away
             nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
-            rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
+            rates = torch.where((planes < first) & (silent < BLACK), nearest, rates).flip(0)
         return rates
 
 

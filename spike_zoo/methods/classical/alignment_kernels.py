@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spike_zoo.methods.classical.plans import MAX_INTERVAL
 from spike_zoo.spikes.compiling import compiled, compiled_inline
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.int64]
 
 _MAX_PLANES = np.float32(255)  # largest number of planes that a byte can hold
+_LONGEST = np.float32(MAX_INTERVAL)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
 _FINITE = ("nnan", "ninf", "nsz", "contract")
@@ -47,7 +49,8 @@ def measure_intervals(
             first spike after it, T or more; minus infinity and infinity if there is no spike.
         since: Output ``(T, H, W)``: 0 at a spike, 255 at most.
         until: Output ``(T, H, W)``: 1 or more, 255 at most.
-        rates: Output ``(T, H, W)``: inverse intervals, 0 if a spike is missing.
+        rates: Output ``(T, H, W)``: inverse intervals, 0 if a spike is missing or the interval is
+            longer than :data:`MAX_INTERVAL`.
         top: First row.
         bottom: Past the last row.
     """
@@ -81,7 +84,8 @@ def _write_intervals(
         since[column] = np.uint8(min(plane - last[column], _MAX_PLANES))
         until[column] = np.uint8(min(following[column] - plane, _MAX_PLANES))
     for column in range(last.size):  # a second loop: a loop over three outputs is not vectorised
-        rates[column] = _ONE / (following[column] - last[column])
+        interval = following[column] - last[column]
+        rates[column] = _ONE / interval if interval <= _LONGEST else _ZERO
 
 
 @_kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from spike_zoo.spikes.windows import centred_window
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 Edge = Literal["shrink", "valid", "zero"]
 Convention = Literal["forward", "backward"]
 Missing = Literal["zero", "hold", "bound"]
+
+MAX_INTERVAL: Final = 1024
+"""Planes that TFI searches forward and backward. A longer interval is darker than half a grey level
+of 8 bits if white has 0.6 spikes per plane."""
 
 
 class Windows(NamedTuple):

@@ -12,7 +12,7 @@ from spike_zoo.methods.classical.dispatch import (
     large_array,
     mean_intervals,
 )
-from spike_zoo.methods.classical.plans import interval_runs, playback_windows
+from spike_zoo.methods.classical.plans import MAX_INTERVAL, interval_runs, playback_windows
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""
-
-MAX_INTERVAL = 1024
-"""Planes that TFI searches forward and backward. A longer interval is darker than half a grey level
-of 8 bits if white has 0.6 spikes per plane."""
 
 
 def tfp_stream(
