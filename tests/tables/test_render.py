@@ -43,7 +43,7 @@ def test_claims_of_the_paper_are_separate_and_both_tests_are_counted(tmp_path: P
         ]
         for seed in (0, 1):
             run = make_run(variant, base + 0.1 * seed, seed, config_hash=variant)
-            runs.append(replace(run, images=images))
+            runs.append(replace(run, images=tuple(images)))
     lines = render_markdown([fill_table(spec, runs)]).splitlines()
     both = "over seeds{}, 0 of 1 over recordings (1 within noise)."
     assert f"Claims of the paper: 1 of 1 held {both.format('')}" in lines
