@@ -90,7 +90,7 @@ class _TorchHook(MetaPathFinder):
                 execute(torch)
                 torch.set_num_threads(min(torch.get_num_threads(), free_cores(self._start)))
 
-            spec.loader.exec_module = execute_and_limit  # type: ignore[method-assign]
+            spec.loader.exec_module = execute_and_limit  # type: ignore[assignment]
         return spec
 
 

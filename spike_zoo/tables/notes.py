@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
+
+from spike_zoo.files import shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -110,6 +113,7 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> I
         rows, lambda run: f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
     )
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
+    yield f"Weights: {_listed(_grouped(rows, _weights))}."
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
     costs_in_table = [column.cost for column in spec.columns if column.cost is not None]
     jobs = {job for job, number in costs_in_table if number != "macs_per_pixel"}
@@ -121,6 +125,27 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> I
     commits = _grouped(rows, lambda run: run.result.commit or "unknown")
     several = " (the rows were made with different commits)" if len(commits) > 1 else ""
     yield f"Code: {', '.join(commits)}{several}."
+
+
+def _weights(run: RecordedRun) -> str:
+    """Return the origin of the weights of a run."""
+    if not run.is_trained:
+        return "none"
+    if run.train_split is not None:
+        return "trained by the runs"
+    values = ((run.result.config.get("model") or {}).get("init_args") or {}).values()
+    named = {value: Path(value) for value in [run.result.checkpoint, *values] if _is_weights(value)}
+    names = [
+        f"{path.stem}, as shipped" if path.stem in shipped_weights() else value
+        for value, path in named.items()
+    ]
+    return " and ".join(dict.fromkeys(names)) or "in the configuration"
+
+
+def _is_weights(value: object) -> bool:
+    return isinstance(value, str) and (
+        value.endswith((".safetensors", ".ckpt")) or value in shipped_weights()
+    )
 
 
 def _command(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:

@@ -13,7 +13,13 @@ from spike_zoo.records import result
 from spike_zoo.tables.charts import cost_charts, curve_charts
 from spike_zoo.tables.rates import rate_notes, rate_table
 from spike_zoo.tables.render import CellText, all_notes, cell_rows, header
-from spike_zoo.tables.verdicts import NOISE_RULE, Judgement, false_discoveries, summarize_verdicts
+from spike_zoo.tables.verdicts import (
+    NOISE_RULE,
+    Judgement,
+    by_origin,
+    false_discoveries,
+    summarize_verdicts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +48,7 @@ _SIGNS = {
 def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
     """Return the tables of a file as a page."""
     verdicts = [verdict for table in tables for verdict in table.verdicts]
-    summary = f"Expected of the rows: {summarize_verdicts(verdicts)}." if verdicts else ""
+    summary = f"Claims: {summarize_verdicts(verdicts)}." if verdicts else ""
     page = Page(file.title, summary)
     for table in tables:
         _add_table(page, table, is_only=len(tables) == 1)
@@ -55,16 +61,16 @@ def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
 def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     page.add_section("Numbers" if is_only else table.title)
     add_numbers(page, table)
-    if table.verdicts:
+    for heading, verdicts in by_origin(table.verdicts).items():
         claims = [
             [
                 _claim(verdict),
                 f"{_SIGNS[verdict.judgement]}{verdict.label}",
                 verdict.detail or "n/a",
             ]
-            for verdict in table.verdicts
+            for verdict in verdicts
         ]
-        caption = f"Expected: {summarize_verdicts(table.verdicts)}"
+        caption = f"{heading}: {summarize_verdicts(verdicts)}"
         page.add_table(["claim", "judgement", "difference"], claims, caption=caption)
     for curve in table.curves:
         if curve.spec.anchor is not None and curve.lines:

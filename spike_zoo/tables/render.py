@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.rates import METHODS, rate_notes, rate_table
-from spike_zoo.tables.verdicts import NOISE_RULE, false_discoveries, summarize_verdicts
+from spike_zoo.tables.verdicts import (
+    NOISE_RULE,
+    by_origin,
+    false_discoveries,
+    summarize_verdicts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.rates import FilledCurve
     from spike_zoo.tables.spec import PublishedColumn
 
+NOTES = "NOTES.md"  # in the folder of the table file
 DIFFERENT_NOTE = "† other data or another profile than most rows."
 _CURVE_FIELDS = ["curve", "x", "y", "x published", "y published"]
 _RATE_FIELDS = [
@@ -102,9 +108,11 @@ def _best_rows(table: FilledTable, index: int) -> set[int]:
     """Return the indices of the rows with the best measured value of a column.
 
     The set is empty if no direction is better, if fewer than two different values were measured,
-    or if several rows share the lowest cost.
+    if several rows share the lowest cost, or if the rows were measured on different images.
     """
     column = table.columns[index]
+    if not column.is_cost and not _has_same_images(table, index):
+        return set()
     means = {number: row.cells[index].mean for number, row in enumerate(table.rows)}
     measured = {number: mean for number, mean in means.items() if mean is not None}
     if column.better == "neither" or len(set(measured.values())) < 2:
@@ -112,6 +120,17 @@ def _best_rows(table: FilledTable, index: int) -> set[int]:
     best = max(measured.values()) if column.better == "higher" else min(measured.values())
     rows = {number for number, mean in measured.items() if mean == best}
     return set() if column.is_cost and len(rows) > 1 else rows
+
+
+def _has_same_images(table: FilledTable, index: int) -> bool:
+    """Return whether the rows with a value in a column were measured on the same images."""
+    rows = [row for row in table.rows if row.cells[index].mean is not None]
+    results = [run.result for row in rows for run in row.runs]
+    images = {result.images_sha256 for result in results}
+    if None not in images:
+        return len(images) <= 1
+    data = {result.data_sha256 for result in results}  # records without a digest of the images
+    return len(images) <= 2 and len(data) <= 1
 
 
 def _has_counts(table: FilledTable) -> bool:
@@ -138,6 +157,9 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [NOISE_RULE, ""]
     if remaining := false_discoveries(verdicts):
         lines += [remaining, ""]
+    file = tables[0].spec.file if tables else None
+    if file is not None and (file.parent / NOTES).is_file():  # the link fits committed tables
+        lines += [f"[Explanations of differences](../{NOTES})", ""]
     return "\n".join(lines)
 
 
@@ -169,13 +191,13 @@ def _rates(curve: FilledCurve) -> list[str]:
 
 
 def _expectations(table: FilledTable) -> list[str]:
-    if not table.verdicts:
-        return []
-    lines = ["", f"Expected: {summarize_verdicts(table.verdicts)}.", ""]
-    for verdict in table.verdicts:
-        claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
-        detail = f" ({verdict.detail})" if verdict.detail else ""
-        lines.append(f"- **{verdict.label}**: {verdict.text}{detail}{claim}")
+    lines: list[str] = []
+    for heading, verdicts in by_origin(table.verdicts).items():
+        lines += ["", f"{heading}: {summarize_verdicts(verdicts)}.", ""]
+        for verdict in verdicts:
+            claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
+            detail = f" ({verdict.detail})" if verdict.detail else ""
+            lines.append(f"- **{verdict.label}**: {verdict.text}{detail}{claim}")
     return lines
 
 

@@ -89,6 +89,7 @@ class Expectation:
         above: Name of a row that both compared rows must exceed for the claim to have a meaning.
         reported: Difference that the source reports, above 0.
         claim: Statement of the source.
+        paper: Whether the claim is of the paper; otherwise it is our own expectation.
     """
 
     row: str
@@ -105,10 +106,11 @@ class Expectation:
     above: str | None = None
     reported: float | None = None
     claim: str = ""
+    paper: bool = False
 
     def __post_init__(self) -> None:
         keys = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
-        keys -= {"row", "by", "claim"}
+        keys -= {"row", "by", "claim", "paper"}
         kind = next((key for key in _CLAIMS if key in keys), None)
         if kind is None:
             raise ValueError(f"a claim needs one of the keys {', '.join(_CLAIMS)}")

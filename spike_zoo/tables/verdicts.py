@@ -283,20 +283,27 @@ def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
 
 
 def summarize_verdicts(verdicts: Sequence[Verdict]) -> str:
-    """Return the counts of all judgements: ``7 of 9 held, 1 within noise, 1 not held``."""
-    counts = Counter(verdict.judgement for verdict in verdicts)
-    parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
-    others = [judgement for judgement in Judgement if judgement is not Judgement.HELD]
-    return ", ".join(
-        [
-            *parts,
-            *(
-                f"{counts[judgement]} {judgement.value}"
-                for judgement in others
-                if counts[judgement]
-            ),
-        ]
-    )
+    """Return the counts of both tests: ``4 of 4 held over seeds, 0 of 4 over recordings (...)``."""
+    tests = [verdict.recordings.judgement for verdict in verdicts if verdict.recordings]
+    parts = [_counts([verdict.judgement for verdict in verdicts], "held over seeds")]
+    return ", ".join([*parts, *([_counts(tests, "over recordings")] if tests else [])])
+
+
+def by_origin(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """Return headings -> verdicts: the claims of the paper, then our own expectations."""
+    groups = {
+        "Claims of the paper": [one for one in verdicts if one.expectation.paper],
+        "Our expectations": [one for one in verdicts if not one.expectation.paper],
+    }
+    return {heading: group for heading, group in groups.items() if group}
+
+
+def _counts(judgements: Sequence[Judgement], what: str) -> str:
+    counts = Counter(judgements)
+    kinds = [one for one in Judgement if counts[one] and one is not Judgement.HELD]
+    others = [f"{counts[one]} {one.value}" for one in kinds]
+    rest = f" ({', '.join(others)})" if others else ""
+    return f"{counts[Judgement.HELD]} of {len(judgements)} {what}{rest}"
 
 
 def false_discoveries(verdicts: Sequence[Verdict]) -> str:

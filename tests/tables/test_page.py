@@ -33,7 +33,7 @@ def test_page_loads_no_external_files_and_supports_dark_mode(
 
 def test_page_states_the_verdicts_of_the_expectations(file: TableFile, table: FilledTable) -> None:
     words = Tags(render_page(table_page(file, [table]))).words
-    assert "Expected of the rows: 0 of 1 held, 1 within noise." in words
+    assert "Claims: 0 of 1 held over seeds (1 within noise)." in words
     assert "≈ within noise" in words
     assert "[38.80]" in words, "the published value"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from spike_zoo.tables import (
@@ -24,9 +25,42 @@ def test_markdown_has_measured_and_published_values_and_the_best_in_bold(
     assert "| full | **31.00 ± 1.41** [38.80] | 5,107,960 | 2 |" in lines
     assert "| half | 29.00 | **1,600,816** | 1 |" in lines
     assert "| never run | n/a | n/a | 0 |" in lines
-    assert "Expected: 0 of 1 held, 1 within noise." in lines
+    assert "Our expectations: 0 of 1 held over seeds (1 within noise)." in lines
     assert "- **within noise**: full better than half (PSNR (dB)) (+2.00, noise 22.01)" in lines
     assert any("Fan et al., NeurIPS 2024" in line for line in lines)
+
+
+def test_claims_of_the_paper_are_separate_and_both_tests_are_counted(tmp_path: Path) -> None:
+    """The headline counted seeds only, also where no difference held over recordings."""
+    text = SPEC.replace("by: test/psnr}", "by: test/psnr, paper: true}")
+    text += "  - {row: half, better_than: full, by: test/psnr}\n"
+    (spec,) = read_table_file(write_spec(tmp_path, text)).tables
+    runs = []
+    for variant, base, sign in (("full", 31.0, 1), ("half", 29.0, -1)):
+        images = [
+            {"name": f"s{n}-00", "rate_scale": 0.6, "psnr": base + 9 * sign * (-1) ** n}
+            for n in range(6)
+        ]
+        for seed in (0, 1):
+            run = make_run(variant, base + 0.1 * seed, seed, config_hash=variant)
+            runs.append(replace(run, images=tuple(images)))
+    lines = render_markdown([fill_table(spec, runs)]).splitlines()
+    both = "over seeds{}, 0 of 1 over recordings (1 within noise)."
+    assert f"Claims of the paper: 1 of 1 held {both.format('')}" in lines
+    assert f"Our expectations: 0 of 1 held {both.format(' (1 not held)')}" in lines
+    assert "Weights: in the configuration (full / half).  " in lines
+
+
+def test_no_value_is_the_best_of_rows_with_different_images(file: TableFile) -> None:
+    runs = [make_run("full", 31.0), make_run("half", 29.0, parameters=1_600_816)]
+    for digests, is_marked in ((("a", "a"), True), ((None, None), True), (("a", "b"), False)):
+        measured = [
+            replace(run, result=replace(run.result, images=8, images_sha256=digest))
+            for run, digest in zip(runs, digests, strict=True)
+        ]
+        text = render_markdown([fill_table(file.tables[0], measured)])
+        assert ("**31.00**" in text) is is_marked, digests
+        assert "**1,600,816**" in text, "a cost does not depend on the images"
 
 
 def test_rows_that_share_the_lowest_cost_are_not_bold(file: TableFile) -> None:

@@ -220,10 +220,11 @@ def test_the_summary_counts_every_judgement() -> None:
     verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]
     verdicts.append(judge(BETTER, PSNR, Sample(31.0), Sample(30.0)))
     assert summarize_verdicts(verdicts) == (
-        "2 of 6 held, 1 within noise, 1 not held, 1 not measured, 1 one seed"
+        "2 of 6 held over seeds (1 within noise, 1 not held, 1 not measured, 1 one seed)"
     )
     small = dataclasses.replace(BETTER, reported=0.1)
-    assert summarize_verdicts([judge(small, PSNR, good, noisy)]) == "0 of 1 held, 1 undecidable"
+    undecidable = summarize_verdicts([judge(small, PSNR, good, noisy)])
+    assert undecidable == "0 of 1 held over seeds (1 undecidable)"
 
 
 def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
