@@ -242,7 +242,7 @@ def _metadata(
     centers = centers_with_stride(planes, stride)
     return CodedPictures(
         method,
-        state_digest(module.state_dict())[:24],
+        state_digest(module.state_dict())[:24] if module.state_dict() else "",
         codec,
         VIDEO_CODECS[codec].crf if crf is None else crf,
         centers[0],
