@@ -268,7 +268,9 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
         FormatError: If ``path`` is a folder.
+        RecordingError: If its folder cannot be created or written.
     """
+    check_writable(path)
     if path.is_dir():
         raise FormatError(f"{path} is a folder; give the name of a file", path=str(path))
     if path.exists() and not overwrite:
@@ -276,6 +278,14 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
             f"{path} exists already; choose another name, or overwrite it (--overwrite)",
             path=str(path),
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raise RecordingError if a file or folder cannot be created, before any work is done."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    number = errno.EACCES if folder.is_dir() else errno.ENOTDIR
+    if number == errno.ENOTDIR or not os.access(folder, os.W_OK | os.X_OK):
+        raise _write_error(path, OSError(number, os.strerror(number)))
 
 
 def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:

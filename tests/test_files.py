@@ -19,7 +19,9 @@ import spike_zoo
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
 from spike_zoo.files import (
     _MACHINE,
+    check_absent,
     check_suffix,
+    check_writable,
     content_sha256,
     entries_below,
     link_or_copy,
@@ -298,3 +300,13 @@ def test_a_checksum_covers_names_and_contents(tmp_path: Path) -> None:
     assert content_sha256([second]) != before
     first.write_text("else")
     assert content_sha256([first]) != before
+
+
+def test_an_output_that_cannot_be_written_is_rejected_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(RecordingError, match=r"notes\.txt/new/a\.png: cannot be written \(Not a"):
+        check_absent(tmp_path / "notes.txt" / "new" / "a.png")
+    for name in ("made", "new/deep/made"):
+        check_absent(tmp_path / name)
+        check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

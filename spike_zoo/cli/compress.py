@@ -252,7 +252,7 @@ def _metadata(
     planes, height, width = source.shape
     return CodedPictures(
         method,
-        state_digest(module.state_dict())[:24],
+        state_digest(module.state_dict())[:24] if module.state_dict() else "",
         codec,
         VIDEO_CODECS[codec].crf if crf is None else crf,
         start,

@@ -8,8 +8,6 @@ from importlib import metadata
 from json import dumps
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 import spike_zoo
 from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
@@ -52,13 +50,9 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
     if json:
         print(dumps({title: dict(rows) for title, rows in _sections()}, indent=2))
         return
-    console = Console(highlight=False)
     for title, rows in _sections():
-        table = Table(title=title, title_justify="left", show_header=False, box=None)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print()
+        width = max(len(name) for name, _ in rows)
+        print(title, *(f"  {name:<{width}}  {text}".rstrip() for name, text in rows), "", sep="\n")
 
 
 def _sections() -> list[tuple[str, list[tuple[str, str]]]]:

@@ -160,12 +160,13 @@ def picture_facts(path: str) -> dict[str, Any]:
 def _picture_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts of a coded video as labels and text."""
     last = facts["first"] + facts["stride"] * (facts["images"] - 1)
+    weights = f"weights {facts['digest']}" if facts["digest"] else "no weights"
     shown = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
     return [
         ("file", f"{facts['path']} (images coded by {facts['codec']}, crf {facts['crf']})"),
         *_plane_lines(facts),
         ("images", shown),
-        ("method", f"{facts['method']} (weights {facts['digest']})"),
+        ("method", f"{facts['method']} ({weights})"),
         ("size", _size(facts)),
         ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
     ]

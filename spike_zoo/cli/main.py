@@ -145,6 +145,8 @@ def _dispatch(arguments: list[str]) -> int:
 def _run_function(command: str, arguments: list[str]) -> int:
     from jsonargparse import auto_cli
 
+    from spike_zoo.cli.help_pages import CommandHelp
+
     target = COMMANDS[command][0]
     components: Any = signature_stub(target) if isinstance(target, str) else None
     chosen = components
@@ -159,7 +161,11 @@ def _run_function(command: str, arguments: list[str]) -> int:
     with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
         try:
             result = auto_cli(
-                components, args=parsed, prog=f"{PROGRAM} {command}", exit_on_error=False
+                components,
+                args=parsed,
+                prog=f"{PROGRAM} {command}",
+                exit_on_error=False,
+                formatter_class=CommandHelp,
             )
         except ArgumentError as error:
             from spike_zoo.runs.problems import check_missing

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import SpikeRecording
 
+STRIDE = 20
 _ALIGNED_SECONDS = 1.4e-6
 """Seconds of tfi-aligned per pixel of an image, on one core."""
 _COLOUR_SECONDS = 8e-6
@@ -47,7 +48,7 @@ def reconstruct(
     method: str | None = None,
     budget: float = 60.0,
     center: int | None = None,
-    stride: int = 20,
+    stride: int | None = None,
     start: int = 0,
     stop: int | None = None,
     window: int | None = None,
@@ -82,10 +83,11 @@ def reconstruct(
             For a sensor with Bayer filters (--cfa): tfi-aligned-colour or tfi-colour by default;
             also tfp-colour and ssl-csc.
         budget: Time budget in seconds for all images; selects the default method.
-        center: Plane of a single picture, counted from 0. Default: the middle plane.
-        stride: Planes from one image to the next in a video or folder.
-        start: First plane of a video or folder.
-        stop: Plane after the last one of a video or folder. Default: the end of the recording.
+        center: Plane of a single picture, counted from 0. Default: the middle of the planes from
+            start to stop.
+        stride: Planes from one image to the next in a video or folder. Default: 20.
+        start: First plane.
+        stop: Plane after the last one. Default: the end of the recording.
         window: Planes that tfp averages. Default: 41.
         average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
         fps: Images per second in a video.
@@ -240,22 +242,36 @@ def _set_picture_options(module: Reconstructs, method: str, **options: str | int
 
 
 def _choose_centers(
-    planes: int, kind: Kind, center: int | None, stride: int, span: tuple[int, int | None]
+    planes: int,
+    kind: Kind,
+    center: int | None,
+    stride: int | None,
+    span: tuple[int, int | None],
 ) -> list[int]:
-    if kind == "picture":
-        center = planes // 2 if center is None else center
-        if not 0 <= center < planes:
-            raise UsageError(f"--center {center}: the recording has planes 0..{planes - 1}")
-        return [center]
-    if center is not None:
-        raise UsageError(
-            f"--center {center} makes one picture: give --out X.png, or leave --center out"
-        )
-    start, stop = span
-    stop = planes if stop is None else stop
+    """Return the planes of the images, from the options center, start, stop and stride."""
+    start, stop = span[0], planes if span[1] is None else span[1]
     if not 0 <= start < stop <= planes:
         raise UsageError(
             f"--start {start} --stop {stop}: the recording has planes 0..{planes - 1}, and stop is "
             "the plane after the last"
         )
-    return centers_with_stride(stop, stride, start)
+    if kind != "picture" and center is not None:
+        raise UsageError(
+            f"--center {center} makes one picture: give --out X.png, or leave --center out"
+        )
+    if kind != "picture":
+        return centers_with_stride(stop, stride or STRIDE, start)
+    if stride is not None:
+        raise UsageError(
+            f"--stride {stride} makes several pictures: give a folder or X.mp4, or leave it out"
+        )
+    if center is None:
+        return [(start + stop) // 2]
+    if span != (0, None):
+        raise UsageError(
+            f"--center {center} with --start or --stop: give the plane, or the range whose middle "
+            "is shown"
+        )
+    if not 0 <= center < planes:
+        raise UsageError(f"--center {center}: the recording has planes 0..{planes - 1}")
+    return [center]

@@ -39,8 +39,10 @@ def score(
 
     Args:
         pictures: A picture or a folder of pictures, as reconstruct writes them.
-        niqe: File with the parameters of NIQE for deepinv.
-        brisque: File with the parameters of BRISQUE for deepinv.
+        niqe: File with the parameters of NIQE: niqe_weights.pt of
+            https://huggingface.co/deepinv/demo, or fitted to sharp photographs by deepinv's
+            NIQE.create_weights.
+        brisque: File with the parameters of BRISQUE: brisque_weights.pt of the same place.
         out: CSV file for the scores. A row of a table file reads it with the key scores.
         overwrite: Replace the CSV file if it exists.
     """

@@ -270,9 +270,9 @@ def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
     if height is None or width is None:
         raise MissingGeometryError.at(
             path,
-            f"a .dat file has no header, so its height and width must be given (--height "
-            f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
-            f"config.yaml). {fitting_sizes(path)}".rstrip(),
+            f"a .dat file has no header, so its height and width must be given. "
+            f"{fitting_sizes(path)} State it by --height and --width, or by spike_h and spike_w in "
+            f"{sidecar.sidecar_path(path).name} or config.yaml.",
         )
     is_flipped, offset = flip is None or flip, settings.offset or 0
     try:

@@ -14,7 +14,13 @@ from rich.console import Console
 from rich.progress import Progress, track
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import check_absent, check_suffix, remove_leftovers, temporary_path
+from spike_zoo.files import (
+    check_absent,
+    check_suffix,
+    check_writable,
+    remove_leftovers,
+    temporary_path,
+)
 from spike_zoo.media.pictures import save_picture
 
 if TYPE_CHECKING:
@@ -51,6 +57,7 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
 
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
     """Raise ExistingFileError if a target exists, or is a file instead of a folder."""
+    check_writable(target)
     if kind != "folder":
         check_absent(target, overwrite=overwrite)
     elif target.exists() and not target.is_dir():

@@ -40,7 +40,10 @@ def no_reference_metrics(
     # Absolute paths: deepinv would take the name "download" as a request to download.
     files = {name: Path(file).absolute() for name, file in given if file}
     if not files:
-        raise UsageError("give --niqe FILE or --brisque FILE, the parameters of the metrics")
+        raise UsageError(
+            "give --niqe FILE or --brisque FILE, the parameters of the metrics: niqe_weights.pt "
+            "or brisque_weights.pt of https://huggingface.co/deepinv/demo"
+        )
     for file in files.values():
         if not file.is_file():
             raise MissingFileError(f"{file}: there is no such file of parameters", path=str(file))

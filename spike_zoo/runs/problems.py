@@ -28,6 +28,13 @@ _FILE_ERRORS = (
 #: Module of Lightning -> option that its errors concern but do not name.
 _OPTIONS = {"lightning.fabric.utilities.seed": "seed_everything: "}
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
+#: Unknown option -> the option that does it.
+_SYNONYMS = {
+    **dict.fromkeys(("--plane", "--frame", "--index"), "--center"),
+    **dict.fromkeys(("--output", "-o"), "--out"),
+    **dict.fromkeys(("--scale", "--gain"), "--rate-scale"),
+    "--force": "--overwrite",
+}
 _COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
 #: jsonargparse's reports of an unknown option.
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
@@ -50,7 +57,9 @@ def unknown_option(given: str, known: Iterable[str]) -> str:
     name = re.split(r"[ =]", given, maxsplit=1)[0]
     if not name.startswith("-"):
         return f"{given}: unexpected argument; --help lists the options"
-    return f"unknown option {given}.{closest(name, known)} --help lists the options"
+    meant = _SYNONYMS.get(name, "")
+    hint = f" Did you mean {meant!r}?" if meant in (known := [*known]) else closest(name, known)
+    return f"unknown option {given}.{hint} --help lists the options"
 
 
 def check_options_known(

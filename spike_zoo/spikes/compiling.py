@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Function = TypeVar("Function", bound=Callable[..., object])
 
+
+_LOG = logging.getLogger(__name__)
+
+
+class _CompilationNotice(event.Listener):
+    """Log once that kernels are compiled, if a person may be waiting."""
+
+    is_logged = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Log the first compilation; kernels from the cache on disk are not compiled."""
+        if not self.is_logged and sys.stderr.isatty():
+            _LOG.info("compiling kernels, once on this machine; this takes up to a minute")
+        self.is_logged = True
+
+    def on_end(self, event: event.Event) -> None:
+        """Do nothing."""
+
+
+_NOTICE = _CompilationNotice()
+event.register("numba:compile", _NOTICE)
 
 #: Allows the compiler to vectorise sums and comparisons of numbers that are finite.
 FINITE = ("nnan", "ninf", "nsz", "arcp", "contract", "reassoc")

@@ -97,6 +97,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
     """
     file = Path(path)
     content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
+    content.setdefault("name", file.stem)
     early, metric = content.pop("early_terminate", None), content.pop("metric", None)
     if metric is not None:
         parse_dataclass(SweepMetric, metric, f"{file}: metric")

@@ -307,9 +307,13 @@ def adjusted(module: object, settings: Mapping[str, int], option: str) -> Recons
     """
     if not settings:
         return require_ability(module, Reconstructs, option)
+    hparams = module.hparams if isinstance(module, Adjustable) else {}
     for name in settings:
-        if not isinstance(module, Adjustable) or name not in module.hparams:
-            raise UsageError(f"{option}: there is no setting {name!r} to change")
+        if name not in hparams:
+            raise UsageError(
+                f"{option}: there is no setting {name!r} to change; its settings: "
+                f"{', '.join(hparams) or 'none'}"
+            )
     try:
         return cast("Adjustable", module).adjusted(**settings)
     except ValueError as error:

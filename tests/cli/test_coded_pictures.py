@@ -61,7 +61,8 @@ def test_info_reports_codec_method_planes_and_size(
     street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compress(street, out=str(tmp_path / "a.mp4"), codec="x265", start=10, stop=60, crf=30)
-    capsys.readouterr()
+    info(str(tmp_path / "a.mp4"))
+    assert "tfi-aligned (no weights)" in capsys.readouterr().out
     info(str(tmp_path / "a.mp4"), json=True)
     facts = json.loads(capsys.readouterr().out)
     size = (tmp_path / "a.mp4").stat().st_size

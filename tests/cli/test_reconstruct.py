@@ -215,6 +215,17 @@ def test_the_default_precision_is_bf16_if_bf16_is_fast(
     assert ("slower than 32 on this machine" in capsys.readouterr().err) is not is_fast
 
 
+@pytest.mark.parametrize(
+    ("span", "plane"), [({"start": 10, "stop": 60}, 35), ({"start": 30}, 50), ({"stop": 20}, 10)]
+)
+def test_a_picture_of_a_range_shows_its_middle(
+    street: str, tmp_path: Path, span: dict[str, Any], plane: int
+) -> None:
+    reconstruct(street, out=str(tmp_path / "range.png"), method="tfi", **span)
+    reconstruct(street, out=str(tmp_path / "plane.png"), method="tfi", center=plane)
+    assert (tmp_path / "range.png").read_bytes() == (tmp_path / "plane.png").read_bytes()
+
+
 def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,7 +257,7 @@ def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(
         ({"out": "a.png", "center": -1}, r"--center -1: the recording has planes 0\.\.69"),
         (
             {"out": "a.png", "method": "tfi", "window": 9},
-            "--method tfi: there is no setting 'window' to change",
+            "--method tfi: there is no setting 'window' to change; its settings: average",
         ),
         (
             {"out": "a.png", "method": "tfp", "average": 9},
@@ -254,6 +265,9 @@ def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(
         ),
         ({"out": "a.png", "method": "tfp", "window": 0}, "at least 1 plane, got 0"),
         ({"out": "a.mp4", "stride": 0}, "--stride 0"),
+        ({"out": "a.png", "stride": 3}, "--stride 3 makes several pictures: give a folder"),
+        ({"out": "a.png", "start": 9, "stop": 9}, "--start 9 --stop 9: the recording has planes"),
+        ({"out": "a.png", "start": 9, "center": 20}, "--center 20 with --start or --stop"),
         ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),
         ({"out": "a.png", "rate_scale": 0.0}, "--rate-scale 0"),
         ({"out": "a.png", "device": "toaster"}, "--device toaster"),

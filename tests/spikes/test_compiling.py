@@ -27,3 +27,15 @@ def test_functions_are_compiled_without_a_cache_folder(
 
     assert ratio(1.0, 4.0) == 0.25
     assert ratio(1.0, 0.0) == float("inf")  # as numpy divides, without an exception
+
+
+def test_the_first_compilation_is_announced_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compiling.sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(compiling._NOTICE, "is_logged", False)
+    with caplog.at_level("INFO", logger="spike_zoo"):
+        for addend in (1, 2):
+            kernel = numba.njit(lambda x, addend=addend: x + addend)
+            assert kernel(1) == 1 + addend
+    assert caplog.text.count("compiling kernels") == 1

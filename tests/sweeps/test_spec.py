@@ -207,3 +207,9 @@ def test_a_sweep_is_read_by_a_relative_path_from_its_folder(
     assert read_sweep("sweep.yaml").archives == {
         "data/default.h5": "simulate --testing three --test 8"
     }
+
+
+def test_a_sweep_without_a_name_is_called_after_its_file(tmp_path: Path) -> None:
+    content = {key: value for key, value in SMALL.items() if key != "name"}
+    (tmp_path / "widths.yaml").write_text(yaml.safe_dump(content))
+    assert read_sweep(tmp_path / "widths.yaml").name == "widths"
