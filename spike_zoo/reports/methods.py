@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.files import shipped_weights
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.protocols import Reconstructs, adjusted
 
@@ -16,15 +15,25 @@ if TYPE_CHECKING:
 
 CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
 COLOUR: Final = ("tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour")
+#: Methods that a report compares by default, by increasing quality.
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
+_SCI: Final = "sci and sci-small are networks of the SCI paper, here without compression."
 #: Method -> explanation for readers who are new to spike cameras.
 EXPLAINED: Final = {
     "tfp": "TFP (texture from playback) averages the spikes of a window of planes: little noise, "
     "but what moves is blurred.",
     "tfi": "TFI (texture from interval) takes one over the time between two spikes of a pixel: "
     "sharp, but noisy; with average=9 it is the mean of nine planes.",
+    "tfstp": "TFSTP models how charge and firing of a pixel adapt over time (short-term plasticity "
+    "of synapses), from the planes before the picture.",
     "tfi-aligned": "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
+    "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
     "stir": "stir corrects tfi-aligned by a network.",
-    "tfi-colour": "tfi-colour and tfp-colour demosaick the images of TFI (mean of nine) and TFP.",
+    "stir-small": "stir-small is the network of the STIR paper at half its width.",
+    "sci": _SCI,
+    "sci-small": _SCI,
+    "tfp-colour": "tfp-colour demosaicks the image of TFP.",
+    "tfi-colour": "tfi-colour demosaicks the image of TFI, the mean of nine planes.",
     "ssl-csc": "ssl-csc averages the samples of each colour along the motion, without learning.",
     "tfi-aligned-colour": "tfi-aligned-colour averages demosaicked planes along the motion and "
     "adds the residual of the samples.",
@@ -59,8 +68,8 @@ def load_methods(
 
     Args:
         wanted: Names, checkpoints or export folders, with optional settings such as
-            ``"tfi:average=9"``. If empty, the classical methods and all shipped methods that
-            reconstruct; slow ones among them come last and have one picture.
+            ``"tfi:average=9"``. If empty, the default methods; slow ones among them come last and
+            have one picture.
         device: Device of the methods.
         trust: Whether classes from outside this package may be imported.
         limits_slow: Whether named slow methods also come last and have one picture.
@@ -71,19 +80,12 @@ def load_methods(
         MissingFileError: If there is no method of a name.
         WeightsError: As for :func:`spike_zoo.load`.
     """
-    defaults = COLOUR if colour else CLASSICAL
+    defaults = COLOUR if colour else DEFAULTS
     methods = []
     for method in wanted or defaults:
         name, settings = split_settings(method)
         module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
         methods.append(LabelledMethod(method if settings else method_label(method), module))
-    if not wanted and not colour:
-        shipped = [(name, load(name, device=device)) for name in shipped_weights()]
-        methods += [
-            LabelledMethod(name, module)
-            for name, module in shipped
-            if isinstance(module, Reconstructs)
-        ]
     if wanted and not limits_slow:
         return methods
     limited = [
@@ -94,9 +96,13 @@ def load_methods(
 
 
 def explanations(names: Sequence[str]) -> list[str]:
-    """Return the explanations of methods, from their names or names with settings."""
-    bare = {name.partition(":")[0].rstrip("0123456789_").replace("_", "-") for name in names}
-    return [text for name, text in EXPLAINED.items() if name in bare]
+    """Return one explanation per method, from their names or names with settings."""
+    texts = []
+    for name in names:
+        bare = name.partition(":")[0]
+        known = EXPLAINED.get(bare) or EXPLAINED.get(bare.rstrip("0123456789_").replace("_", "-"))
+        texts.append(known or f"{name}: weights from a file or an address of your own.")
+    return list(dict.fromkeys(texts))
 
 
 def method_label(wanted: str) -> str:

@@ -101,8 +101,7 @@ def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
     )
     names = [run.result.variant for run in runs]
     classical = [name for name in names if name.startswith("tf")]
-    if texts := explanations(classical):
-        page.add_text(" ".join(texts))
+    page.add_notes(explanations(classical))
 
 
 def _folder(run: RecordedRun, kind: str) -> Path:
