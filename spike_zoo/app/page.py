@@ -24,6 +24,7 @@ from spike_zoo.app.work import (
 from spike_zoo.checkpoints.published import weightless_names
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.local_requests import HOST, is_local
+from spike_zoo.reports.methods import DEFAULTS
 from spike_zoo.spikes.cfa import Cfa
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import gradio
 
 HEIGHT: Final = 900  # pixels of the report
-#: Methods that are selected initially, the second also for files; stir shows one plane.
-_CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
 #: Labels for screen readers without a translation in Gradio.
 _MISSING_WORDS: Final = {"common": {"complete": "complete"}}
 _NOTHING: Final = "Drop a recording first, or use the built-in scene."
@@ -168,7 +167,7 @@ class _Actions:
 
     def chosen(self, *, in_colour: bool = False) -> list[str]:
         """Return the methods that are selected initially."""
-        defaults = weightless_names(in_colour=True) if in_colour else _CHOSEN
+        defaults = weightless_names(in_colour=True) if in_colour else DEFAULTS
         return [method for method in defaults if method in self.setting.methods]
 
     def on_upload(self, file: str | None) -> tuple[Any, ...]:

@@ -50,8 +50,8 @@ def report(
         out: The report, X.html. Default: the name of the source with .html, in the working folder.
         title: Title of the report. Default: the name of the source.
         methods: Methods to compare: names, checkpoints or export folders, with settings such as
-            tfi:average=9. Default: all classical and shipped methods; stir reconstructs one plane
-            only, because it takes about a second per picture.
+            tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir; stir
+            reconstructs one plane only, because it takes about a second per picture.
         center: Plane of the first picture, counted from 0. Default: the middle plane.
         pictures: Number of planes to reconstruct, spread over the recording.
         planes: Number of raw planes to play, around the centre.

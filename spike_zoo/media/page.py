@@ -77,6 +77,10 @@ class Page:
                 raise ValueError(f"a row of {len(row)} cells under {len(header)} headings: {row}")
         self._add("table", header=header, rows=rows, caption=caption, notes=notes)
 
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add a list of short notes; nothing if it is empty."""
+        self._add("notes", notes=notes)
+
     def add_warning(self, text: str) -> None:
         """Add a highlighted paragraph."""
         self._add("warning", text=text)

@@ -65,4 +65,14 @@ const parts = [...document.querySelectorAll("[data-shown]")].map((root) => {
   const one = shown[Number(root.dataset.shown)];
   return new KINDS[one.kind](root, one);
 });
+for (const button of document.querySelectorAll(".copy")) {
+  const code = button.previousElementSibling;
+  const words = code.textContent.split(" ").map((word) => make("span", {}, word)); // lines end between words, not in --out
+  code.replaceChildren(...words.flatMap((word, index) => (index ? [" ", word] : [word])));
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    getSelection().selectAllChildren(code);
+    button.textContent = document.execCommand("copy") ? "Copied" : "Selected"; // unlike navigator.clipboard, works in a frame
+  });
+}
 Promise.all(parts.map((part) => part.ready)).then(() => { document.documentElement.dataset.ready = "yes"; });

@@ -22,7 +22,7 @@ class Choices:
 
     Attributes:
         methods: Methods that reconstruct, as for :func:`spike_zoo.reports.methods.load_methods`; by
-            default the classical and the shipped ones.
+            default five of increasing quality.
         limits_slow: Whether a named method that takes seconds per picture reconstructs only the
             plane of the first picture. Default methods always do.
         center: Plane of the first picture; by default the middle plane.

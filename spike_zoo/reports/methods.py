@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.published import WEIGHTLESS, weightless_names
-from spike_zoo.files import shipped_weights
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.protocols import Reconstructs, adjusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Methods that a report compares by default, by increasing quality.
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
+_SCI: Final = "sci and sci-small are networks of the SCI paper, here without compression."
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
-_NETWORKS: Final = {"stir": "stir corrects tfi-aligned by a network."}
+NETWORKS: Final = {
+    "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
+    "stir": "stir corrects tfi-aligned by a network.",
+    "stir-small": "stir-small is the network of the STIR paper at half its width.",
+    "sci": _SCI,
+    "sci-small": _SCI,
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,8 @@ def load_methods(
 
     Args:
         wanted: Names, checkpoints or export folders, with optional settings such as
-            ``"tfi:average=9"``. If empty, the classical methods and all shipped methods that
-            reconstruct; slow ones among them come last and have one picture.
+            ``"tfi:average=9"``. If empty, the default methods; slow ones among them come last and
+            have one picture.
         device: Device of the methods.
         trust: Whether classes from outside this package may be imported.
         limits_slow: Whether named slow methods also come last and have one picture.
@@ -59,18 +67,12 @@ def load_methods(
         MissingFileError: If there is no method of a name.
         WeightsError: As for :func:`spike_zoo.load`.
     """
+    defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []
-    for method in wanted or weightless_names(in_colour=colour):
+    for method in wanted or defaults:
         name, settings = split_settings(method)
         module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
         methods.append(LabelledMethod(method if settings else method_label(method), module))
-    if not wanted and not colour:
-        shipped = [(name, load(name, device=device)) for name in shipped_weights()]
-        methods += [
-            LabelledMethod(name, module)
-            for name, module in shipped
-            if isinstance(module, Reconstructs)
-        ]
     if wanted and not limits_slow:
         return methods
     limited = [
@@ -81,10 +83,11 @@ def load_methods(
 
 
 def explanations(names: Sequence[str]) -> list[str]:
-    """Return the explanations of methods, from their names or names with settings."""
-    explained = {name: method.explanation for name, method in WEIGHTLESS.items()} | _NETWORKS
-    bare = {bare_name(name) for name in names}
-    return [text for name, text in explained.items() if name in bare]
+    """Return one explanation per method, from their names or names with settings."""
+    known = {name: method.explanation for name, method in WEIGHTLESS.items()} | NETWORKS
+    own = "{}: weights from a file or an address of your own."
+    texts = (known.get(bare_name(name)) or own.format(name) for name in names)
+    return list(dict.fromkeys(texts))
 
 
 def bare_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,8 +75,7 @@ def add_pictures(
     truths = scene.truths if scene.has_truth else {}
     measured = {name: _measured(pictures, truths) for name, pictures in images.items()}
     _add_viewer(page, scene, planes, first, images, measured)
-    if texts := explanations(list(images)):
-        page.add_text(" ".join(texts))
+    page.add_notes(explanations(list(images)))
     slow = [item.name for item in methods if item.has_one_picture and item.name in images]
     if slow and len(planes) > 1:
         page.add_text(
@@ -113,7 +113,6 @@ def _add_viewer(
         layers.append(Layer.of(name, [images.get(plane) for plane in planes], notes))
     if any(measured.values()):
         layers.append(Layer.of(TRUTH, [scene.truths.get(plane) for plane in planes]))
-    complete = [at for at, images in enumerate(pictures.values()) if len(images) == len(planes)]
     _, height, width = scene.recording.shape
     page.add_viewer(
         Viewer(
@@ -121,11 +120,26 @@ def _add_viewer(
             layers=tuple(layers),
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
-            sides=(complete[0], complete[-1]) if len(complete) > 1 else (0, -1),
+            sides=_sides(list(pictures), {name: measured[name].get(first) for name in pictures}),
             focus=most_detailed_point(list(pictures.values())[-1][first].numpy()),
             first=planes.index(first),
         )
     )
+
+
+def _sides(names: Sequence[str], qualities: Mapping[str, Quality | None]) -> tuple[int, int]:
+    """Return the indices of TFI and of the best method, which the slider compares initially.
+
+    The best method has the highest PSNR, or is the last one without ground truth. A single method
+    is compared with the last layer.
+    """
+    if len(names) == 1:
+        return 0, -1
+    values = [quality.psnr if quality else -math.inf for quality in map(qualities.get, names)]
+    best = max(range(len(names)), key=lambda at: (values[at], at))
+    others = [at for at in range(len(names)) if at != best]
+    is_tfi = [names[at].partition(":")[0] in ("tfi", "tfi-colour") for at in others]
+    return others[is_tfi.index(True) if any(is_tfi) else 0], best
 
 
 def _images(

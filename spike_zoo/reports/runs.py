@@ -103,8 +103,7 @@ def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
         )
     )
     names = [run.result.variant for run in runs]
-    if texts := explanations([name for name in names if bare_name(name) in WEIGHTLESS]):
-        page.add_text(" ".join(texts))
+    page.add_notes(explanations([name for name in names if bare_name(name) in WEIGHTLESS]))
 
 
 def _folder(run: RecordedRun, kind: str) -> Path:

@@ -92,7 +92,7 @@ def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add test scenes, reconstructed by the best run that has a checkpoint."""
     from spike_zoo.checkpoints.loading import pick_device
-    from spike_zoo.checkpoints.published import weightless_names
+    from spike_zoo.reports.methods import DEFAULTS
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
@@ -109,7 +109,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             with_run = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                others = choices.methods or (*weightless_names(), "stir")
+                others = choices.methods or DEFAULTS
                 limits = choices.limits_slow or not choices.methods
                 with_run = replace(choices, methods=(*others, str(checkpoint)), limits_slow=limits)
             try:
@@ -187,7 +187,10 @@ def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None
             ("a video", f"reconstruct {arguments} --method tfi --average 9 --out {stem}.mp4"),
             ("the best picture", f"reconstruct {arguments} --method stir --out {stem}.png"),
             ("a small file", f"compress {arguments} --out {stem}.sci"),
-            ("a report of other methods", f"report {arguments} --methods tfi tfi-aligned stir"),
+            (
+                "a report of other methods",
+                f"report {arguments} --methods tfi tfstp stir-small sci --out {stem}-methods.html",
+            ),
         ],
     )
 

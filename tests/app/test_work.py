@@ -160,8 +160,10 @@ def test_a_recording_with_filters_is_shown_in_colour(street: Path, tmp_path: Pat
 def test_methods_in_colour_are_chosen_for_filters(street: Path, tmp_path: Path) -> None:
     from spike_zoo.app.page import Setting, _Actions
 
-    actions = _Actions(Setting(["tfi", "tfi-colour"], "sci", "cpu", trust=False, folder=tmp_path))
-    assert actions.on_upload(str(street))[-1] == ["tfi"]
+    actions = _Actions(
+        Setting(["tfi:average=9", "tfi-colour"], "sci", "cpu", trust=False, folder=tmp_path)
+    )
+    assert actions.on_upload(str(street))[-1] == ["tfi:average=9"]
     recording = read_recording(street, cfa="BGGR")
     path = write_recording(recording, tmp_path / "colour.npz")
     assert actions.on_upload(str(path))[-1] == ["tfi-colour"]

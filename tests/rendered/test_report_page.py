@@ -159,6 +159,23 @@ def test_a_phone_shows_the_page_without_horizontal_scrolling(
         assert visit.complaints == []
 
 
+@pytest.mark.parametrize("width", [360, 1000])
+def test_commands_wrap_and_are_copied(width: int, report: Path, visitor: Visitor) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    options = {"viewport": {"width": width, "height": 740}, "permissions": permissions}
+    with visitor.opened(report, **options) as visit:
+        page = visit.page
+        page.wait_for_selector("html[data-ready]", state="attached")
+        for command in page.locator(".commands dd").all():
+            assert command.evaluate("dd => dd.scrollWidth <= dd.clientWidth")
+            command.get_by_role("button", name="Copy").click()
+            command.get_by_role("button", name="Copied").wait_for()
+            copied = page.evaluate("() => navigator.clipboard.readText()")
+            assert copied == command.locator("code").text_content()
+            assert copied.startswith("python -m spike_zoo ")
+        assert visit.complaints == []
+
+
 def test_names_of_files_are_escaped(
     tmp_path: Path, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

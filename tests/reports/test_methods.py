@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.published import WEIGHTLESS, Weightless, shipped_names, weightless_names
 from spike_zoo.cli.main import main
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.formats import write_recording
 from spike_zoo.methods.classical import TFP
-from spike_zoo.reports.methods import explanations, load_methods, method_label
+from spike_zoo.reports.methods import NETWORKS, explanations, load_methods, method_label
+from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.testing import pattern_take
 
 if TYPE_CHECKING:
@@ -30,10 +32,9 @@ def test_settings_are_parsed_after_the_name() -> None:
 
 def test_slow_default_methods_come_last_and_have_one_picture() -> None:
     by_default = load_methods([], device="cpu", trust=False)
-    assert {"tfi", "stir-small", "sci-small"} <= {method.name for method in by_default}
     *fast, slow = by_default
     assert (slow.name, slow.has_one_picture) == ("stir", True)
-    assert "tfi-aligned" in {method.name for method in fast}
+    assert [method.name for method in fast] == ["tfp", "tfi:average=9", "plain", "tfi-aligned"]
     assert not any(method.has_one_picture for method in fast)
     names = ["stir", "tfp"]
     assert not any(
@@ -67,11 +68,16 @@ def test_a_method_without_weights_is_one_class_and_one_entry_of_the_list(
     assert (tmp_path / "a.png").is_file()
 
 
-def test_only_the_methods_of_a_page_are_explained() -> None:
-    (tfi,) = explanations(["tfi:average=9", "mine, best"])
+def test_every_method_of_a_page_is_explained_once() -> None:
+    tfi, mine = explanations(["tfi", "tfi:average=9", "mine, best"])
     assert tfi.startswith("TFI (texture from interval)")
+    assert mine == "mine, best: weights from a file or an address of your own."
     assert [text.split()[0] for text in explanations(["tfp", "tfi9"])] == ["TFP", "TFI"]
-    assert explanations(["stir-small"]) == []
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_method_of_the_package_that_reconstructs_is_explained(name: str) -> None:
+    assert name in {*WEIGHTLESS, *NETWORKS} or not isinstance(load(name), Reconstructs)
 
 
 @pytest.mark.parametrize(
