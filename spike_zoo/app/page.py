@@ -93,7 +93,7 @@ def build(setting: Setting) -> gradio.Blocks:
                 pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
                 one = gradio.Dropdown(
-                    list(setting.methods), value=_CHOSEN[1], label="method of the files"
+                    list(setting.methods), value=DEFAULTS[1], label="method of the files"
                 )
                 moment = gradio.Slider(0, 1, value=0.5, label=_MOMENT)
                 make = gradio.Button("Make PNG, MP4 and .sci")
