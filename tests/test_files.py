@@ -285,7 +285,7 @@ def test_companion_files_and_folders_are_not_listed(tmp_path: Path) -> None:
 def test_folders_of_users_are_listed_by_one_function() -> None:
     """Files of users are sequences that companions would shift; own output needs no order."""
     package = Path(spike_zoo.__file__).parent
-    own = {"output.py", "remote_files.py", "files.py"}
+    own = {"output.py", "remote.py", "files.py"}
     listing = re.compile(r"\.iterdir\(|(?<!glob)\.r?glob\(|listdir\(")
     rooms = ("archive", "simulation", "media", "cli", "reports", "data", "live", "app", "formats")
     files = [file for room in rooms for file in sorted((package / room).rglob("*.py"))]
