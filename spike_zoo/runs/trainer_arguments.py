@@ -30,10 +30,14 @@ _REPLACING = {
     "LearningRateFinder": "--model.learning_rate",
     "BatchSizeFinder": "--data.init_args.batch_size",
 }
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _EVALUATING = ("validate", "test")
 _UNSUPPORTED = ("spawn", "fork", "notebook")  # their processes skip our setup before imports
 #: Settings of the fit that its test uses too.
-_SHARED = ("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic")
+_SHARED = (
+    *("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic"),
+    *("benchmark", "inference_mode"),
+)
 
 
 def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
@@ -128,6 +132,15 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
     if not is_one or trainer.num_nodes > 1:
         rank_zero_info(f"{verb}: on one device, so that every image counts once")
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Raise ConfigError unless the weights of a run are float32; others enter its checkpoints."""
+    if trainer.precision not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision: {trainer.precision} is not supported, because weights are "
+            f"float32; use {', '.join(PRECISIONS)}"
+        )
 
 
 def warn_about_slow_precision(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
