@@ -225,6 +225,7 @@ class ArchiveDataModule(LightningDataModule):
             self._epochs,
             self.samples_per_epoch,
             **self._rank_options(),
+            repeats=getattr(self._running_trainer(), "overfit_batches", 0) > 0,
         )
         loader = TrainingLoader(
             samples,  # type: ignore[arg-type]  # a map-style data set by its methods
@@ -329,9 +330,7 @@ class ArchiveDataModule(LightningDataModule):
         Lightning would take the first samples, which may all be of one recording. Processes share
         the samples of validation.
         """
-        trainer = self._running_trainer()
-        limits = trainer and {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
-        limit = limits and limits[split]
+        limit = getattr(self._running_trainer(), f"limit_{split}_batches", None)
         count = limit * self.eval_batch_size if isinstance(limit, int) else None
         options = self._rank_options() if split == "val" else {}
         return EvaluationSampler(len(self._samples[split]), count, **options)

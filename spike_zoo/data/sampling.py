@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,14 +38,21 @@ class Epochs:
         return epoch
 
 
-class SeededSampler(DistributedSampler[SampleKey]):
+class _FinalSampler(DistributedSampler[Any], SequentialSampler):
+    """Base class of samplers that Lightning does not replace.
+
+    It replaces others for several processes, and for ``overfit_batches`` all that are not
+    sequential.
+    """
+
+
+class SeededSampler(_FinalSampler):
     """Draw every sample once per epoch in random order, each with a separate seed.
 
     The seeds are part of the keys, so a sample does not depend on its worker, on the number of
     workers, or on the position at which a run is resumed. Several processes share the same draws:
     their batches together are the batch of a single process. If the number of draws is not a
-    multiple of the processes, the first draws are repeated. The base class is a distributed
-    sampler so that Lightning neither replaces the sampler nor shuffles again.
+    multiple of the processes, the first draws are repeated.
 
     Args:
         size: Number of samples.
@@ -54,6 +61,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: Samples per epoch, by default all. More than ``size`` repeats samples.
         processes: Number of processes that share the draws.
         rank: Number of this process.
+        repeats: Whether every epoch has the draws of the first one.
 
     Attributes:
         epoch: The current epoch.
@@ -68,6 +76,8 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: int | None = None,
         processes: int = 1,
         rank: int = 0,
+        *,
+        repeats: bool = False,
     ) -> None:
         super().__init__(range(size), processes, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
         self.size = size
@@ -75,6 +85,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epochs = epochs
         self.epoch = epochs.next
         self.draws = size if draws is None else draws
+        self.repeats = repeats
         self.skipped = 0
         self._resumed: tuple[int, int] | None = None
 
@@ -84,7 +95,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self._resumed = None
         # a checkpoint after the last batch of an epoch continues with the first of the next epoch
         self.skipped = skipped if epoch == self.epoch else 0
-        generator = np.random.default_rng((self.seed, self.epoch))
+        generator = np.random.default_rng((self.seed, 0 if self.repeats else self.epoch))
         rounds = -(-self.draws // self.size)
         order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
         seeds = generator.integers(2**62, size=self.draws)
@@ -107,7 +118,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         return -(-self.draws // self.num_replicas)
 
 
-class EvaluationSampler(DistributedSampler[int]):
+class EvaluationSampler(_FinalSampler):
     """Return samples in order, distributed over the processes in turn.
 
     Lightning's sampler would repeat samples until all processes have equally many, which would bias

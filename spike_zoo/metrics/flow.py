@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from spike_zoo.nn.precision import exact_device
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,7 +45,7 @@ def motion_spread(motions: Tensor) -> Tensor:
     Args:
         motions: ``(B, 2, H, W)``.
     """
-    vectors = motions.double().transpose(0, 1).flatten(1)
+    vectors = motions.to(exact_device(motions.device)).double().transpose(0, 1).flatten(1)
     smaller, larger = torch.linalg.eigvalsh(vectors @ vectors.T / vectors.shape[1])
     return (smaller.clamp(min=0) / larger.clamp(min=1e-12)).sqrt().float()
 

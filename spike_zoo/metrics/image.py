@@ -13,8 +13,12 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from spike_zoo.nn.precision import exact_device, without_autocast
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch.nn import Module
 
     Measure = Callable[[Tensor, Tensor], Tensor]
 
@@ -110,9 +114,13 @@ class MeanOfValues(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ()) -> Module:
+        """Move everything but the sums, because some devices have no float64."""
+        return super()._apply(fn, exclude_state=("total", "count", *exclude_state))
+
     def update(self, values: Tensor) -> None:
         """Add values of any shape."""
-        self.total += values.double().sum()
+        self.total += values.detach().cpu().double().sum()
         self.count += values.numel()
 
     def compute(self) -> Tensor:
@@ -157,8 +165,9 @@ class MeanPerImage(MeanOfValues):
                 f"metrics need images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
                 f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
-        with torch.autocast(images.device.type, enabled=False):  # bf16 halves the SSIM
-            values = self.measure(images.detach().float(), targets.detach().float())
+        device = exact_device(images.device)
+        with without_autocast(device.type):  # bf16 halves the SSIM
+            values = self.measure(images.detach().to(device).float(), targets.to(device).float())
         super().update(values)
         self.per_image += values.detach().unbind()
 

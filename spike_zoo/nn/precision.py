@@ -9,6 +9,7 @@ import time
 import torch
 from torch import Tensor, nn
 
+_WITHOUT_FLOAT64 = {"mps"}  # types of devices
 _SIDE, _REPEATS = 256, 8
 _LEAST_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's time
 
@@ -46,6 +47,11 @@ def _product_seconds(dtype: torch.dtype) -> float:
         matrix @ matrix
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Return the device that computes in float64: the CPU if the device has no float64."""
+    return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
 
 
 def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:

@@ -65,6 +65,7 @@ from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import check_options_known
 from spike_zoo.runs.trainer_arguments import (
     check_limits,
+    check_precision,
     configure_devices,
     no_training_message,
     tester_of,
@@ -203,18 +204,20 @@ class ZooCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers, callbacks and checkpoint plugin."""
-        trainer = self._get(self.config_init, "trainer")
-        configure_devices(self.subcommand, trainer)
-        warn_about_slow_precision(trainer)
-        trainer["logger"] = loggers_of(
-            trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
+        given = self._get(self.config_init, "trainer")
+        configure_devices(self.subcommand, given)
+        warn_about_slow_precision(given)
+        given["logger"] = loggers_of(
+            given["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
-        configured = [*_as_list(trainer["callbacks"]), *progress_callbacks(trainer)]
-        trainer["callbacks"] = [*configured, *self._callbacks(trainer)]
-        plugins = _as_list(trainer["plugins"])
+        configured = [*_as_list(given["callbacks"]), *progress_callbacks(given)]
+        given["callbacks"] = [*configured, *self._callbacks(given)]
+        plugins = _as_list(given["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            trainer["plugins"] = [*plugins, AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+            given["plugins"] = [*plugins, AtomicCheckpointIO()]
+        trainer = super().instantiate_trainer(**kwargs)
+        check_precision(trainer)
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         lock = lock_for_training(self.run_dir) if subcommand == "fit" else nullcontext()

@@ -30,11 +30,15 @@ _REPLACING = {
     "LearningRateFinder": "--model.learning_rate",
     "BatchSizeFinder": "--data.init_args.batch_size",
 }
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _EVALUATING = ("validate", "test")
 _STEP_TASKS = "SLURM_STEP_NUM_TASKS"  # set by srun only
 _UNSUPPORTED = ("spawn", "fork", "notebook")  # their processes skip our setup before imports
 #: Settings of the fit that its test uses too.
-_SHARED = ("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic")
+_SHARED = (
+    *("accelerator", "precision", "limit_test_batches", "enable_progress_bar", "deterministic"),
+    *("benchmark", "inference_mode"),
+)
 
 
 def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
@@ -144,6 +148,15 @@ def _check_started_by_srun() -> None:
             f"this SLURM job has {tasks} tasks, but srun did not start this process, so it would "
             "wait for the others: put srun before the command, ask for one task (--ntasks 1), or "
             "set SLURM_JOB_NAME=interactive to use this process alone"
+        )
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Raise ConfigError unless the weights of a run are float32; others enter its checkpoints."""
+    if trainer.precision not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision: {trainer.precision} is not supported, because weights are "
+            f"float32; use {', '.join(PRECISIONS)}"
         )
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
 from spike_zoo.methods.sci.codec.quantization import LEVELS, clamp_with_gradient, ste_round
+from spike_zoo.nn.precision import exact_device
 
 QUALITIES = 4
 LARGEST_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
@@ -21,8 +22,6 @@ FIRST_LEVEL = 22.0
 """Scale index of an untrained network. With a lower initial index, nothing is ever coded."""
 FIRST_OFFSET = 0.5
 
-#: Types of devices without float64. For them, scale indexes are computed on the CPU.
-WITHOUT_FLOAT64 = {"mps"}
 _LARGEST_WEIGHT = 127
 _LEAST_STEP = 1e-12
 _LEAST_MULTIPLIER, _LARGEST_SHIFT = 2**14, 40
@@ -307,11 +306,6 @@ class ScaleNet(nn.Module):
         x = torch.from_numpy(symbols).to(device, torch.float64)[None]
         with torch.autocast(device.type, enabled=False):
             return zlib.crc32(self._exact(x, 0).to("cpu", torch.uint8).numpy().tobytes())
-
-
-def exact_device(device: torch.device) -> torch.device:
-    """Return the device that computes scale indexes: the CPU if a device has no float64."""
-    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
