@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -137,8 +138,7 @@ def compress(
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     if codec is not None:
         stride = STRIDE if stride is None else stride
-        scale = _unclipped(scale, module, source, stride)
-        report_rate_scale(scale)
+        scale = _unclipped(scale, module, method, source, stride)
         metadata = _metadata(module, method, source, start, scale.value, codec, crf, stride)
         images = _images(work, prepare, module, metadata)
         echo(_code_pictures(images, metadata, target, overwrite=overwrite))
@@ -267,19 +267,23 @@ def _metadata(
 
 
 def _unclipped(
-    scale: RateScale, module: nn.Module, source: SpikeRecording, stride: int
+    scale: RateScale, module: nn.Module, method: str, source: SpikeRecording, stride: int
 ) -> RateScale:
-    """Replace an estimated rate scale by one that clips at most 0.01 % of the pixels."""
+    """Replace an estimated rate scale by one that clips at most 0.01 % of the pixels; print it."""
     if not scale.is_estimated:
         return scale
     centers = centers_with_stride(len(source), stride)
     measured = centers[:: -(-len(centers) // _MEASURED)]
-    reconstructor = require_ability(module, Reconstructs, "--method")
+    reconstructor = require_ability(module, Reconstructs, f"--method {method}")
     images = reconstructor.reconstruct_stream(source, measured, rate_scale=1.0)
     value = unclipped_rate_scale(images)
-    return RateScale(
-        value, is_estimated=True, source=f"{len(measured)} images, which it leaves unclipped"
+    echo(
+        f"rate scale: {value:.3g} spikes per plane at white, estimated from {len(measured)} images "
+        "so that at most 0.01 % of the pixels are clipped (the recording states none; --rate-scale "
+        "sets it)",
+        sys.stderr,
     )
+    return RateScale(value)
 
 
 def _images(

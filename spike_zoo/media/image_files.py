@@ -76,8 +76,9 @@ def _values(file: Path) -> NDArray[Any]:
             raise
         return _tiff_values(file)
     with image:
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: JPEG with previews
-            raise MediaError.at(file, f"has {image.n_frames} images, expected one picture")
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and image.format != "MPO":  # MPO: JPEG with previews
+            raise MediaError.at(file, f"has {count} images, expected one picture")
         if image.mode not in (*_GREY, *_COLOUR):
             raise MediaError.at(
                 file, f"its colours are {image.mode}, expected grey or R,G,B; save it as R,G,B"
@@ -87,14 +88,12 @@ def _values(file: Path) -> NDArray[Any]:
         if image.format == "PNG" and _is_colour_of_16_bits(image):
             return _png_values(file, image.getexif().get(_ORIENTATION, 1))
         image.load()  # makes TIFFs upright
-        fits_16_bits = image.format in ("PNG", "PPM")
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in ("L", "F") and not image.mode.startswith("I"):
-            image = image.convert("L" if image.mode in _GREY else "RGB")
-        values = np.asarray(image)
-        if image.mode == "I" and fits_16_bits:
-            values = values.astype(np.uint16)
-        return values
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode not in ("L", "F") and not upright.mode.startswith("I"):
+            upright = upright.convert("L" if upright.mode in _GREY else "RGB")
+        values = np.asarray(upright)
+        has_16_bits = upright.mode == "I" and image.format in ("PNG", "PPM")
+        return values.astype(np.uint16) if has_16_bits else values
 
 
 def _is_exact(image: Image.Image) -> bool:
@@ -113,7 +112,8 @@ def _is_exact(image: Image.Image) -> bool:
 
 def _is_colour_of_16_bits(image: Image.Image) -> bool:
     """Return whether Pillow would drop the lower 8 bits of a PNG in colour."""
-    return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in image.tile)
+    tiles = getattr(image, "tile", ())  # with the form of the stored values, as "RGB;16B"
+    return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in tiles)
 
 
 def _png_values(file: Path, orientation: int) -> NDArray[Any]:

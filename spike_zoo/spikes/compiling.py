@@ -34,7 +34,7 @@ class _CompilationNotice(event.Listener):
 
 
 _NOTICE = _CompilationNotice()
-event.register("numba:compile", _NOTICE)
+event.register("numba:compile", _NOTICE)  # type: ignore[no-untyped-call]  # numba's
 
 #: Allows the compiler to vectorise sums and comparisons of numbers that are finite.
 FINITE = ("nnan", "ninf", "nsz", "arcp", "contract", "reassoc")

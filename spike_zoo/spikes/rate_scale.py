@@ -22,14 +22,13 @@ class RateScale(NamedTuple):
 
     value: float
     is_estimated: bool = False
-    source: str = "the brightest pixels"
 
     @property
     def note(self) -> str:
         """One line on the estimate: its value, method and the option that replaces it."""
         return (
-            f"rate scale: {self.value:.3g} spikes per plane at white, estimated from {self.source} "
-            "(the recording states none; --rate-scale sets it)"
+            f"rate scale: {self.value:.3g} spikes per plane at white, estimated from the brightest "
+            "pixels (the recording states none; --rate-scale sets it)"
         )
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.archive.layouts.image_files import read_image
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import add_annotations, make_take, write_archive
 from tests.helpers.limits import largest_file

@@ -103,7 +103,7 @@ def test_what_enters_a_result_makes_it_anew(
     facts: dict[str, Any] = {"cfa": "RGGB", "rate_scale": 0.5, "threshold": 2.0, "fps": 20000.0}
     line = [command, "clips/o*.npz", "--out", f"made/{{name}}.{out}", "--jobs=1", "--overwrite"]
     line += ["--lossless"] if out == "spl" else ["--method", "tfi-colour"]
-    results = []
+    results: list[bytes] = []
     for stated in (facts, facts, facts | change):
         recording = SpikeRecording.from_planes(random_spikes(12, 8, 16), **stated)
         write_recording(recording, clips / "one.npz", overwrite=True)

@@ -32,7 +32,7 @@ def test_functions_are_compiled_without_a_cache_folder(
 def test_the_first_compilation_is_announced_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compiling.sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(compiling._NOTICE, "is_logged", False)
     with caplog.at_level("INFO", logger="spike_zoo"):
         for addend in (1, 2):
