@@ -96,7 +96,7 @@ class SpikeArchive:
     def __getstate__(self) -> dict[str, Any]:
         # another process opens and checks the file again
         empty_caches: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
-        own = {"_address": self._address, "_file": self._file, "_checked": set()}
+        own: dict[str, Any] = {"_address": self._address, "_file": self._file, "_checked": set()}
         return own | empty_caches
 
     def __repr__(self) -> str:

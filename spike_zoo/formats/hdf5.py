@@ -104,9 +104,7 @@ class Hdf5File:
             self.close()  # a handle inherited through a fork belongs to the parent
             if not self.path.is_file():
                 if self.path.exists():
-                    raise MissingFileError.at(
-                        self.path, "is not a file; give the file of an archive"
-                    )
+                    raise MissingFileError.at(self.path, "is not a file; name an archive")
                 raise missing_file(self.path)
             if not h5py.is_hdf5(self.path):
                 raise FormatError.at(

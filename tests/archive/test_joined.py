@@ -17,12 +17,14 @@ from tests.helpers.archives import make_take
 
 JOBS = {f"take{number}": make_take for number in range(7)}
 SPLITS = {"train": ["take0", "take2", "take4"], "test": ["take1", "take6"]}
-LABELS = {"label_names": ("a", "b", "c")}
+LABELS = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_archive(tmp_path_factory.mktemp("one") / "all.h5", JOBS, splits=SPLITS, **LABELS)
+    return build_archive(
+        tmp_path_factory.mktemp("one") / "all.h5", JOBS, splits=SPLITS, label_names=LABELS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, numbers in enumerate([(0, 1), (2, 3), (4, 5, 6)]):
         jobs = {f"take{n}": make_take for n in numbers}
         splits = {split: [n for n in names if n in jobs] for split, names in SPLITS.items()}
-        build_archive(folder / f"part-{number}.h5", jobs, splits=splits, **LABELS)
+        build_archive(folder / f"part-{number}.h5", jobs, splits=splits, label_names=LABELS)
     return folder
 
 

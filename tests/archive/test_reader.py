@@ -97,7 +97,7 @@ def test_errors_of_missing_items_list_the_existing_ones(
         archive.image("take0", 3)
     with pytest.raises(MissingFileError, match="no such file"):
         SpikeArchive(tmp_path / "absent.h5")
-    with pytest.raises(MissingFileError, match="is not a file; give the file of an archive"):
+    with pytest.raises(MissingFileError, match="is not a file; name an archive"):
         SpikeArchive(tmp_path)
 
 
