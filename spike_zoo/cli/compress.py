@@ -10,7 +10,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import Item, RecordingSource, images_of, in_blocks, run_batch
 from spike_zoo.cli.console import check_no_method, echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.coding import BitstreamWriter
-from spike_zoo.coding.sci.header import QUALITIES
+from spike_zoo.coding.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.coding.spl.header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError

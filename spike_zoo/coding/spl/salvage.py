@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.errors import CorruptBitstreamError
-from spike_zoo.coding.sci.chunks import Salvage
-from spike_zoo.coding.sci.container import mapped_file
 from spike_zoo.coding.spl.codec import LosslessPlanes, recording_of
-from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -72,10 +70,10 @@ def salvage(
         MissingFileError: If the file does not exist.
         BitstreamError: If the header is damaged, or no plane is intact.
     """
-    data, where = mapped_file(Path(path)), str(path)
-    header = LosslessHeader.parse(data, where)
-    chunks = Salvage(data, HEADER_BYTES, header.chunks, where).chunks
-    intact, lost = _ranges(header, chunks)
+    where = str(path)
+    stored = LosslessPlanes(mapped_file(Path(path)), where, progress, strict=False)
+    header = stored.header
+    intact, lost = _ranges(stored)
     errors: list[BitstreamError] = [
         CorruptBitstreamError(
             f"{where}: planes {planes.start} to {planes.stop - 1} of {header.planes} are lost: "
@@ -87,22 +85,19 @@ def salvage(
     ]
     if not intact:
         raise errors[0]
-    starts = {number: chunk.start for number, chunk in chunks.items()}
-    stored = LosslessPlanes(data, where, progress, starts=starts)
     listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
     meta = {"lost_planes": listed} if lost else None
     return recording_of(SalvagedPlanes(stored, intact), header, meta), errors
 
 
-def _ranges(header: LosslessHeader, intact: Container[int]) -> tuple[list[range], list[range]]:
-    """Return the ranges of decodable planes and of lost planes, from the intact chunks."""
-    ranges: dict[bool, list[range]] = {True: [], False: []}
+def _ranges(stored: LosslessPlanes) -> tuple[list[range], list[range]]:
+    """Return the ranges of decodable planes and of lost planes."""
+    header, ranges = stored.header, {True: list[range](), False: list[range]()}
     is_intact = True
     for number in range(header.chunks):
-        is_intact = number in intact and (is_intact or number % header.restart == 0)
-        first = number * header.depth
-        same, last = ranges[is_intact], min(first + header.depth, header.planes)
-        if same and same[-1].stop == first:
-            first = same.pop().start
-        same.append(range(first, last))
+        is_intact = number in stored.chunks and (is_intact or number % header.restart == 0)
+        planes, same = header.planes_of(range(number, number + 1)), ranges[is_intact]
+        if same and same[-1].stop == planes.start:
+            planes = range(same.pop().start, planes.stop)
+        same.append(planes)
     return ranges[True], ranges[False]

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.batch import LabelledBatch, Split
-from spike_zoo.coding.sci.chunks import HEAD_BYTES
-from spike_zoo.coding.sci.header import HEADER_BYTES
-from spike_zoo.coding.sci.rans import GroupEncoder
+from spike_zoo.coding.chunks import HEAD_BYTES
+from spike_zoo.coding.header import HEADER_BYTES
+from spike_zoo.coding.rans import GroupEncoder
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec

@@ -19,9 +19,9 @@ from spike_zoo.coding.errors import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.sci.header import Header
-from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
-from spike_zoo.coding.sci.tables import asset_bytes
+from spike_zoo.coding.header import Header
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
+from spike_zoo.coding.tables import asset_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
@@ -32,7 +32,7 @@ from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from spike_zoo.coding.sci.container import BitstreamReader
+    from spike_zoo.coding.container import BitstreamReader
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes import SpikeRecording
 

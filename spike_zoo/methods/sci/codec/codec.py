@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter
-from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
+from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
+from spike_zoo.coding.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
@@ -249,7 +249,7 @@ class SCICodec(nn.Module):
         *,
         rate_scale: float | None = None,
     ) -> bytes:
-        """Encode a recording to a bitstream, see :mod:`spike_zoo.coding.sci.container`.
+        """Encode a recording to a bitstream, see :mod:`spike_zoo.coding.container`.
 
         Args:
             recording: The spikes.

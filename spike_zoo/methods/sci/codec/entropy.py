@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.coding.sci.tables import quantised
+from spike_zoo.coding.tables import quantised
 from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, clamp_with_gradient
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.sci.tables import SIGMAS
+from spike_zoo.coding.tables import SIGMAS
 
 Quantisation = Literal["mixed", "noise", "ste"]
 

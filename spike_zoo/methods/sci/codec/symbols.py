@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
-from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
+from spike_zoo.coding.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
+from spike_zoo.coding.tables import FrequencyTables, from_frequencies, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
 from spike_zoo.methods.sci.codec.quantization import (
     add_uniform_noise,

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.batch import SceneBatch, Split
-from spike_zoo.coding.sci.chunks import HEAD_BYTES
-from spike_zoo.coding.sci.header import HEADER_BYTES, Header
+from spike_zoo.coding.chunks import HEAD_BYTES
+from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded, decoded_group, payloads
 from spike_zoo.methods.sci.codec.costs import coding_calls

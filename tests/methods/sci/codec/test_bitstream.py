@@ -20,8 +20,8 @@ from spike_zoo.coding import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.sci.chunks import pack_chunk
-from spike_zoo.coding.sci.header import HEADER_BYTES, Header
+from spike_zoo.coding.chunks import pack_chunk
+from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci import FEM, SCICodec
 from spike_zoo.methods.sci.codec import bitstream

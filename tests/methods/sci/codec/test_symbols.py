@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.coding import DecodeMismatchError, GroupDecoder, GroupEncoder
-from spike_zoo.coding.sci.rans import ideal_bits
-from spike_zoo.coding.sci.tables import SIGMAS, gaussian_tables
+from spike_zoo.coding.rans import ideal_bits
+from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import (
     Gains,
     HyperPrior,

@@ -13,7 +13,7 @@ from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.coding.sci.tables import FrequencyTables
+    from spike_zoo.coding.tables import FrequencyTables
 
 LARGEST: Final = 32767
 """Largest magnitude of a symbol."""
@@ -52,7 +52,7 @@ class GroupEncoder:
 
     def finish(self) -> bytes:
         """Return the payload: the symbols' CRC-32, the last state, then words of 16 bits."""
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         free = 2 * sum(symbols.size for symbols, _, _ in self._parts)
         words, state = np.empty(free, np.uint16), _FIRST_STATE
@@ -100,7 +100,7 @@ class GroupDecoder:
             CorruptBitstreamError: If an escaped symbol is in the range of its table.
             ValueError: If a table index is out of range.
         """
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         indices = _checked_indices(table, tables)
         symbols = np.empty(indices.size, np.int32)
@@ -135,7 +135,7 @@ class GroupDecoder:
 
     def _index_of(self, tables: FrequencyTables) -> NDArray[np.uint16]:
         """Return the cached output of ``index_symbols`` for tables."""
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         cached = self._indexed.get(id(tables))
         if cached is None:

@@ -54,7 +54,7 @@ def asset_bytes() -> bytes:
     They are committed and never recomputed, because mathematical libraries differ in the last
     digit.
     """
-    return files("spike_zoo.coding.sci").joinpath(_ASSET).read_bytes()
+    return files("spike_zoo.coding").joinpath(_ASSET).read_bytes()
 
 
 @cache
