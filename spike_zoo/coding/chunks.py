@@ -104,10 +104,6 @@ class Chunks:
         """Yield the numbers of all chunks in order; after :meth:`salvage` of the intact ones."""
         return iter(self._chunks if self._is_salvaged else range(self._count))
 
-    def __contains__(self, number: int) -> bool:
-        """Return whether a chunk exists; after :meth:`salvage` whether it is intact."""
-        return number in (self._chunks if self._is_salvaged else range(self._count))
-
     def locate(self, number: int) -> Chunk:
         """Return a chunk, unchecked.
 
@@ -139,11 +135,7 @@ class Chunks:
         return payload
 
     def check_end(self) -> None:
-        """Raise unless the file ends with the last chunk.
-
-        Raises:
-            BitstreamError: If the file is longer or shorter, or a length is invalid.
-        """
+        """Raise unless the file ends with the last chunk."""
         end = self.locate(self._count - 1).end
         if end < len(self._data):
             raise self._trailing(end)
@@ -268,9 +260,6 @@ def pack_chunk(number: int, payload: bytes, seed: int = 0) -> bytes:
         payload: Coded symbols.
         seed: Initial value of the checksum. The header's checksum makes chunks of other files
             invalid.
-
-    Raises:
-        ValueError: If the length of the payload is invalid.
     """
     if not Chunk(number, 0, len(payload), 0).is_possible:
         raise ValueError(

@@ -61,11 +61,7 @@ class BitstreamWriter:
         return self
 
     def append(self, payload: bytes) -> None:
-        """Write the next group of pictures.
-
-        Raises:
-            ValueError: If all groups are written, or the length of the payload is invalid.
-        """
+        """Write the next group of pictures."""
         if self.groups == self.header.groups:
             raise ValueError(f"all {self.groups} groups of pictures are written")
         self._write(pack_chunk(self.groups, payload, self.header.checksum))
@@ -77,11 +73,7 @@ class BitstreamWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Move the file to its final path unless an error occurred.
-
-        Raises:
-            ValueError: If groups are missing.
-        """
+        """Move the file to its final path unless an error occurred."""
         self._stack.__exit__(kind, error, trace)
 
     def _write(self, part: bytes) -> None:
@@ -137,19 +129,11 @@ class BitstreamReader:
         return self._chunks.payload(k)
 
     def payload_bytes(self) -> dict[int, int]:
-        """Return the length of the payload of each group in bytes; of intact groups if not strict.
-
-        Raises:
-            BitstreamError: If the file is damaged and ``strict`` is True.
-        """
+        """Return the bytes of the payload of each group; of intact groups if not strict."""
         return {k: self._chunks.locate(k).length for k in self._chunks}
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number and the payload of each group, in order.
-
-        Raises:
-            BitstreamError: If the file is damaged and ``strict`` is True.
-        """
+        """Yield the number and the payload of each group, in order."""
         for k in self._chunks:
             yield k, self.payload(k)
         if self.strict:

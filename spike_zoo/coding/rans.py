@@ -38,9 +38,6 @@ class GroupEncoder:
             symbols: ``(N,)``, from -32767 to 32767.
             table: ``(N,)``, table index of each symbol.
             tables: The tables.
-
-        Raises:
-            ValueError: If a symbol or an index is out of range, or the shapes differ.
         """
         indices = _checked_indices(table, tables)
         if np.shape(symbols) != indices.shape:
@@ -67,9 +64,6 @@ class GroupDecoder:
     Args:
         payload: Output of :meth:`GroupEncoder.finish`.
         gop: Number of the group, for errors.
-
-    Raises:
-        CorruptBitstreamError: If the payload is shorter than its head or has an odd length.
     """
 
     def __init__(self, payload: bytes, gop: int) -> None:
@@ -162,9 +156,6 @@ def ideal_bits(
         symbols: ``(N,)``.
         table: ``(N,)``, table index of each symbol.
         tables: The tables.
-
-    Raises:
-        ValueError: If a symbol or an index is out of range.
     """
     indices = _checked_indices(table, tables)
     values = _checked_symbols(symbols).astype(np.int64)

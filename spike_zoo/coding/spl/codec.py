@@ -30,7 +30,7 @@ from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from mmap import mmap
 
     from numpy.typing import NDArray
@@ -173,16 +173,14 @@ class LosslessPlanes:
         data: The bitstream.
         path: Name of the file, for errors.
         progress: As for :func:`read`.
-        strict: Raise an error if the file's length is wrong. Otherwise locate the intact chunks.
+        strict: Raise an error if the file's length is wrong. Otherwise omit the planes of damaged
+            chunks, and of chunks after them up to the next restart of the model.
 
     Attributes:
         header: Header of the bitstream.
-        chunks: Chunks of the bitstream.
         errors: Errors of damaged chunks if ``strict`` is False.
+        numbers: Numbers of the chunks whose planes can be decoded.
         shape: ``(T, H, ceil(W/8))``.
-
-    Raises:
-        BitstreamError: If the header or the length of the bitstream is wrong.
     """
 
     def __init__(
@@ -194,23 +192,22 @@ class LosslessPlanes:
         strict: bool = True,
     ) -> None:
         self.header = header = LosslessHeader.parse(data, path)
-        self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
         self._path, self._progress = path, progress
-        self.chunks = Chunks(data, HEADER_BYTES, header.chunks, path, name=header.name_of)
-        self.errors = [] if strict else self.chunks.salvage()
+        self._chunks = Chunks(data, HEADER_BYTES, header.chunks, path, name=header.name_of)
+        self.errors = [] if strict else self._chunks.salvage()
         if strict:
-            self.chunks.check_end()
+            self._chunks.check_end()
+        self.numbers: Sequence[int] = range(header.chunks) if strict else self._decodable()
+        planes = sum(len(header.planes_of(range(n, n + 1))) for n in self.numbers[-1:])
+        planes += header.depth * len(self.numbers[:-1])
+        self.shape = planes, header.height, packed_width(header.width)
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model can decode next
         self._latest: dict[int, NDArray[np.uint8]] = {}  # decoded chunks, the latest at the end
         self._lock = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Decode planes ``[a, b)``; with three slices, only these rows and bytes.
-
-        Raises:
-            BitstreamError: If a required chunk is damaged.
-        """
+        """Decode planes ``[a, b)``; with three slices, only these rows and bytes."""
         planes, *within = selection if isinstance(selection, tuple) else (selection,)
         start, stop, step = planes.indices(self.shape[0])
         if step != 1:
@@ -218,13 +215,21 @@ class LosslessPlanes:
         depth = self.header.depth
         part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
         out = np.empty((max(stop - start, 0), *part), np.uint8)
-        for number in range(start // depth, -(-stop // depth) if stop > start else 0):
-            first = number * depth
+        for place in range(start // depth, -(-stop // depth) if stop > start else 0):
+            first = place * depth
             begin, end = max(start, first), min(stop, first + depth)
             with self._lock:
-                packed = self._chunk(number)
+                packed = self._chunk(self.numbers[place])
             out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
         return out
+
+    def _decodable(self) -> list[int]:
+        """Return the numbers of intact chunks whose model does not need a damaged chunk."""
+        numbers: list[int] = []
+        for number in self._chunks:
+            if number % self.header.restart == 0 or number - 1 in numbers[-1:]:
+                numbers.append(number)
+        return numbers
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         """Return the packed planes of a chunk, decoding the chunks before it if required."""
@@ -242,13 +247,14 @@ class LosslessPlanes:
         if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
             del self._latest[next(iter(self._latest))]
         if self._progress is not None:
-            self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
+            planes = self.header.planes
+            self._progress(min((number + 1) * self.header.depth, planes), planes)
 
     def _decode_next(self, number: int) -> NDArray[np.uint8]:
         """Decode the chunk after the last decoded one, or a chunk at which the model restarts."""
         from spike_zoo.coding.spl import kernels as lossless_kernels
 
-        payload = self.chunks.payload(number)
+        payload = self._chunks.payload(number)
         checksum, state = _PAYLOAD.unpack_from(payload)
         words = np.frombuffer(payload, "<u2", offset=_PAYLOAD.size).astype(np.uint16)
         chunk = range(number, number + 1)

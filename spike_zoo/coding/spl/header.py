@@ -72,11 +72,7 @@ class LosslessHeader:
         return 8 * size / (self.planes * self.height * self.width)
 
     def pack(self) -> bytes:
-        """Return the header's bytes.
-
-        Raises:
-            ValueError: If a field is out of range.
-        """
+        """Return the header's bytes."""
         problem = self._problem()
         if problem:
             raise ValueError(f"no lossless bitstream can have {problem}")
