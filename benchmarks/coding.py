@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from benchmarks.row import Row, alternate
-from spike_zoo.coding import SIGMAS, GroupDecoder, GroupEncoder, gaussian_tables, ideal_bits
-from spike_zoo.coding.sci import kernels
+from spike_zoo.coding import (
+    SIGMAS,
+    GroupDecoder,
+    GroupEncoder,
+    gaussian_tables,
+    ideal_bits,
+    kernels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

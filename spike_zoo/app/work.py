@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
-from spike_zoo.coding.sci.header import is_bitstream
+from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.files import link_or_copy
 from spike_zoo.formats import read_recording

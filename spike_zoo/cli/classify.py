@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import check_least, echo, report_rate_scale
-from spike_zoo.coding.sci.header import is_bitstream
+from spike_zoo.coding.header import is_bitstream
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale

@@ -18,7 +18,7 @@ from spike_zoo.cli.console import (
     warn_of_filters,
 )
 from spike_zoo.coding import BitstreamWriter
-from spike_zoo.coding.sci.header import QUALITIES
+from spike_zoo.coding.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.coding.spl.header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
-from spike_zoo.coding import BitstreamError, BitstreamReader
-from spike_zoo.coding.sci.container import mapped_file
-from spike_zoo.coding.sci.header import QUALITIES, is_bitstream
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.chunks import mapped_file
+from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.errors import visible
@@ -176,10 +176,7 @@ def lossless_facts(path: str) -> dict[str, Any]:
     """Return the facts of a lossless bitstream and its damage, without decoding."""
     data = mapped_file(Path(path))
     header = LosslessHeader.parse(data, path)
-    try:
-        errors = LosslessPlanes(data, path).damage()
-    except BitstreamError as error:  # truncated
-        errors = [error]
+    errors = LosslessPlanes(data, path, strict=False).errors
     shape = header.planes, header.height, header.width
     return _facts_of_planes(path, "spl", shape, header.fps, len(data)) | {
         "rate_scale": header.rate_scale,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spike_zoo._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
     from spike_zoo.coding.errors import (
         BitstreamError,
         CorruptBitstreamError,
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
         NotFinalizedError,
         TruncatedBitstreamError,
     )
-    from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter, Header
-    from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder, ideal_bits
-    from spike_zoo.coding.sci.tables import SIGMAS, gaussian_tables
+    from spike_zoo.coding.header import Header
+    from spike_zoo.coding.rans import GroupDecoder, GroupEncoder, ideal_bits
+    from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 
 __all__ = [
     "SIGMAS",
@@ -40,9 +41,10 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "errors"),
-    **dict.fromkeys(("BitstreamReader", "BitstreamWriter", "Header"), "sci.container"),
-    **dict.fromkeys(("GroupDecoder", "GroupEncoder", "ideal_bits"), "sci.rans"),
-    **dict.fromkeys(("SIGMAS", "gaussian_tables"), "sci.tables"),
+    **dict.fromkeys(("BitstreamReader", "BitstreamWriter"), "container"),
+    "Header": "header",
+    **dict.fromkeys(("GroupDecoder", "GroupEncoder", "ideal_bits"), "rans"),
+    **dict.fromkeys(("SIGMAS", "gaussian_tables"), "tables"),
 }
 
 __getattr__ = lazy_attributes(__name__, _HOMES)

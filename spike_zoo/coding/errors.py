@@ -6,83 +6,61 @@ from spike_zoo.errors import FormatError, SpikeZooError
 
 
 class BitstreamError(FormatError):
-    """The content is not a bitstream that this version can decode."""
+    """The content is not a bitstream that this version can decode.
+
+    Args:
+        message: Text of the error.
+        path: The file.
+        details: Attributes of the error.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, **details: object) -> None:
+        super().__init__(message, path=path)
+        self.__dict__.update(details)
 
 
 class CorruptBitstreamError(BitstreamError):
     """Bytes of a bitstream were changed after they were written.
 
-    Args:
-        message: Text of the error.
-        gop: Group of pictures of the bytes, counted from 0; -1 for the header.
+    Attributes:
+        gop: Group of pictures (or chunk) of the bytes, counted from 0; -1 for none.
         byte_range: Half-open range of the damaged bytes in the file.
-        path: The file.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        gop: int = -1,
-        byte_range: tuple[int, int] = (0, 0),
-        path: str | None = None,
-    ) -> None:
-        super().__init__(message, path=path)
-        self.gop = gop
-        self.byte_range = byte_range
+    gop: int = -1
+    byte_range: tuple[int, int] = (0, 0)
 
 
 class TruncatedBitstreamError(BitstreamError):
     """A bitstream is shorter than its header states.
 
-    Args:
-        message: Text of the error.
+    Attributes:
         last_complete_gop: The last complete group of pictures; -1 if none exists.
-        path: The file.
     """
 
-    def __init__(
-        self, message: str, *, last_complete_gop: int = -1, path: str | None = None
-    ) -> None:
-        super().__init__(message, path=path)
-        self.last_complete_gop = last_complete_gop
+    last_complete_gop: int = -1
 
 
 class ModelMismatchError(BitstreamError):
     """The model or tables of the decoder differ from those of the encoder.
 
-    Args:
-        message: Text of the error.
+    Attributes:
         of_file: Digest of the model in the bitstream.
         of_model: Digest of the decoder's model.
-        path: The file.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        of_file: bytes = b"",
-        of_model: bytes = b"",
-        path: str | None = None,
-    ) -> None:
-        super().__init__(message, path=path)
-        self.of_file = of_file
-        self.of_model = of_model
+    of_file: bytes = b""
+    of_model: bytes = b""
 
 
 class DecodeMismatchError(BitstreamError):
     """The decoded symbols differ from the encoded ones: final state, length or checksum is wrong.
 
-    Args:
-        message: Text of the error.
+    Attributes:
         gop: The group of pictures, counted from 0.
-        path: The file.
     """
 
-    def __init__(self, message: str, *, gop: int = -1, path: str | None = None) -> None:
-        super().__init__(message, path=path)
-        self.gop = gop
+    gop: int = -1
 
 
 class DeviceNotExactError(SpikeZooError):

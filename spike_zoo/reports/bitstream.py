@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.coding import BitstreamReader
-from spike_zoo.coding.sci.header import QUALITIES
+from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Page, Viewer
 from spike_zoo.media.charts import COLOURS, new_chart, to_svg

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from spike_zoo.checkpoints.loading import load, pick_device
-from spike_zoo.coding.sci.header import QUALITIES
+from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.coding.sci.header import is_bitstream
+from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_plain import is_archive

@@ -141,7 +141,7 @@ def test_no_file_is_written_if_nothing_can_be_decoded(
             )
         assert sorted(tmp_path.iterdir()) == before
     street.write_bytes(DATA[:50])
-    with pytest.raises(TruncatedBitstreamError, match="no group is complete"):
+    with pytest.raises(TruncatedBitstreamError, match="within group of pictures 0"):
         decompress(str(street), out=str(tmp_path / out), method=method, trust=True, salvage=True)
 
 
@@ -195,8 +195,8 @@ def test_a_damaged_lossless_recording_is_rejected_and_nothing_is_written(
 ) -> None:
     original, before = lossless_file.read_bytes(), sorted(tmp_path.iterdir())
     for data, problem in (
-        (original[:-1] + bytes([original[-1] ^ 1]), "planes 40 to 54 are damaged"),
-        (original[:-1], "before the last of its 55 planes"),
+        (original[:-1] + bytes([original[-1] ^ 1]), "planes 40 to 54 damaged"),
+        (original[:-1], "within planes 40 to 54"),
         (b"SCI1" + original[4:], "begins with b'SCI1', not b'SPL1'"),
     ):
         lossless_file.write_bytes(data)

@@ -164,8 +164,8 @@ def test_a_damaged_lossless_recording_is_described_with_its_damage(
     path = write_recording(recording, tmp_path / "a.spl")
     original = path.read_bytes()
     for data, problem in (
-        (original[:-1] + bytes([original[-1] ^ 1]), "planes 0 to 19 are damaged"),
-        (original[:-1], "before the last of its 20 planes"),
+        (original[:-1] + bytes([original[-1] ^ 1]), "planes 0 to 19 damaged"),
+        (original[:-1], "within planes 0 to 19"),
     ):
         path.write_bytes(data)
         assert main(["info", str(path)]) == 1

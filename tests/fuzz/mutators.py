@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spike_zoo.coding.sci import header as sci
+from spike_zoo.coding import header as sci
 from spike_zoo.coding.spl import header as spl
 
 Mutate = Callable[[bytes, Random], bytes]

@@ -21,15 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.coding.errors import (
-    CorruptBitstreamError,
-    DecodeMismatchError,
-    TruncatedBitstreamError,
-)
-from spike_zoo.coding.sci.chunks import HEAD_BYTES as CHUNK_BYTES
-from spike_zoo.coding.sci.chunks import LEAST_PAYLOAD, pack_chunk, read_chunk
-from spike_zoo.coding.sci.container import mapped_file
-from spike_zoo.coding.sci.header import MAX_PIXELS
+from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
+from spike_zoo.coding.errors import DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
 from spike_zoo.errors import GeometryError
 from spike_zoo.files import new_file
@@ -37,12 +30,11 @@ from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from mmap import mmap
 
     from numpy.typing import NDArray
 
-    from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.coding.spl.spike_model import FiringModel
     from spike_zoo.spikes.recording import PackedPlanes, Selection
 
@@ -50,7 +42,6 @@ RESTART: Final = 1024
 """Approximate number of planes between restarts of the model, for random access."""
 _KEPT: Final = 256  # last decoded planes in the cache, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # target of pixels times planes in a chunk
-_WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
 _FACTS: Final = ("fps", "threshold", "rate_scale", "cfa")  # attributes of recording and header
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
@@ -182,14 +173,14 @@ class LosslessPlanes:
         data: The bitstream.
         path: Name of the file, for errors.
         progress: As for :func:`read`.
-        starts: Offsets of the intact chunks of a damaged bitstream; None if it must be complete.
+        strict: Raise an error if the file's length is wrong. Otherwise omit the planes of damaged
+            chunks, and of chunks after them up to the next restart of the model.
 
     Attributes:
         header: Header of the bitstream.
+        errors: Errors of damaged chunks if ``strict`` is False.
+        numbers: Numbers of the chunks whose planes can be decoded.
         shape: ``(T, H, ceil(W/8))``.
-
-    Raises:
-        BitstreamError: If the header or the length of the bitstream is wrong.
     """
 
     def __init__(
@@ -197,23 +188,26 @@ class LosslessPlanes:
         data: bytes | mmap,
         path: str | None = None,
         progress: Callable[[int, int], None] | None = None,
-        starts: dict[int, int] | None = None,
+        *,
+        strict: bool = True,
     ) -> None:
-        self.header = LosslessHeader.parse(data, path)
-        self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
-        self._data, self._path, self._progress = data, path, progress
-        self._starts = dict(enumerate(self._chunk_starts())) if starts is None else starts
+        self.header = header = LosslessHeader.parse(data, path)
+        self._path, self._progress = path, progress
+        self._chunks = Chunks(data, HEADER_BYTES, header.chunks, path, name=header.name_of)
+        self.errors = [] if strict else self._chunks.salvage()
+        if strict:
+            self._chunks.check_end()
+        self.numbers: Sequence[int] = range(header.chunks) if strict else self._decodable()
+        planes = sum(len(header.planes_of(range(n, n + 1))) for n in self.numbers[-1:])
+        planes += header.depth * len(self.numbers[:-1])
+        self.shape = planes, header.height, packed_width(header.width)
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model can decode next
         self._latest: dict[int, NDArray[np.uint8]] = {}  # decoded chunks, the latest at the end
         self._lock = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Decode planes ``[a, b)``; with three slices, only these rows and bytes.
-
-        Raises:
-            BitstreamError: If a required chunk is damaged.
-        """
+        """Decode planes ``[a, b)``; with three slices, only these rows and bytes."""
         planes, *within = selection if isinstance(selection, tuple) else (selection,)
         start, stop, step = planes.indices(self.shape[0])
         if step != 1:
@@ -221,23 +215,21 @@ class LosslessPlanes:
         depth = self.header.depth
         part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
         out = np.empty((max(stop - start, 0), *part), np.uint8)
-        for number in range(start // depth, -(-stop // depth) if stop > start else 0):
-            first = number * depth
+        for place in range(start // depth, -(-stop // depth) if stop > start else 0):
+            first = place * depth
             begin, end = max(start, first), min(stop, first + depth)
             with self._lock:
-                packed = self._chunk(number)
+                packed = self._chunk(self.numbers[place])
             out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
         return out
 
-    def damage(self) -> list[BitstreamError]:
-        """Return an error for each chunk with a wrong checksum, without decoding."""
-        errors: list[BitstreamError] = []
-        for number in range(self.header.chunks):
-            try:
-                self._payload(number)
-            except CorruptBitstreamError as error:
-                errors.append(error)
-        return errors
+    def _decodable(self) -> list[int]:
+        """Return the numbers of intact chunks whose model does not need a damaged chunk."""
+        numbers: list[int] = []
+        for number in self._chunks:
+            if number % self.header.restart == 0 or number - 1 in numbers[-1:]:
+                numbers.append(number)
+        return numbers
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         """Return the packed planes of a chunk, decoding the chunks before it if required."""
@@ -255,18 +247,19 @@ class LosslessPlanes:
         if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
             del self._latest[next(iter(self._latest))]
         if self._progress is not None:
-            self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
+            planes = self.header.planes
+            self._progress(min((number + 1) * self.header.depth, planes), planes)
 
     def _decode_next(self, number: int) -> NDArray[np.uint8]:
         """Decode the chunk after the last decoded one, or a chunk at which the model restarts."""
         from spike_zoo.coding.spl import kernels as lossless_kernels
 
-        payload = self._payload(number)
+        payload = self._chunks.payload(number)
         checksum, state = _PAYLOAD.unpack_from(payload)
         words = np.frombuffer(payload, "<u2", offset=_PAYLOAD.size).astype(np.uint16)
-        first = number * self.header.depth
-        depth = min(self.header.depth, self.header.planes - first)
-        planes = np.empty((depth, self.header.height, self.header.width), np.uint8)
+        chunk = range(number, number + 1)
+        size = len(self.header.planes_of(chunk)), self.header.height, self.header.width
+        planes = np.empty(size, np.uint8)
         self._model = _model_for(number, self.header, self._model)
         self._next = 0  # the model is invalid if decoding fails
         rest, used = lossless_kernels.decode(self._model, words, state, planes)
@@ -274,68 +267,13 @@ class LosslessPlanes:
         packed = pack_bits(planes) if is_complete else None  # else planes may be uninitialised
         if packed is None or zlib.crc32(packed.tobytes()) != checksum:
             raise DecodeMismatchError(
-                f"{self._where}: planes {first} to {first + depth - 1} are not those that were "
-                "coded; code the recording again with this version",
+                f"{self._path or 'the bitstream'}: {self.header.name_of(chunk)} are not those that "
+                "were coded; code the recording again with this version",
                 gop=number,
                 path=self._path,
             )
         self._next = number + 1
         return packed
-
-    def _payload(self, number: int) -> bytes:
-        chunk = read_chunk(self._data, number, self._starts[number])
-        if chunk is None or not chunk.fits(self._data):
-            raise self._corrupt(number)
-        return chunk.payload(self._data)
-
-    def _chunk_starts(self) -> list[int]:
-        """Return the offset of each chunk, then the end of the last one."""
-        starts, chunks = [HEADER_BYTES], self.header.chunks
-        if HEADER_BYTES + chunks * (CHUNK_BYTES + LEAST_PAYLOAD) > len(self._data):
-            raise self._cut(-1)
-        for number in range(chunks):
-            chunk = read_chunk(self._data, number, starts[-1])
-            if chunk is not None and not chunk.is_possible:
-                raise self._corrupt(number, starts[-1])
-            if chunk is None or chunk.end > len(self._data):
-                raise self._cut(number - 1)
-            starts.append(chunk.end)
-        if starts[-1] < len(self._data):
-            raise CorruptBitstreamError(
-                f"{self._where}: {len(self._data) - starts[-1]} bytes follow the last plane; copy "
-                "the file again",
-                gop=chunks - 1,
-                byte_range=(starts[-1], len(self._data)),
-                path=self._path,
-            )
-        return starts
-
-    @property
-    def _where(self) -> str:
-        return self._path or "the bitstream"
-
-    def _corrupt(self, number: int, start: int | None = None) -> CorruptBitstreamError:
-        first, depth = number * self.header.depth, self.header.depth
-        span = (
-            (start, len(self._data))
-            if start is not None
-            else (self._starts[number], self._starts.get(number + 1, len(self._data)))
-        )
-        return CorruptBitstreamError(
-            f"{self._where}: planes {first} to {min(first + depth, self.header.planes) - 1} are "
-            f"damaged (bytes {span[0]} to {span[1] - 1}); {_WAYS}",
-            gop=number,
-            byte_range=span,
-            path=self._path,
-        )
-
-    def _cut(self, last: int) -> TruncatedBitstreamError:
-        return TruncatedBitstreamError(
-            f"{self._where}: ends after {len(self._data)} bytes, before the last of its "
-            f"{self.header.planes} planes; {_WAYS}",
-            last_complete_gop=last,
-            path=self._path,
-        )
 
 
 def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:

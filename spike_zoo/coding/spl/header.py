@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from spike_zoo.coding.chunks import MAX_PIXELS, check_header, with_checksum
 from spike_zoo.coding.errors import BitstreamError
-from spike_zoo.coding.sci.header import MAX_PIXELS, check_header
 from spike_zoo.spikes.cfa import LAYOUTS
 
 if TYPE_CHECKING:
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 MAGIC: Final = b"SPL1"
 SUFFIX: Final = ".spl"
 _FIELDS: Final = struct.Struct("<4sIIIIIddd")
-_CHECKSUM: Final = struct.Struct("<I")
 _HEIGHT_BITS: Final = 28
-HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
+HEADER_BYTES: Final = _FIELDS.size + 4  # the checksum
 MAX_SYMBOLS: Final = MAX_PIXELS
 """Largest number of pixels times planes in a chunk, which is decoded in memory."""
 
@@ -60,16 +58,21 @@ class LosslessHeader:
         """Number of chunks."""
         return -(-self.planes // self.depth)
 
+    def planes_of(self, chunks: range) -> range:
+        """Return the planes of a range of chunks."""
+        return range(chunks.start * self.depth, min(chunks.stop * self.depth, self.planes))
+
+    def name_of(self, chunks: range) -> str:
+        """Return the name of the planes of a range of chunks, for errors."""
+        planes = self.planes_of(chunks)
+        return f"planes {planes.start} to {planes.stop - 1}"
+
     def bits_per_pixel(self, size: float) -> float:
         """Return the bits per pixel and plane of ``size`` bytes; raw spikes have 1."""
         return 8 * size / (self.planes * self.height * self.width)
 
     def pack(self) -> bytes:
-        """Return the header's bytes.
-
-        Raises:
-            ValueError: If a field is out of range.
-        """
+        """Return the header's bytes."""
         problem = self._problem()
         if problem:
             raise ValueError(f"no lossless bitstream can have {problem}")
@@ -79,7 +82,7 @@ class LosslessHeader:
             *(MAGIC, self.planes, height, self.width, self.depth, self.restart, self.fps),
             *(math.nan if value is None else value for value in (self.threshold, self.rate_scale)),
         )
-        return fields + _CHECKSUM.pack(zlib.crc32(fields))
+        return with_checksum(fields)
 
     @classmethod
     def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:

@@ -10,7 +10,7 @@ Eight tables of adaptive probabilities use different contexts of this state. Two
 context-dependent weights, combine the predictions (logistic mixing: Mahoney, *Adaptive Weighing of
 Context Models for Lossless Data Compression*, 2005). The resulting probability codes the spike by
 rANS with a state of 32 bits, words and probabilities of 16 bits, as in
-:mod:`spike_zoo.coding.sci.kernels`. The arithmetic is integer only, so the bytes are the same on
+:mod:`spike_zoo.coding.kernels`. The arithmetic is integer only, so the bytes are the same on
 every machine.
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from spike_zoo.coding.spl.spike_model import CHOICES, MAX_COUNT, MAX_INTERVAL, MAX_LOG_ODDS, TABLES
 from spike_zoo.spikes.compiling import compiled, compiled_inline
 
 if TYPE_CHECKING:
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
     from spike_zoo.coding.spl.spike_model import FiringModel, Pixel
 
 FIRST_STATE: Final = 1 << 16
-TABLES: Final = 8
-CHOICES: Final = (320, 2048)
-"""Number of weight sets of each mixer."""
-MAX_COUNT: Final = 250
-"""Largest count of a table entry. From this count on, the adaptation rate is constant: 1/250."""
-MAX_LOG_ODDS: Final = 3071
-"""Largest log odds, in 1/256."""
-MAX_INTERVAL: Final = 2047
-"""Longest interval between spikes that the model distinguishes, in 1/16 planes."""
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane
 _LONGEST: Final = 65_535  # planes; longer times are clipped
 _LOW: Final = 0xFFFF

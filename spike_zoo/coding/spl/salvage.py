@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.errors import CorruptBitstreamError
-from spike_zoo.coding.sci.chunks import Salvage
-from spike_zoo.coding.sci.container import mapped_file
 from spike_zoo.coding.spl.codec import LosslessPlanes, recording_of
-from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from spike_zoo.coding.errors import BitstreamError
-    from spike_zoo.spikes.recording import Selection, SpikeRecording
-
-
-class SalvagedPlanes:
-    """Concatenated packed planes of the intact ranges of a bitstream.
-
-    Args:
-        stored: All planes of the bitstream.
-        ranges: The ranges of intact planes, in order.
-
-    Attributes:
-        shape: ``(T, H, ceil(W/8))``.
-    """
-
-    def __init__(self, stored: LosslessPlanes, ranges: Sequence[range]) -> None:
-        self._stored, self._ranges = stored, ranges
-        self.shape = (sum(map(len, ranges)), *stored.shape[1:])
-
-    def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
-        """Decode planes ``[a, b)``; with three slices, only these rows and bytes."""
-        if not isinstance(selection, tuple):
-            selection = selection, slice(None), slice(None)
-        planes, rows, columns = selection
-        start, stop, _ = planes.indices(self.shape[0])
-        parts, before = [self._stored[0:0, rows, columns]], 0
-        for intact in self._ranges:
-            part = intact[max(0, start - before) : max(0, stop - before)]
-            if part:
-                parts.append(self._stored[part.start : part.stop, rows, columns])
-            before += len(intact)
-        return np.concatenate(parts)
+    from spike_zoo.spikes.recording import SpikeRecording
 
 
 def salvage(
@@ -72,37 +37,27 @@ def salvage(
         MissingFileError: If the file does not exist.
         BitstreamError: If the header is damaged, or no plane is intact.
     """
-    data, where = mapped_file(Path(path)), str(path)
-    header = LosslessHeader.parse(data, where)
-    chunks = Salvage(data, HEADER_BYTES, header.chunks, where).chunks
-    intact, lost = _ranges(header, chunks)
+    where = str(path)
+    stored = LosslessPlanes(mapped_file(Path(path)), where, progress, strict=False)
+    lost = _lost(stored)
     errors: list[BitstreamError] = [
         CorruptBitstreamError(
-            f"{where}: planes {planes.start} to {planes.stop - 1} of {header.planes} are lost: "
-            "they are damaged, or cannot be decoded without damaged planes before them",
-            gop=planes.start // header.depth,
+            f"{where}: planes {planes.start} to {planes.stop - 1} of {stored.header.planes} are "
+            "lost: they are damaged, or cannot be decoded without damaged planes before them",
+            gop=planes.start // stored.header.depth,
             path=where,
         )
         for planes in lost
     ]
-    if not intact:
+    if not stored.numbers:
         raise errors[0]
-    starts = {number: chunk.start for number, chunk in chunks.items()}
-    stored = LosslessPlanes(data, where, progress, starts=starts)
     listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
     meta = {"lost_planes": listed} if lost else None
-    return recording_of(SalvagedPlanes(stored, intact), header, meta), errors
+    return recording_of(stored, stored.header, meta), errors
 
 
-def _ranges(header: LosslessHeader, intact: Container[int]) -> tuple[list[range], list[range]]:
-    """Return the ranges of decodable planes and of lost planes, from the intact chunks."""
-    ranges: dict[bool, list[range]] = {True: [], False: []}
-    is_intact = True
-    for number in range(header.chunks):
-        is_intact = number in intact and (is_intact or number % header.restart == 0)
-        first = number * header.depth
-        same, last = ranges[is_intact], min(first + header.depth, header.planes)
-        if same and same[-1].stop == first:
-            first = same.pop().start
-        same.append(range(first, last))
-    return ranges[True], ranges[False]
+def _lost(stored: LosslessPlanes) -> list[range]:
+    """Return the ranges of lost planes."""
+    edges = [-1, *stored.numbers, stored.header.chunks]
+    gaps = (range(before + 1, after) for before, after in pairwise(edges))
+    return [stored.header.planes_of(gap) for gap in gaps if gap]

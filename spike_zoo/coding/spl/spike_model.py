@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from spike_zoo.coding.spl.kernels import CHOICES, MAX_COUNT, MAX_INTERVAL, MAX_LOG_ODDS, TABLES
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TABLES: Final = 8
+CHOICES: Final = (320, 2048)
+"""Number of weight sets of each mixer."""
+MAX_COUNT: Final = 250
+"""Largest count of a table entry. From this count on, the adaptation rate is constant: 1/250."""
+MAX_LOG_ODDS: Final = 3071
+"""Largest log odds, in 1/256."""
+MAX_INTERVAL: Final = 2047
+"""Longest interval between spikes that the model distinguishes, in 1/16 planes."""
 _FIRST_WEIGHT: Final = 14_000  # of 65536; the sum of a set is above 1
 _STEP: Final = 18_374_827_034_086_858_297  # exp(-1/256) in 2**-64
 

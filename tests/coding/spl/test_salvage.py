@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spike_zoo.coding import BitstreamError
-from spike_zoo.coding.sci.chunks import read_chunk
+from spike_zoo.coding.chunks import read_chunk
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import HEADER_BYTES
 from spike_zoo.coding.spl.salvage import salvage

@@ -12,8 +12,8 @@ from lightning import Trainer, seed_everything
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.coding import BitstreamReader
-from spike_zoo.coding.sci.chunks import HEAD_BYTES
-from spike_zoo.coding.sci.header import HEADER_BYTES
+from spike_zoo.coding.chunks import HEAD_BYTES
+from spike_zoo.coding.header import HEADER_BYTES
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule

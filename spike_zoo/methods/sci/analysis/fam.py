@@ -126,9 +126,6 @@ class ClassFAM(nn.Module):
         - features, motions: See :class:`FAM`.
         - Output: logits ``(B, classes)``.
 
-    Raises:
-        ValueError: As for :class:`FAM`, or if there are fewer than two classes.
-
     Source: the paper classifies by another analysis module and does not describe it; the layers
     are ours.
     """

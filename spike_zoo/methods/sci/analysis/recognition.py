@@ -10,9 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.batch import LabelledBatch, Split
-from spike_zoo.coding.sci.chunks import HEAD_BYTES
-from spike_zoo.coding.sci.header import HEADER_BYTES
-from spike_zoo.coding.sci.rans import GroupEncoder
+from spike_zoo.coding import rans
+from spike_zoo.coding.header import file_bytes
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
@@ -26,11 +25,11 @@ from spike_zoo.methods.sci.training.augmentation import (
     check_distort,
     sample_affine,
 )
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, options_of
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
-from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, with_part
+from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES
+from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
-from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks.evaluation import Evaluation
@@ -59,9 +58,6 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         cache_gib: Memory in GiB for frozen features and motion in half precision, which are equal
             in every epoch; 0 computes them each time.
 
-    Raises:
-        ValueError: If an argument is outside its range.
-
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. V; the layers of the analysis are ours.
     """
@@ -87,10 +83,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         arguments = arguments_of(locals())
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_distort(affine_augment)
-        row = DECODED if joint else STAGES["fam"]
-        if joint and not options_of(NetworkOptions, networks).fmvr:
-            row = with_part(row, "fmvr", "absent")
-        self.train_stage(row, arguments, classes)
+        self.train_stage(DECODED if joint else STAGES["fam"], arguments, classes)
         self._cache = TensorCache(cache_gib)
         names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
         means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
@@ -151,9 +144,9 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         coded = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
         is_correct = (self._fam(*coded.analysis).argmax(dim=1) == batch["label"]).float()
         shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        rates = torch.tensor([bpp(count, shape) for count in coded.n_bytes])
+        densities = torch.tensor([rates.bpp(count, shape) for count in coded.n_bytes])
         self.coded[f"accuracy_q{quality}"].update(is_correct.cpu())
-        self.coded[f"bpp_q{quality}"].update(rates)
+        self.coded[f"bpp_q{quality}"].update(densities)
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of classes and, with a codec, accuracy and bits at each quality.
@@ -167,11 +160,11 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         values = {name: float(metric.compute()) for name, metric in self.coded.items()}
         self.coded.reset()
         for quality in range(QUALITIES):
-            points, percent = accuracy_decrease(accuracy, values[f"accuracy_q{quality}"])
+            points, percent = rates.accuracy_decrease(accuracy, values[f"accuracy_q{quality}"])
             values[f"accuracy_decrease_q{quality}"] = points
             if accuracy > 0:
                 values[f"accuracy_decrease_percent_q{quality}"] = percent
-            values[f"bit_saving_q{quality}"] = bit_saving(values[f"bpp_q{quality}"])
+            values[f"bit_saving_q{quality}"] = rates.bit_saving(values[f"bpp_q{quality}"])
         self.log_dict({f"test/{name}": value for name, value in values.items()})
         pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
         self.curves = {"rate_distortion/accuracy": pairs}
@@ -210,7 +203,7 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
     """
     coding = coding_of(codec)
     check_exact(codec)
-    encoders = [GroupEncoder() for _ in spikes]
+    encoders = [rans.GroupEncoder() for _ in spikes]
     with exact_context(spikes.device):
         features = codec.features(spikes, rate_scale).float()
         frames = encode_frames(
@@ -223,5 +216,4 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
         )
         decoded, motion = stack_frames(coding, list(frames))
         analysis = gather_analysis_input(decoded, motion, features.shape[1] // 2)
-    sizes = [HEADER_BYTES + HEAD_BYTES + len(encoder.finish()) for encoder in encoders]
-    return CodedClips(analysis, sizes)
+    return CodedClips(analysis, [file_bytes([encoder.finish()]) for encoder in encoders])

@@ -28,9 +28,6 @@ class SCIBitstreamModule(CodingModule):
         gop: Features per group of pictures, the first of which is an I-frame.
         analysis: Name or path for :func:`spike_zoo.load` of stage ``"fam"``, whose analysis
             replaces that of ``weights``. It was not trained together with the codec.
-
-    Raises:
-        ConfigError: If ``gop`` is below 1.
     """
 
     rates = RATES
@@ -43,22 +40,12 @@ class SCIBitstreamModule(CodingModule):
         self.coder: CodingStageModule | None = None
 
     def setup(self, stage: str) -> None:
-        """Read the weights, and check the data.
-
-        Raises:
-            ConfigError: If the weights have no codec, or the data do not fit.
-            MissingFileError: If there is no such file.
-        """
+        """Read the weights, and check the data."""
         self.read_weights()
         super().setup(stage)
 
     def read_weights(self) -> None:
-        """Read the networks, if they are not read yet.
-
-        Raises:
-            ConfigError: If the weights have no codec, or the analysis was trained on features of
-                another FEM.
-        """
+        """Read the networks, if they are not read yet."""
         if self.coder is not None:
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
@@ -97,9 +84,6 @@ def analysis_of(weights: str, fem: FEM) -> FAM:
     Args:
         weights: Name or path for :func:`spike_zoo.load`.
         fem: FEM of the codec.
-
-    Raises:
-        ConfigError: If the weights have no analysis of images, or have another FEM.
     """
     module = load(weights)
     if not isinstance(module, StagedModule) or not isinstance(module.codec.fam, FAM):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.coded_video import CODECS, CodedVideo, codec_of, decode_video, encode_video
+from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
@@ -39,19 +39,15 @@ class CodedVideoModule(CodingModule):
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
-
-    Raises:
-        ConfigError: If the codec is unknown, or the quantisers are empty, not in order or outside
-            the codec's range.
     """
 
     def __init__(self, codec: str, qps: Sequence[int]) -> None:
         super().__init__()
-        if codec not in CODECS:
-            raise ConfigError(f"codec: one of {', '.join(CODECS)}, got {codec!r}")
+        if codec not in video.CODECS:
+            raise ConfigError(f"codec: one of {', '.join(video.CODECS)}, got {codec!r}")
         if not qps or any(first <= second for first, second in pairwise(qps)):
             raise ConfigError(f"qps: quantisers, the coarsest first, got {list(qps)}")
-        largest = CODECS[codec].largest_qp
+        largest = video.CODECS[codec].largest_qp
         if min(qps) < 0 or max(qps) > largest:
             raise ConfigError(f"qps: those of {codec} lie in 0..{largest}, got {list(qps)}")
         self.codec_name = codec
@@ -59,14 +55,8 @@ class CodedVideoModule(CodingModule):
         self.rate_points = tuple(f"qp {qp}" for qp in qps)
 
     def setup(self, stage: str) -> None:
-        """Check that the codec is available, read the weights, and check the data.
-
-        Raises:
-            MediaError: If the codec is not in this build of PyAV.
-            ConfigError: If data or weights do not fit.
-            MissingFileError: If there is no such file of weights.
-        """
-        codec_of(self.codec_name)
+        """Check that the codec is available, read the weights, and check the data."""
+        video.codec_of(self.codec_name)
         self.read_weights()
         super().setup(stage)
 
@@ -76,12 +66,12 @@ class CodedVideoModule(CodingModule):
 
     def compress(self, prepared: NDArray[Any], point: int) -> Compressed:
         """Encode frames as a video; the size is that of its elementary stream."""
-        coded = encode_video(prepared, self.codec_name, self.qps[point])
+        coded = video.encode_video(prepared, self.codec_name, self.qps[point])
         return Compressed(coded.n_bytes, coded)
 
     def decoded(self, coded: Compressed) -> Tensor:
         """Decode a video to frames of bytes."""
-        return torch.from_numpy(decode_video(cast("CodedVideo", coded.content)))
+        return torch.from_numpy(video.decode_video(cast("video.CodedVideo", coded.content)))
 
 
 class ReconstructingModule(CodedVideoModule):
@@ -109,11 +99,7 @@ class ReconstructingModule(CodedVideoModule):
         self.reconstructor: nn.Module | None = None
 
     def read_weights(self) -> None:
-        """Read the reconstruction method.
-
-        Raises:
-            ConfigError: If the method does not reconstruct images.
-        """
+        """Read the reconstruction method."""
         if self.reconstructor is not None:
             return
         method = load(self.reconstructor_name)
@@ -225,11 +211,7 @@ class CAASModule(CodedVideoModule):
         self.networks: SCICodec | None = None
 
     def read_weights(self) -> None:
-        """Read FEM and, if the weights have them, motion estimation and FAM.
-
-        Raises:
-            ConfigError: If the weights are not of SCI, or predict classes.
-        """
+        """Read FEM and, if the weights have them, motion estimation and FAM."""
         if self.networks is not None:
             return
         networks = getattr(load(self.weights), "codec", None)

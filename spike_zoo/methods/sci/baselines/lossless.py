@@ -29,9 +29,6 @@ class LosslessModule(CodingModule):
             ``"blosc"``: bits packed along time, and Blosc with Zstandard at its highest level, with
             the filter that yields the smallest size.
             ``"context"``: complete files of :mod:`spike_zoo.coding.spl.codec`.
-
-    Raises:
-        ConfigError: If the coder is unknown, or its library is not installed.
     """
 
     makes_images = False
@@ -73,11 +70,7 @@ def packed_in_time(spikes: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def coded_spikes(spikes: NDArray[Any], coder: Coder) -> bytes:
-    """Compress spikes ``(T, H, W)`` by a coder of :class:`LosslessModule`.
-
-    Raises:
-        ConfigError: If the coder's library is not installed.
-    """
+    """Compress spikes ``(T, H, W)`` by a coder of :class:`LosslessModule`."""
     if coder == "raw":
         return np.packbits(spikes.astype(bool), bitorder="little").tobytes()
     if coder == "context":

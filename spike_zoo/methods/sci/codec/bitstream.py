@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.errors import (
-    BitstreamError,
-    DecodeMismatchError,
-    ModelMismatchError,
-    NotFinalizedError,
-)
-from spike_zoo.coding.sci.header import Header
-from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
-from spike_zoo.coding.sci.tables import asset_bytes
+from spike_zoo.coding import errors as coding_errors
+from spike_zoo.coding import rans
+from spike_zoo.coding import tables as frequency_tables
+from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
@@ -32,8 +27,8 @@ from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from spike_zoo.coding.sci.container import BitstreamReader
-    from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.coding.container import BitstreamReader
+    from spike_zoo.methods.sci.codec.networks import SCINetworks
     from spike_zoo.spikes import SpikeRecording
 
 DIGEST_BYTES: Final = 12
@@ -74,7 +69,7 @@ class SCIDecoded:
     motion: Tensor
     feature_index: tuple[int, ...]
     header: Header
-    errors: tuple[BitstreamError, ...] = field(default=())
+    errors: tuple[coding_errors.BitstreamError, ...] = field(default=())
 
     @classmethod
     def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> SCIDecoded:
@@ -88,13 +83,13 @@ class SCIDecoded:
         return tuple(self.header.plane(index) for index in self.feature_index)
 
 
-def digest_of(codec: SCICodec) -> bytes:
+def digest_of(codec: SCINetworks) -> bytes:
     """Return the identifier of a model in bitstreams: a hash of all state that decoding uses.
 
     Encoder networks, FMVR and FAM are excluded: if they are trained further, bitstreams stay
     readable.
     """
-    digest = hashlib.sha256(asset_bytes())
+    digest = hashlib.sha256(frequency_tables.asset_bytes())
     if codec.coding is not None:
         inter = codec.coding.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
@@ -115,25 +110,20 @@ def digest_of(codec: SCICodec) -> bytes:
     return digest.digest()[:DIGEST_BYTES]
 
 
-def scale_nets(codec: SCICodec) -> list[ScaleNet]:
+def scale_nets(codec: SCINetworks) -> list[ScaleNet]:
     """Return all networks that predict scale indexes."""
     return [module for module in codec.modules() if isinstance(module, ScaleNet)]
 
 
-def coding_of(codec: SCICodec) -> CodecNetworks:
-    """Return the networks of I- and P-frames.
-
-    Raises:
-        ConfigError: If the weights have no codec.
-        NotFinalizedError: If :meth:`SCICodec.update_tables` was not called after training.
-    """
+def coding_of(codec: SCINetworks) -> CodecNetworks:
+    """Return the networks of I- and P-frames."""
     if codec.coding is None:
         raise ConfigError(
             "these weights have no codec: they are of a stage before 'codec'; bitstreams are made "
             "and read by weights of stage 'codec' or 'joint'"
         )
     if not all(bool(net.is_final) for net in scale_nets(codec)):
-        raise NotFinalizedError(
+        raise coding_errors.NotFinalizedError(
             "this codec is not final: call update_tables() once its training is done; "
             "checkpoints of stage 'codec' are final"
         )
@@ -149,7 +139,7 @@ def source_of(recording: SpikeRecording) -> int:
 
 
 def payloads(
-    codec: SCICodec,
+    codec: SCINetworks,
     features: Iterable[Tensor],
     header: Header,
 ) -> Iterator[bytes]:
@@ -165,7 +155,10 @@ def payloads(
     device = next(codec.parameters()).device
     quality, remaining = header.quality, iter(features)
     for group in range(header.groups):
-        frames, encoder = itertools.islice(remaining, header.group_length(group)), GroupEncoder()
+        frames, encoder = (
+            itertools.islice(remaining, header.group_length(group)),
+            rans.GroupEncoder(),
+        )
         symbols, weight = SymbolEncoder(encoder), codec.lambdas[quality]
         with exact_context(device):
             for _ in encode_frames(
@@ -176,7 +169,7 @@ def payloads(
 
 
 def decoded_group(
-    codec: SCICodec, payload: bytes, header: Header, group: int
+    codec: SCINetworks, payload: bytes, header: Header, group: int
 ) -> tuple[Tensor, Tensor]:
     """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``.
 
@@ -186,7 +179,7 @@ def decoded_group(
     """
     coding = coding_of(codec)
     device = next(codec.parameters()).device
-    decoder = GroupDecoder(payload, group)
+    decoder = rans.GroupDecoder(payload, group)
     count, size = header.group_length(group), (header.height, header.width)
     features, motions = torch.empty(count, FEATURES, *size), torch.empty(count, 2, *size)
     frames = decode_frames(coding, SymbolDecoder(decoder, device), size, header.quality, count)
@@ -195,10 +188,10 @@ def decoded_group(
             for number, frame in enumerate(frames):
                 features[number] = frame.feature.clamp(0.0, 1.0).cpu()[0]
                 motions[number] = frame.motion.cpu()[0]
-    except BitstreamError:
+    except coding_errors.BitstreamError:
         raise
     except ValueError as error:  # for example infinite motion, decoded from wrong symbols
-        raise DecodeMismatchError(
+        raise coding_errors.DecodeMismatchError(
             f"group of pictures {group}: {error}; its symbols are not those that were written",
             gop=group,
         ) from error
@@ -206,7 +199,7 @@ def decoded_group(
     return features, motions
 
 
-def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[SCIDecoded]:
     """Yield the decoded groups of pictures.
 
     If the reader is not strict, groups that cannot be decoded are left out, and their errors are
@@ -222,7 +215,7 @@ def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDeco
     for group, payload in reader:
         try:
             features, motions = decoded_group(codec, payload, header, group)
-        except BitstreamError as error:
+        except coding_errors.BitstreamError as error:
             if reader.strict:
                 raise
             reader.errors.append(error)
@@ -244,24 +237,19 @@ def join_groups(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDec
     )
 
 
-def check_model(codec: SCICodec, header: Header) -> None:
-    """Reject a bitstream of another model or another feature layout.
-
-    Raises:
-        ModelMismatchError: If the digests differ; it has both.
-        BitstreamError: If the features do not have 13 planes, 7 apart, and 3 channels.
-    """
+def check_model(codec: SCINetworks, header: Header) -> None:
+    """Reject a bitstream of another model or another feature layout."""
     coding_of(codec)
     stated = header.window, header.step, header.channels
     if stated != (WINDOW, STEP, FEATURES):
-        raise BitstreamError(
+        raise coding_errors.BitstreamError(
             f"the header has {stated[0]} planes a frame, {stated[1]} apart, {stated[2]} channels; "
             f"SCI's have {WINDOW}, {STEP} and {FEATURES}: another program wrote it, or it is "
             "damaged"
         )
     own = digest_of(codec)
     if own != header.digest:
-        raise ModelMismatchError(
+        raise coding_errors.ModelMismatchError(
             f"the bitstream was made by model {header.digest.hex()}, and this one is {own.hex()}; "
             "decode with the weights that made it",
             of_file=header.digest,
@@ -269,12 +257,8 @@ def check_model(codec: SCICodec, header: Header) -> None:
         )
 
 
-def check_exact(codec: SCICodec) -> None:
-    """Check, once per device and model, that the scale networks compute integers exactly.
-
-    Raises:
-        DeviceNotExactError: If the device does not.
-    """
+def check_exact(codec: SCINetworks) -> None:
+    """Check, once per device and model, that the scale networks compute integers exactly."""
     device = next(codec.parameters()).device
     key = str(device), tuple(int(net.probe_crc) for net in scale_nets(codec))
     if key not in _CHECKED:

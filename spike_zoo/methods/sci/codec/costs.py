@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
-from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
+from spike_zoo.methods.sci.codec.networks import SCINetworks
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.nn.padding import pad_to_multiple
@@ -47,7 +47,7 @@ class ZeroSymbols(ExactSymbols):
 
 
 @torch.no_grad()
-def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:
+def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:
     """Return the profiling jobs of I-frames (``_intra``) and P-frames (``_inter``).
 
     - ``encode_``: FEM and the analysis transforms, as the paper counts the encoder.
@@ -108,7 +108,7 @@ def _refine(coding: CodecNetworks, frame: DecodedPFrame) -> tuple[Tensor, Tensor
     return frame.feature, coding.fmvr(frame.motion, frame.feature)
 
 
-def _analyse(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
+def _analyse(codec: SCINetworks, feature: Tensor, motion: Tensor) -> Tensor:
     """Return the output of FAM for five copies of a feature."""
     if codec.fam is None:
         return codec.picture(feature)

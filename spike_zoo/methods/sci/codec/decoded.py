@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-
-Boundary = Literal["sequence", "gop"]
-"""Whether the analysis uses neighbours from other groups of pictures."""
-IFrameMotion = Literal["zero", "decoder_me"]
-"""Motion from an I-frame to the previous frame: zero, or estimated from decoded features."""
+    from spike_zoo.methods.sci.codec.networks import SCINetworks
 
 
 class DecodedFeature(NamedTuple):
@@ -41,7 +36,7 @@ class DecodedFeature(NamedTuple):
     group: int
 
 
-def decoded_features(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeature]:
+def decoded_features(codec: SCINetworks, groups: Iterable[SCIDecoded]) -> Iterator[DecodedFeature]:
     """Yield each decoded feature with its motion for the analysis, on the codec's device.
 
     FMVR refines the motion of P-frames. The motion of I-frames is zero, or estimated here if
@@ -65,7 +60,7 @@ def decoded_features(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[
 
 @torch.inference_mode()
 def analysis_inputs(
-    codec: SCICodec, groups: Iterable[SCIDecoded]
+    codec: SCINetworks, groups: Iterable[SCIDecoded]
 ) -> Iterator[tuple[int, AnalysisInput]]:
     """Yield the index of each decoded feature and the input of its analysis.
 
@@ -95,12 +90,8 @@ def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]
 
 
 @torch.inference_mode()
-def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
-    """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.
-
-    Raises:
-        ConfigError: If these weights predict classes.
-    """
+def pictures(codec: SCINetworks, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature."""
     if isinstance(codec.fam, ClassFAM):
         raise ConfigError("these weights predict classes, not images; use those of sci")
     if codec.fam is None:
@@ -113,13 +104,10 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
 
 
 @torch.inference_mode()
-def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
+def class_probabilities(codec: SCINetworks, decoded: SCIDecoded) -> Tensor:
     """Return the probability of each class, ``(classes,)``, from the mean logits over features.
 
     Only features with all four neighbours are used, or the middle one if there are none.
-
-    Raises:
-        ConfigError: If these weights do not predict classes, or nothing was decoded.
     """
     if not isinstance(codec.fam, ClassFAM):
         raise ConfigError("these weights predict no classes; use those of sci-digits-coded")

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.coding.sci.tables import quantised
+from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, clamp_with_gradient
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up
@@ -82,7 +82,7 @@ class HyperPrior(nn.Module):
         tails = cdf[:, :1] + 1.0 - cdf[:, -1:]
         # rounding errors can make the CDF of a mixture decrease slightly
         masses = torch.cat([cdf.diff(dim=1), tails], dim=1).clamp(min=0.0)
-        table = quantised((masses / masses.sum(dim=1, keepdim=True)).numpy())
+        table = frequency_tables.quantised((masses / masses.sum(dim=1, keepdim=True)).numpy())
         self.frequencies.copy_(torch.from_numpy(table.astype("int32")))
 
 

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.sci.tables import SIGMAS
+from spike_zoo.coding import tables as frequency_tables
 
 Quantisation = Literal["mixed", "noise", "ste"]
 
-LEVELS = len(SIGMAS)
+LEVELS = len(frequency_tables.SIGMAS)
 """Number of Gaussian probability tables, that is of scale indexes. Symbols with index 0, the
 narrowest, are not coded."""
 LEAST_MASS = 2.0**-16
 """Least probability of a symbol, as in 16-bit frequency tables."""
-_NARROWEST, _WIDEST = float(SIGMAS[0]), float(SIGMAS[-1])
+_NARROWEST, _WIDEST = float(frequency_tables.SIGMAS[0]), float(frequency_tables.SIGMAS[-1])
 
 
 def ste_round(x: Tensor) -> Tensor:

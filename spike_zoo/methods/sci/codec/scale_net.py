@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
+from spike_zoo.coding import errors as coding_errors
 from spike_zoo.methods.sci.codec.quantization import LEVELS, clamp_with_gradient, ste_round
 from spike_zoo.nn.precision import exact_device
 
@@ -120,10 +120,6 @@ class IntegerLayer(nn.Module):
         Args:
             input_step: Quantisation step of the input.
             largest_inputs: Largest magnitude of each input channel, ``(C,)``.
-
-        Raises:
-            ValueError: If sums could exceed 32 bits, or a factor is outside the range of
-                :func:`scaling`.
         """
         steps = self.weight_steps()
         weight = (self.weight / steps.view(-1, 1, 1, 1)).round()
@@ -161,9 +157,6 @@ def scaling(factors: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         m in [2^14, 2^15) and s in [1, 40], float64.
-
-    Raises:
-        ValueError: If a factor is 2^14 or more, or NaN.
     """
     if not bool((factors < _LEAST_MULTIPLIER).all()):
         raise ValueError("a scale network has a factor above 16384; its training has diverged")
@@ -250,7 +243,7 @@ class ScaleNet(nn.Module):
             NotFinalizedError: If :meth:`finalize` was not called.
         """
         if not self.is_final:
-            raise NotFinalizedError(
+            raise coding_errors.NotFinalizedError(
                 "this codec's entropy model is not final yet: call update_tables() once its "
                 "training is done; checkpoints of stage 'codec' that ran to their end have it"
             )
@@ -288,7 +281,7 @@ class ScaleNet(nn.Module):
         """
         crc = self._probe(device)
         if crc != int(self.probe_crc):
-            raise DeviceNotExactError(
+            raise coding_errors.DeviceNotExactError(
                 f"{device} does not compute integers of float64 exactly ({crc:#010x} instead of "
                 f"{int(self.probe_crc):#010x}): streams would not be readable elsewhere. "
                 "Code on the processor (--device cpu)"

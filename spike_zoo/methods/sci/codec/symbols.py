@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
-from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
+from spike_zoo.coding import rans
+from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
 from spike_zoo.methods.sci.codec.quantization import (
     add_uniform_noise,
@@ -84,7 +84,9 @@ class RateEstimator:
         counted = symbols if self._is_exact else self._quantised(residual)
         bits = gaussian_bits(counted, sigma_of(level))
         if self._is_exact:
-            radius = torch.from_numpy(gaussian_tables().radius.copy()).to(level.device)
+            radius = torch.from_numpy(frequency_tables.gaussian_tables().radius.copy()).to(
+                level.device
+            )
             bits = bits + ESCAPE_BITS * (symbols.abs() > radius[level.long()])
             bits = torch.where(level > 0, bits, 0.0)
         self.bits = self.bits + torch.where(mask, bits, 0.0).sum()
@@ -115,7 +117,7 @@ class ExactSymbols:
     """Base class of encoders and decoders: exact scale indexes, and cached tables."""
 
     def __init__(self) -> None:
-        self._tables: dict[HyperPrior, FrequencyTables] = {}
+        self._tables: dict[HyperPrior, frequency_tables.FrequencyTables] = {}
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
@@ -123,7 +125,7 @@ class ExactSymbols:
         """Return the exact scale indexes."""
         return net.scale_indexes(hyper, context, quality)
 
-    def tables_of(self, prior: HyperPrior) -> FrequencyTables:
+    def tables_of(self, prior: HyperPrior) -> frequency_tables.FrequencyTables:
         """Return the tables of a hyper latent."""
         if prior not in self._tables:
             self._tables[prior] = tables_of(prior)
@@ -137,7 +139,7 @@ class SymbolEncoder(ExactSymbols):
         encoders: Entropy coder of each sample.
     """
 
-    def __init__(self, *encoders: GroupEncoder | _SymbolRecorder) -> None:
+    def __init__(self, *encoders: rans.GroupEncoder | _SymbolRecorder) -> None:
         super().__init__()
         self._encoders = encoders
 
@@ -160,7 +162,7 @@ class SymbolEncoder(ExactSymbols):
         samples = zip(as_integers(symbols), as_integers(level), as_integers(coded), strict=True)
         for encoder, (values, table, is_coded) in zip(self._encoders, samples, strict=True):
             places = is_coded > 0
-            encoder.push(values[places], table[places], gaussian_tables())
+            encoder.push(values[places], table[places], frequency_tables.gaussian_tables())
         return symbols, symbols
 
     def number(self, value: int | None, stop: int) -> int:
@@ -185,17 +187,22 @@ class SymbolEncoder(ExactSymbols):
         """Bits of the symbols of a trial."""
         recorders = cast("tuple[_SymbolRecorder, ...]", self._encoders)
         parts = [part for recorder in recorders for part in recorder.parts]
-        return sum(ideal_bits(*part) for part in parts)
+        return sum(rans.ideal_bits(*part) for part in parts)
 
 
 class _SymbolRecorder:
     """Recorder of symbols, with the interface of :class:`GroupEncoder`."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[NDArray[np.int32], NDArray[np.int32], FrequencyTables]] = []
+        self.parts: list[
+            tuple[NDArray[np.int32], NDArray[np.int32], frequency_tables.FrequencyTables]
+        ] = []
 
     def push(
-        self, symbols: NDArray[np.int32], table: NDArray[np.int32], tables: FrequencyTables
+        self,
+        symbols: NDArray[np.int32],
+        table: NDArray[np.int32],
+        tables: frequency_tables.FrequencyTables,
     ) -> None:
         self.parts.append((symbols, table, tables))
 
@@ -208,7 +215,7 @@ class SymbolDecoder(ExactSymbols):
         device: Device of the symbols.
     """
 
-    def __init__(self, decoder: GroupDecoder, device: torch.device) -> None:
+    def __init__(self, decoder: rans.GroupDecoder, device: torch.device) -> None:
         super().__init__()
         self._decoder, self._device = decoder, device
 
@@ -223,16 +230,12 @@ class SymbolDecoder(ExactSymbols):
         """Read the symbols inside the mask."""
         (table,), (places,) = as_integers(level), as_integers(mask & (level > 0)) > 0
         values = np.zeros(places.shape, np.int32)
-        values[places] = self._decoder.pull(table[places], gaussian_tables())
+        values[places] = self._decoder.pull(table[places], frequency_tables.gaussian_tables())
         symbols = torch.from_numpy(values.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
 
     def number(self, value: int | None, stop: int) -> int:
-        """Read a number.
-
-        Raises:
-            ValueError: If it is not below ``stop``, because the bitstream is damaged.
-        """
+        """Read a number."""
         number = int(self._decoder.pull(_TABLE_0, number_table(stop))[0]) + RADIUS
         if not 0 <= number < stop:
             raise ValueError(f"a frame states {number}, and {stop - 1} is the largest number")
@@ -243,24 +246,20 @@ _TABLE_0 = np.zeros(1, np.int32)  # index of the only table of numbers
 
 
 @cache
-def number_table(stop: int) -> FrequencyTables:
+def number_table(stop: int) -> frequency_tables.FrequencyTables:
     """Return the table of equiprobable numbers below ``stop``."""
     size = 2 * RADIUS + 2
     frequencies = np.ones((1, size), np.int64)
     frequencies[0, :stop] += (65536 - size) // stop
     frequencies[0, 0] += 65536 - frequencies.sum()
-    return from_frequencies(frequencies.astype(np.uint16))
+    return frequency_tables.from_frequencies(frequencies.astype(np.uint16))
 
 
 def check_symbols(symbols: Tensor) -> Tensor:
-    """Reject symbols that cannot be coded.
-
-    Raises:
-        ValueError: If a symbol is NaN, or its magnitude is above 32767.
-    """
-    if not bool((symbols.abs() <= LARGEST).all()):
+    """Reject symbols that cannot be coded."""
+    if not bool((symbols.abs() <= rans.LARGEST).all()):
         raise ValueError(
-            f"a symbol is no number, or beyond {LARGEST}: the features or the weights are broken"
+            f"a symbol is not a number or beyond {rans.LARGEST}: features or weights are broken"
         )
     return symbols
 
@@ -275,6 +274,6 @@ def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:
     return np.repeat(np.arange(size[0], dtype=np.int32), size[1] * size[2])
 
 
-def tables_of(prior: HyperPrior) -> FrequencyTables:
+def tables_of(prior: HyperPrior) -> frequency_tables.FrequencyTables:
     """Return the frequency tables of a finalised hyperprior."""
-    return from_frequencies(prior.frequencies.to("cpu").numpy().astype(np.uint16))
+    return frequency_tables.from_frequencies(prior.frequencies.to("cpu").numpy().astype(np.uint16))

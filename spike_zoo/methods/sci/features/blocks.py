@@ -23,21 +23,13 @@ def scale_repeats(count: int, width: float) -> int:
 
 
 def check_width(name: str, width: float) -> None:
-    """Raise unless a width is positive and finite.
-
-    Raises:
-        ValueError: If it is not above 0 or not finite.
-    """
+    """Raise unless a width is positive and finite."""
     if not 0 < width < float("inf"):
         raise ValueError(f"{name} must be above 0 (1 is the paper's), got {width}")
 
 
 def check_choice(name: str, value: str, kind: Any) -> None:  # noqa: ANN401  (a Literal)
-    """Raise unless a value is one of the values of a ``Literal`` type.
-
-    Raises:
-        ValueError: If it is not; the message lists the choices.
-    """
+    """Raise unless a value is one of the values of a ``Literal`` type."""
     if value not in get_args(kind):
         raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
 
@@ -121,9 +113,6 @@ def warp_features(features: Tensor, motion: Tensor) -> Tensor:
         features: ``(B, C, H, W)``, features of the other time.
         motion: ``(B, 2, H, W)`` in pixels, (dx, dy), from each pixel of the output to the position
             in ``features``.
-
-    Raises:
-        ValueError: If the motion is not finite: sampling with it could access invalid memory.
     """
     is_real = not (motion.is_meta or torch.compiler.is_compiling())
     if is_real and not torch.isfinite(motion).all():

@@ -13,11 +13,7 @@ _SHIFT = 0.8  # largest translation in halves of the shorter side, for an amount
 
 
 def check_distort(amount: float) -> None:
-    """Raise unless an amount is from 0 to 1.
-
-    Raises:
-        ValueError: If it is not from 0 to 1.
-    """
+    """Raise unless an amount is from 0 to 1."""
     if not 0 <= amount <= 1:
         raise ValueError(f"affine_augment must be from 0 to 1, got {amount}")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
@@ -19,24 +20,19 @@ from spike_zoo.methods.sci.analysis.fam import (
     gather_analysis_input,
 )
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
-from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, arguments_of
+from spike_zoo.methods.sci.training.options import check_weights
+from spike_zoo.methods.sci.training.stage_module import SCIStageModule, arguments_of
 from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
-from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
+from spike_zoo.methods.sci.training.static_scene import StaticScene
+from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
-from spike_zoo.nn.schedules import ScheduleKind
-from spike_zoo.simulation.kinds.takes import simulate_take
-from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tasks.protocols import Reconstructs
+from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 ANCHOR_WEIGHT: Final = 0.1  # weight of the anchor of features, if FEM is trained with FAM
-STATIC_SCENE: Final = SceneSpec(
-    name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0
-)
 PREVIOUS = 1  # index of the previous neighbour in the five features
 
 
@@ -99,27 +95,38 @@ class Intermediates(NamedTuple):
 
 
 class ClipStageModule(SCIStageModule, ReconstructionModule):
-    """Base class of stages that are evaluated by the images of single clips."""
+    """Base class of stages that are evaluated by the images of single clips.
 
-    _intermediates: Intermediates | None = None  # of the last batch
+    Args:
+        protocols: See :class:`ReconstructionModule`.
+        options: Options of :class:`SCIStageModule`.
+    """
 
-    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return reconstructions ``(B, 1, H, W)`` in [0, 1]."""
+    def __init__(self, *, protocols: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(**options)
+        self.protocols = tuple(protocols)
+        self._options = {**self._options, "protocols": protocols}
+
+    def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Measure images; pictures also show the intermediate outputs of the networks."""
         self.check_clip(batch["spikes"].shape[1])
-        self._intermediates = Intermediates.of(self.codec, batch)
-        return self._intermediates.image.float().clamp(0.0, 1.0)
+        outputs = Intermediates.of(self.codec, batch)
+        images = outputs.image.float().clamp(0.0, 1.0)
+        evaluation = self.evaluation(batch, FlowPrediction(images), split)
+        if split == "test":
+            self.measure_feature(outputs.feature.float())
+        samples = [
+            sample._replace(pictures=_inserted(sample.pictures, outputs.pictures(index)))
+            for index, sample in enumerate(evaluation.samples)
+        ]
+        return evaluation._replace(samples=samples)
 
-    def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return playback, intermediate outputs of the networks, image and ground truth."""
-        usual = super().pictures(batch, index, image)
-        first = next(iter(usual))
-        between = {} if self._intermediates is None else self._intermediates.pictures(index)
-        return {first: usual.pop(first), **between, **usual}
+    def measure_feature(self, feature: Tensor) -> None:
+        """Add the features of a test batch, ``(B, 3, H, W)``, to metrics; by default to none."""
 
-    def on_test_epoch_end(self) -> None:
-        """Log the flicker of the images of a static scene."""
-        super().on_test_epoch_end()
-        self.log("test/frame_deviation", static_scene_deviation(self))
+    def configure_callbacks(self) -> list[Callback]:
+        """Return a measurement of flicker after a test."""
+        return [StaticScene()]
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction and the extraction of one feature."""
@@ -136,16 +143,8 @@ class SCIFeaturesModule(ClipStageModule):
     The image is the mean over the channels of a feature of 13 planes.
 
     Args:
-        networks: Architecture, see :class:`NetworkOptions`.
         smoothness_weight: Weight of the smoothness constraint.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-        protocols: See :class:`ReconstructionModule`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        options: Options of :class:`ClipStageModule`.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV-A.
@@ -153,22 +152,12 @@ class SCIFeaturesModule(ClipStageModule):
 
     stage = "fem"
 
-    def __init__(
-        self,
-        networks: NetworkOptions = NETWORKS,
-        smoothness_weight: float = 0.05,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
-    ) -> None:
-        arguments = arguments_of(locals())
-        super().__init__(lpips=lpips, protocols=protocols)
+    def __init__(self, smoothness_weight: float = 0.05, **options: Any) -> None:
+        super().__init__(**options)
         check_weights(smoothness_weight=smoothness_weight)
-        self.train_stage(STAGES["fem"], arguments)
+        self.train_stage(STAGES["fem"], arguments_of(locals()))
         means: dict[str, Metric | MetricCollection] = {
-            name: MeanOfValues() for name in LaplacianNorms._fields
+            name: MeanOfValues() for name in smoothness.LaplacianNorms._fields
         }
         self.norms = MetricCollection(means, compute_groups=False, prefix="test/")
 
@@ -178,17 +167,13 @@ class SCIFeaturesModule(ClipStageModule):
         feature = self.codec.features(batch["spikes"], batch["rate_scale"])[:, 0]
         return extraction_terms(feature, batch["image"], self.hparams["smoothness_weight"])
 
-    def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Measure images, and in a test the Laplacians of features (Table II of the paper)."""
-        evaluation = super().evaluate(batch, split, batch_idx)
-        if split == "test":
-            norms = laplacian_norms(cast("Intermediates", self._intermediates).feature.float())
-            for name, values in norms._asdict().items():
-                self.norms[name].update(values)
-        return evaluation
+    def measure_feature(self, feature: Tensor) -> None:
+        """Add the Laplacians of features to the metrics of a test (Table II of the paper)."""
+        for name, values in smoothness.laplacian_norms(feature)._asdict().items():
+            self.norms[name].update(values)
 
     def on_test_epoch_end(self) -> None:
-        """Log the smoothness of features in space and of images in time."""
+        """Log the smoothness of features in space."""
         super().on_test_epoch_end()
         self.log_dict(self.norms.compute())
         self.norms.reset()
@@ -202,17 +187,9 @@ class SCIAnalysisModule(ClipStageModule):
     Args:
         fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         motion: Checkpoint of stage ``"motion"``, likewise.
-        networks: Architecture, see :class:`NetworkOptions`.
         train_fem: Whether the feature extraction is trained too, by the error of the image. The
             anchor of stage ``fem`` is then added to the loss. The paper freezes it.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-        protocols: See :class:`ReconstructionModule`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        options: Options of :class:`ClipStageModule`.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV-C.
@@ -224,17 +201,11 @@ class SCIAnalysisModule(ClipStageModule):
         self,
         fem: str | None = None,
         motion: str | None = None,
-        networks: NetworkOptions = NETWORKS,
         train_fem: bool = False,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **options: Any,
     ) -> None:
-        arguments = arguments_of(locals())
-        super().__init__(lpips=lpips, protocols=protocols)
-        row = STAGES["fam"]
+        super().__init__(**options)
+        arguments, row = arguments_of(locals()), STAGES["fam"]
         self.train_stage(with_part(row, "fem", "learns") if train_fem else row, arguments)
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
@@ -264,16 +235,10 @@ class SCIAnalysisModule(ClipStageModule):
         return cast("FAM", self.codec.fam)
 
 
-def static_scene_deviation(method: Reconstructs) -> Tensor:
-    """Measure the flicker of a method's images of a static scene, see :func:`frame_deviation`.
-
-    The paper states that the dual pathway reduces the deviation of luminance between frames. The
-    scene is simulated and equal for all methods: dead leaves, with the camera's noise only.
-    """
-    recording = simulate_take(STATIC_SCENE, image_stride=STATIC_SCENE.planes, margin=0).recording
-    margin = WINDOW // 2 + NEIGHBOURS_PER_SIDE * STEP
-    centers = list(range(margin, len(recording) - margin, STEP))
-    return frame_deviation(method.reconstruct(recording, centers))
+def _inserted(pictures: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return pictures with others after the first."""
+    (first, picture), *following = pictures.items()
+    return {first: picture, **others, **dict(following)}
 
 
 def stretch_contrast(values: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.batch import SceneBatch, Split
-from spike_zoo.coding.sci.chunks import HEAD_BYTES
-from spike_zoo.coding.sci.header import HEADER_BYTES, Header
+from spike_zoo.coding.header import Header, file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded, decoded_group, payloads
 from spike_zoo.methods.sci.codec.costs import coding_calls
@@ -25,22 +24,18 @@ from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import (
     CODING,
-    NETWORKS,
     CodingOptions,
-    NetworkOptions,
     options_of,
 )
 from spike_zoo.methods.sci.training.stage_module import (
-    WARMUP,
     FeatureBatch,
     SCIStageModule,
     arguments_of,
     check_patch,
 )
 from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_part
-from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
+from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
-from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule
@@ -133,11 +128,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         return super().evaluate(batch, split, batch_idx)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
-        """Return the features of a recording.
-
-        Raises:
-            ConfigError: If the planes of the scene's images are not planes of features.
-        """
+        """Return the features of a recording."""
         planes, height, width = scene.spikes.shape
         digest = bytes(12)  # placeholder: the header is not written to a file
         header = Header(digest, height, width, planes, gop=self.coding.gop)
@@ -160,8 +151,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         header = replace(prepared.header, quality=point)
         groups = list(payloads(self.codec, prepared.features, header))
         n_payload = sum(len(payload) for payload in groups)
-        n_bytes = HEADER_BYTES + HEAD_BYTES * len(groups) + n_payload
-        return Compressed(n_bytes, (header, groups), n_payload, header.frames)
+        return Compressed(file_bytes(groups), (header, groups), n_payload, header.frames)
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         """Return the decoded images at the planes of the scene's images."""
@@ -209,9 +199,15 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         if not pairs:
             return
         truth, decoded = flow[pairs], motion[[frames[number] for number in pairs]].to(flow.device)
-        values = {"epe": end_point_error(decoded, truth), "epe_still": still_error(decoded, truth)}
+        values = {
+            "epe": flow_errors.end_point_error(decoded, truth),
+            "epe_still": flow_errors.still_error(decoded, truth),
+        }
         metrics = cast("MetricCollection", self.split_metrics[split])
-        for name, value in {**values, "motion_spread": motion_spread(decoded)[None]}.items():
+        for name, value in {
+            **values,
+            "motion_spread": flow_errors.motion_spread(decoded)[None],
+        }.items():
             metrics[name].update(value)
             self.log_means(split, {name: cast("MeanOfValues", metrics[name])})
         self.measure_speeds(split, [scene.name] * len(pairs), values)
@@ -241,17 +237,10 @@ class SCICodecModule(CodingStageModule):
         motion: Checkpoint of stage ``"motion"``; its motion estimation is trained further.
         codec: Checkpoint of this stage to start from, in place of ``motion``. With both, motion
             estimation is that of ``motion``, and the coder of motion is not initialised.
-        networks: Architecture, see :class:`NetworkOptions`.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
         cache_gib: GiB for features of the frozen FEM, if data are not cropped; 0: no cache.
         patch: Side of square, randomly turned or flipped crops of features; None: whole scenes.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        options: Options of :class:`SCIStageModule`.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV-B; the phases are ours.
@@ -264,18 +253,13 @@ class SCICodecModule(CodingStageModule):
         fem: str | None = None,
         motion: str | None = None,
         codec: str | None = None,
-        networks: NetworkOptions = NETWORKS,
         coding: CodingOptions = CODING,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
+        **options: Any,
     ) -> None:
-        arguments = arguments_of(locals())
-        super().__init__(lpips=lpips)
-        row = STAGES["codec"]
+        super().__init__(**options)
+        arguments, row = arguments_of(locals()), STAGES["codec"]
         if codec is not None:
             others = ("motion",) if motion is not None else ()
             row = row._replace(starts_from=("fem", "codec", *others))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,14 +24,10 @@ from spike_zoo.methods.sci.training.codec import (
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
 from spike_zoo.methods.sci.training.options import (
     CODING,
-    NETWORKS,
     CodingOptions,
-    NetworkOptions,
-    options_of,
 )
-from spike_zoo.methods.sci.training.stage_module import WARMUP, arguments_of
-from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
-from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.methods.sci.training.stage_module import arguments_of
+from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.scene_training import check_scenes
 
@@ -46,17 +42,10 @@ class SCIJointModule(CodingStageModule):
         fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
         codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation is used.
         fam: Checkpoint of stage ``"fam"``, likewise.
-        networks: Architecture, see :class:`NetworkOptions`.
         coding: Rate-distortion weights, see :class:`CodingOptions`; the phases are not used.
         cache_gib: Memory in GiB for features of the frozen FEM, see :class:`SCICodecModule`.
         patch: Side in pixels of square crops of features, see :class:`SCICodecModule`.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        options: Options of :class:`SCIStageModule`.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV-D, Eq. (6).
@@ -69,21 +58,13 @@ class SCIJointModule(CodingStageModule):
         fem: str | None = None,
         codec: str | None = None,
         fam: str | None = None,
-        networks: NetworkOptions = NETWORKS,
         coding: CodingOptions = CODING,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
+        **options: Any,
     ) -> None:
-        arguments = arguments_of(locals())
-        super().__init__(lpips=lpips)
-        row = STAGES["joint"]
-        if not options_of(NetworkOptions, networks).fmvr:
-            row = with_part(row, "fmvr", "absent")
-        self.train_codec(row, arguments)
+        super().__init__(**options)
+        self.train_codec(STAGES["joint"], arguments_of(locals()))
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, errors of image and features, consistency of motion, and loss (Eq. 6)."""

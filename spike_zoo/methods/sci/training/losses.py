@@ -13,8 +13,8 @@ from spike_zoo.methods.sci.codec.frames import DecodedFrame
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
-from spike_zoo.metrics.smoothness import laplacian
-from spike_zoo.nn.flow import mean_error, motion_loss
+from spike_zoo.metrics import smoothness
+from spike_zoo.nn import flow as flow_losses
 
 PRELIMINARY = 0.1
 """Weight of the errors of the preliminary images."""
@@ -32,7 +32,7 @@ def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -
         smoothness_weight: Weight of the two Laplacian norms.
     """
     anchor = F.mse_loss(feature.float().mean(dim=1, keepdim=True), image)
-    values = laplacian(feature.float())
+    values = smoothness.laplacian(feature.float())
     absolute, square = values.abs().mean(), values.square().mean()
     total = anchor + smoothness_weight * (absolute + square)
     return {"anchor": anchor, "lap1": absolute, "lap2": square, "total": total}
@@ -58,8 +58,8 @@ def motion_terms(
     photometric = F.mse_loss(warp_features(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
     if truth is not None and flow_loss_weight > 0:
-        weighted = motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)
-        terms |= {"epe": mean_error(motions[-1], truth).detach(), "true": weighted}
+        weighted = flow_losses.motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)
+        terms |= {"epe": flow_losses.mean_error(motions[-1], truth).detach(), "true": weighted}
         terms["total"] = photometric + flow_loss_weight * weighted
     return terms
 

@@ -14,9 +14,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
+from spike_zoo.methods.sci.training.options import check_weights
 from spike_zoo.methods.sci.training.stage_module import (
-    WARMUP,
     FeatureBatch,
     SCIStageModule,
     arguments_of,
@@ -24,17 +23,10 @@ from spike_zoo.methods.sci.training.stage_module import (
 )
 from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.collections import flow_metrics
-from spike_zoo.nn.flow import padded_motion
+from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.padding import pad_to_multiple
-from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tasks.evaluation import (
-    Evaluation,
-    MeasuredImage,
-    Origin,
-    SamplePictures,
-    SamplePrediction,
-)
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
 
@@ -58,7 +50,6 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     Args:
         fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
-        networks: Architecture, see :class:`NetworkOptions`.
         flow_loss_weight: Weight of the end-point error at the start of the run. 0 is the paper's:
             only the error of the warped feature.
         flow_loss_weight_end: Weight at the end of the run, relative to ``flow_loss_weight``; it
@@ -67,13 +58,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
             neither cropped nor turned; 0 computes them in each epoch.
         patch: Side in pixels of square crops of features, which are also turned or flipped; None
             uses whole scenes.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        options: Options of :class:`SCIStageModule`.
 
     Source: not in the paper, which does not describe how motion estimation is trained.
     """
@@ -85,21 +70,16 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
     def __init__(
         self,
         fem: str | None = None,
-        networks: NetworkOptions = NETWORKS,
         flow_loss_weight: float = 1.0,
         flow_loss_weight_end: float = 1.0,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
+        **options: Any,
     ) -> None:
-        arguments = arguments_of(locals())
-        super().__init__(lpips=lpips)
+        super().__init__(**options)
         check_weights(flow_loss_weight=flow_loss_weight, flow_loss_weight_end=flow_loss_weight_end)
         check_patch(patch, cache_gib)
-        self.train_stage(STAGES["motion"], arguments)
+        self.train_stage(STAGES["motion"], arguments_of(locals()))
 
     @property
     def flow_loss_weight(self) -> float:
@@ -114,18 +94,18 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
         current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
-        truth = None if pairs.truth is None else padded_motion(pairs.truth, FACTORS[0])
+        truth = None if pairs.truth is None else flow_losses.padded_motion(pairs.truth, FACTORS[0])
         return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
 
     def make_metrics(self) -> MetricCollection:
         """Return the end-point errors of the motion and of zero motion."""
         return flow_metrics()
 
-    def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
+    def origins(self, batch: Any) -> list[results.Origin]:  # noqa: ANN401  (scenes)
         """Return the recording and the later plane of each pair."""
         planes = batch["planes"][:, 1:] + batch["start"][:, None]
         rows = zip(batch["name"], planes.tolist(), strict=True)
-        return [Origin(name, plane) for name, row in rows for plane in row]
+        return [results.Origin(name, plane) for name, row in rows for plane in row]
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
@@ -133,17 +113,17 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         pairs = pairs_of(self.feature_scenes(batch))
         return self.codec.estimate_motion(pairs.current, pairs.reference)
 
-    def sample_predictions(self, batch: Any, prediction: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
+    def sample_predictions(
+        self,
+        batch: Any,  # noqa: ANN401  (scenes)
+        prediction: Tensor,
+    ) -> Sequence[results.SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
         pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in prediction])
         return super().sample_predictions(batch, pictures)
 
-    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
-        """Measure the motions with ground truth, and return pictures of them.
-
-        Raises:
-            ConfigError: If the data have no ground-truth motion.
-        """
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
+        """Measure the motions with ground truth, and return pictures of them."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
         if pairs.truth is None:
@@ -155,17 +135,17 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
         places = has_truth.nonzero()[:, 0].tolist()
         if not places:
-            return Evaluation(())
+            return results.Evaluation(())
         origins = self.origins(batch)
         values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
         self.measure_speeds(split, [origins[place].name for place in places], values)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
         pictures = [_pictures(pairs, motions, place, origins[place]) for place in places]
         measured = [
-            MeasuredImage(origins[place], origins[place].plane, float(scales[place]))
+            results.MeasuredImage(origins[place], origins[place].plane, float(scales[place]))
             for place in places
         ]
-        return Evaluation(pictures, measured, values)
+        return results.Evaluation(pictures, measured, values)
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
         """Return the job of :class:`TaskModule` only."""
@@ -179,7 +159,9 @@ def pairs_of(scenes: FeatureBatch) -> FeaturePairs:
     return FeaturePairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
 
 
-def _pictures(pairs: FeaturePairs, motions: Tensor, place: int, origin: Origin) -> SamplePictures:
+def _pictures(
+    pairs: FeaturePairs, motions: Tensor, place: int, origin: results.Origin
+) -> results.SamplePictures:
     truth = cast("Tensor", pairs.truth)[place]
     largest = longest(truth)
     pictures = {
@@ -188,4 +170,4 @@ def _pictures(pairs: FeaturePairs, motions: Tensor, place: int, origin: Origin) 
         f"motion, up to {largest:.1f} px": flow_picture(motions[place], largest),
         "true motion": flow_picture(truth, largest),
     }
-    return SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")
+    return results.SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")

@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeVar
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.codec.codec import LAMBDAS, SCICodec
-from spike_zoo.methods.sci.codec.decoded import Boundary, IFrameMotion
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
+from spike_zoo.methods.sci.codec.networks import LAMBDAS, Boundary, IFrameMotion
 from spike_zoo.methods.sci.codec.quantization import Quantisation
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import check_choice
@@ -23,11 +23,7 @@ Target = Literal["features", "images"]
 
 
 def check_weights(**weights: float) -> None:
-    """Raise unless weights of losses are finite and not negative.
-
-    Raises:
-        ValueError: If a weight is not; names the first.
-    """
+    """Raise unless weights of losses are finite and not negative."""
     for name, weight in weights.items():
         if not 0 <= weight < float("inf"):
             raise ValueError(f"{name} must be 0 or more, got {weight}")
@@ -88,11 +84,10 @@ class NetworkOptions:
             coding = CodecNetworks.of_width(
                 self.codec_width,
                 *prior,
-                fmvr=self.fmvr,
+                fmvr="fmvr" not in row.absent,
                 skip=self.skip,
                 block_transform=self.block_transform,
             )
-            coding = coding._replace(fmvr=None) if "fmvr" in row.absent else coding
         switches = {"attention": self.attention, "binarize": self.binarize}
         return SCICodec(
             FEM(self.fem_width, self.pathway, self.pfu, **switches),

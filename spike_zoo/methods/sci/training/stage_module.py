@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from spike_zoo.batch import SceneBatch
-from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
+from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.features.feature_stream import FeatureStream
+from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.options import NetworkOptions, options_of
-from spike_zoo.methods.sci.training.stage_table import TRAINED_PARTS, Stage, StageSpec, as_table
-from spike_zoo.metrics.flow import error_ratios
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, options_of
+from spike_zoo.methods.sci.training.stage_table import (
+    TRAINED_PARTS,
+    Stage,
+    StageSpec,
+    with_part,
+)
+from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
-from spike_zoo.nn.schedules import check_schedule, total_updates
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, total_updates
 from spike_zoo.nn.tensor_cache import TensorCache
-from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
+from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
 
 WARMUP = 0.02
@@ -67,7 +72,7 @@ class FeatureBatch(NamedTuple):
         """
         height, width = self.features.shape[-2:]
         rows, columns = min(side, height), min(side, width)
-        modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
+        modes = range(len(turning.MODES)) if rows == columns else turning.SHAPE_KEEPING_MODES
         crops = []
         for sample in range(len(self.features)):
             top, left, mode = (
@@ -116,6 +121,7 @@ class StagedModule(TaskModule):
     codec: SCICodec
     clip_length: int
     _has_weights = False
+    _options: Mapping[str, Any] = MappingProxyType({})  # arguments that stages share
 
     def train_stage(
         self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
@@ -124,25 +130,28 @@ class StagedModule(TaskModule):
 
         Args:
             row: Specification of the stage.
-            arguments: The constructor's arguments, which are saved as hyper-parameters; options
-                are saved as plain mappings.
+            arguments: The constructor's arguments that :class:`SCIStageModule` does not have. All
+                are saved as hyper-parameters, options as plain mappings.
             classes: See :meth:`NetworkOptions.codec`.
         """
+        arguments = {**self._options, **arguments}
         networks = options_of(NetworkOptions, arguments["networks"])
         plain: dict[str, Any] = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in {**arguments, "networks": networks}.items()
         }
+        if not networks.fmvr and "fmvr" not in row.absent:
+            row = with_part(row, "fmvr", "absent")
         self.save_hyperparameters(plain)
         check_schedule(plain["schedule"], plain["learning_rate"], plain.get("warmup", 0.0))
         self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
-        learn_only(self.codec, row.learns)
+        partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the trained parts; frozen parts stay in evaluation mode."""
         super().train(mode)
-        set_frozen_to_eval(self.codec, self.row.learns)
+        partial.set_frozen_to_eval(self.codec, self.row.learns)
         return self
 
     def setup(self, stage: str) -> None:
@@ -184,25 +193,13 @@ class StagedModule(TaskModule):
                 )
             for part in TRAINED_PARTS[stage]:
                 if getattr(self.codec, part) is not None:
-                    load_part(self.codec.get_submodule(part), file, f"codec.{part}")
+                    partial.load_part(self.codec.get_submodule(part), file, f"codec.{part}")
         self._has_weights = True
 
     def finalize(self) -> None:
         """Convert the entropy models to integers, if there is a codec."""
         if self.codec.coding is not None:
             self.codec.update_tables()
-
-    def on_fit_start(self) -> None:
-        """Log the table of stages and the numbers of parameters of this stage."""
-        counts = "\n".join(
-            f"| {name} | {sum(weight.numel() for weight in part.parameters()):,} | "
-            f"{sum(weight.numel() for weight in part.parameters() if weight.requires_grad):,} |"
-            for name, part in self.codec.named_children()
-        )
-        rank_zero_info(
-            f"{as_table()}\n\nstage {self.stage}:\n| module | params | trainable |\n"
-            f"|---|---|---|\n{counts}"
-        )
 
     def on_train_start(self) -> None:
         """Set frozen parts to evaluation mode; Lightning does not change the modes of modules."""
@@ -216,10 +213,34 @@ class StagedModule(TaskModule):
 
 
 class SCIStageModule(StagedModule):
-    """Base class of modules that train a stage of SCI for reconstruction."""
+    """Base class of modules that train a stage of SCI for reconstruction.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    Args:
+        networks: Architecture, see :class:`NetworkOptions`.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
+        lpips: See :class:`ReconstructionModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
+    ) -> None:
+        evaluation: dict[str, Any] = {"lpips": lpips}  # of the task, which is the next base class
+        super().__init__(**evaluation)
+        self._options = {
+            "networks": networks,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "warmup": warmup,
+            "lpips": lpips,
+        }
         self._features = TensorCache(0.0)
         self._updates = 0.0
 
@@ -279,12 +300,12 @@ class SCIStageModule(StagedModule):
     def on_validation_epoch_end(self) -> None:
         """Log the ratios of motion errors to those of zero motion, if motion is measured."""
         super().on_validation_epoch_end()
-        self.log_dict(error_ratios(self.trainer.callback_metrics))
+        self.log_dict(flow_errors.error_ratios(self.trainer.callback_metrics))
 
     def on_test_epoch_end(self) -> None:
         """Log the ratios of motion errors to those of zero motion, and warn if they are high."""
         super().on_test_epoch_end()
-        ratios = error_ratios(self.trainer.callback_metrics)
+        ratios = flow_errors.error_ratios(self.trainer.callback_metrics)
         self.log_dict(ratios)
         if failure := failed_motion(ratios):
             rank_zero_warn(failure)
@@ -320,15 +341,12 @@ class SCIStageModule(StagedModule):
 
 def arguments_of(names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor from its ``locals()``, taken in its first line."""
-    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
+    others = ("self", "__class__", "options")
+    return {name: value for name, value in names.items() if name not in others}
 
 
 def check_patch(patch: int | None, cache_gib: float) -> None:
-    """Raise unless a patch is large enough and the cache's limit is not negative.
-
-    Raises:
-        ValueError: If one of them is outside its range; names the argument.
-    """
+    """Raise unless a patch is large enough and the cache's limit is not negative."""
     if patch is not None and patch < 16:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
     if cache_gib < 0:
@@ -365,8 +383,8 @@ def serves_whole_scenes(served: object) -> bool:
 
 
 def _crop(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
-    return apply_mode(part[sample, ..., rows, columns], mode)
+    return turning.apply_mode(part[sample, ..., rows, columns], mode)
 
 
 def _crop_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
-    return turn_motion(part[sample, ..., rows, columns], mode)
+    return turning.turn_motion(part[sample, ..., rows, columns], mode)

@@ -1,4 +1,4 @@
-"""Table of SCI's training stages: trained parts, frozen parts and losses."""
+"""Table of SCI's training stages: trained, frozen and absent parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ class StageSpec(NamedTuple):
         absent: Parts that are not built.
         starts_from: Stages whose checkpoints the stage starts from.
         clip_length: Planes of a sample, or of each image in a sample of several images.
-        loss: The loss in words, for the documentation.
     """
 
     learns: tuple[str, ...]
@@ -26,7 +25,6 @@ class StageSpec(NamedTuple):
     absent: tuple[str, ...]
     starts_from: tuple[Stage, ...]
     clip_length: int
-    loss: str
 
 
 STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
@@ -37,7 +35,6 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("motion", "intra", "inter", "gains", "fmvr", "fam"),
             starts_from=(),
             clip_length=13,
-            loss="anchor + smoothness_weight * (Lap1 + Lap2)",
         ),
         "motion": StageSpec(
             learns=("motion",),
@@ -45,7 +42,6 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("intra", "inter", "gains", "fmvr", "fam"),
             starts_from=("fem",),
             clip_length=13,
-            loss="MSE of the warped feature + flow_loss_weight * end-point error",
         ),
         "codec": StageSpec(
             learns=("intra", "inter", "gains", "motion"),
@@ -53,7 +49,6 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("fmvr", "fam"),
             starts_from=("fem", "motion"),
             clip_length=13,
-            loss="R + lambda * MSE of features",
         ),
         "fam": StageSpec(
             learns=("fam",),
@@ -61,7 +56,6 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("intra", "inter", "gains", "fmvr"),
             starts_from=("fem", "motion"),
             clip_length=41,
-            loss="MSE + 0.1 * MSE of the preliminary images; cross-entropy for classes",
         ),
         "joint": StageSpec(
             learns=(
@@ -85,7 +79,6 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=(),
             starts_from=("fem", "codec", "fam"),
             clip_length=41,
-            loss="R + sum of w_k * D_k + w_F * lambda * MSE of features + w_c * consistency",
         ),
     }
 )
@@ -110,7 +103,6 @@ DECODED: Final = StageSpec(
     absent=(),
     starts_from=("joint", "fam"),
     clip_length=41,
-    loss="cross-entropy, from decoded features",
 )
 """Stage ``fam`` for classes from decoded features; the networks of stage ``joint`` are frozen."""
 
@@ -123,19 +115,3 @@ def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "abs
     }
     groups[group] += (part,)
     return row._replace(**groups)
-
-
-def as_table() -> str:
-    """Return the stages as a Markdown table, for the method's README and the log."""
-    titles = ("stage", "trained parts", "frozen", "not used", "starts from", "loss")
-    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
-    rows = [
-        f"| `{name}` | {_as_code(row.learns)} | {_as_code(row.frozen)} | {_as_code(row.absent)} | "
-        f"{_as_code(row.starts_from)} | {row.loss} |"
-        for name, row in STAGES.items()
-    ]
-    return "\n".join([head, *rows])
-
-
-def _as_code(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "-"

@@ -83,9 +83,7 @@ def test_decoded_values_of_128_or_more_are_spikes(
     module.read_weights()
     grey = np.full((PLANES, SIDE, SIDE), 127, np.uint8)
     grey[:, :, 10] = 128
-    monkeypatch.setattr(
-        "spike_zoo.methods.sci.baselines.coded_video.decode_video", lambda coded: grey
-    )
+    monkeypatch.setattr("spike_zoo.media.coded_video.decode_video", lambda coded: grey)
     images = module.decompress(Compressed(0, None), scene)
     assert images[:, 0, :, 10].min() == 1
     assert images.sum() == 5 * SIDE

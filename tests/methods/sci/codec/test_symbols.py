@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.coding import DecodeMismatchError, GroupDecoder, GroupEncoder
-from spike_zoo.coding.sci.rans import ideal_bits
-from spike_zoo.coding.sci.tables import SIGMAS, gaussian_tables
+from spike_zoo.coding.rans import ideal_bits
+from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import (
     Gains,
     HyperPrior,
@@ -116,9 +116,9 @@ def test_training_rounds_values_or_adds_noise_with_the_same_rate() -> None:
 def test_symbols_out_of_range_are_rejected(value: float, prior: HyperPrior) -> None:
     latent, mean, level, mask = residuals(25)
     symbol_encoder = SymbolEncoder(GroupEncoder())
-    with pytest.raises(ValueError, match="a symbol is no number, or beyond 32767"):
+    with pytest.raises(ValueError, match="a symbol is not a number or beyond 32767"):
         symbol_encoder.residual(torch.full_like(latent, value), 0 * mean, level, mask)
-    with pytest.raises(ValueError, match="the features or the weights are broken"):
+    with pytest.raises(ValueError, match="features or weights are broken"):
         symbol_encoder.hyper(torch.full((1, 2, 1, 1), value), prior, (2, 1, 1))
 
 

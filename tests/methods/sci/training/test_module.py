@@ -12,19 +12,25 @@ from lightning import Trainer, seed_everything
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
-from spike_zoo.data import SceneDataModule
+from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.training.clips import (
     Intermediates,
-    static_scene_deviation,
     stretch_contrast,
 )
 from spike_zoo.methods.sci.training.stage_module import failed_motion
 from spike_zoo.methods.sci.training.stage_table import Stage
+from spike_zoo.methods.sci.training.static_scene import static_scene_deviation
 from spike_zoo.simulation.kinds.recipes import RECIPES
-from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
+from spike_zoo.testing import (
+    MethodTester,
+    ReconstructionTester,
+    pattern_take,
+    tiny_archive,
+    training_loss,
+)
 from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import small
@@ -338,8 +344,17 @@ def test_the_deviation_of_constant_images_is_0() -> None:
     assert static_scene_deviation(cast("Any", Constant(0.1))) > 0.1
 
 
-def test_the_deviation_of_a_still_scene_is_above_0_and_below_0_01() -> None:
+def test_a_test_measures_features_and_the_deviation_of_a_still_scene(tmp_path: Path) -> None:
     seed_everything(0)
     module = small("fem")
+    data = ReconstructionDataModule(str(tiny_archive(tmp_path / "a.h5", planes=21)), 13)
+    trainer = Trainer(logger=False, enable_checkpointing=False, limit_test_batches=1, **QUIET)
+    (metrics,) = trainer.test(module, data, verbose=False)
     # 0.01 is above the camera's noise and below the differences of a moving scene
-    assert 0 < static_scene_deviation(module) < 0.01
+    assert 0 < metrics["test/frame_deviation"] < 0.01
+    assert 0 < metrics["test/lap2"] < metrics["test/lap1"] < 1
+    batch = next(iter(data.test_dataloader()))
+    with torch.inference_mode():
+        evaluation = module.evaluate(data.on_after_batch_transfer(batch, 0), "test", 0)
+    captions = list(evaluation.samples[0].pictures)
+    assert captions[1:] == ["feature", "reconstruction", "ground truth"]

@@ -6,28 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from spike_zoo.coding.sci.chunks import (
-    Chunk,
-    ChunkSearch,
-    Salvage,
-    damaged_error,
-    incomplete_chunk_error,
-    pack_chunk,
-    read_chunk,
-    trailing_bytes_error,
-)
-from spike_zoo.coding.sci.header import HEADER_BYTES, Header
-from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.files import memory_map, new_file
+from spike_zoo.coding.chunks import Chunks, mapped_file, pack_chunk
+from spike_zoo.coding.header import HEADER_BYTES, Header
+from spike_zoo.files import new_file
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Iterator
     from types import TracebackType
 
     from spike_zoo.coding.errors import BitstreamError
-
-__all__ = ["HEADER_BYTES", "BitstreamReader", "BitstreamWriter", "Header"]
 
 
 class BitstreamWriter:
@@ -74,11 +61,7 @@ class BitstreamWriter:
         return self
 
     def append(self, payload: bytes) -> None:
-        """Write the next group of pictures.
-
-        Raises:
-            ValueError: If all groups are written, or the length of the payload is invalid.
-        """
+        """Write the next group of pictures."""
         if self.groups == self.header.groups:
             raise ValueError(f"all {self.groups} groups of pictures are written")
         self._write(pack_chunk(self.groups, payload, self.header.checksum))
@@ -90,11 +73,7 @@ class BitstreamWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Move the file to its final path unless an error occurred.
-
-        Raises:
-            ValueError: If groups are missing.
-        """
+        """Move the file to its final path unless an error occurred."""
         self._stack.__exit__(kind, error, trace)
 
     def _write(self, part: bytes) -> None:
@@ -128,16 +107,12 @@ class BitstreamReader:
 
     def __init__(self, source: bytes | str | Path, strict: bool = True) -> None:
         self.path = None if isinstance(source, bytes) else str(source)
-        self._data = source if isinstance(source, bytes) else mapped_file(Path(source))
-        self.size = len(self._data)
-        self.header = Header.parse(self._data, self.path)
-        self.strict = strict
-        self.errors: list[BitstreamError] = []
-        self._chunks: dict[int, Chunk] = {}
-        if not strict:
-            groups, seed = self.header.groups, self.header.checksum
-            salvage = Salvage(self._data, HEADER_BYTES, groups, self.path, seed)
-            self._chunks, self.errors = salvage.chunks, salvage.errors
+        data = source if isinstance(source, bytes) else mapped_file(Path(source))
+        self.size, self.strict = len(data), strict
+        self.header = Header.parse(data, self.path)
+        groups, seed = self.header.groups, self.header.checksum
+        self._chunks = Chunks(data, HEADER_BYTES, groups, self.path, seed=seed)
+        self.errors: list[BitstreamError] = [] if strict else self._chunks.salvage()
 
     def payload(self, k: int) -> bytes:
         """Return the payload of one group of pictures.
@@ -151,62 +126,15 @@ class BitstreamReader:
             raise IndexError(
                 f"group of pictures {k} does not exist; there are {self.header.groups}"
             )
-        chunk = self._locate(k)
-        if self.strict and not chunk.fits(self._data, self.header.checksum):
-            raise damaged_error(range(k, k + 1), range(chunk.start, chunk.end), self.path)
-        return chunk.payload(self._data)
+        return self._chunks.payload(k)
 
     def payload_bytes(self) -> dict[int, int]:
-        """Return the length of the payload of each group in bytes; of intact groups if not strict.
-
-        Raises:
-            BitstreamError: If the file is damaged and ``strict`` is True.
-        """
-        groups = range(self.header.groups) if self.strict else self._chunks
-        return {k: self._locate(k).length for k in groups}
+        """Return the bytes of the payload of each group; of intact groups if not strict."""
+        return {k: self._chunks.locate(k).length for k in self._chunks}
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number and the payload of each group, in order.
-
-        Raises:
-            BitstreamError: If the file is damaged and ``strict`` is True.
-        """
-        for k in range(self.header.groups) if self.strict else self._chunks:
+        """Yield the number and the payload of each group, in order."""
+        for k in self._chunks:
             yield k, self.payload(k)
-        if self.strict and self._chunks[self.header.groups - 1].end < self.size:
-            raise trailing_bytes_error(
-                self._chunks[self.header.groups - 1].end, self._data, self.path
-            )
-
-    def _locate(self, k: int) -> Chunk:
-        """Return the chunk of a group by following the lengths of the chunks before it."""
-        if not self.strict and k not in self._chunks:
-            raise damaged_error(range(k, k + 1), None, self.path)
-        while k not in self._chunks:
-            following = len(self._chunks)
-            start = self._chunks[following - 1].end if self._chunks else HEADER_BYTES
-            self._chunks[following] = self._read_chunk(following, start)
-        return self._chunks[k]
-
-    def _read_chunk(self, k: int, start: int) -> Chunk:
-        """Return the chunk at an offset; raise if its length is invalid or the file too short."""
-        chunk = read_chunk(self._data, k, start)
-        if chunk is not None and chunk.is_inside(self._data):
-            return chunk
-        search = ChunkSearch(self._data, self.header.groups, self.header.checksum)
-        following = search.next(start, k)
-        if following is not None:
-            raise damaged_error(range(k, k + 1), range(start, following.start), self.path)
-        raise incomplete_chunk_error(chunk, (k, k - 1), self._data, self.path)
-
-
-def mapped_file(path: Path) -> bytes | mmap.mmap:
-    """Return the bytes of a file, as a memory map if its file system supports this."""
-    try:
-        with path.open("rb") as file:
-            file_map = memory_map(file.fileno())
-            return file.read() if file_map is None else file_map
-    except FileNotFoundError as error:
-        raise MissingFileError.at(path, "there is no such file") from error
-    except OSError as error:
-        raise FormatError.at(path, f"cannot be read ({error.strerror or error})") from error
+        if self.strict:
+            self._chunks.check_end()

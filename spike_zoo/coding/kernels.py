@@ -15,7 +15,7 @@ from spike_zoo.spikes.compiling import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.coding.sci.tables import FrequencyTables
+    from spike_zoo.coding.tables import FrequencyTables
 
 DONE: Final = 0
 OUT_OF_WORDS: Final = 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.coding.sci.tables import (
+from spike_zoo.coding.tables import (
     asset_bytes,
     from_frequencies,
     quantised,

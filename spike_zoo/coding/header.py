@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
+from spike_zoo.coding.chunks import HEAD_BYTES, MAX_PIXELS, check_header, with_checksum
+from spike_zoo.coding.errors import BitstreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from mmap import mmap
 
 MAGIC: Final = b"SCI2"
-MAX_PIXELS: Final = 1 << 24
 MAX_GROUP_PIXELS: Final = 1 << 26
 """Pixels of all frames of a group of pictures; a decoder holds 20 bytes for each."""
 LARGEST_SIDE: Final = 0xFFFF
 QUALITIES: Final = 4
 _FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHffI")
-_CHECKSUM: Final = struct.Struct("<I")
-HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
+HEADER_BYTES: Final = _FIELDS.size + 4  # the checksum
 _SIDE = (1, LARGEST_SIDE)
 _BYTE = (1, 0xFF)
 _LIMITS: Final = {
@@ -124,7 +124,7 @@ class Header:
             *(math.nan if value is None else value for value in (self.fps, self.rate_scale)),
             self.source,
         )
-        return fields + _CHECKSUM.pack(zlib.crc32(fields))
+        return with_checksum(fields)
 
     @classmethod
     def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:
@@ -190,6 +190,11 @@ class Header:
         return None
 
 
+def file_bytes(payloads: Iterable[bytes]) -> int:
+    """Return the size of a ``.sci`` file with the given payloads."""
+    return HEADER_BYTES + sum(HEAD_BYTES + len(payload) for payload in payloads)
+
+
 def is_bitstream(path: str | Path) -> bool:
     """Return whether a file has the magic bytes of any ``.sci`` version or the suffix ``.sci``."""
     try:
@@ -198,27 +203,3 @@ def is_bitstream(path: str | Path) -> bool:
     except OSError:
         return False  # the reader reports the error
     return begin[:3] == MAGIC[:3] or Path(path).suffix.lower() == ".sci"
-
-
-def check_header(head: bytes, size: int, path: str | None) -> None:
-    """Raise if a header is truncated or its checksum, the last 4 bytes, is wrong.
-
-    Args:
-        head: The first bytes of a bitstream, at most ``size``.
-        size: Bytes of the header.
-        path: Name of the file, for errors.
-    """
-    where = path or "the bitstream"
-    if len(head) < size:
-        raise TruncatedBitstreamError(
-            f"{where}: ends after {len(head)} bytes, within the header of {size}; copy the file "
-            "again",
-            path=path,
-        )
-    if head[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(head[: -_CHECKSUM.size])):
-        raise CorruptBitstreamError(
-            f"{where}: the header is damaged (bytes 0 to {size - 1}: its checksum is wrong), and "
-            "nothing can be decoded without it; copy the file again",
-            byte_range=(0, size),
-            path=path,
-        )

@@ -20,7 +20,7 @@ from spike_zoo.coding import (
     gaussian_tables,
     ideal_bits,
 )
-from spike_zoo.coding.sci.tables import from_frequencies, quantised
+from spike_zoo.coding.tables import from_frequencies, quantised
 from tests.helpers.bitstreams import decode_symbols, encode_symbols, random_symbols
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from spike_zoo.coding.sci.chunks import ChunkSearch, Salvage, pack_chunk
+from spike_zoo.coding.chunks import Chunks, pack_chunk
 
 DRAWS = np.random.default_rng(0)
 PAYLOADS = [DRAWS.bytes(2 * int(half)) for half in DRAWS.integers(4, 60, 6)]
@@ -24,11 +24,13 @@ def _with_length(part: bytes, length: int) -> bytes:
 def test_a_chunk_between_noise_is_found_with_its_number(gop: int) -> None:
     noise = DRAWS.bytes(301)
     data = noise + pack_chunk(gop, PAYLOADS[0]) + noise
-    chunk = ChunkSearch(data, 2**32).next(0, 0)
-    assert chunk is not None
-    assert (chunk.gop, chunk.start, chunk.payload(data)) == (gop, 301, PAYLOADS[0])
-    assert ChunkSearch(data, 2**32).next(0, gop + 1) is None, "group numbers increase"
-    assert ChunkSearch(data, gop).next(0, 0) is None, "the number is beyond the last group"
+    chunks = Chunks(data, 0, 2**32, None)
+    chunks.salvage()
+    assert list(chunks) == [gop]
+    assert (chunks.locate(gop).start, chunks.payload(gop)) == (301, PAYLOADS[0])
+    beyond = Chunks(data, 0, gop, None)
+    beyond.salvage()
+    assert list(beyond) == [], "the number is beyond the last chunk"
 
 
 @pytest.mark.parametrize("length", [0, 6, 10, 2**27, 2**32 - 1])
@@ -36,10 +38,11 @@ def test_wrong_lengths_lose_only_their_groups(length: int) -> None:
     indices = range(len(PARTS))
     for lost in itertools.chain(*(itertools.combinations(indices, n) for n in range(7))):
         data = b"".join(_with_length(p, length) if k in lost else p for k, p in enumerate(PARTS))
-        salvage = Salvage(data, 0, len(PARTS), None)
-        payloads = {gop: chunk.payload(data) for gop, chunk in salvage.chunks.items()}
+        chunks = Chunks(data, 0, len(PARTS), None)
+        errors = chunks.salvage()
+        payloads = {gop: chunks.payload(gop) for gop in chunks}
         assert payloads == {gop: payload for gop, payload in enumerate(PAYLOADS) if gop not in lost}
-        assert bool(salvage.errors) == bool(lost)
+        assert bool(errors) == bool(lost)
 
 
 def test_missing_or_extra_bytes_lose_no_other_group() -> None:
@@ -49,9 +52,9 @@ def test_missing_or_extra_bytes_lose_no_other_group() -> None:
         (b"x" + b"abc".join(PARTS), {0, 1, 2, 3, 4, 5}),
         (PARTS[0] + b"".join(PARTS), {0, 1, 2, 3, 4, 5}),
     ):
-        salvage = Salvage(data, 0, len(PARTS), None)
-        assert set(salvage.chunks) == whole
-        assert salvage.errors
+        chunks = Chunks(data, 0, len(PARTS), None)
+        assert chunks.salvage()
+        assert set(chunks) == whole
 
 
 def test_a_large_file_is_salvaged_within_two_seconds() -> None:
@@ -59,12 +62,10 @@ def test_a_large_file_is_salvaged_within_two_seconds() -> None:
     noise = [DRAWS.bytes(20_011) for _ in range(3)]
     data = b"".join(parts[:3] + noise + parts[6:])
     begin = time.perf_counter()
-    salvage = Salvage(data, 0, len(parts), None)
-    assert (
-        time.perf_counter() - begin < 2
-    )  # takes 0.2 s; 3.6 s with the checksum of every candidate
-    assert set(salvage.chunks) == {0, 1, 2, *range(6, 1_000)}
-    (error,) = salvage.errors
+    chunks = Chunks(data, 0, len(parts), None)
+    (error,) = chunks.salvage()
+    assert time.perf_counter() - begin < 2  # takes 0.1 s
+    assert set(chunks) == {0, 1, 2, *range(6, 1_000)}
     assert "groups of pictures 3 to 5 damaged (bytes 60024 to 120056)" in str(error)
 
 
@@ -81,6 +82,5 @@ HOSTILE = {
 def test_a_hostile_file_is_searched_in_limited_time(pattern: bytes) -> None:
     data = pattern * (20_000_000 // len(pattern))
     begin = time.perf_counter()
-    salvage = Salvage(data, 0, 2**32 - 1, None)
+    assert Chunks(data, 0, 2**32 - 1, None).salvage()
     assert time.perf_counter() - begin < 20  # takes 0.1 to 3 s; an earlier version took 40 minutes
-    assert salvage.errors

@@ -54,7 +54,7 @@ def asset_bytes() -> bytes:
     They are committed and never recomputed, because mathematical libraries differ in the last
     digit.
     """
-    return files("spike_zoo.coding.sci").joinpath(_ASSET).read_bytes()
+    return files("spike_zoo.coding").joinpath(_ASSET).read_bytes()
 
 
 @cache
@@ -74,9 +74,6 @@ def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
 
     Args:
         frequencies: uint16 ``(C, 32)``, at least 1; each row sums to 65536.
-
-    Raises:
-        ValueError: If the shape, the dtype, a value or a sum is wrong.
     """
     if frequencies.ndim != 2 or frequencies.shape[1] != 2 * SIDE_RADIUS + 2:
         raise ValueError(f"frequencies must be (C, {2 * SIDE_RADIUS + 2}), got {frequencies.shape}")
@@ -93,9 +90,6 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
 
     Args:
         probabilities: ``(..., n)``, of n symbols including the escape; each row sums to 1.
-
-    Raises:
-        ValueError: If a row is not a distribution, or has fewer than 2 or more than 4096 symbols.
     """
     symbols = probabilities.shape[-1]
     if not 2 <= symbols <= _MOST_SYMBOLS:

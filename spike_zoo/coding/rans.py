@@ -13,7 +13,7 @@ from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.coding.sci.tables import FrequencyTables
+    from spike_zoo.coding.tables import FrequencyTables
 
 LARGEST: Final = 32767
 """Largest magnitude of a symbol."""
@@ -38,9 +38,6 @@ class GroupEncoder:
             symbols: ``(N,)``, from -32767 to 32767.
             table: ``(N,)``, table index of each symbol.
             tables: The tables.
-
-        Raises:
-            ValueError: If a symbol or an index is out of range, or the shapes differ.
         """
         indices = _checked_indices(table, tables)
         if np.shape(symbols) != indices.shape:
@@ -52,7 +49,7 @@ class GroupEncoder:
 
     def finish(self) -> bytes:
         """Return the payload: the symbols' CRC-32, the last state, then words of 16 bits."""
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         free = 2 * sum(symbols.size for symbols, _, _ in self._parts)
         words, state = np.empty(free, np.uint16), _FIRST_STATE
@@ -67,9 +64,6 @@ class GroupDecoder:
     Args:
         payload: Output of :meth:`GroupEncoder.finish`.
         gop: Number of the group, for errors.
-
-    Raises:
-        CorruptBitstreamError: If the payload is shorter than its head or has an odd length.
     """
 
     def __init__(self, payload: bytes, gop: int) -> None:
@@ -100,7 +94,7 @@ class GroupDecoder:
             CorruptBitstreamError: If an escaped symbol is in the range of its table.
             ValueError: If a table index is out of range.
         """
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         indices = _checked_indices(table, tables)
         symbols = np.empty(indices.size, np.int32)
@@ -135,7 +129,7 @@ class GroupDecoder:
 
     def _index_of(self, tables: FrequencyTables) -> NDArray[np.uint16]:
         """Return the cached output of ``index_symbols`` for tables."""
-        from spike_zoo.coding.sci import kernels
+        from spike_zoo.coding import kernels
 
         cached = self._indexed.get(id(tables))
         if cached is None:
@@ -162,9 +156,6 @@ def ideal_bits(
         symbols: ``(N,)``.
         table: ``(N,)``, table index of each symbol.
         tables: The tables.
-
-    Raises:
-        ValueError: If a symbol or an index is out of range.
     """
     indices = _checked_indices(table, tables)
     values = _checked_symbols(symbols).astype(np.int64)

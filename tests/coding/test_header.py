@@ -17,7 +17,7 @@ from spike_zoo.coding import (
     Header,
     TruncatedBitstreamError,
 )
-from spike_zoo.coding.sci.header import is_bitstream
+from spike_zoo.coding.header import is_bitstream
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

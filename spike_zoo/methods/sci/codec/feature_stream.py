@@ -13,7 +13,7 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.methods.sci.codec.networks import SCINetworks
     from spike_zoo.spikes import SpikeRecording
 
 CACHE_SIZE = 32  # cached features and motions: enough for centres with a stride of 1
@@ -30,13 +30,14 @@ class FeatureStream:
         recording: The spikes.
         rate_scale: Spikes per plane at white.
         kept: Number of cached features and of cached motions; 0 if each feature is used once.
-
-    Raises:
-        PlaneRangeError: From :meth:`image`, if the recording is too short to be mirrored.
     """
 
     def __init__(
-        self, codec: SCICodec, recording: SpikeRecording, rate_scale: float, kept: int = CACHE_SIZE
+        self,
+        codec: SCINetworks,
+        recording: SpikeRecording,
+        rate_scale: float,
+        kept: int = CACHE_SIZE,
     ) -> None:
         self.codec = codec
         self.recording = recording

@@ -1,1 +1,0 @@
-"""Container, header, frequency tables and range coder of ``.sci`` bitstreams."""
