@@ -145,10 +145,20 @@ def first_line(error: BaseException) -> str:
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return the hint `` Did you mean 'x'?``; empty if no known word is similar.
 
+    A word can also be the initials of a known one, as ``lr`` of ``learning_rate``.
+
     Args:
         word: The unknown word.
         known: The known words.
         most: Largest number of suggestions, the most similar word first.
     """
-    matches = difflib.get_close_matches(word, sorted(set(known)), n=most)
+    names = sorted(set(known))
+    matches = [name for name in names if _initials(name) == word.lstrip("-")][:most]
+    matches = matches or difflib.get_close_matches(word, names, n=most)
     return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
+
+
+def _initials(name: str) -> str:
+    """Return the initials of a name's last part, with the parts before it."""
+    before, dot, last = name.lstrip("-").rpartition(".")
+    return before + dot + "".join(word[:1] for word in last.split("_")) if "_" in last else name

@@ -76,10 +76,16 @@ def check_pictures(file: Hdf5File, inside: str) -> None:
 def missing_split(path: Path, split: str, there: Sequence[str]) -> MissingItemError:
     """Return the error for a missing split, with the existing splits and remedies."""
     remedy = "name one of these"
-    if split in schema.USUAL_SPLITS:
+    again = f"build it again with folders {', '.join(schema.USUAL_SPLITS)} or --split {split}"
+    if split == "val":
+        remedy = (
+            "build it again with a part of the recordings of train in a folder val, or train "
+            "without validation (--trainer.limit_val_batches 0). A checkpoint that is chosen on "
+            "the test split makes its test too good"
+        )
+    elif split in schema.USUAL_SPLITS:
         nearest = [usual for usual in reversed(schema.USUAL_SPLITS) if usual in there] or there
         other = f"use another with --data.init_args.{split}_split {nearest[0]}" if nearest else ""
-        again = f"build it again with folders {', '.join(schema.USUAL_SPLITS)} or --split {split}"
         remedy = f"{other}, or {again}" if other else again
     return MissingItemError(
         f"{path}: no split {split!r}; it has {', '.join(there) or 'none'}. To continue, {remedy}",

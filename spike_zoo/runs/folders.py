@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import lock
 from spike_zoo.records import run_start as start
-from spike_zoo.records.result import PREDICTIONS_FILENAME
+from spike_zoo.records.result import FILENAME, PREDICTIONS_FILENAME
 from spike_zoo.records.run_start import is_child
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ LOCK_FILENAME = ".lock"  # locked during training
 #: A sweep passes the folder of a run in this variable and holds the lock of the folder. The folder
 #: stays the planned one even if the code is edited before the run starts.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
 #: Files that a run writes before training or evaluation starts.
 _INITIAL_FILES = {"config.yaml", "hparams.yaml", start.FILENAME}
 
@@ -86,6 +87,20 @@ def _new_folder(stem: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def check_no_earlier_fit(run_dir: Path) -> None:
+    """Raise ExistingFileError if a folder has a ``last.ckpt`` or the record of another fit."""
+    if (run_dir / FILENAME).exists() and not (run_dir / CHECKPOINTS / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: contains the record of a run, but not its checkpoints; choose another "
+            "--run_dir, or remove the folder"
+        )
+    if (run_dir / CHECKPOINTS / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: contains a run already. Resume it with --ckpt_path last, also with "
+            "more --trainer.max_epochs, or choose another --run_dir."
+        )
 
 
 def check_no_predictions(out: Path) -> None:

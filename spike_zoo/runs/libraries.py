@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union, get_args
 
 from spike_zoo.errors import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jsonargparse import ArgumentParser
 
 #: Warnings that a user cannot act on, or that concern intended behaviour of this package.
@@ -67,3 +71,14 @@ def whole_numbers_first(parser: ArgumentParser) -> None:
         if int in kinds and float in kinds[: kinds.index(int)]:
             kinds.remove(int)
             action._typehint = Union[(int, *kinds)]  # type: ignore[attr-defined]
+
+
+@contextmanager
+def process_arguments(arguments: list[str]) -> Iterator[None]:
+    """Set ``sys.argv``, which Lightning reads, also in the processes that it starts."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,37 +17,24 @@ from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
 from spike_zoo.checkpoints.saved_model import class_and_arguments, plain, read_checkpoint
 from spike_zoo.errors import (
     ConfigError,
-    ExistingFileError,
     FormatError,
     MissingFileError,
     UsageError,
     WeightsError,
 )
 from spike_zoo.loggers.csv import keep_rows_before
+from spike_zoo.records.initial_weights import CKPT_PATH
 from spike_zoo.records.provenance import differences
-from spike_zoo.records.result import FILENAME
 from spike_zoo.records.run_start import RunStart
+from spike_zoo.runs.folders import check_no_earlier_fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CHECKPOINT_NAMES = ("best", "last")
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
+_LENGTHS = ("max_epochs", "max_steps")
 _ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
-
-
-def check_no_earlier_fit(run_dir: Path) -> None:
-    """Raise ExistingFileError if a folder has a ``last.ckpt`` or the record of another fit."""
-    if (run_dir / FILENAME).exists() and not (run_dir / FOLDER / LAST).exists():
-        raise ExistingFileError(
-            f"{run_dir}: contains the record of a run, but not its checkpoints; choose another "
-            "--run_dir, or remove the folder"
-        )
-    if (run_dir / FOLDER / LAST).exists():
-        raise ExistingFileError(
-            f"{run_dir}: contains a run already. Resume it with --ckpt_path last, or "
-            "choose another --run_dir."
-        )
 
 
 def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path | None:
@@ -204,13 +193,18 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> bool:
     """Reject resuming a run with other settings, which its record would not state correctly.
+
+    The run may become longer.
 
     Args:
         run_dir: Folder of the run, with the ``config.yaml`` of its start.
         config: Complete configuration now.
         defaults: Dotted key -> value of the settings at their default.
+
+    Returns:
+        Whether the run becomes longer.
 
     Raises:
         ConfigError: If settings differ; names every difference.
@@ -218,7 +212,7 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
     """
     file = run_dir / "config.yaml"
     if not file.is_file():
-        return
+        return False
     try:
         recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -229,17 +223,35 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
             "restore the file, or choose another --run_dir",
             path=str(file),
         )
-    changed = differences(recorded, config, defaults, apart_from=(_CALLBACKS, _ARCHIVE))
+    before, now = (content.get("trainer", {}) for content in (recorded, config))
+    longer = [name for name in _LENGTHS if _length(now.get(name)) > _length(before.get(name))]
+    apart_from = (_CALLBACKS, _ARCHIVE, *(f"trainer.{name}" for name in longer))
+    changed = differences(recorded, config, defaults, apart_from=apart_from)
     if changed:
         raise _changed(run_dir, changed)
-    before, now = (c.get("trainer", {}).get("callbacks") for c in (recorded, config))
-    if before != now:
+    if before.get("callbacks") != now.get("callbacks"):
         print(f"{run_dir}: resumed with other trainer.callbacks than at its start")
+    for name in longer:
+        print(f"{run_dir}: continues with trainer.{name} {now[name]}, was {before.get(name)}")
+    return bool(longer)
+
+
+def _length(limit: int | None) -> float:
+    return math.inf if limit in (None, -1) else float(limit)
+
+
+def earlier_start(run_dir: Path) -> dict[str, Any]:
+    """Return the identity of the checkpoint that a run continued from, by option; {} for none."""
+    before = RunStart.read(run_dir)
+    origins = before.begins_with if before is not None else {}
+    return {key: value for key, value in origins.items() if key == CKPT_PATH}
 
 
 def check_same_data(run_dir: Path, now: RunStart) -> None:
     """Raise ConfigError if a run is resumed on other data, or with other initial weights."""
     before = RunStart.read(run_dir)
+    origins = {key: value for key, value in now.begins_with.items() if key != CKPT_PATH}
+    now = replace(now, begins_with={**origins, **earlier_start(run_dir)})
     changed = list(before.changes(now)) if before is not None else []
     if changed:
         raise _changed(run_dir, changed)

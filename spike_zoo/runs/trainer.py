@@ -53,12 +53,13 @@ from spike_zoo.runs import resuming
 from spike_zoo.runs.callbacks import SaveRunConfig, evaluation_callbacks, picture_callbacks
 from spike_zoo.runs.configs import check_configs, with_files
 from spike_zoo.runs.folders import (
+    check_no_earlier_fit,
     check_no_predictions,
     folder_of,
     lock_for_training,
     remove_failed_run,
 )
-from spike_zoo.runs.libraries import quiet_libraries
+from spike_zoo.runs.libraries import process_arguments, quiet_libraries
 from spike_zoo.runs.loggers import configure_loggers, loggers_of, method_of, report_result
 from spike_zoo.runs.options import add_run_options, compile_networks
 from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
@@ -88,7 +89,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     check_configs(arguments)
     exit_code = 1  # until the run ends: W&B lists it as failed otherwise
     try:
-        with _process_arguments([verb, *with_files(arguments)]):
+        with process_arguments([verb, *with_files(arguments)]):
             ZooCLI(**cli_settings())
         exit_code = 0
     finally:
@@ -141,7 +142,7 @@ class ZooCLI(LightningCLI):
         self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
         config.run_dir = str(self.run_dir)
         self.out = self.plan.out(self.run_dir)
-        self.resumes = False
+        self.resumes = self.is_longer = False
         with self._folder_removed_on_failure():
             if verb == "predict" and not is_child():
                 check_no_predictions(self.out)
@@ -151,7 +152,7 @@ class ZooCLI(LightningCLI):
                 )
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
-                resuming.check_no_earlier_fit(self.run_dir)
+                check_no_earlier_fit(self.run_dir)
 
     def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
@@ -165,7 +166,8 @@ class ZooCLI(LightningCLI):
         self.resumes = is_fit and resuming.is_in_run_folder(checkpoint, self.run_dir)
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
-            resuming.check_unchanged(self.run_dir, content, defaults_of(content, stated))
+            defaults = defaults_of(content, stated)
+            self.is_longer = resuming.check_unchanged(self.run_dir, content, defaults)
         elif config.init_from is not None:
             raise UsageError(
                 "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
@@ -332,12 +334,13 @@ class ZooCLI(LightningCLI):
     def _origins(self) -> dict[str, dict[str, Any]]:
         """Return option -> identity of the checkpoints that the run starts from.
 
-        The checkpoint of a resumed run is left out.
+        The checkpoint of a resumed run is left out, unless the run becomes longer with it.
         """
         config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
         origins = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
-        if self.resumes:
+        if self.resumes and not self.is_longer:
             origins.pop(CKPT_PATH, None)
+            origins |= resuming.earlier_start(self.run_dir)
         return {
             key: {**origin, "path": relative_to_cwd(origin["path"])}
             for key, origin in origins.items()
@@ -370,7 +373,7 @@ class ZooCLI(LightningCLI):
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
-        if self._get(self.config, CKPT_PATH) and not self.resumes:
+        if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
             callbacks.append(SettingsOfThisRun())
         callbacks += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
         return [*callbacks, pictures, *rates, *checkpointing]
@@ -381,17 +384,6 @@ def _as_list(value: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-@contextmanager
-def _process_arguments(arguments: list[str]) -> Iterator[None]:
-    """Set ``sys.argv``, which Lightning reads, also in the processes that it starts."""
-    before = sys.argv
-    sys.argv = [before[0], *arguments]
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 @rank_zero_only

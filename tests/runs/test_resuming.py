@@ -145,7 +145,7 @@ def stopped(stopped_once: list[str]) -> list[str]:
     ("changes", "message"),
     [
         (["--model.learning_rate", "2e-3"], r"model\.init_args\.learning_rate: 0\.002, was 0\.001"),
-        (["--trainer.max_epochs", "3"], r"trainer\.max_epochs: 3, was 2"),
+        (["--trainer.max_epochs", "1"], r"trainer\.max_epochs: 1, was 2"),
         (["--data.init_args.batch_size", "1"], r"data\.init_args\.batch_size: 1, was 2"),
         (["--seed_everything", "1"], r"seed_everything: 1, was 0"),
     ],
@@ -322,6 +322,25 @@ def test_a_custom_checkpoint_callback_is_added_to_best_and_last(
     (folder / "last.ckpt").unlink()
     assert main([*call, "--ckpt_path", "last"]) == 2
     assert "no last.ckpt to resume, but best.ckpt, epoch=0.ckpt" in capsys.readouterr().err
+
+
+def test_a_finished_run_continues_with_more_epochs_in_its_folder(
+    command: Callable[[str, Path], list[str]], tmp_path: Path
+) -> None:
+    call = command("cosine", tmp_path / "run")
+    assert main([*call, "--trainer.max_epochs=1"]) == 0
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    origin = weights_sha256(last)
+    longer = [*call, "--trainer.max_epochs=2", "--ckpt_path=last"]
+    assert main([*longer, *_stopping(2, signal.SIGINT)]) == 130
+    assert main(longer) == 0
+    record = RunResult.read(tmp_path / "run")
+    assert record.config["trainer"]["max_epochs"] == 2
+    assert record.begins_with["ckpt_path"]["sha256"] == origin
+    assert torch.load(last, weights_only=True)["epoch"] == 1
+    log = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    steps = [row["step"] for row in csv.DictReader(log)]
+    assert steps == sorted(steps, key=int)
 
 
 def test_a_run_resumed_from_a_checkpoint_of_lightning_has_the_rows_of_its_step(
