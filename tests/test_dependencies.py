@@ -110,16 +110,3 @@ def test_declared_and_imported_dependencies_are_equal() -> None:
     optional = {canonicalize_name(each.name) for each in _requirements()} - declared
     assert imported - declared - optional == set()
     assert declared - imported == set()
-
-
-@pytest.mark.repo
-def test_every_tested_version_has_hashes() -> None:
-    """``make hashes`` was run after the last change of ``constraints.txt``."""
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    versions_with_hashes = dict(
-        re.findall(r"^([^\s=]+)==([^\s;]+)[^\n]*\n +--hash=sha256:", text, re.MULTILINE)
-    )
-    names = {
-        canonicalize_name(name): Version(version) for name, version in versions_with_hashes.items()
-    }
-    assert names == _tested()
