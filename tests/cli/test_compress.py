@@ -72,7 +72,7 @@ def test_the_first_plane_of_a_part_is_reported(
     street: str, method: str, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {"lossless": True} if suffix == "spl" else {"method": method, "trust": True}
-    compress(street, out=str(tmp_path / f"a.{suffix}"), start=10, stop=40, **options)  # type: ignore[arg-type]
+    compress(street, out=str(tmp_path / f"a.{suffix}"), start=10, stop=40, **options)
     assert "30 planes from plane 10 (plane 0 of the bitstream), " in capsys.readouterr().out
 
 
