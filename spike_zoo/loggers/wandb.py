@@ -17,6 +17,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from spike_zoo.checkpoints.saved_model import plain_hyper_parameters, read_checkpoint
+from spike_zoo.errors import first_line
+from spike_zoo.loggers.wandb_settings import remove_invalid_variables, valid_names, valid_settings
 from spike_zoo.records.provenance import commit
 from spike_zoo.records.redaction import redact
 
@@ -198,27 +200,39 @@ class SafeWandbLogger(WandbLogger):
     def _start_run(self) -> Run:
         import wandb
 
-        user_settings = self._wandb_init.get("settings") or {}
+        remove_invalid_variables()
+        user_settings = valid_settings(self._wandb_init.get("settings") or {})
         settings = wandb.Settings(**{**SETTINGS, "git_commit": commit(), **user_settings})
-        arguments = {**self._wandb_init, "settings": settings}
+        arguments = valid_names({**self._wandb_init, "settings": settings})
         arguments.pop("anonymous", None)  # deprecated: only causes a warning
         user_mode: Any = arguments.pop("mode", None)
         mode: Any = "offline" if self._offline else user_mode or os.environ.get("WANDB_MODE")
         if mode not in ONLINE_MODES:
-            return wandb.init(**arguments, mode=mode)
+            return _start_locally(arguments, mode)
         try:
             if not wandb.login(prompt=False, verify=True):
                 raise wandb.errors.UsageError("no account: log in once with 'wandb login'")
             return wandb.init(**arguments, mode=mode)
         except wandb.errors.Error as error:  # no account, no network, or not allowed
             reason = str(error).splitlines()[0]
-        run = wandb.init(**arguments, mode="offline")
+        run = _start_locally(arguments, "offline")
         warnings.warn(
             f"W&B is offline for this run ({reason}). The run continues; upload it later with: "
             f"wandb sync {Path(run.dir).parent}",
             stacklevel=2,
         )
         return run
+
+
+def _start_locally(arguments: Mapping[str, Any], mode: Any) -> Run:  # noqa: ANN401  (W&B's)
+    """Start a run that needs no network; if W&B fails, it is disabled with a warning."""
+    import wandb
+
+    try:
+        return wandb.init(**arguments, mode=mode)
+    except (ValueError, OSError, wandb.errors.Error) as error:
+        warnings.warn(f"W&B is disabled for this run ({first_line(error)})", stacklevel=2)
+        return wandb.init(mode="disabled")
 
 
 def finish_wandb(exit_code: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def check_early(verb: str, arguments: Sequence[str]) -> None:
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield name and value of each option; an empty value if it has none."""
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             next_value = "" if following.startswith("--") else following

@@ -61,7 +61,7 @@ def shared_id() -> str | None:
     """
     environment = os.environ
     if "WANDB_RUN_ID" in environment:
-        return environment["WANDB_RUN_ID"]
+        return environment["WANDB_RUN_ID"].replace("/", "-")
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun; a job may have many runs
         return f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
     if int(environment.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in environment:

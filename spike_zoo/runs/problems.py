@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,17 @@ _FILE_ERRORS = (
     *(FileNotFoundError, FileExistsError),
     *(IsADirectoryError, NotADirectoryError, PermissionError),
 )
-#: Module of Lightning -> option that its errors concern but do not name.
-_OPTIONS = {"lightning.fabric.utilities.seed": "seed_everything: "}
+#: Part of the name of a module of Lightning -> options that its errors concern but do not name.
+_OPTIONS = {
+    "utilities.seed": "seed_everything: ",
+    "callbacks.timer": "trainer.max_time: ",
+    "plugins.precision": "trainer.precision: ",
+    "strategies": "trainer.strategy: ",
+    "loggers": "trainer.logger: ",
+    "accelerator": "trainer.accelerator, devices and strategy: ",
+    "device_parser": "trainer.accelerator and devices: ",
+}
+_OF_LIGHTNING = (ValueError, TypeError, RuntimeError, ImportError)
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
 #: Unknown option -> the option that does it.
 _SYNONYMS = {
@@ -107,16 +117,14 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return _flat(innermost(error))
     if isinstance(error, _FILE_ERRORS):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    if type(error).__name__ == "MisconfigurationException":
-        return " ".join(str(error).split())
+    if explained := _of_lightning(error):
+        return explained
     if type(error).__module__.startswith(_COMPILER_MODULES):
         reason = first_line(innermost(error))
         return (
             f"compile: the networks cannot be compiled here ({reason}). Leave --compile out, or "
             "name a backend that needs no compiler, such as --compile aot_eager"
         )
-    if isinstance(error, ValueError) and (home := _raised_in(error)).startswith("lightning."):
-        return _OPTIONS.get(home, "") + " ".join(str(error).split())
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())
     if isinstance(error, RuntimeError) and str(error).startswith(_STATE_DICT_ERROR):
@@ -132,12 +140,23 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _raised_in(error: BaseException) -> str:
-    """Return the name of the module that raised an error."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+def _of_lightning(error: BaseException) -> str | None:
+    """Return the message of an error that Lightning or one of its callbacks raised, else None."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    homes = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    text = " ".join(str(error).split())
+    own = [n for n, home in enumerate(homes) if home.startswith(("lightning.", "spike_zoo."))]
+    if own and homes[own[-1]].startswith("lightning.pytorch.callbacks."):
+        owner = type(frames[own[-1]].f_locals.get("self"))
+        if owner.__module__.startswith("lightning.") and "timer" not in homes[own[-1]]:
+            return f"trainer.callbacks: {owner.__name__}: {text}"
+    is_raised_there = bool(homes) and homes[-1].startswith(("lightning.", "lightning_utilities."))
+    if type(error).__name__ == "MisconfigurationException" or (
+        is_raised_there and isinstance(error, _OF_LIGHTNING)
+    ):
+        home = homes[own[-1]] if own else ""
+        return next((option for part, option in _OPTIONS.items() if part in home), "") + text
+    return None
 
 
 def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
@@ -147,9 +166,10 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         return _of_unknown_option(option[1], message, arguments)
     if unknown := _UNKNOWN.search(message):
         return unknown_option(unknown[1].splitlines()[0], ())
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     if needed := _REQUIRED.search(message):
-        names = needed[1].split(", ")
-        if any(name.endswith((".data", ".model")) for name in names):
+        names = [".".join([*keys, name]) for name in needed[1].split(", ")]
+        if any(name.split(".")[-1] in ("data", "model") for name in names):
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(f'--{name}' for name in names)} must be given; --help lists the options"
     if absent := re.search(r'expected "subcommand" to be one of \{([^}]*)\}', message):
@@ -158,7 +178,6 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         known = re.findall(r"'([^']+)'", chosen[2])
         listed = ", ".join(known)
         return f"{chosen[1]!r} is not a choice.{closest(chosen[1], known)} Choose from {listed}"
-    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)
     return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)

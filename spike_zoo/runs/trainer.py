@@ -7,10 +7,12 @@ import time
 from argparse import ArgumentError
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -99,6 +101,8 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
 def cli_settings() -> dict[str, Any]:
     """Return the arguments of :class:`ZooCLI`."""
     limit_aliases_of_options()
+    # of a callback's default value, such as that of Timer
+    yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, x: dumper.represent_data(x.value))
     strict = {"exit_on_error": False, "allow_abbrev": False}
     return {
         "model_class": LightningModule,

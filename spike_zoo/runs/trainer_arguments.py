@@ -23,6 +23,9 @@ _LEAST = {
     "num_nodes": 1,
     "gradient_clip_val": 0,
     "log_every_n_steps": 0,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "num_sanity_val_steps": -1,
 }
 _LENGTHS = ("max_epochs", "max_steps")  # of a fit; -1 is unlimited
 #: Callback that replaces a setting of the configuration -> option of the setting.

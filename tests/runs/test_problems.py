@@ -83,7 +83,8 @@ def test_a_typo_in_a_file_is_named_with_the_file(
         ("trainer: {max_epochs: many}", "trainer.max_epochs: Expected a"),
         (
             "trainer: {max_epoch: 3}",
-            "trainer.max_epoch: unknown key. Did you mean 'trainer.max_epochs'?",
+            "trainer.max_epoch: unknown key of lightning.pytorch.trainer.trainer.Trainer. "
+            "Did you mean 'max_epochs'?",
         ),
         (
             "trianer: {max_epochs: 3}",

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError
 from spike_zoo.runs import trainer_arguments
-from spike_zoo.runs.trainer_arguments import check_limits, configure_devices
+from spike_zoo.runs.trainer_arguments import check_limits, check_precision, configure_devices
 from tests.conftest import ROOT
 
 #: Defaults of Lightning's command line.
@@ -23,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "num_nodes": 1,
     "gradient_clip_val": None,
     "log_every_n_steps": None,
+    "min_epochs": None,
+    "min_steps": None,
+    "num_sanity_val_steps": None,
     "max_epochs": None,
     "max_steps": -1,
     "barebones": False,
@@ -40,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
         ({"gradient_clip_val": -0.5}, r"trainer\.gradient_clip_val: at least 0, got -0\.5$"),
         ({"log_every_n_steps": -1}, r"trainer\.log_every_n_steps: at least 0, got -1$"),
         ({"max_epochs": 0}, r"trainer\.max_epochs: 0 trains nothing; .*test --ckpt_path FILE"),
+        ({"min_epochs": -1}, r"trainer\.min_epochs: at least 0, got -1$"),
+        ({"num_sanity_val_steps": -2}, r"trainer\.num_sanity_val_steps: at least -1, got -2$"),
         ({"max_steps": 0}, r"trainer\.max_steps: 0 trains nothing"),
     ],
 )
@@ -189,3 +195,13 @@ def test_a_slow_half_precision_is_reported(
     monkeypatch.setattr(trainer_arguments, "rank_zero_info", messages.append)
     trainer_arguments.warn_about_slow_precision(_trainer(accelerator="auto", precision=precision))
     assert re.search(message, "".join(messages))
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+def test_a_precision_that_changes_the_type_of_weights_is_rejected(precision: Any) -> None:
+    trainer = Trainer(accelerator="cpu", precision=precision, logger=False)
+    with pytest.raises(
+        ConfigError, match=rf"trainer\.precision: {precision} .*use 32-true, bf16-m"
+    ):
+        check_precision(trainer)
+    check_precision(Trainer(accelerator="cpu", precision="bf16-mixed", logger=False))
