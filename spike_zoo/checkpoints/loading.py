@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lightning import LightningModule
 from safetensors.torch import save
 from torch import nn
 
@@ -241,8 +240,8 @@ def _construct(module_class: Any, blueprint: SavedModel) -> nn.Module:  # noqa: 
     parser.add_class_arguments(module_class, fail_untyped=False)
     arguments = parser.instantiate(parser.parse_object(saved, defaults=False))
     module: nn.Module = module_class(**vars(arguments))
-    if isinstance(module, LightningModule):  # an export stores the plain values
-        module.hparams.update({name: saved[name] for name in module.hparams if name in saved})
+    stored = getattr(module, "hparams", {})  # of a LightningModule; an export stores plain values
+    stored.update({name: saved[name] for name in stored if name in saved})
     return module
 
 

@@ -48,7 +48,8 @@ def check_early(verb: str, arguments: Sequence[str]) -> None:
         for name in content.get("trainer") or ():
             _check_key(f"{file}: trainer.{name}", str(name), known["trainer"], classes["trainer"])
     folder = options.get("run_dir")
-    if verb == "fit" and folder and "{" not in folder and "ckpt_path" not in options:
+    is_new = verb == "fit" and not {"ckpt_path", "print_config"} & options.keys()
+    if is_new and folder and "{" not in folder:
         check_no_earlier_fit(Path(folder))
 
 

@@ -78,7 +78,7 @@ def test_a_table_without_results_shows_published_values(
     assert main(["table", str(folder / "table.yaml")]) == 0
     out = capsys.readouterr().out
     assert "| full | n/a [38.80] | n/a |" in out
-    assert "Expected: 0 of 1 held, 1 not measured." in out
+    assert "Our expectations: 0 of 1 held over seeds (1 not measured)." in out
 
 
 def test_a_sweep_without_a_table_file_is_rejected(
