@@ -206,7 +206,7 @@ def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
         _check_finite(module, source)
         return module
     try:
-        module = cast("nn.Module", empty.run(_construct, module_class, blueprint))
+        module = empty.run(_construct, module_class, blueprint)
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:

@@ -80,8 +80,7 @@ def first_invalid(module: nn.Module) -> str | None:
     Parameters and running statistics must be finite. Other buffers may hold infinity, as attention
     masks do, but not NaN.
     """
-    finite = [*module.named_parameters()]
-    buffers = [*module.named_buffers()]
-    finite += [(name, x) for name, x in buffers if name.endswith(_STATISTICS)]
-    name = first_not_finite(finite)
+    buffers = list(module.named_buffers())
+    statistics = [(name, x) for name, x in buffers if name.endswith(_STATISTICS)]
+    name = first_not_finite(module.named_parameters()) or first_not_finite(statistics)
     return name or next((name for name, x in buffers if torch.isnan(x).any()), None)

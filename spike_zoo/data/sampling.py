@@ -89,7 +89,7 @@ class SeededSampler(_FinalSampler):
         self.skipped = 0
         self._resumed: tuple[int, int] | None = None
 
-    def __iter__(self) -> Iterator[SampleKey]:
+    def __iter__(self) -> Iterator[SampleKey]:  # type: ignore[override]  # keys with a seed
         self.epoch = self.epochs.begin()
         epoch, skipped = self._resumed or (self.epoch, 0)
         self._resumed = None

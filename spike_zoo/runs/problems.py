@@ -114,7 +114,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
         return _of_arguments(error, arguments)
     if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
-        return _flat(innermost(error))
+        cause = innermost(error)
+        return _of_lightning(cause) or _flat(cause)
     if isinstance(error, _FILE_ERRORS):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if explained := _of_lightning(error):

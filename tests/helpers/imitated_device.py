@@ -35,19 +35,19 @@ class DeviceTensor(Tensor):
 
     @staticmethod
     def __new__(cls: type[DeviceTensor], on_cpu: Tensor) -> DeviceTensor:
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # torch has no hint
+        made = Tensor._make_wrapper_subclass(
             cls,
             on_cpu.size(),
             strides=on_cpu.stride(),
             storage_offset=on_cpu.storage_offset(),
             dtype=on_cpu.dtype,
-            device="meta",  # autograd needs a device of this build of torch
+            device=torch.device("meta"),  # autograd needs a device of this build
         )
         made.on_cpu = on_cpu
         return made
 
-    device = property(lambda self: DEVICE)  # type: ignore[assignment]
-    is_meta = property(lambda self: False)  # type: ignore[assignment]
+    device = property(lambda self: DEVICE)
+    is_meta = property(lambda self: False)
 
     def tolist(self) -> Any:
         return self.on_cpu.tolist()
@@ -56,19 +56,24 @@ class DeviceTensor(Tensor):
         return self.on_cpu.__reduce_ex__(protocol)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # a method in torch
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _run(func, args, kwargs or {})
 
 
 class ImitatedDevice(TorchDispatchMode):
     """Mode in which ``"mps:0"`` is the imitated device."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __enter__(self) -> Any:
         torch._C._set_only_lift_cpu_tensors(True)  # so that torch.tensor(.., device=..) calls it
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         torch._C._set_only_lift_cpu_tensors(False)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,0 +1,63 @@
+"""Sizes of the repository, which may fall freely and rise only with a reason in budget.yaml."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spike_zoo.cli.lazy_signature import signature_stub
+from spike_zoo.cli.main import COMMANDS
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "spike_zoo"
+
+
+def _options() -> int:
+    entries = (entry for entry, _ in COMMANDS.values())
+    paths = (path for e in entries for path in (e.values() if isinstance(e, dict) else [e]))
+    parameters = (
+        p for path in paths for p in inspect.signature(signature_stub(path)).parameters.values()
+    )
+    return sum(parameter.default is not inspect.Parameter.empty for parameter in parameters)
+
+
+def _outside_names(method: Path, modules: dict[Path, list[ast.AST]]) -> int:
+    nodes = (node for path in modules if path.is_relative_to(method) for node in modules[path])
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    own = f"spike_zoo.methods.{method.name}"
+    names = {(node.module, name.name) for node in froms for name in node.names}
+    return sum(m.startswith("spike_zoo") and not m.startswith(own) for m, _ in names if m)
+
+
+def _sizes() -> dict[str, int]:
+    texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    modules = {path: list(ast.walk(ast.parse(text))) for path, text in texts.items()}
+    nodes = [node for each in modules.values() for node in each]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    methods = [path for path in (PACKAGE / "methods").iterdir() if (path / "__init__.py").is_file()]
+    return {
+        "package lines": sum(text.count("\n") for text in texts.values()),
+        "package files": len(texts),
+        "package classes": sum(isinstance(node, ast.ClassDef) for node in nodes),
+        "test lines": sum(text.count("\n") for text in tests),
+        "root entries": sum(path.name != "__pycache__" for path in PACKAGE.iterdir()),
+        "command options": _options(),
+        "required packages": len(project["dependencies"]),
+        "constructor arguments": max(
+            len([*f.args.args, *f.args.kwonlyargs]) - 1 for f in functions if f.name == "__init__"
+        ),
+    } | {f"outside names of {path.name}": _outside_names(path, modules) for path in methods}
+
+
+@pytest.mark.repo
+def test_sizes_are_within_the_budget() -> None:
+    budget = yaml.safe_load(Path(__file__).with_name("budget.yaml").read_text(encoding="utf-8"))
+    over = {name: size for name, size in _sizes().items() if size > budget.get(name, 0)}
+    assert not over, f"above tests/repo/budget.yaml: {over}; remove code, or state the reason there"
