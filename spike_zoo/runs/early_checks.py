@@ -14,7 +14,7 @@ from spike_zoo.runs.folders import check_no_earlier_fit
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _LISTED = 30  # longest list of keys in a message
 
@@ -43,10 +43,17 @@ def check_early(verb: str, arguments: Sequence[str]) -> None:
     known = {part: _parameters(path) for part, path in classes.items()}
     for option in options:
         part, _, name = option.replace(".init_args.", ".").partition(".")
-        _check_key(f"--{option}", name.partition(".")[0], known.get(part, []), classes.get(part))
+        name = name.partition(".")[0]
+        if name in _unknown([name], known.get(part, [])):
+            prefix = "--" + option[: option.index(name, len(part) + 1)]
+            candidates = [prefix + other for other in known[part]]
+            takes = _taken(classes[part], known[part])
+            raise UsageError(f"unknown option --{option}.{closest(prefix + name, candidates)}{takes}")
     for file, content in contents:
-        for name in content.get("trainer") or ():
-            _check_key(f"{file}: trainer.{name}", str(name), known["trainer"], classes["trainer"])
+        stated = content.get("trainer")
+        for name in _unknown(stated if isinstance(stated, dict) else (), known["trainer"]):
+            near = closest(name, known["trainer"])
+            raise UsageError(f"{file}: trainer.{name}: unknown key of {classes['trainer']}.{near}")
     folder = options.get("run_dir")
     is_new = verb == "fit" and not {"ckpt_path", "print_config"} & options.keys()
     if is_new and folder and "{" not in folder:
@@ -62,10 +69,13 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name.removesuffix("+"), value if equals else next_value
 
 
-def _check_key(where: str, name: str, known: list[str], class_path: str | None) -> None:
-    if known and name and name not in [*known, "class_path", "init_args", "help"]:
-        listed = f" It takes: {', '.join(known)}." if len(known) <= _LISTED else ""
-        raise UsageError(f"{where}: unknown key of {class_path}.{closest(name, known)}{listed}")
+def _unknown(names: Iterable[str], known: list[str]) -> list[str]:
+    allowed = {*known, "", "class_path", "init_args", "help"}
+    return [name for name in names if known and name not in allowed]
+
+
+def _taken(class_path: str, known: list[str]) -> str:
+    return f" {class_path} takes: {', '.join(known)}." if len(known) <= _LISTED else ""
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -21,10 +21,10 @@ CONFIG = ["--config", "stir", "--config=profiles/smoke"]
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model.lr=1"], r"^--model\.lr: unknown key of .*STIRModule\. Did you mean 'learning_r"),
-        (["--model.init_args.widht", "1"], r"widht: unknown key .* Did you mean 'width'"),
-        (["--trainer.max_epoch", "3"], r"^--trainer\.max_epoch: .* Did you mean 'max_epochs'"),
-        (["--data.batchsize=3"], r"^--data\.batchsize: .* Did you mean 'batch_size'"),
+        (["--model.lr=1"], r"^unknown option --model\.lr\. Did you mean '--model\.learning_rate'"),
+        (["--model.init_args.widht", "1"], r"widht\. Did you mean '--model\.init_args\.width'\?"),
+        (["--trainer.max_epoch", "3"], r"^unknown option .* Did you mean '--trainer\.max_epochs'"),
+        (["--data.batchsize=3"], r"Did you mean '--data\.batch_size'\? spike_zoo.* takes: archive,"),
         (["--config=own.yaml"], r"^own\.yaml: trainer\.max_epoch: .* Did you mean 'max_epochs'"),
     ],
 )

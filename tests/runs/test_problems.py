@@ -28,7 +28,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--model.init_args.wdith", "2"], 2, "wdith: unknown key of .*STIRModule.*'width'"),
+        (["--model.init_args.wdith", "2"], 2, "wdith. Did you mean '--model.init_args.width'"),
         (["--trainer.max_epoch", "2"], 2, "max_epoch"),
         (["--config", "nowhere.yaml"], 2, "nowhere.yaml: there is no such configuration file"),
         (["--data.init_args.archive", "none.h5"], 2, "none.h5: .*python -m spike_zoo simulate"),
