@@ -133,8 +133,8 @@ def _is_cutout(file: Path) -> bool:
             if not picture.has_transparency_data:
                 return False
             opacity = picture.convert("RGBA").getchannel("A")
-    except (OSError, SyntaxError, ValueError):  # reported when it is read as a photograph
-        return False
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # the error is reported when the file is read as a photograph
     if opacity.getbbox() is None:
         raise MediaError.at(file, "the picture is transparent everywhere; remove it")
     return float((np.asarray(opacity) < 128).mean()) >= _HIDDEN
@@ -145,7 +145,8 @@ def _for_training(files: list[Path], size: tuple[int, int]) -> list[Path]:
     bundled = {bundled_file(name) for name, *_ in TEST_PICTURES.values()}
     test = _fingerprints([*_shipped_files("test"), *bundled])
     val = _fingerprints(_shipped_files("val"))
-    kept, left_out = [], []
+    kept: list[Path] = []
+    left_out: list[Path] = []
     for file in files:
         levels = _checked_levels(file, size)
         if name := _same(levels, test):
