@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.files import content_sha256
 from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.simulation.datasets.cifar import find_cifar
-from spike_zoo.simulation.datasets.class_folders import find_caltech, find_class_folders
-from spike_zoo.simulation.datasets.mnist import find_mnist
+from spike_zoo.simulation.datasets.labelled_sets import (
+    find_caltech,
+    find_cifar,
+    find_class_folders,
+    find_mnist,
+)
 from spike_zoo.simulation.datasets.sampling import even_part
 from spike_zoo.simulation.datasets.septuplets import SEPTUPLET_SIMULATOR, Septuplet, find_septuplets
 from spike_zoo.simulation.kinds.labelled import LabelledPicture, labelled_drifts

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spike_zoo.archive import SpikeArchive, build_archive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
 from tests.helpers.picture_trees import (
@@ -149,3 +150,28 @@ def test_two_pictures_of_one_name_are_rejected(tmp_path: Path) -> None:
     write_picture(tmp_path / "a" / "image_0001.bmp")
     with pytest.raises(UsageError, match="two pictures would make 'a-image_0001'; rename one"):
         picture_request("labelled", str(tmp_path), 0, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [
+        ("s-mnist", "adbeb5c8210ca5a2"),
+        ("s-cifar", "1d03b223ec1aeeb1"),
+        ("labelled", "5ea51459d8c0505c"),
+        ("s-vimeo", "098bd962b422e62d"),
+    ],
+)
+def test_an_archive_has_the_same_content_for_a_seed(tmp_path: Path, kind: str, digest: str) -> None:
+    write = {
+        "s-mnist": lambda: write_mnist(tmp_path, [*range(10)] * 2, [4]),
+        "s-cifar": lambda: write_cifar(tmp_path, [*range(10)] * 2, [4]),
+        "labelled": lambda: write_classes(tmp_path, {"a10": 3, "a9": 3}),
+        "s-vimeo": lambda: write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"]),
+    }
+    write[kind]()
+    request = picture_request(kind, str(tmp_path), 3, {"limit": 2})
+    takes = request.takes()
+    jobs = {name: job for split in takes.values() for name, job in split.items()}
+    splits = {split: list(names) for split, names in takes.items()}
+    path = build_archive(tmp_path / "a.h5", jobs, splits=splits, label_names=request.label_names)
+    assert SpikeArchive(path).data_sha256()[:16] == digest

@@ -1,0 +1,330 @@
+"""Readers of labelled images: MNIST, CIFAR-10, Caltech-101, and one folder per class.
+
+The readers check every file and never unpickle, unlike those of torchvision.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import math
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.files import listed, natural_order
+from spike_zoo.media.frames import images_in
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey, to_grey
+from spike_zoo.simulation.datasets.sampling import draw, part
+from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.simulation.scenes.photographs import Split
+
+_DIGITS: Final = tuple(str(digit) for digit in range(10))
+_UNSIGNED_BYTES: Final = 8  # code of the data type in the header of an idx file
+_ADVICE: Final = "copy or download it again"
+_CIFAR_FILES: Final = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+_CIFAR_PICKLES: Final = ("data_batch_1", "cifar-10-batches-py")
+_CIFAR_SIDE: Final = 32
+_CIFAR_BYTES: Final = 1 + 3 * _CIFAR_SIDE**2  # label, red channel, green channel, blue channel
+_SPLIT_FOLDERS: Final[dict[str, Split]] = {
+    **{"train": "train", "val": "val", "test": "test"},
+    **{"valid": "val", "validation": "val"},
+}
+
+
+def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPictures:
+    """Return the images of MNIST by split.
+
+    The validation split is a tenth of each digit of the training images, drawn by the seed.
+
+    Args:
+        folder: Folder of the four files, plain or ``.gz``, or of ``raw`` or ``MNIST/raw`` with
+            these files.
+        seed: Seed of the draws.
+        balanced: Number of images of each digit that are drawn from the whole set for the test
+            split; the other images are for training. None uses the split of the data set.
+
+    Raises:
+        UsageError: If a digit has no more than ``balanced`` images.
+    """
+    train, test = (_mnist_images(folder, *names) for names in (("train",) * 2, ("test", "t10k")))
+    if balanced is not None:
+        needed = balanced
+
+        def count(label: str, size: int) -> int:
+            if size <= needed:
+                raise UsageError(
+                    f"--balanced must be below {size}, the images of {label!r}; got {needed}"
+                )
+            return needed
+
+        test, train = draw([*train, *test], count, seed, "test")
+    val, train = draw(train, part(1 / 10), seed, "val")
+    return FoundPictures({"train": train, "val": val, "test": test}, _DIGITS)
+
+
+def find_cifar(folder: Path, seed: int) -> FoundPictures:
+    """Return the images of CIFAR-10's binary version by split.
+
+    The validation split is a tenth of each class of the training images, drawn by the seed.
+
+    Args:
+        folder: Folder of the binary files, or its parent.
+        seed: Seed of the draw.
+    """
+    home = next(filter(_is_cifar, (folder, folder / "cifar-10-batches-bin")), None)
+    if home is None:
+        raise _missing_cifar(folder)
+    names = _cifar_names(home / "batches.meta.txt")
+    train = [image for file in _CIFAR_FILES for image in _cifar_images(home / file, names)]
+    val, train = draw(train, part(1 / 10), seed, "val")
+    test = _cifar_images(home / "test_batch.bin", names)
+    return FoundPictures({"train": train, "val": val, "test": test}, names)
+
+
+def find_class_folders(folder: Path, seed: int) -> FoundPictures:
+    """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
+
+    Without folders of splits, a tenth of each class is drawn for the test split and a tenth for the
+    validation split, at least one picture of a class with two or more.
+
+    Args:
+        folder: Folder of the classes or of the splits.
+        seed: Seed of the draws.
+    """
+    homes = _folders(folder)
+    if not homes or not all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
+        return _drawn_splits(folder, [home.name for home in homes], seed, test=1 / 10, val=1 / 9)
+    classes = {place.name for home in homes for place in _folders(home)}
+    names = tuple(sorted(classes, key=natural_order))
+    splits: dict[Split, list[LabelledPicture]] = {}
+    for home in homes:
+        pictures = _class_pictures(home, names, f"{home.name}-")
+        splits.setdefault(_SPLIT_FOLDERS[home.name], []).extend(pictures)
+    return FoundPictures(splits, names)
+
+
+def find_caltech(folder: Path, seed: int) -> FoundPictures:
+    """Return the pictures of Caltech-101 by split, without its background class.
+
+    The test split is a fifth of each class, drawn by the seed; the validation split is a tenth of
+    the remaining pictures.
+
+    Args:
+        folder: ``101_ObjectCategories`` or its parent.
+        seed: Seed of the draws.
+    """
+    below = folder / "101_ObjectCategories"
+    home = below if below.is_dir() else folder
+    names = [place.name for place in _folders(home) if place.name != "BACKGROUND_Google"]
+    return _drawn_splits(home, names, seed, test=1 / 5, val=1 / 10)
+
+
+def _mnist_images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
+    images, labels = (
+        _mnist_file(folder, digits, what) for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    classes, count = read_idx(labels, 1), len(_idx_images(images))
+    if len(classes) != count:
+        raise FormatError.at(
+            labels,
+            f"{len(classes)} labels for the {count} images of {images.name}; they are "
+            "of different sets",
+        )
+    files = images, labels
+    return _numbered(labels, classes, _DIGITS, f"{split}-{{:05d}}-digit-{{}}", _idx_image, files)
+
+
+def _mnist_file(folder: Path, digits: str, what: str) -> Path:
+    """Return the path of a file of the data set, which has several usual names."""
+    names = [f"{digits}-{what}", f"{digits}-{what.replace('-idx', '.idx')}"]
+    for below in ("", "raw", "MNIST/raw"):  # subfolders of torchvision
+        for name in (*names, *(f"{name}.gz" for name in names)):
+            if (folder / below / name).is_file():
+                return folder / below / name
+    raise MissingFileError(
+        f"{folder}: {names[0]} (or {names[0]}.gz) is missing; the folder must hold MNIST's four "
+        "files, see docs/data.md",
+        path=str(folder / names[0]),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _idx_images(path: Path) -> NDArray[np.uint8]:
+    """Return all images of a file; cached in each process."""
+    return read_idx(path, 3)
+
+
+def _idx_image(path: Path, number: int) -> NDArray[np.uint8]:
+    return _idx_images(path)[number]
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Return the bytes of an idx file as an array.
+
+    Args:
+        path: The file; a file with the suffix ``.gz`` is decompressed.
+        dimensions: Required number of dimensions: 1 for labels, 3 for images.
+
+    Raises:
+        FormatError: If the file is damaged or has another type or number of dimensions.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content = file.read()  # the complete file: a damaged header may state any size
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError.at(path, f"damaged or cut short ({error}); {_ADVICE}") from error
+    expected, start = bytes([0, 0, _UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
+    if content[:4] != expected or len(content) < start:
+        raise FormatError.at(
+            path,
+            f"not an idx{dimensions}-ubyte file: begins with {content[:4].hex(' ') or 'nothing'}, "
+            f"expected {expected.hex(' ')}; {_ADVICE}",
+        )
+    shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
+    if len(content) - start != math.prod(shape):
+        raise FormatError.at(
+            path,
+            f"{len(content) - start} bytes after the header, expected {math.prod(shape)} "
+            f"({'x'.join(map(str, shape))}); {_ADVICE}",
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _is_cifar(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in (*_CIFAR_FILES, "test_batch.bin"))
+
+
+def _missing_cifar(folder: Path) -> FormatError | MissingFileError:
+    """Return the error for a folder without CIFAR-10's binary version."""
+    if any((folder / pickled).exists() for pickled in _CIFAR_PICKLES):
+        return FormatError.at(
+            folder,
+            "this is CIFAR-10's Python version, pickles, which can run code and are not "
+            "read; download the 'binary version (suitable for C programs)', "
+            "cifar-10-binary.tar.gz, and unpack it",
+        )
+    return MissingFileError(
+        f"{folder}: {_CIFAR_FILES[0]} is missing; the folder must hold CIFAR-10's binary "
+        "version, cifar-10-batches-bin, see docs/data.md",
+        path=str(folder / _CIFAR_FILES[0]),
+    )
+
+
+def _cifar_names(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes, one per line."""
+    if not path.is_file():
+        raise MissingFileError.at(path, "the names of classes are missing")
+    text = path.read_text(encoding="ascii", errors="backslashreplace")
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if len(names) != 10 or len(set(names)) != 10:
+        raise FormatError.at(
+            path, f"{len(set(names))} different names of classes, expected 10, a line each"
+        )
+    return names
+
+
+def _cifar_images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
+    if not path.is_file():
+        raise MissingFileError.at(path, "this file of CIFAR-10 is missing")
+    size = path.stat().st_size
+    if size == 0 or size % _CIFAR_BYTES:
+        raise FormatError.at(
+            path,
+            f"{size} bytes is not a whole number of images ({_CIFAR_BYTES} bytes each: "
+            f"{size // _CIFAR_BYTES} images and {size % _CIFAR_BYTES} bytes over); {_ADVICE}",
+        )
+    labels = np.fromfile(path, np.uint8)[::_CIFAR_BYTES]
+    return _numbered(path, labels, names, f"{path.stem}-{{:05d}}-{{}}", _cifar_image, (path,))
+
+
+def _cifar_image(path: Path, number: int) -> NDArray[np.uint8]:
+    """Read one image and convert it to grey."""
+    channels = np.fromfile(path, np.uint8, _CIFAR_BYTES - 1, offset=number * _CIFAR_BYTES + 1)
+    return to_grey(channels.reshape(3, _CIFAR_SIDE, _CIFAR_SIDE).transpose(1, 2, 0))
+
+
+def _numbered(
+    path: Path,
+    labels: NDArray[np.uint8],
+    names: Sequence[str],
+    name: str,
+    read: Callable[[Path, int], NDArray[np.uint8]],
+    files: tuple[Path, ...],
+) -> list[LabelledPicture]:
+    """Return the images of the first of the files; ``path`` is the file of the labels."""
+    if labels.size and labels.max() >= len(names):
+        raise FormatError.at(
+            path,
+            f"a label is {labels.max()}, expected 0..{len(names) - 1}; the file is damaged, or of "
+            "another set",
+        )
+    return [
+        LabelledPicture(
+            name.format(number, names[label]),
+            label,
+            names[label],
+            functools.partial(read, files[0], number),
+            files,
+        )
+        for number, label in enumerate(labels.tolist())
+    ]
+
+
+def _drawn_splits(
+    home: Path, names: Sequence[str], seed: int, *, test: float, val: float
+) -> FoundPictures:
+    """Draw a share of each class for the test split, then one of the rest for validation."""
+    tested, rest = draw(_class_pictures(home, names), part(test), seed, "test")
+    validated, train = draw(rest, part(val), seed, "val")
+    return FoundPictures({"train": train, "val": validated, "test": tested}, tuple(names))
+
+
+def _class_pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledPicture]:
+    """Return the pictures of all classes, sorted by folder and file name."""
+    stray = images_in(home)
+    if stray:
+        raise FormatError.at(
+            stray[0], f"is not in the folder of a class; move it into one, or out of {home}"
+        )
+    pictures = []
+    for place in (place for place in _folders(home) if place.name in names):
+        files = images_in(place)
+        if not files:
+            raise FormatError.at(
+                place,
+                f"no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
+                "folder, or add pictures",
+            )
+        label = names.index(place.name)
+        pictures += [
+            LabelledPicture(
+                f"{prefix}{place.name}-{file.stem}",
+                label,
+                place.name,
+                functools.partial(load_grey, file),
+                (file,),
+            )
+            for file in files
+        ]
+    if not pictures:
+        raise FormatError.at(
+            home,
+            "no folder of a class; expected pictures <class>/*.png or "
+            "{train,val,test}/<class>/*.png",
+        )
+    return pictures
+
+
+def _folders(home: Path) -> list[Path]:
+    return [path for path in listed(home) if path.is_dir()]
