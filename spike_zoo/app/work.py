@@ -13,7 +13,7 @@ from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.files import link_or_copy
 from spike_zoo.formats import read_recording
-from spike_zoo.formats.hdf5_plain import is_archive
+from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
 from spike_zoo.reports.choices import Choices

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.rewriting import copy_unknown_root
-from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
+from spike_zoo.archive.writer import ArchiveWriter, check_name, copy_unknown_root, write_take
 from spike_zoo.errors import MissingItemError, UsageError
 from spike_zoo.executor import run_tasks
 from spike_zoo.files import check_absent, temporary_path

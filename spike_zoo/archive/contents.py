@@ -1,7 +1,7 @@
-"""Digest of an archive's contents, and table of contents of archives with many recordings.
+"""Contents of an archive: validated reading of its parts, their digest, and a stored table of them.
 
-The table is stored with the SHA-256 of all other bytes of the file, and is used only if no byte has
-changed. Otherwise the recordings are read.
+The table is stored in archives with many recordings, with the SHA-256 of all other bytes of the
+file, and is used only if no byte has changed. Otherwise the recordings are read.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import checked_datasets, read_integers, read_label
-from spike_zoo.errors import FormatError, SpikeZooError
-from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256
-from spike_zoo.formats.hdf5_writing import OutputFile
+from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, UsageError
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5_recording import is_complete, read_attributes, read_group
+from spike_zoo.formats.hdf5_writing import OutputFile, dataset_sha256, stored_sha256
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 LEAST_RECORDINGS: Final = 1000
 """Smallest number of recordings of an archive with a table; fewer are read in seconds."""
@@ -37,7 +41,6 @@ _TABLE: Final = f"{schema.CONTENTS}/table"
 _STAMP: Final = f"{schema.CONTENTS}/stamp"
 _DIGEST_BYTES: Final = 32
 _BLOCK_BYTES: Final = 1 << 24
-_SIDES: Final = ("frames", "height", "width")
 
 
 class Facts(NamedTuple):
@@ -60,33 +63,32 @@ class Facts(NamedTuple):
     has_motion: bool = False
 
 
-class IndexRow(NamedTuple):
-    """Row of a recording in the table.
+@dataclass(frozen=True)
+class StoredTake(Take):
+    """A take read from an archive, with the place of its remaining parts.
 
     Attributes:
-        content: The recording's values in the digest of the archive.
-        shape: Planes, height and width.
-        label: Class index; None without a label.
+        path: The archive.
+        name: Name of the recording in it.
     """
 
-    content: list[Any]
-    shape: list[int]
-    label: int | None
+    path: Path | None = None
+    name: str = ""
 
-    @property
-    def facts(self) -> Facts:
-        """Metadata for data loaders."""
-        name, _, rate_scale, index, _, parts = self.content
-        inside = f"{schema.RECORDINGS}/{name}"
-        _, shape, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)
-        return Facts(
-            (self.shape[0], self.shape[1], self.shape[2]),
-            rate_scale,
-            self.label,
-            tuple(index),
-            None if shape is None else (shape[1], shape[2]),
-            f"{inside}/{schema.MOTION}" in parts,
-        )
+
+def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
+    """Return the facts of a row of the table."""
+    name, _, rate_scale, index, _, parts = content
+    inside = f"{schema.RECORDINGS}/{name}"
+    _, size, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)
+    return Facts(
+        (shape[0], shape[1], shape[2]),
+        rate_scale,
+        label,
+        tuple(index),
+        None if size is None else (size[1], size[2]),
+        f"{inside}/{schema.MOTION}" in parts,
+    )
 
 
 def content_sha256(
@@ -105,8 +107,7 @@ def content_sha256(
 
 def content_rows(file: Hdf5File, names: Sequence[str]) -> dict[str, list[Any]]:
     """Return the values of each recording in the digest of an archive."""
-    with hdf5_errors(file.path, schema.CONTENTS):
-        rows = {row.content[0]: row.content for row in _valid_rows(file)}
+    rows = {content[0]: content for content, _, _ in _valid_rows(file)}
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
         for name, datasets in parts.items():
@@ -122,23 +123,18 @@ def digest_of(contents: Sequence[list[Any]], splits: Mapping[str, Sequence[str]]
 
 
 def write_contents(path: Path) -> None:
-    """Write the table of an archive and its digest.
+    """Write the table of an archive that no process has open, or remove it.
 
-    An existing table is removed. No table is written if the archive has few recordings, if the file
-    or the hashed values are large, or if a recording breaks the schema.
-
-    Args:
-        path: An archive that no process has open.
+    No table is written if the archive has few recordings, if the file or the hashed values are
+    large, or if a recording breaks the schema.
     """
     with Hdf5File(path) as file:
         names = file.members(schema.RECORDINGS)
-        is_small = path.stat().st_size <= MOST_FILE_BYTES
         rows = None
-        if len(names) >= LEAST_RECORDINGS and is_small:
+        if len(names) >= LEAST_RECORDINGS and path.stat().st_size <= MOST_FILE_BYTES:
             # errors are reported by ``verify``; the table only saves time
             with contextlib.suppress(SpikeZooError):
-                parts, read_all = _parts(file, names)
-                rows = _read_rows(file, parts, True) if read_all else None
+                rows = _table_rows(file, names)
     with OutputFile(path, "r+") as target:
         if schema.CONTENTS in target:
             del target[schema.CONTENTS]
@@ -160,21 +156,24 @@ def read_facts(file: Hdf5File) -> dict[str, Facts]:
 
     Reads all bytes of the file once to check the digest.
     """
-    with hdf5_errors(file.path, schema.CONTENTS):
-        return {row.content[0]: row.facts for row in _valid_rows(file)}
+    return {row[0][0]: _facts(*row) for row in _valid_rows(file)}
 
 
-def _valid_rows(file: Hdf5File) -> list[IndexRow]:
-    """Return the rows of the table; empty without a table or if the file has changed since."""
+def _valid_rows(file: Hdf5File) -> list[Any]:
+    """Return the rows of the table: content in the digest, shape and label.
+
+    Empty without a table or if the file has changed since.
+    """
     if not (file.holds(_TABLE) and file.holds(_STAMP)):
         return []
-    stamp = file.dataset(_STAMP)
-    place = stamp.id.get_offset()
-    if stamp.dtype != np.uint8 or stamp.shape != (_DIGEST_BYTES,) or place is None:
-        return []
-    if _sha256_around(file.handle.id.get_vfd_handle(), place) != stamp[...].tobytes():
-        return []
-    return [IndexRow(*row) for row in json.loads(file.dataset(_TABLE)[...].tobytes())]
+    with hdf5_errors(file.path, schema.CONTENTS):
+        stamp = file.dataset(_STAMP)
+        place = stamp.id.get_offset()
+        if stamp.dtype != np.uint8 or stamp.shape != (_DIGEST_BYTES,) or place is None:
+            return []
+        if _sha256_around(file.handle.id.get_vfd_handle(), place) != stamp[...].tobytes():
+            return []
+        return list(json.loads(file.dataset(_TABLE)[...].tobytes()))
 
 
 def _sha256_around(descriptor: int, place: int) -> bytes:
@@ -198,26 +197,17 @@ def _parts(file: Hdf5File, names: Sequence[str]) -> tuple[dict[str, list[str]], 
         return parts, sum(sizes) <= MOST_BYTES_READ
 
 
-def _read_rows(
-    file: Hdf5File, parts: Mapping[str, Sequence[str]], read_all: bool
-) -> list[IndexRow]:
-    """Read the rows of recordings.
-
-    Raises:
-        FormatError: If a size or a rate scale is invalid.
-    """
+def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:
+    """Read the rows of recordings; None if too many values must be hashed."""
+    parts, read_all = _parts(file, names)
+    if not read_all:
+        return None
     rows = []
     for name, datasets in parts.items():
-        inside = f"{schema.RECORDINGS}/{name}"
-        attributes = read_attributes(file, inside)
-        shape, scale = [attributes.get(side) for side in _SIDES], attributes.get("rate_scale")
-        is_sized = all(type(side) is int and side > 0 for side in shape)
-        if not is_sized or schema.rate_scale_problem(scale):
-            raise FormatError(f"{file.path}: {inside}: size {shape}, rate scale {scale}")
+        recording = read_group(file, name)
+        attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
         content = _content(file, name, attributes, datasets, read_all)
-        rows.append(
-            IndexRow(content, [int(side) for side in shape if side], read_label(file, name))
-        )
+        rows.append([content, recording.shape, recording.meta.get("label")])
     return rows
 
 
@@ -245,3 +235,118 @@ def _dataset_content(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:
     if checksum is None or not re.fullmatch(r"[0-9a-f]{64}", checksum):
         checksum = dataset_sha256(file, inside)
     return [stored.dtype.newbyteorder("<").str, list(stored.shape), checksum]
+
+
+def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
+    """Return the data sets of a recording with separate checksums.
+
+    These are its images, their motion, and all data sets directly below labels and calibration.
+    """
+    members = file.members(inside)  # listed once: looking up a missing part costs as much
+    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES if part in members]
+    further = [
+        f"{inside}/{group}/{name}"
+        for group in (schema.LABELS, schema.CALIBRATION)
+        if group in members
+        for name in sorted(file.members(f"{inside}/{group}"))
+    ]
+    return [
+        *(part for part in pictures if file.holds(part)),
+        *(part for part in further if isinstance(file.find(part), h5py.Dataset)),
+    ]
+
+
+def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.int64]:
+    """Read a small data set of integers; raise FormatError for other types or dimensions."""
+    stored = file.dataset(inside)
+    with hdf5_errors(file.path, inside):
+        if stored.dtype.kind not in "iu" or len(stored.shape) != dimensions:
+            raise file.error(
+                inside,
+                f"is {stored.dtype} {stored.shape}, expected int64 with {dimensions} dimensions",
+            )
+        if not is_complete(file, inside, stored):
+            raise file.error(inside, "was never written")
+        return stored[...].astype(np.int64)
+
+
+def read_label(file: Hdf5File, name: str) -> int | None:
+    """Return the class index of a recording; None without a label."""
+    where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
+    return int(read_integers(file, where, 0)) if file.holds(where) else None
+
+
+def check_pictures(file: Hdf5File, inside: str) -> None:
+    """Raise FormatError (E09) if a data set of images or motion is invalid or incomplete."""
+    part = inside.rpartition("/")[2]
+    dimensions = {schema.MOTION: (4,), schema.AROUND: (5,)}.get(part, (3, 4))
+    stored, problem = file.dataset(inside), None
+    if stored.dtype.kind not in "uf" or len(stored.shape) not in dimensions:
+        problem = f"{stored.dtype} {stored.shape} are no {part}"
+    elif not is_complete(file, inside, stored):
+        problem = f"part of the {part} was never written"
+    if problem:
+        raise file.error(inside, f"{problem}", "E09")
+
+
+def missing_split(path: Path, split: str, there: Sequence[str]) -> MissingItemError:
+    """Return the error for a missing split, with the existing splits and remedies."""
+    remedy = "name one of these"
+    again = f"build it again with folders {', '.join(schema.USUAL_SPLITS)} or --split {split}"
+    if split == "val":
+        remedy = (
+            "build it again with a part of the recordings of train in a folder val, or train "
+            "without validation (--trainer.limit_val_batches 0). A checkpoint that is chosen on "
+            "the test split makes its test too good"
+        )
+    elif split in schema.USUAL_SPLITS:
+        nearest = [usual for usual in reversed(schema.USUAL_SPLITS) if usual in there] or there
+        other = f"use another with --data.init_args.{split}_split {nearest[0]}" if nearest else ""
+        remedy = f"{other}, or {again}" if other else again
+    return MissingItemError(
+        f"{path}: no split {split!r}; it has {', '.join(there) or 'none'}. To continue, {remedy}",
+        path=f"{schema.SPLITS}/{split}",
+    )
+
+
+def split_names(file: Hdf5File, split: str) -> list[str]:
+    """Return the recordings of a split; raise FormatError E10 if they are not UTF-8 names."""
+    inside = f"{schema.SPLITS}/{split}"
+    stored = file.dataset(inside)
+    with hdf5_errors(file.path, inside):
+        if h5py.check_string_dtype(stored.dtype) is None or len(stored.shape) != 1:
+            raise file.error(inside, f"is {stored.dtype} {stored.shape}, expected names", "E10")
+        if not is_complete(file, inside, stored):
+            raise file.error(inside, "was never written", "E10")
+        try:
+            return [bytes(name).decode("utf-8") for name in stored[...]]
+        except UnicodeDecodeError as error:
+            raise file.error(inside, "has a name that is not UTF-8", "E10") from error
+
+
+def read_label_names(file: Hdf5File) -> tuple[str, ...]:
+    """Return the names of the classes by index, empty if there are none; raise FormatError E13."""
+    with hdf5_errors(file.path, "/"):
+        if schema.LABEL_NAMES not in file.handle.attrs:
+            return ()
+    stored = read_attributes(file, "/").get(schema.LABEL_NAMES)
+    try:
+        names = json.loads(stored) if isinstance(stored, str) else stored
+    except (ValueError, RecursionError):
+        names = stored
+    if problem := schema.label_names_problem(names):
+        raise FormatError(f"{file.path}: {problem}", code="E13", path="/")
+    return tuple(names or ())
+
+
+def write_label_names(file: h5py.File, names: Sequence[str]) -> None:
+    """Write the names of the classes into an archive's root; raise UsageError if it has others."""
+    if problem := schema.label_names_problem(list(names)):
+        raise UsageError(problem)
+    text = json.dumps(list(names), ensure_ascii=False)
+    existing = file.attrs.get(schema.LABEL_NAMES, text)
+    if existing != text:
+        raise UsageError(
+            f"the archive has classes of other names: {existing}, not {text}; write another archive"
+        )
+    file.attrs[schema.LABEL_NAMES] = text

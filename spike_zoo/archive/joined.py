@@ -10,8 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.archive.contents import content_rows, digest_of
-from spike_zoo.archive.datasets import missing_split
+from spike_zoo.archive.contents import content_rows, digest_of, missing_split
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.files import natural_order

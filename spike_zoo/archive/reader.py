@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from spike_zoo.archive import schema
-from spike_zoo.archive.contents import Facts, content_sha256, read_facts
-from spike_zoo.archive.datasets import (
-    check_pictures,
-    missing_split,
-    read_integers,
-    read_label,
-    read_label_names,
-    split_names,
-)
-from spike_zoo.archive.rewriting import StoredTake
+from spike_zoo.archive import contents, schema
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import MissingItemError, PlaneRangeError
-from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stored_planes
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5_recording import (
+    check_root,
+    missing_recording,
+    read_attributes,
+    read_group,
+    stored_planes,
+)
 from spike_zoo.formats.remote import is_address, local_path
 
 if TYPE_CHECKING:
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
+    from spike_zoo.archive.contents import Facts, StoredTake
     from spike_zoo.archive.schema import Finding
     from spike_zoo.formats.hdf5_recording import StoredPlanes
     from spike_zoo.spikes.recording import SpikeRecording
@@ -112,8 +109,8 @@ class SpikeArchive:
         if split is None:
             return list(self._names_in_order)
         if split not in self.splits():
-            raise missing_split(self.path, split, self.splits())
-        return split_names(self._file, split)
+            raise contents.missing_split(self.path, split, self.splits())
+        return contents.split_names(self._file, split)
 
     @property
     def _names_in_order(self) -> dict[str, None]:
@@ -134,7 +131,7 @@ class SpikeArchive:
         Raises:
             FormatError: E13, if the attribute is not a list of names.
         """
-        return read_label_names(self._file)
+        return contents.read_label_names(self._file)
 
     def __len__(self) -> int:
         return len(self._names_in_order)
@@ -163,11 +160,11 @@ class SpikeArchive:
         """
         self._require(name)
         if self._facts is None:
-            self._facts = read_facts(self._file)
+            self._facts = contents.read_facts(self._file)
         if name not in self._facts:
             recording, index = self[name], tuple(self.image_index(name).tolist())
             images = index, self.image_size(name), self._has(name, schema.MOTION)
-            facts = Facts(recording.shape, recording.rate_scale, self.label(name), *images)
+            facts = contents.Facts(recording.shape, recording.rate_scale, self.label(name), *images)
             self._facts[name] = facts
         return self._facts[name]
 
@@ -299,12 +296,12 @@ class SpikeArchive:
     def label(self, name: str) -> int | None:
         """Return the class index of a recording; None without a label."""
         self._require(name)
-        return read_label(self._file, name)
+        return contents.read_label(self._file, name)
 
     def take(self, name: str) -> StoredTake:
         """Return a recording with its images, motion and label in memory; planes are not read."""
         has = {part for part in schema.OF_IMAGES if self._has(name, part)}
-        return StoredTake(
+        return contents.StoredTake(
             recording=self[name],
             images=self.images(name) if schema.IMAGES in has else None,
             image_index=self.image_index(name) if schema.IMAGES in has else None,
@@ -338,7 +335,7 @@ class SpikeArchive:
         """
         parts = self.splits() if split is None else [split]
         listed = {part: self.names(part) for part in parts}
-        return content_sha256(self._file, self.names(split), listed)
+        return contents.content_sha256(self._file, self.names(split), listed)
 
     def _require(self, name: str) -> None:
         if name not in self._names_in_order:
@@ -385,10 +382,10 @@ class SpikeArchive:
         if not self._has(name, part):
             raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
         inside = f"{schema.RECORDINGS}/{name}/{part}"
-        check_pictures(self._file, inside)
+        contents.check_pictures(self._file, inside)
         self._checked.add(inside)
 
     def _integers(self, name: str, part: str, empty: tuple[int, ...]) -> NDArray[np.int64]:
         if not self._has(name, part):
             return np.empty(empty, np.int64)
-        return read_integers(self._file, f"{schema.RECORDINGS}/{name}/{part}", len(empty))
+        return contents.read_integers(self._file, f"{schema.RECORDINGS}/{name}/{part}", len(empty))

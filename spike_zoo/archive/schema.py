@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION
-from spike_zoo.formats.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
+from spike_zoo.formats.hdf5_recording import (
+    LABEL,
+    OPTIONAL,
+    RECORDINGS,
+    REQUIRED,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SPIKES,
+)
 from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
 
 if TYPE_CHECKING:

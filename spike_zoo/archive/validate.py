@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import (
+from spike_zoo.archive.contents import (
     checked_datasets,
     read_integers,
     read_label,
@@ -22,16 +22,16 @@ from spike_zoo.archive.datasets import (
 from spike_zoo.archive.schema import Finding, counted, finding_of
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.executor import run_tasks
-from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects
 from spike_zoo.formats.hdf5_recording import (
     SOURCE_FORMATS,
-    dataset_sha256,
+    check_root,
     is_complete,
+    read_attributes,
     read_group,
     stored_planes,
-    stored_sha256,
-    value_range,
 )
+from spike_zoo.formats.hdf5_writing import dataset_sha256, stored_sha256, value_range
 from spike_zoo.spikes.packing import packed_width
 
 if TYPE_CHECKING:

@@ -11,9 +11,16 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.contents import LEAST_RECORDINGS, write_contents
-from spike_zoo.archive.datasets import split_names, write_label_names
-from spike_zoo.archive.rewriting import StoredTake, copy_rest
+from spike_zoo.archive.contents import (
+    LEAST_RECORDINGS,
+    StoredTake,
+    checked_datasets,
+    read_label,
+    split_names,
+    write_contents,
+    write_label_names,
+)
+from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
@@ -22,13 +29,16 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.files import new_file
-from spike_zoo.formats.hdf5 import Hdf5File, check_root
-from spike_zoo.formats.hdf5_recording import write_checked
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5_recording import check_root, read_attributes
 from spike_zoo.formats.hdf5_writing import (
+    CHECKSUM,
     OutputFile,
     compression_options,
+    dataset_sha256,
     new_archive_file,
     new_group,
+    write_checked,
     write_group,
     write_label,
 )
@@ -40,6 +50,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.spikes.recording import SpikeRecording
+
+#: Data sets that are attributes of a take; if the take has none, they were removed on purpose.
+_OF_TAKES = (
+    schema.SPIKES,
+    *schema.OF_IMAGES,
+    schema.IMAGE_INDEX,
+    schema.BLUR_SPAN,
+    schema.AROUND_INDEX,
+)
 
 
 class ArchiveWriter:
@@ -270,3 +289,65 @@ def check_name(name: str, what: str) -> None:
             code="E11",
             path=name,
         )
+
+
+def copy_rest(group: h5py.Group, take: StoredTake) -> None:
+    """Copy label maps, calibration, and parts and attributes outside the schema, as stored.
+
+    Changes of the take are kept, for example another label or removed images. If the recording has
+    another size than the stored one, nothing is copied, because maps and calibration do not fit.
+    """
+    if take.path is None:
+        return
+    inside = f"{schema.RECORDINGS}/{take.name}"
+    with Hdf5File(take.path) as file:
+        attributes = read_attributes(file, inside)
+        size = tuple(attributes.get(side) for side in ("frames", "height", "width"))
+        if size != take.recording.shape:
+            return
+        _check_foreign(file, inside)
+        if schema.LABEL in group and take.label == read_label(file, take.name):
+            del group[schema.LABELS]  # the class is copied too, with its stored type
+        with hdf5_errors(file.path, inside):
+            _copy_missing(file.group(inside), group)
+        for part in checked_datasets(file, inside):
+            copied = group.get(part.removeprefix(f"{inside}/"))
+            if copied is not None and CHECKSUM not in copied.attrs:
+                copied.attrs[CHECKSUM] = dataset_sha256(file, part)
+
+
+def copy_unknown_root(target: h5py.File, path: Path) -> None:
+    """Copy class names, and the members of an archive's root outside the schema, as stored."""
+    with Hdf5File(path) as file:
+        for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
+            _check_foreign(file, name)
+            with hdf5_errors(path, name):
+                file.handle.copy(name, target, name=name, expand_soft=True)
+        with hdf5_errors(path):
+            _copy_attributes(file.handle, target)
+
+
+def _check_foreign(file: Hdf5File, inside: str) -> None:
+    for finding in foreign_objects(file, inside):
+        raise FormatError(
+            f"{file.path}: {finding.path} cannot be copied, remove it first: {finding.message}",
+            code=finding.code,
+            path=finding.path,
+        )
+
+
+def _copy_missing(source: h5py.Group, target: h5py.Group) -> None:
+    for name in source:
+        if name in target and isinstance(source[name], h5py.Group):
+            _copy_missing(source[name], target[name])
+        elif name in target:
+            _copy_attributes(source[name], target[name])
+        elif name not in _OF_TAKES:
+            source.copy(name, target, name=name, expand_soft=True)
+    _copy_attributes(source, target)
+
+
+def _copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py.Dataset) -> None:
+    for name in source.attrs:
+        if name not in target.attrs:
+            target.attrs.create(name, source.attrs[name], dtype=source.attrs.get_id(name).dtype)

@@ -87,7 +87,7 @@ def _show(
 
 def _is_archive_of_several(path: str) -> bool:
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.formats.hdf5_plain import is_archive
+    from spike_zoo.formats.hdf5_recording import is_archive
 
     if not is_archive(path):
         return False

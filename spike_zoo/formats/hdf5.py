@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,20 +17,16 @@ from spike_zoo.errors import (
     MissingItemError,
     RecordingError,
     SpikeZooError,
-    VersionError,
     first_line,
 )
 from spike_zoo.files import memory_map
-from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
 from spike_zoo.formats.remote import missing_file
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-SCHEMA = "spike-archive"
-SCHEMA_VERSION = 1
-RECORDINGS = "recordings"
+    from numpy.typing import NDArray
 
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is cached
 _MOST_OPEN_GROUPS = 256
@@ -40,11 +37,7 @@ _MOST_SOFT_LINKS = 16
 
 @contextlib.contextmanager
 def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
-    """Convert errors of h5py for damaged files to a FormatError of one line.
-
-    Raises:
-        FormatError: Instead of h5py's errors.
-    """
+    """Convert errors of h5py for damaged files to a FormatError of one line."""
     try:
         yield
     except SpikeZooError:
@@ -60,6 +53,36 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
     except MemoryError as error:
         message = f"{path}: {inside} declares more data than fit into memory"
         raise FormatError(message, path=inside) from error
+
+
+class MappedDataset:
+    """An unfiltered data set on a memory map of its file, for fast crops.
+
+    Args:
+        blocks: Arrays on the map, consecutive along the first axis and of equal length; the last
+            may exceed the data set.
+        length: Length of the first axis.
+    """
+
+    def __init__(self, blocks: Sequence[NDArray[Any]], length: int) -> None:
+        self._blocks = blocks
+        self._block_length = len(blocks[0])
+        self.shape = (length, *blocks[0].shape[1:])
+
+    def __getitem__(self, selection: slice | tuple[slice, ...]) -> NDArray[Any]:
+        """Return a copy of a range along the first axis, with slices along the others."""
+        along, *rest = selection if isinstance(selection, tuple) else (selection,)
+        start, stop, step = along.indices(self.shape[0])
+        if step != 1:
+            raise ValueError(f"a range of planes has step 1, got {step}")
+        length = self._block_length
+        parts = [
+            self._blocks[block][
+                (slice(max(0, start - block * length), min(length, stop - block * length)), *rest)
+            ]
+            for block in range(start // length, -(-stop // length))
+        ]
+        return _joined_copy(parts or [self._blocks[0][(slice(0), *rest)]])
 
 
 class Hdf5File:
@@ -80,7 +103,6 @@ class Hdf5File:
         self._process = 0
         self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._checked: set[str] = set()
         self._map: mmap.mmap | None = None
         self._mapped: dict[str, MappedDataset | None] = {}
 
@@ -93,13 +115,7 @@ class Hdf5File:
 
     @property
     def handle(self) -> h5py.File:
-        """The file, opened by this process.
-
-        Raises:
-            MissingFileError: If the file does not exist.
-            FormatError: E01, if the file is not HDF5 or truncated.
-            RecordingError: If the file has changed since it was first opened.
-        """
+        """The file, opened by this process and unchanged since it was first opened."""
         if self._handle is None or self._process != os.getpid():
             self.close()  # a handle inherited through a fork belongs to the parent
             if not self.path.is_file():
@@ -120,11 +136,7 @@ class Hdf5File:
         return self._handle
 
     def check_unchanged(self) -> None:
-        """Check that the file is the one that was first opened.
-
-        Raises:
-            RecordingError: If the file was replaced, modified or removed.
-        """
+        """Raise RecordingError if the file was replaced, modified or removed."""
         if self._state is not None:
             try:
                 self._compare(self.path.stat())
@@ -140,15 +152,18 @@ class Hdf5File:
         self._state = state
 
     def _changed(self, what: str) -> RecordingError:
+        message = f"the file {what} while it was in use, by a program that wrote, copied or "
         return RecordingError.at(
-            self.path,
-            f"the file {what} while it was in use, by a program that wrote, copied or "
-            "synchronised it; wait for that program to end, then start again",
+            self.path, f"{message}synchronised it; wait for that program to end, then start again"
         )
+
+    def error(self, inside: str, message: str, code: str | None = None) -> FormatError:
+        """Return an error about an object in the file."""
+        return FormatError(f"{self.path}: {inside}: {message}", code=code, path=inside)
 
     def close(self) -> None:
         """Close the file in this process."""
-        for cache in (self._groups, self._datasets, self._checked, self._mapped):
+        for cache in (self._groups, self._datasets, self._mapped):
             cache.clear()
         self._map = None  # unmapped when the last array on it is deleted
         if self._handle is not None:
@@ -166,28 +181,23 @@ class Hdf5File:
 
         Raises:
             MissingItemError: If the path does not exist.
-            FormatError: E12, if the data are stored in another file or have an object type; also
-                if the object is not a data set or needs a filter that is not installed.
+            FormatError: If the object is not a data set, needs a filter that is not installed, or
+                has data in another file or of an object type (E12).
         """
-        handle = self.handle
-        if inside in self._datasets:
-            return self._datasets[inside]
-        if inside in self._checked:
-            dataset = handle[inside]
-        else:
+        self.handle  # noqa: B018  (a file that was opened by another process is opened again)
+        if inside not in self._datasets:
             dataset = self.find(inside)
             if not isinstance(dataset, h5py.Dataset):
-                raise FormatError(f"{self.path}: {inside} is not a data set", path=inside)
-            _check_storage(self.path, inside, dataset)
-            self._checked.add(inside)
-        _add_to_cache(self._datasets, inside, dataset, _MOST_OPEN_DATASETS)
-        return dataset
+                raise self.error(inside, "is not a data set")
+            self._check_storage(inside, dataset)
+            _add_to_cache(self._datasets, inside, dataset, _MOST_OPEN_DATASETS)
+        return self._datasets[inside]
 
     def mapped(self, inside: str) -> MappedDataset | None:
         """Return a data set on a memory map of the file; None if it must be read through HDF5.
 
-        Raises the errors of :meth:`dataset`, and errors if the file was truncated or its size has
-        changed.
+        HDF5 must read data sets that are filtered, stored in the header, chunked along later axes,
+        of another byte order, or in a file with a user block.
         """
         handle = self.handle
         # reading a map beyond the end of the file kills the process with a signal
@@ -200,7 +210,7 @@ class Hdf5File:
                     self._map = memory_map(handle.id.get_vfd_handle())
                 if self._map is None:
                     return None
-                mapped = map_dataset(self.path, inside, dataset, self._map)
+                mapped = self._map_dataset(inside, dataset, self._map)
             _add_to_cache(self._mapped, inside, mapped, _MOST_MAPPED_DATASETS)
         return self._mapped[inside]
 
@@ -208,7 +218,7 @@ class Hdf5File:
         """Return the group at a path inside the file; errors as for :meth:`dataset`."""
         group = self.find(inside)
         if not isinstance(group, h5py.Group):
-            raise FormatError(f"{self.path}: {inside} is not a group", path=inside)
+            raise self.error(inside, "is not a group")
         return group
 
     def members(self, inside: str) -> list[str]:
@@ -218,7 +228,7 @@ class Hdf5File:
                 group = self.group(inside)
             except MissingItemError:
                 return []
-            return [_text(name) for name in group]  # names that are not UTF-8 are bytes
+            return [text_of(name) for name in group]  # names that are not UTF-8 are bytes
 
     def holds(self, inside: str) -> bool:
         """Return whether a path inside the file exists."""
@@ -253,7 +263,7 @@ class Hdf5File:
             if isinstance(link, h5py.SoftLink):
                 followed += 1
                 if followed > _MOST_SOFT_LINKS:
-                    raise _storage_error(self.path, inside, "a cycle of soft links")
+                    raise self._outside(inside, "a cycle of soft links")
                 place = self.handle["/"] if link.path.startswith("/") else place
                 names = _parts(link.path) + names
             elif isinstance(link, h5py.HardLink):
@@ -262,8 +272,58 @@ class Hdf5File:
                     # reached by hard links only, so its members can be found in one step
                     _add_to_cache(self._groups, walked, place, _MOST_OPEN_GROUPS)
             else:
-                raise _storage_error(self.path, inside, "an external link")
+                raise self._outside(inside, "an external link")
         return place
+
+    def _outside(self, inside: str, what: str) -> FormatError:
+        """Return the error E12 for a link or data set that is not stored in the file."""
+        advice = "nothing outside the file is read; build the archive again from the recordings"
+        return self.error(inside, f"{what}, and {advice} themselves", "E12")
+
+    def _check_storage(self, inside: str, dataset: h5py.Dataset) -> None:
+        with hdf5_errors(self.path, inside):
+            creation = dataset.id.get_create_plist()
+            if creation.get_layout() == h5py.h5d.VIRTUAL:
+                raise self._outside(inside, "a virtual data set")
+            if creation.get_external_count():
+                raise self._outside(inside, "stored in another file")
+            if holds_objects(dataset.dtype):
+                raise self._outside(inside, "made of objects or references")
+            for number in range(creation.get_nfilters()):
+                code, _, _, name = creation.get_filter(number)
+                if not h5py.h5z.filter_avail(code) and not plugins_loaded():
+                    raise self.error(
+                        inside,
+                        f"compressed with {text_of(name) or code}; install hdf5plugin "
+                        "(pip install 'spike-zoo[cold]') to read it",
+                    )
+
+    def _map_dataset(
+        self, inside: str, dataset: h5py.Dataset, file_map: mmap.mmap
+    ) -> MappedDataset | None:
+        creation = dataset.id.get_create_plist()
+        is_plain = dataset.dtype.isnative and dataset.dtype.kind in "uif"
+        if creation.get_nfilters() or not is_plain or dataset.file.userblock_size:
+            return None
+        chunks = dataset.chunks or dataset.shape
+        if not dataset.size or chunks[1:] != dataset.shape[1:]:
+            return None
+        stored: list[tuple[int, int | None]] = []  # first plane and place of each chunk
+        if dataset.chunks is None:
+            stored = [(0, dataset.id.get_offset())]
+        else:
+            # one pass over the index; get_chunk_info(n) would iterate from the start for each n
+            dataset.id.chunk_iter(lambda chunk: stored.append((chunk[0][0], chunk.byte_offset)))
+        offsets = [offset for _, offset in sorted(stored) if offset is not None]
+        if len(offsets) != -(-dataset.shape[0] // chunks[0]):
+            return None  # some chunks were never written; HDF5 handles this
+        # reading a map beyond the end of its file kills the process with a signal: check first
+        end = max(offsets) + math.prod(chunks) * dataset.dtype.itemsize
+        if end > len(file_map):
+            message = f"reaches to byte {end}, but the file ends at {len(file_map)}: it is "
+            raise self.error(inside, f"{message}truncated; copy or build it again", "E01")
+        blocks = [np.ndarray(chunks, dataset.dtype, file_map, offset) for offset in offsets]
+        return MappedDataset(blocks, dataset.shape[0])
 
 
 def _add_to_cache(cache: dict[str, Any], key: str, value: object, most: int) -> None:
@@ -295,35 +355,6 @@ def _parts(inside: str) -> list[str]:
     return [part for part in inside.split("/") if part not in ("", ".")]
 
 
-def _storage_error(path: Path, inside: str, what: str) -> FormatError:
-    """Return the error E12 for a link or data set that is not stored in the file."""
-    return FormatError(
-        f"{path}: {inside} is {what}, and nothing outside the file is read; build the archive "
-        "again from the recordings themselves",
-        code="E12",
-        path=inside,
-    )
-
-
-def _check_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
-    with hdf5_errors(path, inside):
-        creation = dataset.id.get_create_plist()
-        if creation.get_layout() == h5py.h5d.VIRTUAL:
-            raise _storage_error(path, inside, "a virtual data set")
-        if creation.get_external_count():
-            raise _storage_error(path, inside, "stored in another file")
-        if holds_objects(dataset.dtype):
-            raise _storage_error(path, inside, "made of objects or references")
-        for number in range(creation.get_nfilters()):
-            code, _, _, name = creation.get_filter(number)
-            if not h5py.h5z.filter_avail(code) and not plugins_loaded():
-                raise FormatError(
-                    f"{path}: {inside} is compressed with {_text(name) or code}; "
-                    "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
-                    path=inside,
-                )
-
-
 def holds_objects(dtype: np.dtype[Any]) -> bool:
     """Return whether values of a type are objects other than strings (E12)."""
     if dtype.names:
@@ -340,50 +371,21 @@ def plugins_loaded() -> bool:
     return True
 
 
-def check_root(file: Hdf5File) -> None:
-    """Raise if a file is not an archive that this version can read.
+def _joined_copy(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return a copy of arrays concatenated along the first axis.
 
-    Raises:
-        FormatError: E01, if the root does not state the schema and its version.
-        VersionError: E02, if the version is newer.
+    Contiguous rows are copied as one item each, in half the time of numpy's copy of short rows.
     """
-    attributes = read_attributes(file, "/")
-    schema, version = attributes.get("schema"), attributes.get("schema_version")
-    if schema != SCHEMA or not isinstance(version, int) or version < 1:
-        raise FormatError(
-            f'{file.path}: not a spike archive (root attributes schema="{SCHEMA}" and '
-            f"schema_version are expected, found {schema!r} and {version!r})",
-            code="E01",
-            path="/",
-        )
-    if version > SCHEMA_VERSION:
-        raise VersionError(
-            f"{file.path}: written by schema version {version}, this package reads up to "
-            f"{SCHEMA_VERSION}; update spike-zoo",
-            code="E02",
-            path="/",
-        )
+    first = parts[0]
+    if first.ndim > 1 and first.size and first.strides[-1] == first.itemsize:
+        row = np.dtype((np.void, first.shape[-1] * first.itemsize))
+        rows = [part.view(row)[..., 0] for part in parts]
+        copy = np.concatenate(rows) if len(rows) > 1 else rows[0].copy()
+        return copy.view(first.dtype).reshape(-1, *first.shape[1:])
+    return np.concatenate(parts) if len(parts) > 1 else first.copy()
 
 
-def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
-    """Return the attributes of a group or data set as plain Python values.
-
-    Arrays and objects are left out; the schema has none.
-    """
-    values: dict[str, Any] = {}
-    with hdf5_errors(file.path, inside):
-        attributes = file.find(inside).attrs
-        for name in attributes:
-            stored = attributes.get_id(name)
-            if stored.shape == () and not holds_objects(stored.dtype) and stored.dtype.kind != "V":
-                value = np.empty((), stored.dtype)
-                stored.read(value)  # as attributes[name], without opening the attribute again
-                item = value.item()
-                values[_text(name)] = _text(item) if isinstance(item, bytes | str) else item
-    return values
-
-
-def _text(text: str | bytes) -> str:
+def text_of(text: str | bytes) -> str:
     """Return text with every byte that is not UTF-8 as a hexadecimal escape."""
     stored = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return stored.decode("utf-8", "backslashreplace")

@@ -1,8 +1,7 @@
-"""Reader of one recording in an HDF5 group: planes, attributes and checksums."""
+"""Reader of recordings in HDF5 files: groups of archives, and data sets of other programs."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -10,28 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
-from spike_zoo.errors import FormatError, MissingItemError
-from spike_zoo.formats.hdf5 import (
-    RECORDINGS,
-    Hdf5File,
-    check_root,
-    hdf5_errors,
-    read_attributes,
-)
-from spike_zoo.formats.hdf5_plain import read_plain
+from spike_zoo.errors import FormatError, MissingItemError, VersionError
+from spike_zoo.formats.arrays import check_spikes, pack_checked
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects, text_of
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from spike_zoo.spikes.recording import Selection
 
-CHECKSUM: Final = "sha256"  # name of the attribute
+SCHEMA: Final = "spike-archive"
+SCHEMA_VERSION: Final = 1
+RECORDINGS: Final = "recordings"
 _BLOCK_BYTES = 1 << 24
+_MOST_GROUPS = 1000
 SPIKES = "spikes"
 LABEL = "labels/class"
 REQUIRED = (
@@ -103,6 +99,140 @@ def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
     return read_group(file, name)
 
 
+def is_archive(path: str | Path) -> bool:
+    """Return whether an HDF5 file has the schema of archives or a group of recordings."""
+    with Hdf5File(path) as file:
+        return _is_archive(file)
+
+
+def read_plain(
+    file: Hdf5File, name: str | None, *, most: int | None = None
+) -> SpikeRecording | None:
+    """Read a data set of spikes of a file that is not an archive.
+
+    Args:
+        file: The file.
+        name: Path of the data set; it may be omitted if only one has three axes.
+        most: Number of planes to read, the first ones; by default all.
+
+    Returns:
+        The recording; None if the file is an archive, or has no data set with three axes.
+    """
+    if _is_archive(file):
+        return None
+    with file:  # the planes are copied, so the file is closed
+        return _read(file, name, most)
+
+
+def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording | None:
+    shapes = _shapes(file)
+    cubes = [inside for inside, shape in shapes.items() if len(shape) == 3]
+    if not cubes:
+        return None
+    if name is None and len(cubes) == 1:
+        name = cubes[0]
+    if name is None or name.strip("/") not in shapes:
+        what = "several data sets have three axes" if name is None else f"no data set {name!r}"
+        listed = ", ".join(f"{inside} {shape}" for inside, shape in list(shapes.items())[:12])
+        raise MissingItemError(
+            f"{file.path}: {what}; the file holds {listed}. Choose one with --name",
+            path=name or "",
+        )
+    inside = name.strip("/")
+    dataset = file.dataset(inside)
+    with hdf5_errors(file.path, inside):
+        is_matlab = "MATLAB_class" in dataset.attrs
+        packed = _packed(dataset, f"{file.path}: {inside}", most, swaps_sides=is_matlab)
+    width = dataset.shape[1 if is_matlab else 2]
+    meta = {"name": inside, "source": file.path.name, "source_format": "hdf5"}
+    return SpikeRecording(packed, width, meta=meta | {"source_flipped": False})
+
+
+def _is_archive(file: Hdf5File) -> bool:
+    return "schema" in read_attributes(file, "/") or file.holds(RECORDINGS)
+
+
+def _packed(
+    dataset: h5py.Dataset, name: str, most: int | None, *, swaps_sides: bool
+) -> NDArray[np.uint8]:
+    """Return the packed planes of a data set, read by whole chunks along time."""
+    check_spikes(dataset.shape, dataset.dtype, name)
+    planes, height, width = dataset.shape
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    step = chunk * max(1, _BLOCK_BYTES // (chunk * height * width * dataset.dtype.itemsize))
+    planes = min(planes, most or planes)
+    step = min(step, planes)
+    parts = []
+    for first in range(0, planes, step):
+        spikes = dataset[first : min(first + step, planes)]
+        parts.append(pack_checked(spikes.swapaxes(1, 2) if swaps_sides else spikes, name))
+    return np.concatenate(parts)
+
+
+def _shapes(file: Hdf5File) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all data sets by their path; links out of the file are not followed."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    groups, visited = [""], {h5py.h5o.get_info(file.handle.id).addr}
+    while groups and len(visited) < _MOST_GROUPS:
+        group = groups.pop(0)
+        for member in file.members(group):
+            inside = f"{group}/{member}".lstrip("/")
+            try:
+                item = file.find(inside)
+            except (FormatError, MissingItemError):  # a link out of the file or without target
+                continue
+            address = h5py.h5o.get_info(item.id).addr
+            if isinstance(item, h5py.Group) and address not in visited:
+                visited.add(address)
+                groups.append(inside)
+            elif isinstance(item, h5py.Dataset) and item.shape:
+                shapes[inside] = item.shape
+    return shapes
+
+
+def check_root(file: Hdf5File) -> None:
+    """Raise if a file is not an archive that this version can read.
+
+    Raises:
+        FormatError: E01, if the root does not state the schema and its version.
+        VersionError: E02, if the version is newer.
+    """
+    attributes = read_attributes(file, "/")
+    schema, version = attributes.get("schema"), attributes.get("schema_version")
+    if schema != SCHEMA or not isinstance(version, int) or version < 1:
+        raise FormatError(
+            f'{file.path}: not a spike archive (root attributes schema="{SCHEMA}" and '
+            f"schema_version are expected, found {schema!r} and {version!r})",
+            code="E01",
+            path="/",
+        )
+    if version > SCHEMA_VERSION:
+        raise VersionError(
+            f"{file.path}: written by schema version {version}, this package reads up to "
+            f"{SCHEMA_VERSION}; update spike-zoo",
+            code="E02",
+            path="/",
+        )
+
+
+def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
+    """Return the attributes of a group or data set as plain Python values.
+
+    Arrays and objects are left out; the schema has none.
+    """
+    values: dict[str, Any] = {}
+    with hdf5_errors(file.path, inside):
+        attributes = file.find(inside).attrs
+        for name in attributes:
+            stored = attributes.get_id(name)
+            if stored.shape == () and not holds_objects(stored.dtype) and stored.dtype.kind != "V":
+                value = np.empty((), stored.dtype)
+                stored.read(value)  # as attributes[name], without opening the attribute again
+                item = value.item()
+                values[text_of(name)] = text_of(item) if isinstance(item, bytes | str) else item
+    return values
+
+
 def missing_recording(path: Path, name: str | None, names: list[str]) -> MissingItemError:
     """Return the error for a missing recording, with the names of existing ones."""
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
@@ -142,14 +272,14 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
     """Return the planes of one group, after checking type, shape and size of its data set."""
     inside = f"{RECORDINGS}/{name}/{SPIKES}"
     if not file.holds(inside):
-        raise FormatError(f"{file.path}: {inside} is missing", code="E03", path=inside)
+        raise file.error(inside, "is missing", "E03")
     dataset = file.dataset(inside)
     if dataset.dtype != np.uint8 or len(dataset.shape) != 3 or min(dataset.shape) < 1:
-        raise FormatError(
-            f"{file.path}: {inside} is {dataset.dtype} {dataset.shape}, expected uint8 "
+        raise file.error(
+            inside,
+            f"is {dataset.dtype} {dataset.shape}, expected uint8 "
             "(planes, height, bytes), each at least 1",
-            code="E03",
-            path=inside,
+            "E03",
         )
     sides = [attributes.get(key) for key in ("frames", "height", "width")]
     layout = attributes.get("layout", "wpack")
@@ -170,7 +300,7 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
 
 
 def _shape_error(file: Hdf5File, inside: str, what: str) -> FormatError:
-    return FormatError(f"{file.path}: {inside}: {what}", code="E04", path=inside)
+    return file.error(inside, f"{what}", "E04")
 
 
 def is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:
@@ -187,10 +317,7 @@ def is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:
 def _checked_number(file: Hdf5File, inside: str, key: str, value: object) -> float | None:
     number = positive_number(key, value)
     if number is None and value is not None:
-        raise FormatError(
-            f"{file.path}: {inside}: attribute {key} is {value!r}, expected a number > 0",
-            path=inside,
-        )
+        raise file.error(inside, f"attribute {key} is {value!r}, expected a number > 0")
     return number
 
 
@@ -202,9 +329,7 @@ def _further_meta(file: Hdf5File, inside: str, text: object) -> dict[str, Any]:
     except (ValueError, RecursionError):
         further = None
     if not isinstance(further, dict):
-        raise FormatError(
-            f"{file.path}: {inside}: attribute meta is not a JSON object", path=inside
-        )
+        raise file.error(inside, "attribute meta is not a JSON object")
     return further
 
 
@@ -216,61 +341,7 @@ def _label(file: Hdf5File, inside: str) -> dict[str, Any]:
     with hdf5_errors(file.path, where):
         dataset = file.dataset(where)
         if dataset.shape != () or dataset.dtype.kind not in "iu":
-            raise FormatError(f"{file.path}: {where} is not a whole number", path=where)
+            raise file.error(where, "is not a whole number")
         label = {"label": int(dataset[()])}
     name = read_attributes(file, where).get("name")
     return label | ({} if name is None else {"label_name": name})
-
-
-def write_checked(group: h5py.Group, name: str, data: ArrayLike, **options: Any) -> h5py.Dataset:
-    """Write a data set with the checksum of its values; ``options`` are arguments of h5py."""
-    values = np.asarray(data)
-    stored = group.create_dataset(name, data=values, **options)
-    stored.attrs[CHECKSUM] = values_sha256(values)
-    return stored
-
-
-def values_sha256(values: NDArray[Any]) -> str:
-    """Return the SHA-256 of values, little-endian and in C order."""
-    return hashlib.sha256(_plain_bytes(values)).hexdigest()
-
-
-def dataset_sha256(file: Hdf5File, inside: str) -> str:
-    """Return the SHA-256 of a data set's values, little-endian and in C order."""
-    stored, digest = file.dataset(inside), hashlib.sha256()
-    with hdf5_errors(file.path, inside):
-        if not is_complete(file, inside, stored):
-            raise FormatError(f"{file.path}: {inside}: part of it was never written", path=inside)
-        for block in _value_blocks(stored):
-            digest.update(_plain_bytes(block))
-    return digest.hexdigest()
-
-
-def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
-    """Return the minimum and the maximum of a data set; NaN if any value is NaN."""
-    with hdf5_errors(file.path, inside):
-        ranges = [(block.min(), block.max()) for block in _value_blocks(file.dataset(inside))]
-    low, high = np.array(ranges, np.float64).T
-    return float(low.min()), float(high.max())
-
-
-def stored_sha256(file: Hdf5File, inside: str) -> str | None:
-    """Return the stored checksum of a data set; None without one."""
-    checksum = read_attributes(file, inside).get(CHECKSUM)
-    return None if checksum is None else str(checksum)
-
-
-def _value_blocks(stored: h5py.Dataset) -> Iterator[NDArray[Any]]:
-    if stored.ndim == 0 or not stored.size:
-        yield np.asarray(stored[()])
-        return
-    step = max(1, _BLOCK_BYTES * len(stored) // max(1, stored.nbytes))
-    for first in range(0, len(stored), step):
-        yield stored[first : first + step]
-
-
-def _plain_bytes(values: NDArray[Any]) -> bytes:
-    """Return values as bytes; strings and records by ``repr``, as their memory has pointers."""
-    if values.dtype.kind in "OV":
-        return repr(values.tolist()).encode()
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -1,4 +1,4 @@
-"""Writer of a recording into an HDF5 group with its checksum, and creation of archive files."""
+"""Writer of recordings into HDF5 groups, creation of archive files, and checksums of data sets."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
-from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, plugins_loaded
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, plugins_loaded
 from spike_zoo.formats.hdf5_recording import (
     LABEL,
     NUMBERS,
+    RECORDINGS,
+    SCHEMA,
+    SCHEMA_VERSION,
     SOURCE_FORMATS,
     SPIKES,
     TEXTS,
-    write_checked,
+    is_complete,
+    read_attributes,
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
@@ -34,16 +38,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from _typeshed import ReadableBuffer
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from spike_zoo.spikes.recording import SpikeRecording
 
 NAME_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
 PLANES_PER_CHUNK = 16
 _BLOCK_BYTES = 1 << 24
-_ROWS_BYTES = (
-    1 << 26
-)  # size of a block of rows of all planes; a coded recording is decoded per block
+# size of a block of rows of all planes; a coded recording is decoded per block
+_ROWS_BYTES = 1 << 26
+CHECKSUM = "sha256"  # name of the attribute
 
 
 class _Output(io.FileIO):
@@ -327,3 +331,57 @@ def _in_utf8(text: str) -> str:
 def _json_value(value: object) -> object:
     """Convert numpy's values to Python values, and others to text, for JSON."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def write_checked(group: h5py.Group, name: str, data: ArrayLike, **options: Any) -> h5py.Dataset:
+    """Write a data set with the checksum of its values; ``options`` are arguments of h5py."""
+    values = np.asarray(data)
+    stored = group.create_dataset(name, data=values, **options)
+    stored.attrs[CHECKSUM] = values_sha256(values)
+    return stored
+
+
+def values_sha256(values: NDArray[Any]) -> str:
+    """Return the SHA-256 of values, little-endian and in C order."""
+    return hashlib.sha256(_plain_bytes(values)).hexdigest()
+
+
+def dataset_sha256(file: Hdf5File, inside: str) -> str:
+    """Return the SHA-256 of a data set's values, little-endian and in C order."""
+    stored, digest = file.dataset(inside), hashlib.sha256()
+    with hdf5_errors(file.path, inside):
+        if not is_complete(file, inside, stored):
+            raise FormatError(f"{file.path}: {inside}: part of it was never written", path=inside)
+        for block in _value_blocks(stored):
+            digest.update(_plain_bytes(block))
+    return digest.hexdigest()
+
+
+def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
+    """Return the minimum and the maximum of a data set; NaN if any value is NaN."""
+    with hdf5_errors(file.path, inside):
+        ranges = [(block.min(), block.max()) for block in _value_blocks(file.dataset(inside))]
+    low, high = np.array(ranges, np.float64).T
+    return float(low.min()), float(high.max())
+
+
+def stored_sha256(file: Hdf5File, inside: str) -> str | None:
+    """Return the stored checksum of a data set; None without one."""
+    checksum = read_attributes(file, inside).get(CHECKSUM)
+    return None if checksum is None else str(checksum)
+
+
+def _value_blocks(stored: h5py.Dataset) -> Iterator[NDArray[Any]]:
+    if stored.ndim == 0 or not stored.size:
+        yield np.asarray(stored[()])
+        return
+    step = max(1, _BLOCK_BYTES * len(stored) // max(1, stored.nbytes))
+    for first in range(0, len(stored), step):
+        yield stored[first : first + step]
+
+
+def _plain_bytes(values: NDArray[Any]) -> bytes:
+    """Return values as bytes; strings and records by ``repr``, as their memory has pointers."""
+    if values.dtype.kind in "OV":
+        return repr(values.tolist()).encode()
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -11,7 +11,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.formats.hdf5_plain import is_archive
+from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spike_zoo.archive.datasets import (
+from spike_zoo.archive.contents import (
     checked_datasets,
     read_integers,
 )

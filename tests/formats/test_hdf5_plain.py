@@ -12,7 +12,7 @@ import pytest
 from spike_zoo.cli.main import main
 from spike_zoo.errors import FormatError, MissingItemError
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.formats.hdf5_plain import is_archive
+from spike_zoo.formats.hdf5_recording import is_archive
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(70, 40, 48)

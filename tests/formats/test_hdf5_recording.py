@@ -14,7 +14,7 @@ import pytest
 from spike_zoo.errors import FormatError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
-from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256, write_checked
+from spike_zoo.formats.hdf5_writing import dataset_sha256, stored_sha256, write_checked
 from tests.helpers.archives import edit_file, replace_spikes
 from tests.helpers.streams import random_spikes
 

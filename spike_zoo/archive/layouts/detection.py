@@ -56,7 +56,7 @@ from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import listed
-from spike_zoo.formats.hdf5_plain import is_archive
+from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 

@@ -14,7 +14,7 @@ from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError
 from spike_zoo.files import entries_below, listed
 from spike_zoo.formats.arrays import read_npy, read_npz
 from spike_zoo.formats.hdf5 import Hdf5File
-from spike_zoo.formats.hdf5_plain import is_archive, read_plain
+from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import is_class
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
