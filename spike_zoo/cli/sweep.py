@@ -189,7 +189,7 @@ def _stages(
     stages: list[Stage] = []
     for spec in specs:
         _announce_differences(spec, count)
-        planned = planned_runs(spec, environment, count=count, only=only, reader=reader)
+        planned = planned_runs(spec, environment, reader, count=count, only=only)
         earlier = [run for stage in stages for run in stage.runs]
         stages.append(Stage(spec, with_origins(planned, earlier)))
     waiting: list[PlannedRun] = []

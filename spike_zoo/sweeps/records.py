@@ -21,15 +21,12 @@ FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
 
-#: Keys that have no effect on the result of a run without training.
-OF_FITS = tuple(
-    f"trainer.{name}"
-    for name in (
-        *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
-        *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
-        *("val_check_interval", "check_val_every_n_epoch"),
-        *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
-    )
+#: Options of the trainer that have no effect on the result of a run without training.
+_OF_FITS = (
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
+    *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
+    *("val_check_interval", "check_val_every_n_epoch"),
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
 )
 
 
@@ -170,8 +167,7 @@ def keep_record(run: PlannedRun) -> None:
     An invalid record, for example of other data, does not replace a stored record. The caller must
     hold the run's lock.
     """
-    record = None if run.records is None else _folder_record(run)
-    if run.records is None or record is None:
+    if run.records is None or (record := _folder_record(run)) is None:
         return
     stored = read_records(run.records).get(run.name)
     if stored is None or stored.result != record:
@@ -195,24 +191,6 @@ def rename_invalid_record(run: PlannedRun) -> None:
     run.result.replace(run.result.with_name(f"{FILENAME}.before"))
 
 
-def computes_the_same(
-    recorded: dict[str, Any],
-    wanted: dict[str, Any],
-    defaults: Mapping[str, Any],
-    *,
-    is_fit: bool = True,
-) -> bool:
-    """Return whether two configurations compute the same, apart from incidental parameters.
-
-    Args:
-        recorded: Complete configuration of a run.
-        wanted: Complete configuration of another run.
-        defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
-        is_fit: Whether the runs train; False ignores the parameters of training, ``OF_FITS``.
-    """
-    return not differences(recorded, wanted, defaults, apart_from=() if is_fit else OF_FITS)
-
-
 def _folder_record(run: PlannedRun) -> RunResult | None:
     """Return the record in the run's folder if it is valid."""
     try:
@@ -228,9 +206,9 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return False
-    is_same = record.config_hash == config_hash(run.config, record.begins_with)
-    is_same = is_same or computes_the_same(
-        record.config, run.config, run.defaults, is_fit=run.is_fit
+    ignored = () if run.is_fit else [f"trainer.{name}" for name in _OF_FITS]
+    is_same = record.config_hash == config_hash(run.config, record.begins_with) or not differences(
+        record.config, run.config, run.defaults, apart_from=ignored
     )
     return is_same and run.has_same_initial_weights(record)
 

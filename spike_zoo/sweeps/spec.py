@@ -98,11 +98,10 @@ def read_sweep(path: str | Path) -> SweepSpec:
     file = Path(path)
     content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
     content.setdefault("name", file.stem)
-    early, metric = content.pop("early_terminate", None), content.pop("metric", None)
-    if metric is not None:
-        parse_dataclass(SweepMetric, metric, f"{file}: metric")
-    if early is not None:
-        parse_dataclass(EarlyTermination, early, f"{file}: early_terminate")
+    stops_early = content.get("early_terminate") is not None
+    for key, kind in (("metric", SweepMetric), ("early_terminate", EarlyTermination)):
+        if (value := content.pop(key, None)) is not None:
+            parse_dataclass(kind, value, f"{file}: {key}")
     if "needs" in content:
         raise ConfigError(f"{file}: needs: list them in {NEEDS_FILENAME} beside the sweep")
     if "parameters" not in content:
@@ -115,7 +114,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
         str(file),
         path=file,
         parameters=parameters,
-        stops_early=early is not None,
+        stops_early=stops_early,
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )
@@ -132,9 +131,8 @@ def needed_first(spec: SweepSpec) -> list[SweepSpec]:
     def visit(current: SweepSpec, ancestors: tuple[Path, ...]) -> None:
         if current.path in ancestors:
             circle = " -> ".join(str(path) for path in (*ancestors, current.path))
-            raise ConfigError(
-                f"{current.path.parent / NEEDS_FILENAME}: the sweeps need each other: {circle}"
-            )
+            needs = current.path.with_name(NEEDS_FILENAME)
+            raise ConfigError(f"{needs}: the sweeps need each other: {circle}")
         for needed in current.needs:
             if needed not in ordered:
                 visit(read_sweep(needed), (*ancestors, current.path))

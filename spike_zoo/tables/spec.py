@@ -16,15 +16,11 @@ from spike_zoo.tables.columns import Column, plain_column
 Curve = tuple[tuple[float, float], ...]
 
 DEFAULT_COLUMNS: Final = (
-    "test/psnr",
-    "test/ssim",
-    "test/lpips",
-    "parameters",
-    "macs",
-    "seconds_per_image",
+    *("test/psnr", "test/ssim", "test/lpips"),
+    *("parameters", "macs", "seconds_per_image"),
 )
 #: First key of a claim -> keys that it requires, and keys that it allows.
-_CLAIMS: Final[dict[str, tuple[set[str], set[str]]]] = {
+_KINDS: Final[dict[str, tuple[set[str], set[str]]]] = {
     "better_than": (set(), {"at_least", "above", "reported"}),
     "within": ({"of"}, {"above"}),
     "bd_rate_below": ({"anchor"}, {"method"}),
@@ -41,37 +37,24 @@ class Row:
     Attributes:
         name: Text of the first column.
         variant: Configuration file of its runs; None for methods with published values only.
-        published: Name of a column -> published value; name of a curve -> published points.
+        published: Name of a column -> published value.
         source: Source of the published values, if it differs from the table's.
         archive: Name of the archive of its runs, if it differs from the table's.
-        scores: CSV file with scores of each picture from another tool: a column of picture names
-            and one column for each metric. Columns named ``scores/METRIC`` contain the means.
-        score_means: Metric -> mean of the scores in the file ``scores``.
+        curves: Name of a curve -> its published points.
         runs: Records of the row; if empty, all records of the variant.
     """
 
     name: str
     variant: Path | None = None
-    published: Mapping[str, float | Curve] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
     source: str | None = None
     archive: str | None = None
-    scores: Path | None = None
-    score_means: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     runs: tuple[RunResult, ...] = ()
-
-    def value(self, column: str) -> float | None:
-        """Return the published value of a column."""
-        value = self.published.get(column)
-        return None if isinstance(value, tuple) else value
-
-    def curve(self, name: str) -> Curve:
-        """Return the published points of a curve, empty without any."""
-        points = self.published.get(name, ())
-        return points if isinstance(points, tuple) else ()
 
 
 @dataclass(frozen=True)
-class Expectation:
+class Claim:
     """A claim about a row and a column; its keys select the comparison.
 
     Attributes:
@@ -86,10 +69,10 @@ class Expectation:
         bd_rate_below: The row's BD-rate in percent against ``anchor`` must be lower.
         anchor: Name of the row with the anchor curve.
         method: Interpolation of the BD-rate.
-        above: Name of a row that both compared rows must exceed for the claim to have a meaning.
+        above: Name of a row that both rows must exceed; otherwise the claim is not applicable.
         reported: Difference that the source reports, above 0.
-        claim: Statement of the source.
-        paper: Whether the claim is of the paper; otherwise it is our own expectation.
+        statement: The claim in the words of its source.
+        paper: Whether the claim is of the paper; otherwise it is our own.
     """
 
     row: str
@@ -105,16 +88,16 @@ class Expectation:
     method: Interpolation = "cubic"
     above: str | None = None
     reported: float | None = None
-    claim: str = ""
+    statement: str = ""
     paper: bool = False
 
     def __post_init__(self) -> None:
         keys = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
-        keys -= {"row", "by", "claim", "paper"}
-        kind = next((key for key in _CLAIMS if key in keys), None)
+        keys -= {"row", "by", "statement", "paper"}
+        kind = next((key for key in _KINDS if key in keys), None)
         if kind is None:
-            raise ValueError(f"a claim needs one of the keys {', '.join(_CLAIMS)}")
-        required, allowed = _CLAIMS[kind]
+            raise ValueError(f"a claim needs one of the keys {', '.join(_KINDS)}")
+        required, allowed = _KINDS[kind]
         if required - keys:
             raise ValueError(f"a claim with {kind} needs the key {min(required - keys)!r}")
         unknown = keys - required - allowed - {kind}
@@ -122,9 +105,8 @@ class Expectation:
             raise ValueError(f"a claim with {kind} does not take the key {min(unknown)!r}")
         if self.reported is not None and not 0 < self.reported < math.inf:
             raise ValueError(f"reported: expected a finite number above 0, got {self.reported}")
-        if self.row in (self.other, self.anchor, self.above) or (
-            self.above is not None and self.above == self.other
-        ):
+        rows = [name for name in (self.row, self.other, self.anchor, self.above) if name]
+        if len(set(rows)) < len(rows):
             raise ValueError("the claim compares a row with itself")
 
     @property
@@ -239,7 +221,7 @@ class TableSpec:
         columns: Columns, left to right.
         rows: Rows, top to bottom.
         source: Source of the published values.
-        expect: Claims about the rows.
+        claims: Claims about the rows.
         note: Text below the table.
         archive: Name of the archive that runs must have used; None accepts any.
         one_data: Whether all rows must be measured on the same data.
@@ -253,7 +235,7 @@ class TableSpec:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     source: str | None = None
-    expect: tuple[Expectation, ...] = ()
+    claims: tuple[Claim, ...] = ()
     note: str | None = None
     archive: str | None = None
     one_data: bool = True
@@ -262,16 +244,14 @@ class TableSpec:
     curves: tuple[CurveSpec, ...] = ()
     published_columns: tuple[PublishedColumn, ...] = ()
 
+    def entry(self, kind: str, name: str) -> str:
+        """Return the location of an entry, for error messages."""
+        return f"{self.file or 'the table'}: table {self.title!r}, {kind} {name!r}"
+
 
 @dataclass(frozen=True)
 class TableFile:
-    """The tables of one file.
-
-    Attributes:
-        title: Heading of the file.
-        tables: The tables.
-        path: The file.
-    """
+    """The tables of one file, with the heading of the file."""
 
     title: str
     tables: tuple[TableSpec, ...]
