@@ -28,7 +28,6 @@ EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
-STOPPED: Final = 124  # exit code of timeout
 SMOKE_OPTIONS: Final = ("--only", "seed_everything=0", "--jobs", "0")
 
 
@@ -52,22 +51,19 @@ class Jobs:
         print(shlex.join(parts), flush=True)
         if self.dry_run:
             return 0
-        if self.deadline is not None:
-            seconds = max(1.0, self.deadline - time.monotonic())
-            parts = ["timeout", "--signal=TERM", f"{seconds:.0f}s", *parts]
         process = subprocess.Popen(parts)
         try:
-            code = process.wait()
+            left = self.deadline and max(1.0, self.deadline - time.monotonic())
+            return process.wait(left)
         except KeyboardInterrupt:  # the terminal has sent the signal to the command, too
             process.wait()
             raise
-        except SystemExit:
+        except (SystemExit, subprocess.TimeoutExpired) as stopped:
             process.terminate()
             process.wait()
-            raise
-        if self.deadline is not None and code == STOPPED:
+            if isinstance(stopped, SystemExit):
+                raise
             sys.exit("the time is over: repeat the command to continue")
-        return code
 
     def run(self, *command: object) -> None:
         """Run a command; exit with its code if it fails."""
@@ -141,15 +137,15 @@ class Jobs:
             plans.append((name, sweep, needed_archives(sweep)))
             missing = [path for path in plans[-1][2] if not Path(path).is_file()]
             print(f"archives to simulate: {', '.join(missing) or 'none'}", flush=True)
-        codes = []
+        worst = 0
         for name, sweep, paths in plans:
             for path in paths:
                 self.archive(path)
-            codes.append(self.call(*ZOO, "sweep", *sweep))
-            if codes[-1] > 1:
-                sys.exit(codes[-1])
+            worst = max(worst, self.call(*ZOO, "sweep", *sweep))
+            if worst > 1:
+                sys.exit(worst)
             self.run(*ZOO, "table", "--profile", profile, of_profile(name, "table", profile))
-        return max(codes)
+        return worst
 
     def demo(self, options: Sequence[str] = ()) -> None:
         """Train a small network, compare it with baselines, and write a video and a page."""
@@ -265,8 +261,8 @@ def stages_of(method: str) -> dict[str, str]:
 
 def recipes(part: str) -> dict[str, str]:
     """Return the mapping ``recipes`` or ``records``, merged over all files of recipes."""
-    files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
-    return {name: path for file in files for name, path in file.get(part, {}).items()}
+    files = [load(path).get(part, {}) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
+    return {name: path for file in files for name, path in file.items()}
 
 
 def stages_read_by(config: str) -> Iterator[tuple[str, str]]:

@@ -38,9 +38,6 @@ def read_parameters(file: Path, content: Any) -> dict[str, Parameter]:  # noqa: 
     """Return the parameters of a sweep file, with bounds as numbers.
 
     Bounds given as text are converted to numbers, because YAML 1.1 reads ``1e-5`` as text.
-
-    Raises:
-        ConfigError: If a parameter is not a valid distribution of W&B; states file and parameter.
     """
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{file}: parameters must be a mapping of options, found {content!r}")

@@ -48,10 +48,6 @@ def planned_runs(
         reader: Parser of the commands.
         count: Number of runs of a random search, see :func:`points_of`.
         only: ``NAME=VALUE`` of the runs to return, see :func:`only_points`.
-
-    Raises:
-        ConfigError: If a variant, a parameter or the command is not valid; states file and key.
-        MissingFileError: If a configuration or profile does not exist.
     """
     digests: dict[str, str | None] = {}
     runs: dict[Path, PlannedRun] = {}
@@ -69,12 +65,7 @@ def planned_runs(
 def check_commands(
     spec: SweepSpec, environment: Mapping[str, str], *, count: int | None, only: str | None
 ) -> None:
-    """Check the verbs and configuration files of a sweep's commands without loading torch.
-
-    Raises:
-        ConfigError: If a command or a configuration is not valid.
-        MissingFileError: If a configuration does not exist.
-    """
+    """Check the verbs and configuration files of a sweep's commands without loading torch."""
     for point in only_points(points_of(spec, count), only):
         arguments = _verb(spec, expand_command(spec, point, environment))[1]
         try:
@@ -132,11 +123,7 @@ def _planned(
 
 
 def check_tables(spec: SweepSpec) -> list[Path]:
-    """Check the tables in the folder of a sweep, and return the variants that are in no table.
-
-    Raises:
-        ConfigError: If a table is not valid; states file and key.
-    """
+    """Check the tables in the folder of a sweep, and return the variants that are in no table."""
     configs = spec.parameters.get("config", {})
     variants = [Path(file) for file in configs.get("values", [configs.get("value")]) if file]
     tables = sorted(spec.path.parent.glob("table*.yaml"))
@@ -152,11 +139,7 @@ def takes_profile(spec: SweepSpec) -> bool:
 
 
 def check_profile(profile: str) -> None:
-    """Check that a profile exists.
-
-    Raises:
-        MissingFileError: If the file does not exist; lists the profiles.
-    """
+    """Check that a profile exists."""
     known = known_profiles()
     if profile not in known:
         raise MissingFileError(
@@ -176,11 +159,7 @@ def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
-    """Check that the archives of runs exist.
-
-    Raises:
-        MissingFileError: If one is missing; names the command that makes it.
-    """
+    """Check that the archives of runs exist."""
     for source in (run.archive for run in runs if run.archive is not None):
         try:
             files = archive_files(source)

@@ -29,11 +29,6 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
     Args:
         spec: The sweep.
         count: Number of runs of a random search; by default its ``run_cap``.
-
-    Raises:
-        ConfigError: If a parameter has no values for a grid; states file and parameter.
-        UsageError: If the method needs W&B's server or an optional part of this package, or
-            ``count`` is below 1.
     """
     if count is not None and count < 1:
         raise UsageError(f"--count {count}: at least 1 run; leave it out for run_cap of the file")
@@ -65,9 +60,6 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
     Args:
         points: Points of a sweep.
         only: ``NAME=VALUE``; None returns all points.
-
-    Raises:
-        UsageError: If ``only`` has another form.
     """
     if only is None:
         return points
@@ -127,10 +119,6 @@ def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]
 
     ``${envvar:NAME}`` may be inside a part of the command. The other macros are complete parts:
     ``${env}``, ``${interpreter}``, ``${program}``, ``${args}`` and its variants.
-
-    Raises:
-        ConfigError: If a macro or environment variable is unknown. W&B's agent would drop the macro
-            and use the name of the variable as its value.
     """
 
     def variable(match: re.Match[str]) -> str:

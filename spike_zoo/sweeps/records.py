@@ -32,41 +32,30 @@ _OF_FITS = (
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A planned run of a sweep.
+    """A planned run of a sweep."""
 
-    Attributes:
-        name: Unique name in the sweep, from variant, seed and a digest of the other options.
-        command: The command that starts the run.
-        run_dir: Folder of the run.
-        result: Path of the ``result.json`` that the run writes.
-        config: Complete configuration.
-        defaults: Dotted key -> value, for keys that have their default.
-        config_hash: Digest of ``config``.
-        profile: Name of the profile.
-        archive: The archive, or a list or pattern of archives; None for a run without one.
-        data_sha256: Digest of the archive; None if it does not exist. A record is then identified
-            by the configuration alone.
-        records: The ``records.jsonl`` that stores the record; None for random searches.
-        initial_weights: Dotted key of the configuration -> file of initial weights; ``*`` matches
-            any part of the name.
-        weight_sources: Dotted key -> run of another sweep that writes this file.
-        needs_checkpoint: Whether other runs start from the best checkpoint of this run.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    run_dir: Path
-    result: Path
-    config: dict[str, Any] = field(repr=False)
+    name: str  #: unique name in the sweep, from variant, seed and a digest of the other options
+    command: tuple[str, ...]  #: the command that starts the run
+    run_dir: Path  #: folder of the run
+    result: Path  #: path of the ``result.json`` that the run writes
+    config: dict[str, Any] = field(repr=False)  #: complete configuration
+    #: dotted key -> value, for keys that have their default
     defaults: Mapping[str, Any] = field(repr=False)
-    config_hash: str
-    profile: str | None
+    config_hash: str  #: digest of ``config``
+    profile: str | None  #: name of the profile
+    #: the archive, or a list or pattern of archives; None for a run without one
     archive: str | list[str] | None = None
+    #: digest of the archive; None if it does not exist. A record is then identified by the
+    #: configuration alone.
     data_sha256: str | None = None
+    #: the ``records.jsonl`` that stores the record; None for random searches
     records: Path | None = None
+    #: dotted key of the configuration -> file of initial weights; ``*`` matches any part of the
+    #: name
     initial_weights: Mapping[str, str] = field(default_factory=dict)
+    #: dotted key -> run of another sweep that writes this file
     weight_sources: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
-    needs_checkpoint: bool = False
+    needs_checkpoint: bool = False  #: whether other runs start from the best checkpoint of this run
 
     @property
     def is_fit(self) -> bool:
@@ -119,11 +108,7 @@ class PlannedRun:
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs with :attr:`PlannedRun.weight_sources` set to runs of earlier sweeps.
-
-    Raises:
-        ConfigError: If several earlier runs may write the same file.
-    """
+    """Return the runs with :attr:`PlannedRun.weight_sources` set to runs of earlier sweeps."""
     linked = []
     for run in runs:
         weight_sources: dict[str, PlannedRun] = {}

@@ -33,17 +33,11 @@ Report = Callable[[Event, "PlannedRun", float], None]
 
 @dataclass
 class Outcome:
-    """Outcome of a run in this call.
+    """Outcome of a run in this call."""
 
-    Attributes:
-        run: The run.
-        is_finished: Whether the run has a valid record, regardless of the exit code.
-        seconds: Duration in this call.
-    """
-
-    run: PlannedRun
-    is_finished: bool
-    seconds: float
+    run: PlannedRun  #: the run
+    is_finished: bool  #: whether the run has a valid record, regardless of the exit code
+    seconds: float  #: duration in this call
 
     @property
     def event(self) -> Event:

@@ -24,30 +24,18 @@ _IGNORED: Final = {
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A sweep file.
+    """A sweep file."""
 
-    Attributes:
-        path: The file.
-        name: Name of the sweep.
-        method: The search.
-        parameters: Dotted option -> W&B's distribution of its values.
-        command: Command of a run, with W&B's macros.
-        program: Value of the macro ``${program}``.
-        run_cap: Largest number of runs.
-        stops_early: Whether W&B's agent ends poor runs early (``early_terminate``).
-        needs: Sweep files whose runs must be finished first.
-        archives: Archive -> the command that makes it, without ``--out``.
-    """
-
-    path: Path
-    name: str
-    method: Literal["grid", "random", "bayes"]
-    parameters: dict[str, dict[str, Any]]
-    command: tuple[str, ...]
-    program: str | None = None
-    run_cap: PositiveInt | None = None
-    stops_early: bool = False
-    needs: tuple[Path, ...] = ()
+    path: Path  #: the file
+    name: str  #: name of the sweep
+    method: Literal["grid", "random", "bayes"]  #: the search
+    parameters: dict[str, dict[str, Any]]  #: dotted option -> W&B's distribution of its values
+    command: tuple[str, ...]  #: command of a run, with W&B's macros
+    program: str | None = None  #: value of the macro ``${program}``
+    run_cap: PositiveInt | None = None  #: largest number of runs
+    stops_early: bool = False  #: whether W&B's agent ends poor runs early (``early_terminate``)
+    needs: tuple[Path, ...] = ()  #: sweep files whose runs must be finished first
+    #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,11 +109,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
 
 
 def needed_first(spec: SweepSpec) -> list[SweepSpec]:
-    """Return a sweep and all required sweeps in the order of execution.
-
-    Raises:
-        ConfigError: If the requirements are circular.
-    """
+    """Return a sweep and all required sweeps in the order of execution."""
     ordered: dict[Path, SweepSpec] = {}
 
     def visit(current: SweepSpec, ancestors: tuple[Path, ...]) -> None:
@@ -143,12 +127,7 @@ def needed_first(spec: SweepSpec) -> list[SweepSpec]:
 
 
 def read_needs(file: Path) -> Needs:
-    """Read a ``needs.yaml``; a missing file means no requirements.
-
-    Raises:
-        MissingFileError: If a sweep or a method's table does not exist.
-        ConfigError: If an entry has another type; states file and key.
-    """
+    """Read a ``needs.yaml``; a missing file means no requirements."""
     if not file.is_file():
         return Needs()
     content = _mapping(file)

@@ -39,18 +39,13 @@ class Result(StrEnum):
 
 
 class Sample(NamedTuple):
-    """The result of a row.
+    """The result of a row."""
 
-    Attributes:
-        mean: Mean over seeds; NaN if one of them diverged.
-        count: Number of seeds.
-        deviation: Standard deviation over seeds, pooled over rows; NaN if no row has two seeds.
-        freedom: Degrees of freedom of the deviation; infinite for a value without noise of seeds.
-    """
-
-    mean: float
-    count: int = 1
+    mean: float  #: mean over seeds; NaN if one of them diverged
+    count: int = 1  #: number of seeds
+    #: standard deviation over seeds, pooled over rows; NaN if no row has two seeds
     deviation: float = 0.0
+    #: degrees of freedom of the deviation; infinite for a value without noise of seeds
     freedom: float = math.inf
 
 
@@ -73,7 +68,7 @@ class Noise(NamedTuple):
 
 
 def pool(groups: Iterable[tuple[int, float]]) -> tuple[float, float]:
-    """Pool standard deviations, given as (number of values, deviation).
+    """Pool pairs of number of values and standard deviation.
 
     Returns:
         The pooled deviation and its degrees of freedom; NaN and 0 without two values of a group.
@@ -95,14 +90,12 @@ def paired_differences(
 ) -> list[float]:
     """Return the difference of each recording between two rows, or between a row and a number.
 
-    Returns:
-        The differences; empty if the recordings are not the same or a difference is not finite.
+    The list is empty if the recordings are not the same or a difference is not finite.
     """
-    if isinstance(second, int | float):
-        second = dict.fromkeys(first, second)
-    if first.keys() != second.keys():
+    others = dict.fromkeys(first, second) if isinstance(second, int | float) else second
+    if first.keys() != others.keys():
         return []
-    differences = [value - second[name] for name, value in first.items()]
+    differences = [value - others[name] for name, value in first.items()]
     return differences if all(map(math.isfinite, differences)) else []
 
 
@@ -114,13 +107,7 @@ def _student(freedom: float) -> Any:  # noqa: ANN401  (scipy has no hints)
 
 @dataclass(frozen=True)
 class RecordingTest:
-    """The paired test of a claim over recordings.
-
-    Attributes:
-        result: Supported, within noise or not supported.
-        count: Number of recordings.
-        p_value: Two-sided; None if all recordings have the same difference.
-    """
+    """The paired test over recordings; no p-value if all have the same difference."""
 
     result: Result
     count: int
@@ -137,29 +124,20 @@ class RecordingTest:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim and its result.
+    """A claim and its result."""
 
-    Attributes:
-        claim: The claim.
-        result: The result over seeds.
-        text: Text of the claim.
-        difference: Improvement of the row over the other row, column or limit, positive if the row
-            is better. For a claim of closeness the absolute difference.
-        noise: Smallest significant difference; None if it is not known.
-        detail: Text of the numbers.
-        seeds: Smallest number of runs among the compared rows with noise.
-        p_value: p-value of the test over seeds; None without noise or if the noise is not known.
-        recordings: The paired test over recordings; None without results of single images.
-    """
-
-    claim: Claim
-    result: Result
-    text: str
+    claim: Claim  #: the claim
+    result: Result  #: the result over seeds
+    text: str  #: text of the claim
+    #: improvement of the row over the other row, column or limit, positive if the row is better.
+    #: For a claim of closeness the absolute difference.
     difference: float | None = None
-    noise: float | None = None
-    detail: str = ""
-    seeds: int = 0
+    noise: float | None = None  #: smallest significant difference; None if it is not known
+    detail: str = ""  #: text of the numbers
+    seeds: int = 0  #: smallest number of runs among the compared rows with noise
+    #: p-value of the test over seeds; None without noise or if the noise is not known
     p_value: float | None = None
+    #: the paired test over recordings; None without results of single images
     recordings: RecordingTest | None = None
 
     @property
@@ -194,7 +172,7 @@ def evaluate_claim(
         claim: The claim.
         column: The column of ``by``.
         row: Result of the claim's row.
-        other: Result of the other row or column; by default the limit, which is exact.
+        other: Result of the other row or column; None for a claim about a limit.
         above: Result of the row to exceed.
         than: The other column.
         paired: Differences between row and other, one for each recording.

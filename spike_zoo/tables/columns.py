@@ -40,21 +40,15 @@ _OF_TWO_PLACES: Final = ("psnr", "bd_rate", "bit_saving", "accuracy_decrease")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of numbers.
+    """One column of numbers."""
 
-    Attributes:
-        metric: Log key, as ``test/psnr``, or a field of ``result.json``.
-        name: Name used by published values and claims.
-        better: The better direction.
-        scenes: Shell pattern of the names of recordings in ``per_image.csv`` that are averaged.
-        rate_scale: Lower (inclusive) and upper (exclusive) bound of the spikes per plane at white
-            of recordings that are averaged.
-    """
-
-    metric: str
-    name: str
-    better: Better
+    metric: str  #: log key, as ``test/psnr``, or a field of ``result.json``
+    name: str  #: name used by published values and claims
+    better: Better  #: the better direction
+    #: shell pattern of the names of recordings in ``per_image.csv`` that are averaged
     scenes: str | None = None
+    #: lower (inclusive) and upper (exclusive) bound of the spikes per plane at white of recordings
+    #: that are averaged
     rate_scale: tuple[float, float] | None = None
 
     @property

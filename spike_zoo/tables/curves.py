@@ -47,19 +47,12 @@ _CHARTS_IN_A_ROW: Final = 3  # of a picture
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: the points of a row, measured or published.
+    """One line of a chart: the points of a row, measured or published."""
 
-    Attributes:
-        row: Name of the row.
-        points: The points; the means over the runs of a measured line.
-        is_published: Whether the points are published.
-        curves: Points of each run.
-    """
-
-    row: str
-    points: Curve
-    is_published: bool = False
-    curves: tuple[Curve, ...] = ()
+    row: str  #: name of the row
+    points: Curve  #: the points; the means over the runs of a measured line
+    is_published: bool = False  #: whether the points are published
+    curves: tuple[Curve, ...] = ()  #: points of each run
 
     @property
     def name(self) -> str:
@@ -74,16 +67,11 @@ class Line:
 
 @dataclass(frozen=True)
 class RowBDRate:
-    """BD-rates of a row.
+    """BD-rates of a row."""
 
-    Attributes:
-        values: BD-rates in percent, one for each seed.
-        reason: Reason why there are no values.
-        overlap: Smallest overlap of the two quality ranges, as a share of the smaller range.
-    """
-
-    values: tuple[float, ...] = ()
-    reason: str = ""
+    values: tuple[float, ...] = ()  #: BD-rates in percent, one for each seed
+    reason: str = ""  #: reason why there are no values
+    #: smallest overlap of the two quality ranges, as a share of the smaller range
     overlap: float = 1.0
 
     @property
@@ -174,12 +162,7 @@ class FilledCurve:
 
 
 def fill_curves(spec: TableSpec, runs: RunsByRow) -> tuple[FilledCurve, ...]:
-    """Return the curves of a table; points are means over the seeds of a row.
-
-    Raises:
-        ConfigError: If no run has a curve, if the runs of one row differ in their number of points,
-            or if a value on a logarithmic axis is not above 0.
-    """
+    """Return the curves of a table; points are means over the seeds of a row."""
     filled = []
     for curve in spec.curves:
         if curve.unit is not None:

@@ -33,29 +33,20 @@ from spike_zoo.tables.spec import Claim, TableSpec
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A table with its results.
+    """A table with its results."""
 
-    Attributes:
-        spec: The table of the table file.
-        runs: Name of a row -> its runs.
-        cells: One line for each row and column, with the fields ``mean`` and ``deviation`` over the
-            runs (n - 1; NaN if unknown or if a run diverged), ``count`` of runs with a value,
-            ``diverged`` (runs with a value that is not finite) and ``published``.
-        curves: Charts below the numbers.
-        warnings: Reasons why the rows cannot be compared.
-        notes: Origin of the numbers.
-        different: Rows whose data or profile differ from the most frequent ones among all runs.
-        claims: Results of the claims.
-    """
-
-    spec: TableSpec
-    runs: Mapping[str, Sequence[RecordedRun]]
+    spec: TableSpec  #: the table of the table file
+    runs: Mapping[str, Sequence[RecordedRun]]  #: name of a row -> its runs
+    #: one line for each row and column, with the fields ``mean`` and ``deviation`` over the runs (n
+    #: - 1; NaN if unknown or if a run diverged), ``count`` of runs with a value, ``diverged`` (runs
+    #: with a value that is not finite) and ``published``
     cells: pd.DataFrame
-    curves: tuple[FilledCurve, ...] = ()
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    curves: tuple[FilledCurve, ...] = ()  #: charts below the numbers
+    warnings: tuple[str, ...] = ()  #: reasons why the rows cannot be compared
+    notes: tuple[str, ...] = ()  #: origin of the numbers
+    #: rows whose data or profile differ from the most frequent ones among all runs
     different: frozenset[str] = frozenset()
-    claims: tuple[ClaimResult, ...] = ()
+    claims: tuple[ClaimResult, ...] = ()  #: results of the claims
 
     @property
     def title(self) -> str:

@@ -78,10 +78,6 @@ def read_points(path: Path) -> dict[str, Curve]:
     Args:
         path: CSV with a header and the columns name of the method, x and y, as ``name,bpp,psnr``.
             Lines with the same name are the points of one curve.
-
-    Raises:
-        MissingFileError: If the file does not exist.
-        FormatError: If a line is not a name and two finite numbers; states file and line.
     """
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
@@ -120,28 +116,27 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     ]
     curves = _parsed(CurveSpec, lists["curves"], f"{place}, curve")
     published = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
-    for column in published:
-        _check_metric(column.metric, f"{place}, published column {column.name!r}")
-    names = [column.name for column in (*columns, *published)]
-    _check_unique([*names, *(curve.key for curve in curves)], "column or curve", place)
-    rows = _rows(file, lists["rows"], place)
-    for row in rows:
-        for key in row.published:
-            names = [column.name for column in columns]
-            _check_name(key, names, "column", f"{place}, row {row.name!r}: published")
-    rows = _with_published(rows, curves, published, file)
-    for curve in curves:
-        if curve.anchor is not None:
-            _check_name(curve.anchor, [row.name for row in rows], "row", f"{place}: anchor")
+    for number, column in enumerate(published, 1):
+        _check_metric(column.metric, f"{place}, published column {number}")
+    rows = _with_published(_rows(file, lists["rows"], place), curves, published, file)
     built = {"columns": columns, "rows": rows, "curves": curves, "published_columns": published}
     parts: dict[str, Any] = {key: tuple(listed) for key, listed in built.items()}
     spec = parse_dataclass(TableSpec, content, place, **parts, claims=(), file=file)
-    try:
-        (spec.command or "").format(profile="cpu")
-    except (KeyError, IndexError, ValueError) as error:
-        message = f"{place}: command: only {{profile}} is replaced: {spec.command}"
-        raise ConfigError(message) from error
+    _check_names(spec, place)
     return replace(spec, claims=_claims(spec, lists["claims"], place))
+
+
+def _check_names(spec: TableSpec, place: str) -> None:
+    """Check the names of a table's columns, curves and anchors, and of published values."""
+    columns, rows = [column.name for column in spec.columns], [row.name for row in spec.rows]
+    others = [*(one.name for one in spec.published_columns), *(one.key for one in spec.curves)]
+    _check_unique([*columns, *others], "column or curve", place)
+    for row in spec.rows:
+        for key in row.published:
+            _check_name(key, columns, "column", f"{place}, row {row.name!r}: published")
+    for curve in spec.curves:
+        if curve.anchor is not None:
+            _check_name(curve.anchor, rows, "row", f"{place}: anchor")
 
 
 def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from spike_zoo.tables.claims import NOISE_RULE, by_origin, false_discoveries, summarize_claims
-from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.fill import FilledTable
-    from spike_zoo.tables.spec import PublishedColumn
 
 NOTES = "NOTES.md"  # in the folder of the table file
 DIFFERENT_NOTE = "† other data or another profile than most rows."
@@ -32,9 +30,7 @@ def text_rows(table: FilledTable) -> tuple[list[str], list[list[str]]]:
     """Return the headings and the rows of texts of a table; the best values are ``**bold**``."""
     columns, published = table.spec.columns, table.spec.published_columns
     has_counts = len({len(runs) for runs in table.runs.values() if runs}) > 1
-    head = ["", *(column.title for column in columns)]
-    for other in published:
-        head.append(f"[{other.name}, {other.column.heading}]{ARROWS[other.column.better]}")
+    head = ["", *(column.title for column in columns), *(other.title for other in published)]
     best = [_best_rows(table, column) for column in columns]
     rows = []
     for name, runs in table.runs.items():
@@ -138,7 +134,7 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
     """
     names = dict.fromkeys(column.name for table in tables for column in table.spec.columns)
     parts = ("", " deviation", " published")
-    published = [_field(other) for table in tables for other in table.spec.published_columns]
+    published = [other.csv_heading for table in tables for other in table.spec.published_columns]
     curves = [curve for table in tables for curve in table.curves]
     fields = [
         *("table", "row", "n"),
@@ -186,7 +182,7 @@ def _lines(table: FilledTable) -> Iterator[dict[str, Any]]:
             line[f"{column.name} deviation"] = cell["deviation"]
             line[f"{column.name} published"] = cell["published"]
         for other in table.spec.published_columns:
-            line[_field(other)] = other.values.get(name)
+            line[other.csv_heading] = other.values.get(name)
         yield line
     yield from ({"row": result.text, "result": result.label} for result in table.claims)
     for curve in table.curves:
@@ -204,7 +200,3 @@ def _lines(table: FilledTable) -> Iterator[dict[str, Any]]:
                 line[f"BD-rate {method}"] = rate.mean and round(rate.mean, 6)
                 line[f"BD-rate {method} deviation"] = rate.deviation and round(rate.deviation, 6)
             yield line
-
-
-def _field(column: PublishedColumn) -> str:
-    return f"{column.name} {column.metric} published"

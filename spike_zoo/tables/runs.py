@@ -35,21 +35,13 @@ _PACKAGE = "spike_zoo."  # a record must not make us import classes of other pac
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A record and its origin.
+    """A record and its origin."""
 
-    Attributes:
-        result: The record.
-        folder: The run's folder, with pictures; None for stored records and W&B.
-        place: Index of the searched path that contains the record.
-        images: ``name``, ``plane``, ``rate_scale`` and metrics of each test image.
-        source: Name of the record's origin in notes.
-    """
-
-    result: RunResult
-    folder: Path | None = None
-    place: int = 0
-    images: ImageMetrics = ()
-    source: str = ""
+    result: RunResult  #: the record
+    folder: Path | None = None  #: the run's folder, with pictures; None for stored records and W&B
+    place: int = 0  #: index of the searched path that contains the record
+    images: ImageMetrics = ()  #: ``name``, ``plane``, ``rate_scale`` and metrics of each test image
+    source: str = ""  #: name of the record's origin in notes
 
     def value(self, column: Column) -> float | None:
         """Return the run's value of a column; None if the run has no value."""

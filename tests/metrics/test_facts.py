@@ -19,9 +19,9 @@ def test_the_arrow_of_a_column_agrees_with_higher_is_better_of_the_metric(
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
     assert len(metrics) == 10
     for name, metric in metrics.items():
-        assert plain_column(f"test/{name}").title.endswith(
-            ARROWS[bool(metric.higher_is_better)]
-        ), name
+        assert plain_column(f"test/{name}").title.endswith(ARROWS[bool(metric.higher_is_better)]), (
+            name
+        )
     assert metrics["lpips"].higher_is_better is False
     assert metrics["psnr"].higher_is_better is True
 

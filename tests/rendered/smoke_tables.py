@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from spike_zoo.tables import read_table_file
 from tests.helpers.variants import smoke_variants
 
