@@ -38,7 +38,8 @@ class Result(StrEnum):
     ONE_SEED = "one seed"
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """The result of a row."""
 
     mean: float  #: mean over seeds; NaN if one of them diverged
@@ -259,7 +260,7 @@ def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample])
     if tested.noise:
         parts.append(f"noise {column.text(tested.noise)}")
     if tested.result is Result.UNDECIDABLE and claim.claimed:
-        single = noise_of([sample._replace(count=1) for sample in samples])
+        single = noise_of([replace(sample, count=1) for sample in samples])
         needed = math.ceil((single.bound / claim.claimed) ** 2)
         parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can detect")
     text = ", ".join(parts)
@@ -312,7 +313,11 @@ def false_discoveries(results: Sequence[ClaimResult]) -> str:
 
     The correction for multiple tests controls the false discovery rate (Benjamini-Hochberg).
     """
-    over = {"seeds": results, "recordings": [one.recordings for one in results if one.recordings]}
+    paired = [one.recordings for one in results if one.recordings]
+    over: dict[str, Sequence[ClaimResult | RecordingTest]] = {
+        "seeds": results,
+        "recordings": paired,
+    }
     parts = [f"over {level} {text}" for level, tests in over.items() if (text := _remaining(tests))]
     rate = "At a false discovery rate of 5 % (Benjamini-Hochberg)"
     return f"{rate}, these results remain significant: {'; '.join(parts)}." if parts else ""

@@ -119,9 +119,17 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     for number, column in enumerate(published, 1):
         _check_metric(column.metric, f"{place}, published column {number}")
     rows = _with_published(_rows(file, lists["rows"], place), curves, published, file)
-    built = {"columns": columns, "rows": rows, "curves": curves, "published_columns": published}
-    parts: dict[str, Any] = {key: tuple(listed) for key, listed in built.items()}
-    spec = parse_dataclass(TableSpec, content, place, **parts, claims=(), file=file)
+    spec = parse_dataclass(
+        TableSpec,
+        content,
+        place,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        curves=tuple(curves),
+        published_columns=tuple(published),
+        claims=(),
+        file=file,
+    )
     _check_names(spec, place)
     return replace(spec, claims=_claims(spec, lists["claims"], place))
 
