@@ -185,15 +185,16 @@ def _stages(
         echo(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
+    points = {spec.path: only_points(points_of(spec, count), only) for spec in specs}
     for spec in specs:
-        check_commands(spec, environment, count=count, only=only)
+        check_commands(spec, points[spec.path], environment)
     from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
 
     reader = LineReader()
     stages: list[Stage] = []
     for spec in specs:
         _announce_differences(spec, count)
-        planned = planned_runs(spec, environment, reader, count=count, only=only)
+        planned = planned_runs(spec, points[spec.path], environment, reader)
         earlier = [run for stage in stages for run in stage.runs]
         stages.append(Stage(spec, with_origins(planned, earlier)))
     waiting: list[PlannedRun] = []

@@ -18,7 +18,7 @@ from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
 from spike_zoo.runs.planning import VERBS
 from spike_zoo.runs.problems import explain
-from spike_zoo.sweeps.points import Point, expand_command, only_points, points_of
+from spike_zoo.sweeps.points import Point, expand_command
 from spike_zoo.sweeps.records import PlannedRun
 from spike_zoo.sweeps.spec import SweepSpec
 from spike_zoo.tables.read import check_table
@@ -33,25 +33,19 @@ _NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always p
 
 
 def planned_runs(
-    spec: SweepSpec,
-    environment: Mapping[str, str],
-    reader: LineReader,
-    *,
-    count: int | None = None,
-    only: str | None = None,
+    spec: SweepSpec, points: Sequence[Point], environment: Mapping[str, str], reader: LineReader
 ) -> list[PlannedRun]:
     """Return the runs of a sweep, with configurations parsed as in the processes of the runs.
 
     Args:
         spec: The sweep.
+        points: Its points.
         environment: Environment variables of the commands.
         reader: Parser of the commands.
-        count: Number of runs of a random search, see :func:`points_of`.
-        only: ``NAME=VALUE`` of the runs to return, see :func:`only_points`.
     """
     digests: dict[str, str | None] = {}
     runs: dict[Path, PlannedRun] = {}
-    for point in only_points(points_of(spec, count), only):
+    for point in points:
         run = _planned(reader, spec, point, environment, digests)
         if run.run_dir in runs:
             raise ConfigError(
@@ -63,10 +57,10 @@ def planned_runs(
 
 
 def check_commands(
-    spec: SweepSpec, environment: Mapping[str, str], *, count: int | None, only: str | None
+    spec: SweepSpec, points: Sequence[Point], environment: Mapping[str, str]
 ) -> None:
     """Check the verbs and configuration files of a sweep's commands without loading torch."""
-    for point in only_points(points_of(spec, count), only):
+    for point in points:
         arguments = _verb(spec, expand_command(spec, point, environment))[1]
         try:
             check_configs(arguments)

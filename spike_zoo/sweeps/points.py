@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 import warnings
@@ -118,7 +117,8 @@ def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]
     """Return the command of one run, as ``wandb agent`` starts it.
 
     ``${envvar:NAME}`` may be inside a part of the command. The other macros are complete parts:
-    ``${env}``, ``${interpreter}``, ``${program}``, ``${args}`` and its variants.
+    ``${env}``, ``${interpreter}``, ``${program}``, ``${args}`` and ``${args_no_equals}``. W&B's
+    further variants of ``${args}`` are not arguments that commands of this package can read.
     """
 
     def variable(match: re.Match[str]) -> str:
@@ -126,7 +126,13 @@ def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]
             raise ConfigError(f"{spec.path}: command: {part}: the variable {match[1]} is not set")
         return environment[match[1]]
 
-    macros = _macros(spec, point)
+    macros = {
+        "env": ["/usr/bin/env"],
+        "interpreter": ["python"],
+        "program": [spec.program] if spec.program else [],
+        "args": [f"--{name}={value}" for name, value in point.items()],
+        "args_no_equals": [text for n, value in point.items() for text in (f"--{n}", str(value))],
+    }
     expanded: list[str] = []
     for part in spec.command:
         text = _VARIABLE.sub(variable, part)
@@ -140,24 +146,3 @@ def expand_command(spec: SweepSpec, point: Point, environment: Mapping[str, str]
                 f"{spec.path}: command: unknown macro {part}; the known macros are {known}"
             )
     return expanded
-
-
-def _macros(spec: SweepSpec, point: Point) -> dict[str, list[str]]:
-    pairs = [f"{name}={value}" for name, value in point.items()]
-    switches = [
-        f"--{name}" if isinstance(value, bool) else f"--{name}={value}"
-        for name, value in point.items()
-        if value is not False
-    ]
-    return {
-        "env": ["/usr/bin/env"],
-        "interpreter": ["python"],
-        "program": [spec.program] if spec.program else [],
-        "args": [f"--{pair}" for pair in pairs],
-        "args_no_equals": [text for n, value in point.items() for text in (f"--{n}", str(value))],
-        "args_no_hyphens": pairs,
-        "args_no_boolean_flags": switches,
-        "args_json": [json.dumps(point)],
-        "args_append_hydra": [f"+{pair}" for pair in pairs],
-        "args_override_hydra": [f"++{pair}" for pair in pairs],
-    }
