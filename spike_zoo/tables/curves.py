@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from spike_zoo.errors import ConfigError, closest
+from spike_zoo.errors import ConfigError
 from spike_zoo.media.charts import (
     COLOURS,
     INK,
@@ -25,7 +25,7 @@ from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.tables.claims import Sample, pool
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.runs import RecordedRun
-from spike_zoo.tables.spec import Claim, Curve, CurveSpec, TableSpec
+from spike_zoo.tables.spec import Claim, Curve, CurveSpec, TableSpec, missing_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,8 +172,7 @@ def fill_curves(spec: TableSpec, runs: RunsByRow) -> tuple[FilledCurve, ...]:
         results = [run.result for row_runs in runs.values() for run in row_runs]
         known = sorted({key for result in results for key in result.curves})
         if curve.condition is None and results and curve.name not in known:
-            listed = ", ".join(known) or "no curves"
-            raise missing_result(place, curve.name, known, listed, len(results))
+            raise missing_result(place, curve.name, known, len(results))
         lines: list[Line] = []
         for row in spec.rows:
             measured = tuple(points for run in runs[row.name] if (points := run.curve(curve)))
@@ -191,22 +190,6 @@ def fill_curves(spec: TableSpec, runs: RunsByRow) -> tuple[FilledCurve, ...]:
         _check_scale(curve, lines, place)
         filled.append(FilledCurve(curve, tuple(lines)))
     return tuple(filled)
-
-
-def missing_result(
-    place: str, name: str, known: Sequence[str], listed: str, count: int
-) -> ConfigError:
-    """Return the error for a curve or metric that no result of a table has.
-
-    Args:
-        place: Table and column or curve.
-        name: Name of the curve or metric.
-        known: Names that the results have.
-        listed: Text that lists these names.
-        count: Number of results.
-    """
-    hint = closest(name, known, most=3)
-    return ConfigError(f"{place}: none of its {count} results has it.{hint} They have {listed}")
 
 
 def _check_scale(curve: CurveSpec, lines: Sequence[Line], place: str) -> None:

@@ -18,17 +18,10 @@ from spike_zoo.tables.claims import (
     pool,
 )
 from spike_zoo.tables.columns import COSTS, Column
-from spike_zoo.tables.curves import (
-    BD_RATE,
-    METHODS,
-    NAMES,
-    FilledCurve,
-    fill_curves,
-    missing_result,
-)
+from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_curves
 from spike_zoo.tables.notes import notes_of, warnings_of
 from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
-from spike_zoo.tables.spec import Claim, TableSpec
+from spike_zoo.tables.spec import Claim, TableSpec, missing_result
 
 
 @dataclass(frozen=True)
@@ -175,10 +168,10 @@ def _check_metrics(spec: TableSpec, runs: Sequence[RecordedRun]) -> None:
     for column in spec.columns:
         is_needed = "/" in column.metric and not column.may_be_missing
         if runs and is_needed and column.metric not in keys:
-            place = spec.entry("column", column.metric)
             prefix = "costs/" if column.is_cost else "test/"
-            listed = ", ".join(sorted(key for key in keys if key.startswith(prefix))) or "nothing"
-            raise missing_result(place, column.metric, sorted(keys), listed, len(runs))
+            known = sorted(key for key in keys if key.startswith(prefix))
+            place = spec.entry("column", column.metric)
+            raise missing_result(place, column.metric, known, len(runs))
 
 
 def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> frozenset[str]:

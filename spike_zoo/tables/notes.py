@@ -22,12 +22,7 @@ _MAX_NAMES = 4  # rows that a note lists
 
 
 def warnings_of(spec: TableSpec, runs: RunsByRow) -> Iterator[str]:
-    """Yield the reasons why the rows of a table cannot be compared.
-
-    Args:
-        spec: The table.
-        runs: Name of a row -> its runs.
-    """
+    """Yield the reasons why the rows of a table, with their runs, cannot be compared."""
     data = _rows_by(runs, lambda run: _short(run.result.data_sha256))
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."

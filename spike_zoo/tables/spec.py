@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal
 
+from spike_zoo.errors import ConfigError, closest
 from spike_zoo.metrics.rate import Interpolation
 from spike_zoo.records.result import RunResult
 from spike_zoo.tables.columns import ARROWS, Column, plain_column
@@ -214,6 +215,12 @@ class TableSpec:
     def entry(self, kind: str, name: str) -> str:
         """Return the location of an entry, for error messages."""
         return f"{self.file or 'the table'}: table {self.title!r}, {kind} {name!r}"
+
+
+def missing_result(place: str, name: str, known: Sequence[str], count: int) -> ConfigError:
+    """Return the error for a curve or metric that none of ``count`` results of a table has."""
+    hint, listed = closest(name, known, most=3), ", ".join(known) or "nothing"
+    return ConfigError(f"{place}: none of its {count} results has it.{hint} They have {listed}")
 
 
 @dataclass(frozen=True)
