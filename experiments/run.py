@@ -40,8 +40,7 @@ class Jobs:
     """
 
     def __init__(self, *, dry_run: bool = False, simulate: Sequence[str] = ()) -> None:
-        self.dry_run = dry_run
-        self.simulate = tuple(simulate)
+        self.dry_run, self.simulate = dry_run, tuple(simulate)
         self.deadline: float | None = None
         self.done: set[str] = set()
 
@@ -129,14 +128,15 @@ class Jobs:
         """
         others = read_needs(of_profile(method, "needs", profile)).tables
         smoke = SMOKE_OPTIONS if profile == "smoke" else ()
-        parts = [*((name, f", because {why}") for name, why in others.items()), (method, "")]
         plans = []
-        for name, reason in parts:
+        for name, why in [*others.items(), (method, "")]:
+            reason = f", because {why}" if why else ""
             print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
             sweep = ("--profile", profile, *smoke, *options, of_profile(name, "sweep", profile))
-            plans.append((name, sweep, needed_archives(sweep)))
-            missing = [path for path in plans[-1][2] if not Path(path).is_file()]
+            paths = needed_archives(sweep)
+            missing = [path for path in paths if not Path(path).is_file()]
             print(f"archives to simulate: {', '.join(missing) or 'none'}", flush=True)
+            plans.append((name, sweep, paths))
         worst = 0
         for name, sweep, paths in plans:
             for path in paths:
@@ -313,42 +313,34 @@ def stop(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a job; unknown options are passed to ``fit`` or ``sweep``."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    dry = argparse.ArgumentParser(add_help=False)  # also behind the job, as make's ARGS
+    jobs = "demo", "smoke-tables", "archive", "train", "reproduce", "ablation-table", "gpu"
+    parser.add_argument("job", choices=jobs)
+    parser.add_argument("names", nargs="*", help="methods, or a path of archive, or weights")
+    parser.add_argument("--profile", default="cpu", help="of ablation-table")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of gpu")
     about = "print the plan and the commands, and write nothing"
-    dry.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS, help=about)
     parser.add_argument("--dry-run", action="store_true", help=about)
-    jobs = parser.add_subparsers(dest="job", required=True)
-    options_of_jobs: dict[str, Any] = {"parents": [dry], "allow_abbrev": False}
-    jobs.add_parser("demo", **options_of_jobs)
-    jobs.add_parser("smoke-tables", **options_of_jobs)
-    jobs.add_parser("archive", **options_of_jobs).add_argument("path")
-    jobs.add_parser("train", **options_of_jobs).add_argument("methods", nargs="+")
-    jobs.add_parser("reproduce", **options_of_jobs).add_argument("name")
-    table = jobs.add_parser("ablation-table", **options_of_jobs)
-    table.add_argument("methods", nargs="*")
-    table.add_argument("--profile", default="cpu")
-    gpu = jobs.add_parser("gpu", **options_of_jobs)
-    gpu.add_argument("methods", nargs="*")
-    gpu.add_argument("--minutes", type=float, default=9.0)
     parsed, options = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
-    if parsed.job == "train":
-        for method in parsed.methods:
-            work.train(method, options)
-    elif parsed.job == "reproduce":
-        work.reproduce(parsed.name, options)
-    elif parsed.job == "ablation-table":
-        names = parsed.methods or methods()
-        return max(work.table(name, parsed.profile, options) for name in names)
-    elif parsed.job == "gpu":
-        work.gpu(parsed.methods or methods(), parsed.minutes)
-    elif parsed.job == "archive":
-        work.archive(parsed.path)
+    names = parsed.names
+    if parsed.job in ("archive", "train", "reproduce") and not names:
+        parser.error(f"{parsed.job} needs a name")
+    if parsed.job == "ablation-table":
+        return max(work.table(name, parsed.profile, options) for name in names or methods())
+    if parsed.job == "gpu":
+        work.gpu(names or methods(), parsed.minutes)
     elif parsed.job == "demo":
         work.demo(options)
-    else:
+    elif parsed.job == "smoke-tables":
         work.smoke_tables()
+    for name in names if parsed.job in ("archive", "train", "reproduce") else ():
+        if parsed.job == "archive":
+            work.archive(name)
+        elif parsed.job == "train":
+            work.train(name, options)
+        else:
+            work.reproduce(name, options)
     return 0
 
 
