@@ -7,6 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from spike_zoo.files import shipped_weights
+from spike_zoo.records.provenance import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,7 +134,8 @@ def _weights(run: RecordedRun) -> str:
         return "none"
     if run.train_split is not None:
         return "trained by the runs"
-    values = ((run.result.config.get("model") or {}).get("init_args") or {}).values()
+    arguments = (run.result.config.get("model") or {}).get("init_args") or {}
+    values = [value for _, value in leaves(arguments)]
     named = {value: Path(value) for value in [run.result.checkpoint, *values] if _is_weights(value)}
     names = [
         f"{path.stem}, as shipped" if path.stem in shipped_weights() else value

@@ -53,13 +53,12 @@ def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     return batch["flow"]
 
 
-def reject_oracle_flow(*, oracle_flow: bool) -> None:
-    """Raise UsageError if a method with ``oracle_flow`` gets spikes without ground-truth flow."""
-    if oracle_flow:
-        raise UsageError(
-            "oracle_flow: this method needs the ground-truth flow, which recordings do not have; "
-            "fit, validate and test it on data that serve it"
-        )
+def oracle_flow_error(option: str) -> UsageError:
+    """Return the error of a method that gets spikes without the ground-truth flow it needs."""
+    return UsageError(
+        f"{option}: this method needs the ground-truth flow, which recordings do not have; "
+        "fit, validate and test it on data that serve it"
+    )
 
 
 def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.tasks.clips import ClipReconstruction
@@ -19,8 +18,7 @@ class LoadedReconstruction(ReconstructionModule):
     Args:
         weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
             path of a checkpoint or an export.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
 
     Raises:
         TypeError: If the weights belong to a method that does not reconstruct clips.
@@ -31,8 +29,8 @@ class LoadedReconstruction(ReconstructionModule):
 
     has_own_weights = True
 
-    def __init__(self, weights: str, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+    def __init__(self, weights: str, **evaluation: Any) -> None:
+        super().__init__(**evaluation)
         self.save_hyperparameters()
         method = load(weights)
         if not isinstance(method, ClipReconstruction):

@@ -14,7 +14,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions, STIRModule, STIROptions
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, oracle_flow_pyramid
 from spike_zoo.methods.stir.network import STIRPyramid
@@ -22,7 +22,16 @@ from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.testing import QUIET
 
-SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, "lpips": "off"}
+SMALL: dict[str, Any] = {
+    "pyramid_levels": 3, "network": STIROptions(flow_fields=2), "width": 0.34, "lpips": "off"
+}  # fmt: skip
+
+
+def module_with(interaction: Any = "both", **options: Any) -> AlignedSTIRModule:
+    """Return a small network whose features are aligned by its own or by the oracle flow."""
+    network = STIROptions(flow_fields=2, interaction=interaction)
+    flow = FlowOptions(**{"align_input": False, **options})
+    return AlignedSTIRModule(flow, **{**SMALL, "network": network})
 
 
 @pytest.fixture(scope="module")
@@ -123,17 +132,19 @@ def test_flow_errors_are_logged_by_field_and_speed_and_true_flow_is_shown(archiv
 
 def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: str) -> None:
     torch.manual_seed(0)
-    module = STIRModule(**SMALL, loss_motion=1.0, motion_schedule="fading", learning_rate=2e-3)
+    flow = FlowOptions(align_input=False, weight=1.0, schedule="fading")
+    module = AlignedSTIRModule(flow, **SMALL, learning_rate=2e-3)
+    assert module.estimates_flow
     data = datamodule(archive, crop=None, augment=False)
     history: list[tuple[float, float]] = []
-    terms_of = module._terms
+    terms_of = module.terms
 
     def recording_terms(batch: Any) -> dict[str, torch.Tensor]:
         terms = terms_of(batch)
-        history.append((module._motion_left(), float(terms["motion"].detach())))
+        history.append((1.0 - module.progress, float(terms["flow"].detach())))
         return terms
 
-    module._terms = recording_terms  # type: ignore[method-assign]
+    module.terms = recording_terms  # type: ignore[method-assign]
     trainer(max_epochs=12, limit_val_batches=0).fit(module, data)
     weights, losses = zip(*history, strict=True)
     assert weights[0] == 1.0
@@ -144,22 +155,22 @@ def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_motion": -1.0}, "loss_motion must be 0 or more"),
-        ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
-        ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
-        ({"oracle_flow": True, "interaction": "synthesis_only"}, "oracle_flow: .* has no motion"),
-        ({"loss_motion": 1.0, "oracle_flow": True}, "loss_motion: not with oracle_flow"),
+        ({"weight": -1.0}, r"flow\.weight must be 0 or more"),
+        ({"schedule": "rising"}, r"flow\.schedule must be one of constant, fading"),
+        ({"weight": 1.0, "interaction": "synthesis_only"}, r"flow\.weight: .* predicts no flow"),
+        ({"oracle": True, "interaction": "synthesis_only"}, r"flow\.oracle: .* predicts no flow"),
+        ({"weight": 1.0, "oracle": True}, r"flow\.weight: not with oracle"),
     ],
 )
 def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        STIRModule(**{**SMALL, **options})
+        module_with(**options)
 
 
 def test_data_without_flow_are_rejected_by_the_loss_and_by_the_datamodule(
     archive: str, tmp_path: Path
 ) -> None:
-    module = STIRModule(**SMALL, loss_motion=1.0)
+    module = module_with(weight=1.0)
     with pytest.raises(ConfigError, match="ReconstructionDataModule with flow_offset: 20"):
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
     with pytest.raises(ConfigError, match="no flow to the planes 10 before and after"):
@@ -182,7 +193,7 @@ def test_known_flows_are_the_true_flow_at_every_level_in_pixels_of_that_level() 
 
 
 def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive: str) -> None:
-    module = STIRModule(**SMALL, oracle_flow=True).eval()
+    module = module_with(oracle=True).eval()
     data = datamodule(archive)
     data.setup("test")
     batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
@@ -196,15 +207,15 @@ def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive
     assert torch.equal(module.predict_step(batch, 0), aligned.images)
     metrics = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
     assert metrics["test/epe"] == 0
-    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
+    with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
-    with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
+    with pytest.raises(ConfigError, match=r"flow\.oracle: the data serve no true motion"):
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 
-def test_with_start_from_doubled_flows_the_coarsest_flow_is_passed_to_the_finest_level() -> None:
-    module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
+def test_with_start_from_doubled_the_coarsest_flow_is_passed_to_the_finest_level() -> None:
+    module = module_with(start_from_doubled=True).eval()
     with torch.no_grad():
         heads: Any = {name: decoder.head for name, decoder in module.network.decoders.items()}
         for level in ("3", "2"):  # only the coarsest level predicts flow
