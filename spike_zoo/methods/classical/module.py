@@ -18,7 +18,7 @@ from spike_zoo.methods.classical.colour import (
     FilledColour,
 )
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
-from spike_zoo.tasks.flow import FLOW_OFFSET, FlowPrediction, ground_truth_flow, oracle_flow_error
+from spike_zoo.tasks.flow import FLOW_OFFSET, ground_truth_flow, oracle_flow_error
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -131,9 +131,11 @@ class AlignedTFIModule(ClassicalModule):
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
-        return self.predict_with_flow(batch, batch_idx).images
+        return self.predict_with_flow(batch, batch_idx)[0]
 
-    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(
+        self, batch: ReconstructionBatch, batch_idx: int
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the reconstruction and the optical flow that was used."""
         velocities = None
         if self.hparams["oracle_flow"]:
@@ -145,9 +147,7 @@ class AlignedTFIModule(ClassicalModule):
         means = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([mean.rate for mean in means])[:, None]
         fields = torch.stack([mean.field for mean in means])
-        return FlowPrediction(
-            (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
-        )
+        return (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float

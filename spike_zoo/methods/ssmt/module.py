@@ -32,7 +32,6 @@ from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
-from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import (
     check_scenes,
@@ -183,7 +182,7 @@ class SSMTModule(ReconstructionModule):
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Reconstruct scenes, measure all images, and log the PSNR after the first."""
         clips, images = self._chain(batch)
-        evaluation = self.evaluation(clips, FlowPrediction(images), split)
+        evaluation = self.evaluation(clips, split, images)
         if len(images) > (first := len(batch["name"])):
             self.log_means(split, {"psnr_later": evaluation.values["psnr"][first:]})
         return evaluation

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from spike_zoo.methods.classical import aligned_input
 from spike_zoo.methods.classical.flow import FLOW_SOURCE
-from spike_zoo.methods.stir.flow_targets import field_loss, oracle_flow_pyramid
 from spike_zoo.methods.stir.module import STIRModule
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.methods.stir.streaming import AlignedStream
+from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.tasks.flow import ground_truth_flow, oracle_flow_error
 
@@ -166,3 +166,42 @@ class AlignedSTIRModule(STIRModule):
         with torch.inference_mode():
             for center in centers:
                 yield aligned_input.flow_at(recording, center, self.device).cpu()
+
+
+def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
+    """Return the flow loss over all levels, averaged over both directions.
+
+    The flow of a level is the refined flow; at level 1, which has no refinement, the up-sampled
+    flow of level 2.
+
+    Args:
+        pyramid: Output of the network, with flow.
+        truth: ``(B, 2, 2, H, W)``, flow from the middle to the first and the last block.
+    """
+    count = len(pyramid.levels)
+    padded = flow_losses.padded_motion(truth, 2 ** (count - 1)).flatten(0, 1)
+    flows = {}
+    for number, level in pyramid.levels.items():
+        flow = level.upflow if number == 1 else level.flow
+        if flow is not None:
+            # (B, 4, h, w) is x, y to the first, then x, y to the last block
+            flows[2 ** (number - 1)] = flow.float().unflatten(1, (2, 2)).flatten(0, 1)
+    return flow_losses.motion_loss(flows, padded)
+
+
+def oracle_flow_pyramid(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
+    """Return ground-truth flow as flows that align the features of every level; unknown flow is 0.
+
+    Args:
+        truth: As in :func:`field_loss`.
+        pyramid_levels: Number of levels of the network.
+
+    Returns:
+        Level -> flow ``(B, 4, h, w)`` in pixels of the level, for all levels but the coarsest.
+    """
+    padded = flow_losses.padded_motion(truth, 2 ** (pyramid_levels - 1)).flatten(0, 1)
+    flows = {}
+    for level in range(1, pyramid_levels):
+        pooled = flow_losses.pooled_motion(padded, 2 ** (level - 1)).nan_to_num(nan=0.0)
+        flows[level] = pooled.unflatten(0, (-1, 2)).flatten(1, 2)  # x, y to the first, to the last
+    return flows

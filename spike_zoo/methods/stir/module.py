@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource
-from spike_zoo.methods.stir.flow_targets import fields_of
 from spike_zoo.methods.stir.losses import LOSS, STIRLoss, STIRLossOptions
 from spike_zoo.methods.stir.network import NETWORK, PLANES, STIR, STIROptions, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
@@ -19,7 +18,6 @@ from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
 
@@ -141,12 +139,14 @@ class STIRModule(ReconstructionModule):
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``."""
-        return self.predict_with_flow(batch, batch_idx).images
+        return self.predict_with_flow(batch, batch_idx)[0]
 
-    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(
+        self, batch: ReconstructionBatch, batch_idx: int
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the reconstruction and the flow fields that aligned the features."""
         pyramid, fields = self.pyramid(batch)
-        return FlowPrediction(pyramid.image.float(), fields)
+        return pyramid.image.float(), fields
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the loss of clips, or the mean loss over the windows of scenes; log every term."""
@@ -180,7 +180,7 @@ class STIRModule(ReconstructionModule):
         self.check_clip(batch["spikes"].shape[1])
         planes = self._network_input(batch["spikes"], batch["rate_scale"])
         pyramid = self.network.pyramid(planes, flows)
-        return pyramid, fields_of(pyramid, (planes.shape[-2], planes.shape[-1]))
+        return pyramid, pyramid.fields()
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -200,7 +200,7 @@ class STIRModule(ReconstructionModule):
             for center in centers:
                 spikes = read_clip(recording, center, PLANES, self.device)[None].float()
                 planes = self._network_input(spikes, spikes.new_tensor([scale]))
-                yield fields_of(self.network.pyramid(planes), recording.shape[1:])[0].cpu()
+                yield self.network.pyramid(planes).fields()[0].cpu()
 
     def _network_input(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         if rate_scale is None or not self.scale_input:

@@ -90,6 +90,16 @@ class STIRPyramid(NamedTuple):
     levels: dict[int, Level]
     features: dict[int, Features]
 
+    def fields(self) -> list[Tensor]:
+        """Return the flow fields of level 1 in the size of the image, the main field first.
+
+        Each is ``(B, 2, 2, H, W)``; the list is empty if the network predicts no flow.
+        """
+        finest, size = self.levels[1], (self.image.shape[-2], self.image.shape[-1])
+        flows = [flow for flow in (finest.upflow, finest.extra_flow) if flow is not None]
+        fields = [field for flow in flows for field in flow.float().split(4, dim=1)]
+        return [crop_padding(field, *size).unflatten(1, (2, 2)) for field in fields]
+
 
 class STIR(nn.Module):
     """Reconstruct the middle plane of a spike stream from three consecutive blocks.

@@ -15,8 +15,8 @@ from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions, STIRModule, STIROptions
+from spike_zoo.methods.stir.aligned import field_loss, oracle_flow_pyramid
 from spike_zoo.methods.stir.decoder import Level
-from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, oracle_flow_pyramid
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
@@ -90,14 +90,15 @@ def test_flow_loss_is_the_error_at_every_level_in_pixels_of_that_level() -> None
 
 def test_fields_are_cropped_to_the_image_and_listed_separately() -> None:
     flow = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 16, 16)
+    image = flow[:, :1, 2:-2, 1:-1]
     finest = Level(flow[:, :1], flow, upflow=flow, extra_flow=torch.cat([flow + 10, flow + 20], 1))
-    main_field, second, third = fields_of(STIRPyramid(flow[:, :1], {1: finest}, {}), (12, 14))
+    main_field, second, third = STIRPyramid(image, {1: finest}, {}).fields()
     assert main_field.shape == (1, 2, 2, 12, 14)
     assert main_field[0, :, :, 0, 0].tolist() == [[0.0, 1.0], [2.0, 3.0]]
     assert (second - main_field == 10).all()
     assert (third - main_field == 20).all()
     still = Level(flow[:, :1], flow)
-    assert fields_of(STIRPyramid(flow[:, :1], {1: still}, {}), (12, 14)) == []
+    assert STIRPyramid(image, {1: still}, {}).fields() == []
 
 
 def test_the_datamodule_returns_flow_of_each_image_cropped_with_the_clip(archive: str) -> None:
@@ -197,14 +198,12 @@ def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive
     data = datamodule(archive)
     data.setup("test")
     batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
-    aligned = module.predict_with_flow(batch, 0)
+    images, (field, _) = module.predict_with_flow(batch, 0)
     known = torch.isfinite(batch["flow"])
-    assert torch.equal(aligned.fields[0][known], batch["flow"][known])
+    assert torch.equal(field[known], batch["flow"][known])
     still: Any = {**batch, "flow": torch.zeros_like(batch["flow"])}
-    assert not torch.equal(module.predict_step(still, 0), aligned.images), (
-        "the flow changes the image"
-    )
-    assert torch.equal(module.predict_step(batch, 0), aligned.images)
+    assert not torch.equal(module.predict_step(still, 0), images), "the flow changes the image"
+    assert torch.equal(module.predict_step(batch, 0), images)
     metrics = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
     assert metrics["test/epe"] == 0
     with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
@@ -222,6 +221,6 @@ def test_with_start_from_doubled_the_coarsest_flow_is_passed_to_the_finest_level
             heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
         heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])
     pyramid = module.network.pyramid(torch.zeros(1, 61, 32, 32))
-    main_field = fields_of(pyramid, (32, 32))[0][0, :, :, 8:-8, 8:-8]  # borders fade
+    main_field = pyramid.fields()[0][0, :, :, 8:-8, 8:-8]  # borders fade
     torch.testing.assert_close(main_field[0, 0], torch.full((16, 16), 2.0))
     torch.testing.assert_close(main_field[1, 1], torch.full((16, 16), 1.0))
