@@ -143,6 +143,7 @@ def test_the_choices_of_help_and_completion_are_complete() -> None:
         ({"train": -1}, "--train must be at least 0"),
         ({"height": 0}, "--height must be at least 1"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
+        ({"kind": "labelled", "photographs": "default"}, "--photographs goes with --kind recon"),
         ({"kind": "deblur", "training": "slow"}, "--training goes with --kind reconstruction"),
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
@@ -262,6 +263,25 @@ def test_a_training_mix_replaces_the_training_scenes_and_is_recorded(
     assert textures[common_name] == default[common_name]
     with SpikeArchive(path) as archive:
         assert not any("photo" in name for name in archive.names("train"))
+
+
+def test_photographs_of_a_folder_are_used_in_all_processes_and_recorded_without_their_path(
+    tmp_path: Path,
+) -> None:
+    photographs, path = tmp_path / "mine", tmp_path / "a.h5"
+    for number in range(4):
+        texture = moving_texture(1, number)[0]
+        save_picture(texture, photographs / f"{number}.png", overwrite=False)
+    options: dict[str, Any] = TINY | {"photographs": str(photographs), "training": "photographs"}
+    simulate(str(path), jobs=2, **options)
+    entries = content(path)
+    assert b'"photographs": "mine", "photographs_sha256": "' in entries["generator"]
+    assert not any(str(tmp_path).encode() in entry for entry in entries.values())
+    assert any(b"photo:0.png" in entry for entry in entries.values())
+    simulate(str(path), jobs=2, **options)  # unchanged
+    save_picture(moving_texture(1, 9)[0], photographs / "0.png", overwrite=True)
+    with pytest.raises(ExistingFileError, match="not made with these options"):
+        simulate(str(path), jobs=2, **options)
 
 
 @pytest.mark.slow
