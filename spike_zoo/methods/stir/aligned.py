@@ -78,12 +78,6 @@ class AlignedSTIRModule(STIRModule):
 
     Raises:
         ValueError: If an argument is outside its range.
-
-    Example:
-        >>> from spike_zoo.testing import pattern_take
-        >>> module = AlignedSTIRModule(width=0.25, pyramid_levels=3, lpips="off").eval()
-        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
-        torch.Size([1, 1, 40, 48])
     """
 
     def __init__(self, flow: FlowOptions = FLOW, **options: Any) -> None:
