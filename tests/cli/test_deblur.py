@@ -23,7 +23,7 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.media import load_picture, save_picture
-from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -318,7 +318,7 @@ def test_published_weights_use_bgr_and_another_channel_order_is_rejected(
 
 
 def test_the_teacher_uses_the_given_exposure(scene: Path) -> None:
-    teacher = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    teacher = SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler="bilinear"))
     export(teacher, scene / "teacher")
     weights = str(scene / "teacher")
     run(scene, "middle.png", weights=weights, exposure_start=25, exposure_length=30)

@@ -23,7 +23,7 @@ from tests.helpers.results import make_result
 def checkpoint(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
-    trainer.strategy.connect(STIRModule(width=0.25, motion_fields=1, lpips="off"))
+    trainer.strategy.connect(STIRModule(width=0.25, lpips="off"))
     path = tmp_path / "run" / "checkpoints" / "best.ckpt"
     trainer.save_checkpoint(path)
     (tmp_path / "run" / "config.yaml").write_text("run_dir: secret/place\nseed_everything: 3\n")
@@ -65,7 +65,7 @@ def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_one
     assert main(["export", str(checkpoint), str(folder)]) == 0
     assert (folder / "result.json").exists()
     torch.manual_seed(1)
-    other = STIRModule(width=0.25, motion_fields=1, lpips="off")
+    other = STIRModule(width=0.25, lpips="off")
     save_weights(other, tmp_path / "other.safetensors")
     call = ["export", str(tmp_path / "other.safetensors"), str(folder), "--overwrite"]
     assert main(call) == 0

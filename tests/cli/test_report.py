@@ -14,7 +14,7 @@ from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from spike_zoo.reports.methods import LabelledMethod, load_methods
 from spike_zoo.testing import pattern_take
@@ -98,7 +98,9 @@ def test_a_page_states_why_fewer_planes_are_shown_than_requested(
 
 
 def test_flow_is_shown_with_a_legend_if_a_method_estimates_it(street: Path, tmp_path: Path) -> None:
-    export(STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1), tmp_path / "mine")
+    flow = FlowOptions(align_input=False, weight=0.1)
+    module = AlignedSTIRModule(flow, pyramid_levels=3, width=0.34, lpips="off")
+    export(module, tmp_path / "mine")
     html, (_, motion, _) = _report(street, tmp_path, "--methods", str(tmp_path / "mine"))
     names = [layer["name"] for layer in motion["layers"]]
     assert names == ["picture", "20 planes before", "20 planes after"]
