@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,16 +16,14 @@ from rich.table import Table
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
-from spike_zoo.cli.console import check_least, echo, is_quiet
+from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
-from spike_zoo.executor import check_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import Unpack
 
-    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import Take
 
 _MOST_ROWS = 24
@@ -62,12 +60,11 @@ def archive_build(
         "archive",
     ] = "auto",
     split: str | None = None,
-    exposure_start: int | None = None,
-    exposure_length: int | None = None,
-    margin: int | None = None,
+    exposure_start: NonNegativeInt | None = None,
+    exposure_length: PositiveInt | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    jobs: int = 0,
+    jobs: NonNegativeInt = 0,
     cluster: str | None = None,
     shards: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
@@ -87,27 +84,23 @@ def archive_build(
             shows each layout. Pictures must be upright.
         split: Put all recordings into this split (train, val, test). Default: as the folders state.
         exposure_start: First plane of a blurry image's exposure; only for gopro, rsb and usp.
-            Default: the first plane after the margin.
-        exposure_length: Planes of the exposure; only for gopro, rsb and usp. Default: all up to the
-            margin at the end.
-        margin: Planes recorded before and after the exposure; only for gopro, rsb and usp.
             Default: 20; for usp, so that the exposure has 97 planes.
+        exposure_length: Planes of the exposure; only for gopro, rsb and usp. Default: as many
+            planes are left at the end as at the start.
         rate_scale: Spikes per plane at white of all recordings. Default: as each recording states,
             else the value of the layout.
         fps: Planes per second of all recordings. Default: as for rate_scale.
-        jobs: Number of processes; 0: one per core.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         shards: Write only this part of the recordings, such as 3/16 for the third of sixteen parts
             of equal size, so that jobs on several machines write one archive each. Training reads
             all of them with data.archive: 'data/part-*.h5'.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
         along_time: Pack bits along time. Compressed archives have half the size, but a recording
             can only be read as a whole.
-        overwrite: Replace an existing archive.
     """
-    check_jobs(jobs)
     part = _parse_shards(shards)
-    rule = _exposure_rule(exposure_start, exposure_length, margin)
+    rule = None
+    if (exposure_start, exposure_length) != (None, None):
+        rule = ExposureRule(exposure_start, exposure_length)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
     takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(takes.renamed)
@@ -185,17 +178,6 @@ def _warn_without_split(names: list[str], source: str) -> None:
             "set one split for all with --split",
             file=sys.stderr,
         )
-
-
-def _exposure_rule(
-    start: int | None, length: int | None, margin: int | None
-) -> ExposureRule | None:
-    """Return the rule for exposures of the options, None if none is given."""
-    check_least(0, exposure_start=start, margin=margin)
-    check_least(1, exposure_length=length)
-    if (start, length, margin) == (None, None, None):
-        return None
-    return ExposureRule(start, length, 20 if margin is None else margin)
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
@@ -309,26 +291,16 @@ def _digest(archive: SpikeArchive) -> str | None:
         return None
 
 
-def archive_verify(
-    path: str,
-    *,
-    deep: bool = True,
-    json: bool = False,
-    jobs: int = 0,
-    cluster: str | None = None,
-) -> int:
-    """Check an archive against all rules of the schema. The exit code is 0 if valid, else 1.
+def archive_verify(path: str, *, json: bool = False, jobs: NonNegativeInt = 0) -> int:
+    """Check an archive against all rules of the schema, and all checksums.
+
+    The exit code is 0 if the archive is valid, else 1.
 
     Args:
         path: The archive.
-        deep: Also read spikes, pictures, labels and calibration and compare their checksums.
-        json: Print the findings as JSON instead of lines (CODE path message). In lines, a warning
-            about several recordings is printed once, with their number.
-        jobs: Number of processes; 0: one per core.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        json: Print the findings as JSON instead of lines (CODE path message).
     """
-    check_jobs(jobs)
-    findings = verify_archive(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
+    findings = verify_archive(Path(path), jobs=jobs or -1)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
         keys = ("code", "severity", "path", "message")

@@ -39,7 +39,6 @@ def archive_export(
             Only .h5 and .hdf5 files contain the images.
         name: Name of one recording to write. Default: all.
         format: Format of the files in a folder. Default: dat.
-        overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
     if suffix not in RECORDING_SUFFIXES:

@@ -11,13 +11,13 @@ import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import spike_zoo
 from spike_zoo.cli.console import echo, quiet
 from spike_zoo.cores import usable_cores
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
-from spike_zoo.executor import check_jobs, run_tasks
+from spike_zoo.executor import run_tasks
 from spike_zoo.files import (
     content_sha256,
     entries_below,
@@ -33,43 +33,14 @@ from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from torch import Tensor
-
-    from spike_zoo.cli.lazy_signature import DatOptions
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.cli.options import DatSize
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
 _MOST_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
-_BLOCK: Final = 32  # images per task
-
-Item = TypeVar("Item")
-
-
-class RecordingSource(NamedTuple):
-    """Location of a recording, which worker processes open.
-
-    Attributes:
-        recording: The file.
-        name: Name of the recording in an archive; None for other files.
-        dat: Options of ``.dat`` files.
-        start: First plane.
-        stop: Plane after the last; None: the end of the recording.
-    """
-
-    recording: str
-    name: str | None
-    dat: DatOptions
-    start: int = 0
-    stop: int | None = None
-
-    def open(self, **options: Any) -> SpikeRecording:
-        """Return the recording."""
-        recording = read_recording(self.recording, self.name, **self.dat, **options)
-        return recording.between(self.start, self.stop)
 
 
 class Unit(NamedTuple):
@@ -106,7 +77,6 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
         SpikeZooError: If recordings failed. The message lists them; all others are finished.
     """
     jobs, cluster = given["jobs"], given["cluster"]
-    check_jobs(jobs)
     units = find_units(given["recording"], given["name"], given["out"])
     if not units:
         return False
@@ -200,7 +170,7 @@ def _check_distinct(units: list[Unit]) -> None:
 
 
 def _run_unit(
-    command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatOptions
+    command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatSize
 ) -> tuple[Unit, str, str | None]:
     """Return the recording, its outcome (made, unchanged or failed) and the error if it failed."""
     out = Path(unit.out)
@@ -220,7 +190,7 @@ def _run_unit(
 
 
 def _description(
-    command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
+    command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatSize
 ) -> str:
     """Return the inputs of a result as JSON: recording, metadata, options, method, version."""
     recording = read_recording(unit.recording, unit.name, **dat)
@@ -244,55 +214,3 @@ def _method_sha256(method: str | None) -> str | None:
     path = weights_file(method or "")
     files = listed(path.parent) if Path(method or "").is_dir() else [path]
     return content_sha256(file for file in files if file.is_file()) if path.is_file() else None
-
-
-def images_of(
-    prepare: Callable[[], Any], source: RecordingSource, rate_scale: float, centers: Sequence[int]
-) -> list[Tensor]:
-    """Reconstruct images at some planes; called in a worker process.
-
-    Args:
-        prepare: Function that loads the method.
-        source: The recording.
-        rate_scale: Spikes per plane at white.
-        centers: Planes of the images.
-    """
-    with quiet():
-        module = prepare()
-        return list(module.reconstruct_stream(source.open(), centers, rate_scale=rate_scale))
-
-
-def in_blocks(
-    make: Callable[[Sequence[int]], Sequence[Item]],
-    places: Sequence[int],
-    *,
-    jobs: int,
-    cluster: str | None,
-    size: int | None = None,
-) -> Iterator[Item]:
-    """Apply a function to blocks of planes or group numbers in parallel; yield results in order.
-
-    Args:
-        make: Function of a block, returns one item per place in order; it is pickled.
-        places: All planes or group numbers.
-        jobs: Processes on this machine.
-        cluster: Dask cluster to use instead of processes.
-        size: Places per block; by default 32.
-    """
-    size = size or _BLOCK
-    blocks = [places[first : first + size] for first in range(0, len(places), size)]
-    tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
-    finished: dict[int, Sequence[Item]] = {}
-    following = 0
-    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=cluster)) as results:
-        for number, items in results:
-            finished[number] = items
-            while following in finished:
-                yield from finished.pop(following)
-                following += 1
-
-
-def _numbered(
-    number: int, make: Callable[[Sequence[int]], Sequence[Item]], block: Sequence[int]
-) -> tuple[int, Sequence[Item]]:
-    return number, make(block)

@@ -7,15 +7,10 @@ import platform
 from importlib import metadata
 from json import dumps
 
-import torch
-
 import spike_zoo
-from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
-from spike_zoo.checkpoints.loading import device_problem, pick_device
 from spike_zoo.checkpoints.published import shipped_names
 from spike_zoo.cores import usable_cores
 from spike_zoo.files import WEIGHTS_FOLDER
-from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.records.provenance import commit, versions
 
 #: Optional package -> its purpose.
@@ -42,8 +37,9 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
 
     Args:
         precision: Print only the trainer precision that is fast on this machine.
-        json: Print JSON instead.
     """
+    from spike_zoo.nn.precision import has_fast_bf16
+
     if precision:
         print("bf16-mixed" if has_fast_bf16() else "32-true")
         return
@@ -56,6 +52,8 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
 
 
 def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
+    import torch
+
     return [
         ("Versions", [*versions().items(), ("commit", commit() or "not a checkout")]),
         ("Devices", _devices()),
@@ -75,6 +73,11 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _devices() -> list[tuple[str, str]]:
+    import torch
+
+    from spike_zoo.checkpoints.loading import pick_device
+    from spike_zoo.nn.precision import has_fast_bf16
+
     rows = [("cpu", f"{platform.processor() or platform.machine()}, {usable_cores()} usable cores")]
     rows += [*_build(), ("--device auto", pick_device("auto"))]
     rows.append(("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets another number)"))
@@ -90,6 +93,10 @@ def _devices() -> list[tuple[str, str]]:
 
 def _build() -> list[tuple[str, str]]:
     """Return the device that torch was built for, and whether the device and its driver work."""
+    import torch
+
+    from spike_zoo.checkpoints.loading import device_problem
+
     built_for = torch.accelerator.current_accelerator()  # whether available or not
     if built_for is None:
         return [("torch built for", "CPU"), ("driver", "not needed by this build")]
@@ -110,6 +117,8 @@ def _part(name: str) -> str:
 
 
 def _backbones() -> list[tuple[str, str]]:
+    from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
+
     rows = []
     for name, backbone in BACKBONES.items():
         file = find_backbone(name)

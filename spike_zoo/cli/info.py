@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
+from spike_zoo.cli.options import DatFile
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.header import QUALITIES, is_bitstream
@@ -35,23 +36,17 @@ def info(
     path: str,
     *,
     name: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    allow_partial: bool = False,
     json: bool = False,
+    **dat: Unpack[DatFile],
 ) -> int:
     """Show format, size, frame rate and other facts of a recording, archive or bitstream.
 
     Bitstreams are not decoded.
 
     Args:
-        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress --codec.
+        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
-        height: Rows of a .dat without a sidecar.
-        width: Columns of a .dat without a sidecar.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
-        json: Print JSON instead.
 
     Returns:
         0, or 1 if a bitstream is damaged.
@@ -67,9 +62,7 @@ def info(
     if kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
         return 0
-    recording = read_recording(
-        path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
-    )
+    recording = read_recording(path, name, **dat, check_rows=True)
     return _show(recording_facts(recording, Path(path), kind), _lines, json=json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import inspect
 import json
 import os
@@ -14,10 +15,10 @@ import traceback
 import warnings
 from argparse import ArgumentError
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
-from spike_zoo.cli.lazy_signature import signature_stub
+from spike_zoo.cli.options import resolve_types, types_of
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
 from spike_zoo.cores import limit_threads_of_torch
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
@@ -57,7 +58,6 @@ _SUMMARIES = {
     "configs": "list or copy the configurations of the package",
     "export": "write the weights of a checkpoint as safetensors or a graph",
     "doctor": "show versions, devices, optional packages and search paths",
-    "completion": "print the completion script for bash, zsh or fish",
 }
 #: Command -> (module and function, summary); a dictionary is a group of commands.
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; by default those of the process.
     """
     if "_ARGCOMPLETE" in os.environ:  # called by the shell for completions
-        from spike_zoo.cli.completion import complete
+        from jsonargparse import auto_cli
 
-        complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
+        auto_cli({name: imported(entry) for name, (entry, _) in COMMANDS.items()}, prog=PROGRAM)
     limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
@@ -142,27 +142,37 @@ def _dispatch(arguments: list[str]) -> int:
     return _run_function(command, rest)
 
 
+def imported(target: str | dict[str, str]) -> Any:  # noqa: ANN401  (one function or a group)
+    """Import the function of a command, or the functions of a group of commands.
+
+    Args:
+        target: Module and function, such as ``"spike_zoo.cli.info:info"``, or a dictionary of them.
+    """
+    if isinstance(target, dict):
+        return {name: imported(path) for name, path in target.items()}
+    module, _, name = target.partition(":")
+    command = getattr(importlib.import_module(module), name)
+    resolve_types(command)
+    return command
+
+
 def _run_function(command: str, arguments: list[str]) -> int:
     from jsonargparse import auto_cli
 
     from spike_zoo.cli.help_pages import CommandHelp
 
-    target = COMMANDS[command][0]
-    components: Any = signature_stub(target) if isinstance(target, str) else None
-    chosen = components
-    if isinstance(target, dict):
-        components = {name: signature_stub(path) for name, path in target.items()}
-        chosen = components.get(arguments[0]) if arguments else None
-    parameters = inspect.signature(chosen).parameters if chosen else {}
-    if chosen:
-        check_options(parameters, arguments)
+    components = imported(COMMANDS[command][0])
+    is_group = isinstance(components, dict)
+    function = components.get(arguments[0] if arguments else "") if is_group else components
+    types = types_of(function) if function else {}
+    if function:
+        check_options(types, arguments)
         check_configs(arguments)
-    parsed = as_parsed(arguments, parameters)
     with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
         try:
             result = auto_cli(
                 components,
-                args=parsed,
+                args=as_parsed(arguments, types),
                 prog=f"{PROGRAM} {command}",
                 exit_on_error=False,
                 formatter_class=CommandHelp,
@@ -170,9 +180,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
         except ArgumentError as error:
             from spike_zoo.runs.problems import check_missing
 
-            check_missing(
-                error, {name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
-            )
+            check_missing(error, inspect.getfullargspec(function).kwonlyargs if function else ())
             raise
     return result if isinstance(result, int) else 0
 
@@ -198,7 +206,7 @@ def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
             raise UsageError(unknown_option(argument, names))
 
 
-def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     """Return arguments in the form that jsonargparse accepts.
 
     Hyphens in options (``--rate-scale``) become underscores. A boolean option without a value
@@ -207,7 +215,7 @@ def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Paramet
 
     Args:
         arguments: Arguments of the command line.
-        parameters: Parameters of the command.
+        types: Names and types of the parameters of the command.
     """
     parsed: list[str] = []
     name = ""
@@ -216,12 +224,10 @@ def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Paramet
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             name = name.replace("-", "_")
-            parameter = parameters.get(name)
-            is_switch = parameter is not None and isinstance(parameter.default, bool)
-            if is_switch and not equals and following.lower() not in ("true", "false"):
+            kinds = (types.get(name), *get_args(types.get(name)))
+            if bool in kinds and not equals and following.lower() not in ("true", "false"):
                 equals, value = "=", "true"
-            is_list = parameter is not None and "list[" in str(parameter.annotation)
-            values = [] if is_list and not value else None
+            values = [] if list in map(get_origin, kinds) and not value else None
             parsed.append(f"--{name}{equals}{value}")
         elif values is None or argument.startswith("["):
             parsed.append(argument)

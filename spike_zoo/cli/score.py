@@ -9,14 +9,10 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.files import check_absent, entries_below, new_file
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
-from spike_zoo.metrics.noreference import SMALLEST, no_reference_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,9 +40,13 @@ def score(
             NIQE.create_weights.
         brisque: File with the parameters of BRISQUE: brisque_weights.pt of the same place.
         out: CSV file for the scores. A row of a table file reads it with the key scores.
-        overwrite: Replace the CSV file if it exists.
     """
     files = _pictures(Path(pictures))
+    import numpy as np
+    import torch
+
+    from spike_zoo.metrics.noreference import no_reference_metrics
+
     for file in files:
         _check_size(file)
     if out is not None:
@@ -83,6 +83,8 @@ def _pictures(place: Path) -> list[Path]:
 
 
 def _check_size(file: Path) -> None:
+    from spike_zoo.metrics.noreference import SMALLEST
+
     height, width = load_grey(file).shape
     if min(height, width) < SMALLEST:
         raise MediaError(

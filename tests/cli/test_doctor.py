@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.cli import doctor
 from spike_zoo.cli.doctor import OPTIONAL_PARTS
 from spike_zoo.cli.main import main
 from tests.conftest import ROOT
@@ -77,7 +76,9 @@ def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr("torch.version.hip", None)
-    monkeypatch.setattr(doctor, "device_problem", lambda name: f"no driver for {name}")
+    monkeypatch.setattr(
+        "spike_zoo.checkpoints.loading.device_problem", lambda name: f"no driver for {name}"
+    )
     assert main(["doctor", "--json"]) == 0
     devices = json.loads(capsys.readouterr().out)["Devices"]
     assert (devices["torch built for"], devices["driver"]) == (build, driver)
