@@ -34,10 +34,7 @@ INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
 EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
-    "build": "spike_zoo.cli.archive:archive_build",
-    "info": "spike_zoo.cli.archive:archive_info",
-    "verify": "spike_zoo.cli.archive:archive_verify",
-    "export": "spike_zoo.cli.archive_export:archive_export",
+    name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
 }
 _SUMMARIES = {
     "simulate": "simulate a spike camera on scenes, videos or images; makes the default archives",

@@ -81,6 +81,10 @@ class DatOptions(DatFile, total=False):
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
 
 
+_Mixes = Literal["all", "photographs", "textures", "unoccluded", "slow", "faster"]
+Training = Literal[_Mixes, "one-camera", "light-levels"]
+
+
 class SceneOptions(TypedDict, total=False):
     """Options of the simulated scenes. Each kind of archive supports some of them.
 
@@ -127,19 +131,7 @@ class SceneOptions(TypedDict, total=False):
     motion: bool | None
     flow_offset: NonNegativeInt | None
     noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None
-    training: (
-        Literal[
-            "all",
-            "photographs",
-            "textures",
-            "unoccluded",
-            "slow",
-            "faster",
-            "one-camera",
-            "light-levels",
-        ]
-        | None
-    )
+    training: Training | None
     testing: Literal["eight", "three"] | None
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
     threshold: Literal[2, 4, 8] | None

@@ -6,29 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from rich.console import Console
-
-from spike_zoo.cli.console import is_quiet
+from spike_zoo.archive import SpikeArchive, build_archive
+from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import NonNegativeInt, PositiveInt, SceneOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
+from spike_zoo.media.output import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
-Kind = Literal[
-    "reconstruction",
-    "colour",
-    "conditions",
-    "sequence",
-    "deblur",
-    "labelled",
-    "s-mnist",
-    "s-cifar",
-    "s-caltech",
-    "s-vimeo",
-]
+_Scenes = Literal["reconstruction", "colour", "conditions", "sequence", "deblur"]
+_Pictures = Literal["labelled", "s-mnist", "s-cifar", "s-caltech", "s-vimeo"]
+Kind = Literal[_Scenes, _Pictures]
 
 
 def simulate(
@@ -136,9 +127,6 @@ def _make(
     path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
 ) -> None:
     """Write the archive, unless it exists and was made with the same options."""
-    from spike_zoo.cli.archive import build_with_bar
-
-    console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
             raise ExistingFileError(
@@ -146,21 +134,25 @@ def _make(
                 "replace it, or another name.",
                 path=str(path),
             )
-        console.print("Already made with the same options:")
+        echo("Already made with the same options:")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         takes = request.takes()
-        build_with_bar(
-            path,
-            {name: job for named in takes.values() for name, job in named.items()},
-            splits={split: list(named) for split, named in takes.items()},
-            n_jobs=jobs or -1,
-            cluster=cluster,
-            overwrite=overwrite,
-            generator=json.dumps(request.options),
-            label_names=request.label_names,
-        )
-    _summarise(path, console)
+        with progress_bar("takes") as progress:
+            build_archive(
+                path,
+                {name: job for named in takes.values() for name, job in named.items()},
+                splits={split: list(named) for split, named in takes.items()},
+                n_jobs=jobs or -1,
+                cluster=cluster,
+                overwrite=overwrite,
+                generator=json.dumps(request.options),
+                label_names=request.label_names,
+                progress=progress,
+            )
+    with SpikeArchive(path) as archive:
+        counts = ", ".join(f"{split} {len(archive.names(split))}" for split in archive.splits())
+    echo(f"{path}: {counts} recordings, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def _made_with(path: Path) -> dict[str, Any] | None:
@@ -173,12 +165,3 @@ def _made_with(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return options if isinstance(options, dict) else None
-
-
-def _summarise(path: Path, console: Console) -> None:
-    """Print path, number of recordings per split and size of the archive."""
-    from spike_zoo.archive import SpikeArchive
-
-    with SpikeArchive(path) as archive:
-        counts = ", ".join(f"{split} {len(archive.names(split))}" for split in archive.splits())
-    console.print(f"{path}: {counts} recordings, {path.stat().st_size / 1e6:.1f} MB")
