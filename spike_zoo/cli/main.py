@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
+_RESUMES = "; --run_dir FOLDER --ckpt_path last resumes the run"
 EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
     name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
@@ -72,10 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    if "_ARGCOMPLETE" in os.environ:  # called by the shell for completions
-        from jsonargparse import auto_cli
-
-        auto_cli({name: imported(entry) for name, (entry, _) in COMMANDS.items()}, prog=PROGRAM)
+    if "_ARGCOMPLETE" in os.environ:  # called by the shell
+        _complete(os.environ.get("COMP_LINE", ""))
     limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
@@ -98,20 +97,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the help text of the program, with one line per command."""
-    lines = [
-        f"usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)",
-        "",
-        "Train, compare, reproduce and use methods for spike cameras.",
-        "",
-    ]
     summaries = {**TRAINER_VERBS, **{name: entry[1] for name, entry in COMMANDS.items()}}
-    lines += [f"  {name:<12} {summary}" for name, summary in summaries.items()]
-    lines += [
-        "",
-        "Options of all commands: --help, --quiet (print only results, warnings and errors),",
-        "--debug (print the traceback of an error). Without a command: --version.",
-    ]
-    return "\n".join(lines)
+    listed = "\n".join(f"  {name:<12} {summary}" for name, summary in summaries.items())
+    return f"""\
+usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)
+
+Train, compare, reproduce and use methods for spike cameras.
+
+{listed}
+
+Options of all commands: --help, --quiet (print only results, warnings and errors),
+--debug (print the traceback of an error). Without a command: --version."""
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -132,11 +128,24 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         known = [*TRAINER_VERBS, *COMMANDS]
-        raise SystemExit(
-            f"{PROGRAM}: there is no command {command!r}.{closest(command, known)} "
-            f"'{PROGRAM} --help' lists all."
+        raise UsageError(
+            f"there is no command {command!r}.{closest(command, known)} '{PROGRAM} --help' lists "
+            "all."
         )
     return _run_function(command, rest)
+
+
+def _complete(line: str) -> None:
+    """Print the completions of an unfinished command line by argcomplete, and exit."""
+    from jsonargparse import auto_cli
+
+    words = line.split(" ")
+    target: Any = {name: entry for name, (entry, _) in COMMANDS.items()}
+    while isinstance(target, dict) and words[1] in target and len(words) > 2:
+        target = target[words.pop(1)]
+    shortened = " ".join(words)  # without the command, whose parser reads the rest
+    os.environ |= {"COMP_LINE": shortened, "COMP_POINT": str(len(shortened.encode()))}
+    auto_cli(imported(target), prog=PROGRAM)
 
 
 def imported(target: str | dict[str, str]) -> Any:  # noqa: ANN401  (one function or a group)
@@ -163,7 +172,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
     function = components.get(arguments[0] if arguments else "") if is_group else components
     types = types_of(function) if function else {}
     if function:
-        check_options(types, arguments)
+        _check_options(types, arguments)
         check_configs(arguments)
     with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
         try:
@@ -182,16 +191,8 @@ def _run_function(command: str, arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
-    """Reject unknown options.
-
-    Args:
-        known: Parameters of the command.
-        arguments: Arguments of the command line.
-
-    Raises:
-        UsageError: For the first unknown option; names the nearest known option.
-    """
+def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
+    """Raise UsageError for the first unknown option; name the nearest known option."""
     names = [
         f"--{option.replace('_', '-')}" for option in (*known, "help", "config", "print_config")
     ]
@@ -276,13 +277,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if expected is not None:
         return expected.exit_code, f"error: {_message_of(expected)}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning
-        return TERMINATED, "terminated; --run_dir FOLDER --ckpt_path last resumes the run"
+        return TERMINATED, f"terminated{_RESUMES}"
     if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
-        resumes = (
-            "; --run_dir FOLDER --ckpt_path last resumes the run"
-            if list(arguments[:1]) == ["fit"]
-            else ""
-        )
+        resumes = _RESUMES if list(arguments[:1]) == ["fit"] else ""
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         drop_unwritten()
@@ -291,7 +288,8 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         drop_unwritten()
         return INVALID, _not_written(error, arguments[:1])
     if isinstance(error, SystemExit):
-        return _of_exit(error)
+        is_text = isinstance(error.code, str)
+        return (USAGE, f"error: {error.code}") if is_text else (int(error.code or 0), "")
     from spike_zoo.runs.problems import explain
 
     explained = explain(error, arguments)
@@ -333,9 +331,3 @@ def _message_of(error: SpikeZooError) -> str:
     if not error.message.startswith("Caught "):
         return error.message
     return error.message.strip().splitlines()[-1].split("Error: ", 1)[-1]
-
-
-def _of_exit(error: SystemExit) -> tuple[int, str]:
-    if isinstance(error.code, str):
-        return USAGE, f"error: {error.code.removeprefix(f'{PROGRAM}: ')}"
-    return int(error.code or 0), ""
