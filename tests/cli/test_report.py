@@ -75,9 +75,7 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     assert str(tmp_path) not in html, "a page contains no local folders"
 
 
-def test_an_archive_is_measured_against_its_ground_truth(
-    clips_archive: Path, report: Make
-) -> None:
+def test_an_archive_is_measured_against_its_ground_truth(clips_archive: Path, report: Make) -> None:
     html, (pictures, _) = report(clips_archive, QUICK)
     assert layers(pictures) == ["tfp", "tfi", "ground truth"]
     assert any("dB, SSIM" in note for note in pictures["layers"][0]["notes"])

@@ -66,11 +66,8 @@ def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_archive_holds_the_default_scenes_in_their_splits(archive_path: Path) -> None:
     with SpikeArchive(archive_path) as archive:
         assert not [finding for finding in archive.verify() if finding.code.startswith("E")]
-        assert {split: len(archive.names(split)) for split in archive.splits()} == {
-            "train": 2,
-            "val": 1,
-            "test": 1,
-        }
+        counts = {split: len(archive.names(split)) for split in archive.splits()}
+        assert counts == {"train": 2, "val": 1, "test": 1}
         spec = default_scenes("test", 1, height=16, width=24, planes=152, testing="eight")[0]
         assert archive.names("test") == [spec.name]
         take = simulate_take(spec)
@@ -103,7 +100,7 @@ def test_content_depends_on_the_seed_and_not_on_the_processes(
     assert content(tmp_path / "other.h5") != content(archive_path)
 
 
-def test_a_second_call_with_the_same_options_changes_nothing(
+def test_a_second_call_keeps_the_archive_and_other_options_need_overwrite(
     archive_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = archive_path.stat().st_mtime_ns
@@ -112,9 +109,6 @@ def test_a_second_call_with_the_same_options_changes_nothing(
     printed = capsys.readouterr().out
     assert "Already made with the same options" in printed
     assert "train 2, val 1, test 1 recordings" in printed
-
-
-def test_other_options_need_overwrite(archive_path: Path) -> None:
     with pytest.raises(ExistingFileError, match=r"tiny\.h5 exists.*--overwrite"):
         simulate(str(archive_path), jobs=1, seed=9, **TINY)
 
