@@ -89,13 +89,12 @@ def deblur(
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
     check_method(weights)
-    exposure = partial(planes_inside, start=exposure_start, length=exposure_length)
-    opened = partial(_opened, read=partial(_read, name=name, **dat), exposure=exposure)
+    reader = _Reader(name, dat, exposure_start, exposure_length)
     if weights in shipped_weights():  # other weights state their ratio only when loaded
-        opened(pairs[0], ratio=SHIPPED_RATIO)
+        reader.open(pairs[0], SHIPPED_RATIO)
     loaded = load_method(weights, device, trust=trust)
     module = require_ability(loaded, Deblurs, f"--weights {weights}")
-    echo(_write(pairs, partial(_sequence, module, opened=opened, frames=frames), target, frames))
+    echo(_write(pairs, partial(_sequence, module, reader, frames), target, frames))
 
 
 def find_pairs(images: Path, spikes: Path) -> list[Pair]:
@@ -155,33 +154,44 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
     return frames or (1 if kind == "picture" else FRAMES)
 
 
-def _read(
-    path: Path,
-    fitting_height: int,
-    fitting_width: int,
-    *,
-    name: str | None,
-    **dat: Unpack[DatSize],
-) -> SpikeRecording:
-    """Read a recording; assume and print the size of a .dat file that states no size."""
-    read = partial(read_recording, path, name, check_rows=True)
-    try:
-        return read(**dat)
-    except MissingGeometryError as error:
-        if (dat.get("height"), dat.get("width")) != (None, None):
-            raise
-        missing = error
-    quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
-    try:
-        dat["height"], dat["width"] = fitting_height, fitting_width
-        recording = read(**dat)
-    except GeometryError as error:
-        raise MissingGeometryError(
-            f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
-            path=str(path),
-        ) from error
-    _report_assumed(path, quarter, len(recording))
-    return recording
+class _Reader(NamedTuple):
+    """Options to open the files of a pair."""
+
+    name: str | None
+    dat: DatSize
+    start: int | None
+    length: int | None
+
+    def open(
+        self, pair: Pair, ratio: int
+    ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
+        """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
+        picture = load_picture(pair.image)
+        blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
+        height, width = (side // ratio for side in blurry.shape[1:])
+        recording = self._recording(pair.spikes, height, width)
+        with _named(pair):
+            check_pair(blurry, recording, ratio)
+            return blurry, recording, planes_inside(len(recording), self.start, self.length)
+
+    def _recording(self, path: Path, height: int, width: int) -> SpikeRecording:
+        """Read a recording; assume and print the size of a .dat file that states no size."""
+        read = partial(read_recording, path, self.name, check_rows=True)
+        try:
+            return read(**self.dat)
+        except MissingGeometryError as error:
+            if (self.dat.get("height"), self.dat.get("width")) != (None, None):
+                raise
+            missing = error
+        quarter = f"{width} x {height} (W x H), a quarter of the image's"
+        try:
+            recording = read(height=height, width=width)
+        except GeometryError as error:
+            reason = "does not give a whole number of planes of whole bytes."
+            message = f"{missing.message} {quarter}, {reason}"
+            raise MissingGeometryError(message, path=str(path)) from error
+        _report_assumed(path, quarter, len(recording))
+        return recording
 
 
 @cache  # printed once per file
@@ -193,34 +203,11 @@ def _report_assumed(path: Path, size: str, planes: int) -> None:
     )
 
 
-class Opened(NamedTuple):
-    """A blurry image ``(3, H, W)``, its recording and the planes of its exposure."""
-
-    blurry: NDArray[np.float32]
-    recording: SpikeRecording
-    span: tuple[int, int]
-
-
-def _opened(
-    pair: Pair,
-    read: Callable[[Path, int, int], SpikeRecording],
-    exposure: Callable[[int], tuple[int, int]],
-    ratio: int,
-) -> Opened:
-    """Open the files of a pair and check that they fit together."""
-    picture = load_picture(pair.image)
-    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
-    recording = read(pair.spikes, *(side // ratio for side in blurry.shape[1:]))
-    with _named(pair):
-        check_pair(blurry, recording, ratio)
-        return Opened(blurry, recording, exposure(len(recording)))
-
-
 def _sequence(
-    module: Deblurs, pair: Pair, opened: Callable[..., Opened], frames: int
+    module: Deblurs, reader: _Reader, frames: int, pair: Pair
 ) -> tuple[list[int], Iterator[Tensor]]:
     """Return the planes of a sequence and an iterator that computes its images."""
-    blurry, recording, span = opened(pair, ratio=module.ratio)
+    blurry, recording, span = reader.open(pair, module.ratio)
     with _named(pair):
         centers = spread_planes(*span, frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
