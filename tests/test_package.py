@@ -77,6 +77,7 @@ def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> N
     ]
     files += pages
     files += [*(ROOT / "spike_zoo").rglob("*.bin")]
+    files += [*(ROOT / "spike_zoo/simulation/photographs").iterdir()]
     expected = {file.relative_to(ROOT).as_posix() for file in files}
     expected = {
         f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in expected

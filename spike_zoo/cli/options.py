@@ -109,8 +109,14 @@ class SceneOptions(TypedDict, total=False):
             default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
             plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),
             light-levels (rate scales 0.05 to 1, no noise).
-        testing: Test scenes: eight pictures at three speeds (eight, the default), or the three
-            photographs of the committed results (three).
+        testing: Test scenes: eight pictures at three speeds (eight, the default), the three
+            photographs of the committed results (three), or the 24 photographs that ship with this
+            package at three speeds (photographs).
+        photographs: Photographs of the training and validation scenes: default, those that ship
+            with this package; or a folder with at least four photographs for training, in which
+            pictures with transparent parts become moving objects. Validation scenes of a folder,
+            and test scenes except with "reconstruction", show shipped photographs. Default: those
+            of scikit-image.
         cfa: Layout of the Bayer filters of "colour". Default: RGGB.
         threshold: Firing threshold of S-SDM's camera, only with "deblur": 2, 4 and 8 are 1, 2 and 4
             in the paper. Default: 2.
@@ -132,7 +138,8 @@ class SceneOptions(TypedDict, total=False):
     flow_offset: NonNegativeInt | None
     noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None
     training: Training | None
-    testing: Literal["eight", "three"] | None
+    testing: Literal["eight", "three", "photographs"] | None
+    photographs: str | None
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
     threshold: Literal[2, 4, 8] | None
     motions: PositiveInt | None

@@ -7,6 +7,7 @@ from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposu
 from spike_zoo.simulation.kinds.digits import digit_drifts
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
+from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, photograph_set
 from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, photograph
 from spike_zoo.simulation.scenes.scene import Scene, SceneSpec
 from spike_zoo.simulation.scenes.textures import make_texture
@@ -18,6 +19,7 @@ __all__ = [
     "CameraNoise",
     "DriftSpec",
     "Motion",
+    "PhotographSet",
     "Scene",
     "SceneSpec",
     "SpikeCamera",
@@ -26,6 +28,7 @@ __all__ = [
     "digit_drifts",
     "make_texture",
     "photograph",
+    "photograph_set",
     "random_motion",
     "simulate_drift",
     "simulate_exposures",

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, TEST_PICTURES, Split
+from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, shipped_photographs
+from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_PICTURES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
 
 SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 """Peak speed of the background in pixels per plane, for validation and test scenes."""
@@ -77,18 +80,26 @@ _TEST_PLAN: Final = (
     ("coins", "medium"),
     ("coins", "fast"),
 )
-#: Eight pictures at three speeds each; the first three scenes have different pictures and speeds.
-_EIGHT_PLAN: Final = tuple(
-    (picture, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
-    for turn in range(len(SPEEDS))
-    for number, picture in enumerate(TEST_PICTURES)
-)
+
+
+def _at_each_speed(pictures: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return all pictures at three speeds; the first three have different speeds."""
+    return tuple(
+        (picture, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
+        for turn in range(len(SPEEDS))
+        for number, picture in enumerate(pictures)
+    )
+
+
+_EIGHT_PLAN: Final = _at_each_speed(tuple(TEST_PICTURES))
 #: Scenes of the eight-picture plan that are in colour.
 _COLOUR_PLAN: Final = tuple(entry for entry in _EIGHT_PLAN if not entry[0].startswith("coins"))
 TEST_PLANS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {"eight": _EIGHT_PLAN, "three": _TEST_PLAN, "colour": _COLOUR_PLAN}
 )
 """Pictures and speeds of the test scenes, by the name of the plan."""
+SHIPPED_PLAN: Final = "photographs"
+"""Name of the plan with the test photographs that ship with this package."""
 _VAL_PLAN: Final = (
     ("camera", "slow"),
     ("camera", "medium"),
@@ -110,6 +121,7 @@ def default_scenes(
     noise: str | None = None,
     training: str = "all",
     testing: str = "three",
+    photographs: PhotographSet | None = None,
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the default archive.
 
@@ -130,25 +142,28 @@ def default_scenes(
         training: Training scenes, one of :data:`TRAINING_MIXES`.
         testing: Test scenes, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
             speeds, ``"eight"`` pictures at three speeds each, or ``"colour"``, the colour pictures
-            among these eight.
+            among these eight; or ``"photographs"``, the 24 shipped ones at three speeds each.
+        photographs: Photographs for training and validation; by default those of scikit-image.
 
     Raises:
         ValueError: If split, mix or plan do not exist, or ``count`` is negative.
     """
-    if split not in PHOTOGRAPHS or count < 0:
+    if split not in SPLITS or count < 0:
         raise ValueError(
-            f"expected a split of {list(PHOTOGRAPHS)} and a count of at least 0, got {split!r} and "
+            f"expected a split of {list(SPLITS)} and a count of at least 0, got {split!r} and "
             f"{count}"
         )
     if training not in TRAINING_MIXES:
         raise ValueError(f"training must be one of {list(TRAINING_MIXES)}, got {training!r}")
-    if testing not in TEST_PLANS:
-        raise ValueError(f"testing must be one of {list(TEST_PLANS)}, got {testing!r}")
-    mix, plan = TRAINING_MIXES[training], TEST_PLANS[testing] if split == "test" else _VAL_PLAN
+    if testing not in (plans := [*TEST_PLANS, SHIPPED_PLAN]):
+        raise ValueError(f"testing must be one of {plans}, got {testing!r}")
+    mix, plan = TRAINING_MIXES[training], _plan(split, testing, photographs)
     scenes = []
     for index, (rng, values) in enumerate(_drawn(split, count, seed)):
         values |= (
-            _training(mix, index, rng) if split == "train" else _evaluation(split, plan, index, rng)
+            _training(mix, photographs or BUNDLED, index, rng)
+            if split == "train"
+            else _evaluation(split, plan, index, rng)
         )
         columns = width or (160 if split == "train" else 208)
         if noise is not None:
@@ -175,9 +190,21 @@ def _drawn(
         )
 
 
-def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[str, Any]:
+def _plan(
+    split: Split, testing: str, photographs: PhotographSet | None
+) -> tuple[tuple[str, str], ...]:
+    """Return the pictures and speeds of validation or test scenes."""
+    if split == "test":
+        plan = TEST_PLANS.get(testing)
+        return plan or _at_each_speed(shipped_photographs().names["test"])
+    return _at_each_speed(photographs.names["val"]) if photographs else _VAL_PLAN
+
+
+def _training(
+    mix: TrainingMix, chosen: PhotographSet, index: int, rng: np.random.Generator
+) -> dict[str, Any]:
     """Draw the values of a training scene."""
-    photographs = PHOTOGRAPHS["train"]
+    photographs = chosen.names["train"]
     kind = mix.cycle[index % len(mix.cycle)]
     background = kind
     if kind == "photo":
@@ -188,7 +215,7 @@ def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[st
     camera = dict(mix.camera)
     if mix.rate_scales:
         camera["rate_scale"] = mix.rate_scales[index % len(mix.rate_scales)]
-    objects = tuple(_object(mix, photographs, rng) for _ in range(count))
+    objects = tuple(_object(mix, chosen, rng) for _ in range(count))
     fastest = math.log(mix.fastest)
     speed = 0.0 if rng.random() < 0.06 else math.exp(rng.uniform(math.log(0.03), fastest))
     return {
@@ -202,25 +229,36 @@ def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[st
     }
 
 
-def _object(mix: TrainingMix, photographs: Sequence[str], rng: np.random.Generator) -> str:
-    """Draw the texture of a moving object."""
-    kinds = [f"photo:{rng.choice(photographs)}", "leaves", "noise", "stripes", "text"]
+def _object(mix: TrainingMix, chosen: PhotographSet, rng: np.random.Generator) -> str:
+    """Draw the texture of a moving object; half of the photographs are replaced by cut-outs."""
+    photo = f"photo:{rng.choice(chosen.names['train'])}"
+    if chosen.cutouts and rng.random() < 0.5:
+        photo = f"cutout:{rng.choice(chosen.cutouts)}"
+    kinds = [photo, "leaves", "noise", "stripes", "text"]
     return str(rng.choice(kinds, p=mix.objects))
 
 
 def _evaluation(
     split: Split, plan: tuple[tuple[str, str], ...], index: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw the values of a validation or test scene; every second scene has a moving object."""
+    """Draw the values of a validation or test scene; every second scene has a moving object.
+
+    Of the shipped photographs, those with an object have the noise ``none`` or ``indoor-v1``
+    equally often at each speed, and a photograph has another pair of these at each speed.
+    """
     photo, speed = plan[index % len(plan)]
-    pictures = {_EIGHT_PLAN: tuple(TEST_PICTURES), _COLOUR_PLAN: tuple(dict(_COLOUR_PLAN))}
-    names = pictures.get(plan, PHOTOGRAPHS[split])
+    names = tuple(dict(plan))
     others = [name for name in names if name.split("-")[0] != photo.split("-")[0]]
-    objects = (f"photo:{rng.choice(others)}",) if index % 2 else ()
+    has_object, camera = index % 2 == 1, {}
+    if photo.startswith("default/"):
+        number = index + index // len(names)
+        has_object = number % 4 in (1, 2)
+        camera["noise"] = "indoor-v1" if number % 2 else "none"
     return {
-        "name": f"{split}-{photo}-{speed}-{index:02d}",
+        "name": f"{split}-{photo.rpartition('/')[2]}-{speed}-{index:02d}",
         "background": f"photo:{photo}",
-        "objects": objects,
+        "objects": (f"photo:{rng.choice(others)}",) if has_object else (),
+        **camera,
         "speed": SPEEDS[speed],
         "object_speed": round(1.25 * SPEEDS[speed], 4),
     }

@@ -139,6 +139,7 @@ def test_the_choices_of_options_are_complete() -> None:
         ("--size paper", "--size must be one of small, default, got paper"),
         ("--flow_offset 76", "leaves the recording at its first image; the margin is 75"),
         ("--threshold 4", "--threshold goes with --kind deblur"),
+        ("--kind labelled --photographs default", "--photographs goes with --kind recon"),
         ("--motions 2", "--motions goes with --kind labelled"),
         ("--kind deblur --training slow", "--training goes with --kind reconstruction"),
         ("--kind deblur --flow_offset 20", "--flow_offset goes with --kind reconstruction"),
@@ -257,6 +258,25 @@ def test_a_training_mix_replaces_the_training_scenes_and_is_recorded(
     assert textures[common_name] == default[common_name]
     with SpikeArchive(path) as archive:
         assert not any("photo" in name for name in archive.names("train"))
+
+
+def test_photographs_of_a_folder_are_used_in_all_processes_and_recorded_without_their_path(
+    tmp_path: Path,
+) -> None:
+    photographs, path = tmp_path / "mine", tmp_path / "a.h5"
+    for number in range(4):
+        texture = moving_texture(1, number)[0]
+        save_picture(texture, photographs / f"{number}.png", overwrite=False)
+    options: dict[str, Any] = TINY | {"photographs": str(photographs), "training": "photographs"}
+    simulate(str(path), jobs=2, **options)
+    entries = content(path)
+    assert b'"photographs": "mine", "photographs_sha256": "' in entries["generator"]
+    assert not any(str(tmp_path).encode() in entry for entry in entries.values())
+    assert any(b"photo:0.png" in entry for entry in entries.values())
+    simulate(str(path), jobs=2, **options)  # unchanged
+    save_picture(moving_texture(1, 9)[0], photographs / "0.png", overwrite=True)
+    with pytest.raises(ExistingFileError, match="not made with these options"):
+        simulate(str(path), jobs=2, **options)
 
 
 @pytest.mark.slow

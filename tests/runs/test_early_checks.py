@@ -24,7 +24,10 @@ CONFIG = ["--config", "stir", "--config=profiles/smoke"]
         (["--model.lr=1"], r"^unknown option --model\.lr\. Did you mean '--model\.learning_rate'"),
         (["--model.init_args.widht", "1"], r"widht\. Did you mean '--model\.init_args\.width'\?"),
         (["--trainer.max_epoch", "3"], r"^unknown option .* Did you mean '--trainer\.max_epochs'"),
-        (["--data.batchsize=3"], r"Did you mean '--data\.batch_size'\? spike_zoo.* takes: archive,"),
+        (
+            ["--data.batchsize=3"],
+            r"Did you mean '--data\.batch_size'\? spike_zoo.* takes: archive,",
+        ),
         (["--config=own.yaml"], r"^own\.yaml: trainer\.max_epoch: .* Did you mean 'max_epochs'"),
     ],
 )

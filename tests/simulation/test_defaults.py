@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 
 import pytest
 
-from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes
+from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes, photograph_set
 from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.scenes.photographs import Split
 
@@ -78,6 +80,29 @@ def test_a_mix_changes_only_training_scenes() -> None:
     cameras = {mix: {(spec.rate_scale, spec.noise) for spec in scenes[mix]} for mix in scenes}
     assert cameras["one-camera"] == {(0.6, "none")}
     assert len(cameras["textures"]) > 10
+
+
+def test_each_shipped_test_photograph_has_three_speeds() -> None:
+    names = photograph_set("default").names["test"]
+    scenes = default_scenes("test", 72, testing="photographs")
+    assert all(re.fullmatch(r"test-[a-z-]+-(slow|medium|fast)-\d\d", spec.name) for spec in scenes)
+    pairs = {(spec.background.removeprefix("photo:"), spec.speed) for spec in scenes}
+    assert pairs == set(itertools.product(names, (0.08, 0.3, 0.8)))
+    assert set().union(*map(photographs, scenes)) <= set(names)
+    assert all(spec.background not in spec.objects for spec in scenes)
+    balance = Counter((spec.speed, spec.noise, len(spec.objects)) for spec in scenes)
+    assert len(balance) == 12
+    assert set(balance.values()) == {6}
+
+
+def test_a_set_replaces_photographs_of_training_and_validation_only() -> None:
+    chosen = photograph_set("default")
+    for split in ("train", "val"):
+        scenes = default_scenes(split, 60, photographs=chosen)
+        assert set().union(*map(photographs, scenes)) == set(chosen.names[split])
+    assert default_scenes("test", 24, testing="eight", photographs=chosen) == default_scenes(
+        "test", 24, testing="eight"
+    )
 
 
 def test_unknown_mixes_are_rejected_with_the_known_ones() -> None:

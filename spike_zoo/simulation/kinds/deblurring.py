@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +18,13 @@ from spike_zoo.simulation.camera.exposure import (
     covered_light,
 )
 from spike_zoo.simulation.camera.spike_camera import SSDM_GAIN, ssdm_camera
-from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.simulation.scenes.scene import Scene
 from spike_zoo.simulation.scenes.textures import GREY
 
 if TYPE_CHECKING:
+    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
     from spike_zoo.simulation.scenes.photographs import Split
     from spike_zoo.simulation.scenes.scene import SceneSpec
     from spike_zoo.spikes import Take
@@ -47,6 +48,7 @@ def deblur_scenes(
     planes: int = DEBLUR_PLANES,
     threshold: float = 2.0,
     noise: str = "ssdm-v1",
+    photographs: PhotographSet | None = None,
 ) -> list[SceneSpec]:
     """Return the scenes of the archive of motion deblurring, derived from :func:`default_scenes`.
 
@@ -63,11 +65,21 @@ def deblur_scenes(
         planes: Planes per scene.
         threshold: Firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4.
         noise: Noise preset of the camera.
+        photographs: Photographs of all splits; by default those of scikit-image.
 
     Raises:
         ValueError: If the split does not exist, or ``count`` is negative.
     """
-    scenes = default_scenes(split, count, seed, height=height, width=width, planes=planes)
+    scenes = default_scenes(
+        split,
+        count,
+        seed,
+        height=height,
+        width=width,
+        planes=planes,
+        testing=SHIPPED_PLAN if photographs else "three",
+        photographs=photographs,
+    )
     camera: dict[str, Any] = {"rate_scale": SSDM_GAIN / threshold, "noise": noise}
     return [replace(_exposed(spec), **camera) for spec in scenes]
 
@@ -101,7 +113,7 @@ def simulate_exposures(
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
     exposures = ExposurePlanes(spec.planes, margin=margin, stride=stride)
-    meta = simulated_meta(DEBLUR_SIMULATOR, spec.seed, spec.name, scene=asdict(spec))
+    meta = simulated_meta(DEBLUR_SIMULATOR, spec.seed, spec.name, scene=spec.record())
     starts = range(0, spec.planes, _CHUNK)
     chunks = (scene.colour(start, min(start + _CHUNK, spec.planes)) for start in starts)
     return exposures.record(chunks, camera, light, fps=FPS, meta=meta)

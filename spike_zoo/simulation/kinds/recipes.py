@@ -13,7 +13,7 @@ from spike_zoo.errors import UsageError
 from spike_zoo.files import content_sha256
 from spike_zoo.media.frames import footage_files
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
-from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
 from spike_zoo.simulation.kinds.conditions import (
     CONDITION_PLANES,
     CONDITIONS_SIMULATOR,
@@ -41,6 +41,7 @@ from spike_zoo.simulation.kinds.takes import (
     simulate_take,
 )
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
+from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that were added later. Their default values are not written into an archive, so that
 #: older archives still match a request with the same options.
-LATER_OPTIONS: Final = ("stride", "margin", "motion", "flow_offset", "training", "testing")
+LATER_OPTIONS: Final = (
+    "stride",
+    "margin",
+    "motion",
+    "flow_offset",
+    "training",
+    "testing",
+    "photographs",
+)
 
 
 class NamedSource(Protocol):
@@ -122,13 +131,18 @@ class Recipe:
             "seed": seed,
             "noise": written.pop("noise"),
         } | written
+        if (source := values.get("photographs")) is not None:
+            size_of_scene = values["height"], values["width"] or values["height"]
+            chosen = values["photographs"] = photograph_set(source, size_of_scene)
+            options |= {"photographs": chosen.name, "photographs_sha256": chosen.sha256}
         takes = functools.partial(self._takes, values, seed)
         return ArchiveRequest(options, takes, self.label_names)
 
     def _takes(self, values: Options, seed: int) -> TakesBySplit:
+        options = {name: value for name, value in values.items() if name != "photographs"}
         return {
             split: {
-                spec.name: functools.partial(self.take, spec, split, values)
+                spec.name: functools.partial(self.take, spec, split, options)
                 for spec in self.scenes(split, values[split], seed, values)
             }
             for split in SPLITS
@@ -187,6 +201,12 @@ def _scenes_function(
     )
 
 
+def _colour_scenes(split: Split, count: int, seed: int, **values: Any) -> list[SceneSpec]:
+    """Return scenes with test pictures in colour."""
+    testing = SHIPPED_PLAN if values["photographs"] else "colour"
+    return default_scenes(split, count, seed, testing=testing, **values)
+
+
 def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
     return simulate_take(
         spec,
@@ -232,9 +252,10 @@ _CLIPS: Final = Recipe(
         "flow_offset": 0,
         "training": "all",
         "testing": "eight",
+        "photographs": None,
     },
     least_planes=_planes_of_an_image,
-    scenes=_scenes_function(default_scenes, "training", "testing"),
+    scenes=_scenes_function(default_scenes, "training", "testing", "photographs"),
     take=_clip,
 )
 
@@ -252,7 +273,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 for name, value in (*_CLIPS.options.items(), ("cfa", "RGGB"))
                 if name not in ("training", "testing")
             },
-            scenes=_scenes_function(functools.partial(default_scenes, testing="colour")),
+            scenes=_scenes_function(_colour_scenes, "photographs"),
         ),
         "conditions": Recipe(
             simulator=CONDITIONS_SIMULATOR,
@@ -280,9 +301,10 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "margin": SEQUENCE_MARGIN,
                 "motion": True,
                 "flow_offset": 0,
+                "photographs": None,
             },
             least_planes=_planes_of_an_image,
-            scenes=_scenes_function(sequence_scenes),
+            scenes=_scenes_function(sequence_scenes, "photographs"),
             take=_clip,
         ),
         "deblur": Recipe(
@@ -297,9 +319,10 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "threshold": 2,
                 "stride": SHARP_STRIDE,
                 "margin": EXPOSURE_MARGIN,
+                "photographs": None,
             },
             least_planes=lambda values: EXPOSURE_PLANES + 2 * values["margin"],
-            scenes=_scenes_function(deblur_scenes, "threshold"),
+            scenes=_scenes_function(deblur_scenes, "threshold", "photographs"),
             take=_exposures,
         ),
         "labelled": Recipe(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS
+from spike_zoo.simulation.scenes.photograph_sets import BUNDLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
     from spike_zoo.simulation.scenes.photographs import Split
     from spike_zoo.simulation.scenes.scene import SceneSpec
 
@@ -46,6 +47,7 @@ def sequence_scenes(
     width: int = 128,
     planes: int = SEQUENCE_PLANES,
     noise: str | None = None,
+    photographs: PhotographSet | None = None,
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the archive of sequences.
 
@@ -63,14 +65,22 @@ def sequence_scenes(
         width: Columns.
         planes: Planes per scene.
         noise: Noise preset of all scenes; by default ``none`` and ``indoor-v1`` in turn.
+        photographs: Photographs of all splits; by default those of scikit-image.
     """
-    camera = noise or "none"
     scenes = default_scenes(
-        split, count, seed, height=height, width=width, planes=planes, noise=camera
+        split,
+        count,
+        seed,
+        height=height,
+        width=width,
+        planes=planes,
+        noise=noise or "none",
+        photographs=photographs,
     )
     if noise is None:
         scenes = [replace(spec, noise=_noise(index)) for index, spec in enumerate(scenes)]
-    return [_paced(spec, split, index, seed) for index, spec in enumerate(scenes)]
+    names = (photographs or BUNDLED).names[split]
+    return [_paced(spec, split, index, seed, names) for index, spec in enumerate(scenes)]
 
 
 def _noise(index: int) -> str:
@@ -82,7 +92,9 @@ def _noise(index: int) -> str:
     return "indoor-v1" if (index + index // 12) % 2 else "none"
 
 
-def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
+def _paced(
+    spec: SceneSpec, split: Split, index: int, seed: int, photographs: tuple[str, ...]
+) -> SceneSpec:
     """Return a scene with the speed for its index and a name that states the speed."""
     entropy = [seed, zlib.crc32(f"sequence-{split}".encode()), index]
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
@@ -98,11 +110,10 @@ def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
     if split == "train":
         kind = spec.background.partition(":")[0]
         return replace(spec, name=f"train-{kind}-{speed}-{index:04d}")
-    photographs = PHOTOGRAPHS[split]
     photo = photographs[index // len(BANDS) % len(photographs)]
     others = [name for name in photographs if name != photo]
     objects = (f"photo:{rng.choice(others)}",) if _OBJECTS[index % len(_OBJECTS)] else ()
-    name = f"{split}-{photo}-{speed}-{index:03d}"
+    name = f"{split}-{photo.rpartition('/')[2]}-{speed}-{index:03d}"
     return replace(spec, name=name, background=f"photo:{photo}", objects=objects)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -80,7 +79,7 @@ def simulate_take(
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
     camera = SpikeCamera(gain=spec.rate_scale, noise=noise or spec.noise, generator=chance)
-    meta = simulated_meta(SIMULATOR, spec.seed, spec.name, scene=asdict(spec))
+    meta = simulated_meta(SIMULATOR, spec.seed, spec.name, scene=spec.record())
     recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=meta)
     recording.cfa = cfa
     in_colour = cfa is not None

@@ -1,15 +1,19 @@
-"""Photographs from scikit-image and scikit-learn, divided into disjoint splits."""
+"""Photographs by name: of scikit-image and scikit-learn, of the shipped set, and of files."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import itertools
+import math
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+from PIL import Image
 
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media.image_files import read_image
@@ -22,9 +26,14 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
+SHIPPED_FOLDER: Final = Path(__file__).resolve().parents[1] / "photographs"
+"""Folder of the photographs that ship with this package."""
+LONGEST: Final = 640
+"""Longest side of the shipped photographs; photographs of users are reduced to it."""
+
 _SKLEARN: Final = ("china", "flower")
 
-PHOTOGRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+PHOTOGRAPHS: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
     {
         "train": (
             "coffee",
@@ -71,25 +80,80 @@ def photograph(name: str) -> NDArray[np.float32]:
 
     The 8-bit levels of the file are used as luminance, as in the data sets of the papers.
 
+    Args:
+        name: A name of :data:`PHOTOGRAPHS` or :data:`TEST_PICTURES`, ``default/NAME`` for a
+            photograph that ships with this package, or the URI (``file://``) of a user's file.
+
     Raises:
         ValueError: If there is no photograph of that name.
-        MissingFileError: If the installed package does not contain the file.
+        MissingFileError: If the file does not exist.
+        MediaError: If the file is no picture that can be read.
     """
-    file, *part = TEST_PICTURES.get(name, (name, slice(None), slice(None)))
-    known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
-    if name not in known:
-        raise ValueError(f"no photograph is called {name!r}; known are {', '.join(sorted(known))}")
-    levels = read_image(_path(file))[tuple(part)]
-    if levels.ndim == 2:
-        levels = np.repeat(levels[..., None], 3, axis=2)
+    levels = _bundled(name) if "/" not in name else _reduced(picture_levels(photograph_file(name)))
     image = np.ascontiguousarray(levels.transpose(2, 0, 1), dtype=np.float32)
     image /= np.float32(255)
     image.setflags(write=False)
     return image
 
 
-def _path(name: str) -> Path:
-    """Return the file of a photograph in its package."""
+def cutout(name: str, side: int) -> NDArray[np.float32]:
+    """Return a picture with opacity, R,G,B and opacity ``(4, side, side)`` in [0, 1].
+
+    Its visible part is centred, and as large as fits into the inscribed circle at any rotation.
+
+    Args:
+        name: URI (``file://``) of the file.
+        side: Height and width of the result, in texels.
+    """
+    with Image.open(photograph_file(name)) as file:
+        picture = file.convert("RGBA")
+    picture = picture.crop(picture.getchannel("A").getbbox())
+    scale = (side - 4) / math.hypot(*picture.size)
+    size = [max(1, math.floor(scale * length)) for length in picture.size]
+    # premultiplied, so that hidden colours do not reach the edges
+    picture = picture.convert("RGBa").resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGBA", (side, side))
+    canvas.paste(picture.convert("RGBA"), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(canvas, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+
+
+def picture_levels(file: Path) -> NDArray[np.uint8]:
+    """Read a picture of any type as R,G,B in 8 bits, ``(H, W, 3)``."""
+    values = read_image(file)
+    if values.dtype != np.uint8:
+        white = 1.0 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+        values = np.rint(values * (255.0 / white)).astype(np.uint8)
+    return np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else values
+
+
+def _reduced(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reduce a photograph to the longest side of the shipped set, so that scenes look alike."""
+    scale = LONGEST / max(levels.shape[:2])
+    if scale >= 1:
+        return levels
+    rows, columns = (max(1, round(side * scale)) for side in levels.shape[:2])
+    image = Image.fromarray(levels).resize((columns, rows), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def photograph_file(name: str) -> Path:
+    """Return the file of a shipped photograph, or of a URI."""
+    if name.startswith("file:"):
+        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(name).path))
+    return SHIPPED_FOLDER / f"{name.removeprefix('default/')}.jpg"
+
+
+def _bundled(name: str) -> NDArray[np.uint8]:
+    """Return the levels of a photograph or test picture of scikit-image or scikit-learn."""
+    file, *part = TEST_PICTURES.get(name, (name, slice(None), slice(None)))
+    known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
+    if name not in known:
+        raise ValueError(f"no photograph is called {name!r}; known are {', '.join(sorted(known))}")
+    return picture_levels(bundled_file(file))[tuple(part)]
+
+
+def bundled_file(name: str) -> Path:
+    """Return the file of a photograph of scikit-image or scikit-learn."""
     package, inside = ("sklearn", "datasets/images") if name in _SKLEARN else ("skimage", "data")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:

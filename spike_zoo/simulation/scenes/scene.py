@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_motion
+from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
 
@@ -37,7 +39,8 @@ class SceneSpec:
         width: Columns of a plane.
         planes: Planes of the recording.
         background: Texture of the background, a kind of :func:`make_texture`.
-        objects: Textures of the moving objects, from far to near.
+        objects: Textures of the moving objects, from far to near; ``cutout:URI`` is a picture whose
+            opacity is the shape of the object.
         speed: Peak speed of the background, in spike-camera pixels per plane.
         object_speed: Peak speed of an object, in spike-camera pixels per plane.
         tone: Whether brightness and contrast are changed randomly, as augmentation for training.
@@ -60,6 +63,11 @@ class SceneSpec:
     image_ratio: int = 1
     rate_scale: float = 0.6
     noise: str = "none"
+
+    def record(self) -> dict[str, Any]:
+        """Return all parameters, with photographs of users named without their folder."""
+        kinds = [re.sub(r"file://[^+]*/", "", kind) for kind in (self.background, *self.objects)]
+        return asdict(self) | {"background": kinds[0], "objects": tuple(kinds[1:])}
 
     def __post_init__(self) -> None:
         for field in ("height", "width", "planes", "image_ratio"):
@@ -251,6 +259,10 @@ class Scene:
             follow=True,
         )
         side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
+        name, _, picture = kind.partition(":")
+        if name == "cutout":
+            pixels = cutout(picture, side)[:, :, :: rng.choice([-1, 1])]
+            return self._layer(pixels[:3], motion, rng, pixels[3:], 1.5 * radius)
         texture = make_texture(kind, (side, side), self._grain, rng)
         texture = _cropped(texture, side, rng)
         whole = slice(0, side)

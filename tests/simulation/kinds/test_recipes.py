@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import UsageError
+from spike_zoo.simulation import photograph_set
 from spike_zoo.simulation.kinds.recipes import RECIPES
 
 ONE_SMALL_SCENE: dict[str, Any] = {"train": 1, "val": 0, "test": 1, "height": 8, "width": 8}
@@ -44,6 +45,17 @@ def test_motion_is_stored_if_requested() -> None:
             assert (motion is not None) == options.get("motion", default)
             assert motion is None or motion.shape == (3, 2, 8, 8)
             assert ("motion" in request.options) == (options.get("motion", default) != default)
+
+
+@pytest.mark.parametrize("kind", ["reconstruction", "colour", "sequence", "deblur"])
+def test_the_photographs_of_an_archive_are_recorded_by_name_and_checksum(kind: str) -> None:
+    size: dict[str, Any] = ONE_SMALL_SCENE | {"photographs": "default"}
+    size |= {"testing": "photographs"} if kind == "reconstruction" else {}
+    request = RECIPES[kind].request("small", 0, size)
+    assert request.options["photographs"] == "default"
+    assert request.options["photographs_sha256"] == photograph_set("default").sha256
+    (name,) = request.takes()["test"]
+    assert "test-spices-slow-0" in name
 
 
 def test_sequences_have_thirteen_images_and_the_size_of_the_paper() -> None:

@@ -1,0 +1,309 @@
+"""Train `plain` and `stir` on one GPU, several runs at once, from an archive in the GPU's memory.
+
+The input of the network at every image is computed once, on all cores. A training step, with the
+choice of crops and the schedule, is one CUDA graph; the graphs of the runs are replayed on streams
+of their own. On the CPU the same steps are computed without graphs, for tests.
+
+    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5 --out runs/gpu
+
+`plain:3` makes three steps of this run per step of the others. An interrupted or finished command
+continues with the same arguments; the schedule then reaches its end after `--updates`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.methods.plain import PlainModule, interval_rates
+from spike_zoo.methods.plain.network import CLIP_PLANES
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir.aligned_input import read_aligned
+from spike_zoo.methods.stir.losses import STIRLoss
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.clips import read_clip
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+SEED, WARMUP, CLIP_NORM = 0, 0.02, 1.0
+RATES = {"stir": 6e-4, "plain": 1e-3}  # learning rates
+SAVE_EVERY = 60.0  # seconds
+_TURNS = (lambda x: x.flip(-1), lambda x: x.flip(-2), lambda x: x.mT)
+
+
+class Windows(NamedTuple):
+    """Inputs and ground truth of all images of a split.
+
+    Attributes:
+        planes: ``(M, P, H, W)`` float16, the input of the network.
+        drafts: ``(M, 1, H, W)`` float16, the image that `stir` corrects; zeros for `plain`.
+        images: ``(M, 1, H, W)`` uint8.
+    """
+
+    planes: Tensor
+    drafts: Tensor
+    images: Tensor
+
+
+def read_windows(archive: Path, split: str, method: str) -> Windows:
+    """Compute the inputs at all images of a split, in one process per core."""
+    with SpikeArchive(archive) as opened:
+        names = opened.names(split)
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        parts = list(pool.map(functools.partial(_windows, archive, method), names))
+    return Windows(*(torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)))
+
+
+def _windows(archive: Path, method: str, name: str) -> tuple[NDArray[np.generic], ...]:
+    """Return inputs, drafts and images of a recording."""
+    planes, drafts = [], []
+    with SpikeArchive(archive) as opened:
+        recording, images = opened[name], opened.images(name)
+        scale = float(recording.rate_scale or 1.0)
+        for center in opened.image_index(name).tolist():
+            if method == "stir":
+                aligned = read_aligned(recording, center, scale, torch.device("cpu"))
+                planes.append(aligned.planes.half())
+                drafts.append(aligned.draft.half())
+            else:
+                clip = unpack_tensor(read_clip(recording, center, CLIP_PLANES), images.shape[2])
+                planes.append((interval_rates(clip[None]) / scale).half())
+                drafts.append(torch.zeros(1, 1, *images.shape[1:], dtype=torch.float16))
+    return torch.cat(planes).numpy(), torch.cat(drafts).numpy(), images[:, None]
+
+
+class Run:
+    """A training whose step is one CUDA graph.
+
+    Args:
+        method: ``"stir"`` or ``"plain"``.
+        windows: Training images, on the device.
+        updates: Updates of the whole run.
+        batch: Crops per update.
+        side: Rows and columns of a crop.
+        seed: Seed of weights, crops and flips.
+    """
+
+    def __init__(
+        self, method: str, windows: Windows, updates: int, batch: int, side: int, seed: int = SEED
+    ) -> None:
+        self.method, self.windows, self.updates, self.seed = method, windows, updates, seed
+        self.device = windows.planes.device
+        torch.manual_seed(seed)
+        self.module = (
+            STIRModule(align_input=True, lpips="off")
+            if method == "stir"
+            else PlainModule(lpips="off")
+        ).to(self.device)
+        self.network, self.loss = self.module.network, STIRLoss(clamp=False)
+        self.weights = list(self.network.parameters())
+        self.rate = torch.tensor(RATES[method], device=self.device)
+        on_gpu = self.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(self.weights, lr=self.rate, fused=True, capturable=on_gpu)
+        self.step = torch.zeros(1, dtype=torch.long, device=self.device)
+        self.mean = torch.zeros((), device=self.device)  # of the loss
+        self._table = self._draws(batch, side)
+        self._side = torch.arange(side, device=self.device)
+        self._stream = torch.cuda.Stream() if on_gpu else None
+        self._replay: Callable[[], None] = self.update
+        self.done = 0
+
+    def _draws(self, batch: int, side: int) -> Tensor:
+        """Return image, row, column and three flips of every crop of every update."""
+        count, _, height, width = self.windows.planes.shape
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        most = (count, height - side + 1, width - side + 1, 2, 2, 2)
+        shape = (self.updates + 8, batch)
+        columns = [torch.randint(n, shape, generator=generator, dtype=torch.int32) for n in most]
+        return torch.stack(columns, -1).to(self.device)
+
+    def prepare(self) -> None:
+        """Capture the step in a CUDA graph, after three updates without one."""
+        if self._stream is None:
+            return
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            for _ in range(3):
+                self.update()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            self.update()
+        self._replay = graph.replay
+        self.done = int(self.step)
+
+    def advance(self, steps: int = 1) -> None:
+        """Start steps, without waiting for them."""
+        for _ in range(min(steps, self.updates - self.done)):
+            with torch.cuda.stream(self._stream):
+                self._replay()
+            self.done += 1
+
+    def update(self) -> None:
+        """Compute one update of the weights on random crops."""
+        position = self.step.float()[0] / self.updates
+        rise = (position / WARMUP).clamp(1e-3, 1)
+        self.rate.copy_(RATES[self.method] * rise * 0.5 * (1 + torch.cos(torch.pi * position)))
+        planes, draft, image = self._crops()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.method == "stir":
+            total = self.loss(self.network.pyramid(planes, draft=draft), image)["total"]
+        else:
+            total = F.l1_loss(self.network(planes), image)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, CLIP_NORM, foreach=True)
+        self.optimizer.step()
+        self.mean.mul_(0.99).add_(total.detach(), alpha=0.01)
+        self.step.add_(1)
+
+    def _crops(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return planes, drafts and images of the crops of an update; each is flipped at random."""
+        draws = self._table.index_select(0, self.step)[0].long()
+        index, top, left, *flips = draws.unbind(-1)
+        rows = (top[:, None] + self._side)[:, None, :, None]
+        columns = (left[:, None] + self._side)[:, None, None, :]
+        crops = []
+        for part in self.windows:
+            channel = torch.arange(part.shape[1], device=self.device)[None, :, None, None]
+            crop = part[index[:, None, None, None], channel, rows, columns]
+            for flip, turn in zip(flips, _TURNS, strict=True):
+                crop = torch.where(flip[:, None, None, None].bool(), turn(crop), crop)
+            crops.append(crop.float())
+        return crops[0], crops[1], crops[2] / 255
+
+    @torch.inference_mode()
+    def psnr(self, windows: Windows) -> float:
+        """Return the mean PSNR over the images of a split, in dB."""
+        self.network.eval()
+        values = []
+        for planes, draft, image in zip(*windows, strict=True):
+            inputs = planes[None].to(self.device).float()
+            draft = draft[None].to(self.device).float()
+            result = self.network(inputs, draft) if self.method == "stir" else self.network(inputs)
+            error = result.clamp(0, 1)[0] - image.to(self.device).float() / 255
+            values.append(-10 * torch.log10(error.square().mean()).item())
+        self.network.train()
+        return float(np.mean(values))
+
+    def save(self, folder: Path) -> None:
+        """Write the state for continuing, and the weights."""
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        file = folder / f"{self.method}-{self.seed}.ckpt"
+        state |= {"step": self.step, "mean": self.mean, "updates": self.updates}
+        torch.save(state, file.with_suffix(".partial"))
+        file.with_suffix(".partial").replace(file)
+        save_weights(self.module, file.with_suffix(".safetensors"), half=True)
+
+    def restore(self, folder: Path) -> None:
+        """Continue from the state in a folder, if there is one."""
+        file = folder / f"{self.method}-{self.seed}.ckpt"
+        if file.exists():
+            state = torch.load(file, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.rate = cast("Tensor", self.optimizer.param_groups[0]["lr"])
+            self.step.copy_(state["step"])
+            self.mean.copy_(state["mean"])
+            self.done = int(self.step)
+
+
+def seconds_per_round(runs: Mapping[Run, int], rounds: int) -> float:
+    """Return the time of a round, in which every run makes its number of steps."""
+    start = time.perf_counter()
+    for _ in range(rounds):
+        for run, steps in runs.items():
+            run.advance(steps)
+    _synchronise()
+    return (time.perf_counter() - start) / rounds
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def make_runs(
+    windows: Mapping[str, Windows], requests: Mapping[str, int], updates: int, options: Namespace
+) -> dict[Run, int]:
+    """Return the prepared runs and their steps per round."""
+    runs = {}
+    for method, steps in requests.items():
+        file = options.out / f"{method}-{SEED}.ckpt"
+        known = torch.load(file, weights_only=True)["updates"] if file.exists() else steps * updates
+        run = Run(method, windows[method], known, options.batch, options.side)
+        run.restore(options.out)
+        run.prepare()
+        runs[run] = steps
+    return runs
+
+
+def train(runs: Mapping[Run, int], until: float, out: Path) -> None:
+    """Train until all runs are finished or the time is over; save the state every minute."""
+    saved = time.monotonic()
+    while time.monotonic() < until and any(run.done < run.updates for run in runs):
+        seconds_per_round(runs, 20)
+        if time.monotonic() - saved > SAVE_EVERY:
+            saved = time.monotonic()
+            for run in runs:
+                run.save(out)
+            losses = {run.method: (run.done, round(float(run.mean), 5)) for run in runs}
+            print(f"updates and loss: {losses}", flush=True)
+    for run in runs:
+        run.save(out)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the archive, train, and print the PSNR on validation scenes."""
+    start = time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--runs", nargs="+", default=["stir", "plain:3"], metavar="METHOD[:STEPS]")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--minutes", type=float, default=7.0, help="of the whole command")
+    parser.add_argument("--updates", type=int, help="rounds; default: as many as fit")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=96)
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.backends.cudnn.benchmark = True
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    requests = {name: int(steps or 1) for name, _, steps in (r.partition(":") for r in options.runs)}
+    train_windows, val_windows = (
+        {method: read_windows(options.archive, split, method) for method in requests}
+        for split in ("train", "val")
+    )
+    on_device = {m: Windows(*(x.to(device) for x in w)) for m, w in train_windows.items()}
+    print(f"{time.monotonic() - start:.0f} s: images {[len(w.planes) for w in on_device.values()]}")
+    updates = options.updates
+    if updates is None:
+        trial = make_runs(on_device, requests, 1000, options)
+        seconds_per_round(trial, 2)
+        left = 60 * options.minutes - (time.monotonic() - start)
+        updates = int(0.9 * left / seconds_per_round(trial, 20))
+        del trial
+    runs = make_runs(on_device, requests, updates, options)
+    round_time = seconds_per_round(runs, 5)
+    print(f"{updates} rounds of {1e3 * round_time:.1f} ms: {requests}", flush=True)
+    train(runs, start + 60 * options.minutes, options.out)
+    for run in runs:
+        psnr = run.psnr(val_windows[run.method])
+        print(f"{run.method}: {run.done} of {run.updates} updates, validation {psnr:.2f} dB")
+
+
+if __name__ == "__main__":
+    main()

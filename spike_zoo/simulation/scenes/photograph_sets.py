@@ -1,0 +1,199 @@
+"""Sets of photographs for scenes: the shipped set, and folders of users."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from spike_zoo.errors import MediaError, MissingFileError, UsageError
+from spike_zoo.files import content_sha256
+from spike_zoo.media.frames import images_in
+from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.simulation.scenes.photographs import (
+    PHOTOGRAPHS,
+    SHIPPED_FOLDER,
+    SPLITS,
+    TEST_PICTURES,
+    Split,
+    bundled_file,
+    photograph_file,
+    picture_levels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+_FEWEST: Final = 4  # photographs of a folder; a texture of leaves contains three
+_PARTS: Final = 16  # of a fingerprint, along each axis
+#: Smallest correlation of the fingerprints of two copies of a photograph. Copies of different size
+#: and compression have above 0.999, different photographs of 297 below 0.91.
+_SAME: Final = 0.97
+_HIDDEN: Final = 0.05  # smallest share of transparent pixels of a cut-out
+
+
+@dataclass(frozen=True)
+class PhotographSet:
+    """Photographs of scenes.
+
+    Attributes:
+        names: Names of :func:`photograph` by split; no photograph is in two splits.
+        cutouts: Pictures with opacity that become moving objects of training scenes, as URIs.
+        name: Name of the set; empty for the photographs of scikit-image and scikit-learn.
+        sha256: Checksum of the files.
+    """
+
+    names: Mapping[Split, tuple[str, ...]]
+    cutouts: tuple[str, ...] = ()
+    name: str = ""
+    sha256: str = ""
+
+
+BUNDLED: Final = PhotographSet(PHOTOGRAPHS)
+"""The photographs of scikit-image and scikit-learn."""
+
+
+@functools.cache
+def shipped_photographs() -> PhotographSet:
+    """Return the photographs that ship with this package, listed in their table."""
+    with (SHIPPED_FOLDER / "table.tsv").open(encoding="utf-8", newline="") as stream:
+        files = [(row["split"], row["file"]) for row in csv.DictReader(stream, delimiter="\t")]
+    names = {
+        split: tuple(f"default/{Path(file).stem}" for place, file in files if place == split)
+        for split in SPLITS
+    }
+    return PhotographSet(
+        names, name="default", sha256=content_sha256(SHIPPED_FOLDER / file for _, file in files)
+    )
+
+
+def photograph_set(source: str, size: tuple[int, int] = (1, 1)) -> PhotographSet:
+    """Return the shipped set, or the set with the photographs of a folder for training.
+
+    Validation and test photographs are always those of the shipped set. Photographs of the folder
+    that are also validation photographs are left out, with a warning.
+
+    Args:
+        source: ``default`` for the shipped set, or a folder.
+        size: Height and width of a training scene, which a photograph must cover.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        MediaError: If a file cannot be read, is smaller than a scene or shows a test photograph.
+        UsageError: If the folder has fewer than four photographs.
+    """
+    shipped = shipped_photographs()
+    if source == shipped.name:
+        return shipped
+    folder = Path(source).absolute()
+    if not folder.is_dir():
+        raise MissingFileError(
+            f"--photographs {source}: there is no such folder; give a folder of photographs, or "
+            "default for the shipped ones",
+            path=source,
+        )
+    files = images_in(folder)
+    cutouts = [file for file in files if _is_cutout(file)]
+    photographs = _for_training([file for file in files if file not in cutouts], size)
+    if len(photographs) < _FEWEST:
+        raise UsageError(
+            f"--photographs {source}: {len(photographs)} photographs in this folder, expected at "
+            f"least {_FEWEST} ({', '.join(PICTURE_SUFFIXES)}); add some, or give default"
+        )
+    return PhotographSet(
+        {**shipped.names, "train": tuple(file.as_uri() for file in photographs)},
+        cutouts=tuple(file.as_uri() for file in cutouts),
+        name=folder.resolve().name,
+        sha256=content_sha256(
+            [*photographs, *cutouts, *_shipped_files("val"), *_shipped_files("test")]
+        ),
+    )
+
+
+def _shipped_files(split: Split) -> list[Path]:
+    return [photograph_file(name) for name in shipped_photographs().names[split]]
+
+
+def _is_cutout(file: Path) -> bool:
+    """Return whether a picture has transparent parts.
+
+    Raises:
+        MediaError: If nothing of the picture is visible.
+    """
+    try:
+        with Image.open(file) as picture:
+            if not picture.has_transparency_data:
+                return False
+            opacity = picture.convert("RGBA").getchannel("A")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # the error is reported when the file is read as a photograph
+    if opacity.getbbox() is None:
+        raise MediaError.at(file, "the picture is transparent everywhere; remove it")
+    return float((np.asarray(opacity) < 128).mean()) >= _HIDDEN
+
+
+def _for_training(files: list[Path], size: tuple[int, int]) -> list[Path]:
+    """Check photographs for training, and leave out those of the validation split."""
+    bundled = {bundled_file(name) for name, *_ in TEST_PICTURES.values()}
+    test = _fingerprints([*_shipped_files("test"), *bundled])
+    val = _fingerprints(_shipped_files("val"))
+    kept: list[Path] = []
+    left_out: list[Path] = []
+    for file in files:
+        levels = _checked_levels(file, size)
+        if name := _same(levels, test):
+            raise MediaError.at(
+                file, f"this is the test photograph {name}, which training must not show; remove it"
+            )
+        (left_out if _same(levels, val) else kept).append(file)
+    if left_out:
+        names = ", ".join(file.name for file in left_out)
+        warnings.warn(f"validation photographs are left out of training: {names}", stacklevel=3)
+    return kept
+
+
+def _checked_levels(file: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a photograph that is at least as large as a scene."""
+    try:
+        levels = picture_levels(file)
+    except MediaError as error:
+        raise MediaError(f"{error.message}; or remove the file", path=str(file)) from error
+    if levels.shape[0] < size[0] or levels.shape[1] < size[1]:
+        raise MediaError.at(
+            file,
+            f"{levels.shape[0]} x {levels.shape[1]} pixels, smaller than a scene of {size[0]} x "
+            f"{size[1]}; remove it, or give smaller --height and --width",
+        )
+    return levels
+
+
+def _fingerprints(files: list[Path]) -> dict[str, NDArray[np.float64]]:
+    """Return the fingerprints of photographs and of their mirrored copies, by name."""
+    levels = {file.stem: picture_levels(file) for file in files}
+    return {
+        name: np.stack([_fingerprint(each), _fingerprint(each[:, ::-1])])
+        for name, each in levels.items()
+    }
+
+
+def _fingerprint(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the normalised luminance of 16 x 16 parts of a picture."""
+    grey = Image.fromarray(np.ascontiguousarray(levels)).convert("L")
+    parts = grey.resize((_PARTS, _PARTS), Image.Resampling.BOX)
+    values = np.asarray(parts, dtype=np.float64).ravel()
+    values -= values.mean()
+    return values / max(float(np.linalg.norm(values)), 1e-6)
+
+
+def _same(levels: NDArray[np.uint8], known: Mapping[str, NDArray[np.float64]]) -> str | None:
+    """Return the name of the known photograph that a picture shows; None for another one."""
+    own = _fingerprint(levels)
+    return next((name for name, both in known.items() if (both @ own).max() > _SAME), None)
