@@ -225,7 +225,8 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
             kinds = (types.get(name), *get_args(types.get(name)))
             if bool in kinds and not equals and following.lower() not in ("true", "false"):
                 equals, value = "=", "true"
-            values = [] if list in map(get_origin, kinds) and not value else None
+            is_list = any(get_origin(kind) is list for kind in kinds)
+            values = [] if is_list and not value else None
             parsed.append(f"--{name}{equals}{value}")
         elif values is None or argument.startswith("["):
             parsed.append(argument)

@@ -58,8 +58,9 @@ def score(
     print(_line(f"mean of {len(scores)}", metrics, means))
     if out is not None:
         text = io.StringIO()
-        rows = [["name", *metrics], *([name, *values] for name, values in scores.items())]
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", *metrics])
+        writer.writerows([name, *values] for name, values in scores.items())
         with new_file(Path(out), overwrite=overwrite) as temporary:
             temporary.write_text(text.getvalue(), encoding="utf-8")
         print(out)

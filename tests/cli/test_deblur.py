@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -18,7 +18,6 @@ from spike_zoo.media import load_picture, save_picture
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from tests.helpers.commands import Outcome, Zoo
@@ -58,7 +57,7 @@ def expected_images(centers: list[int], name: str = "street") -> Tensor:
     return module.deblur(blurry, recording, centers)
 
 
-def check_picture(path: str | Path, expected: ArrayLike) -> None:
+def check_picture(path: str | Path, expected: Any) -> None:
     np.testing.assert_allclose(load_picture(path), expected, atol=0.5 / 255 + 1e-6)
 
 
