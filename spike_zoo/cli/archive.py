@@ -14,7 +14,7 @@ import numpy as np
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
-from spike_zoo.archive.layouts.image_files import write_picture
+from spike_zoo.archive.layouts.ground_truth import write_picture
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible

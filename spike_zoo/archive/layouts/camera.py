@@ -13,10 +13,15 @@ from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from spike_zoo.spikes.cfa import Cfa
     from spike_zoo.spikes.recording import SpikeRecording
+    from spike_zoo.spikes.take import Take
+
+#: Name, split and reader of a take.
+Found = tuple[str, str | None, "Callable[[], Take]"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Camera:
             mirror; None: as their sidecars state, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         cfa: Layout of the Bayer filters of upright images.
+        usual: Defaults of the layout.
     """
 
     height: int | None = None
@@ -49,6 +55,7 @@ class Camera:
     rotate: int | None = None
     allow_partial: bool = False
     cfa: Cfa | None = None
+    usual: Camera | None = None
 
     def __post_init__(self) -> None:
         check_rotation(self.rotate)
@@ -59,14 +66,9 @@ class Camera:
         if self.fps is not None and not positive_number("fps", self.fps):
             raise UsageError(f"--fps must be finite and above 0, got {self.fps}")
 
-    def read(self, path: Path, usual: Camera | None = None) -> SpikeRecording:
-        """Open a recording.
-
-        Args:
-            path: A file of any format. Height and width are used for ``.dat`` only.
-            usual: Defaults of the layout.
-        """
-        usual = usual or Camera()
+    def read(self, path: Path) -> SpikeRecording:
+        """Open a recording of any format; height and width are used for ``.dat`` only."""
+        usual = self.usual or Camera()
         height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)
         recording = read_recording(
             path,

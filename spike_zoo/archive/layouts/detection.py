@@ -1,57 +1,23 @@
-"""Detection of the folder layout of a data set, and search for its takes and splits.
-
-============ =====================================================================
-layout       files
-============ =====================================================================
-``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
-             plane, as Spike-Zoo stores its clips: 250x400, 0.6 spikes per plane at white
-``sreds``    SREDS: scenes of files of 20 planes with an image each (see
-             :func:`~spike_zoo.archive.layouts.published.find_sreds`), 0.4 spikes at white
-``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
-``momvidar`` momVidarReal2021: the same
-``bss``      BSS: the same of 1000x1000 behind Bayer filters, BGGR
-``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
-             :func:`~spike_zoo.archive.layouts.exposures.find_gopro`), 0.993 spikes at white
-``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
-``usp``      USP-Gaussian: scenes of blurry images with spikes and sharp images of one size (see
-             :func:`~spike_zoo.archive.layouts.exposures.find_usp`)
-``folder``   recordings anywhere below the folder, or one file, with ground-truth images
-             (:class:`~spike_zoo.archive.layouts.ground_truth.PictureFiles`); a first folder
-             named train, val (valid, validation) or test, in any case, is the split
-``archive``  an archive, to be rewritten with other options
-``auto``     one of these, detected from the names of the files
-============ =====================================================================
-"""
+"""Detection of the folder layout of a data set, and search for its takes and splits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from spike_zoo.archive.layouts.camera import Camera
-from spike_zoo.archive.layouts.exposures import (
-    USP_EXPOSURE,
-    ExposureRule,
-    find_gopro,
-    find_rsb,
-    find_usp,
-    is_gopro,
-    is_rsb,
-    is_usp,
-)
-from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS, find_folder, read_archived
-from spike_zoo.archive.layouts.published import (
-    REAL,
-    SREDS_PARTS,
-    Found,
+from spike_zoo.archive.layouts.exposures import GOPRO, RSB, USP, ExposureRule
+from spike_zoo.archive.layouts.folders import (
+    SPLIT_FOLDERS,
     find_base,
+    find_folder,
     find_real,
-    find_sreds,
-    is_sreds,
+    read_archived,
 )
+from spike_zoo.archive.layouts.sreds import SREDS_PARTS, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
@@ -63,30 +29,8 @@ from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
+    from spike_zoo.archive.layouts.camera import Found
     from spike_zoo.spikes.take import Take
-
-    Finder = Callable[[Path, Camera], Iterator[Found]]
-
-
-_REAL_DAT = "<name>.dat in the folder or below"
-#: Exact name of a folder -> layout.
-_REAL_NAMES = {name: name for name in REAL} | {
-    "recvidarreal2019": "recvidar",
-    "momvidarreal2021": "momvidar",
-}
-#: Layout -> the files that it consists of.
-_FILES = {
-    "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
-    "sreds": " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
-    **dict.fromkeys(REAL, _REAL_DAT),
-    "gopro": "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/"
-    "<sequence> and <split>/sharp_data/<sequence>",
-    "rsb": "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
-    "usp": "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png, in the "
-    "folder or in folders of scenes",
-    "folder": f"recordings ({', '.join(RECORDING_SUFFIXES)}) in the folder or below",
-    "archive": "recordings",
-}
 
 
 @dataclass
@@ -152,6 +96,95 @@ class DetectedTakes:
             self.splits.setdefault(split, []).append(name)
 
 
+class Layout(NamedTuple):
+    """A layout of files.
+
+    Attributes:
+        files: The files that it consists of.
+        find: Yield the takes below a folder; of layouts with exposures also from an exposure rule.
+        camera: Defaults of the camera.
+        matches: Return whether a folder has the layout.
+        exposure: Default exposures of blurry images.
+    """
+
+    files: str
+    find: Callable[..., Iterator[Found]]
+    camera: Camera = Camera()
+    matches: Callable[[Path], bool] = lambda _: False
+    exposure: ExposureRule | None = None
+
+
+def _real(camera: Camera, *names: str) -> Layout:
+    """Return a layout of real recordings, recognised by the exact name of the folder."""
+    return Layout(
+        "<name>.dat in the folder or below",
+        find_real,
+        camera,
+        lambda root: root.resolve().name.lower() in names,
+    )
+
+
+def find_archived(path: Path, camera: Camera) -> Iterator[Found]:
+    """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
+    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
+    if any(value is not None for value in stated):
+        raise UsageError(
+            f"{path}: an archive states its recordings' sizes; remove height, width, flip, mirror "
+            "and rotate"
+        )
+    archive = SpikeArchive(path)
+    for name in archive:
+        yield name, None, partial(read_archived, archive, name, camera)
+
+
+#: Published data sets, other folders, and archives to be rewritten with other options.
+LAYOUTS: Final[dict[str, Layout]] = {
+    "base": Layout(
+        "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
+        find_base,
+        Camera(250, 400, rate_scale=0.6),
+        lambda root: bool(listed(root, "*/spike/*.dat")),
+    ),
+    "sreds": Layout(
+        " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
+        find_sreds,
+        matches=is_sreds,
+    ),
+    "recvidar": _real(Camera(250, 400), "recvidar", "recvidarreal2019"),
+    "momvidar": _real(Camera(250, 400), "momvidar", "momvidarreal2021"),
+    # filters of upright images, as the authors' loaders read them
+    "bss": _real(Camera(1000, 1000, cfa="BGGR"), "bss"),
+    "gopro": Layout(
+        "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/<sequence> "
+        "and <split>/sharp_data/<sequence>",
+        GOPRO.find,
+        # rate scale of S-SDM's simulator at its threshold; video of 240 fps, 8 planes per frame
+        Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8),
+        GOPRO.matches,
+        ExposureRule(),
+    ),
+    "rsb": Layout(
+        "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
+        RSB.find,
+        Camera(250, 400),
+        RSB.matches,
+        ExposureRule(),
+    ),
+    "usp": Layout(
+        "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png, in the "
+        "folder or in folders of scenes",
+        USP.find,
+        matches=USP.matches,
+        exposure=ExposureRule(central=97),  # as long as those of GOPRO
+    ),
+    "folder": Layout(
+        f"recordings ({', '.join(RECORDING_SUFFIXES)}) in the folder or below", find_folder
+    ),
+    "archive": Layout("recordings", find_archived),
+}
+_DETECTED: Final = ("sreds", "gopro", "rsb", "usp", "recvidar", "momvidar", "bss", "base")
+
+
 def find_takes(
     source: str | Path,
     *,
@@ -164,7 +197,7 @@ def find_takes(
 
     Args:
         source: The folder or file.
-        layout: A layout of the table above.
+        layout: A key of :data:`LAYOUTS`, or ``auto``: detected from the names of the files.
         split: Split of all takes, regardless of their folders.
         exposure: Planes of the exposures of blurry images; only for ``gopro``, ``rsb`` and
             ``usp``.
@@ -183,21 +216,35 @@ def find_takes(
     if not source.exists():
         raise MissingFileError.at(source, "there is no such file or folder")
     chosen = _recognise(source) if layout == "auto" else layout
+    rule = _layout(chosen, exposure)
     found = DetectedTakes()
-    finder = _finder(chosen, exposure)
     if source.is_dir() or chosen in ("folder", "archive"):
-        for name, home, job in finder(source, stated):
+        options = [] if rule.exposure is None else [exposure or rule.exposure]
+        for name, home, job in rule.find(source, replace(stated, usual=rule.camera), *options):
             found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError.at(
             source,
-            f"no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
+            f"no recordings of layout {chosen}, which consists of {rule.files}. "
             "Rename the folders or choose another --layout",
         )
     if chosen == "archive":
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
     return found
+
+
+def _layout(name: str, exposure: ExposureRule | None) -> Layout:
+    """Return a layout by its name; raise UsageError if it is unknown or has no exposures."""
+    if name not in LAYOUTS:
+        raise UsageError(f"layout must be auto, {', '.join(LAYOUTS)}, got {name!r}")
+    if exposure is not None and LAYOUTS[name].exposure is None:
+        *names, last = (name for name, other in LAYOUTS.items() if other.exposure is not None)
+        raise UsageError(
+            f"--exposure-start, --exposure-length and --margin are for the layouts "
+            f"{', '.join(names)} and {last}, not for {name}"
+        )
+    return LAYOUTS[name]
 
 
 def _check_split(split: str | None) -> None:
@@ -214,54 +261,11 @@ def _check_split(split: str | None) -> None:
         )
 
 
-def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
-    """Return the function that finds the takes of a layout."""
-    finders: dict[str, Finder] = {
-        "base": find_base,
-        "sreds": find_sreds,
-        **{name: partial(find_real, layout=name) for name in REAL},
-        "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
-        "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
-        "usp": partial(find_usp, rule=exposure or USP_EXPOSURE),
-        "folder": find_folder,
-        "archive": _archive,
-    }
-    if layout not in finders:
-        raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
-    if exposure is not None and layout not in ("gopro", "rsb", "usp"):
-        raise UsageError(
-            f"--exposure-start and --exposure-length are for the layouts gopro, rsb and usp, not "
-            f"for {layout}"
-        )
-    return finders[layout]
-
-
 def _recognise(source: Path) -> str:
     if source.is_file():
         has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
         return "archive" if has_suffix and is_archive(source) else "folder"
-    if is_sreds(source):
-        return "sreds"
-    if is_gopro(source) or is_rsb(source):
-        return "gopro" if is_gopro(source) else "rsb"
-    if is_usp(source):
-        return "usp"
-    if layout := _REAL_NAMES.get(source.resolve().name.lower()):
-        return layout
-    return "base" if listed(source, "*/spike/*.dat") else "folder"
-
-
-def _archive(path: Path, camera: Camera) -> Iterator[Found]:
-    """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
-    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
-    if any(value is not None for value in stated):
-        raise UsageError(
-            f"{path}: an archive states its recordings' sizes; remove height, width, flip, mirror "
-            "and rotate"
-        )
-    archive = SpikeArchive(path)
-    for name in archive:
-        yield name, None, partial(read_archived, archive, name, camera)
+    return next((name for name in _DETECTED if LAYOUTS[name].matches(source)), "folder")
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
-from spike_zoo.archive.layouts.image_files import read_picture
+from spike_zoo.archive.layouts.ground_truth import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
 from spike_zoo.files import listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
@@ -18,16 +17,12 @@ from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.windows import planes_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.published import Found
-
-# rate scale of S-SDM's simulator at its released threshold; video of 240 fps, 8 planes per frame
-GOPRO = Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8)
-RSB = Camera(250, 400)
+    from spike_zoo.archive.layouts.camera import Camera, Found
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _FRAMES = range(-6, 7, 2)  # video frames around the middle of the exposure that S-SDM evaluates
@@ -69,69 +64,49 @@ class _Files:
     sharp: dict[int, Path]
 
 
-USP_EXPOSURE = ExposureRule(central=97)  # as long as those of GOPRO
+class ExposureFiles(NamedTuple):
+    """Folders of a layout of exposures.
 
-
-def is_gopro(root: Path) -> bool:
-    """Return whether a folder has the folders of S-SDM's GOPRO."""
-    return bool(listed(root, f"*/{_SPIKES}/*/*.dat"))
-
-
-def is_rsb(root: Path) -> bool:
-    """Return whether a folder has the folders of RSB."""
-    return bool(listed(root, f"{_SPIKES}/*/*.dat"))
-
-
-def is_usp(root: Path) -> bool:
-    """Return whether a folder is a scene of USP-Gaussian, or contains scenes."""
-    return any(_usp_scenes(root))
-
-
-def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``<stage>/spike_data/<sequence>/<name>.dat``.
-
-    Blurry images without spikes, at the ends of sequences, are left out.
+    Attributes:
+        homes: Return the folders with ``spike_data``, each with its split.
+        pattern: Files of spikes in ``spike_data``.
+        frames: Video frames of the sharp images, from the one at the middle of the exposure.
     """
-    for stage in (path for path in listed(root) if (path / _SPIKES).is_dir()):
-        yield from _exposures(stage, stage.name, rule, camera, GOPRO)
+
+    homes: Callable[[Path], Iterable[tuple[Path, str]]]
+    pattern: str
+    frames: Sequence[int]
+
+    def matches(self, root: Path) -> bool:
+        """Return whether a folder has files of the layout."""
+        return any(listed(home / _SPIKES, self.pattern) for home, _ in self.homes(root))
+
+    def find(self, root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
+        """Yield the exposures. Blurry images without spikes are left out."""
+        for home, split in self.homes(root):
+            for spikes in listed(home / _SPIKES, self.pattern):
+                files = _files_of(home, spikes, self.frames)
+                folder = home if spikes.parent.name == _SPIKES else spikes.parent
+                name = spikes.stem if folder == root else f"{folder.name}-{spikes.stem}"
+                yield name, split, partial(_read_exposure, files, rule, camera)
 
 
-def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``spike_data/<sequence>/<name>.dat``, all in the split test."""
-    if (root / _SPIKES).is_dir():
-        yield from _exposures(root, "test", rule, camera, RSB)
+def _gopro_homes(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield stages, which are the splits."""
+    return ((path, path.name) for path in listed(root) if (path / _SPIKES).is_dir())
 
 
-def find_usp(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``spike_data/<name>.dat`` in a scene, or in all scenes of a folder.
-
-    A scene called train, val or test belongs to that split, others belong to test. The names are
-    numbers of views of the scene, so each exposure has one sharp image, at its middle plane.
-    """
-    for scene in _usp_scenes(root):
-        split = SPLIT_FOLDERS.get(scene.name.lower(), "test") if scene != root else "test"
-        for spikes in listed(scene / _SPIKES, "*.dat"):
-            name = spikes.stem if scene == root else f"{scene.name}-{spikes.stem}"
-            files = _files_of(scene, spikes, frames=(0,))
-            yield name, split, partial(_read_exposure, files, rule, camera, Camera())
+def _usp_homes(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield scenes: the folder or folders in it, with their splits, by default test."""
+    for home in (root, *(path for path in listed(root) if path.is_dir())):
+        if (home / _BLUR).is_dir():
+            yield home, "test" if home == root else SPLIT_FOLDERS.get(home.name.lower(), "test")
 
 
-def _usp_scenes(root: Path) -> list[Path]:
-    folders = [root, *(path for path in listed(root) if path.is_dir())]
-    return [
-        folder
-        for folder in folders
-        if (folder / _BLUR).is_dir() and listed(folder / _SPIKES, "*.dat")
-    ]
-
-
-def _exposures(
-    home: Path, split: str, rule: ExposureRule, camera: Camera, usual: Camera
-) -> Iterator[Found]:
-    for spikes in listed(home / _SPIKES, "*/*.dat"):
-        files = _files_of(home, spikes, _FRAMES)
-        name = f"{spikes.parent.name}-{spikes.stem}"
-        yield name, split, partial(_read_exposure, files, rule, camera, usual)
+GOPRO = ExposureFiles(_gopro_homes, "*/*.dat", _FRAMES)
+RSB = ExposureFiles(lambda root: [(root, "test")], "*/*.dat", _FRAMES)
+# names are numbers of views of the scene, so each exposure has one sharp image
+USP = ExposureFiles(_usp_homes, "*.dat", (0,))
 
 
 def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
@@ -176,8 +151,8 @@ def _image(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera, usual: Camera) -> Take:
-    recording = camera.read(files.spikes, usual)
+def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera) -> Take:
+    recording = camera.read(files.spikes)
     count, *size = recording.shape
     start, stop = rule.span(count, files.spikes)
     blur = _read_colour(files.blur, size)

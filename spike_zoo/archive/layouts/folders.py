@@ -1,4 +1,4 @@
-"""Layout ``folder``: recordings anywhere below a folder, with their ground-truth images."""
+"""Layouts of recordings with ground-truth images beside them, or without any."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, PictureFiles, check_lengths
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
-from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError
+from spike_zoo.errors import FormatError, MissingFileError, MissingItemError, NotSpikesError
 from spike_zoo.files import entries_below, listed
 from spike_zoo.formats.arrays import read_npy, read_npz
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.sidecar import is_class
+from spike_zoo.formats.sidecar import is_class, own_sidecar
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spike_zoo.archive.layouts.camera import Camera
-    from spike_zoo.archive.layouts.published import Found
+    from spike_zoo.archive.layouts.camera import Camera, Found
+
 
 _MOST_NAMED = 3
 _PLANES_CHECKED = 64
@@ -48,7 +48,7 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     files = _recordings(root, everything)
     pictures = PictureFiles(everything)
     truths = {path: pictures.of(path) for path in files}
-    check_lengths(truths, camera.read)
+    check_lengths(truths, camera)
     if files and (unassigned := pictures.unassigned()):
         warnings.warn(
             f"{root}: {len(unassigned)} pictures belong to no recording, {unassigned[0]} is the "
@@ -56,12 +56,49 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
             "plane 150",
             stacklevel=2,
         )
-    stems = Counter(path.stem for path in files)
-    for path, truth in truths.items():
-        parts = path.relative_to(root).with_suffix("").parts
+    for path, name in _names(root, files).items():
+        parts = path.relative_to(root).parts
         split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
-        name = path.stem if stems[path.stem] == 1 else "-".join(parts)
-        yield name, split, partial(_read, path, truth, camera)
+        yield name, split, partial(_read, path, truths[path], camera)
+
+
+def find_real(root: Path, camera: Camera) -> Iterator[Found]:
+    """Yield the ``.dat`` below a folder, without ground truth, all in the split test."""
+    files = [path for path in entries_below(root) if path.suffix == ".dat"]
+    for path, name in _names(root, files).items():
+        yield name, "test", partial(_read, path, None, camera)
+
+
+def find_base(root: Path, camera: Camera) -> Iterator[Found]:
+    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
+
+    An image shows the middle plane, unless the clip's sidecar states another.
+    """
+    truths: dict[Path, GroundTruthImages | None] = {}
+    for clip in listed(root, "*/spike/*.dat"):
+        folder = clip.parents[1] / "gt"
+        truth = folder / f"{clip.stem}.png"
+        if folder.is_dir() and not truth.is_file():
+            raise MissingFileError(
+                f"{clip}: its ground truth {truth} is missing; add it, or remove the folder gt",
+                path=str(truth),
+            )
+        stated = own_sidecar(clip).planes
+        truths[clip] = GroundTruthImages((truth,), stated) if truth.is_file() else None
+    check_lengths(truths, camera)
+    for clip, images in truths.items():
+        yield clip.stem, clip.parents[1].name, partial(_read, clip, images, camera)
+
+
+def _names(root: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Return the names of recordings, with their folders if several have one name."""
+    stems = Counter(path.stem for path in files)
+    return {
+        path: path.stem
+        if stems[path.stem] == 1
+        else "-".join(path.relative_to(root).with_suffix("").parts)
+        for path in files
+    }
 
 
 def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:

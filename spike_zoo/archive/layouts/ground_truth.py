@@ -1,4 +1,4 @@
-"""Ground-truth images of the layout ``folder``: assignment to recordings and planes."""
+"""Ground-truth images of recordings: assignment to planes, and files of exports."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.image_files import read_picture
-from spike_zoo.errors import FormatError, PlaneRangeError
-from spike_zoo.files import natural_order
+from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
+from spike_zoo.files import natural_order, new_file
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
-from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.media.image_files import read_image
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, save_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from spike_zoo.archive.layouts.camera import Camera
     from spike_zoo.spikes.recording import SpikeRecording
 
 
@@ -107,9 +108,7 @@ class PictureFiles:
         return list(self._unassigned)
 
 
-def check_lengths(
-    truths: Mapping[Path, GroundTruthImages | None], read: Callable[[Path], SpikeRecording]
-) -> None:
+def check_lengths(truths: Mapping[Path, GroundTruthImages | None], camera: Camera) -> None:
     """Raise if a ``.dat`` with an image of its middle plane has an unusual number of planes.
 
     A truncated file is a valid recording, but with another middle plane. The usual length is the
@@ -119,7 +118,7 @@ def check_lengths(
     middles = [file for file, truth in raw.items() if truth is not None and truth.planes is None]
     if not middles:
         return  # an unknown size is then reported for the recording that is read first
-    lengths = {file: len(read(file)) for file in raw}
+    lengths = {file: len(camera.read(file)) for file in raw}
     counts = Counter(lengths.values())
     usual = max(counts, key=lambda length: (counts[length], length))  # truncated ones are shorter
     odd = [file for file in middles if lengths[file] != usual]
@@ -159,3 +158,44 @@ def _plane_of(picture: Path) -> int:
 def _format_kind(kind: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
     shape, dtype = kind
     return f"{'x'.join(map(str, shape))} {dtype}"
+
+
+def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
+    """Read an image ``(H', W'[, 3])`` of a recording of size H, W, without opacity.
+
+    Raises:
+        GeometryError: If H' and W' are not one integer multiple of H and W.
+    """
+    image = read_image(path)
+    ratio = image.shape[0] // size[0]
+    if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):
+        raise GeometryError.at(
+            path,
+            f"{image.shape[0]}x{image.shape[1]} pixels are not a whole multiple of the "
+            f"spikes' {size[0]}x{size[1]}; crop the image to the field of view of the spike "
+            "camera, or pass the spikes' --height and --width",
+        )
+    return image
+
+
+def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -> Path:
+    """Write an image of an archive without loss: 8 bits as PNG, other values as TIFF.
+
+    Args:
+        image: ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; uint8, uint16 or float32.
+        stem: The file without its suffix; missing folders are created.
+        overwrite: Replace an existing file.
+
+    Returns:
+        Path of the file.
+    """
+    path = stem.with_name(f"{stem.name}{'.png' if image.dtype == np.uint8 else '.tif'}")
+    if image.dtype == np.uint8:
+        save_picture(image, path, overwrite=overwrite)
+    else:
+        import tifffile
+
+        with new_file(path, overwrite=overwrite) as temporary:
+            photometric = "rgb" if image.ndim == 3 else "minisblack"
+            tifffile.imwrite(temporary, image, photometric=photometric)
+    return path

@@ -33,14 +33,14 @@ def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Pat
     from_layout = default.read(clip)
     assert (from_layout.shape, from_layout.rate_scale, from_layout.fps) == ((5, 3, 32), 0.6, 500.0)
     clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
-    from_sidecar = Camera().read(clip, default)
+    from_sidecar = Camera(usual=default).read(clip)
     assert (from_sidecar.shape, from_sidecar.rate_scale, from_sidecar.fps) == (
         (5, 6, 16),
         0.3,
         500.0,
     )
     np.testing.assert_array_equal(from_sidecar[:], SPIKES)
-    from_options = Camera(12, 8, rate_scale=0.9, fps=1000.0).read(clip, default)
+    from_options = Camera(12, 8, rate_scale=0.9, fps=1000.0, usual=default).read(clip)
     assert (from_options.shape, from_options.rate_scale, from_options.fps) == (
         (5, 12, 8),
         0.9,

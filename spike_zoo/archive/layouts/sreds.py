@@ -1,41 +1,32 @@
-"""Layouts of published data sets: Spike-Zoo's base set, real recordings, BSS and SREDS."""
+"""Layout of SREDS: scenes of files of 20 planes, each with an image."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from spike_zoo.archive.layouts.camera import Camera
-from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, check_lengths
-from spike_zoo.archive.layouts.image_files import read_grey
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
-from spike_zoo.files import entries_below, listed, natural_order
+from spike_zoo.files import listed, natural_order
 from spike_zoo.formats.dat import DatLayout
-from spike_zoo.formats.sidecar import own_sidecar
+from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.spikes.take import Take
+from spike_zoo.spikes.take import Take, grey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-#: Name, split and reader of a take.
-Found = tuple[str, str | None, "Callable[[], Take]"]
+    from numpy.typing import NDArray
 
-BASE = Camera(250, 400, rate_scale=0.6)
-#: Layout -> camera of the real recordings without ground truth.
-REAL = {
-    "recvidar": Camera(250, 400),
-    "momvidar": Camera(250, 400),
-    "bss": Camera(1000, 1000, cfa="BGGR"),  # of upright images, as the authors' loaders read them
-}
-SREDS_PLANES = 20  # planes per file, from one image to the next
-SREDS_FILES = 4  # fewest files with a window of 61 planes around an image
-SREDS_RATE_SCALE = 0.4
-SREDS_FPS = 120.0 * SREDS_PLANES  # frame rate of the video times planes per image
+    from spike_zoo.archive.layouts.camera import Found
+
+_PLANES = 20  # planes per file, from one image to the next
+_LEAST_FILES = 4  # with a window of 61 planes around an image
+_SPEED = 120.0 * _PLANES  # frame rate of the video times planes per image
 
 
 class SredsPart(NamedTuple):
@@ -47,56 +38,13 @@ class SredsPart(NamedTuple):
     size: tuple[int, int]
 
 
+_FOLDER = "interp_20_alpha_0.40"
 SREDS_PARTS = (
     SredsPart(
-        "train",
-        "crop_mini/spike/train/interp_20_alpha_0.40",
-        "crop_mini/image/train/train_orig",
-        (96, 96),
+        *("train", f"crop_mini/spike/train/{_FOLDER}", "crop_mini/image/train/train_orig"), (96, 96)
     ),
-    SredsPart("val", "spike/val/interp_20_alpha_0.40", "imgs/val/val_orig", (720, 1280)),
+    SredsPart("val", f"spike/val/{_FOLDER}", "imgs/val/val_orig", (720, 1280)),
 )
-
-
-def find_base(root: Path, camera: Camera) -> Iterator[Found]:
-    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
-
-    An image shows the middle plane, unless the clip's sidecar states another.
-    """
-    truths: dict[Path, GroundTruthImages | None] = {}
-    for clip in listed(root, "*/spike/*.dat"):
-        home = clip.parent.parent
-        truth = home / "gt" / f"{clip.stem}.png"
-        if (home / "gt").is_dir() and not truth.is_file():
-            raise MissingFileError(
-                f"{clip}: its ground truth {truth} is missing; add it, or remove the folder gt",
-                path=str(truth),
-            )
-        stated = own_sidecar(clip).planes
-        truths[clip] = GroundTruthImages((truth,), stated) if truth.is_file() else None
-    check_lengths(truths, lambda clip: camera.read(clip, BASE))
-    for clip, images in truths.items():
-        home = clip.parent.parent
-        yield clip.stem, home.name, partial(_read_base_clip, clip, images, camera)
-
-
-def _read_base_clip(clip: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
-    recording = camera.read(clip, BASE)
-    return Take(recording) if truth is None else Take(recording, *truth.read(recording, clip))
-
-
-def find_real(root: Path, camera: Camera, layout: str) -> Iterator[Found]:
-    """Yield the recordings of a data set in :data:`REAL`: ``.dat`` without ground truth."""
-    files = [path for path in entries_below(root) if path.suffix == ".dat"]
-    stems = Counter(path.stem for path in files)
-    for path in files:
-        parts = path.relative_to(root).with_suffix("").parts
-        name = path.stem if stems[path.stem] == 1 else "-".join(parts)
-        yield name, "test", partial(_read_real, path, camera, REAL[layout])
-
-
-def _read_real(path: Path, camera: Camera, usual: Camera) -> Take:
-    return Take(camera.read(path, usual))
 
 
 def is_sreds(root: Path) -> bool:
@@ -123,7 +71,8 @@ def find_sreds(root: Path, camera: Camera) -> Iterator[Found]:
         for scene, pairs in scenes.items():
             for spikes, _ in pairs:
                 _check_spikes(spikes, size)
-            yield scene, part.split, partial(_read_sreds, pairs, size, camera)
+            usual = Camera(*size, rate_scale=0.4, fps=_SPEED)
+            yield scene, part.split, partial(_read_sreds, pairs, replace(camera, usual=usual))
 
 
 def _scenes(root: Path, part: SredsPart) -> list[str]:
@@ -159,35 +108,47 @@ def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:
             "spikes and images",
         )
     for scene, pairs in scenes.items():
-        if len(pairs) < SREDS_FILES:
+        if len(pairs) < _LEAST_FILES:
             raise FormatError(
                 f"scene {scene} has {len(pairs)} files of spikes, but a window of 61 planes needs "
-                f"at least {SREDS_FILES}; add the others or remove its folders",
+                f"at least {_LEAST_FILES}; add the others or remove its folders",
                 path=scene,
             )
 
 
 def _check_spikes(path: Path, size: tuple[int, int]) -> None:
-    expected = DatLayout(*size).bytes_for(SREDS_PLANES)
+    expected = DatLayout(*size).bytes_for(_PLANES)
     if (actual := path.stat().st_size) != expected:
         raise GeometryError.at(
             path,
-            f"{actual} bytes, expected {expected} ({SREDS_PLANES} planes of "
+            f"{actual} bytes, expected {expected} ({_PLANES} planes of "
             f"{size[0]}x{size[1]}). The file is truncated or the size is wrong: copy it again, "
             "or pass --height and --width",
         )
 
 
-def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], camera: Camera) -> Take:
-    parts = [camera.read(spikes, Camera(*size)) for spikes, _ in pairs]
+def _read_sreds(pairs: Sequence[tuple[Path, Path]], camera: Camera) -> Take:
+    parts = [camera.read(spikes) for spikes, _ in pairs]
     _, height, width = parts[0].shape
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),
         width,
-        fps=camera.fps or SREDS_FPS,
-        rate_scale=camera.rate_scale or SREDS_RATE_SCALE,
+        fps=parts[0].fps,
+        rate_scale=parts[0].rate_scale,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
     )
-    images = [read_grey(path, (height, width)) for _, path in pairs[1:]]
-    index = SREDS_PLANES * np.arange(1, len(pairs)) - 1
+    images = [_read_grey(path, (height, width)) for _, path in pairs[1:]]
+    index = _PLANES * np.arange(1, len(pairs)) - 1
     return Take(recording, images=np.stack(images), image_index=index)
+
+
+def _read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Read an image of exactly the given height and width as grey in [0, 1]."""
+    image = read_image(path)
+    if image.shape[:2] != size:
+        raise FormatError.at(
+            path, f"{image.shape[0]}x{image.shape[1]} pixels, its spikes have {size[0]}x{size[1]}"
+        )
+    luma = grey(image)
+    white = np.float32(255 if luma.dtype == np.uint8 else 1)
+    return np.asarray(luma / white, dtype=np.float32)
