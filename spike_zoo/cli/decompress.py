@@ -14,7 +14,6 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
-from spike_zoo.coding.spl import salvage as lossless_salvage
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
@@ -100,7 +99,7 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
     is_raw = target.suffix.lower() == ".dat"
     with progress_bar("decompressing") as progress:
         if salvage:
-            recording, lost = lossless_salvage.salvage(bitstream, progress=progress)
+            recording, lost = lossless.salvage(bitstream, progress=progress)
         else:
             recording, lost = lossless.read(bitstream, progress=progress), []
         write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)

@@ -6,6 +6,7 @@ import mmap
 import struct
 import zlib
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -163,35 +164,28 @@ class Chunks:
 
     def _next_intact(self, place: int, expected: int) -> Chunk | None:
         """Return the first intact chunk from an offset on, with the expected number or a later."""
-        chunk = read_chunk(self._data, expected, place)
-        if chunk is not None:
-            following = read_chunk(self._data, expected + 1, chunk.end)
-            for candidate in (chunk, following):
-                if candidate is not None and self._fits(candidate):
-                    return candidate
-        for start in self._starts(place):
-            length, checksum = _HEAD.unpack_from(self._data, start)
-            self._budget -= length + _CANDIDATE
-            if self._budget < 0:
+        here = read_chunk(self._data, expected, place)
+        near = [] if here is None else [place, here.end]
+        for start in chain(near, self._starts(place)):
+            chunk = read_chunk(self._data, expected, start)
+            if chunk is None or not chunk.is_inside(self._data):
+                continue
+            cost = chunk.length + _CANDIDATE
+            if cost > self._budget:
                 return None
-            chunk = Chunk(0, start, length, checksum)
-            of_0 = _checksum(0, chunk.payload(self._data), self._seed)
-            number = _product(checksum ^ of_0, _number_factor(length))
+            number = self._number_of(chunk)
             if expected <= number < self._count:
                 return chunk._replace(number=number)
+            self._budget -= cost
         return None
 
-    def _fits(self, chunk: Chunk) -> bool:
-        """Return whether a chunk is intact; False if the budget of wrong checksums is used up."""
-        if chunk.number >= self._count or not chunk.is_inside(self._data):
-            return False
-        if chunk.length > self._budget:
-            return False
+    def _number_of(self, chunk: Chunk) -> int:
+        """Return the number with which the checksum is valid."""
         payload = chunk.payload(self._data)
         if _checksum(chunk.number, payload, self._seed) == chunk.checksum:
-            return True
-        self._budget -= chunk.length
-        return False
+            return chunk.number
+        difference = chunk.checksum ^ _checksum(0, payload, self._seed)
+        return _product(difference, _number_factor(chunk.length))
 
     def _starts(self, begin: int) -> Iterator[int]:
         """Yield every offset whose bytes are the length of a chunk that ends inside the file."""
@@ -208,47 +202,37 @@ class Chunks:
     def _lost(self, chunks: range, gap: range | None) -> CorruptBitstreamError:
         """Return the error for chunks that are damaged, or missing if the gap has no bytes."""
         state = f"damaged (bytes {gap.start} to {gap.stop - 1})" if gap else "missing"
-        return self._corrupt(
-            f"{self._name(chunks)} {state}; copy the file again, or decode the rest "
-            "(decompress --salvage)",
-            gap or range(0),
-            chunks.start,
-        )
+        advice = "copy the file again, or decode the rest (decompress --salvage)"
+        return self._corrupt(f"{self._name(chunks)} {state}; {advice}", gap, chunks.start)
 
     def _spare(self, gap: range) -> CorruptBitstreamError:
         """Return the error for bytes that belong to no chunk or repeat one; no chunk is lost."""
-        return self._corrupt(
-            f"bytes {gap.start} to {gap.stop - 1} belong to no part of this file, or repeat one; "
-            "nothing is lost",
-            gap,
-        )
+        what = "belong to no part of this file, or repeat one; nothing is lost"
+        return self._corrupt(f"bytes {gap.start} to {gap.stop - 1} {what}", gap)
 
     def _trailing(self, end: int) -> CorruptBitstreamError:
         """Return the error for bytes after the last chunk."""
-        return self._corrupt(
-            f"{len(self._data) - end} bytes follow the last part of the file; copy the file "
-            "again, or decode the parts before them (decompress --salvage)",
-            range(end, len(self._data)),
-        )
+        gap = range(end, len(self._data))
+        advice = "copy the file again, or decode the parts before them (decompress --salvage)"
+        return self._corrupt(f"{len(gap)} bytes follow the last part of the file; {advice}", gap)
 
     def _rest(self, chunks: range, start: int) -> BitstreamError:
         """Return the error for the rest of a file without another intact chunk."""
-        chunk, last = read_chunk(self._data, chunks.start, start), chunks.start - 1
-        if chunk is not None and not (chunk.is_possible and chunk.end > len(self._data)):
-            return self._lost(chunks, range(start, len(self._data)))
+        size, chunk = len(self._data), read_chunk(self._data, chunks.start, start)
+        if chunk is not None and not (chunk.is_possible and chunk.end > size):
+            return self._lost(chunks, range(start, size))
+        advice = "copy the file again, or decode what is complete (decompress --salvage)"
         return TruncatedBitstreamError(
-            f"{self._where}: ends after {len(self._data)} bytes, within "
-            f"{self._name(chunks[:1])}; copy the file again, or decode what is complete "
-            "(decompress --salvage)",
-            last_complete_gop=last,
+            f"{self._where}: ends after {size} bytes, within {self._name(chunks[:1])}; {advice}",
+            last_complete_gop=chunks.start - 1,
             path=self._path,
         )
 
-    def _corrupt(self, text: str, gap: range, number: int = -1) -> CorruptBitstreamError:
+    def _corrupt(self, text: str, gap: range | None, number: int = -1) -> CorruptBitstreamError:
         return CorruptBitstreamError(
             f"{self._where}: {text}",
             gop=number,
-            byte_range=(gap.start, gap.stop),
+            byte_range=(gap.start, gap.stop) if gap else (0, 0),
             path=self._path,
         )
 

@@ -18,7 +18,7 @@ from spike_zoo.checkpoints.saved_model import read_checkpoint
 from spike_zoo.checkpoints.weight_files import read_weights
 from spike_zoo.cli.info import info
 from spike_zoo.coding import BitstreamReader
-from spike_zoo.coding.spl.salvage import salvage
+from spike_zoo.coding.spl.codec import salvage
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.frames import find_footage
 from spike_zoo.media.pictures import load_picture

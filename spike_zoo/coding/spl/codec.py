@@ -16,13 +16,14 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
-from spike_zoo.coding.errors import DecodeMismatchError
+from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
 from spike_zoo.errors import GeometryError
 from spike_zoo.files import new_file
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.coding.spl.spike_model import FiringModel
     from spike_zoo.spikes.recording import PackedPlanes, Selection
 
@@ -155,10 +157,51 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
     """
     path = Path(path)
     stored = LosslessPlanes(mapped_file(path), str(path), progress)
-    return recording_of(stored, stored.header)
+    return _recording_of(stored, stored.header)
 
 
-def recording_of(
+def salvage(
+    path: str | Path, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[SpikeRecording, list[BitstreamError]]:
+    """Open the intact planes of a ``.spl`` file as a recording without the lost planes.
+
+    After a damaged chunk, no plane can be decoded up to the next restart of the model, about a
+    thousand planes.
+
+    Args:
+        path: The file.
+        progress: As for :func:`read`.
+
+    Returns:
+        The recording, and one error for each range of lost planes. ``meta["lost_planes"]`` lists
+        the ranges.
+
+    Raises:
+        MissingFileError: If the file does not exist.
+        BitstreamError: If the header is damaged, or no plane is intact.
+    """
+    where = str(path)
+    stored = LosslessPlanes(mapped_file(Path(path)), where, progress, strict=False)
+    edges = [-1, *stored.numbers, stored.header.chunks]
+    gaps = (range(before + 1, after) for before, after in pairwise(edges))
+    lost = [stored.header.planes_of(gap) for gap in gaps if gap]
+    errors: list[BitstreamError] = [
+        CorruptBitstreamError(
+            f"{where}: planes {planes.start} to {planes.stop - 1} of {stored.header.planes} are "
+            "lost: they are damaged, or cannot be decoded without damaged planes before them",
+            gop=planes.start // stored.header.depth,
+            path=where,
+        )
+        for planes in lost
+    ]
+    if not stored.numbers:
+        raise errors[0]
+    listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
+    meta = {"lost_planes": listed} if lost else None
+    return _recording_of(stored, stored.header, meta), errors
+
+
+def _recording_of(
     planes: PackedPlanes, header: LosslessHeader, meta: Mapping[str, Any] | None = None
 ) -> SpikeRecording:
     """Return planes of a bitstream as a recording with the attributes of the header."""

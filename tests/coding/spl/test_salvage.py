@@ -10,8 +10,8 @@ import pytest
 from spike_zoo.coding import BitstreamError
 from spike_zoo.coding.chunks import read_chunk
 from spike_zoo.coding.spl import codec as lossless
+from spike_zoo.coding.spl.codec import salvage
 from spike_zoo.coding.spl.header import HEADER_BYTES
-from spike_zoo.coding.spl.salvage import salvage
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(30, 24, 40)
