@@ -1,4 +1,4 @@
-"""Reader of headerless ``.dat`` recordings, and their bit layouts."""
+"""Reader of headerless ``.dat`` recordings: bit layouts, mirroring and rotation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.files import memory_map
-from spike_zoo.formats.dat_content import better_size, fitting_sizes, rolled_rows
+from spike_zoo.formats.dat_content import fitting_sizes, warn_of_content
 from spike_zoo.formats.remote import missing_file
+from spike_zoo.formats.sidecar import ROTATIONS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
+from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.spikes.recording import Selection, SpikeRecording
+    from spike_zoo.formats.sidecar import Sidecar
+    from spike_zoo.spikes.recording import Selection
 
 _BLOCK_PIXELS = 1 << 23  # per block: little memory, negligible overhead of calls
 
@@ -150,36 +153,9 @@ def open_dat(
             f"of {layout} after {planes} whole planes",
             stacklevel=3,
         )
-    if check_rows and not _warn_of_size(opened):
-        _warn_if_rolled(opened)
+    if check_rows:
+        warn_of_content(opened)
     return opened
-
-
-def _warn_of_size(planes: DatPlanes) -> bool:
-    """Warn if another size fits the planes better; return whether one does."""
-    if (better := better_size(planes)) is None:
-        return False
-    height, width = better
-    warnings.warn(
-        f"{planes.path}: the rows do not fit together at {planes.layout} (H x W), which gives an "
-        f"image of stripes; {height}x{width} fits better: pass --height {height} --width {width}, "
-        f"or correct {planes.path.name}.yaml",
-        stacklevel=5,
-    )
-    return True
-
-
-def _warn_if_rolled(planes: DatPlanes) -> None:
-    rows, layout = rolled_rows(planes), planes.layout
-    if not rows or layout.width % 8:
-        return
-    warnings.warn(
-        f"{planes.path}: the picture seems to be rolled by {rows} rows: the file probably starts "
-        f"inside a plane. To skip the incomplete first plane, write 'offset: "
-        f"{rows * layout.width // 8}' into {planes.path.name}.yaml (and pass --allow-partial if "
-        "the last plane is then incomplete); 'offset: 0' disables this warning",
-        stacklevel=4,
-    )
 
 
 def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left: int) -> str:
@@ -335,6 +311,56 @@ class DatPlanes:
             f"the bits after {where} are not zero, so the size is not {self.layout} "
             f"or the planes are not aligned by {self.layout.frame_align}",
         )
+
+
+def check_rotation(rotate: int | None) -> None:
+    """Raise if a clockwise rotation is not 0, 90, 180 or 270 degrees; None is valid."""
+    if rotate not in (None, *ROTATIONS):
+        raise UsageError(f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {rotate}")
+
+
+def dat_recording(planes: DatPlanes, settings: Sidecar) -> SpikeRecording:
+    """Return the recording of a ``.dat`` file, mirrored and rotated as its sidecar states."""
+    check_rotation(settings.rotate)
+    mirror, rotate = bool(settings.mirror), settings.rotate or 0
+    meta = settings.meta | {"source_flipped": planes.layout.flip}
+    if not mirror and not rotate:
+        return SpikeRecording(planes, planes.layout.image_width, meta=meta)
+    turned = TurnedPlanes(planes, mirror=mirror, turns=rotate // 90)
+    return SpikeRecording(
+        turned, turned.width, meta=meta | {"source_mirrored": mirror, "source_rotated": rotate}
+    )
+
+
+class TurnedPlanes:
+    """Packed planes that are mirrored and then rotated by clockwise quarter turns when read."""
+
+    def __init__(self, planes: DatPlanes, *, mirror: bool, turns: int) -> None:
+        self._stored = planes
+        self._mirror = mirror
+        self._turns = turns
+        sides = planes.shape[1], planes.layout.image_width
+        height, self.width = sides[::-1] if turns % 2 else sides
+        self.shape = (planes.shape[0], height, packed_width(self.width))
+
+    def unpacked(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
+        planes = self._stored.unpacked(start, stop)
+        if self._mirror:
+            planes = planes[..., ::-1]
+        return np.ascontiguousarray(np.rot90(planes, -self._turns, axes=(1, 2)))
+
+    def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
+        """Read a range of planes, or ``[planes, rows, bytes of a row]`` of them."""
+        whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
+        start, stop, _ = whole[0].indices(self.shape[0])
+        stop = max(start, stop)
+        step = max(1, _BLOCK_PIXELS // (self.shape[1] * self.width))
+        parts = [
+            pack_bits(self.unpacked(first, min(first + step, stop)))[:, whole[1], whole[2]]
+            for first in range(start, max(stop, start + 1), step)
+        ]
+        return np.concatenate(parts)
 
 
 def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArray[np.uint8]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,27 @@ def fitting_sizes(path: Path) -> str:
     listed = ", ".join(f"{h}x{w} ({size * 8 // (h * w)} planes)" for h, w in ranked)
     order = ", the most likely first" if is_known else ""
     return f"Sizes that fit {size} bytes{order}: {listed}."
+
+
+def warn_of_content(planes: DatPlanes) -> None:
+    """Warn if another size fits the planes better, or if the image is rolled."""
+    layout, path = planes.layout, planes.path
+    if (better := better_size(planes)) is not None:
+        height, width = better
+        warnings.warn(
+            f"{path}: the rows do not fit together at {layout} (H x W), which gives an image of "
+            f"stripes; {height}x{width} fits better: pass --height {height} --width {width}, or "
+            f"correct {path.name}.yaml",
+            stacklevel=4,
+        )
+    elif (rows := rolled_rows(planes)) and layout.width % 8 == 0:
+        warnings.warn(
+            f"{path}: the picture seems to be rolled by {rows} rows: the file probably starts "
+            f"inside a plane. To skip the incomplete first plane, write 'offset: "
+            f"{rows * layout.width // 8}' into {path.name}.yaml (and pass --allow-partial if the "
+            "last plane is then incomplete); 'offset: 0' disables this warning",
+            stacklevel=4,
+        )
 
 
 def rolled_rows(planes: DatPlanes) -> int:

@@ -22,11 +22,10 @@ from spike_zoo.errors import (
 )
 from spike_zoo.files import check_absent, new_file
 from spike_zoo.formats import arrays, sidecar
-from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
+from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import Sidecar
-from spike_zoo.formats.turned import dat_recording
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
@@ -414,12 +413,6 @@ def _write_dat(
             for block in stored_bytes(recording, layout):
                 stream.write(block.data)  # the error of tofile does not state why a write failed
         if with_sidecar:
-            text = sidecar.sidecar_text(
-                recording,
-                layout.width,
-                columns=layout.columns,
-                frame_align=layout.frame_align if layout.pixels % 8 else None,
-                flip=layout.flip,
-            )
+            text = sidecar.sidecar_text(recording, layout)
             with new_file(sidecar_file, overwrite=overwrite) as part:
                 part.write_text(text, encoding="utf-8")

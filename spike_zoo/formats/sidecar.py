@@ -17,11 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.formats.dat import DatLayout
     from spike_zoo.spikes.recording import SpikeRecording
 
-FIELDS = (
-    *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
-    *("fps", "threshold", "rate_scale", "cfa", "planes", "label", "label_name"),
-)
-"""All fields with a meaning, described in docs/data.md."""
+ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
 _MOST_FOLDERS_ABOVE = 5
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
@@ -125,31 +121,30 @@ def _states_size(path: Path) -> bool:
         return False
 
 
-def sidecar_text(
-    recording: SpikeRecording,
-    stored_width: int,
-    *,
-    columns: tuple[tuple[int, int], ...] | None,
-    frame_align: str | None,
-    flip: bool,
-) -> str:
+def sidecar_text(recording: SpikeRecording, layout: DatLayout) -> str:
     """Return the YAML of a recording's sidecar, to read its ``.dat`` without options."""
     import yaml
 
-    _, height, _ = recording.shape
-    fields = {
-        "spike_h": height,
-        "spike_w": stored_width,
-        "columns": [list(pair) for pair in columns] if columns else None,
-        "frame_align": frame_align,
-        "flip": flip,
+    fields = _fields_of(recording, layout)
+    if layout.columns:
+        fields["columns"] = [list(pair) for pair in layout.columns]
+    stated = {name: value for name, value in fields.items() if value is not None}
+    return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
+
+
+def _fields_of(recording: SpikeRecording, layout: DatLayout) -> dict[str, Any]:
+    """Return the fields of a recording in a layout; None: not stated."""
+    return {
+        "spike_h": layout.height,
+        "spike_w": layout.width,
+        "columns": layout.columns,
+        "frame_align": layout.frame_align if layout.pixels % 8 else None,
+        "flip": layout.flip,
         "fps": float(recording.fps) or None,
         "threshold": recording.threshold,
         "rate_scale": recording.rate_scale,
         "cfa": recording.cfa,
     }
-    stated = {name: value for name, value in fields.items() if value is not None}
-    return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
 
 
 def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
@@ -158,27 +153,15 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
     Settings that only one of them states are not compared.
     """
     stated = own_sidecar(path)
-    pairs = {
-        "spike_h": (stated.height, layout.height),
-        "spike_w": (stated.width, layout.width),
-        "columns": (stated.columns, layout.columns or ((0, layout.width),)),
-        "frame_align": (stated.frame_align, layout.frame_align if layout.pixels % 8 else None),
-        "flip": (stated.flip, layout.flip),
-        "mirror": (stated.mirror, False),
-        "rotate": (stated.rotate, 0),
-        "offset": (stated.offset, layout.offset),
-        "fps": (stated.fps or None, recording.fps or None),
-        "threshold": (stated.threshold, recording.threshold),
-        "rate_scale": (stated.rate_scale, recording.rate_scale),
-    }
-    pairs |= {
-        key: (stated.meta.get(key), recording.meta.get(key))
-        for key in ("cfa", "label", "label_name")
-    }
+    old = stated.meta | {_FIELD.get(name, name): value for name, value in vars(stated).items()}
+    new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0, "offset": layout.offset}
+    new |= {name: recording.meta.get(name) for name in ("label", "label_name")}
+    new["columns"] = layout.columns or ((0, layout.width),)
+    old["fps"] = stated.fps or None
     contradictions = [
-        f"{name}: {_in_yaml(old)} (here {_in_yaml(new)})"
-        for name, (old, new) in pairs.items()
-        if None not in (old, new) and old != new
+        f"{name}: {_in_yaml(old[name])} (here {_in_yaml(value)})"
+        for name, value in new.items()
+        if None not in (value, old.get(name)) and value != old[name]
     ]
     if contradictions:
         raise ExistingFileError(
@@ -211,23 +194,22 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # may be written on Windows
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
-    _check_class(path, meta)
-    if (cfa := meta.get("cfa")) not in (None, *LAYOUTS):
-        raise FormatError.at(path, f"cfa is {cfa!r}, expected one of {', '.join(LAYOUTS)}")
-    values: dict[str, Any] = {}
     for name, (is_valid, expected) in _RULES.items():
-        value = meta.pop(name, None)
-        if value is not None and not is_valid(value):
-            raise FormatError.at(path, f"{name} is {value!r}, expected {expected}")
-        values[_ATTRIBUTES.get(name, name)] = value
+        if meta.get(name) is not None and not is_valid(meta[name]):
+            raise FormatError.at(path, f"{name} is {meta[name]!r}, expected {expected}")
+    values = {name: meta.pop(_FIELD.get(name, name), None) for name in _ATTRIBUTES}
     for name in ("fps", "threshold", "rate_scale"):
         values[name] = positive_number(name, values[name])
     if values["columns"] is not None:
         values["columns"] = tuple((first, last) for first, last in values["columns"])
-    if values["planes"] is not None:
-        planes = values["planes"]
+    if (planes := values["planes"]) is not None:
         values["planes"] = tuple(planes if isinstance(planes, list) else [planes])
     return Sidecar(**values, meta=meta)
+
+
+def is_class(label: object) -> bool:
+    """Return whether a value is the index of a class: a whole number from 0."""
+    return type(label) is int and 0 <= label < 2**63
 
 
 def _is_whole(least: int) -> Callable[[object], bool]:
@@ -250,54 +232,39 @@ def _is_number(name: str) -> Callable[[object], bool]:
     return lambda value: positive_number(name, value) is not None
 
 
-_ATTRIBUTES = {"spike_h": "height", "spike_w": "width"}
-#: Field -> whether a value is valid, and what is expected.
+_FIELD = {"height": "spike_h", "width": "spike_w"}
+_ATTRIBUTES = tuple(name for name in Sidecar.__dataclass_fields__ if name != "meta")
+_WHOLE = (_is_whole(1), "a whole number >= 1")
+_BOOL = (lambda value: isinstance(value, bool), "true or false")
+#: Field with a meaning (docs/data.md) -> whether a value is valid, and what is expected.
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "spike_h": (_is_whole(1), "a whole number >= 1"),
-    "spike_w": (_is_whole(1), "a whole number >= 1"),
+    "spike_h": _WHOLE,
+    "spike_w": _WHOLE,
     "columns": (_are_columns, "ranges such as [[0, 400]]"),
     "frame_align": (lambda value: value in ("byte", "bit"), "byte or bit"),
-    "flip": (lambda value: isinstance(value, bool), "true or false"),
-    "mirror": (lambda value: isinstance(value, bool), "true or false"),
-    "rotate": (
-        lambda value: type(value) is int and value in (0, 90, 180, 270),
-        "0, 90, 180 or 270",
-    ),
+    "flip": _BOOL,
+    "mirror": _BOOL,
+    "rotate": (lambda value: type(value) is int and value in ROTATIONS, "0, 90, 180 or 270"),
     "offset": (_is_whole(0), "a whole number >= 0"),
     **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold", "rate_scale")},
+    "cfa": (lambda value: value in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
     "planes": (_are_planes, "planes counted from 0, as [150] or [50, 100]"),
+    "label": (is_class, "the index of a class, counted from 0; its name is label_name"),
+    "label_name": (lambda value: isinstance(value, str), "text; put it in quotes"),
 }
 
 
 def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
     """Raise for fields with a name similar to a known one, which would have no effect."""
     for name in fields:
-        if name in FIELDS or name in _OF_SPIKECV:
+        if name in _RULES or name in _OF_SPIKECV:
             continue
         lower = name.lower()
         similar = _SYNONYMS.get(lower)
-        similar = similar or next(iter(get_close_matches(lower, FIELDS, 1, 0.75)), None)
+        similar = similar or next(iter(get_close_matches(lower, list(_RULES), 1, 0.75)), None)
         if similar is not None:
             raise FormatError.at(
                 path,
                 f"{name} is no field of a sidecar, did you mean {similar}? Known are "
-                f"{', '.join(FIELDS)}; others are stored as metadata and have no effect",
+                f"{', '.join(_RULES)}; others are stored as metadata and have no effect",
             )
-
-
-def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
-    """Raise if ``label`` or ``label_name`` is invalid; valid ones remain in ``meta``."""
-    label, name = fields.get("label"), fields.get("label_name")
-    if label is not None and not is_class(label):
-        raise FormatError.at(
-            path,
-            f"label is {label!r}, expected the index of a class, counted from 0; its name "
-            "is label_name",
-        )
-    if name is not None and not isinstance(name, str):
-        raise FormatError.at(path, f"label_name is {name!r}, expected text; put it in quotes")
-
-
-def is_class(label: object) -> bool:
-    """Return whether a value is the index of a class: a whole number from 0."""
-    return type(label) is int and 0 <= label < 2**63

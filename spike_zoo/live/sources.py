@@ -14,10 +14,9 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import read_recording
-from spike_zoo.formats.dat import DatLayout, DatPlanes
+from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
 from spike_zoo.formats.recording import complete, dat_settings
 from spike_zoo.formats.sidecar import Sidecar
-from spike_zoo.formats.turned import dat_recording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

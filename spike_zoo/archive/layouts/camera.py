@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import UsageError
+from spike_zoo.formats.dat import check_rotation
 from spike_zoo.formats.recording import read_recording
 from spike_zoo.formats.sidecar import folder_sidecar, own_sidecar
-from spike_zoo.formats.turned import check_rotation
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.recording import positive_number
 
