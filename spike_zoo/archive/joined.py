@@ -66,11 +66,6 @@ class JoinedArchive(SpikeArchive):
 
     Args:
         paths: Files or addresses, in the order of their recordings.
-
-    Raises:
-        MissingFileError: If a file does not exist.
-        FormatError: If a file is not an archive, or two of them have a recording of one name or
-            different classes.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:

@@ -100,12 +100,7 @@ class SpikeArchive:
         return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"
 
     def names(self, split: str | None = None) -> list[str]:
-        """Return the names of all recordings in the order of writing, or of one split in its order.
-
-        Raises:
-            MissingItemError: If the archive has no such split.
-            FormatError: If the split is not a list of names.
-        """
+        """Return the names of all recordings in the order of writing, or those of one split."""
         if split is None:
             return list(self._names_in_order)
         if split not in self.splits():
@@ -126,11 +121,7 @@ class SpikeArchive:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes by class index; empty if the archive has none.
-
-        Raises:
-            FormatError: E13, if the attribute is not a list of names.
-        """
+        """Names of the classes by class index; empty if the archive has none."""
         return contents.read_label_names(self._file)
 
     def __len__(self) -> int:
@@ -143,12 +134,7 @@ class SpikeArchive:
         return iter(self.names())
 
     def __getitem__(self, name: str) -> SpikeRecording:
-        """Return a recording whose planes are read on demand.
-
-        Raises:
-            MissingItemError: If the archive has no such recording.
-            FormatError: If the recording breaks the schema.
-        """
+        """Return a recording whose planes are read on demand."""
         self._require(name)
         return read_group(self._file, name)
 
@@ -190,10 +176,6 @@ class SpikeArchive:
 
         Returns:
             uint8 ``(stop - start, rows, bytes)``.
-
-        Raises:
-            PlaneRangeError: If the planes exceed the recording.
-            MissingItemError: If the archive has no such recording.
         """
         planes = self._planes.get(name) or self._open_planes(name)
         if not 0 <= start <= stop <= planes.shape[0]:
@@ -202,11 +184,7 @@ class SpikeArchive:
         return planes[start:stop, rows, byte_columns]
 
     def images(self, name: str) -> NDArray[Any]:
-        """Return all sharp images, ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B, as stored.
-
-        Raises:
-            MissingItemError: If the recording has none.
-        """
+        """Return all sharp images, ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B, as stored."""
         return self._pictures(name, schema.IMAGES)
 
     def image(
@@ -217,11 +195,7 @@ class SpikeArchive:
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> NDArray[Any]:
-        """Read one sharp image, or a crop of it; errors as for :meth:`images`.
-
-        Raises:
-            PlaneRangeError: If the recording has fewer images.
-        """
+        """Read one sharp image, or a crop of it."""
         return self._pictures(name, schema.IMAGES, number, rows, columns)
 
     def image_index(self, name: str) -> NDArray[np.int64]:
@@ -232,8 +206,7 @@ class SpikeArchive:
         """Return the flow from each sharp image to the previous one, ``(N, 2, H, W)``.
 
         With ``around``, return the flow to both planes of :meth:`around_index`,
-        ``(N, 2, 2, H, W)``. Both are described in :class:`~spike_zoo.spikes.take.Take`; errors as
-        for :meth:`images`.
+        ``(N, 2, 2, H, W)``. Both are described in :class:`~spike_zoo.spikes.take.Take`.
         """
         return self._pictures(name, schema.AROUND if around else schema.MOTION)
 
@@ -250,15 +223,12 @@ class SpikeArchive:
         columns: slice = slice(None),
         around: bool = False,
     ) -> NDArray[np.float16]:
-        """Read the flow of one image, or a crop of it, as :meth:`motion`.
-
-        Errors as for :meth:`image`.
-        """
+        """Read the flow of one image, or a crop of it, as :meth:`motion`."""
         part, uncropped_axes = (schema.AROUND, 2) if around else (schema.MOTION, 1)
         return self._pictures(name, part, number, *[slice(None)] * uncropped_axes, rows, columns)
 
     def blur(self, name: str) -> NDArray[Any]:
-        """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
+        """Return all blurry images ``(M, H', W'[, 3])``."""
         return self._pictures(name, schema.BLUR)
 
     def blurry_image(
@@ -269,15 +239,11 @@ class SpikeArchive:
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> NDArray[Any]:
-        """Read one blurry image, or a crop of it; errors as for :meth:`image`."""
+        """Read one blurry image, or a crop of it."""
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
     def image_size(self, name: str) -> tuple[int, int] | None:
-        """Return height and width of the sharp images; None if there are none.
-
-        Raises:
-            FormatError: E09, if the data set is invalid.
-        """
+        """Return height and width of the sharp images; None if there are none."""
         if not self._has(name, schema.IMAGES):
             return None
         self._check_pictures(name, schema.IMAGES)

@@ -155,12 +155,6 @@ class ArchiveWriter:
                 archive (:meth:`SpikeArchive.take`), label maps and calibration are copied too.
             split: Split to add the name to.
             overwrite: Replace a recording of this name; its space in the file is not freed.
-
-        Raises:
-            ExistingFileError: If the name exists and ``overwrite`` is False.
-            FormatError: E11, if the name is not allowed; E04, if the rate scale is above 1; E09,
-                if float images have values outside [0, 1].
-            GeometryError: E07..E09, if images or their motion do not fit the recording.
         """
         self._make_room(name, overwrite=overwrite)
         write_take(
@@ -174,19 +168,14 @@ class ArchiveWriter:
             self.put_in_split(split, name)
 
     def copy(self, source: h5py.File, source_name: str, name: str) -> None:
-        """Copy a recording from another open archive without conversion; errors as for ``add``."""
+        """Copy a recording from another open archive without conversion."""
         self._make_room(name, overwrite=False)
         inside = f"{schema.RECORDINGS}/{source_name}"
         source.copy(source[inside], self.file[schema.RECORDINGS], name=name)
         self.file.check()
 
     def put_in_split(self, split: str, *names: str) -> None:
-        """Add recordings to a split in this order, without duplicates.
-
-        Raises:
-            FormatError: E11, if the split's name is not allowed.
-            MissingItemError: If a recording does not exist.
-        """
+        """Add recordings to a split in this order, without duplicates."""
         check_name(split, "split")
         listed = self._splits.setdefault(split, {})
         for name in names:

@@ -107,12 +107,7 @@ class Chunks:
         return iter(self._chunks if self._is_salvaged else range(self._count))
 
     def locate(self, number: int) -> Chunk:
-        """Return a chunk, unchecked.
-
-        Raises:
-            CorruptBitstreamError: If a length before it is invalid, or the chunk is not salvaged.
-            TruncatedBitstreamError: If the file ends within the chunk or before it.
-        """
+        """Return a chunk, unchecked."""
         while number not in self._chunks:
             following = len(self._chunks)
             if self._is_salvaged:
@@ -125,11 +120,7 @@ class Chunks:
         return self._chunks[number]
 
     def payload(self, number: int) -> bytes:
-        """Return the payload of a chunk.
-
-        Raises:
-            BitstreamError: As for :meth:`locate`, or if the checksum is wrong.
-        """
+        """Return the payload of a chunk."""
         chunk = self.locate(number)
         payload = chunk.payload(self._data)
         if _checksum(number, payload, self._seed) != chunk.checksum:

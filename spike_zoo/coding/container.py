@@ -42,12 +42,7 @@ class BitstreamWriter:
         self._stream: BinaryIO
 
     def __enter__(self) -> Self:
-        """Write the header.
-
-        Raises:
-            ValueError: If a field of the header is invalid.
-            ExistingFileError: If the file exists and ``overwrite`` is False.
-        """
+        """Write the header."""
         head = self.header.pack()
         with ExitStack() as stack:
             if isinstance(self._target, Path):
@@ -99,10 +94,6 @@ class BitstreamReader:
         path: The file; None for bytes.
         size: Total number of bytes.
         errors: Errors of the omitted groups if ``strict`` is False.
-
-    Raises:
-        MissingFileError: If the file does not exist.
-        BitstreamError: If the header is invalid or damaged, also if ``strict`` is False.
     """
 
     def __init__(self, source: bytes | str | Path, strict: bool = True) -> None:
@@ -115,13 +106,7 @@ class BitstreamReader:
         self.errors: list[BitstreamError] = [] if strict else self._chunks.salvage()
 
     def payload(self, k: int) -> bytes:
-        """Return the payload of one group of pictures.
-
-        Raises:
-            IndexError: If the bitstream has no such group.
-            CorruptBitstreamError: If the group is damaged.
-            TruncatedBitstreamError: If the file ends within the group.
-        """
+        """Return the payload of one group of pictures."""
         if not 0 <= k < self.header.groups:
             raise IndexError(
                 f"group of pictures {k} does not exist; there are {self.header.groups}"

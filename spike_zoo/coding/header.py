@@ -95,11 +95,7 @@ class Header:
         return self.window // 2 + self.step * index
 
     def group_length(self, k: int) -> int:
-        """Return the number of frames of a group of pictures.
-
-        Raises:
-            IndexError: If the bitstream has no such group.
-        """
+        """Return the number of frames of a group of pictures."""
         if not 0 <= k < self.groups:
             raise IndexError(f"group of pictures {k} does not exist; there are {self.groups}")
         return min(self.gop, self.frames - k * self.gop)
@@ -110,11 +106,7 @@ class Header:
         return first * self.gop * self.step, (frames - 1) * self.step + self.window
 
     def pack(self) -> bytes:
-        """Return the 48 bytes.
-
-        Raises:
-            ValueError: If a field is out of range.
-        """
+        """Return the 48 bytes."""
         problem = self._problem()
         if problem:
             raise ValueError(f"no bitstream can have {problem}")
@@ -133,12 +125,6 @@ class Header:
         Args:
             data: The bitstream, or its first 48 bytes.
             path: Name of the file, for errors.
-
-        Raises:
-            BitstreamError: If the data are not a ``.sci`` bitstream, the version is unknown, or a
-                field is out of range.
-            TruncatedBitstreamError: If the data end within the header.
-            CorruptBitstreamError: If the header's checksum is wrong.
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         begin = head[: len(MAGIC)]

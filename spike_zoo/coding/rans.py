@@ -88,11 +88,6 @@ class GroupDecoder:
 
         Returns:
             ``(N,)``.
-
-        Raises:
-            DecodeMismatchError: If the payload has no more words.
-            CorruptBitstreamError: If an escaped symbol is in the range of its table.
-            ValueError: If a table index is out of range.
         """
         from spike_zoo.coding import kernels
 
@@ -114,11 +109,7 @@ class GroupDecoder:
         return symbols
 
     def finish(self) -> None:
-        """Check that all words are read, and the final state and the checksum of the symbols.
-
-        Raises:
-            DecodeMismatchError: If one of them is wrong.
-        """
+        """Check that all words are read, and the final state and the checksum of the symbols."""
         left = len(self._words) - self._read
         if left:
             raise self._mismatch(f"{left} words are left over")

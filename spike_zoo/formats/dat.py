@@ -135,10 +135,6 @@ def open_dat(
         layout: Layout of its planes.
         allow_partial: Drop an incomplete last plane with a warning.
         check_rows: Warn if the rows do not fit together: of a wrong size, or of a rolled image.
-
-    Raises:
-        GeometryError: If the size is not a whole number of planes.
-        FormatError: If padding bits are not zero.
     """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)

@@ -239,12 +239,7 @@ class Hdf5File:
         return True
 
     def find(self, inside: str) -> h5py.Group | h5py.Dataset:
-        """Return the object at a path, following only links inside the file.
-
-        Raises:
-            MissingItemError: If the path does not exist.
-            FormatError: E12, if a link leads out of the file.
-        """
+        """Return the object at a path, following only links inside the file."""
         with hdf5_errors(self.path, inside):
             return self._follow(inside)
 

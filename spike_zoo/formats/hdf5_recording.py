@@ -191,12 +191,7 @@ def _shapes(file: Hdf5File) -> dict[str, tuple[int, ...]]:
 
 
 def check_root(file: Hdf5File) -> None:
-    """Raise if a file is not an archive that this version can read.
-
-    Raises:
-        FormatError: E01, if the root does not state the schema and its version.
-        VersionError: E02, if the version is newer.
-    """
+    """Raise if a file is not an archive that this version can read."""
     attributes = read_attributes(file, "/")
     schema, version = attributes.get("schema"), attributes.get("schema_version")
     if schema != SCHEMA or not isinstance(version, int) or version < 1:

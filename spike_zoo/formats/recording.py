@@ -256,11 +256,6 @@ def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
     Args:
         path: The file; it is read only to list sizes that fit.
         stated: Settings that override those of the sidecars.
-
-    Raises:
-        MissingGeometryError: If the size of the planes is unknown.
-        GeometryError: If the settings contradict each other.
-        FormatError: If a sidecar is invalid.
     """
     settings = stated.or_else(sidecar.own_sidecar(path))
     if None in (settings.height, settings.width):

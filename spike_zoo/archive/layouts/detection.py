@@ -56,11 +56,7 @@ class DetectedTakes:
         return [name for name in self.jobs if name not in in_splits]
 
     def keep_part(self, number: int, parts: int) -> None:
-        """Keep only one of several parts of equal size; parts are counted from 1.
-
-        Raises:
-            UsageError: If there are fewer takes than parts.
-        """
+        """Keep only one of several parts of equal size; parts are counted from 1."""
         names = list(self.jobs)
         if len(names) < parts:
             raise UsageError(f"--shards: {len(names)} recordings cannot fill {parts} parts")
@@ -74,11 +70,7 @@ class DetectedTakes:
         self.splits = {split: listed for split, listed in splits.items() if listed}
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
-        """Add a take; prefix its name with the split if another take has the same name.
-
-        Raises:
-            FormatError: If two takes would have the same name.
-        """
+        """Add a take; prefix its name with the split if another take has the same name."""
         original, name = name, recording_name(name)
         if name in self.jobs and split is not None:
             name = recording_name(f"{split}-{name}")

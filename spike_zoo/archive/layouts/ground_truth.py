@@ -161,11 +161,7 @@ def _format_kind(kind: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
-    """Read an image ``(H', W'[, 3])`` of a recording of size H, W, without opacity.
-
-    Raises:
-        GeometryError: If H' and W' are not one integer multiple of H and W.
-    """
+    """Read an image ``(H', W'[, 3])`` of a recording of size H, W, without opacity."""
     image = read_image(path)
     ratio = image.shape[0] // size[0]
     if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):

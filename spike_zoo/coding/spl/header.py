@@ -91,12 +91,6 @@ class LosslessHeader:
         Args:
             data: The bitstream, or its first 52 bytes.
             path: Name of the file, for errors.
-
-        Raises:
-            BitstreamError: If the data are not a ``.spl`` bitstream of this version, or a field is
-                out of range.
-            TruncatedBitstreamError: If the data end within the header.
-            CorruptBitstreamError: If the header's checksum is wrong.
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         if not MAGIC.startswith(head[: len(MAGIC)]):

@@ -52,9 +52,6 @@ def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPic
         seed: Seed of the draws.
         balanced: Number of images of each digit that are drawn from the whole set for the test
             split; the other images are for training. None uses the split of the data set.
-
-    Raises:
-        UsageError: If a digit has no more than ``balanced`` images.
     """
     train, test = (_mnist_images(folder, *names) for names in (("train",) * 2, ("test", "t10k")))
     if balanced is not None:
@@ -174,9 +171,6 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Args:
         path: The file; a file with the suffix ``.gz`` is decompressed.
         dimensions: Required number of dimensions: 1 for labels, 3 for images.
-
-    Raises:
-        FormatError: If the file is damaged or has another type or number of dimensions.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:

@@ -126,10 +126,6 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
         images: The folder; None raises an error.
         seed: Seed of all random draws.
         given: Options of the user.
-
-    Raises:
-        UsageError: If an option is missing, unknown or out of its range.
-        MissingFileError: If the folder does not exist.
     """
     picture_set = PICTURE_SETS[kind]
     for name in given:

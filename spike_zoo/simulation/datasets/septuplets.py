@@ -70,9 +70,6 @@ class Septuplet:
 
         Frames are converted to grey in 8 bits. The luminance of planes between two frames is a
         weighted mean of both frames.
-
-        Raises:
-            MediaError: If the frames have different sizes.
         """
         frames = [load_grey(file) for file in self.files]
         for number, frame in enumerate(frames, start=1):
@@ -122,10 +119,6 @@ def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split,
         folder: Folder with the lists and ``sequences``, or its parent.
         seed: Seed of the validation split and of the camera's random draws.
         noise: Noise preset of the camera.
-
-    Raises:
-        MissingFileError: If both lists or a listed clip are missing.
-        FormatError: If a line of a list is not a clip.
     """
     home = next(
         (
