@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import warnings
 import zipfile
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
 _FORMATS: dict[str, Format] = {
-    ".dat": "dat",
-    ".npz": "npz",
-    ".npy": "npy",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".spl": "spl",
+    **{".dat": "dat", ".npz": "npz", ".npy": "npy"},
+    **{".h5": "hdf5", ".hdf5": "hdf5", ".spl": "spl"},
 }
 RECORDING_SUFFIXES: Final = tuple(_FORMATS)
 """Suffixes of files that can be read and written as a recording."""
@@ -111,8 +108,11 @@ def _format_by_content(path: Path) -> Format | None:
         raw = path.suffix.lower() == ".dat" and not zipfile.is_zipfile(path)
         return None if raw else "npz"
     if has_lossless_magic(start):
-        raw = path.suffix.lower() == ".dat" and not _is_lossless_header(start)
-        return None if raw else "spl"
+        if path.suffix.lower() != ".dat":
+            return "spl"
+        with contextlib.suppress(BitstreamError):
+            LosslessHeader.parse(start)
+            return "spl"
     return None
 
 
@@ -128,14 +128,6 @@ def _has_user_block(stream: BinaryIO) -> bool:
             return True
         place *= 2
     return False
-
-
-def _is_lossless_header(start: bytes) -> bool:
-    try:
-        LosslessHeader.parse(start)
-    except BitstreamError:
-        return False
-    return True
 
 
 def read_recording(
@@ -239,15 +231,13 @@ def read_recording(
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
-    if kind == "npy":
-        return arrays.read_npy(path)
+    if kind == "hdf5":
+        from spike_zoo.formats.hdf5_recording import read_h5
+
+        return read_h5(path, name)
     if kind == "npz":
         return arrays.read_npz(path, name)
-    if kind == "spl":
-        return lossless.read(path)
-    from spike_zoo.formats.hdf5_recording import read_h5
-
-    return read_h5(path, name)
+    return arrays.read_npy(path) if kind == "npy" else lossless.read(path)
 
 
 def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
@@ -369,25 +359,18 @@ def write_recording(
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
         layout = DatLayout(height, stored_width or width, frame_align, ranges, flip)
         _write_dat(recording, path, layout, overwrite=overwrite, with_sidecar=with_sidecar)
-    elif kind == "spl":
-        lossless.write(recording, path, overwrite=overwrite)
-    else:
-        with new_file(path, overwrite=overwrite) as temporary:
-            _write_self_described(recording, temporary, kind, path.stem, compression)
+        return path
+    if kind == "spl":
+        return lossless.write(recording, path, overwrite=overwrite)
+    with new_file(path, overwrite=overwrite) as temporary:
+        if kind == "hdf5":
+            from spike_zoo.formats.hdf5_writing import write_h5
+
+            write_h5(recording, temporary, fallback_name=path.stem, compression=compression)
+        else:
+            write = arrays.write_npz if kind == "npz" else arrays.write_npy
+            write(recording, temporary)
     return path
-
-
-def _write_self_described(
-    recording: SpikeRecording, path: Path, kind: Format, stem: str, compression: str | None
-) -> None:
-    if kind == "npz":
-        arrays.write_npz(recording, path)
-    elif kind == "npy":
-        arrays.write_npy(recording, path)
-    else:
-        from spike_zoo.formats.hdf5_writing import write_h5
-
-        write_h5(recording, path, fallback_name=stem, compression=compression)
 
 
 def _write_dat(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents, writer
-from spike_zoo.archive.contents import Facts, read_facts
+from spike_zoo.archive.contents import (
+    Facts,
+    checked_datasets,
+    read_facts,
+    read_integers,
+)
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.spikes import SpikeRecording, Take
-from tests.helpers.archives import edit_file, make_motion, make_take
+from tests.helpers.archives import add_annotations, edit_file, make_motion, make_take, write_archive
 from tests.helpers.streams import random_spikes
 
 
@@ -178,3 +185,45 @@ def test_a_data_module_lists_the_same_samples_with_and_without_a_table(path: Pat
             data.setup("test")
         planes.append([int(batch["plane"]) for batch in data.test_dataloader()])
     assert planes[0] == planes[1] == [5, 15, 15]
+
+
+TAKE = "recordings/take0"
+
+
+@pytest.fixture
+def takes(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "takes.h5")
+
+
+def test_pictures_labels_and_calibration_have_separate_checksums(takes: Path) -> None:
+    add_annotations(takes, "take0")
+    labels = ("boxes", "boxes_index", "class", "class_index", "flow", "mood")
+    assert checked_datasets(Hdf5File(takes), TAKE) == [
+        f"{TAKE}/images",
+        f"{TAKE}/blur",
+        *(f"{TAKE}/labels/{name}" for name in labels),
+        f"{TAKE}/calibration/dark",
+    ]
+
+
+def test_integers_of_any_width_are_read(takes: Path) -> None:
+    edit_file(takes, lambda file: file.create_dataset("few", data=np.array([3, 1], ">u2")))
+    values = read_integers(Hdf5File(takes), "few", 1)
+    assert values.dtype == np.int64
+    assert values.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda file: file.create_dataset("few", data=np.ones(2)), "float64 .* expected int64"),
+        (lambda file: file.create_dataset("few", data=3), "with 1 dimensions"),
+        (lambda file: file.create_dataset("few", (4,), "i8", chunks=(2,)), "never written"),
+    ],
+)
+def test_other_values_are_rejected(
+    takes: Path, make: Callable[[h5py.File], Any], problem: str
+) -> None:
+    edit_file(takes, make)
+    with pytest.raises(FormatError, match=problem):
+        read_integers(Hdf5File(takes), "few", 1)
