@@ -25,7 +25,7 @@ from spike_zoo.formats.hdf5_writing import OutputFile, dataset_sha256, stored_sh
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -91,22 +91,14 @@ def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
     )
 
 
-def content_sha256(
-    file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]
-) -> str:
-    """Return a digest of recordings with their images, labels, calibration and splits.
+def content_rows(file: Hdf5File, names: Collection[str]) -> dict[str, list[Any]]:
+    """Return the values of each recording in the digest of an archive.
 
     Spikes contribute their stored checksums. Images, labels and calibration contribute checksums
     of their values if they have at most :data:`MOST_BYTES_READ` in total; otherwise their stored
     checksums, if there are any. For a valid archive both are equal. If the archive has a valid
     table, the recordings are not read.
     """
-    rows = content_rows(file, names)
-    return digest_of([rows[name] for name in sorted(names)], splits)
-
-
-def content_rows(file: Hdf5File, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values of each recording in the digest of an archive."""
     rows = {content[0]: content for content, _, _ in _valid_rows(file)}
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
@@ -189,7 +181,7 @@ def _sha256_around(descriptor: int, place: int) -> bytes:
     return digest.digest()
 
 
-def _parts(file: Hdf5File, names: Sequence[str]) -> tuple[dict[str, list[str]], bool]:
+def _parts(file: Hdf5File, names: Collection[str]) -> tuple[dict[str, list[str]], bool]:
     """Return the data sets of each recording in the digest, and whether all are to be hashed."""
     parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
     with hdf5_errors(file.path, schema.RECORDINGS):

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.archive.contents import content_rows, digest_of, missing_split
+from spike_zoo.archive.contents import missing_split
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.files import natural_order
@@ -146,14 +146,12 @@ class JoinedArchive(SpikeArchive):
             for finding in archive.verify(deep=deep)
         ]
 
-    def data_sha256(self, split: str | None = None) -> str:
-        """Return the digest of the contents, equal to that of one file with all recordings."""
-        names, rows = set(self.names(split)), dict[str, list[Any]]()
+    def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:
+        rows: dict[str, list[Any]] = {}
         for number, archive in enumerate(self._archives):
             self._use(number)
-            rows |= content_rows(archive._file, [name for name in archive if name in names])
-        parts = self.splits() if split is None else [split]
-        return digest_of([rows[name] for name in sorted(rows)], {p: self.names(p) for p in parts})
+            rows |= archive._content_rows(names.intersection(archive))
+        return rows
 
     def _use(self, number: int) -> SpikeArchive:
         """Return an archive; close the least recently used one above the limit."""

@@ -299,9 +299,13 @@ class SpikeArchive:
         Args:
             split: Only the recordings of this split.
         """
+        rows = self._content_rows(set(self.names(split)))
         parts = self.splits() if split is None else [split]
         listed = {part: self.names(part) for part in parts}
-        return contents.content_sha256(self._file, self.names(split), listed)
+        return contents.digest_of([rows[name] for name in sorted(rows)], listed)
+
+    def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:
+        return contents.content_rows(self._file, names)
 
     def _require(self, name: str) -> None:
         if name not in self._names_in_order:

@@ -105,10 +105,14 @@ def _index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | 
     """Describe the error of the planes that images are centred on (E07), or None."""
     if index.shape != (images,):
         return f"image_index has shape {index.shape} for {images} images"
-    if index.size and (index.min() < 0 or index.max() >= planes):
-        return f"image_index {index.min()}..{index.max()} exceeds the planes 0..{planes - 1}"
     if (np.diff(index) < 0).any():
         return "image_index decreases"
+    return _range_problem("image_index", index, planes)
+
+
+def _range_problem(name: str, index: NDArray[np.int64], planes: int) -> str | None:
+    if index.size and (index.min() < 0 or index.max() >= planes):
+        return f"{name} {index.min()}..{index.max()} exceeds the planes 0..{planes - 1}"
     return None
 
 
@@ -128,9 +132,7 @@ def _around_index_problem(index: NDArray[np.int64], images: int, planes: int) ->
     """Describe the error of the target planes of motion around images (E09), or None."""
     if index.shape != (images, 2):
         return f"around_index has shape {index.shape} for {images} images, expected {(images, 2)}"
-    if index.size and (index.min() < 0 or index.max() >= planes):
-        return f"around_index {index.min()}..{index.max()} exceeds the planes 0..{planes - 1}"
-    return None
+    return _range_problem("around_index", index, planes)
 
 
 def _span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:

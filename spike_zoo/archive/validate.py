@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from spike_zoo.formats.hdf5_recording import StoredPlanes
 
 _BLOCK_BYTES = 1 << 24
-
-
 _TASK_RECORDINGS = 64
+_NAME_RULE = "a name must have 1..120 characters of A-Z a-z 0-9 . _ -, not . first"
 
 
 def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> list[Finding]:
@@ -74,16 +73,11 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
         findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         rejected = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
-        for name in names:
-            inside = f"{schema.RECORDINGS}/{name}"
-            if not schema.NAME_PATTERN.fullmatch(name):
-                findings.append(
-                    Finding(
-                        "E11",
-                        inside,
-                        "a name must have 1..120 characters of A-Z a-z 0-9 . _ -, not . first",
-                    )
-                )
+        findings += [
+            Finding("E11", f"{schema.RECORDINGS}/{name}", _NAME_RULE)
+            for name in names
+            if not schema.NAME_PATTERN.fullmatch(name)
+        ]
         readable = [name for name in names if f"{schema.RECORDINGS}/{name}" not in rejected]
         starts = range(0, len(readable), _TASK_RECORDINGS)
         tasks = [
@@ -173,21 +167,12 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
 
 
 def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
-    for name in schema.REQUIRED:
-        if name not in attributes:
-            yield Finding(
-                "E06" if name == "sha256" else "E04", inside, f"attribute {name} is missing"
-            )
-    allowed = {
-        "bit_order": ("little",),
-        "layout": ("wpack", "tpack"),
-        "source_format": SOURCE_FORMATS,
-    }
-    for name, words in allowed.items():
-        if attributes.get(name, words[0]) not in words:
-            yield Finding(
-                "E04", inside, f"attribute {name} is {attributes[name]!r}, not one of {words}"
-            )
+    for name in (name for name in schema.REQUIRED if name not in attributes):
+        yield Finding("E06" if name == "sha256" else "E04", inside, f"attribute {name} is missing")
+    allowed = {"bit_order": ("little",), "layout": ("wpack", "tpack")}
+    for name, words in (allowed | {"source_format": SOURCE_FORMATS}).items():
+        if (value := attributes.get(name, words[0])) not in words:
+            yield Finding("E04", inside, f"attribute {name} is {value!r}, not one of {words}")
     if attributes.get("fps") == 0:
         yield Finding("W02", inside, "fps is 0: the rate is unknown")
     if problem := schema.rate_scale_problem(attributes.get("rate_scale")):
