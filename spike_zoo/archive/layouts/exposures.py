@@ -55,15 +55,6 @@ class ExposureRule:
             raise PlaneRangeError.at(where, error.message) from error
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The files of one exposure. Keys of ``sharp``: planes from the middle of the exposure."""
-
-    spikes: Path
-    blur: Path
-    sharp: dict[int, Path]
-
-
 class ExposureFiles(NamedTuple):
     """Folders of a layout of exposures.
 
@@ -85,10 +76,10 @@ class ExposureFiles(NamedTuple):
         """Yield the exposures. Blurry images without spikes are left out."""
         for home, split in self.homes(root):
             for spikes in listed(home / _SPIKES, self.pattern):
-                files = _files_of(home, spikes, self.frames)
+                blur, sharp = _images_of(home, spikes, self.frames)
                 folder = home if spikes.parent.name == _SPIKES else spikes.parent
                 name = spikes.stem if folder == root else f"{folder.name}-{spikes.stem}"
-                yield name, split, partial(_read_exposure, files, rule, camera)
+                yield name, split, partial(_read_exposure, spikes, blur, sharp, rule, camera)
 
 
 def _gopro_homes(root: Path) -> Iterator[tuple[Path, str]]:
@@ -109,8 +100,11 @@ RSB = ExposureFiles(lambda root: [(root, "test")], "*/*.dat", _FRAMES)
 USP = ExposureFiles(_usp_homes, "*.dat", (0,))
 
 
-def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
-    """Find the blurry image of a spike file, and its sharp images at the given video frames."""
+def _images_of(home: Path, spikes: Path, frames: Iterable[int]) -> tuple[Path, dict[int, Path]]:
+    """Find the blurry image of a spike file, and its sharp images at the given video frames.
+
+    Keys of the sharp images are planes from the middle of the exposure.
+    """
     sequence = spikes.parent.relative_to(home / _SPIKES)
     blur = _image(home / _BLUR / sequence, spikes.stem)
     if blur is None:
@@ -122,7 +116,7 @@ def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
         )
     folder = home / _SHARP / sequence
     if not (home / _SHARP).is_dir():
-        return _Files(spikes, blur, {})
+        return blur, {}
     sharp = {}
     for frame in frames:
         name = spikes.stem if frame == 0 else _neighbour(spikes.stem, frame)
@@ -136,7 +130,7 @@ def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
             f"{_SHARP}",
             path=str(expected),
         )
-    return _Files(spikes, blur, sharp)
+    return blur, sharp
 
 
 def _neighbour(stem: str, frame: int) -> str | None:
@@ -151,13 +145,15 @@ def _image(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera) -> Take:
-    recording = camera.read(files.spikes)
+def _read_exposure(
+    spikes: Path, blurry: Path, offsets: dict[int, Path], rule: ExposureRule, camera: Camera
+) -> Take:
+    recording = camera.read(spikes)
     count, *size = recording.shape
-    start, stop = rule.span(count, files.spikes)
-    blur = _read_colour(files.blur, size)
+    start, stop = rule.span(count, spikes)
+    blur = _read_colour(blurry, size)
     middle = start + (stop - start) // 2
-    sharp = {middle + offset: path for offset, path in sorted(files.sharp.items())}
+    sharp = {middle + offset: path for offset, path in sorted(offsets.items())}
     inside = {plane: path for plane, path in sharp.items() if start <= plane < stop}
     span = np.array([[start, stop]])
     if not inside:
