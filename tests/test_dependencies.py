@@ -110,6 +110,6 @@ def test_declared_and_imported_dependencies_are_equal() -> None:
     optional = {canonicalize_name(each.name) for each in _requirements()} - declared
     optional.add(
         canonicalize_name("markupsafe")
-    )  # jinja2 requires it, and its functions return its Markup
+    )  # a part of jinja2
     assert imported - declared - optional == set()
     assert declared - imported == set()
