@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.files import shipped_weights
+from spike_zoo.records.provenance import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -138,8 +139,9 @@ def _weights(run: RecordedRun) -> str:
         return "none"
     if run.train_split is not None:
         return "trained by the runs"
-    values = ((run.result.config.get("model") or {}).get("init_args") or {}).values()
-    named = dict.fromkeys(value for value in [run.result.checkpoint, *values] if _is_weights(value))
+    arguments = (run.result.config.get("model") or {}).get("init_args") or {}
+    values = [run.result.checkpoint, *(value for _, value in leaves(arguments))]
+    named = dict.fromkeys(value for value in values if _is_weights(value))
     names = [
         f"{Path(value).stem}, as shipped" if Path(value).stem in shipped_weights() else value
         for value in named

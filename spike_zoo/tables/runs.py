@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
 from spike_zoo.records.initial_weights import recipe
-from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults
+from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
 from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.records.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.tables.columns import plain_column
@@ -274,7 +274,7 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     path = str((config.get(part) or {}).get("class_path", "")) if name else ""
     if not path.startswith(_PACKAGE):
         return False
-    defaults = argument_defaults(path)  # empty for a class that no longer exists
+    defaults = dict(leaves(argument_defaults(path)))  # empty for a class that no longer exists
     return name in defaults and bool(defaults[name] == value)
 
 

@@ -259,8 +259,8 @@ def test_options_without_effect_on_numbers_do_not_split_a_row(spec: TableSpec) -
 
 def test_a_new_parameter_at_its_default_does_not_split_a_row(spec: TableSpec) -> None:
     older, newer, other = _student(0, 30.0), _student(1, 31.0), _student(2, 32.0)
-    newer.result.config["model"]["init_args"]["motion_fields"] = 3
-    other.result.config["model"]["init_args"]["motion_fields"] = 4
+    newer.result.config["model"]["init_args"]["network"] = {"flow_fields": 3}
+    other.result.config["model"]["init_args"]["network"] = {"flow_fields": 4}
     assert cell(fill_table(spec, [older, newer]))["count"] == 2
     assert cell(fill_table(spec, [older, newer, other]))["count"] == 2
 

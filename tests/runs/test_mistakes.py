@@ -20,7 +20,7 @@ VERBS = ("fit", "validate", "test", "predict")
 SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"]
 STIR = ["--config", "configs/stir_demo.yaml", *SMOKE, "--model.init_args.width", "0.25"]
 STUDENT = ["--config", "configs/ssdm_student.yaml", *SMOKE]
-STUDENT += ["--model.init_args.use_teacher", "false", "--data.init_args.crop", "16"]
+STUDENT += ["--model.init_args.loss.use_teacher", "false", "--data.init_args.crop", "16"]
 
 
 class ClipsWithoutLength(ReconstructionDataModule):
@@ -159,8 +159,6 @@ def test_pictures_of_different_sizes_in_one_batch_are_rejected_in_one_line(
 @pytest.mark.parametrize(
     ("call", "closest"),
     [
-        (["info", "a.dat", "--widht", "3"], "--width"),
-        (["archive", "build", "a", "b.h5", "--rate_scal=0.5"], "--rate-scale"),
         (["fit", *STIR, "--trainer.max_epoch", "3"], "--trainer.max_epochs"),
         (["test", *STIR, "--run_dri", "runs/x"], "--run_dir"),
     ],
