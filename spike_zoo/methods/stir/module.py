@@ -137,14 +137,12 @@ class STIRModule(ReconstructionModule, FlowFields):
         check_precision(precision)
         self._precision = precision
 
-    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the reconstruction, ``(B, 1, H, W)``."""
-        return self.predict_with_flow(batch, batch_idx)[0]
-
     def predict_with_flow(
         self, batch: ReconstructionBatch, batch_idx: int
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return the reconstruction and the flow fields that aligned the features."""
+        """Return the reconstruction; if the batch has ground-truth flow, also the flow fields."""
+        if "flow" not in batch:
+            return super().predict_with_flow(batch, batch_idx)
         pyramid, fields = self.pyramid(batch)
         return pyramid.image.float(), fields
 
