@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -446,8 +447,9 @@ def test_options_of_a_checkpoint_are_copied_except_for_explicit_ones(tmp_path: P
     save_weights(STIRModule(width=0.25, network=network), tmp_path / "a.safetensors")
     path = "spike_zoo.methods.stir.STIRModule"
     defaults = argument_defaults(path).items()
-    arguments = Namespace({k: Namespace(v) if isinstance(v, dict) else v for k, v in defaults})
-    model = Namespace(class_path=path, init_args=arguments)
+    space: Any = Namespace
+    arguments = space({k: space(v) if isinstance(v, dict) else v for k, v in defaults})
+    model = space(class_path=path, init_args=arguments)
     explicit = explicit_arguments(["--model.init_args.network.hidden_channels=8"])
     assert copy_model_arguments(model, tmp_path / "a.safetensors", explicit)
     assert (arguments.width, arguments.network.flow_fields) == (0.25, 2)
