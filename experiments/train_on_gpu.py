@@ -4,7 +4,7 @@ The input of the network at every image is computed once, on all cores. A traini
 choice of crops and the schedule, is one CUDA graph; the graphs of the runs are replayed on streams
 of their own. On the CPU the same steps are computed without graphs, for tests.
 
-    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5 --out runs/gpu
+    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5
 
 `plain:3` makes three steps of this run per step of the others. An interrupted or finished command
 continues with the same arguments; the schedule then reaches its end after `--updates`.

@@ -81,9 +81,7 @@ def test_takes_of_killed_workers_are_computed_again(cluster: LocalCluster, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.h5", "quiet.h5"]
 
 
-def test_a_cluster_and_several_processes_find_the_same_damage_as_one_process(
-    cluster: LocalCluster, tmp_path: Path
-) -> None:
+def test_several_processes_find_the_same_damage_as_one_process(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", 70)
     with h5py.File(path, "r+") as file:
         for name in ("take3", "take68"):
@@ -92,7 +90,6 @@ def test_a_cluster_and_several_processes_find_the_same_damage_as_one_process(
     damaged = [finding.path.split("/")[1] for finding in findings if finding.code == "E06"]
     assert damaged == ["take3", "take68"]
     assert verify_archive(path, jobs=2) == findings
-    assert verify_archive(path, cluster=cluster.scheduler_address) == findings
 
 
 def _fail(kind: type[SpikeZooError]) -> Take:

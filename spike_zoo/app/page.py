@@ -109,7 +109,7 @@ def build(setting: Setting) -> gradio.Blocks:
     return blocks
 
 
-def serve(setting: Setting, port: int, *, opens: bool) -> None:
+def serve(setting: Setting, port: int) -> None:
     """Serve the app to this machine only, until Ctrl-C.
 
     Raises:
@@ -125,7 +125,6 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         server_name=HOST,
         server_port=port,
         share=False,
-        inbrowser=opens,
         quiet=True,
         max_file_size="4gb",
         app_kwargs={"middleware": guards()},

@@ -140,7 +140,7 @@ def error_message(error: Exception, source: Source) -> str:
         )
     message = str(error).replace(f"{source.path.parent}{os.sep}", "")
     # the form has no field for it
-    message = re.sub(r",? or [^,.]*\(--allow-partial\)", "", message)
+    message = re.sub(r", or [^,.]*\(--allow-partial[^)]*\)", "", message)
     for option, field in FIELDS.items():
         message = re.sub(rf"--{option}(?![\w-])", f"'{field}'", message)
     return message

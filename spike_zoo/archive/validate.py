@@ -46,16 +46,13 @@ _BLOCK_BYTES = 1 << 24
 _TASK_RECORDINGS = 64
 
 
-def verify_archive(
-    path: str | Path, *, deep: bool = True, jobs: int = 1, cluster: str | None = None
-) -> list[Finding]:
+def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> list[Finding]:
     """Return all errors and warnings of an archive.
 
     Args:
         path: The archive. If it cannot be opened, the result is one finding.
         deep: Read all data and compare the checksums (E06).
         jobs: Number of processes; -1 uses one per core.
-        cluster: A Dask cluster instead, see :func:`spike_zoo.executor.run_tasks`.
 
     Raises:
         MissingFileError: If the file does not exist.
@@ -93,7 +90,7 @@ def verify_archive(
             partial(_recordings, path, start, readable[start : start + _TASK_RECORDINGS], deep)
             for start in starts
         ]
-        by_start = dict(run_tasks(tasks, jobs=jobs, cluster=cluster))
+        by_start = dict(run_tasks(tasks, jobs=jobs))
         findings += [finding for start in starts for finding in by_start[start]]
         findings += _splits(file, names)
         findings += _classes(file, names)

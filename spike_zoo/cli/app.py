@@ -7,19 +7,17 @@ import tempfile
 from pathlib import Path
 
 from spike_zoo.checkpoints.published import check_method, weightless_names
-from spike_zoo.cli.console import check_port
+from spike_zoo.cli.options import Port
 from spike_zoo.errors import UsageError
 from spike_zoo.reports.choices import split_settings
 
 
 def app(
     *,
-    port: int = 7860,
+    port: Port = 7860,
     methods: list[str] | None = None,
-    codec: str = "sci",
     device: str = "auto",
     trust: bool = False,
-    open: bool = False,
 ) -> None:
     """Serve a local web page to view recordings and save them as pictures and videos.
 
@@ -28,13 +26,8 @@ def app(
     Args:
         port: Port of the page on 127.0.0.1.
         methods: Additional methods to choose from: checkpoints or export folders.
-        codec: The method that compresses.
-        device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names even if another package defines it.
-        open: Open the page in the browser.
     """
-    check_port(port)
-    for method in (*(methods or ()), codec):
+    for method in methods or ():
         check_method(split_settings(method)[0])
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with tempfile.TemporaryDirectory(prefix="spike-zoo-app-") as folder:
@@ -61,4 +54,4 @@ def app(
             *weightless_names(in_colour=True),
             *(methods or []),
         ]
-        serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)
+        serve(Setting(offered, "sci", picked, trust, Path(folder)), port)

@@ -1,33 +1,35 @@
-"""Commands ``archive build``, ``archive info`` and ``archive verify``."""
+"""Commands ``archive build``, ``info``, ``verify`` and ``export``."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+import numpy as np
 
-from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
-from spike_zoo.cli.console import check_least, echo, is_quiet
+from spike_zoo.archive.layouts.image_files import write_picture
+from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
-from spike_zoo.executor import check_jobs
+from spike_zoo.files import check_suffix
+from spike_zoo.formats import write_recording
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.media.output import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-    from typing import Unpack
+    from collections.abc import Mapping
 
-    from spike_zoo.cli.lazy_signature import DatOptions
-    from spike_zoo.spikes import Take
-
+_Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
+_Exposures = Literal["gopro", "rsb", "usp"]
+Layout = Literal["auto", _Clips, _Exposures, "folder", "archive"]
 _MOST_ROWS = 24
 _MOST_RENAMED = 5
 _COLUMNS = {
@@ -48,26 +50,13 @@ def archive_build(
     source: str,
     out: str,
     *,
-    layout: Literal[
-        "auto",
-        "base",
-        "sreds",
-        "recvidar",
-        "momvidar",
-        "bss",
-        "gopro",
-        "rsb",
-        "usp",
-        "folder",
-        "archive",
-    ] = "auto",
+    layout: Layout = "auto",
     split: str | None = None,
-    exposure_start: int | None = None,
-    exposure_length: int | None = None,
-    margin: int | None = None,
+    exposure_start: NonNegativeInt | None = None,
+    exposure_length: PositiveInt | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    jobs: int = 0,
+    jobs: NonNegativeInt = 0,
     cluster: str | None = None,
     shards: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
@@ -87,45 +76,43 @@ def archive_build(
             shows each layout. Pictures must be upright.
         split: Put all recordings into this split (train, val, test). Default: as the folders state.
         exposure_start: First plane of a blurry image's exposure; only for gopro, rsb and usp.
-            Default: the first plane after the margin.
-        exposure_length: Planes of the exposure; only for gopro, rsb and usp. Default: all up to the
-            margin at the end.
-        margin: Planes recorded before and after the exposure; only for gopro, rsb and usp.
             Default: 20; for usp, so that the exposure has 97 planes.
+        exposure_length: Planes of the exposure; only for gopro, rsb and usp. Default: as many
+            planes are left at the end as at the start.
         rate_scale: Spikes per plane at white of all recordings. Default: as each recording states,
             else the value of the layout.
         fps: Planes per second of all recordings. Default: as for rate_scale.
-        jobs: Number of processes; 0: one per core.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         shards: Write only this part of the recordings, such as 3/16 for the third of sixteen parts
             of equal size, so that jobs on several machines write one archive each. Training reads
             all of them with data.archive: 'data/part-*.h5'.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
         along_time: Pack bits along time. Compressed archives have half the size, but a recording
             can only be read as a whole.
-        overwrite: Replace an existing archive.
     """
-    check_jobs(jobs)
     part = _parse_shards(shards)
-    rule = _exposure_rule(exposure_start, exposure_length, margin)
+    rule = None
+    if (exposure_start, exposure_length) != (None, None):
+        rule = ExposureRule(exposure_start, exposure_length)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
     takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(takes.renamed)
     _warn_without_split(takes.without_split, source)
     if part is not None:
         takes.keep_part(*part)
-    build_with_bar(
-        out,
-        takes.jobs,
-        splits=takes.splits,
-        n_jobs=min(jobs or -1, len(takes.jobs)),
-        cluster=cluster,
-        compression=compression,
-        bit_layout="tpack" if along_time else "wpack",
-        overwrite=overwrite,
-        generator=f"spike_zoo archive build --layout {layout}",
-        origin=takes.origin,
-    )
+    with progress_bar("takes") as progress:
+        build_archive(
+            out,
+            takes.jobs,
+            splits=takes.splits,
+            n_jobs=min(jobs or -1, len(takes.jobs)),
+            cluster=cluster,
+            compression=compression,
+            bit_layout="tpack" if along_time else "wpack",
+            overwrite=overwrite,
+            generator=f"spike_zoo archive build --layout {layout}",
+            origin=takes.origin,
+            progress=progress,
+        )
     if not is_quiet():
         archive_info(out)
 
@@ -142,30 +129,6 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
     if not 1 <= number <= parts:
         raise UsageError(f"--shards {text}: expected K/N with K from 1 to N, such as 3/16")
     return number, parts
-
-
-def build_with_bar(
-    path: str | Path,
-    jobs: Mapping[str, Callable[[], Take]],
-    **options: Any,
-) -> None:
-    """Build an archive and show a progress bar.
-
-    Args:
-        path: The archive.
-        jobs: Name of each take -> function that makes the take.
-        **options: Options of :func:`spike_zoo.archive.build_archive`.
-    """
-    columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    is_visible = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not is_visible) as bar:
-        task = bar.add_task("takes", total=len(jobs))
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        build_archive(path, jobs, progress=progress, **options)
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
@@ -185,17 +148,6 @@ def _warn_without_split(names: list[str], source: str) -> None:
             "set one split for all with --split",
             file=sys.stderr,
         )
-
-
-def _exposure_rule(
-    start: int | None, length: int | None, margin: int | None
-) -> ExposureRule | None:
-    """Return the rule for exposures of the options, None if none is given."""
-    check_least(0, exposure_start=start, margin=margin)
-    check_least(1, exposure_length=length)
-    if (start, length, margin) == (None, None, None):
-        return None
-    return ExposureRule(start, length, 20 if margin is None else margin)
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
@@ -309,26 +261,16 @@ def _digest(archive: SpikeArchive) -> str | None:
         return None
 
 
-def archive_verify(
-    path: str,
-    *,
-    deep: bool = True,
-    json: bool = False,
-    jobs: int = 0,
-    cluster: str | None = None,
-) -> int:
-    """Check an archive against all rules of the schema. The exit code is 0 if valid, else 1.
+def archive_verify(path: str, *, json: bool = False, jobs: NonNegativeInt = 0) -> int:
+    """Check an archive against all rules of the schema, and all checksums.
+
+    The exit code is 0 if the archive is valid, else 1.
 
     Args:
         path: The archive.
-        deep: Also read spikes, pictures, labels and calibration and compare their checksums.
-        json: Print the findings as JSON instead of lines (CODE path message). In lines, a warning
-            about several recordings is printed once, with their number.
-        jobs: Number of processes; 0: one per core.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        json: Print the findings as JSON instead of lines (CODE path message).
     """
-    check_jobs(jobs)
-    findings = verify_archive(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
+    findings = verify_archive(Path(path), jobs=jobs or -1)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
         keys = ("code", "severity", "path", "message")
@@ -345,16 +287,12 @@ def archive_verify(
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """Print a table without truncated columns, so that names can be copied."""
-    headings = [escape(visible(heading)) for heading in headings]
-    rows = [[escape(visible(cell)) for cell in row] for row in rows]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    widest = sum(len(max(column, key=len)) + 2 for column in zip(headings, *rows, strict=True))
-    Console(highlight=False, width=max(widest, 80)).print(table)
+    """Print a table whose columns are as wide as their cells, so that names can be copied."""
+    cells = [[visible(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        texts = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(texts).rstrip())
 
 
 def _cell(value: object) -> str:
@@ -373,3 +311,76 @@ def readable_bytes(size: int) -> str:
     while value >= 1000 and unit != "TB":
         value, unit = value / 1000, next(units)
     return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+
+
+def archive_export(
+    path: str,
+    out: str,
+    *,
+    name: str | None = None,
+    format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write recordings of an archive, with their images, as separate files.
+
+    A .dat file is written with a sidecar that states its size. An .h5 file contains the images and
+    labels of its recording. In a folder, the images of other formats are written as pictures: the
+    sharp image at plane 20 is NAME/000020.png and the blurry image blur/NAME.png, so that
+    'spike-zoo deblur OUT/blur OUT' reads them. Images of more than 8 bits are written as .tif.
+
+    Args:
+        path: The archive.
+        out: A folder; or, for one recording, a file ending in .dat, .npz, .npy, .h5, .hdf5 or .spl.
+            Only .h5 and .hdf5 files contain the images.
+        name: Name of one recording to write. Default: all.
+        format: Format of the files in a folder. Default: dat.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix not in RECORDING_SUFFIXES:
+        check_suffix(out, RECORDING_SUFFIXES)
+    is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
+    is_file = is_named and not Path(out).is_dir()
+    file_kind = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
+    if is_file and format not in (None, file_kind):
+        raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
+    kind = file_kind if is_file else format or "dat"
+    with SpikeArchive(path) as archive:
+        names = archive.names() if name is None else [name]
+        if is_file and len(names) != 1:
+            raise UsageError(
+                f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
+                f"--name, or give a folder (one whose name ends in {suffix} with a slash: {out}/)"
+            )
+        for recording in names:
+            target = Path(out) if is_file else Path(out) / f"{recording}.{kind}"
+            _export(archive, recording, target, overwrite)
+            echo(str(target))
+            if not is_file and kind != "h5":
+                _export_images(archive, recording, Path(out), overwrite)
+
+
+def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
+    """Write one recording; an .h5 file contains its images and labels too."""
+    if target.suffix.lower() in ARCHIVE_SUFFIXES:
+        names = archive.label_names
+        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
+            writer.add(recording_name(name), archive.take(name))
+        return
+    is_raw = target.suffix.lower() == ".dat"
+    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
+
+
+def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
+    """Write the sharp and blurry images of one recording as pictures."""
+    take = archive.take(name)
+    if take.images is not None and take.image_index is not None:
+        is_unique = len(np.unique(take.image_index)) == len(take.image_index)
+        for number, plane in enumerate(take.image_index.tolist()):
+            stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
+            write_picture(take.images[number], folder / name / stem, overwrite=overwrite)
+        echo(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
+    if take.blur is not None and take.blur_span is not None:
+        for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
+            stem = name if len(take.blur) == 1 else f"{name}-{first:06d}"
+            picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
+            echo(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")

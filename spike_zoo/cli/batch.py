@@ -11,13 +11,14 @@ import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import spike_zoo
 from spike_zoo.cli.console import echo, quiet
+from spike_zoo.cli.inputs import RecordingSource
 from spike_zoo.cores import usable_cores
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
-from spike_zoo.executor import check_jobs, run_tasks
+from spike_zoo.executor import run_tasks
 from spike_zoo.files import (
     content_sha256,
     entries_below,
@@ -27,68 +28,19 @@ from spike_zoo.files import (
     new_file,
     weights_file,
 )
-from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from torch import Tensor
-
-    from spike_zoo.cli.lazy_signature import DatOptions
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.cli.options import DatSize
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
 _MOST_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
-_BLOCK: Final = 32  # images per task
-
-Item = TypeVar("Item")
-
-
-class RecordingSource(NamedTuple):
-    """Location of a recording, which worker processes open.
-
-    Attributes:
-        recording: The file.
-        name: Name of the recording in an archive; None for other files.
-        dat: Options of ``.dat`` files.
-        start: First plane.
-        stop: Plane after the last; None: the end of the recording.
-    """
-
-    recording: str
-    name: str | None
-    dat: DatOptions
-    start: int = 0
-    stop: int | None = None
-
-    def open(self, **options: Any) -> SpikeRecording:
-        """Return the recording."""
-        recording = read_recording(self.recording, self.name, **self.dat, **options)
-        return recording.between(self.start, self.stop)
-
-
-class Unit(NamedTuple):
-    """A recording of a batch and the path of its result.
-
-    Attributes:
-        recording: The file.
-        name: Name of the recording in an archive; None for other files.
-        out: The file or folder to write.
-    """
-
-    recording: str
-    name: str | None
-    out: str
-
-    @property
-    def label(self) -> str:
-        """File and name, for messages."""
-        return self.recording if self.name is None else f"{self.recording} {self.name}"
 
 
 def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
@@ -105,22 +57,20 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     Raises:
         SpikeZooError: If recordings failed. The message lists them; all others are finished.
     """
-    jobs, cluster = given["jobs"], given["cluster"]
-    check_jobs(jobs)
-    units = find_units(given["recording"], given["name"], given["out"])
-    if not units:
-        return False
     of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in of_batch}
-    tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]
-    results = run_tasks(tasks, jobs=min(jobs or usable_cores(), len(units)), cluster=cluster)
+    units = find_units(*(given[key] for key in ("recording", "name", "out", "dat")))
+    if not units:
+        return False
+    tasks = [partial(_run_unit, command, source, out, options) for out, source in units.items()]
+    jobs = min(given["jobs"] or usable_cores(), len(units))
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
-    with contextlib.closing(results):
-        for unit, outcome, problem in with_progress(results, len(units), "recordings"):
+    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=given["cluster"])) as results:
+        for label, outcome, problem in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
             if problem is not None:
-                failed[unit.label] = problem
+                failed[label] = problem
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
     echo(f"recordings: {counts} ({given['out']})")
     if failed:
@@ -135,22 +85,25 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     return True
 
 
-def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
-    """Return the recordings of a batch and their outputs; an empty list for a single recording.
+def find_units(
+    recording: str, name: str | None, out: str, dat: DatSize
+) -> dict[str, RecordingSource]:
+    """Return the outputs of a batch and their recordings; empty for a single recording.
 
     Args:
         recording: A folder, or a pattern such as ``'clips/*.dat'``; a file is a single recording
             unless ``name`` is a pattern.
         name: Pattern of names in archives.
         out: Path of the results, with ``{name}``.
+        dat: Options of ``.dat`` files.
 
     Raises:
-        UsageError: If ``out`` has no ``{name}``.
+        UsageError: If ``out`` has no ``{name}``, or two recordings have the same output.
         MissingFileError: If there are no recordings.
     """
     path = Path(recording)
     if is_address(recording):  # its query is no pattern
-        return []
+        return {}
     if glob.has_magic(recording) and not path.exists():
         found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
         files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
@@ -159,7 +112,7 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
     elif name is not None and glob.has_magic(name):
         files = [path]
     else:
-        return []
+        return {}
     files = [file for file in files if file.is_file()]
     recordings = [(file, item) for file in files for item in _names(file, name or "*")]
     if not recordings:
@@ -170,12 +123,16 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
             f"results/{_PLACE}{Path(out).suffix}"
         )
     root = Path(os.path.commonpath([file.parent for file in files]))
-    units = []
+    units: dict[str, RecordingSource] = {}
     for file, item in recordings:
         stem = file.relative_to(root).with_suffix("")
         label = stem if item is None else Path(item) if len(files) == 1 else stem / item
-        units.append(Unit(str(file), item, out.replace(_PLACE, label.as_posix())))
-    _check_distinct(units)
+        target = out.replace(_PLACE, label.as_posix())
+        other = units.setdefault(target, RecordingSource(str(file), item, dat)).recording
+        if other != str(file):
+            raise UsageError(
+                f"{other} and {file} would both be written to {target}; process them separately"
+            )
     return units
 
 
@@ -188,42 +145,31 @@ def _names(file: Path, pattern: str) -> list[str | None]:
         return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]
 
 
-def _check_distinct(units: list[Unit]) -> None:
-    first: dict[str, str] = {}
-    for unit in units:
-        other = first.setdefault(unit.out, unit.recording)
-        if other != unit.recording:
-            raise UsageError(
-                f"{other} and {unit.recording} would both be written to {unit.out}; process them "
-                "separately"
-            )
-
-
 def _run_unit(
-    command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatOptions
-) -> tuple[Unit, str, str | None]:
+    command: Callable[..., None], source: RecordingSource, out: str, options: dict[str, Any]
+) -> tuple[str, str, str | None]:
     """Return the recording, its outcome (made, unchanged or failed) and the error if it failed."""
-    out = Path(unit.out)
-    finished = out.parent / _FINISHED / f"{out.name}.json"
+    label, target = " ".join(filter(None, source[:2])), Path(out)
+    finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
-        made_from = _description(command, unit, options, dat)
+        made_from = _description(command, source, options)
         is_same = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
-        if is_same and out.exists():
-            return unit, "unchanged", None
+        if is_same and target.exists():
+            return label, "unchanged", None
         with quiet():
-            command(unit.recording, out=unit.out, name=unit.name, **options, **dat)
+            command(source.recording, out=out, name=source.name, **options, **source.dat)
         with new_file(finished, overwrite=True) as part:
             part.write_text(made_from, encoding="utf-8")
     except SpikeZooError as error:
-        return unit, "failed", str(error)
-    return unit, "made", None
+        return label, "failed", str(error)
+    return label, "made", None
 
 
 def _description(
-    command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
+    command: Callable[..., None], source: RecordingSource, options: Mapping[str, Any]
 ) -> str:
     """Return the inputs of a result as JSON: recording, metadata, options, method, version."""
-    recording = read_recording(unit.recording, unit.name, **dat)
+    recording = source.open()
     facts = (recording.shape, recording.rate_scale, recording.fps, recording.threshold)
     meta = sorted(recording.meta.items())  # with the layout of filters
     digest = hashlib.sha256(f"{facts} {meta}".encode())
@@ -244,55 +190,3 @@ def _method_sha256(method: str | None) -> str | None:
     path = weights_file(method or "")
     files = listed(path.parent) if Path(method or "").is_dir() else [path]
     return content_sha256(file for file in files if file.is_file()) if path.is_file() else None
-
-
-def images_of(
-    prepare: Callable[[], Any], source: RecordingSource, rate_scale: float, centers: Sequence[int]
-) -> list[Tensor]:
-    """Reconstruct images at some planes; called in a worker process.
-
-    Args:
-        prepare: Function that loads the method.
-        source: The recording.
-        rate_scale: Spikes per plane at white.
-        centers: Planes of the images.
-    """
-    with quiet():
-        module = prepare()
-        return list(module.reconstruct_stream(source.open(), centers, rate_scale=rate_scale))
-
-
-def in_blocks(
-    make: Callable[[Sequence[int]], Sequence[Item]],
-    places: Sequence[int],
-    *,
-    jobs: int,
-    cluster: str | None,
-    size: int | None = None,
-) -> Iterator[Item]:
-    """Apply a function to blocks of planes or group numbers in parallel; yield results in order.
-
-    Args:
-        make: Function of a block, returns one item per place in order; it is pickled.
-        places: All planes or group numbers.
-        jobs: Processes on this machine.
-        cluster: Dask cluster to use instead of processes.
-        size: Places per block; by default 32.
-    """
-    size = size or _BLOCK
-    blocks = [places[first : first + size] for first in range(0, len(places), size)]
-    tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
-    finished: dict[int, Sequence[Item]] = {}
-    following = 0
-    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=cluster)) as results:
-        for number, items in results:
-            finished[number] = items
-            while following in finished:
-                yield from finished.pop(following)
-                following += 1
-
-
-def _numbered(
-    number: int, make: Callable[[Sequence[int]], Sequence[Item]], block: Sequence[int]
-) -> tuple[int, Sequence[Item]]:
-    return number, make(block)

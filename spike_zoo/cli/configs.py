@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 
 from spike_zoo.cli.console import echo
@@ -11,7 +10,7 @@ from spike_zoo.files import new_file
 from spike_zoo.runs.configs import shipped_configs, summary_of
 
 
-def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool = False) -> None:
+def configs(*, copy: list[str] | None = None, out: str = "configs") -> None:
     """List the configurations of the package, or copy some of them to edit.
 
     Commands accept a configuration by its name, such as ``--config stir --config profiles/cpu``. A
@@ -20,16 +19,8 @@ def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool =
     Args:
         copy: Names of configurations to copy, such as ``stir paper/stir``. No file is replaced.
         out: Folder for the copies.
-        json: Print names, files and summaries as JSON.
     """
     shipped = shipped_configs()
-    if copy is None and json:
-        rows = [
-            {"name": name, "file": str(file), "summary": summary_of(file)}
-            for name, file in shipped.items()
-        ]
-        print(dumps({"configs": rows}, indent=2))
-        return
     if copy is None:
         width = max(map(len, shipped))
         for name, file in shipped.items():

@@ -1,4 +1,4 @@
-"""Output of commands (messages, warnings, ``--quiet``) and checks of common options."""
+"""Output of commands: messages, warnings and ``--quiet``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
-from spike_zoo.errors import RecordingError, UsageError
+from spike_zoo.errors import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,38 +39,6 @@ def echo(text: str, file: IO[str] | None = None) -> None:
     """
     if not is_quiet():
         print(text, file=file or sys.stdout)
-
-
-def check_least(least: int, **options: int | None) -> None:
-    """Reject options below a smallest value; None is an option that is not set.
-
-    Raises:
-        UsageError: For the first such option.
-    """
-    for name, value in options.items():
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: give at least {least}")
-
-
-def check_no_method(reason: str, *, device: str, trust: bool, **given: str | float | None) -> None:
-    """Reject options of a method if a command uses no method.
-
-    Args:
-        reason: Reason why no method is used, and what to do.
-        device: Option ``--device``; auto is the default.
-        trust: Option ``--trust``.
-        **given: Other options; None is an option that is not set.
-    """
-    given |= {"device": None if device == "auto" else device, "trust": trust or None}
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(f"--{option} {value}: {reason}")
-
-
-def check_port(port: int) -> None:
-    """Reject a port outside 1 to 65535."""
-    if not 0 < port < 1 << 16:
-        raise UsageError(f"--port {port}: must be 1 to 65535")
 
 
 def report_rate_scale(scale: RateScale) -> None:

@@ -6,15 +6,16 @@ import sys
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import check_least, echo
+from spike_zoo.cli.console import echo
+from spike_zoo.cli.inputs import load_method
+from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
 from spike_zoo.errors import (
     GeometryError,
     MissingFileError,
     MissingGeometryError,
-    PlaneRangeError,
     RecordingError,
     UsageError,
 )
@@ -23,19 +24,17 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
-from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.windows import planes_inside, spread_planes
 from spike_zoo.tasks.exposures import check_pair
 from spike_zoo.tasks.protocols import Deblurs, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Unpack
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import SpikeRecording
 
 FRAMES = 7  # sharp images per exposure by default
@@ -55,18 +54,15 @@ def deblur(
     *,
     out: str,
     weights: str = "ssdm-student",
-    frames: int | None = None,
-    exposure_start: int | None = None,
-    exposure_length: int | None = None,
-    margin: int = 20,
+    frames: PositiveInt | None = None,
+    exposure_start: NonNegativeInt | None = None,
+    exposure_length: PositiveInt | None = None,
     fps: float = 25.0,
-    channel_order: Literal["auto", "rgb", "bgr"] = "auto",
     name: str | None = None,
     device: str = "auto",
-    skip_unmatched: bool = False,
     trust: bool = False,
     overwrite: bool = False,
-    **dat: Unpack[DatOptions],
+    **dat: Unpack[DatSize],
 ) -> None:
     """Reconstruct sharp images from a blurry image and the spikes of its exposure.
 
@@ -82,49 +78,31 @@ def deblur(
         weights: Shipped weights, a checkpoint, an export folder, or the published file (.pth).
         frames: Number of sharp images, evenly spaced from the first to the last plane of the
             exposure. Default: 7, or 1 with X.png.
-        exposure_start: First plane of the exposure. Default: the margin.
-        exposure_length: Planes of the exposure. Default: all up to the margin at the end.
-        margin: Planes recorded before and after the exposure. For example, 137 planes with a margin
-            of 20 are an exposure of 97 planes.
-        fps: Images per second in a video.
-        channel_order: Expected order of the colour channels of the weights. An error is raised if
-            the weights state another order.
-        name: Name of the recording in an archive.
-        device: auto, cpu, cuda or mps.
-        skip_unmatched: Leave out images without a recording instead of rejecting the folder.
-        trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace existing files.
+        exposure_start: First plane of the exposure. Default: 20.
+        exposure_length: Planes of the exposure. Default: as many planes are left at the end as at
+            the start, so that 137 planes are an exposure of 97 planes.
     """
     kind = kind_of(out)
-    check_least(1, frames=frames, exposure_length=exposure_length)
-    check_least(0, exposure_start=exposure_start, margin=margin)
     frames = _frame_count(kind, frames)
     target = Target.of(out, fps=fps, overwrite=overwrite)
-    pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
+    pairs = find_pairs(Path(image), Path(spikes))
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
     check_method(weights)
-    opened = partial(
-        _opened,
-        read=partial(_read, name=name, **dat),
-        exposure=partial(exposure_span, exposure_start, exposure_length, margin),
-    )
+    reader = _Reader(name, dat, exposure_start, exposure_length)
     if weights in shipped_weights():  # other weights state their ratio only when loaded
-        opened(pairs[0], ratio=SHIPPED_RATIO)
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
-
-    loaded = load(weights, device=pick_device(device), trust=trust)
-    module = _deblurring(loaded, weights, channel_order)
-    echo(_write(pairs, partial(_sequence, module, opened=opened, frames=frames), target, frames))
+        reader.open(pairs[0], SHIPPED_RATIO)
+    loaded = load_method(weights, device, trust=trust)
+    module = require_ability(loaded, Deblurs, f"--weights {weights}")
+    echo(_write(pairs, partial(_sequence, module, reader, frames), target, frames))
 
 
-def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
+def find_pairs(images: Path, spikes: Path) -> list[Pair]:
     """Return the blurry images with their recordings, in the order of their names.
 
     Args:
         images: One image or a folder.
         spikes: One recording or a folder.
-        skip_unmatched: Leave out images without a recording.
     """
     for path, what in ((images, "blurry image"), (spikes, "spike recording")):
         if not path.exists():
@@ -137,46 +115,20 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
         return [Pair(images, spikes)]
     named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
     unmatched = [path for stem, path in named.items() if stem not in recorded]
-    if unmatched and not skip_unmatched:
+    if unmatched:
         raise MissingFileError(
             f"{unmatched[0]}: there is no recording {unmatched[0].stem}.* in {spikes} "
-            f"({len(unmatched)} of {len(named)} images have none); add it, or leave such "
-            "images out with --skip-unmatched",
+            f"({len(unmatched)} of {len(named)} images have none); add it, or move such images "
+            "elsewhere",
             path=str(unmatched[0]),
         )
-    pairs = [Pair(path, recorded[stem]) for stem, path in named.items() if stem in recorded]
-    if not pairs:
+    if not named:
         raise MissingFileError(
             f"{images}: no image ({' '.join(PICTURE_SUFFIXES)}) with a recording of its name in "
             f"{spikes}",
             path=str(images),
         )
-    return pairs
-
-
-def exposure_span(
-    start: int | None, length: int | None, margin: int, planes: int
-) -> tuple[int, int]:
-    """Return the first plane of an exposure and the plane after its last.
-
-    Args:
-        start: First plane of the exposure; by default ``margin``.
-        length: Planes of the exposure; by default all up to ``margin`` before the end.
-        margin: Planes recorded before and after the exposure.
-        planes: Planes of the recording.
-
-    Raises:
-        PlaneRangeError: If the exposure is not inside the recording.
-    """
-    start = margin if start is None else start
-    stop = planes - margin if length is None else start + length
-    if not 0 <= start < stop <= planes:
-        where = f"planes {start}..{stop - 1}" if stop > start else f"from plane {start} on"
-        raise PlaneRangeError(
-            f"the exposure ({where}) is not inside the {planes} planes of the recording; "
-            "give --exposure-start and --exposure-length, or the --margin on either side"
-        )
-    return start, stop
+    return [Pair(path, recorded[stem]) for stem, path in named.items()]
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
@@ -202,47 +154,44 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
     return frames or (1 if kind == "picture" else FRAMES)
 
 
-def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:
-    """Check that a module deblurs and has the expected order of channels; return the module."""
-    module = require_ability(loaded, Deblurs, f"--weights {weights}")
-    if channel_order not in ("auto", module.channel_order):
-        raise UsageError(
-            f"--channel-order {channel_order}: these weights were trained on "
-            f"{module.channel_order} images. Leave the option out; pictures are always read and "
-            "written as R,G,B."
-        )
-    return module
+class _Reader(NamedTuple):
+    """Options to open the files of a pair."""
 
+    name: str | None
+    dat: DatSize
+    start: int | None
+    length: int | None
 
-def _read(
-    path: Path,
-    fitting_height: int,
-    fitting_width: int,
-    *,
-    name: str | None,
-    **dat: Unpack[DatOptions],
-) -> SpikeRecording:
-    """Read a recording; assume and print the size of a .dat file that states no size."""
-    read = partial(read_recording, path, name, check_rows=True)
-    try:
-        return read(**dat)
-    except MissingGeometryError as error:
-        if (dat.get("height"), dat.get("width")) != (None, None):
-            raise
-        missing = error
-    if dat.get("rotate") in (90, 270):  # the options state the size before the rotation
-        fitting_height, fitting_width = fitting_width, fitting_height
-    quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
-    try:
-        dat["height"], dat["width"] = fitting_height, fitting_width
-        recording = read(**dat)
-    except GeometryError as error:
-        raise MissingGeometryError(
-            f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
-            path=str(path),
-        ) from error
-    _report_assumed(path, quarter, len(recording))
-    return recording
+    def open(
+        self, pair: Pair, ratio: int
+    ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
+        """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
+        picture = load_picture(pair.image)
+        blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
+        height, width = (side // ratio for side in blurry.shape[1:])
+        recording = self._recording(pair.spikes, height, width)
+        with _named(pair):
+            check_pair(blurry, recording, ratio)
+            return blurry, recording, planes_inside(len(recording), self.start, self.length)
+
+    def _recording(self, path: Path, height: int, width: int) -> SpikeRecording:
+        """Read a recording; assume and print the size of a .dat file that states no size."""
+        read = partial(read_recording, path, self.name, check_rows=True)
+        try:
+            return read(**self.dat)
+        except MissingGeometryError as error:
+            if (self.dat.get("height"), self.dat.get("width")) != (None, None):
+                raise
+            missing = error
+        quarter = f"{width} x {height} (W x H), a quarter of the image's"
+        try:
+            recording = read(height=height, width=width)
+        except GeometryError as error:
+            reason = "does not give a whole number of planes of whole bytes."
+            message = f"{missing.message} {quarter}, {reason}"
+            raise MissingGeometryError(message, path=str(path)) from error
+        _report_assumed(path, quarter, len(recording))
+        return recording
 
 
 @cache  # printed once per file
@@ -254,34 +203,11 @@ def _report_assumed(path: Path, size: str, planes: int) -> None:
     )
 
 
-class Opened(NamedTuple):
-    """A blurry image ``(3, H, W)``, its recording and the planes of its exposure."""
-
-    blurry: NDArray[np.float32]
-    recording: SpikeRecording
-    span: tuple[int, int]
-
-
-def _opened(
-    pair: Pair,
-    read: Callable[[Path, int, int], SpikeRecording],
-    exposure: Callable[[int], tuple[int, int]],
-    ratio: int,
-) -> Opened:
-    """Open the files of a pair and check that they fit together."""
-    picture = load_picture(pair.image)
-    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
-    recording = read(pair.spikes, *(side // ratio for side in blurry.shape[1:]))
-    with _named(pair):
-        check_pair(blurry, recording, ratio)
-        return Opened(blurry, recording, exposure(len(recording)))
-
-
 def _sequence(
-    module: Deblurs, pair: Pair, opened: Callable[..., Opened], frames: int
+    module: Deblurs, reader: _Reader, frames: int, pair: Pair
 ) -> tuple[list[int], Iterator[Tensor]]:
     """Return the planes of a sequence and an iterator that computes its images."""
-    blurry, recording, span = opened(pair, ratio=module.ratio)
+    blurry, recording, span = reader.open(pair, module.ratio)
     with _named(pair):
         centers = spread_planes(*span, frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import check_no_method, echo
+from spike_zoo.cli.console import echo
+from spike_zoo.cli.inputs import load_method
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl import salvage as lossless_salvage
@@ -20,6 +22,7 @@ from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
+from spike_zoo.tasks.protocols import codec_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +42,6 @@ def decompress(
     *,
     out: str,
     method: str | None = None,
-    fps: float | None = None,
     salvage: bool = False,
     device: str = "auto",
     trust: bool = False,
@@ -48,7 +50,7 @@ def decompress(
     """Decode a bitstream to a video, a folder of pictures, its features, or its recording.
 
     A lossless bitstream (X.spl) is decoded to the original recording, bit for bit. The options
-    method, fps, device and trust do not apply to it, nor to a video of compress --codec (X.mp4).
+    method, device and trust do not apply to it, nor to a video of compress (X.mp4).
 
     Args:
         bitstream: The output of compress: X.sci, X.spl or X.mp4.
@@ -57,32 +59,23 @@ def decompress(
             with a sidecar that states its size. For X.mp4: a folder.
         method: The method that compressed the recording: a shipped name, a checkpoint or an export
             folder. Default: sci.
-        fps: Images per second in a video. Default: 25.
         salvage: Decode the intact parts of a damaged file and report the lost parts. For X.spl the
             recording is shorter: lost planes are left out.
-        device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace existing files.
     """
-    if is_lossless(bitstream):
-        reason = (
-            f"{bitstream} is a lossless recording, which is decoded without a method; leave the "
-            "option out"
-        )
-        check_no_method(reason, method=method, fps=fps, device=device, trust=trust)
-        echo(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
+    of_method = {"method": method, "device": device, "trust": trust}
+    is_video = Path(bitstream).suffix.lower() == ".mp4"
+    if is_video or is_lossless(bitstream):
+        for option, value in of_method.items():
+            if value not in (None, "auto", False):
+                raise UsageError(f"--{option} {value}: {bitstream} is decoded without a method")
+        write = _write_coded_pictures if is_video else partial(_write_recording, salvage=salvage)
+        echo(write(bitstream, out, overwrite=overwrite))
         return
-    if Path(bitstream).suffix.lower() == ".mp4":
-        echo(_write_coded_pictures(bitstream, out, overwrite=overwrite))
-        return
-    target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
-    method = METHOD if method is None else method
+    target = _target(out, overwrite=overwrite)
+    method = method or METHOD
     check_method(method)
     reader = _opened(bitstream, salvage=salvage)
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
-    from spike_zoo.tasks.protocols import codec_from
-
-    codec = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
+    codec = codec_from(load_method(method, device, trust=trust), f"--method {method}")
     if isinstance(target, Path):
         echo(_write_arrays(codec, reader, target, overwrite=overwrite))
     else:
@@ -132,7 +125,7 @@ def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
     return target.write(named, count=description.images, detail=detail, doing="decompressing")
 
 
-def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
+def _target(out: str, *, overwrite: bool) -> Target | Path:
     """Return the output for images, or the path of an .npz file; check that they do not exist."""
     suffix = Path(out).suffix.lower()
     if suffix == ".npz":
@@ -140,7 +133,7 @@ def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
         return Path(out)
     if suffix == ".png":
         raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all pictures")
-    return Target.of(out, fps=fps, overwrite=overwrite, files=_FILES)
+    return Target.of(out, fps=FPS, overwrite=overwrite, files=_FILES)
 
 
 def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:

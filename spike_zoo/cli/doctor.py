@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib import metadata
 from json import dumps
-
-import torch
+from typing import Final
 
 import spike_zoo
-from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
-from spike_zoo.checkpoints.loading import device_problem, pick_device
 from spike_zoo.checkpoints.published import shipped_names
 from spike_zoo.cores import usable_cores
 from spike_zoo.files import WEIGHTS_FOLDER
-from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.records.provenance import commit, versions
 
-#: Optional package -> its purpose.
-OPTIONAL_PARTS = {
-    "dask-jobqueue": "Dask workers as SLURM jobs (extra 'cluster')",
-    "distributed": "tasks on a Dask cluster (extra 'cluster')",
-    "gradio": "the local page (extra 'app')",
-    "hdf5plugin": "zstd in archives (extra 'cold')",
-    "huggingface-hub": "weights from and to the Hugging Face Hub (extra 'hub')",
-    "jupytext": "notebooks as text (extra 'notebooks')",
-    "nbmake": "running the notebooks (extra 'notebooks')",
-    "deepinv": "NIQE and BRISQUE of pictures, score (extra 'iqa')",
-    "fsspec": "recordings and archives by address (extra 'remote')",
-    "onnx": "networks as graphs, X.onnx (extra 'onnx')",
-    "onnxruntime": "comparing X.onnx with the method (extra 'onnx')",
-    "onnxscript": "making X.onnx (extra 'onnx')",
-    "sweeps": "random searches in sweeps (extra 'sweeps')",
-    "tensorboard": "TensorBoard as a logger (extra 'tensorboard')",
-}
+_DEVELOPMENT: Final = ("dev", "audit", "docs", "fuzz")  # extras for developers
+_EXTRA: Final = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)")
 
 
 def doctor(*, precision: bool = False, json: bool = False) -> None:
@@ -42,8 +24,9 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
 
     Args:
         precision: Print only the trainer precision that is fast on this machine.
-        json: Print JSON instead.
     """
+    from spike_zoo.nn.precision import has_fast_bf16
+
     if precision:
         print("bf16-mixed" if has_fast_bf16() else "32-true")
         return
@@ -56,10 +39,12 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
 
 
 def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
+    import torch
+
     return [
         ("Versions", [*versions().items(), ("commit", commit() or "not a checkout")]),
         ("Devices", _devices()),
-        ("Optional parts", [(name, _part(name)) for name in OPTIONAL_PARTS]),
+        ("Optional parts", _optional_parts()),
         ("Backbones (LPIPS, perceptual losses)", _backbones()),
         ("Methods that need no file", [(name, "") for name in shipped_names()]),
         (
@@ -75,6 +60,11 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _devices() -> list[tuple[str, str]]:
+    import torch
+
+    from spike_zoo.checkpoints.loading import pick_device
+    from spike_zoo.nn.precision import has_fast_bf16
+
     rows = [("cpu", f"{platform.processor() or platform.machine()}, {usable_cores()} usable cores")]
     rows += [*_build(), ("--device auto", pick_device("auto"))]
     rows.append(("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets another number)"))
@@ -90,6 +80,10 @@ def _devices() -> list[tuple[str, str]]:
 
 def _build() -> list[tuple[str, str]]:
     """Return the device that torch was built for, and whether the device and its driver work."""
+    import torch
+
+    from spike_zoo.checkpoints.loading import device_problem
+
     built_for = torch.accelerator.current_accelerator()  # whether available or not
     if built_for is None:
         return [("torch built for", "CPU"), ("driver", "not needed by this build")]
@@ -101,15 +95,23 @@ def _build() -> list[tuple[str, str]]:
     return [("torch built for", f"{platform_name} {version}".strip()), ("driver", state)]
 
 
-def _part(name: str) -> str:
+def _optional_parts() -> list[tuple[str, str]]:
+    """Return the packages of the extras for users, with their versions."""
+    found = map(_EXTRA.match, metadata.requires("spike-zoo") or ())
+    extras = {part[1]: part[2] for part in found if part and part[2] not in _DEVELOPMENT}
+    return [(name, f"{_version(name)} (extra '{extra}')") for name, extra in extras.items()]
+
+
+def _version(name: str) -> str:
     try:  # find_spec would also find a folder of that name in the working folder
-        version = metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        version = "not installed"
-    return f"{version}; for {OPTIONAL_PARTS[name]}"
+        return "not installed"
 
 
 def _backbones() -> list[tuple[str, str]]:
+    from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
+
     rows = []
     for name, backbone in BACKBONES.items():
         file = find_backbone(name)

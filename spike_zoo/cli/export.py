@@ -14,6 +14,7 @@ import yaml
 from spike_zoo.checkpoints.hub import CARD_NAME, is_on_hub, push_to_hub
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
+from spike_zoo.cli.options import PositiveInt
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
 
@@ -34,8 +35,8 @@ def export(
     out: str,
     *,
     half: bool = False,
-    height: int = 128,
-    width: int = 128,
+    height: PositiveInt = 128,
+    width: PositiveInt = 128,
     licence: str = "mit",
     private: bool = False,
     trust: bool = False,
@@ -57,8 +58,6 @@ def export(
         width: Columns of the input planes of a graph.
         licence: Licence of the weights for the model card, by the Hub's short name.
         private: Create a private repository on the Hub.
-        trust: Import the class that the checkpoint names even if another package defines it.
-        overwrite: Replace an existing file.
     """
     check_method(source)
     if is_on_hub(out):

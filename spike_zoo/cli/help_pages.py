@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jsonargparse import DefaultHelpFormatter
 
-from spike_zoo.cli.lazy_signature import DatOptions
+from spike_zoo.cli.options import DESCRIPTIONS, DatOptions
 
 if TYPE_CHECKING:
     from argparse import Action
     from collections.abc import Iterable
 
+_DAT: Final = "options of .dat recordings"
 _GROUPS: Final = {
-    "options of .dat recordings": tuple(DatOptions.__annotations__),
+    _DAT: tuple(DatOptions.__annotations__),
     "how to run": ("device", "precision", "tile", "trust", "jobs", "cluster", "overwrite"),
     "options from a file": ("config", "print_config"),
 }
@@ -42,9 +43,12 @@ class CommandHelp(DefaultHelpFormatter):
     def add_arguments(self, actions: Iterable[Action]) -> None:
         """List options in groups; those of no group come first."""
         listed = list(actions)
-        grouped = {dest for dests in _GROUPS.values() for dest in dests}
+        groups = dict(_GROUPS)
+        if not any(action.dest == "height" and not action.help for action in listed):
+            del groups[_DAT]
+        grouped = {dest for dests in groups.values() for dest in dests}
         super().add_arguments([action for action in listed if action.dest not in grouped])
-        for heading, dests in _GROUPS.items():
+        for heading, dests in groups.items():
             if chosen := [action for action in listed if action.dest in dests]:
                 self.end_section()
                 self.start_section(heading)
@@ -65,7 +69,7 @@ class CommandHelp(DefaultHelpFormatter):
         return f"{name} {value.replace(',null}', '}').replace('_', '-')}"
 
     def _get_help_string(self, action: Action) -> str:
-        text, default = action.help or "", action.default
+        text, default = action.help or DESCRIPTIONS.get(action.dest, ""), action.default
         is_stated = "Default" in text or default in (None, False, SUPPRESS)
         if is_stated or not action.option_strings or not action.dest.isidentifier():
             return text

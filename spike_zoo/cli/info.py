@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
+from spike_zoo.cli.options import DatFile
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.header import QUALITIES, is_bitstream
@@ -22,8 +23,6 @@ from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes import unpack_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
@@ -31,57 +30,36 @@ _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "
 _FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
-def info(
-    path: str,
-    *,
-    name: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    allow_partial: bool = False,
-    json: bool = False,
-) -> int:
+def info(path: str, *, name: str | None = None, json: bool = False, **dat: Unpack[DatFile]) -> int:
     """Show format, size, frame rate and other facts of a recording, archive or bitstream.
 
-    Bitstreams are not decoded.
+    Bitstreams are not decoded. The exit code is 1 if a bitstream is damaged.
 
     Args:
-        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress --codec.
+        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
-        height: Rows of a .dat without a sidecar.
-        width: Columns of a .dat without a sidecar.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
-        json: Print JSON instead.
-
-    Returns:
-        0, or 1 if a bitstream is damaged.
     """
     path = str(local_path(path))
     if is_bitstream(path):
-        return _show(bitstream_facts(path), _bitstream_lines, json=json)
-    if Path(path).suffix.lower() == ".mp4":
-        return _show(picture_facts(path), _picture_lines, json=json)
-    kind = detect_format(path)
-    if kind == "spl":
-        return _show(lossless_facts(path), _lossless_lines, json=json)
-    if kind == "hdf5" and name is None and _is_archive_of_several(path):
+        facts, lines = bitstream_facts(path), _bitstream_lines
+    elif Path(path).suffix.lower() == ".mp4":
+        facts, lines = video_facts(path), _video_lines
+    elif (kind := detect_format(path)) == "spl":
+        facts, lines = lossless_facts(path), _lossless_lines
+    elif kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
         return 0
-    recording = read_recording(
-        path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
-    )
-    return _show(recording_facts(recording, Path(path), kind), _lines, json=json)
-
-
-def _show(
-    facts: dict[str, Any], lines: Callable[[dict[str, Any]], list[tuple[str, str]]], *, json: bool
-) -> int:
-    """Print facts; return the exit code: 1 if they contain errors, else 0."""
+    else:
+        recording = read_recording(path, name, **dat, check_rows=True)
+        facts, lines = recording_facts(recording, Path(path), kind), _recording_lines
     if json:
         print(dumps(facts, indent=2, default=str))
-    else:
-        for label, text in lines(facts):
-            print(visible(f"{label:<14} {text}"))
+        return 1 if facts.get("errors") else 0
+    kind_of_file, further = lines(facts)
+    rows = {"file": f"{facts['path']} ({kind_of_file})", **_plane_lines(facts), **further}
+    for label, text in [*rows.items(), *(("damaged", each) for each in facts.get("errors", ()))]:
+        print(visible(f"{label:<14} {text}"))
     return 1 if facts.get("errors") else 0
 
 
@@ -100,17 +78,10 @@ def _facts_of_planes(
 ) -> dict[str, Any]:
     """Return the facts of all formats."""
     planes, height, width = shape
-    return {
-        "path": str(path),
-        "format": kind,
-        "planes": planes,
-        "height": height,
-        "width": width,
-        "fps": fps or None,
-        "seconds": planes / fps if fps else None,
-        "bytes": size,
-        "raw_bytes": -(-planes * height * width // 8),
-    }
+    facts: dict[str, Any] = {"path": str(path), "format": kind}
+    facts |= {"planes": planes, "height": height, "width": width}
+    facts |= {"fps": fps or None, "seconds": planes / fps if fps else None}
+    return facts | {"bytes": size, "raw_bytes": -(-planes * height * width // 8)}
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
@@ -144,32 +115,14 @@ def bitstream_facts(path: str) -> dict[str, Any]:
     }
 
 
-def picture_facts(path: str) -> dict[str, Any]:
-    """Return the facts of a video of ``compress --codec``, without decoding."""
+def video_facts(path: str) -> dict[str, Any]:
+    """Return the facts of a video of ``compress``, without decoding."""
     from spike_zoo.media.coded_pictures import CodedPictures
 
     description, size = CodedPictures.read(path), Path(path).stat().st_size
     shape = description.planes, description.height, description.width
-    return {
-        **asdict(description),
-        **_facts_of_planes(path, "mp4", shape, description.fps, size),
-        "bpp": description.bits_per_pixel(size),
-    }
-
-
-def _picture_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of a coded video as labels and text."""
-    last = facts["first"] + facts["stride"] * (facts["images"] - 1)
-    weights = f"weights {facts['digest']}" if facts["digest"] else "no weights"
-    shown = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
-    return [
-        ("file", f"{facts['path']} (images coded by {facts['codec']}, crf {facts['crf']})"),
-        *_plane_lines(facts),
-        ("images", shown),
-        ("method", f"{facts['method']} ({weights})"),
-        ("size", _size(facts)),
-        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
-    ]
+    facts = _facts_of_planes(path, "mp4", shape, description.fps, size)
+    return {**asdict(description), **facts, "bpp": description.bits_per_pixel(size)}
 
 
 def lossless_facts(path: str) -> dict[str, Any]:
@@ -187,74 +140,69 @@ def lossless_facts(path: str) -> dict[str, Any]:
     }
 
 
-def _lossless_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of a lossless bitstream as labels and text."""
-    threshold = facts["threshold"]
-    return [
-        ("file", f"{facts['path']} (lossless bitstream)"),
-        *_plane_lines(facts),
-        ("size", _size(facts)),
-        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
-        *([] if threshold is None else [("threshold", f"{threshold:g}")]),
-        *([] if facts["cfa"] is None else [("cfa", facts["cfa"])]),
-        *(("damaged", error) for error in facts["errors"]),
-    ]
-
-
-def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of an ``.sci`` bitstream as labels and text."""
-    bits = list(facts["bits_per_group"].values())
-    mean = (
-        f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "no intact frame"
-    )
-    return [
-        ("file", f"{facts['path']} (SCI bitstream)"),
-        *_plane_lines(facts),
-        ("quality", f"{facts['quality']} of 0 to {QUALITIES - 1}"),
-        (
-            "features",
-            f"{facts['frames']} of {facts['channels']} channels, each of {facts['window']} planes, "
-            f"every {facts['step']} planes",
-        ),
-        ("groups", f"{facts['groups']} of up to {facts['gop']} frames"),
-        ("size", _size(facts)),
-        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
-        ("bits per group", mean),
-        ("model", facts["digest"]),
-        *(("damaged", error) for error in facts["errors"]),
-    ]
-
-
-def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of a recording as labels and text."""
-    is_archive = facts["format"] == "hdf5"  # contains more than planes: no ratio to raw bits
-    size = readable_bytes(facts["bytes"]) if is_archive else _size(facts)
-    lines = [
-        ("file", f"{facts['path']} ({_FORMATS[facts['format']]})"),
-        *_plane_lines(facts),
-        ("size", size),
-        (
-            "firing rate",
-            f"{facts['firing_rate']:.4g} spikes per pixel and plane "
-            f"({facts['planes_sampled']} planes of {facts['planes']})",
-        ),
-    ]
-    if facts["threshold"] is not None:
-        lines.append(("threshold", f"{facts['threshold']:g}"))
-    return lines + [(str(key), str(value)) for key, value in facts["meta"].items()]
-
-
-def _size(facts: dict[str, Any]) -> str:
-    size, raw = facts["bytes"], facts["raw_bytes"]
-    return f"{readable_bytes(size)} ({size / raw:.3g} x raw bits)"
-
-
-def _plane_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of recordings and bitstreams alike as labels and text."""
+def _plane_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the facts of all formats as labels and text."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
-    return [
-        ("planes", f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)"),
-        ("fps", "unknown" if fps is None else f"{fps:g}"),
-        ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
-        ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),
-    ]
+    return {
+        "planes": f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)",
+        "fps": "unknown" if fps is None else f"{fps:g}",
+        "duration": "unknown" if seconds is None else f"{seconds * 1000:.4g} ms",
+        "rate scale": "unknown" if scale is None else f"{scale:g} spikes per plane at white",
+    }
+
+
+def _size_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the size of a file, and its bit rate if it is coded, as labels and text."""
+    size = (
+        f"{readable_bytes(facts['bytes'])} ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
+    )
+    rate = {"rate": f"{facts['bpp']:.4g} bits per pixel and plane"} if "bpp" in facts else {}
+    return {"size": size, **rate}
+
+
+def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of a recording, and its own facts as labels and text."""
+    lines = _size_lines(facts)
+    if facts["format"] == "hdf5":  # contains more than planes: no ratio to raw bits
+        lines["size"] = readable_bytes(facts["bytes"])
+    lines["firing rate"] = (
+        f"{facts['firing_rate']:.4g} spikes per pixel and plane "
+        f"({facts['planes_sampled']} planes of {facts['planes']})"
+    )
+    if facts["threshold"] is not None:
+        lines["threshold"] = f"{facts['threshold']:g}"
+    return _FORMATS[facts["format"]], lines | {key: str(v) for key, v in facts["meta"].items()}
+
+
+def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of an ``.sci`` bitstream, and its own facts as labels and text."""
+    bits = list(facts["bits_per_group"].values())
+    mean = f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else ""
+    return "SCI bitstream", {
+        "quality": f"{facts['quality']} of 0 to {QUALITIES - 1}",
+        "features": f"{facts['frames']} of {facts['channels']} channels, each of "
+        f"{facts['window']} planes, every {facts['step']} planes",
+        "groups": f"{facts['groups']} of up to {facts['gop']} frames",
+        **_size_lines(facts),
+        "bits per group": mean or "no intact frame",
+        "model": facts["digest"],
+    }
+
+
+def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of a coded video, and its own facts as labels and text."""
+    last = facts["first"] + facts["stride"] * (facts["images"] - 1)
+    weights = f"weights {facts['digest']}" if facts["digest"] else "no weights"
+    images = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
+    lines = {"images": images, "method": f"{facts['method']} ({weights})", **_size_lines(facts)}
+    return f"images coded by {facts['codec']}, crf {facts['crf']}", lines
+
+
+def _lossless_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of a lossless bitstream, and its own facts as labels and text."""
+    lines = _size_lines(facts)
+    if facts["threshold"] is not None:
+        lines["threshold"] = f"{facts['threshold']:g}"
+    if facts["cfa"] is not None:
+        lines["cfa"] = facts["cfa"]
+    return "lossless bitstream", lines

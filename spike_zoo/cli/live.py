@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import check_least, check_port, echo, report_rate_scale
-from spike_zoo.errors import UsageError
+from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.inputs import load_method
+from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
 from spike_zoo.formats.remote import local_path
 from spike_zoo.live.sources import open_source
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
-    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.live.sources import PlaneSource
     from spike_zoo.spikes import SpikeRecording
 
@@ -30,15 +27,14 @@ def live(
     *,
     method: str = "plain",
     follow: bool = False,
-    fps: float = 25.0,
-    stride: int = 20,
+    fps: Fps = 25.0,
+    stride: PositiveInt = 20,
     rate_scale: float | str = "auto",
     name: str | None = None,
-    port: int = 7861,
-    open: bool = False,
+    port: Port = 7861,
     device: str = "auto",
     trust: bool = False,
-    **dat: Unpack[DatOptions],
+    **dat: Unpack[DatSize],
 ) -> None:
     """Show a recording as a video on a local web page, while it is read or recorded.
 
@@ -53,29 +49,19 @@ def live(
         follow: Show the newest planes of a .dat file that is still being written.
         fps: Target pictures per second.
         stride: Planes from one picture to the next.
-        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
-            an estimate from the brightest pixels, which is printed.
-        name: Name of the recording in an archive.
         port: Port of the page on 127.0.0.1.
-        open: Open the page in the browser.
-        device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names even if another package defines it.
     """
-    check_least(1, stride=stride)
-    if not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000")
-    check_port(port)
     stated = stated_rate_scale(rate_scale)
     check_method(method)
     if Path(recording).is_fifo():
         echo(f"waiting for a program that writes into {recording}")
     source = open_source(local_path(recording), name, follow=follow, **dat)
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
+    module = require_ability(
+        load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
+    )
     from spike_zoo.live.player import Player
     from spike_zoo.live.server import LiveServer
 
-    loaded = load(method, device=pick_device(device), trust=trust)
-    module = require_ability(loaded, Reconstructs, f"--method {method}")
     scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
     known = next((scale for scale in scales if scale is not None), None)
     scale = rate_scale_of(_newest_planes(source)) if known is None else RateScale(known)
@@ -83,8 +69,6 @@ def live(
     player = Player(source, module, scale.value, fps=fps, stride=stride, follows=not source.ended)
     server = LiveServer(player, port, Path(recording).name)
     echo(f"page: {server.address} (Ctrl-C ends it)")
-    if open:
-        webbrowser.open(server.address)
     server.serve()
 
 

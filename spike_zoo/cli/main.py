@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import inspect
 import json
 import os
@@ -14,10 +15,10 @@ import traceback
 import warnings
 from argparse import ArgumentError
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
-from spike_zoo.cli.lazy_signature import signature_stub
+from spike_zoo.cli.options import resolve_types, types_of
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
 from spike_zoo.cores import limit_threads_of_torch
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
@@ -31,12 +32,10 @@ if TYPE_CHECKING:
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
+_RESUMES = "; --run_dir FOLDER --ckpt_path last resumes the run"
 EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
-    "build": "spike_zoo.cli.archive:archive_build",
-    "info": "spike_zoo.cli.archive:archive_info",
-    "verify": "spike_zoo.cli.archive:archive_verify",
-    "export": "spike_zoo.cli.archive_export:archive_export",
+    name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
 }
 _SUMMARIES = {
     "simulate": "simulate a spike camera on scenes, videos or images; makes the default archives",
@@ -48,7 +47,7 @@ _SUMMARIES = {
     "decompress": "turn a bitstream into a video, pictures, features or its recording",
     "info": "show format, size and other facts of a recording, archive or bitstream",
     "sweep": "run the runs of a W&B sweep file on this machine, without an account",
-    "table": "write the results of runs as a Markdown, CSV or HTML table",
+    "table": "write the results of runs as a Markdown or CSV table",
     "compare": "test methods without training on the images that a run was tested on",
     "score": "measure NIQE and BRISQUE of pictures, without ground truth",
     "report": "write an HTML report of a recording, archive, bitstream or runs",
@@ -57,7 +56,6 @@ _SUMMARIES = {
     "configs": "list or copy the configurations of the package",
     "export": "write the weights of a checkpoint as safetensors or a graph",
     "doctor": "show versions, devices, optional packages and search paths",
-    "completion": "print the completion script for bash, zsh or fish",
 }
 #: Command -> (module and function, summary); a dictionary is a group of commands.
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
@@ -75,10 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    if "_ARGCOMPLETE" in os.environ:  # called by the shell for completions
-        from spike_zoo.cli.completion import complete
-
-        complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
+    if "_ARGCOMPLETE" in os.environ:  # called by the shell
+        _complete(os.environ.get("COMP_LINE", ""))
     limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
@@ -101,20 +97,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the help text of the program, with one line per command."""
-    lines = [
-        f"usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)",
-        "",
-        "Train, compare, reproduce and use methods for spike cameras.",
-        "",
-    ]
     summaries = {**TRAINER_VERBS, **{name: entry[1] for name, entry in COMMANDS.items()}}
-    lines += [f"  {name:<12} {summary}" for name, summary in summaries.items()]
-    lines += [
-        "",
-        "Options of all commands: --help, --quiet (print only results, warnings and errors),",
-        "--debug (print the traceback of an error). Without a command: --version.",
-    ]
-    return "\n".join(lines)
+    listed = "\n".join(f"  {name:<12} {summary}" for name, summary in summaries.items())
+    return f"""\
+usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)
+
+Train, compare, reproduce and use methods for spike cameras.
+
+{listed}
+
+Options of all commands: --help, --quiet (print only results, warnings and errors),
+--debug (print the traceback of an error). Without a command: --version."""
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -135,11 +128,38 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         known = [*TRAINER_VERBS, *COMMANDS]
-        raise SystemExit(
-            f"{PROGRAM}: there is no command {command!r}.{closest(command, known)} "
-            f"'{PROGRAM} --help' lists all."
+        raise UsageError(
+            f"there is no command {command!r}.{closest(command, known)} '{PROGRAM} --help' lists "
+            "all."
         )
     return _run_function(command, rest)
+
+
+def _complete(line: str) -> None:
+    """Print the completions of an unfinished command line by argcomplete, and exit."""
+    from jsonargparse import auto_cli
+
+    words = line.split(" ")
+    target: Any = {name: entry for name, (entry, _) in COMMANDS.items()}
+    while isinstance(target, dict) and words[1] in target and len(words) > 2:
+        target = target[words.pop(1)]
+    shortened = " ".join(words)  # without the command, whose parser reads the rest
+    os.environ |= {"COMP_LINE": shortened, "COMP_POINT": str(len(shortened.encode()))}
+    auto_cli(imported(target), prog=PROGRAM)
+
+
+def imported(target: str | dict[str, str]) -> Any:  # noqa: ANN401  (one function or a group)
+    """Import the function of a command, or the functions of a group of commands.
+
+    Args:
+        target: Module and function, such as ``"spike_zoo.cli.info:info"``, or a dictionary of them.
+    """
+    if isinstance(target, dict):
+        return {name: imported(path) for name, path in target.items()}
+    module, _, name = target.partition(":")
+    command = getattr(importlib.import_module(module), name)
+    resolve_types(command)
+    return command
 
 
 def _run_function(command: str, arguments: list[str]) -> int:
@@ -147,22 +167,18 @@ def _run_function(command: str, arguments: list[str]) -> int:
 
     from spike_zoo.cli.help_pages import CommandHelp
 
-    target = COMMANDS[command][0]
-    components: Any = signature_stub(target) if isinstance(target, str) else None
-    chosen = components
-    if isinstance(target, dict):
-        components = {name: signature_stub(path) for name, path in target.items()}
-        chosen = components.get(arguments[0]) if arguments else None
-    parameters = inspect.signature(chosen).parameters if chosen else {}
-    if chosen:
-        check_options(parameters, arguments)
+    components = imported(COMMANDS[command][0])
+    is_group = isinstance(components, dict)
+    function = components.get(arguments[0] if arguments else "") if is_group else components
+    types = types_of(function) if function else {}
+    if function:
+        _check_options(types, arguments)
         check_configs(arguments)
-    parsed = as_parsed(arguments, parameters)
     with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
         try:
             result = auto_cli(
                 components,
-                args=parsed,
+                args=as_parsed(arguments, types),
                 prog=f"{PROGRAM} {command}",
                 exit_on_error=False,
                 formatter_class=CommandHelp,
@@ -170,23 +186,13 @@ def _run_function(command: str, arguments: list[str]) -> int:
         except ArgumentError as error:
             from spike_zoo.runs.problems import check_missing
 
-            check_missing(
-                error, {name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
-            )
+            check_missing(error, inspect.getfullargspec(function).kwonlyargs if function else ())
             raise
     return result if isinstance(result, int) else 0
 
 
-def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
-    """Reject unknown options.
-
-    Args:
-        known: Parameters of the command.
-        arguments: Arguments of the command line.
-
-    Raises:
-        UsageError: For the first unknown option; names the nearest known option.
-    """
+def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
+    """Raise UsageError for the first unknown option; name the nearest known option."""
     names = [
         f"--{option.replace('_', '-')}" for option in (*known, "help", "config", "print_config")
     ]
@@ -198,7 +204,7 @@ def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
             raise UsageError(unknown_option(argument, names))
 
 
-def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     """Return arguments in the form that jsonargparse accepts.
 
     Hyphens in options (``--rate-scale``) become underscores. A boolean option without a value
@@ -207,7 +213,7 @@ def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Paramet
 
     Args:
         arguments: Arguments of the command line.
-        parameters: Parameters of the command.
+        types: Names and types of the parameters of the command.
     """
     parsed: list[str] = []
     name = ""
@@ -216,11 +222,10 @@ def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Paramet
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             name = name.replace("-", "_")
-            parameter = parameters.get(name)
-            is_switch = parameter is not None and isinstance(parameter.default, bool)
-            if is_switch and not equals and following.lower() not in ("true", "false"):
+            kinds = (types.get(name), *get_args(types.get(name)))
+            if bool in kinds and not equals and following.lower() not in ("true", "false"):
                 equals, value = "=", "true"
-            is_list = parameter is not None and "list[" in str(parameter.annotation)
+            is_list = any(get_origin(kind) is list for kind in kinds)
             values = [] if is_list and not value else None
             parsed.append(f"--{name}{equals}{value}")
         elif values is None or argument.startswith("["):
@@ -273,13 +278,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if expected is not None:
         return expected.exit_code, f"error: {_message_of(expected)}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning
-        return TERMINATED, "terminated; --run_dir FOLDER --ckpt_path last resumes the run"
+        return TERMINATED, f"terminated{_RESUMES}"
     if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
-        resumes = (
-            "; --run_dir FOLDER --ckpt_path last resumes the run"
-            if list(arguments[:1]) == ["fit"]
-            else ""
-        )
+        resumes = _RESUMES if list(arguments[:1]) == ["fit"] else ""
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         drop_unwritten()
@@ -288,7 +289,8 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         drop_unwritten()
         return INVALID, _not_written(error, arguments[:1])
     if isinstance(error, SystemExit):
-        return _of_exit(error)
+        is_text = isinstance(error.code, str)
+        return (USAGE, f"error: {error.code}") if is_text else (int(error.code or 0), "")
     from spike_zoo.runs.problems import explain
 
     explained = explain(error, arguments)
@@ -330,9 +332,3 @@ def _message_of(error: SpikeZooError) -> str:
     if not error.message.startswith("Caught "):
         return error.message
     return error.message.strip().splitlines()[-1].split("Error: ", 1)[-1]
-
-
-def _of_exit(error: SystemExit) -> tuple[int, str]:
-    if isinstance(error.code, str):
-        return USAGE, f"error: {error.code.removeprefix(f'{PROGRAM}: ')}"
-    return int(error.code or 0), ""

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import RecordingSource, images_of, in_blocks, run_batch
-from spike_zoo.cli.console import (
-    check_least,
-    echo,
-    report_clipping,
-    report_rate_scale,
-    warn_of_filters,
+from spike_zoo.cli.batch import run_batch
+from spike_zoo.cli.console import echo, report_clipping, report_rate_scale, warn_of_filters
+from spike_zoo.cli.inputs import (
+    RecordingSource,
+    Workers,
+    chosen_rate_scale,
+    images_of,
+    load_method,
 )
+from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
-from spike_zoo.formats import read_recording
 from spike_zoo.formats.remote import stem_of
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes import centers_with_stride
-from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, adjusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Unpack
 
     from torch import Tensor
 
-    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import SpikeRecording
 
 STRIDE = 20
+_BUDGET = 60.0
+"""Seconds that the default method may take for all images, on one core."""
 _ALIGNED_SECONDS = 1.4e-6
 """Seconds of tfi-aligned per pixel of an image, on one core."""
 _COLOUR_SECONDS = 8e-6
@@ -46,13 +47,12 @@ def reconstruct(
     *,
     out: str,
     method: str | None = None,
-    budget: float = 60.0,
     center: int | None = None,
-    stride: int | None = None,
+    stride: PositiveInt | None = None,
     start: int = 0,
     stop: int | None = None,
-    window: int | None = None,
-    average: int | None = None,
+    window: PositiveInt | None = None,
+    average: PositiveInt | None = None,
     fps: float = 25.0,
     rate_scale: float | str = "auto",
     white_balance: str | None = None,
@@ -60,10 +60,10 @@ def reconstruct(
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
-    tile: int | None = None,
+    tile: NonNegativeInt | None = None,
     trust: bool = False,
     overwrite: bool = False,
-    jobs: int = 0,
+    jobs: NonNegativeInt = 0,
     cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
@@ -73,75 +73,61 @@ def reconstruct(
     independently; results of the same input and options are kept.
 
     Args:
-        recording: A recording (.dat, .npz, .npy, .h5 or .spl), a folder of recordings, or a pattern
-            such as 'clips/*.dat'.
         out: X.mp4 for a video, X.png for one picture, else a folder for one PNG per image. For
             several recordings a path with {name}, such as results/{name}.mp4.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
-            export folder. Default: tfi-aligned, the best method without a network, if its expected
-            time for all images on one core is within the budget; else tfi averaged over 9 planes.
+            export folder. Default: tfi-aligned, the best method without a network, if it takes at
+            most about a minute for all images on one core; else tfi averaged over 9 planes.
             For a sensor with Bayer filters (--cfa): tfi-aligned-colour or tfi-colour by default;
             also tfp-colour and ssl-csc.
-        budget: Time budget in seconds for all images; selects the default method.
         center: Plane of a single picture, counted from 0. Default: the middle of the planes from
             start to stop.
         stride: Planes from one image to the next in a video or folder. Default: 20.
-        start: First plane.
-        stop: Plane after the last one. Default: the end of the recording.
         window: Planes that tfp averages. Default: 41.
         average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
-        fps: Images per second in a video.
-        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
-            an estimate from the brightest pixels, which is printed.
         white_balance: Gains of red, green and blue for colour images, such as 1.8,1,1.4; or
             grey-world for equal means of the channels.
         black_level: Value of colour images that becomes black, 0 to 1.
         name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
             several.
-        device: auto, cpu, cuda or mps.
         precision: Precision of learned methods. 32 is exact. bf16 is faster on processors with
             fast bf16, where it is the default.
         tile: Largest side of the tiles that are computed one after another, to save memory for
             large sensors; 0: the whole plane.
-        trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace existing files.
         jobs: Number of processes for several recordings; 0: one per core. For a video or folder of
             one recording, 2 or more processes share its images.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     if run_batch(reconstruct, locals()):  # first, while locals() are only the arguments
         return
-    check_least(1, stride=stride)
-    stated = stated_rate_scale(rate_scale)
+    stated_rate_scale(rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
         check_method(method)
-    source = read_recording(recording, name, **dat, check_rows=True)
-    centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
+    source = RecordingSource(recording, name, dat)
+    opened = source.open(check_rows=True)
+    centers = _choose_centers(len(opened), target.kind, center, stride, (start, stop))
     if method is None:
-        method, average = _default_method(budget, source, len(centers), window, average)
-    settings = {"window": window, "average": average, "tile": tile}
-    prepare = functools.partial(_prepared, method, device, precision, trust=trust, **settings)
+        method, average = _default_method(opened, len(centers), window, average)
+    settings = {"window": window, "average": average, "tile": tile, "precision": precision}
+    prepare = functools.partial(_prepared, method, device, trust=trust, **settings)
     module = prepare()
     if getattr(module, "channels", 1) == 1:
         _check_grey(method, white_balance, black_level)
-        warn_of_filters(source, method)
-    scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
+        warn_of_filters(opened, method)
+    scale = chosen_rate_scale(opened, module, rate_scale)
     report_rate_scale(scale)
-    if target.kind != "picture" and (jobs > 1 or cluster is not None):
-        make = functools.partial(
-            images_of, prepare, RecordingSource(recording, name, dat), scale.value
-        )
-        images = in_blocks(make, centers, jobs=jobs, cluster=cluster)
+    workers = Workers(jobs, cluster)
+    if target.kind != "picture" and workers.are_several:
+        images = workers.share(functools.partial(images_of, prepare, source, scale.value), centers)
     else:
-        images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
+        images = module.reconstruct_stream(opened, centers, rate_scale=scale.value)
     clipped = ClippedPixels(scale.value)
     images = clipped.counted(images)
     if white_balance is not None or black_level:
-        balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
+        balance = WhiteBalance.of(white_balance, black_level, opened, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
-    echo(_write(target, stem_of(recording), centers, images, len(source)))
+    echo(_write(target, stem_of(recording), centers, images, len(opened)))
     report_clipping(clipped)
 
 
@@ -156,26 +142,22 @@ def _write(
     return target.write(named, count=len(centers), detail=detail, doing="reconstructing")
 
 
-def _prepared(
-    method: str,
-    device: str,
-    precision: Literal["32", "bf16"] | None,
-    *,
-    window: int | None,
-    average: int | None,
-    tile: int | None,
-    trust: bool,
-) -> Reconstructs:
-    """Load a method and apply its settings."""
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
-
-    loaded = load(method, device=pick_device(device), trust=trust)
-    options = {"window": window, "average": average}
-    settings = {name: value for name, value in options.items() if value is not None}
-    module = adjusted(loaded, settings, f"--method {method}")
+def _prepared(method: str, device: str, *, trust: bool, **settings: Any) -> Reconstructs:
+    """Load a method and apply its settings; None is a setting that is not given."""
+    own = {name: settings[name] for name in ("window", "average") if settings[name] is not None}
+    module = adjusted(load_method(method, device, trust=trust), own, f"--method {method}")
+    precision = settings["precision"]
     if "precision" in module.inference_options:
         precision = _chosen_precision(precision)
-    _set_picture_options(module, method, precision=precision, tile=tile)
+    for option, value in (("precision", precision), ("tile", settings["tile"])):
+        if value is None:
+            continue
+        if option not in module.inference_options:
+            raise UsageError(f"--{option} {value}: method {method} has no such option")
+        try:
+            setattr(module, option, value)
+        except ValueError as error:
+            raise UsageError(f"--{option} {value}: {error}") from error
     return module
 
 
@@ -189,11 +171,11 @@ def _check_grey(method: str, white_balance: str | None, black_level: float) -> N
 
 
 def _default_method(
-    budget: float, source: SpikeRecording, images: int, window: int | None, average: int | None
+    source: SpikeRecording, images: int, window: int | None, average: int | None
 ) -> tuple[str, int | None]:
-    """Return the default method for a time budget in seconds, and the planes to average of tfi.
+    """Return the default method for a number of images, and the planes to average of tfi.
 
-    ``window`` selects tfp and ``average`` selects tfi, regardless of the budget.
+    ``window`` selects tfp and ``average`` selects tfi, regardless of the time.
     """
     colour = source.cfa is not None
     suffix = "-colour" if colour else ""
@@ -201,12 +183,12 @@ def _default_method(
         return f"{'tfp' if average is None else 'tfi'}{suffix}", average
     pixels = images * source.shape[1] * source.shape[2]
     seconds = pixels * (_COLOUR_SECONDS if colour else _ALIGNED_SECONDS)
-    if seconds <= budget:
+    if seconds <= _BUDGET:
         echo(f"method: tfi-aligned{suffix}, about {seconds:.0f} s on one core", sys.stderr)
         return f"tfi-aligned{suffix}", None
     echo(
         f"method: tfi{suffix}, mean of 9 planes: tfi-aligned{suffix} would take about "
-        f"{seconds:.0f} s, and --budget is {budget:g} s",
+        f"{seconds:.0f} s; --method selects it",
         sys.stderr,
     )
     return f"tfi{suffix}", 9
@@ -221,24 +203,8 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
         echo("precision: bf16; --precision 32 is exact", sys.stderr)
         return "bf16"
     if precision == "bf16" and not is_fast:
-        echo(
-            "warning: --precision bf16: slower than 32 on this machine",
-            sys.stderr,
-        )
+        echo("warning: --precision bf16: slower than 32 on this machine", sys.stderr)
     return precision or "32"
-
-
-def _set_picture_options(module: Reconstructs, method: str, **options: str | int | None) -> None:
-    """Set options of the method; raise UsageError if the method does not have an option."""
-    for option, value in options.items():
-        if value is None:
-            continue
-        if option not in module.inference_options:
-            raise UsageError(f"--{option} {value}: method {method} has no such option")
-        try:
-            setattr(module, option, value)
-        except ValueError as error:
-            raise UsageError(f"--{option} {value}: {error}") from error
 
 
 def _choose_centers(

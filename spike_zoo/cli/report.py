@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
+from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
 from spike_zoo.formats.remote import is_address, local_path, stem_of
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from spike_zoo.cli.lazy_signature import DatOptions
+#: Options that a report takes as they are.
+_PASSED: Final = (
+    *("center", "pictures", "planes", "start", "stop", "scenes", "truth", "codec", "rates"),
+    *("dat", "device", "trust"),
+)
 
 
 def report(
@@ -26,21 +28,20 @@ def report(
     title: str | None = None,
     methods: list[str] | None = None,
     center: int | None = None,
-    pictures: int = 5,
-    planes: int = 61,
+    pictures: PositiveInt = 5,
+    planes: PositiveInt = 61,
     start: int = 0,
     stop: int | None = None,
-    scenes: int = 1,
+    scenes: NonNegativeInt = 1,
     name: list[str] | None = None,
     truth: str | None = None,
     codec: str = "sci",
-    deblurring: str = "ssdm-student",
     rates: bool = False,
     rate_scale: float | str = "auto",
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
-    **dat: Unpack[DatOptions],
+    **dat: Unpack[DatSize],
 ) -> None:
     """Write an HTML report of a recording, archive, bitstream or runs, in one file.
 
@@ -55,21 +56,14 @@ def report(
         center: Plane of the first picture, counted from 0. Default: the middle plane.
         pictures: Number of planes to reconstruct, spread over the recording.
         planes: Number of raw planes to play, around the centre.
-        start: First plane of the recording to show.
-        stop: Plane after the last one to show. Default: the end of the recording.
         scenes: Number of recordings to show, of an archive or of the test of a run. For runs, 0
             shows only the pictures in their folders and computes nothing.
         name: Names of the recordings of an archive. Default: recordings of the test split.
         truth: Ground-truth picture at the centre plane, of the size of the planes.
         codec: The method that decodes a bitstream, and compresses with --rates.
-        deblurring: The method that deblurs blurry images, if the source has some.
         rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
-        rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
-            an estimate from the brightest pixels, which is printed.
-        device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names even if another package defines it.
-        overwrite: Replace an existing report.
     """
+    given: dict[str, Any] = locals()
     stem = stem_of(source if is_address(source) else Path(source).resolve())
     target = Path(f"{stem}.html" if out is None else out)
     if target.suffix != ".html":
@@ -84,21 +78,9 @@ def report(
 
     choices = Choices(
         methods=tuple(methods or ()),
-        center=center,
-        pictures=pictures,
-        planes=planes,
-        start=start,
-        stop=stop,
-        scenes=scenes,
         names=tuple(name or ()),
-        codec=codec,
-        deblurring=deblurring,
-        rates=rates,
         rate_scale=stated,
-        truth=truth,
-        dat=dat,
-        device=device,
-        trust=trust,
+        **{option: given[option] for option in _PASSED},
     )
     write_page(report_of(local_path(source), title, choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -9,14 +9,10 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.files import check_absent, entries_below, new_file
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
-from spike_zoo.metrics.noreference import SMALLEST, no_reference_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,28 +39,28 @@ def score(
             https://huggingface.co/deepinv/demo, or fitted to sharp photographs by deepinv's
             NIQE.create_weights.
         brisque: File with the parameters of BRISQUE: brisque_weights.pt of the same place.
-        out: CSV file for the scores. A row of a table file reads it with the key scores.
-        overwrite: Replace the CSV file if it exists.
+        out: CSV file for the scores.
     """
     files = _pictures(Path(pictures))
-    for file in files:
-        _check_size(file)
     if out is not None:
         check_absent(Path(out), overwrite=overwrite)
+    from spike_zoo.metrics.noreference import no_reference_metrics  # loads torch
+
+    for file in files:
+        _check_size(file)
     metrics = no_reference_metrics(niqe, brisque)
-    scores: dict[str, Mapping[str, float]] = {}
+    scores: dict[str, list[float]] = {}
     for file in files:
         name = str(file.relative_to(pictures)) if file != Path(pictures) else file.name
-        image = torch.from_numpy(load_grey(file).astype(np.float32))[None, None]
-        scores[name] = {key: _score(metric, image, key, file) for key, metric in metrics.items()}
-        echo(_line(name, scores[name]))
-    means = {name: statistics.fmean(row[name] for row in scores.values()) for name in metrics}
-    print(_line(f"mean of {len(scores)}", means))
+        scores[name] = _scores(file, metrics)
+        echo(_line(name, metrics, scores[name]))
+    means = [statistics.fmean(column) for column in zip(*scores.values(), strict=True)]
+    print(_line(f"mean of {len(scores)}", metrics, means))
     if out is not None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("name", *metrics))
-        writer.writerows((name, *row.values()) for name, row in scores.items())
+        writer.writerow(["name", *metrics])
+        writer.writerows([name, *values] for name, values in scores.items())
         with new_file(Path(out), overwrite=overwrite) as temporary:
             temporary.write_text(text.getvalue(), encoding="utf-8")
         print(out)
@@ -83,26 +79,31 @@ def _pictures(place: Path) -> list[Path]:
 
 
 def _check_size(file: Path) -> None:
+    from spike_zoo.metrics.noreference import SMALLEST
+
     height, width = load_grey(file).shape
     if min(height, width) < SMALLEST:
-        raise MediaError(
-            f"{file}: {height} rows and {width} columns; pictures need at least {SMALLEST} of both",
-            path=str(file),
+        raise MediaError.at(
+            file, f"{height} rows and {width} columns; pictures need at least {SMALLEST} of both"
         )
 
 
-def _score(metric: Callable[[Tensor], Tensor], image: Tensor, name: str, file: Path) -> float:
-    try:
-        value = float(metric(image))
-    except RuntimeError:  # statistics that are not finite
-        value = math.nan
-    if not math.isfinite(value):
-        raise MediaError(
-            f"{file}: {name.upper()} is not defined; the picture is flat or has too little texture",
-            path=str(file),
-        )
-    return value
+def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> list[float]:
+    import torch
+
+    image = torch.from_numpy(load_grey(file).astype("float32"))[None, None]
+    values = []
+    for name, metric in metrics.items():
+        try:
+            values.append(float(metric(image)))
+        except RuntimeError:  # statistics that are not finite
+            values.append(math.nan)
+        if not math.isfinite(values[-1]):
+            reason = f"{name.upper()} is not defined; the picture is flat or has too little texture"
+            raise MediaError.at(file, reason)
+    return values
 
 
-def _line(name: str, scores: Mapping[str, float]) -> str:
-    return "  ".join([f"{name:<24}", *(f"{key} {value:7.3f}" for key, value in scores.items())])
+def _line(name: str, metrics: Mapping[str, object], values: list[float]) -> str:
+    pairs = zip(metrics, values, strict=True)
+    return "  ".join([f"{name:<24}", *(f"{key} {value:7.3f}" for key, value in pairs)])

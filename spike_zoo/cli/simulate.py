@@ -4,106 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from rich.console import Console
-
-from spike_zoo.cli.console import is_quiet
+from spike_zoo.archive import SpikeArchive, build_archive
+from spike_zoo.cli.console import echo
+from spike_zoo.cli.options import NonNegativeInt, PositiveInt, SceneOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
-from spike_zoo.executor import check_jobs
+from spike_zoo.media.output import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Unpack
 
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
-Kind = Literal[
-    "reconstruction",
-    "colour",
-    "conditions",
-    "sequence",
-    "deblur",
-    "labelled",
-    "s-mnist",
-    "s-cifar",
-    "s-caltech",
-    "s-vimeo",
-]
-
-
-class SceneOptions(TypedDict, total=False):
-    """Options of the simulated scenes. Each kind of archive supports some of them.
-
-    Attributes:
-        train: Number of training scenes; for "labelled" the number of images of each split.
-        val: Number of validation scenes.
-        test: Number of test scenes.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        planes: Planes of a scene.
-        stride: Planes from one sharp image to the next. Default: 10; 7 for "sequence", 16 for
-            "deblur".
-        margin: Planes before the first and after the last sharp image; for "deblur" before and
-            after the exposure. Default: 75; 6 for "sequence", 20 for "deblur".
-        motion: Store the optical flow from each sharp image to the image before it. Default: only
-            for "sequence".
-        flow_offset: Store the optical flow from each sharp image to the planes at this distance
-            before and after it, at most the margin. STIR's key times have a distance of 20.
-        noise: Noise of the camera in all scenes. Default: indoor-v1 in every second scene and none
-            in the others; ssdm-v1 in all scenes of "deblur".
-        training: Training scenes, to compare training data; only with "reconstruction". all (the
-            default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
-            plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),
-            light-levels (rate scales 0.05 to 1, no noise).
-        testing: Test scenes: eight pictures at three speeds (eight, the default), the three
-            photographs of the committed results (three), or the 24 photographs that ship with this
-            package at three speeds (photographs).
-        photographs: Photographs of the training and validation scenes: default, those that ship
-            with this package; or a folder with at least four photographs for training, in which
-            pictures with transparent parts become moving objects. Validation scenes of a folder,
-            and test scenes except with "reconstruction", show shipped photographs. Default: those
-            of scikit-image.
-        cfa: Layout of the Bayer filters of "colour". Default: RGGB.
-        threshold: Firing threshold of S-SDM's camera, only with "deblur": 2, 4 and 8 are 1, 2 and 4
-            in the paper. Default: 2.
-        motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
-        limit: Largest number of pictures of each split, evenly from all classes.
-        balanced: Number of test images of each digit, drawn from the whole set; only with
-            "s-mnist".
-    """
-
-    train: int | None
-    val: int | None
-    test: int | None
-    height: int | None
-    width: int | None
-    planes: int | None
-    stride: int | None
-    margin: int | None
-    motion: bool | None
-    flow_offset: int | None
-    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None
-    training: (
-        Literal[
-            "all",
-            "photographs",
-            "textures",
-            "unoccluded",
-            "slow",
-            "faster",
-            "one-camera",
-            "light-levels",
-        ]
-        | None
-    )
-    testing: Literal["eight", "three", "photographs"] | None
-    photographs: str | None
-    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
-    threshold: Literal[2, 4, 8] | None
-    motions: int | None
-    limit: int | None
-    balanced: int | None
+_Scenes = Literal["reconstruction", "colour", "conditions", "sequence", "deblur"]
+_Pictures = Literal["labelled", "s-mnist", "s-cifar", "s-caltech", "s-vimeo"]
+Kind = Literal[_Scenes, _Pictures]
 
 
 def simulate(
@@ -114,10 +30,9 @@ def simulate(
     seed: int = 0,
     video: str | None = None,
     interpolation: Literal["flow", "blend"] = "flow",
-    inserted: int = 7,
-    split: Literal["train", "val", "test"] | None = None,
+    inserted: PositiveInt = 7,
     images: str | None = None,
-    jobs: int = 0,
+    jobs: NonNegativeInt = 0,
     cluster: str | None = None,
     overwrite: bool = False,
     **scene: Unpack[SceneOptions],
@@ -145,20 +60,17 @@ def simulate(
             is the split. Implies "deblur".
         interpolation: Interpolation of inserted frames: along the optical flow, or blended.
         inserted: Frames inserted between two frames of a video; with 7, 13 frames make 97 planes.
-        split: Split of all exposures of the video.
         images: Make recordings of still pictures: a folder with one folder per class (with or
             without folders train, val and test), or with the files of a set. docs/data.md shows
             each layout.
-        jobs: Number of processes; 0: one per core.
-        cluster: Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         overwrite: Replace an archive made with other options.
     """
     given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
-    if video is None and (split, interpolation, inserted) != (None, "flow", 7):
-        raise UsageError("--split, --interpolation and --inserted go with --video")
+    if video is None and (interpolation, inserted) != ("flow", 7):
+        raise UsageError("--interpolation and --inserted go with --video")
     if video is not None and (images is not None or {"limit", "balanced"} & given.keys()):
         raise UsageError("--images, --limit and --balanced do not go with --video; leave them out")
-    _check_inputs(jobs, video, images)
+    _check_inputs(video, images)
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
     else:
@@ -168,7 +80,7 @@ def simulate(
         _check_video_options(kind, size, given)
         threshold, noise = float(given.get("threshold", 2)), given.get("noise", "ssdm-v1")
         footage = Footage(inserted, interpolation, threshold, noise, seed)
-        request, default = footage_request(video, footage, split), RECIPES["deblur"].out
+        request, default = footage_request(video, footage), RECIPES["deblur"].out
     _make(Path(out or default), request, jobs, cluster, overwrite)
 
 
@@ -193,9 +105,8 @@ def _of_kind(
     return request, PICTURE_SETS[kind].out(Path(images or ""))
 
 
-def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
-    """Check the number of processes and that inputs exist, before libraries are loaded."""
-    check_jobs(jobs)
+def _check_inputs(video: str | None, images: str | None) -> None:
+    """Check that inputs exist, before libraries are loaded."""
     for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
         if path is not None and not Path(path).exists():
             raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
@@ -216,9 +127,6 @@ def _make(
     path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
 ) -> None:
     """Write the archive, unless it exists and was made with the same options."""
-    from spike_zoo.cli.archive import build_with_bar
-
-    console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
             raise ExistingFileError(
@@ -226,21 +134,25 @@ def _make(
                 "replace it, or another name.",
                 path=str(path),
             )
-        console.print("Already made with the same options:")
+        echo("Already made with the same options:")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         takes = request.takes()
-        build_with_bar(
-            path,
-            {name: job for named in takes.values() for name, job in named.items()},
-            splits={split: list(named) for split, named in takes.items()},
-            n_jobs=jobs or -1,
-            cluster=cluster,
-            overwrite=overwrite,
-            generator=json.dumps(request.options),
-            label_names=request.label_names,
-        )
-    _summarise(path, console)
+        with progress_bar("takes") as progress:
+            build_archive(
+                path,
+                {name: job for named in takes.values() for name, job in named.items()},
+                splits={split: list(named) for split, named in takes.items()},
+                n_jobs=jobs or -1,
+                cluster=cluster,
+                overwrite=overwrite,
+                generator=json.dumps(request.options),
+                label_names=request.label_names,
+                progress=progress,
+            )
+    with SpikeArchive(path) as archive:
+        counts = ", ".join(f"{split} {len(archive.names(split))}" for split in archive.splits())
+    echo(f"{path}: {counts} recordings, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def _made_with(path: Path) -> dict[str, Any] | None:
@@ -253,12 +165,3 @@ def _made_with(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return options if isinstance(options, dict) else None
-
-
-def _summarise(path: Path, console: Console) -> None:
-    """Print path, number of recordings per split and size of the archive."""
-    from spike_zoo.archive import SpikeArchive
-
-    with SpikeArchive(path) as archive:
-        counts = ", ".join(f"{split} {len(archive.names(split))}" for split in archive.splits())
-    console.print(f"{path}: {counts} recordings, {path.stat().st_size / 1e6:.1f} MB")

@@ -189,7 +189,8 @@ def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left
         f"{path}: {size} bytes{skipped} is not a whole number of planes ({per_plane} per plane at "
         f"{layout}: {planes} planes and {left} bytes over). The file is truncated or the size is "
         "wrong. Copy it again, pass the camera's height and width (--height and --width), or drop "
-        f"the incomplete last plane (--allow-partial). {fitting_sizes(path)}"
+        "the incomplete last plane (--allow-partial of info or reconstruct or compress or archive "
+        f"build). {fitting_sizes(path)}"
     )
 
 

@@ -54,6 +54,11 @@ _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'"
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed")  # jsonargparse's, with --safe
+#: jsonargparse's reports of a number outside its range, and of a value of another type.
+_RESTRICTION = re.compile(r"does not conform to restriction (.+)")
+_OPERATORS = {"v>=": "at least ", "v<=": "at most ", "v>": "above ", "v<": "below "}
+_EXPECTED = re.compile(r"(?:Expected a <class '|literal for |Literal)(\w+|\[[^]]*\])")
+_KINDS = {"int": "an integer", "float": "a number", "bool": "true or false"}
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -179,9 +184,39 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         known = re.findall(r"'([^']+)'", chosen[2])
         listed = ", ".join(known)
         return f"{chosen[1]!r} is not a choice.{closest(chosen[1], known)} Choose from {listed}"
+    if len(keys) == 1 and "." not in keys[0] and (typed := _typed_value(keys[0], arguments)):
+        return f"{typed}: {_expectation(str(innermost(error)))}"
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)
     return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
+
+
+def _typed_value(name: str, arguments: Sequence[str]) -> str:
+    """Return an option and its value as they were typed, "" if the command line has no such option.
+
+    Args:
+        name: Name of the option without hyphens, such as ``rate_scale``.
+        arguments: The command line.
+    """
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = argument.partition("=")
+        if option.startswith("--") and option[2:].replace("-", "_") == name:
+            return f"{option} {value if equals else following}"
+    return ""
+
+
+def _expectation(reason: str) -> str:
+    """Return the values that an option accepts, from jsonargparse's reason for a rejection."""
+    if restriction := _RESTRICTION.search(reason):
+        text = restriction[1]
+        for operator, words in _OPERATORS.items():
+            text = text.replace(operator, words)
+        return f"must be {text}"
+    expected = _EXPECTED.search(reason)
+    kind = expected[1] if expected else ""
+    if kind.startswith("["):
+        return f"expected one of {kind[1:-1]}"
+    return f"expected {_KINDS.get(kind, reason)}"
 
 
 def _flat(error: BaseException) -> str:

@@ -57,18 +57,32 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
     return list(range(first, planes, stride))
 
 
-def planes_inside(planes: int) -> tuple[int, int]:
-    """Return the half-open plane range of an exposure, with S-SDM's margin at both ends.
+def planes_inside(
+    planes: int, start: int | None = None, length: int | None = None
+) -> tuple[int, int]:
+    """Return the half-open plane range of an exposure.
+
+    Args:
+        planes: Planes of the recording.
+        start: First plane of the exposure. Default: 20, as in S-SDM's recordings.
+        length: Planes of the exposure. Default: as many planes are left at the end as at the start.
 
     Raises:
-        PlaneRangeError: If the recording is not longer than the margins.
+        PlaneRangeError: If the exposure is not inside the recording.
+
+    Example:
+        >>> planes_inside(137), planes_inside(400, 50, 300)
+        ((20, 117), (50, 350))
     """
-    if planes <= 2 * _EXPOSURE_MARGIN:
+    start = _EXPOSURE_MARGIN if start is None else start
+    stop = planes - start if length is None else start + length
+    if not 0 <= start < stop <= planes:
+        where = f"planes {start}..{stop - 1}" if stop > start else f"from plane {start} on"
         raise PlaneRangeError(
-            f"a recording with {planes} planes has none left inside a margin of {_EXPOSURE_MARGIN} "
-            "at either end; use a longer recording or state the planes of the exposure"
+            f"the exposure ({where}) is not inside the {planes} planes of the recording; give "
+            "--exposure-start and --exposure-length"
         )
-    return _EXPOSURE_MARGIN, planes - _EXPOSURE_MARGIN
+    return start, stop
 
 
 def spread_planes(start: int, stop: int, count: int) -> list[int]:

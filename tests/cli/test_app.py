@@ -24,11 +24,6 @@ def test_without_gradio_the_app_states_what_to_install(
     assert "pip install 'spike-zoo[app]'" in capsys.readouterr().err
 
 
-def test_a_port_out_of_range_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["app", "--port", "70000"]) == 2
-    assert "must be 1 to 65535" in capsys.readouterr().err
-
-
 def test_a_port_in_use_is_rejected(tmp_path: Path) -> None:
     setting = Setting((), "sci-small", "cpu", False, tmp_path)
     with socket.socket() as listener:
@@ -36,7 +31,7 @@ def test_a_port_in_use_is_rejected(tmp_path: Path) -> None:
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=f"--port {port}: the port is in use"):
-            serve(setting, port, opens=False)
+            serve(setting, port)
 
 
 @pytest.mark.parametrize(

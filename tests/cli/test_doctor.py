@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.cli import doctor
-from spike_zoo.cli.doctor import OPTIONAL_PARTS
 from spike_zoo.cli.main import main
 from tests.conftest import ROOT
 
@@ -34,24 +33,19 @@ def test_doctor_lists_versions_devices_methods_and_backbone_files(
     assert "vgg16-397923af.pth" in output
 
 
-def test_doctor_lists_every_extra_for_users() -> None:
-    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = set(content["project"]["optional-dependencies"])
-    listed = " ".join(OPTIONAL_PARTS.values())
-    assert {extra for extra in extras if f"(extra '{extra}')" not in listed} == {
-        *("dev", "audit", "docs", "fuzz")  # extras for developers
-    }
-
-
-def test_a_folder_named_like_a_package_does_not_count_as_installed(
+def test_doctor_lists_the_packages_of_every_extra_for_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "gradiolike").mkdir()
+    (tmp_path / "gradiolike").mkdir()  # a folder is no installed package
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(OPTIONAL_PARTS, "gradiolike", "nothing")
+    needed = [*(metadata.requires("spike-zoo") or ()), "gradiolike>=1; extra == 'app'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = {*content["project"]["optional-dependencies"]} - {"dev", "audit", "docs", "fuzz"}
     assert main(["doctor", "--json"]) == 0
     parts = json.loads(capsys.readouterr().out)["Optional parts"]
-    assert parts["gradiolike"] == "not installed; for nothing"
+    assert parts["gradiolike"] == "not installed (extra 'app')"
+    assert {text.partition("'")[2].rstrip("')") for text in parts.values()} == extras
 
 
 def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +71,9 @@ def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr("torch.version.hip", None)
-    monkeypatch.setattr(doctor, "device_problem", lambda name: f"no driver for {name}")
+    monkeypatch.setattr(
+        "spike_zoo.checkpoints.loading.device_problem", lambda name: f"no driver for {name}"
+    )
     assert main(["doctor", "--json"]) == 0
     devices = json.loads(capsys.readouterr().out)["Devices"]
     assert (devices["torch built for"], devices["driver"]) == (build, driver)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
-from spike_zoo.cli.main import COMMANDS, main
+from spike_zoo.cli.main import COMMANDS, imported
+from spike_zoo.cli.options import types_of
+
+if TYPE_CHECKING:
+    from tests.helpers.commands import Zoo
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "archive build"])
-def test_help_has_hyphens_and_no_types_of_python(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*command.split(), "--help"]) == 0
-    page = capsys.readouterr().out
+def test_help_has_hyphens_and_no_types_of_python(command: str, zoo: Zoo) -> None:
+    page = zoo(f"{command} --help").out
     assert re.search(
         rf"^usage: spike-zoo {command}( [A-Z_]+| \{{[a-z,]+\}})*( --[a-z-]+ \S+)* \[options\]$",
         page,
@@ -24,15 +26,17 @@ def test_help_has_hyphens_and_no_types_of_python(
     assert "null" not in page
 
 
-def test_options_are_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["reconstruct", "--help"])
-    page = capsys.readouterr().out
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "archive"])
+def test_every_option_is_described(name: str, zoo: Zoo) -> None:
+    page = " ".join(zoo(f"{name} --help").out.split())
+    for option in types_of(imported(COMMANDS[name][0])):
+        place = rf"--{option.replace('_', '-')}( \S+)?|{option.upper()}"
+        assert re.search(rf"({place}) [A-Z\da-z.][^-]", page), option
+
+
+def test_options_are_in_groups(zoo: Zoo) -> None:
+    page = zoo("reconstruct --help").out
     order = ["options:", "--stride", "options of .dat recordings:", "--height", "how to run:"]
     order += ["--jobs", "options from a file:"]
     assert sorted(order, key=page.index) == order
     assert re.search(r"^  --overwrite +Replace", page, re.M)
-
-
-def test_another_name_of_an_option_is_resolved(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reconstruct", "a.dat", "--out", "a.png", "--plane", "3"]) == 2
-    assert "unknown option --plane. Did you mean '--center'?" in capsys.readouterr().err

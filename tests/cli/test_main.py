@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import pytest
@@ -23,16 +24,18 @@ from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 
+if TYPE_CHECKING:
+    from tests.helpers.commands import Zoo
 
-def test_help_lists_every_command_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+
+def test_help_lists_every_command_on_one_line(zoo: Zoo) -> None:
+    lines = zoo("--help").out.splitlines()
     for name in [*TRAINER_VERBS, *COMMANDS]:
         assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("line", "message"),
     [
         ("reconstrcut", "there is no command 'reconstrcut'. Did you mean 'reconstruct'?"),
         ("archive inof", "'inof' is not a choice. Did you mean 'info'?"),
@@ -40,16 +43,17 @@ def test_help_lists_every_command_on_one_line(capsys: pytest.CaptureFixture[str]
         ("reconstruct a.dat", "error: --out must be given;"),
         ("reconstruct", "error: RECORDING and --out must be given;"),
         ("archive build a", "error: OUT must be given;"),
-        ("classify a.dat", "error: --method must be given;"),
+        ("info a.dat --widht 3", "error: unknown option --widht. Did you mean '--width'?"),
+        ("archive build a b.h5 --rate_scal=0.5", "Did you mean '--rate-scale'?"),
+        ("reconstruct a.dat --out a.png --plane 3", "--plane. Did you mean '--center'?"),
     ],
 )
 def test_unknown_commands_and_missing_arguments_are_named_on_one_line(
-    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+    line: str, message: str, zoo: Zoo
 ) -> None:
-    assert main(arguments.split()) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    result = zoo(line)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert message in result.err
 
 
 @pytest.mark.parametrize(
@@ -62,19 +66,16 @@ def test_unknown_commands_and_missing_arguments_are_named_on_one_line(
     ],
 )
 def test_errors_are_printed_on_one_line_and_set_the_exit_code(
-    error: BaseException,
-    code: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, zoo: Zoo
 ) -> None:
     def fail(arguments: list[str]) -> int:
         raise error
 
     monkeypatch.setattr(main_module, "_dispatch", fail)
-    assert main(["info"]) == code
-    assert "Traceback" not in capsys.readouterr().err
-    assert main(["info", "--debug"]) == code
-    assert "Traceback" in capsys.readouterr().err
+    for line in ("info", "info --debug"):
+        result = zoo(line)
+        assert result.code == code
+        assert ("Traceback" in result.err) is ("--debug" in line)
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (KeyError, 70)])
@@ -92,36 +93,30 @@ def test_an_exception_during_error_handling_is_not_reported_as_a_user_error(
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("line", "message"),
     [
         ("test --config classical/tfi", r"runs: cannot be written \(Read-only .*\(--run_dir\)"),
         ("simulate --size small", r"data: cannot be written \(Read-only .*\(--out\)"),
     ],
 )
 def test_a_default_folder_on_a_read_only_file_system_is_a_user_error(
-    call: str,
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    line: str, message: str, monkeypatch: pytest.MonkeyPatch, zoo: Zoo
 ) -> None:
     def fail(path: Path, *_: object, **__: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Path, "mkdir", fail)
-    assert main(call.split()) == 1
-    assert re.search(message, capsys.readouterr().err)
+    result = zoo(line)
+    assert result.code == 1
+    assert re.search(message, result.err)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["doctor"], 0), (["archive", "info", "none.h5"], 2)]
-)
+@pytest.mark.parametrize(("line", "code"), [("doctor", 0), ("archive info none.h5", 2)])
 def test_a_command_does_not_change_the_signal_handlers_of_its_caller(
-    arguments: list[str], code: int
+    line: str, code: int, zoo: Zoo
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    assert main(arguments) == code
+    assert zoo(line).code == code
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -165,40 +160,25 @@ def signal_in_destructor(seconds: float = 30.0) -> None:
     time.sleep(seconds)
 
 
-def test_a_signal_during_a_destructor_ends_the_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_signal_during_a_destructor_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:signal_in_destructor", "wait"))
     begin = time.monotonic()
     assert main(["wait"]) == 143
     assert time.monotonic() - begin < 20
 
 
-@pytest.mark.parametrize("options", [[], ["--debug"]])
-def test_control_characters_in_file_names_are_escaped_in_errors(
-    options: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("options", ["", "--debug"])
+def test_control_characters_in_names_are_escaped(options: str, zoo: Zoo) -> None:
     name = "x\x1b[31m\u202ered.dat"
     Path(name).write_bytes(bytes(7))
-    assert main(["info", name, *options]) in (1, 2)
-    error = capsys.readouterr().err
-    assert r"error: x\x1b[31m\u202ered.dat: " in error
-    assert "\x1b" not in error
-
-
-def test_control_characters_in_recording_names_are_escaped_in_tables(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "a.h5"
-    build_archive(path, {"a": make_take})
-    with h5py.File(path, "r+") as file:
+    result = zoo(f"info {options}", name)
+    assert result.code in (1, 2)
+    assert r"error: x\x1b[31m\u202ered.dat: " in result.err
+    assert "\x1b" not in result.err
+    with h5py.File(build_archive("a.h5", {"a": make_take}), "r+") as file:
         file.move("recordings/a", "recordings/[b]\x1b[31mred")
-    assert main(["archive", "info", str(path)]) == 0
-    assert main(["archive", "verify", str(path)]) == 1
-    output = capsys.readouterr().out
-    assert output.count(r"[b]\x1b[31mred") >= 2
-    assert "\x1b" not in output
+    for line, code in (("archive info a.h5", 0), ("archive verify a.h5", 1)):
+        result = zoo(line)
+        assert result.code == code
+        assert r"[b]\x1b[31mred" in result.out
+        assert "\x1b" not in result.out

@@ -33,7 +33,7 @@ for line in sys.argv[1:]:
 LINES = (
     "reconstruct a.npz --method stir-small --rate-scale 0.5 --out a.png",
     "compress a.npz --rate-scale 0.5 --out a.sci",
-    "compress a.npz --lossless --out a.spl",
+    "compress a.npz --out a.spl",
     "archive info a.h5",
     "report a.npz --rate-scale 0.5 --methods [tfp] --out a.html",
     "export stir-small a.safetensors",
@@ -41,7 +41,7 @@ LINES = (
     "--out made.h5",
     "fit --config stir --config profiles/smoke --model.init_args.width 0.25 --run_dir run "
     "--data.init_args.archive clips.h5",
-    "table runs --out table.html",
+    "table runs --out table.md",
     "doctor",
 )
 

@@ -77,26 +77,3 @@ def test_a_failed_build_names_the_picture_and_leaves_no_files(
     assert run("--images", "fruit", "--kind", "labelled") == 1
     assert "image_0002.png: not a picture that can be read" in capsys.readouterr().err
     assert not list(Path("data").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--kind", "s-mnist"), "--kind s-mnist needs --images"),
-        (("--images", ".", "--kind", "deblur"), "--images goes with --kind labelled, s-mnist"),
-        (("--images", "."), "not with reconstruction"),
-        (("--images", ".", "--kind", "labelled", "--size", "small"), "set the number of pictures"),
-        (
-            ("--images", ".", "--kind", "labelled", "--train", "3"),
-            "--train is not an option for pictures",
-        ),
-        (("--images", ".", "--video", "a.mp4"), "do not go with --video"),
-        (("--kind", "labelled", "--limit", "3"), "--limit and --balanced go with --images"),
-    ],
-)
-def test_incompatible_options_are_rejected_before_any_work(
-    options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(*options) == 2
-    assert message in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())

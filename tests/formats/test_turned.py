@@ -64,7 +64,6 @@ def test_other_angles_and_formats_without_rotation_are_rejected(tmp_path: Path, 
 def test_commands_rotate_recordings(tmp_path: Path, clip: Path) -> None:
     size = ["--height", "6", "--width", "20", "--mirror", "true", "--rotate", "90"]
     turned = np.rot90(SPIKES[:, :, ::-1], CLOCKWISE[90], axes=(1, 2))
-    out = tmp_path / "clip.spl"
-    assert main(["compress", str(clip), *size, "--lossless", "--out", str(out)]) == 0
+    out = tmp_path / "clip.h5"
+    assert main(["archive", "build", str(clip), str(out), *size]) == 0
     np.testing.assert_array_equal(read_recording(out)[:], turned)
-    assert main(["compress", str(clip), *size[:-1], "45", "--lossless", "--out", str(out)]) == 2

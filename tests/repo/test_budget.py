@@ -10,20 +10,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spike_zoo.cli.lazy_signature import signature_stub
-from spike_zoo.cli.main import COMMANDS
+from spike_zoo.cli.main import COMMANDS, imported
+from spike_zoo.cli.options import types_of
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "spike_zoo"
 
 
 def _options() -> int:
-    entries = (entry for entry, _ in COMMANDS.values())
-    paths = (path for e in entries for path in (e.values() if isinstance(e, dict) else [e]))
-    parameters = (
-        p for path in paths for p in inspect.signature(signature_stub(path)).parameters.values()
-    )
-    return sum(parameter.default is not inspect.Parameter.empty for parameter in parameters)
+    targets = [imported(entry) for entry, _ in COMMANDS.values()]
+    commands = [c for t in targets for c in (t.values() if isinstance(t, dict) else [t])]
+    required = [
+        parameter
+        for command in commands
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return sum(len(types_of(command)) for command in commands) - len(required)
 
 
 def _outside_names(method: Path, modules: dict[Path, list[ast.AST]]) -> int:

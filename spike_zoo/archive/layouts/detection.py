@@ -230,8 +230,8 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
     if exposure is not None and layout not in ("gopro", "rsb", "usp"):
         raise UsageError(
-            f"--exposure-start, --exposure-length and --margin are for the layouts gopro, rsb and "
-            f"usp, not for {layout}"
+            f"--exposure-start and --exposure-length are for the layouts gopro, rsb and usp, not "
+            f"for {layout}"
         )
     return finders[layout]
 

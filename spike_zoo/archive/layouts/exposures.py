@@ -15,6 +15,7 @@ from spike_zoo.errors import MissingFileError, PlaneRangeError
 from spike_zoo.files import listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
+from spike_zoo.spikes.windows import planes_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,34 +39,25 @@ class ExposureRule:
     """Planes of a recording during the exposure of its blurry image.
 
     Attributes:
-        start: First plane, by default the one after the margin.
-        length: Number of planes, by default all up to the margin before the end.
-        margin: Planes recorded before and after the exposure.
+        start: First plane; by default 20.
+        length: Number of planes; by default as many planes are left at the end as at the start.
         central: Number of planes of an exposure in the middle of the recording; if set, the other
             attributes are ignored.
     """
 
     start: int | None = None
     length: int | None = None
-    margin: int = 20
     central: int | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
         """Return the half-open plane range of the exposure."""
+        start, length = self.start, self.length
         if self.central is not None:
-            start = (planes - self.central) // 2
-            stop = start + self.central
-        else:
-            start = self.margin if self.start is None else self.start
-            stop = planes - self.margin if self.length is None else start + self.length
-        if not 0 <= start < stop <= planes:
-            raise PlaneRangeError.at(
-                where,
-                f"{planes} planes, but the exposure would be planes {start}..{stop} "
-                "(first, past the last); pass --exposure-start and --exposure-length, or the "
-                "--margin on either side",
-            )
-        return start, stop
+            start, length = (planes - self.central) // 2, self.central
+        try:
+            return planes_inside(planes, start, length)
+        except PlaneRangeError as error:
+            raise PlaneRangeError.at(where, error.message) from error
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.recipes import Options, TakesBySplit
     from spike_zoo.simulation.scenes.photographs import Split
 
-_LEAST: Final = MappingProxyType({"height": 1, "width": 1, "planes": 2})
+_LEAST_PLANES: Final = 2  # of a motion
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,8 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
     if not folder.is_dir():
         raise MissingFileError.at(folder, "there is no such folder")
     values = {**picture_set.options, **given}
-    for name, value in values.items():
-        if isinstance(value, int) and value < (least := _LEAST.get(name, 1)):
-            raise UsageError(f"--{name} must be at least {least}, got {value}")
+    if values.get("planes", _LEAST_PLANES) < _LEAST_PLANES:
+        raise UsageError(f"--planes must be at least {_LEAST_PLANES}, got {values['planes']}")
     request = picture_set.request(folder, seed, values)
     return request._replace(options={"kind": kind} | request.options)
 

@@ -131,16 +131,14 @@ class Footage:
                 yield following[None]
 
 
-def footage_takes(
-    video: str, footage: Footage, split: str | None
-) -> dict[str, dict[str, Callable[[], Take]]]:
+def footage_takes(video: str, footage: Footage) -> dict[str, dict[str, Callable[[], Take]]]:
     """Return functions that simulate the takes of videos, by split and name.
+
+    The top folder is the split if its name is train, val or test; all others belong to train.
 
     Args:
         video: A video, a folder of images, or a folder with videos or folders of images.
         footage: Settings of the exposures.
-        split: Split of all takes. None uses the top folder if its name is train, val or test, and
-            ``"train"`` for all other files.
     """
     takes: dict[str, dict[str, Callable[[], Take]]] = {}
     names: set[str] = set()
@@ -148,7 +146,7 @@ def footage_takes(
     for place, source in sources.items():
         first, *rest = PurePosixPath(place).parts
         named_split = first if rest and first in SPLITS else None
-        take_split = split or named_split or "train"
+        take_split = named_split or "train"
         stem = "-".join(rest if named_split else [first, *rest])
         for group in footage.groups(len(source)):
             middle = group * EXPOSED_FRAMES + EXPOSED_FRAMES // 2

@@ -66,10 +66,6 @@ LATER_OPTIONS: Final = (
     "photographs",
 )
 
-_LEAST: Final = MappingProxyType(
-    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "flow_offset": 0}
-)
-
 
 class NamedSource(Protocol):
     """A scene or picture with the name of its take."""
@@ -164,12 +160,10 @@ class Recipe:
 
     def _check(self, values: Options) -> None:
         """Reject options that are out of their range, before the simulation starts."""
-        for name, value in values.items():
-            least = self.least_planes(values) if name == "planes" else _LEAST.get(name, 1)
-            if isinstance(value, int) and value < least:
-                is_margin_bound = name == "planes" and "margin" in values
-                reason = f" with --margin {values['margin']}" if is_margin_bound else ""
-                raise UsageError(f"--{name} must be at least {least}{reason}, got {value}")
+        least = self.least_planes(values)
+        if values["planes"] < least:
+            reason = f" with --margin {values['margin']}" if "margin" in values else ""
+            raise UsageError(f"--planes must be at least {least}{reason}, got {values['planes']}")
         if values.get("flow_offset", 0) > values.get("margin", 0):
             raise UsageError(
                 f"--flow_offset {values['flow_offset']} leaves the recording at its first image; "
@@ -179,15 +173,13 @@ class Recipe:
             raise UsageError("an archive needs a scene: --train, --val and --test are all 0")
 
 
-def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveRequest:
+def footage_request(video: str, footage: Footage) -> ArchiveRequest:
     """Return the archive request for exposures of a video.
 
     Raises:
-        UsageError: If no frame is inserted, or no exposure fits into the video.
+        UsageError: If no exposure fits into the video.
     """
-    if footage.inserted < 1:
-        raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")
-    takes = footage_takes(video, footage, split)
+    takes = footage_takes(video, footage)
     names = {take_split: list(takes_of_split) for take_split, takes_of_split in takes.items()}
     source = {"video": Path(video).name, "video_sha256": content_sha256(footage_files(video))}
     options = {"simulator": FOOTAGE_SIMULATOR, **source, **asdict(footage)}

@@ -128,10 +128,10 @@ def test_rsb_has_an_even_exposure_between_its_margins_and_no_ground_truth(tmp_pa
 @pytest.mark.parametrize(
     ("rule", "span"),
     [
-        (ExposureRule(margin=0), [0, 400]),
+        (ExposureRule(start=0), [0, 400]),
         (ExposureRule(start=30, length=200), [30, 230]),
         (ExposureRule(length=97), [20, 117]),
-        (ExposureRule(start=100), [100, 380]),
+        (ExposureRule(start=100), [100, 300]),
     ],
 )
 def test_the_exposure_can_be_stated(tmp_path: Path, rule: ExposureRule, span: list[int]) -> None:
@@ -144,7 +144,7 @@ def test_the_exposure_can_be_stated(tmp_path: Path, rule: ExposureRule, span: li
 def test_the_command_takes_exposure_scale_and_split(tmp_path: Path) -> None:
     rsb(tmp_path / "rsb")
     out = tmp_path / "rsb.h5"
-    words = f"--height 10 --width 16 --margin 50 --rate-scale 0.7 --split train --jobs 1 {out}"
+    words = f"--height 10 --width 16 --exposure-start 50 --rate-scale 0.7 --split train {out}"
     assert main(["archive", "build", str(tmp_path / "rsb"), *words.split()]) == 0
     with SpikeArchive(out) as archive:
         assert archive.names("train") == ["Board-L-1"]
@@ -174,19 +174,19 @@ def test_an_image_whose_size_is_not_a_multiple_of_the_spikes_is_rejected(tmp_pat
 
 def test_an_exposure_outside_its_recording_is_rejected(tmp_path: Path) -> None:
     rsb(tmp_path, planes=40)
-    with pytest.raises(PlaneRangeError, match=r"1\.dat: 40 planes.*20\.\.20.*--exposure-start"):
+    with pytest.raises(PlaneRangeError, match=r"1\.dat: .*the 40 planes.*--exposure-start"):
         find(tmp_path).jobs["Board-L-1"]()
 
 
 def test_exposure_options_are_rejected_for_other_layouts(tmp_path: Path) -> None:
     rsb(tmp_path)
     with pytest.raises(UsageError, match="gopro, rsb and usp, not for folder"):
-        find(tmp_path, layout="folder", exposure=ExposureRule(margin=3))
+        find(tmp_path, layout="folder", exposure=ExposureRule(start=3))
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--margin", "-1"), ("--exposure-length", "0"), ("--rate-scale", "0")],
+    [("--exposure-start", "-1"), ("--exposure-length", "0"), ("--rate-scale", "0")],
 )
 def test_impossible_exposures_are_rejected(
     tmp_path: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
@@ -224,11 +224,11 @@ def test_several_scenes_of_usp_gaussian_are_read_as_one_data_set(tmp_path: Path)
     assert takes.splits == {
         "train": ["train-000019", "train-000032"], "test": ["wine-000019", "wine-000032"],
     }  # fmt: skip
-    take = find(tmp_path, exposure=ExposureRule(margin=30)).jobs["wine-000019"]()
+    take = find(tmp_path, exposure=ExposureRule(start=30)).jobs["wine-000019"]()
     assert take.blur_span is not None
     assert take.blur_span.tolist() == [[30, 107]]
 
 
 def test_a_recording_shorter_than_the_exposure_of_usp_gaussian_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(PlaneRangeError, match=r"000019\.dat: 90 planes.*--exposure-start"):
+    with pytest.raises(PlaneRangeError, match=r"000019\.dat: .*the 90 planes.*--exposure-start"):
         find(usp(tmp_path, planes=90)).jobs["000019"]()

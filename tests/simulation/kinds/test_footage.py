@@ -121,7 +121,7 @@ def test_two_videos_in_folders_with_the_same_name_have_different_random_numbers(
     still = [np.full((16, 24, 3), 90, np.uint8)] * 29
     for place in ("train/GOPR0372/sharp", "test/GOPR0384/sharp"):
         write_folder(tmp_path / place, still)
-    splits = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
+    splits = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"))
     [first], [second] = (list(splits[split].values()) for split in ("train", "test"))
     spikes = [job().recording[:] for job in (first, second)]
     # with the same luminance only the initial charges of pixels differ

@@ -8,8 +8,7 @@ import pytest
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation import photograph_set
-from spike_zoo.simulation.kinds.footage import Footage
-from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
+from spike_zoo.simulation.kinds.recipes import RECIPES
 
 ONE_SMALL_SCENE: dict[str, Any] = {"train": 1, "val": 0, "test": 1, "height": 8, "width": 8}
 
@@ -106,15 +105,9 @@ def test_training_exposures_have_no_sharp_image() -> None:
     [
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
         ({"margin": 90}, "--planes must be at least 181 with --margin 90, got 161"),
-        ({"margin": -1}, "--margin must be at least 0, got -1"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
     ],
 )
 def test_invalid_options_are_rejected(options: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RECIPES["reconstruction"].request("small", 0, options)
-
-
-def test_a_video_without_inserted_frames_is_rejected_before_it_is_opened() -> None:
-    with pytest.raises(UsageError, match="--inserted must be at least 1"):
-        footage_request("nowhere.mp4", Footage(inserted=0), None)

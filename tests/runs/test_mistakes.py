@@ -159,8 +159,6 @@ def test_pictures_of_different_sizes_in_one_batch_are_rejected_in_one_line(
 @pytest.mark.parametrize(
     ("call", "closest"),
     [
-        (["info", "a.dat", "--widht", "3"], "--width"),
-        (["archive", "build", "a", "b.h5", "--rate_scal=0.5"], "--rate-scale"),
         (["fit", *STIR, "--trainer.max_epoch", "3"], "--trainer.max_epochs"),
         (["test", *STIR, "--run_dri", "runs/x"], "--run_dir"),
     ],

@@ -1,0 +1,121 @@
+"""Tests of ``compress --out X.mp4``: videos of reconstructed images with metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording
+from spike_zoo.formats import write_recording
+from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
+from spike_zoo.media.pictures import load_picture, to_bytes
+from spike_zoo.media.video import save_video
+from spike_zoo.testing import pattern_take
+from tests.helpers.streams import random_spikes
+
+if TYPE_CHECKING:
+    from tests.helpers.commands import Zoo
+
+X265 = "compress street.npz --codec x265 --method tfi --out"
+
+
+@pytest.fixture(autouse=True)
+def _street(zoo: Zoo) -> None:
+    """A recording of odd size with a frame rate."""
+    recording = pattern_take(1, planes=80, height=45, width=61).recording
+    planes = recording[0 : len(recording)].astype(bool)
+    with_fps = SpikeRecording.from_planes(planes, fps=20_000.0, rate_scale=recording.rate_scale)
+    write_recording(with_fps, "street.npz")
+
+
+@pytest.mark.parametrize("codec", ["--codec x265", ""])
+def test_decoded_images_keep_their_planes_and_size(codec: str, zoo: Zoo) -> None:
+    for crf, name in ((45, "small"), (10, "large")):
+        line = f"compress street.npz {codec} --crf {crf} --method tfi --stride 20 --out {name}.mp4"
+        assert zoo(line).code == 0
+    assert CodedPictures.read("large.mp4").codec == ("x265" if codec else "av1")
+    assert Path("small.mp4").stat().st_size < Path("large.mp4").stat().st_size
+    assert zoo("decompress large.mp4 --out decoded").code == 0
+    assert zoo("reconstruct street.npz --method tfi --stride 20 --out expected").code == 0
+    planes = sorted(path.name.rpartition("-")[2] for path in Path("decoded").iterdir())
+    assert planes == ["000000.png", "000020.png", "000040.png", "000060.png"]
+    for plane in planes:
+        decoded = load_picture(f"decoded/large-{plane}")
+        expected = load_picture(f"expected/street-{plane}")
+        assert decoded.shape == expected.shape == (1, 45, 61)
+        assert np.abs(decoded - expected).mean() < 0.02
+
+
+def test_the_same_recording_gives_the_same_bytes(zoo: Zoo) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        assert zoo(f"{X265} {name}").code == 0
+    assert Path("a.mp4").read_bytes() == Path("b.mp4").read_bytes()
+
+
+def test_info_reports_codec_method_planes_and_size(zoo: Zoo) -> None:
+    zoo("compress street.npz --codec x265 --start 10 --stop 60 --crf 30 --out a.mp4")
+    facts = json.loads(zoo("info a.mp4 --json").out)
+    size = Path("a.mp4").stat().st_size
+    assert facts["bpp"] == pytest.approx(8 * size / (50 * 45 * 61))
+    names = "method codec crf first stride images planes height width fps"
+    expected = ("tfi-aligned", "x265", 30, 10, 7, 8, 50, 45, 61, 20_000.0)
+    assert tuple(facts[name] for name in names.split()) == expected
+    text = zoo("info a.mp4").out
+    assert "tfi-aligned (no weights)" in text
+    assert "images coded by x265, crf 30" in text
+    assert "planes 10 to 59" in zoo("decompress a.mp4 --out decoded").out
+    assert Path("decoded/a-000010.png").is_file()
+
+
+def test_foreign_and_damaged_videos_are_rejected(zoo: Zoo) -> None:
+    save_video([np.zeros((16, 16))] * 3, Path("other.mp4"))
+    result = zoo("decompress other.mp4 --out decoded")
+    assert "other.mp4: an MP4 without the description" in result.err
+    assert zoo(f"{X265} a.mp4").code == 0
+    Path("cut.mp4").write_bytes(Path("a.mp4").read_bytes()[:300])
+    for command in ("info cut.mp4", "decompress cut.mp4 --out decoded"):
+        assert zoo(command).code == 1
+    assert not Path("decoded").exists()
+    assert "is a video already; give a folder" in zoo("decompress a.mp4 --out b.mp4").err
+
+
+def test_a_single_image_is_coded_as_a_video(zoo: Zoo) -> None:
+    recording = pattern_take(1, planes=3, height=16, width=16).recording
+    write_recording(recording, "street.npz", overwrite=True)
+    assert zoo(f"{X265} a.mp4").code == 0
+    assert zoo("decompress a.mp4 --out decoded").code == 0
+    assert [path.name for path in Path("decoded").iterdir()] == ["a-000000.png"]
+
+
+def test_colour_methods_are_rejected_and_ignored_colour_filters_are_reported(zoo: Zoo) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(81, 32, 32), rate_scale=0.5, cfa="RGGB")
+    write_recording(recording, "a.npz")
+    result = zoo("compress a.npz --out a.mp4 --method tfi-colour")
+    assert (result.code, Path("a.mp4").exists()) == (2, False)
+    assert "codes grey images; for a video in colour run reconstruct" in result.err
+    result = zoo("compress a.npz --out a.mp4 --method tfi")
+    assert "tfi ignores the colour filters RGGB and makes grey images" in result.err
+
+
+def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
+    shared: Path, zoo: Zoo
+) -> None:
+    clip = f"{shared / 'data' / 'data.dat'} --height 250 --width 400"
+    coding = "--codec x265 --start 100 --stop 200 --stride 25 --crf 8"
+    result = zoo(f"compress {clip} {coding} --out a.mp4")
+    assert "(lossy, 4 images" in result.out
+    assert "estimated from 4 images" in result.err
+    assert "warning" not in result.err
+    scale = CodedPictures.read("a.mp4").rate_scale
+    [decoded] = [image for plane, image in read_pictures("a.mp4") if plane == 150]
+    truth = load_picture(shared / "data" / "data.png")  # white is 0.6 spikes per plane
+    error = np.asarray(to_bytes(decoded), float) / 255 * scale / 0.6 - truth[0]
+    assert -10 * np.log10((error**2).mean()) > 36
+    result = zoo(f"reconstruct {clip} --method tfi-aligned --out a.png")
+    assert "of the pixels are clipped or just white at a rate scale of 0.44" in result.err
+    result = zoo(f"reconstruct {clip} --method tfi-aligned --rate-scale 0.6 --out b.png")
+    assert "clipped" not in result.err
