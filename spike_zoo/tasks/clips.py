@@ -141,10 +141,7 @@ class FlowFields:
             (dx, dy) in pixels.
 
         Raises:
-            PlaneRangeError: If a centre is outside the recording, or the recording is shorter than
-                half a window.
-            UsageError: If ``recording`` is not a recording, or a centre not an integer.
-            ValueError: If the method aligns nothing.
+            ValueError: If the method aligns nothing; others as for :meth:`reconstruct`.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
