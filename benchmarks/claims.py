@@ -1,4 +1,4 @@
-"""Count the verdicts of all committed tables: ``python -m benchmarks.claims``."""
+"""Count the results of the claims of all committed tables: ``python -m benchmarks.claims``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.tables import (
-    Judgement,
+    Result,
     collect_runs,
     false_discoveries,
     fill_tables,
@@ -17,7 +17,7 @@ from spike_zoo.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.tables import FilledTable, Verdict
+    from spike_zoo.tables import ClaimResult, FilledTable
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EXPERIMENTS: Final = ROOT / "experiments"
@@ -34,20 +34,20 @@ def committed_tables() -> dict[Path, list[FilledTable]]:
     }
 
 
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the counts of verdicts as a Markdown table, and the claims that do not hold."""
-    counts = Counter(verdict.judgement for verdict in verdicts)
-    over = Counter(one.recordings.judgement for one in verdicts if one.recordings)
-    lines = ["| verdict | claims | over recordings |", "| --- | ---: | ---: |"]
-    lines += [f"| {one.value} | {counts[one]} | {over[one] or ''} |" for one in Judgement]
+def summary(results: Sequence[ClaimResult]) -> str:
+    """Return the counts of results as a Markdown table, and those that remain significant."""
+    counts = Counter(one.result for one in results)
+    over = Counter(one.recordings.result for one in results if one.recordings)
+    lines = ["| result | claims | over recordings |", "| --- | ---: | ---: |"]
+    lines += [f"| {one} | {counts[one]} | {over[one] or ''} |" for one in Result]
     lines += [f"| all | {counts.total()} | {over.total()} |"]
-    return "\n".join([*lines, "", false_discoveries(verdicts)])
+    return "\n".join([*lines, "", false_discoveries(results)])
 
 
 def main() -> None:
     """Print the summary."""
     tables = [table for filled in committed_tables().values() for table in filled]
-    print(summary([verdict for table in tables for verdict in table.verdicts]))
+    print(summary([result for table in tables for result in table.claims]))
 
 
 if __name__ == "__main__":

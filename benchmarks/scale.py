@@ -132,7 +132,7 @@ def _pixels(planes: int) -> Callable[[Path, int], None]:
 
 
 def _step(batches: Iterator[dict[str, Any]]) -> Callable[[], object]:
-    network, loss = STIR(), STIRLoss(clamp=False)
+    network, loss = STIR(), STIRLoss()
     optimizer = adam(network.parameters(), 1e-6)
 
     def run() -> None:

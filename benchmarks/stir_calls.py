@@ -40,7 +40,7 @@ def training_step(
     spikes = random_spikes(batch, side, side).to(device)
     target = torch.rand(batch, 1, side, side).to(device)
     network = (STIR() if who == "ours" else ReferenceSTIR()).to(device)
-    loss = STIRLoss(clamp=False)
+    loss = STIRLoss()
     weights = network.parameters()
     optimizer = adam(weights, 1e-6) if who == "ours" else torch.optim.Adam(weights, lr=1e-6)
 

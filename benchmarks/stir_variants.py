@@ -12,7 +12,8 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule
+from spike_zoo.records.provenance import leaves
 
 VARIANTS = Path(__file__).resolve().parent.parent / "experiments" / "stir" / "variants"
 SIDE = 256  # of the image for which multiply-accumulates are counted
@@ -33,7 +34,11 @@ class Cost(NamedTuple):
 
 
 def switches(path: Path) -> dict[str, Any]:
-    """Return the values in a variant's file."""
+    """Return dotted key -> value of the model's arguments in a variant's file."""
+    return dict(leaves(_arguments(path)))
+
+
+def _arguments(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     arguments: dict[str, Any] = content["model"]["init_args"]
     return arguments
@@ -43,7 +48,7 @@ def cost(path: Path) -> Cost:
     """Count a variant's parameters and multiply-accumulates without computing anything."""
     stated, published = switches(path), switches(path.with_name("full.yaml"))
     with torch.device("meta"):
-        network = STIRModule(**stated).network.eval()
+        network = AlignedSTIRModule(**_arguments(path)).network.eval()
         spikes = torch.empty(1, 61, SIDE, SIDE)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(spikes)

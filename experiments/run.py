@@ -28,7 +28,6 @@ EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
-STOPPED: Final = 124  # exit code of timeout
 SMOKE_OPTIONS: Final = ("--only", "seed_everything=0", "--jobs", "0")
 
 
@@ -41,8 +40,7 @@ class Jobs:
     """
 
     def __init__(self, *, dry_run: bool = False, simulate: Sequence[str] = ()) -> None:
-        self.dry_run = dry_run
-        self.simulate = tuple(simulate)
+        self.dry_run, self.simulate = dry_run, tuple(simulate)
         self.deadline: float | None = None
         self.done: set[str] = set()
 
@@ -52,22 +50,19 @@ class Jobs:
         print(shlex.join(parts), flush=True)
         if self.dry_run:
             return 0
-        if self.deadline is not None:
-            seconds = max(1.0, self.deadline - time.monotonic())
-            parts = ["timeout", "--signal=TERM", f"{seconds:.0f}s", *parts]
         process = subprocess.Popen(parts)
         try:
-            code = process.wait()
+            left = self.deadline and max(1.0, self.deadline - time.monotonic())
+            return process.wait(left)
         except KeyboardInterrupt:  # the terminal has sent the signal to the command, too
             process.wait()
             raise
-        except SystemExit:
+        except (SystemExit, subprocess.TimeoutExpired) as stopped:
             process.terminate()
             process.wait()
-            raise
-        if self.deadline is not None and code == STOPPED:
+            if isinstance(stopped, SystemExit):
+                raise
             sys.exit("the time is over: repeat the command to continue")
-        return code
 
     def run(self, *command: object) -> None:
         """Run a command; exit with its code if it fails."""
@@ -133,23 +128,24 @@ class Jobs:
         """
         others = read_needs(of_profile(method, "needs", profile)).tables
         smoke = SMOKE_OPTIONS if profile == "smoke" else ()
-        parts = [*((name, f", because {why}") for name, why in others.items()), (method, "")]
         plans = []
-        for name, reason in parts:
+        for name, why in [*others.items(), (method, "")]:
+            reason = f", because {why}" if why else ""
             print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
             sweep = ("--profile", profile, *smoke, *options, of_profile(name, "sweep", profile))
-            plans.append((name, sweep, needed_archives(sweep)))
-            missing = [path for path in plans[-1][2] if not Path(path).is_file()]
+            paths = needed_archives(sweep)
+            missing = [path for path in paths if not Path(path).is_file()]
             print(f"archives to simulate: {', '.join(missing) or 'none'}", flush=True)
-        codes = []
+            plans.append((name, sweep, paths))
+        worst = 0
         for name, sweep, paths in plans:
             for path in paths:
                 self.archive(path)
-            codes.append(self.call(*ZOO, "sweep", *sweep))
-            if codes[-1] > 1:
-                sys.exit(codes[-1])
+            worst = max(worst, self.call(*ZOO, "sweep", *sweep))
+            if worst > 1:
+                sys.exit(worst)
             self.run(*ZOO, "table", "--profile", profile, of_profile(name, "table", profile))
-        return max(codes)
+        return worst
 
     def demo(self, options: Sequence[str] = ()) -> None:
         """Train a small network, compare it with baselines, and write a video and a page."""
@@ -265,8 +261,8 @@ def stages_of(method: str) -> dict[str, str]:
 
 def recipes(part: str) -> dict[str, str]:
     """Return the mapping ``recipes`` or ``records``, merged over all files of recipes."""
-    files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
-    return {name: path for file in files for name, path in file.get(part, {}).items()}
+    files = [load(path).get(part, {}) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
+    return {name: path for file in files for name, path in file.items()}
 
 
 def stages_read_by(config: str) -> Iterator[tuple[str, str]]:
@@ -317,42 +313,34 @@ def stop(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a job; unknown options are passed to ``fit`` or ``sweep``."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    dry = argparse.ArgumentParser(add_help=False)  # also behind the job, as make's ARGS
+    jobs = "demo", "smoke-tables", "archive", "train", "reproduce", "ablation-table", "gpu"
+    parser.add_argument("job", choices=jobs)
+    parser.add_argument("names", nargs="*", help="methods, or a path of archive, or weights")
+    parser.add_argument("--profile", default="cpu", help="of ablation-table")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of gpu")
     about = "print the plan and the commands, and write nothing"
-    dry.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS, help=about)
     parser.add_argument("--dry-run", action="store_true", help=about)
-    jobs = parser.add_subparsers(dest="job", required=True)
-    options_of_jobs: dict[str, Any] = {"parents": [dry], "allow_abbrev": False}
-    jobs.add_parser("demo", **options_of_jobs)
-    jobs.add_parser("smoke-tables", **options_of_jobs)
-    jobs.add_parser("archive", **options_of_jobs).add_argument("path")
-    jobs.add_parser("train", **options_of_jobs).add_argument("methods", nargs="+")
-    jobs.add_parser("reproduce", **options_of_jobs).add_argument("name")
-    table = jobs.add_parser("ablation-table", **options_of_jobs)
-    table.add_argument("methods", nargs="*")
-    table.add_argument("--profile", default="cpu")
-    gpu = jobs.add_parser("gpu", **options_of_jobs)
-    gpu.add_argument("methods", nargs="*")
-    gpu.add_argument("--minutes", type=float, default=9.0)
     parsed, options = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
-    if parsed.job == "train":
-        for method in parsed.methods:
-            work.train(method, options)
-    elif parsed.job == "reproduce":
-        work.reproduce(parsed.name, options)
-    elif parsed.job == "ablation-table":
-        names = parsed.methods or methods()
-        return max(work.table(name, parsed.profile, options) for name in names)
-    elif parsed.job == "gpu":
-        work.gpu(parsed.methods or methods(), parsed.minutes)
-    elif parsed.job == "archive":
-        work.archive(parsed.path)
+    names = parsed.names
+    if parsed.job in ("archive", "train", "reproduce") and not names:
+        parser.error(f"{parsed.job} needs a name")
+    if parsed.job == "ablation-table":
+        return max(work.table(name, parsed.profile, options) for name in names or methods())
+    if parsed.job == "gpu":
+        work.gpu(names or methods(), parsed.minutes)
     elif parsed.job == "demo":
         work.demo(options)
-    else:
+    elif parsed.job == "smoke-tables":
         work.smoke_tables()
+    for name in names if parsed.job in ("archive", "train", "reproduce") else ():
+        if parsed.job == "archive":
+            work.archive(name)
+        elif parsed.job == "train":
+            work.train(name, options)
+        else:
+            work.reproduce(name, options)
     return 0
 
 

@@ -4,7 +4,7 @@ The input of the network at every image is computed once, on all cores. A traini
 choice of crops and the schedule, is one CUDA graph; the graphs of the runs are replayed on streams
 of their own. On the CPU the same steps are computed without graphs, for tests.
 
-    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5 --out runs/gpu
+    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5
 
 `plain:3` makes three steps of this run per step of the others. An interrupted or finished command
 continues with the same arguments; the schedule then reaches its end after `--updates`.
@@ -26,12 +26,10 @@ from torch.nn import functional as F
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.plain import PlainModule, interval_rates
 from spike_zoo.methods.plain.network import CLIP_PLANES
-from spike_zoo.methods.stir import STIRModule
-from spike_zoo.methods.stir.aligned_input import read_aligned
-from spike_zoo.methods.stir.losses import STIRLoss
-from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.methods.stir import AlignedSTIRModule, STIRLoss
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def _windows(archive: Path, method: str, name: str) -> tuple[NDArray[np.generic]
                 planes.append(aligned.planes.half())
                 drafts.append(aligned.draft.half())
             else:
-                clip = unpack_tensor(read_clip(recording, center, CLIP_PLANES), images.shape[2])
+                clip = read_clip(recording, center, CLIP_PLANES)
                 planes.append((interval_rates(clip[None]) / scale).half())
                 drafts.append(torch.zeros(1, 1, *images.shape[1:], dtype=torch.float16))
     return torch.cat(planes).numpy(), torch.cat(drafts).numpy(), images[:, None]
@@ -106,11 +104,9 @@ class Run:
         self.device = windows.planes.device
         torch.manual_seed(seed)
         self.module = (
-            STIRModule(align_input=True, lpips="off")
-            if method == "stir"
-            else PlainModule(lpips="off")
+            AlignedSTIRModule(lpips="off") if method == "stir" else PlainModule(lpips="off")
         ).to(self.device)
-        self.network, self.loss = self.module.network, STIRLoss(clamp=False)
+        self.network, self.loss = self.module.network, STIRLoss()
         self.weights = list(self.network.parameters())
         self.rate = torch.tensor(RATES[method], device=self.device)
         on_gpu = self.device.type == "cuda"
@@ -282,7 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    requests = {name: int(steps or 1) for name, _, steps in (r.partition(":") for r in options.runs)}
+    requests = {
+        name: int(steps or 1) for name, _, steps in (r.partition(":") for r in options.runs)
+    }
     train_windows, val_windows = (
         {method: read_windows(options.archive, split, method) for method in requests}
         for split in ("train", "val")

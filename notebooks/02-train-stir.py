@@ -34,7 +34,7 @@ from spike_zoo.cli.simulate import simulate
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.classical import tfi
-from spike_zoo.methods.stir import STIR, STIRModule
+from spike_zoo.methods.stir import STIR, STIRModule, STIROptions
 from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 
@@ -75,7 +75,7 @@ to_pillow(
 # PyTorch; only `STIR` and the data module come from this package.
 
 # %%
-network = STIR(width=0.25, motion_fields=1)
+network = STIR(width=0.25, options=STIROptions(flow_fields=1))
 optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 losses: list[float] = []
 while len(losses) < 60:
@@ -102,7 +102,7 @@ for first in range(0, 60, 20):
 # %%
 run = folder / "notebook_run"
 options = ["--data.init_args.archive", str(archive_path), "--model.init_args.width", "0.25"]
-options += ["--model.init_args.motion_fields", "1", "--model.init_args.lpips", "off"]
+options += ["--model.init_args.network.flow_fields", "1", "--model.init_args.lpips", "off"]
 options += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 if not (run / "result.json").is_file():
     stacked = ["--config", "stir", "--config", "profiles/smoke", "--run_dir", str(run)]
@@ -134,7 +134,7 @@ plane = int(archive.image_index(name)[0])
 truth = archive.image(name, 0) / 255.0
 target = torch.from_numpy(truth).float()[None, None]
 
-ours = STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
+ours = STIRModule(width=0.25, network=STIROptions(flow_fields=1), lpips="off").eval()
 ours.network.load_state_dict(network.state_dict())
 pictures = {
     "interval, mean of 9": (tfi(recording.to_tensor(), plane, 9) / recording.rate_scale)[

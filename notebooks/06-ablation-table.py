@@ -17,7 +17,7 @@
 # # Reading an ablation table
 #
 # A paper claims that each part of its network improves the result. A table file lists such claims
-# as data: rows, published numbers and expected differences. This notebook fills the table file of
+# as data: rows, published numbers and claims. This notebook fills the table file of
 # STIR from the committed records and tests each claim.
 
 # %%
@@ -50,7 +50,7 @@ title = next(title for title in tables if "motion" in title.lower())
 Markdown(render_markdown([tables[title]]))
 
 # %% [markdown]
-# ## Held, not held, within noise
+# ## Supported, not supported, within noise
 #
 # Runs of one row also differ, so not every difference between two rows is significant. A difference
 # counts if it is larger than t · s · sqrt(1/n₁ + 1/n₂): s is the standard deviation over the seeds
@@ -60,8 +60,8 @@ Markdown(render_markdown([tables[title]]))
 
 # %%
 for table in tables.values():
-    for verdict in table.verdicts:
-        print(f"{verdict.judgement.value:14} {verdict.text[:90]}")
+    for tested in table.claims:
+        print(f"{tested.result:14} {tested.text[:90]}")
 
 # %% [markdown]
 # The same by hand for three rows, from the records of each seed:

@@ -44,21 +44,22 @@ RUN = [
 #: Folder -> configurations below its files in the stack.
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 #: Missing requirement: the option and value that avoid it, and the error without this option.
-NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
-# tests/methods/stir/test_flow_targets.py trains on an archive with ground-truth motion
-NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
-ORACLE_MOTION = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
+NEEDS_VGG19 = ("--model.init_args.loss.perceptual", "0", "vgg19-dcbb9e9d.pth")
+# tests/methods/stir/test_aligned.py trains on an archive with ground-truth motion
+NEEDS_MOTION = ("--model.init_args.flow.weight", "0", "the data serve no true motion")
+ORACLE_FLOW = ("--model.init_args.flow.oracle", "false", "the data serve no true motion")
+CLASSICAL_FLOW = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
 EXCEPTIONS = {
-    "experiments/classical/variants/tfi_true_motion.yaml": ORACLE_MOTION,
+    "experiments/classical/variants/tfi_true_motion.yaml": CLASSICAL_FLOW,
     "configs/paper/stir.yaml": NEEDS_VGG19,
     "experiments/stir/variants/loss_no_rec.yaml": NEEDS_VGG19,
     "experiments/stir/variants/motion_constant.yaml": NEEDS_MOTION,
     "experiments/stir/variants/motion_fading.yaml": NEEDS_MOTION,
-    "experiments/stir/variants/motion_true.yaml": ORACLE_MOTION,
-    "experiments/stir/variants/along_true.yaml": ORACLE_MOTION,
+    "experiments/stir/variants/motion_true.yaml": ORACLE_FLOW,
+    "experiments/stir/variants/along_true.yaml": ORACLE_FLOW,
     "experiments/stir/variants/width_050_motion.yaml": NEEDS_MOTION,
     "experiments/stir/variants/width_050_motion_4.yaml": NEEDS_MOTION,
-    "experiments/stir/variants/width_050_true.yaml": ORACLE_MOTION,
+    "experiments/stir/variants/width_050_true.yaml": ORACLE_FLOW,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
 }
 #: Arguments of all data modules, which a profile may set.

@@ -12,14 +12,13 @@ import pytest
 from benchmarks import claims, evidence
 from spike_zoo.cli.main import main
 from spike_zoo.records.stored import read_records
-from spike_zoo.tables import Judgement
+from spike_zoo.tables import Result
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.tables import FilledTable
-    from spike_zoo.tables.aggregate import FilledRow
 
 pytestmark = pytest.mark.repo
 
@@ -44,36 +43,32 @@ def tables() -> list[FilledTable]:
     return [table for filled in claims.committed_tables().values() for table in filled]
 
 
-def test_the_evidence_page_states_the_number_of_every_verdict(
+def test_the_evidence_page_states_the_number_of_every_result(
     tables: list[FilledTable],
 ) -> None:
-    verdicts = [verdict for table in tables for verdict in table.verdicts]
+    results = [tested for table in tables for tested in table.claims]
     lines = [line for path in RENDERED for line in path.read_text().splitlines()]
-    for judgement in Judgement:
-        listed = sum(line.startswith(f"- **{judgement.value}") for line in lines)
-        assert sum(verdict.judgement is judgement for verdict in verdicts) == listed, judgement
+    for result in Result:
+        listed = sum(line.startswith(f"- **{result}") for line in lines)
+        assert sum(tested.result is result for tested in results) == listed, result
     page = (ROOT / "experiments/README.md").read_text()
-    assert claims.summary(verdicts) in page, "run python -m benchmarks.claims"
+    assert claims.summary(results) in page, "run python -m benchmarks.claims"
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
     counts: Counter[tuple[object, ...]] = Counter()
     for table in tables:
-        rows = {row.name: row for row in table.rows}
-        for verdict in table.verdicts:
-            claim = verdict.expectation
+        sources = {row: tuple(run.source for run in runs) for row, runs in table.runs.items()}
+        for tested in table.claims:
+            claim = tested.claim
             others = (claim.row, claim.other, claim.anchor, claim.above)
-            folders = tuple(_sources(rows.get(str(name))) for name in others)
-            if verdict.difference is not None:
+            folders = tuple(sources.get(str(name), ()) for name in others)
+            if tested.difference is not None:
                 counts[
                     (*folders, claim.by, claim.than, claim.method, claim.is_close, claim.limit)
                 ] += 1
     assert counts
     assert [key for key, count in counts.items() if count > 1] == []
-
-
-def _sources(row: FilledRow | None) -> tuple[str, ...]:
-    return () if row is None else tuple(run.source for run in row.runs)
 
 
 def test_the_evidence_page_states_the_minutes_of_the_committed_runs() -> None:

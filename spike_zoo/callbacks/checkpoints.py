@@ -20,7 +20,6 @@ from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.files import link_or_copy, new_file, synchronise
-from spike_zoo.tasks.protocols import Monitored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,7 +187,7 @@ def checkpoints_of(
         save_on_train_epoch_end=True,
         save_on_exception=True,
     )
-    if not isinstance(monitored, Monitored):
+    if monitored is None or not hasattr(monitored, "monitor"):
         return [last]
     chosen = {"monitor": monitored.monitor, "mode": monitored.monitor_mode}
     return [RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, **chosen), last]

@@ -13,6 +13,7 @@ from spike_zoo.checkpoints.weight_files import read_weights
 from spike_zoo.errors import MissingFileError, WeightsError
 
 FOLDER_VARIABLE = "SPIKE_ZOO_BACKBONES"
+VGG19_LAYERS = 30  # up to and including relu5_1
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,23 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
     if not isinstance(state, dict):
         raise WeightsError(f"{file}: holds a {type(state).__name__}, expected a state dict")
     return state
+
+
+def vgg19_features(path: str | Path | None = None) -> torch.nn.Module:
+    """Return VGG19 up to relu5_1: ``(B, 3, H, W)`` -> ``(B, 512, H/16, W/16)``.
+
+    Args:
+        path: Torchvision's file of weights; searched for by default.
+
+    Raises:
+        MissingFileError: If the file does not exist; the message states where to put it.
+        WeightsError: If the file holds weights of another network.
+    """
+    import torchvision
+
+    network = torchvision.models.vgg19(weights=None)
+    try:
+        network.load_state_dict(load_backbone("vgg19", path))
+    except RuntimeError as error:
+        raise WeightsError(f"{path or 'the backbone'}: not the weights of VGG19") from error
+    return network.features[:VGG19_LAYERS]

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from enum import Enum
 from pathlib import Path
 from pickle import PickleError
@@ -98,11 +98,13 @@ def plain_hyper_parameters(hparams: Any) -> dict[str, Any]:  # noqa: ANN401  (Li
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  (any content of a checkpoint)
-    """Return a value with numbers of numpy, paths and enumerations as numbers and texts.
+    """Return a value with numbers of numpy, paths, enumerations and options as plain values.
 
     A checkpoint with them could not be read without executing code. Containers without such values
     are returned unchanged.
     """
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
         return value.item()
     if isinstance(value, os.PathLike):

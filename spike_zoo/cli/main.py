@@ -47,7 +47,7 @@ _SUMMARIES = {
     "decompress": "turn a bitstream into a video, pictures, features or its recording",
     "info": "show format, size and other facts of a recording, archive or bitstream",
     "sweep": "run the runs of a W&B sweep file on this machine, without an account",
-    "table": "write the results of runs as a Markdown, CSV or HTML table",
+    "table": "write the results of runs as a Markdown or CSV table",
     "compare": "test methods without training on the images that a run was tested on",
     "score": "measure NIQE and BRISQUE of pictures, without ground truth",
     "report": "write an HTML report of a recording, archive, bitstream or runs",

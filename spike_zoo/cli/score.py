@@ -39,7 +39,7 @@ def score(
             https://huggingface.co/deepinv/demo, or fitted to sharp photographs by deepinv's
             NIQE.create_weights.
         brisque: File with the parameters of BRISQUE: brisque_weights.pt of the same place.
-        out: CSV file for the scores. A row of a table file reads it with the key scores.
+        out: CSV file for the scores.
     """
     files = _pictures(Path(pictures))
     if out is not None:

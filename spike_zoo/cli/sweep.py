@@ -148,18 +148,22 @@ def sweep(
         stage.refresh()
         stuck += stage.drop_dependents(failed + stuck, console)
         failed += _run_stage(stage, environment, jobs, cluster, console)
-    _conclude(stages, failed, console)
+    for run in failed:
+        console.print(f"failed: {run.name}: {run.failure}")
+    if failed:
+        console.print(f"{len(failed)} runs failed; --retry runs them again")
+    runs = [run for stage in stages for run in stage.runs]
+    echo(f"results: {', '.join(sorted({str(run.records or run.run_dir.parent) for run in runs}))}")
     return 1 if failed else 0
 
 
 def _environment(profile: str, jobs: int) -> dict[str, str]:
     """Return the environment of runs: profile, this Python interpreter, an equal share of cores."""
-    interpreters = str(Path(sys.executable).parent)
+    path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
-    environment["PATH"] = os.pathsep.join([interpreters, os.environ.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join(path)
     if jobs > 1:
-        share = max(1, usable_cores() // jobs)
-        environment.setdefault("OMP_NUM_THREADS", str(share))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     return environment
 
 
@@ -181,15 +185,16 @@ def _stages(
         echo(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
+    points = {spec.path: only_points(points_of(spec, count), only) for spec in specs}
     for spec in specs:
-        check_commands(spec, environment, count=count, only=only)
+        check_commands(spec, points[spec.path], environment)
     from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
 
     reader = LineReader()
     stages: list[Stage] = []
     for spec in specs:
         _announce_differences(spec, count)
-        planned = planned_runs(spec, environment, count=count, only=only, reader=reader)
+        planned = planned_runs(spec, points[spec.path], environment, reader)
         earlier = [run for stage in stages for run in stage.runs]
         stages.append(Stage(spec, with_origins(planned, earlier)))
     waiting: list[PlannedRun] = []
@@ -201,8 +206,7 @@ def _stages(
 
 def _announce_differences(spec: SweepSpec, count: int | None) -> None:
     """Print notes on the differences from the runs of W&B's agent."""
-    repeated = repetitions(spec, count)
-    if repeated:
+    if repeated := repetitions(spec, count):
         remaining = len(points_of(spec, count))
         echo(
             f"note: {spec.path}: {repeated} of {remaining + repeated} draws repeat an earlier "
@@ -246,11 +250,12 @@ def _announce(
 ) -> list[PlannedRun]:
     """Print the number and estimated duration of runs; return the waiting runs."""
     for stage in stages:
-        parts = [f"{len(stage.runs)} runs", f"{len(stage.finished)} finished"]
-        if stage.failed:
-            parts.append(f"{len(stage.failed)} failed before (--retry runs them again)")
-        parts.append(f"{len(stage.waiting)} to do")
-        console.print(f"{stage.spec.path}, profile {profile}: {', '.join(parts)}")
+        failed = f", {len(stage.failed)} failed before (--retry runs them again)"
+        console.print(
+            f"{stage.spec.path}, profile {profile}: {len(stage.runs)} runs, "
+            f"{len(stage.finished)} finished{failed if stage.failed else ''}, "
+            f"{len(stage.waiting)} to do"
+        )
     waiting = [run for stage in stages for run in stage.waiting]
     if waiting:
         seconds = _usual_seconds(run for stage in stages for run in stage.runs)
@@ -271,17 +276,20 @@ def _run_stage(
     """Run the waiting runs of a stage; return the failed runs."""
     if not stage.waiting:
         return []
-    with _progress(console) as progress:
-        total = len(stage.waiting)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    remaining = TextColumn("{task.fields[left]}")
+    options = {"console": console, "disable": not console.is_terminal}
+    with Progress(*columns, TimeElapsedColumn(), remaining, **options) as progress:
+        total, took = len(stage.waiting), list[float]()
         task = progress.add_task(stage.spec.name, total=total, left="")
-        took: list[float] = []
 
         def report(event: str, run: PlannedRun, seconds: float) -> None:
             if event == "started":
                 progress.update(task, description=f"{stage.spec.name}: {run.name}")
                 return
             took.append(seconds)
-            left = _left(took, total, jobs)
+            rest = statistics.median(took) * (total - len(took)) / jobs
+            left = f"about {_duration(rest)} left" if len(took) < total else ""
             progress.update(task, advance=1, left=left)
             where = "" if event == "finished" else f"; see {run.failure}"
             text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(seconds)}{where}"
@@ -292,34 +300,6 @@ def _run_stage(
         else:
             outcomes = run_all(stage.waiting, environment, jobs=jobs, report=report)
     return [outcome.run for outcome in outcomes if not outcome.is_finished]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Console) -> None:
-    """Print the folders of the results and the failed runs."""
-    for run in failed:
-        console.print(f"failed: {run.name}: {run.failure}")
-    if failed:
-        console.print(f"{len(failed)} runs failed; --retry runs them again")
-    runs = [run for stage in stages for run in stage.runs]
-    places = sorted({str(run.records or run.run_dir.parent) for run in runs})
-    echo(f"results: {', '.join(places)}")
-
-
-def _left(took: Sequence[float], total: int, jobs: int) -> str:
-    count = total - len(took)
-    return f"about {_duration(statistics.median(took) * count / jobs)} left" if count else ""
 
 
 def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
@@ -339,6 +319,4 @@ def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

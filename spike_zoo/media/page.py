@@ -89,20 +89,6 @@ class Page:
         """Add a row of SVG drawings with captions."""
         self._add("drawings", drawings=drawings)
 
-    def add_strips(
-        self, names: Sequence[str], strips: Sequence[tuple[str, Sequence[Path]]]
-    ) -> None:
-        """Add rows of small pictures: a row's name, then one picture per column.
-
-        A single picture of a row spans all columns.
-
-        Args:
-            names: Headings of the columns.
-            strips: Name and pictures of each row.
-        """
-        rows = [(name, [picture_source(path) for path in pictures]) for name, pictures in strips]
-        self._add("strips", names=names, rows=rows)
-
     def add_viewer(self, viewer: Viewer | SpikePlanes) -> None:
         """Add an interactive viewer of pictures over time, or of raw planes."""
         number = len(self.viewers)

@@ -155,27 +155,14 @@ def bd_rate(
     reason = reason or _gap([quality for _, quality in anchor], [quality for _, quality in tested])
     if reason:
         return BDRate(math.nan, reason)
+    import bjontegaard  # loads matplotlib
+
+    points = [values for curve in (anchor, tested) for values in zip(*curve, strict=True)]
+    options = {"require_matching_points": False, "min_overlap": 0}
+    percent = float(bjontegaard.bd_rate(*points, method, **options))
     low, high = max(anchor[0][1], tested[0][1]), min(anchor[-1][1], tested[-1][1])
-    areas = [_log_rate_integral(curve, low, high, method) for curve in (anchor, tested)]
     smaller = min(curve[-1][1] - curve[0][1] for curve in (anchor, tested))
-    percent = 100 * (10 ** ((areas[1] - areas[0]) / (high - low)) - 1)
     return BDRate(percent, overlap=(high - low) / smaller)
-
-
-def _log_rate_integral(
-    curve: Sequence[tuple[float, float]], low: float, high: float, method: Interpolation
-) -> float:
-    """Return the integral of the interpolated log10 rate between two qualities."""
-    import numpy as np
-
-    rates, qualities = np.array(curve).T
-    if method == "cubic":
-        integral = np.polynomial.Polynomial.fit(qualities, np.log10(rates), 3).integ()
-    else:
-        from scipy.interpolate import PchipInterpolator
-
-        integral = PchipInterpolator(qualities, np.log10(rates)).antiderivative()
-    return float(integral(high) - integral(low))
 
 
 def _fault(name: str, curve: Sequence[tuple[float, float]]) -> str:

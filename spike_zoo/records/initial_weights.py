@@ -29,7 +29,7 @@ def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
             ``init_from``.
     """
     arguments = (config.get("model") or {}).get("init_args") or {}
-    paths = {f"{MODEL}{name}": value for name, value in arguments.items()}
+    paths = {f"{MODEL}{name}": value for name, value in leaves(arguments)}
     paths |= {key: config.get(key) for key in (CKPT_PATH, INIT_FROM)}
     for key, value in paths.items():
         if isinstance(value, str) and (file := existing_weights(value)) is not None:

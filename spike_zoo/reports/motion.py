@@ -12,7 +12,8 @@ from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
 from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.protocols import EstimatesFlow
+from spike_zoo.tasks.clips import ClipReconstruction
+from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,15 +53,15 @@ def add_motion(
     added = set()
     for method in methods:
         module, images = method.module, pictures.get(method.name)
-        if not images or not isinstance(module, EstimatesFlow) or not module.estimates_flow:
+        if not images or not isinstance(module, ClipReconstruction) or not module.estimates_flow:
             continue
         if (source := module.flow_source or method.name) in added:
             continue
         added.add(source)
         page.add_section(
             f"Optical flow: {method.name}",
-            f"Displacement of each pixel to the planes {module.motion_planes} before and "
-            f"{module.motion_planes} after: the hue is the direction, the saturation is the "
+            f"Displacement of each pixel to the planes {FLOW_OFFSET} before and "
+            f"{FLOW_OFFSET} after: the hue is the direction, the saturation is the "
             "distance.",
         )
         if height * width > MOST_PIXELS:
@@ -83,7 +84,7 @@ def _add_fields(
 ) -> None:
     scale = scene.rate_scale(choices).value
     module = method.module
-    assert isinstance(module, EstimatesFlow)
+    assert isinstance(module, ClipReconstruction)
     available = sorted(pictures)
     indices = spread_planes(0, len(available), min(_MOMENTS, len(available)))
     planes = [available[index] for index in indices]
@@ -98,8 +99,8 @@ def _add_fields(
         [f"plane {plane}" for plane in planes],
         images,
         {
-            f"{module.motion_planes} planes before": fields[:, 0],
-            f"{module.motion_planes} planes after": fields[:, 1],
+            f"{FLOW_OFFSET} planes before": fields[:, 0],
+            f"{FLOW_OFFSET} planes after": fields[:, 1],
         },
     )
 

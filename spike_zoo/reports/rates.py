@@ -13,8 +13,7 @@ from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr
 from spike_zoo.reports.methods import method_label
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tables.charts import curve_chart
-from spike_zoo.tables.rates import FilledCurve, Line
+from spike_zoo.tables.curves import FilledCurve, Line, curve_chart
 from spike_zoo.tables.spec import CurveSpec
 from spike_zoo.tasks.protocols import codec_from
 

@@ -15,13 +15,14 @@ from spike_zoo.reports.methods import bare_name, explanations
 from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.tables import (
     RecordedRun,
-    add_numbers,
+    all_notes,
     collect_runs,
     describe_test_splits,
     fill_table,
     table_of_runs,
+    text_rows,
 )
-from spike_zoo.tables.charts import curve_charts
+from spike_zoo.tables.curves import curve_charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,9 @@ def add_places(page: Page, runs: Sequence[RecordedRun]) -> None:
 def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
     table = fill_table(table_of_runs(runs), runs)
     page.add_section("Numbers")
-    add_numbers(page, table)
+    for warning in table.warnings:
+        page.add_warning(warning)
+    page.add_table(*text_rows(table), notes=all_notes(table))
     if charts := curve_charts(table.curves):
         page.add_drawings(charts)
 

@@ -72,7 +72,7 @@ class Plan:
     def initial_weights(self) -> dict[str, str]:
         """Dotted key -> file that the run starts from, with ``*`` for unknown parts of its name."""
         arguments = self.config["model"].get("init_args") or {}
-        texts = {f"{MODEL}{name}": value for name, value in arguments.items()}
+        texts = {f"{MODEL}{name}": value for name, value in leaves(arguments)}
         texts |= {key: self.config.get(key) for key in (CKPT_PATH, INIT_FROM)}
         shipped = shipped_weights()
         return {
@@ -123,7 +123,7 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
         config.ckpt_path = plan.filled(config.ckpt_path)
     arguments = config.model.get("init_args") or {}
     planned_files = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
-    texts = [(arguments, name, f"{MODEL}{name}") for name in vars(arguments)]
+    texts = [(arguments, name, f"{MODEL}{name}") for name in arguments.keys()]  # noqa: SIM118  (dotted names)
     for holder, name, key in [*texts, (config, INIT_FROM, INIT_FROM)]:
         value = holder[name]
         if isinstance(value, str) and _PLACEHOLDER.search(value):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, UsageError, closest, first_line
-from spike_zoo.records.provenance import argument_defaults
+from spike_zoo.records.provenance import argument_defaults, leaves
 from spike_zoo.runs.configs import config_files
 from spike_zoo.runs.libraries import TRUSTED
 from spike_zoo.yaml_files import read_yaml
@@ -237,7 +237,7 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
     path = re.search(r"class_path '([^']+)'", message)
     leaf = name.rsplit(".", 1)[-1]
     where = _file_with(leaf, arguments)
-    accepted = list(argument_defaults(path[1])) if path else []
+    accepted = list(dict(leaves(argument_defaults(path[1])))) if path else []
     place = f" of {path[1]}" if path else ""
     listed = f" It takes: {', '.join(accepted)}." if accepted else ""
     full = f"{key[1]}.init_args.{name}" if key and path else name

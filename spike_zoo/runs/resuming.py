@@ -29,7 +29,7 @@ from spike_zoo.records.run_start import RunStart
 from spike_zoo.runs.folders import check_no_earlier_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 CHECKPOINT_NAMES = ("best", "last")
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
@@ -120,8 +120,8 @@ def is_in_run_folder(checkpoint: Path, run_dir: Path) -> bool:
 
 
 def explicit_arguments(arguments: Sequence[str]) -> set[str]:
-    """Return the names of the model's arguments that are options of a command line."""
-    stated = (re.match(r"--model\.(?:init_args\.)?(\w+)", argument) for argument in arguments)
+    """Return the dotted names of the model's arguments that are options of a command line."""
+    stated = (re.match(r"--model\.(?:init_args\.)?([\w.]+)", argument) for argument in arguments)
     return {match[1] for match in stated if match is not None}
 
 
@@ -149,21 +149,32 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
             f"{model.class_path}; name the configuration of its training, or another checkpoint",
             path=str(checkpoint),
         )
-    init_args = model.init_args
-    changed = False
-    for name, value in arguments.items():
-        value = _as_stored(value)
-        if name in explicit or (name in init_args and _as_stored(init_args[name]) == value):
-            continue
-        if name not in init_args or not _is_plain(value):
+    copied = dict(_differing(arguments, model.init_args, explicit))
+    for key, value in copied.items():
+        if key not in model.init_args or not _is_plain(value):
             raise WeightsError(
-                f"{checkpoint}: contains {name} = {str(value)[:80]!r}, which {model.class_path} "
+                f"{checkpoint}: contains {key} = {str(value)[:80]!r}, which {model.class_path} "
                 "does not accept from a checkpoint",
                 path=str(checkpoint),
             )
-        init_args[name] = value
-        changed = True
-    return changed
+        model.init_args[key] = value
+    return bool(copied)
+
+
+def _differing(
+    stored: Mapping[str, Any], parsed: Namespace, explicit: set[str], group: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and stored value of the arguments that differ and are not explicit."""
+    for name, value in stored.items():
+        key, value = f"{group}{name}", _as_stored(value)
+        current = parsed.get(name)
+        if key in explicit:
+            continue
+        are_options = isinstance(value, dict) and "class_path" not in value
+        if are_options and isinstance(current, Namespace):  # of a dataclass
+            yield from _differing(value, current, explicit, f"{key}.")
+        elif name not in parsed or _as_stored(current) != value:
+            yield key, value
 
 
 def _as_stored(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)

@@ -1,8 +1,8 @@
 """Local execution of W&B sweep files, without an account."""
 
-from spike_zoo.sweeps.command import expand_command
 from spike_zoo.sweeps.points import (
     Point,
+    expand_command,
     only_points,
     points_of,
     repetitions,

@@ -38,11 +38,7 @@ class LineReader(ZooCLI):
         """Skip the instantiation of classes."""
 
     def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
-        """Return the plan of a command line, its ``--run_dir`` and the keys with default values.
-
-        Raises:
-            argparse.ArgumentError: If the line cannot be parsed; parsing may raise other errors.
-        """
+        """Return the plan of a command line, its ``--run_dir`` and the keys with default values."""
         parser = self._parser(verb)
         config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
         if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -16,17 +16,12 @@ from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, close
 from spike_zoo.formats.remote import is_address
 from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
-from spike_zoo.runs.planning import VERBS, Plan
+from spike_zoo.runs.planning import VERBS
 from spike_zoo.runs.problems import explain
-from spike_zoo.sweeps import (
-    PlannedRun,
-    Point,
-    SweepSpec,
-    expand_command,
-    only_points,
-    points_of,
-)
-from spike_zoo.tables import check_table
+from spike_zoo.sweeps.points import Point, expand_command
+from spike_zoo.sweeps.records import PlannedRun
+from spike_zoo.sweeps.spec import SweepSpec
+from spike_zoo.tables.read import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,33 +33,19 @@ _NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always p
 
 
 def planned_runs(
-    spec: SweepSpec,
-    environment: Mapping[str, str],
-    *,
-    count: int | None = None,
-    only: str | None = None,
-    reader: LineReader | None = None,
+    spec: SweepSpec, points: Sequence[Point], environment: Mapping[str, str], reader: LineReader
 ) -> list[PlannedRun]:
     """Return the runs of a sweep, with configurations parsed as in the processes of the runs.
 
     Args:
         spec: The sweep.
+        points: Its points.
         environment: Environment variables of the commands.
-        count: Number of runs of a random search, see :func:`points_of`.
-        only: ``NAME=VALUE`` of the runs to return, see :func:`only_points`.
-        reader: Parser of the commands; by default a new one.
-
-    Raises:
-        ConfigError: If a variant, a parameter or the command is not valid; states file and key.
-        MissingFileError: If a configuration or profile does not exist.
+        reader: Parser of the commands.
     """
-    if reader is None:
-        from spike_zoo.sweeps.line_reader import LineReader  # loads torch, which takes seconds
-
-        reader = LineReader()
-    digests: dict[str, str] = {}
+    digests: dict[str, str | None] = {}
     runs: dict[Path, PlannedRun] = {}
-    for point in only_points(points_of(spec, count), only):
+    for point in points:
         run = _planned(reader, spec, point, environment, digests)
         if run.run_dir in runs:
             raise ConfigError(
@@ -76,15 +57,10 @@ def planned_runs(
 
 
 def check_commands(
-    spec: SweepSpec, environment: Mapping[str, str], *, count: int | None, only: str | None
+    spec: SweepSpec, points: Sequence[Point], environment: Mapping[str, str]
 ) -> None:
-    """Check the verbs and configuration files of a sweep's commands without loading torch.
-
-    Raises:
-        ConfigError: If a command or a configuration is not valid.
-        MissingFileError: If a configuration does not exist.
-    """
-    for point in only_points(points_of(spec, count), only):
+    """Check the verbs and configuration files of a sweep's commands without loading torch."""
+    for point in points:
         arguments = _verb(spec, expand_command(spec, point, environment))[1]
         try:
             check_configs(arguments)
@@ -97,11 +73,20 @@ def _planned(
     spec: SweepSpec,
     point: Point,
     environment: Mapping[str, str],
-    digests: dict[str, str],
+    digests: dict[str, str | None],
 ) -> PlannedRun:
     """Return the run of one point."""
     command = expand_command(spec, point, environment)
-    plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
+    verb, arguments = _verb(spec, command)
+    try:
+        plan, run_dir, defaults = reader.read(verb, arguments)
+    except SpikeZooError:
+        raise
+    except (*_PARSING, yaml.YAMLError, OSError, ValueError) as error:
+        explained = explain(error, [verb, *arguments])
+        if explained is None:
+            raise
+        raise ConfigError(f"{spec.path}: {explained}", path=str(spec.path)) from error
     if run_dir is None:
         raise ConfigError(
             f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"
@@ -109,10 +94,14 @@ def _planned(
         )
     folder = Path(plan.filled(run_dir))
     archive = plan.config.get("data", {}).get("init_args", {}).get("archive") or None
-    name = _name(plan, {key: value for key, value in point.items() if key not in _NAME_PARAMETERS})
+    if str(archive) not in digests:
+        digests[str(archive)] = _data_sha256(archive)
+    parameters = {key: value for key, value in point.items() if key not in _NAME_PARAMETERS}
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     records = spec.path.parent / "results" / (plan.profile or "none") / RECORDS_FILENAME
     return PlannedRun(
-        name=name,
+        name=f"{plan.variant}-{plan.seed}{f'-{digest}' if parameters else ''}",
         command=tuple(command),
         run_dir=folder,
         result=plan.result(folder),
@@ -121,18 +110,14 @@ def _planned(
         config_hash=plan.config_hash,
         profile=plan.profile,
         archive=archive,
-        data_sha256=_data_sha256(archive, digests),
+        data_sha256=digests[str(archive)],
         records=records if spec.method == "grid" else None,
         initial_weights=plan.initial_weights,
     )
 
 
 def check_tables(spec: SweepSpec) -> list[Path]:
-    """Check the tables in the folder of a sweep, and return the variants that are in no table.
-
-    Raises:
-        ConfigError: If a table is not valid; states file and key.
-    """
+    """Check the tables in the folder of a sweep, and return the variants that are in no table."""
     configs = spec.parameters.get("config", {})
     variants = [Path(file) for file in configs.get("values", [configs.get("value")]) if file]
     tables = sorted(spec.path.parent.glob("table*.yaml"))
@@ -148,11 +133,7 @@ def takes_profile(spec: SweepSpec) -> bool:
 
 
 def check_profile(profile: str) -> None:
-    """Check that a profile exists.
-
-    Raises:
-        MissingFileError: If the file does not exist; lists the profiles.
-    """
+    """Check that a profile exists."""
     known = known_profiles()
     if profile not in known:
         raise MissingFileError(
@@ -171,37 +152,16 @@ def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
     )
 
 
-def _read(
-    reader: LineReader, spec: SweepSpec, verb: str, arguments: list[str]
-) -> tuple[Plan, str | None, dict[str, Any]]:
-    try:
-        return reader.read(verb, arguments)
-    except SpikeZooError:
-        raise
-    except (*_PARSING, yaml.YAMLError, OSError, ValueError) as error:
-        explained = explain(error, [verb, *arguments])
-        if explained is None:
-            raise
-        raise ConfigError(f"{spec.path}: {explained}", path=str(spec.path)) from error
-
-
-def _name(plan: Plan, parameters: Point) -> str:
-    name = f"{plan.variant}-{plan.seed}"
-    if not parameters:
-        return name
-    text = json.dumps(parameters, sort_keys=True, default=str)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
 def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
-    """Check that the archives of runs exist.
-
-    Raises:
-        MissingFileError: If one is missing; names the command that makes it.
-    """
+    """Check that the archives of runs exist."""
     for source in (run.archive for run in runs if run.archive is not None):
-        path = _missing_archive(source)
-        if path is not None:
+        try:
+            files = archive_files(source)
+            missing = [str(f) for f in files if not (is_address(f) or Path(f).exists())]
+        except MissingFileError as error:  # a pattern without files
+            missing = [str(error.path)]
+        if missing:
+            path = missing[0]
             raise MissingFileError(
                 f"{spec.path}: {path}: there is no such archive. Make it with 'python -m "
                 f"spike_zoo {spec.archives.get(path) or 'simulate'} --out {path}', or as "
@@ -210,24 +170,12 @@ def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
             )
 
 
-def _missing_archive(source: str | list[str]) -> str | None:
-    """Return the first file that does not exist, or a pattern without files."""
-    try:
-        files = archive_files(source)
-    except MissingFileError as error:
-        return error.path
-    return next((str(f) for f in files if not (is_address(f) or Path(f).exists())), None)
-
-
-def _data_sha256(source: str | list[str] | None, known: dict[str, str]) -> str | None:
-    """Return the digest of a run's archive; None for a run without an archive or a missing one."""
+def _data_sha256(source: str | list[str] | None) -> str | None:
+    """Return the digest of an archive; None for a run without an archive or a missing one."""
     if source is None:
         return None
-    key = str(source)
-    if key not in known:
-        try:
-            with open_archive(source) as archive:
-                known[key] = archive.data_sha256()
-        except MissingFileError:
-            return None
-    return known[key]
+    try:
+        with open_archive(source) as archive:
+            return archive.data_sha256()
+    except MissingFileError:
+        return None

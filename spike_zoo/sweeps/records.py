@@ -21,55 +21,41 @@ FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
 
-#: Keys that have no effect on the result of a run without training.
-OF_FITS = tuple(
-    f"trainer.{name}"
-    for name in (
-        *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
-        *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
-        *("val_check_interval", "check_val_every_n_epoch"),
-        *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
-    )
+#: Options of the trainer that have no effect on the result of a run without training.
+_OF_FITS = (
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
+    *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
+    *("val_check_interval", "check_val_every_n_epoch"),
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
 )
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A planned run of a sweep.
+    """A planned run of a sweep."""
 
-    Attributes:
-        name: Unique name in the sweep, from variant, seed and a digest of the other options.
-        command: The command that starts the run.
-        run_dir: Folder of the run.
-        result: Path of the ``result.json`` that the run writes.
-        config: Complete configuration.
-        defaults: Dotted key -> value, for keys that have their default.
-        config_hash: Digest of ``config``.
-        profile: Name of the profile.
-        archive: The archive, or a list or pattern of archives; None for a run without one.
-        data_sha256: Digest of the archive; None if it does not exist. A record is then identified
-            by the configuration alone.
-        records: The ``records.jsonl`` that stores the record; None for random searches.
-        initial_weights: Dotted key of the configuration -> file of initial weights; ``*`` matches
-            any part of the name.
-        weight_sources: Dotted key -> run of another sweep that writes this file.
-        needs_checkpoint: Whether other runs start from the best checkpoint of this run.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    run_dir: Path
-    result: Path
-    config: dict[str, Any] = field(repr=False)
+    name: str  #: unique name in the sweep, from variant, seed and a digest of the other options
+    command: tuple[str, ...]  #: the command that starts the run
+    run_dir: Path  #: folder of the run
+    result: Path  #: path of the ``result.json`` that the run writes
+    config: dict[str, Any] = field(repr=False)  #: complete configuration
+    #: dotted key -> value, for keys that have their default
     defaults: Mapping[str, Any] = field(repr=False)
-    config_hash: str
-    profile: str | None
+    config_hash: str  #: digest of ``config``
+    profile: str | None  #: name of the profile
+    #: the archive, or a list or pattern of archives; None for a run without one
     archive: str | list[str] | None = None
+    #: digest of the archive; None if it does not exist. A record is then identified by the
+    #: configuration alone.
     data_sha256: str | None = None
+    #: the ``records.jsonl`` that stores the record; None for random searches
     records: Path | None = None
+    #: dotted key of the configuration -> file of initial weights; ``*`` matches any part of the
+    #: name
     initial_weights: Mapping[str, str] = field(default_factory=dict)
+    #: dotted key -> run of another sweep that writes this file
     weight_sources: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
-    needs_checkpoint: bool = False
+    needs_checkpoint: bool = False  #: whether other runs start from the best checkpoint of this run
 
     @property
     def is_fit(self) -> bool:
@@ -122,11 +108,7 @@ class PlannedRun:
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs with :attr:`PlannedRun.weight_sources` set to runs of earlier sweeps.
-
-    Raises:
-        ConfigError: If several earlier runs may write the same file.
-    """
+    """Return the runs with :attr:`PlannedRun.weight_sources` set to runs of earlier sweeps."""
     linked = []
     for run in runs:
         weight_sources: dict[str, PlannedRun] = {}
@@ -170,8 +152,7 @@ def keep_record(run: PlannedRun) -> None:
     An invalid record, for example of other data, does not replace a stored record. The caller must
     hold the run's lock.
     """
-    record = None if run.records is None else _folder_record(run)
-    if run.records is None or record is None:
+    if run.records is None or (record := _folder_record(run)) is None:
         return
     stored = read_records(run.records).get(run.name)
     if stored is None or stored.result != record:
@@ -195,24 +176,6 @@ def rename_invalid_record(run: PlannedRun) -> None:
     run.result.replace(run.result.with_name(f"{FILENAME}.before"))
 
 
-def computes_the_same(
-    recorded: dict[str, Any],
-    wanted: dict[str, Any],
-    defaults: Mapping[str, Any],
-    *,
-    is_fit: bool = True,
-) -> bool:
-    """Return whether two configurations compute the same, apart from incidental parameters.
-
-    Args:
-        recorded: Complete configuration of a run.
-        wanted: Complete configuration of another run.
-        defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
-        is_fit: Whether the runs train; False ignores the parameters of training, ``OF_FITS``.
-    """
-    return not differences(recorded, wanted, defaults, apart_from=() if is_fit else OF_FITS)
-
-
 def _folder_record(run: PlannedRun) -> RunResult | None:
     """Return the record in the run's folder if it is valid."""
     try:
@@ -228,9 +191,9 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return False
-    is_same = record.config_hash == config_hash(run.config, record.begins_with)
-    is_same = is_same or computes_the_same(
-        record.config, run.config, run.defaults, is_fit=run.is_fit
+    ignored = () if run.is_fit else [f"trainer.{name}" for name in _OF_FITS]
+    is_same = record.config_hash == config_hash(run.config, record.begins_with) or not differences(
+        record.config, run.config, run.defaults, apart_from=ignored
     )
     return is_same and run.has_same_initial_weights(record)
 

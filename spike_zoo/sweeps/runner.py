@@ -17,12 +17,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from spike_zoo.executor import run_tasks
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE, lock_of
 from spike_zoo.runs.planning import FILES_VARIABLE
-from spike_zoo.sweeps.records import (
-    PlannedRun,
-    keep_record,
-    record_of,
-    rename_invalid_record,
-)
+from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, rename_invalid_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,17 +33,16 @@ Report = Callable[[Event, "PlannedRun", float], None]
 
 @dataclass
 class Outcome:
-    """Outcome of a run in this call.
+    """Outcome of a run in this call."""
 
-    Attributes:
-        run: The run.
-        is_finished: Whether the run has a valid record, regardless of the exit code.
-        seconds: Duration in this call.
-    """
+    run: PlannedRun  #: the run
+    is_finished: bool  #: whether the run has a valid record, regardless of the exit code
+    seconds: float  #: duration in this call
 
-    run: PlannedRun
-    is_finished: bool
-    seconds: float
+    @property
+    def event(self) -> Event:
+        """The event that ended the run."""
+        return "finished" if self.is_finished else "failed"
 
 
 @dataclass
@@ -81,7 +75,7 @@ def run_all(
     work = _Work(environment, jobs, report, deque(runs))
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: _stop(work.running))  # processes still run after an interruption
-        while work.is_left:
+        while work.waiting or work.running or work.elsewhere:
             work.begin()
             time.sleep(POLL_SECONDS)
             work.collect()
@@ -112,7 +106,7 @@ def run_on_cluster(
     with contextlib.closing(results):
         for outcome in results:
             outcomes.append(outcome)
-            report(_event(outcome), outcome.run, outcome.seconds)
+            report(outcome.event, outcome.run, outcome.seconds)
     return outcomes
 
 
@@ -123,17 +117,7 @@ def _run_on_worker(run: PlannedRun, changed: Mapping[str, str]) -> Outcome:
 
 @dataclass
 class _Work:
-    """Queue of runs, running processes and outcomes.
-
-    Attributes:
-        environment: Environment of the processes.
-        jobs: Number of parallel processes.
-        report: Called when a run starts and ends.
-        waiting: Runs to start.
-        elsewhere: Runs whose lock another call holds.
-        running: Processes of this call.
-        outcomes: Outcomes of completed runs.
-    """
+    """Waiting runs, runs whose lock another call holds, processes of this call, and outcomes."""
 
     environment: Mapping[str, str]
     jobs: int
@@ -143,14 +127,9 @@ class _Work:
     running: list[_Process] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    @property
-    def is_left(self) -> bool:
-        """Whether a run is waiting or running, in this call or in another call."""
-        return bool(self.waiting or self.running or self.elsewhere)
-
     def begin(self) -> None:
         """Start waiting runs up to ``jobs``; defer runs whose lock another call holds."""
-        if not self.waiting and self.elsewhere:
+        if not self.waiting:
             self.waiting, self.elsewhere = self.elsewhere, self.waiting
         while self.waiting and len(self.running) < self.jobs:
             run = self.waiting.popleft()
@@ -161,27 +140,22 @@ class _Work:
             if record_of(run) is not None:  # another call has finished the run
                 keep_record(run)
                 lock.close()
-                self._note(run, is_finished=True, seconds=0.0)
+                self.note(Outcome(run, is_finished=True, seconds=0.0))
                 continue
             self.report("started", run, 0.0)
             self.running.append(_start(run, lock, self.environment))
 
     def collect(self) -> None:
         """Add the outcomes of processes that have ended."""
-        ended = [process for process in self.running if process.popen.poll() is not None]
-        for process in ended:
+        for process in [process for process in self.running if process.popen.poll() is not None]:
             self.running.remove(process)
-            is_finished = _store_outcome(process)
-            self._note(process.run, is_finished=is_finished, seconds=time.time() - process.began)
+            is_finished, seconds = _store_outcome(process), time.time() - process.began
+            self.note(Outcome(process.run, is_finished, seconds))
 
-    def _note(self, run: PlannedRun, *, is_finished: bool, seconds: float) -> None:
-        outcome = Outcome(run, is_finished, seconds)
+    def note(self, outcome: Outcome) -> None:
+        """Add and report an outcome."""
         self.outcomes.append(outcome)
-        self.report(_event(outcome), run, seconds)
-
-
-def _event(outcome: Outcome) -> Event:
-    return "finished" if outcome.is_finished else "failed"
+        self.report(outcome.event, outcome.run, outcome.seconds)
 
 
 def keep_finished(runs: Sequence[PlannedRun]) -> None:

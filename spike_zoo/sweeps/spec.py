@@ -24,30 +24,18 @@ _IGNORED: Final = {
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A sweep file.
+    """A sweep file."""
 
-    Attributes:
-        path: The file.
-        name: Name of the sweep.
-        method: The search.
-        parameters: Dotted option -> W&B's distribution of its values.
-        command: Command of a run, with W&B's macros.
-        program: Value of the macro ``${program}``.
-        run_cap: Largest number of runs.
-        stops_early: Whether W&B's agent ends poor runs early (``early_terminate``).
-        needs: Sweep files whose runs must be finished first.
-        archives: Archive -> the command that makes it, without ``--out``.
-    """
-
-    path: Path
-    name: str
-    method: Literal["grid", "random", "bayes"]
-    parameters: dict[str, dict[str, Any]]
-    command: tuple[str, ...]
-    program: str | None = None
-    run_cap: PositiveInt | None = None
-    stops_early: bool = False
-    needs: tuple[Path, ...] = ()
+    path: Path  #: the file
+    name: str  #: name of the sweep
+    method: Literal["grid", "random", "bayes"]  #: the search
+    parameters: dict[str, dict[str, Any]]  #: dotted option -> W&B's distribution of its values
+    command: tuple[str, ...]  #: command of a run, with W&B's macros
+    program: str | None = None  #: value of the macro ``${program}``
+    run_cap: PositiveInt | None = None  #: largest number of runs
+    stops_early: bool = False  #: whether W&B's agent ends poor runs early (``early_terminate``)
+    needs: tuple[Path, ...] = ()  #: sweep files whose runs must be finished first
+    #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -98,11 +86,10 @@ def read_sweep(path: str | Path) -> SweepSpec:
     file = Path(path)
     content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
     content.setdefault("name", file.stem)
-    early, metric = content.pop("early_terminate", None), content.pop("metric", None)
-    if metric is not None:
-        parse_dataclass(SweepMetric, metric, f"{file}: metric")
-    if early is not None:
-        parse_dataclass(EarlyTermination, early, f"{file}: early_terminate")
+    stops_early = content.get("early_terminate") is not None
+    for key, kind in (("metric", SweepMetric), ("early_terminate", EarlyTermination)):
+        if (value := content.pop(key, None)) is not None:
+            parse_dataclass(kind, value, f"{file}: {key}")
     if "needs" in content:
         raise ConfigError(f"{file}: needs: list them in {NEEDS_FILENAME} beside the sweep")
     if "parameters" not in content:
@@ -115,26 +102,21 @@ def read_sweep(path: str | Path) -> SweepSpec:
         str(file),
         path=file,
         parameters=parameters,
-        stops_early=early is not None,
+        stops_early=stops_early,
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )
 
 
 def needed_first(spec: SweepSpec) -> list[SweepSpec]:
-    """Return a sweep and all required sweeps in the order of execution.
-
-    Raises:
-        ConfigError: If the requirements are circular.
-    """
+    """Return a sweep and all required sweeps in the order of execution."""
     ordered: dict[Path, SweepSpec] = {}
 
     def visit(current: SweepSpec, ancestors: tuple[Path, ...]) -> None:
         if current.path in ancestors:
             circle = " -> ".join(str(path) for path in (*ancestors, current.path))
-            raise ConfigError(
-                f"{current.path.parent / NEEDS_FILENAME}: the sweeps need each other: {circle}"
-            )
+            needs = current.path.with_name(NEEDS_FILENAME)
+            raise ConfigError(f"{needs}: the sweeps need each other: {circle}")
         for needed in current.needs:
             if needed not in ordered:
                 visit(read_sweep(needed), (*ancestors, current.path))
@@ -145,12 +127,7 @@ def needed_first(spec: SweepSpec) -> list[SweepSpec]:
 
 
 def read_needs(file: Path) -> Needs:
-    """Read a ``needs.yaml``; a missing file means no requirements.
-
-    Raises:
-        MissingFileError: If a sweep or a method's table does not exist.
-        ConfigError: If an entry has another type; states file and key.
-    """
+    """Read a ``needs.yaml``; a missing file means no requirements."""
     if not file.is_file():
         return Needs()
     content = _mapping(file)

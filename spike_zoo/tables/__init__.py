@@ -1,9 +1,9 @@
 """Tables that compare results of runs with published values."""
 
-from spike_zoo.tables.aggregate import FilledTable, fill_table, fill_tables
-from spike_zoo.tables.page import add_numbers, as_plain, table_page
+from spike_zoo.tables.claims import ClaimResult, Result, false_discoveries, summarize_claims
+from spike_zoo.tables.fill import FilledTable, fill_table, fill_tables
 from spike_zoo.tables.read import check_table, read_table_file
-from spike_zoo.tables.render import render_csv, render_markdown
+from spike_zoo.tables.render import all_notes, render_csv, render_json, render_markdown, text_rows
 from spike_zoo.tables.runs import (
     RecordedRun,
     collect_runs,
@@ -11,20 +11,18 @@ from spike_zoo.tables.runs import (
     runs_of_sweep,
     table_of_runs,
 )
-from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
-from spike_zoo.tables.verdicts import Judgement, Verdict, false_discoveries, summarize_verdicts
+from spike_zoo.tables.spec import Claim, Row, TableFile, TableSpec
 
 __all__ = [
-    "Expectation",
+    "Claim",
+    "ClaimResult",
     "FilledTable",
-    "Judgement",
     "RecordedRun",
+    "Result",
     "Row",
     "TableFile",
     "TableSpec",
-    "Verdict",
-    "add_numbers",
-    "as_plain",
+    "all_notes",
     "check_table",
     "collect_runs",
     "describe_test_splits",
@@ -33,9 +31,10 @@ __all__ = [
     "fill_tables",
     "read_table_file",
     "render_csv",
+    "render_json",
     "render_markdown",
     "runs_of_sweep",
-    "summarize_verdicts",
+    "summarize_claims",
     "table_of_runs",
-    "table_page",
+    "text_rows",
 ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from spike_zoo.metrics.facts import MIDDLE, facts_of
-from spike_zoo.metrics.speeds import split_speed
+from spike_zoo.metrics.speeds import speed_of, split_speed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -20,19 +25,13 @@ FIELDS: Final[dict[str, str]] = {
     "wall_seconds": "run (s)",
 }
 #: Last part of a key ``costs/JOB/NUMBER``, as ``costs/compress/seconds`` -> heading.
-COSTS: Final[dict[str, str]] = {
-    "macs": "GMAC",
-    "macs_per_pixel": "MAC per pixel",
-    "seconds": "ms",
-}
-SCORES: Final = "scores/"
-"""Prefix of columns with scores of other tools, which :attr:`Row.scores` contains."""
+COSTS: Final = {"macs": "GMAC", "macs_per_pixel": "MAC per pixel", "seconds": "ms"}
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
-#: Field of ``result.json`` with a cost of one reconstruction -> its job and number.
+#: Field of ``result.json`` with a cost of one reconstruction -> its number.
 _OF_FORWARD: Final = {
-    "macs": ("forward", "macs"),
-    "macs_per_pixel": ("forward", "macs_per_pixel"),
-    "seconds_per_image": ("forward", "seconds"),
+    "macs": "macs",
+    "macs_per_pixel": "macs_per_pixel",
+    "seconds_per_image": "seconds",
 }
 _SCALES: Final = {"macs": 1e-9, "seconds": 1e3}
 #: Metrics in decibels or percent, which have two decimal places.
@@ -41,32 +40,21 @@ _OF_TWO_PLACES: Final = ("psnr", "bd_rate", "bit_saving", "accuracy_decrease")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of numbers.
+    """One column of numbers."""
 
-    Attributes:
-        metric: Log key, as ``test/psnr``, or a field of ``result.json``.
-        name: Name used by published values and claims.
-        better: The better direction.
-        scenes: Shell pattern of the names of recordings in ``per_image.csv`` that are averaged.
-        rate_scale: Lower (inclusive) and upper (exclusive) bound of the spikes per plane at white
-            of recordings that are averaged.
-    """
-
-    metric: str
-    name: str
-    better: Better
+    metric: str  #: log key, as ``test/psnr``, or a field of ``result.json``
+    name: str  #: name used by published values and claims
+    better: Better  #: the better direction
+    #: shell pattern of the names of recordings in ``per_image.csv`` that are averaged
     scenes: str | None = None
+    #: lower (inclusive) and upper (exclusive) bound of the spikes per plane at white of recordings
+    #: that are averaged
     rate_scale: tuple[float, float] | None = None
 
     @property
     def measure(self) -> str:
         """Last part of the log key, for example ``psnr``."""
         return self.metric.rsplit("/", 1)[-1]
-
-    @property
-    def is_score(self) -> bool:
-        """Whether values are read from the file of scores of a row."""
-        return self.metric.startswith(SCORES)
 
     @property
     def may_be_missing(self) -> bool:
@@ -80,19 +68,24 @@ class Column:
         return self.scenes is not None or self.rate_scale is not None
 
     @property
-    def is_cost(self) -> bool:
-        """Whether the column is a cost, not a quality."""
-        return self.metric in FIELDS or self.cost is not None
-
-    @property
     def cost(self) -> tuple[str, str] | None:
         """Job and number of a cost; None for other columns."""
         return cost_of(self.metric)
 
     @property
+    def is_cost(self) -> bool:
+        """Whether the column is a cost, not a quality."""
+        return self.metric in FIELDS or self.cost is not None
+
+    @property
     def is_exact(self) -> bool:
         """Whether the value depends on the network only, not on the seed."""
         return self.metric == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
+
+    @property
+    def sign(self) -> float:
+        """Factor that makes a larger value the better one."""
+        return -1.0 if self.better == "lower" else 1.0
 
     def is_same_as(self, other: Column) -> bool:
         """Return whether two columns differ in their names only."""
@@ -108,24 +101,32 @@ class Column:
             return FIELDS[self.metric]
         if self.cost is not None:
             return f"{self.cost[0]} ({COSTS[metric]})"
-        facts = facts_of(metric)
-        text = facts.heading if facts else metric
-        if facts and metric.endswith(MIDDLE):
-            text += ", middle"
-        _, speed = split_speed(metric)
-        if facts and speed:
-            text += f", {speed}"
-        is_plain = prefix[:1] in (["test"], [SCORES.rstrip("/")])
-        return " ".join([*prefix[1:], text] if is_plain else [*prefix, text])
+        text = metric
+        if facts := facts_of(metric):
+            speed = split_speed(metric)[1]
+            text = facts.heading + (", middle" if metric.endswith(MIDDLE) else "")
+            text += f", {speed}" if speed else ""
+        return " ".join([*(part for part in prefix if part != "test"), text])
 
-    def counts(self, name: str, rate_scale: float) -> bool:
-        """Return whether a recording is averaged in this column."""
-        if self.scenes is not None and not fnmatchcase(name, self.scenes):
-            return False
-        if self.rate_scale is None:
-            return True
-        low, high = self.rate_scale
-        return low <= rate_scale < high
+    @property
+    def title(self) -> str:
+        """Heading with an arrow in the better direction."""
+        return self.heading + ARROWS[self.better]
+
+    def by_recording(self, images: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+        """Return name of a recording -> values of its images, for the averaged recordings."""
+        metric, speed = split_speed(self.measure)
+        values = defaultdict[str, list[float]](list)
+        for image in images if self.metric.startswith("test/") else ():
+            name, scale = str(image["name"]), self.rate_scale
+            is_averaged = (
+                fnmatchcase(name, self.scenes or "*")
+                and (scale is None or scale[0] <= image["rate_scale"] < scale[1])
+                and speed in (None, speed_of(name))
+            )
+            if is_averaged and image.get(metric) is not None:
+                values[name].append(image[metric])
+        return values
 
     def text(self, value: float) -> str:
         """Format a value for a cell."""
@@ -146,8 +147,8 @@ def direction(key: str) -> Better | None:
     """Return the better direction of a key; None if it is not known."""
     if key in FIELDS or cost_of(key) is not None:
         return "lower"
-    *place, metric = key.split("/")
-    facts = facts_of(metric) if place else None
+    *prefix, metric = key.split("/")
+    facts = facts_of(metric) if prefix else None
     if facts is None:
         return None
     return "higher" if facts.higher_is_better else "lower"
@@ -159,11 +160,11 @@ def cost_of(key: str) -> tuple[str, str] | None:
     >>> cost_of("costs/compress/seconds"), cost_of("macs")
     (('compress', 'seconds'), ('forward', 'macs'))
     """
-    place, _, rest = key.partition("/")
+    prefix, _, rest = key.partition("/")
     job, _, number = rest.rpartition("/")
-    if place == "costs" and job and number in COSTS:
+    if prefix == "costs" and job and number in COSTS:
         return job, number
-    return _OF_FORWARD.get(key)
+    return ("forward", _OF_FORWARD[key]) if key in _OF_FORWARD else None
 
 
 def plain_column(key: str) -> Column:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.files import shipped_weights
+from spike_zoo.records.provenance import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,93 +16,93 @@ if TYPE_CHECKING:
     from spike_zoo.tables.runs import RecordedRun
     from spike_zoo.tables.spec import TableSpec
 
-    NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
+    RunsByRow = Mapping[str, Sequence[RecordedRun]]
 
 CONFIG_FILENAME = "config.yaml"  # in the folder of a run
-_MOST_NAMES = 4  # rows that a note lists
+_MAX_NAMES = 4  # rows that a note lists
 
 
-def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
-    """Yield the reasons why the rows of a table cannot be compared."""
-    data = _grouped(rows, lambda run: _short(run.result.data_sha256))
-    profiles = _grouped(rows, lambda run: run.result.profile or "none")
+def warnings_of(spec: TableSpec, runs: RunsByRow) -> Iterator[str]:
+    """Yield the reasons why the rows of a table, with their runs, cannot be compared."""
+    data = _rows_by(runs, lambda run: _short(run.result.data_sha256))
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
-    for images in _differing_images(rows):
+    for images in _differing_images(runs):
         yield (
             "The rows were measured on different images of the same data and cannot be compared: "
             f"{_listed(images)}."
         )
+    profiles = _rows_by(runs, lambda run: run.result.profile or "none")
     if len(profiles) > 1:
         yield (
             f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "
             "--profile takes the runs of one."
         )
-    leaked = [
-        name
-        for name, runs in rows
-        if any(run.train_split is not None and run.train_split == run.test_split for run in runs)
-    ]
-    if leaked:
-        yield f"Tested on the scenes of their training: {_few(leaked)}."
+    leaked = _rows_by(
+        runs, lambda run: run.train_split is not None and run.train_split == run.test_split
+    )
+    if True in leaked:
+        yield f"Tested on the scenes of their training: {_few(leaked[True])}."
 
 
-def notes_of(
-    spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[RecordedRun]]
-) -> Iterator[str]:
+def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) -> Iterator[str]:
     """Yield notes on the origin of a table's numbers, and the command that reproduces them.
 
     Args:
         spec: The table.
-        rows: Names of rows and their runs.
+        runs: Name of a row -> its runs.
         repeats: Number of runs that were excluded because they repeat a seed.
         others: Name of a row -> runs of its variant with another configuration.
     """
-    runs = [run for _, row_runs in rows for run in row_runs]
+    listed = [run for row_runs in runs.values() for run in row_runs]
     if spec.note:
         yield spec.note
     yield from _sources(spec)
-    if not runs:
-        yield "No runs yet."
+    if listed:
+        yield _counted(runs)
+        yield from _origins(spec, runs, listed)
     else:
-        yield _counted(rows)
-        yield from _origins(spec, rows, runs)
+        yield "No runs yet."
     if repeats:
         yield f"Excluded: {repeats} runs that repeat a seed; the first one counts."
     for name, excluded in others.items():
         if excluded:
-            origins = [run.source or run.result.config_hash for run in excluded]
+            origins = _few(run.source or run.result.config_hash for run in excluded)
             yield (
                 f"Excluded: {len(excluded)} runs of {name} with another configuration than the "
-                f"row's ({_few(origins)})."
+                f"row's ({origins})."
             )
-    if any(column.is_grouped for column in spec.columns):
-        missing = sum(not run.images for run in runs)
-        if missing:
-            yield f"{missing} runs have no per_image.csv: n/a in columns of selected scenes."
-    yield from _command(spec, runs)
+    missing = sum(not run.images for run in listed)
+    if missing and any(column.is_grouped for column in spec.columns):
+        yield f"{missing} runs have no per_image.csv: n/a in columns of selected scenes."
+    if spec.command:
+        profiles = sorted({run.result.profile for run in listed if run.result.profile})
+        yield f"To reproduce: {spec.command.format(profile=(*profiles, 'cpu')[0])}"
+    elif listed:
+        yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(listed[0])}"
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
-    if spec.source and any(row.published and not row.source for row in spec.rows):
+    published = [row for row in spec.rows if row.published or row.curves]
+    if spec.source and any(not row.source for row in published):
         yield f"[ ] published: {spec.source}."
-    rows_by_source: dict[str, list[str]] = {}
-    for row in spec.rows:
-        if row.source and row.published:
-            rows_by_source.setdefault(row.source, []).append(row.name)
-    for source, names in rows_by_source.items():
-        yield f"[ ] published for {' / '.join(names)}: {source}."
-    columns: dict[str, list[str]] = {}
+    names = defaultdict[str, list[str]](list)
+    for row in published:
+        if row.source:
+            names[row.source].append(row.name)
+    yield from (
+        f"[ ] published for {' / '.join(rows)}: {source}." for source, rows in names.items()
+    )
+    columns = defaultdict[str, list[str]](list)
     for column in spec.published_columns:
-        columns.setdefault(column.source, []).append(f"[{column.name}]")
-    for source, names in columns.items():
-        yield f"{' '.join(names)} published: {source}."
+        columns[column.source].append(f"[{column.name}]")
+    yield from (f"{' '.join(names)} published: {source}." for source, names in columns.items())
 
 
-def _counted(rows: NamedRuns) -> str:
+def _counted(runs: RunsByRow) -> str:
     """Return the number of seeds behind the means."""
-    counts = {len(runs) for _, runs in rows if runs}
-    seeds = sorted({str(run.result.seed) for _, runs in rows for run in runs})
+    counts = {len(row_runs) for row_runs in runs.values() if row_runs}
+    seeds = sorted({str(run.result.seed) for row_runs in runs.values() for run in row_runs})
     text = f"Seeds: {', '.join(seeds)}."
     if counts == {1}:
         return f"One run a row (n = 1), so no deviation. {text}"
@@ -108,21 +110,25 @@ def _counted(rows: NamedRuns) -> str:
     return f"Mean ± standard deviation over seeds, {each}. {text}"
 
 
-def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> Iterator[str]:
-    data = _grouped(
-        rows, lambda run: f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
-    )
+def _origins(spec: TableSpec, runs: RunsByRow, listed: Sequence[RecordedRun]) -> Iterator[str]:
+    def archive(run: RecordedRun) -> str:
+        return f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
+
+    data = _rows_by(runs, archive)
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
-    yield f"Weights: {_listed(_grouped(rows, _weights))}."
-    yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
-    costs_in_table = [column.cost for column in spec.columns if column.cost is not None]
-    jobs = {job for job, number in costs_in_table if number != "macs_per_pixel"}
-    costs = [run.result.costs[job] for run in runs for job in jobs & run.result.costs.keys()]
-    sizes = {cost.size for cost in costs if cost.size is not None}
+    yield f"Weights: {_listed(_rows_by(runs, _weights))}."
+    yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in listed}))}."
+    costs = [column.cost for column in spec.columns if column.cost is not None]
+    jobs = {job for job, number in costs if number != "macs_per_pixel"}
+    sizes = {
+        cost.size for run in listed for job, cost in run.result.costs.items() if job in jobs
+    } - {None}
     if sizes:
-        size_text = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
+        size_text = ", ".join(
+            f"{height} x {width}" for height, width in sorted(filter(None, sizes))
+        )
         yield f"Cost of one image of {size_text} pixels."
-    commits = _grouped(rows, lambda run: run.result.commit or "unknown")
+    commits = _rows_by(runs, lambda run: run.result.commit or "unknown")
     several = " (the rows were made with different commits)" if len(commits) > 1 else ""
     yield f"Code: {', '.join(commits)}{several}."
 
@@ -133,11 +139,12 @@ def _weights(run: RecordedRun) -> str:
         return "none"
     if run.train_split is not None:
         return "trained by the runs"
-    values = ((run.result.config.get("model") or {}).get("init_args") or {}).values()
-    named = {value: Path(value) for value in [run.result.checkpoint, *values] if _is_weights(value)}
+    arguments = (run.result.config.get("model") or {}).get("init_args") or {}
+    values = [run.result.checkpoint, *(value for _, value in leaves(arguments))]
+    named = dict.fromkeys(value for value in values if _is_weights(value))
     names = [
-        f"{path.stem}, as shipped" if path.stem in shipped_weights() else value
-        for value, path in named.items()
+        f"{Path(value).stem}, as shipped" if Path(value).stem in shipped_weights() else value
+        for value in named
     ]
     return " and ".join(dict.fromkeys(names)) or "in the configuration"
 
@@ -146,16 +153,6 @@ def _is_weights(value: object) -> bool:
     return isinstance(value, str) and (
         value.endswith((".safetensors", ".ckpt")) or value in shipped_weights()
     )
-
-
-def _command(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
-    """Yield the command that reproduces the results."""
-    profiles = sorted({run.result.profile for run in runs if run.result.profile})
-    profile = profiles[0] if profiles else "cpu"
-    if spec.command:
-        yield f"To reproduce: {spec.command.format(profile=profile)}"
-    elif runs:
-        yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(runs[0])}"
 
 
 def _arguments_of(run: RecordedRun) -> str:
@@ -171,16 +168,16 @@ def _arguments_of(run: RecordedRun) -> str:
     return f"{verb} --config {quote(str(saved))}{weights} --run_dir NEW"
 
 
-def _differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
-    """Yield names of rows by test images, for each archive with differing test images."""
-    by_archive: dict[str | None, dict[tuple[int, str], list[str]]] = {}
-    for name, runs in rows:
-        for run in runs:
-            count, digest = run.result.images, run.result.images_sha256
-            if count is not None and digest is not None:
-                groups = by_archive.setdefault(run.result.data_sha256, {})
-                names = groups.setdefault((count, digest), [])
-                names += [] if name in names else [name]
+def _differing_images(runs: RunsByRow) -> Iterator[dict[str, list[str]]]:
+    """Yield test images -> names of rows, for each archive with differing test images."""
+
+    def images(run: RecordedRun) -> tuple[str | None, int | None, str | None]:
+        return run.result.data_sha256, run.result.images, run.result.images_sha256
+
+    by_archive = defaultdict[str | None, dict[tuple[int, str], list[str]]](dict)
+    for (archive, count, digest), names in _rows_by(runs, images).items():
+        if count is not None and digest is not None:
+            by_archive[archive][count, digest] = names
     for groups in by_archive.values():
         if len(groups) > 1:
             counts = [count for count, _ in groups]
@@ -190,15 +187,13 @@ def _differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
             }
 
 
-def _grouped(rows: NamedRuns, key: Callable[[RecordedRun], str]) -> dict[str, list[str]]:
+def _rows_by(runs: RunsByRow, key: Callable[[RecordedRun], Any]) -> dict[Any, list[str]]:
     """Group the names of rows by a value of their runs."""
-    groups: dict[str, list[str]] = {}
-    for name, runs in rows:
-        for run in runs:
-            names = groups.setdefault(key(run), [])
-            if name not in names:
-                names.append(name)
-    return groups
+    groups = defaultdict[Any, dict[str, None]](dict)
+    for name, row_runs in runs.items():
+        for run in row_runs:
+            groups[key(run)][name] = None
+    return {value: list(names) for value, names in groups.items()}
 
 
 def _listed(groups: dict[str, list[str]]) -> str:
@@ -207,8 +202,8 @@ def _listed(groups: dict[str, list[str]]) -> str:
 
 def _few(names: Iterable[str]) -> str:
     listed = list(names)
-    rest = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-    return f"{' / '.join(listed[:_MOST_NAMES])}{rest}"
+    rest = f" and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else ""
+    return f"{' / '.join(listed[:_MAX_NAMES])}{rest}"
 
 
 def _short(digest: str | None) -> str:

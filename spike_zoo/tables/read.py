@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ from spike_zoo.metrics.facts import METRICS
 from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
+    Claim,
     Curve,
     CurveSpec,
-    Expectation,
     PublishedColumn,
     Row,
     TableFile,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 #: Keys that all tables of a file may share.
 _SHARED = ("source", "columns", "archive", "command")
+_LISTS = ("columns", "rows", "curves", "published_columns", "claims")
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
@@ -56,7 +56,7 @@ def read_table_file(path: str | Path) -> TableFile:
     if not isinstance(content, dict) or "tables" not in content:
         table = _read_table(file, content, f"{file}: the table")
         return TableFile(table.title, (table,), file)
-    unknown = sorted(content.keys() - {"title", "tables", *_SHARED})
+    unknown = content.keys() - {"title", "tables", *_SHARED}
     if unknown or "title" not in content or not isinstance(content["tables"], list):
         raise ConfigError(
             f"{file}: expected the keys title, tables (a list) and optionally "
@@ -65,10 +65,9 @@ def read_table_file(path: str | Path) -> TableFile:
     shared = {key: content[key] for key in _SHARED if key in content}
     tables = []
     for number, entry in enumerate(content["tables"], 1):
-        is_named = isinstance(entry, dict) and "title" in entry
-        place = f"table {entry['title']!r}" if is_named else f"table {number}"
+        title = entry.get("title") if isinstance(entry, dict) else None
         merged = {**shared, **entry} if isinstance(entry, dict) else entry
-        tables.append(_read_table(file, merged, f"{file}: {place}"))
+        tables.append(_read_table(file, merged, f"{file}: table {title or number!r}"))
     _check_unique([table.title for table in tables], "table", str(file))
     return TableFile(str(content["title"]), tuple(tables), file)
 
@@ -79,51 +78,7 @@ def read_points(path: Path) -> dict[str, Curve]:
     Args:
         path: CSV with a header and the columns name of the method, x and y, as ``name,bpp,psnr``.
             Lines with the same name are the points of one curve.
-
-    Raises:
-        MissingFileError: If the file does not exist.
-        FormatError: If a line is not a name and two finite numbers; states file and line.
     """
-    curves: dict[str, Curve] = {}
-    for number, (name, *values) in _named_numbers(path, "name,bpp,psnr")[1]:
-        if len(values) != 2:
-            text = f"{path}, line {number}: expected a name and two numbers, got {len(values)}"
-            raise FormatError(text, path=str(path))
-        x, y = values
-        curves[name] = (*curves.get(name, ()), (x, y))
-    return curves
-
-
-def read_scores(path: Path) -> dict[str, dict[str, float]]:
-    """Read scores of pictures that another tool computed.
-
-    Args:
-        path: CSV with a header. The first column is the name of a picture, the others are metrics,
-            as ``name,niqe,brisque``.
-
-    Returns:
-        Metric -> name of a picture -> its score.
-
-    Raises:
-        MissingFileError: If the file does not exist.
-        FormatError: If a line is not a new name and a finite number for each metric.
-    """
-    metrics, lines = _named_numbers(path, "name,niqe")
-    scores: dict[str, dict[str, float]] = {metric: {} for metric in metrics}
-    for number, (name, *values) in lines:
-        if len(values) != len(metrics) or any(name in listed for listed in scores.values()):
-            text = (
-                f"{path}, line {number}: expected a picture that is not listed above and "
-                f"{len(metrics)} numbers, got {name!r} and {len(values)}"
-            )
-            raise FormatError(text, path=str(path))
-        for metric, value in zip(metrics, values, strict=True):
-            scores[metric][name] = value
-    return scores
-
-
-def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    """Return the headings of the columns after the first, and number and cells of each line."""
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
     try:
@@ -132,19 +87,18 @@ def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int,
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path}: not a CSV file in UTF-8 ({error})", path=str(path)) from error
     if len(lines) < 2:
-        raise FormatError.at(path, f"no values; expected a header and lines as {example}")
-    read = []
+        raise FormatError.at(path, "no values; expected a header and lines as name,bpp,psnr")
+    curves: dict[str, Curve] = {}
     for number, (name, *cells) in lines[1:]:
         try:
-            values = [float(cell) for cell in cells]
+            x, y = map(float, cells)
         except ValueError:
-            values = []
-        if not (name.strip() and values and all(map(math.isfinite, values))):
-            line_text = ",".join([name, *cells])
-            text = f"{path}, line {number}: expected a name and finite numbers, got {line_text!r}"
-            raise FormatError(text, path=str(path))
-        read.append((number, [name.strip(), *values]))
-    return [heading.strip() for heading in lines[0][1][1:]], read
+            x = y = math.nan
+        if not (name.strip() and math.isfinite(x) and math.isfinite(y)):
+            text = f"{path}, line {number}: expected a name and two finite numbers, got "
+            raise FormatError(f"{text}{','.join([name, *cells])!r}", path=str(path))
+        curves[name.strip()] = (*curves.get(name.strip(), ()), (x, y))
+    return curves
 
 
 def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN401  (any YAML value)
@@ -153,25 +107,18 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     if "rows" not in content:
         raise ConfigError(f"{place}: the key 'rows' is missing")
     content = {"columns": DEFAULT_COLUMNS, **content}
-    lists = {
-        key: _list(content.pop(key, None) or (), f"{place}: {key}")
-        for key in ("columns", "rows", "curves", "published_columns", "expect")
-    }
+    lists = {key: content.pop(key, None) or () for key in _LISTS}
+    for key, listed in lists.items():
+        if not isinstance(listed, list | tuple):
+            raise ConfigError(f"{place}: {key}: expected a list, got {listed!r}")
     columns = [
         _column(entry, f"{place}, column {n}") for n, entry in enumerate(lists["columns"], 1)
     ]
     curves = _parsed(CurveSpec, lists["curves"], f"{place}, curve")
     published = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
-    for column in published:
-        _check_metric(column.metric, f"{place}, published column {column.name!r}")
-    names = [column.name for column in (*columns, *published)]
-    _check_unique([*names, *(curve.key for curve in curves)], "column or curve", place)
-    rows = _rows(file, lists["rows"], place)
-    rows = _with_published(rows, curves, published, file, place)
-    _check_cells(rows, columns, curves, place)
-    for curve in curves:
-        if curve.anchor is not None:
-            _check_name(curve.anchor, [row.name for row in rows], "row", f"{place}: anchor")
+    for number, column in enumerate(published, 1):
+        _check_metric(column.metric, f"{place}, published column {number}")
+    rows = _with_published(_rows(file, lists["rows"], place), curves, published, file)
     spec = parse_dataclass(
         TableSpec,
         content,
@@ -180,55 +127,28 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         rows=tuple(rows),
         curves=tuple(curves),
         published_columns=tuple(published),
-        expect=(),
+        claims=(),
         file=file,
     )
-    _check_command(spec.command, place)
-    return replace(spec, expect=_claims(spec, lists["expect"], place))
+    _check_names(spec, place)
+    return replace(spec, claims=_claims(spec, lists["claims"], place))
 
 
-def _check_cells(
-    rows: Sequence[Row],
-    columns: Sequence[Column],
-    curves: Sequence[CurveSpec],
-    place: str,
-) -> None:
-    """Check that published values have a column and that columns of scores have a metric."""
-    names = [*(item.name for item in columns), *(item.name for item in curves)]
-    for row in rows:
+def _check_names(spec: TableSpec, place: str) -> None:
+    """Check the names of a table's columns, curves and anchors, and of published values."""
+    columns, rows = [column.name for column in spec.columns], [row.name for row in spec.rows]
+    others = [*(one.name for one in spec.published_columns), *(one.key for one in spec.curves)]
+    _check_unique([*columns, *others], "column or curve", place)
+    for row in spec.rows:
         for key in row.published:
-            _check_name(key, names, "column or curve", f"{place}, row {row.name!r}: published")
-    score_metrics = sorted({metric for row in rows for metric in row.score_means})
-    for column in (item for item in columns if item.is_score):
-        _check_name(column.measure, score_metrics, "metric in the scores of the rows", place)
-
-
-def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Expectation, ...]:
-    """Return the claims of a table, with default values filled in.
-
-    Raises:
-        ConfigError: If a claim is not valid or is given twice.
-    """
-    claims = _parsed(Expectation, listed, f"{place}, expectation")
-    claims = [
-        _complete(spec, claim, f"{place}, expectation {n}") for n, claim in enumerate(claims, 1)
-    ]
-    keys = []
-    for claim in claims:
-        parts = claim.row, claim.other or claim.anchor, claim.by, claim.within is None, claim.than
-        keys.append(" / ".join(map(str, parts)) + (claim.method if claim.anchor else ""))
-    _check_unique(keys, "expectation", place)
-    return tuple(claims)
+            _check_name(key, columns, "column", f"{place}, row {row.name!r}: published")
+    for curve in spec.curves:
+        if curve.anchor is not None:
+            _check_name(curve.anchor, rows, "row", f"{place}: anchor")
 
 
 def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:
     return [parse_dataclass(cls, content, f"{place} {n}") for n, content in enumerate(listed, 1)]
-
-
-def _list(content: Any, place: str) -> Sequence[Any]:  # noqa: ANN401  (any YAML value)
-    if not isinstance(content, list | tuple):
-        raise ConfigError(f"{place}: expected a list, got {content!r}")
-    return content
 
 
 def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML value)
@@ -240,9 +160,8 @@ def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML valu
             _check_metric(key, place)
         content = {"name": key, "better": direction(key) or "neither", **content}
     column = parse_dataclass(Column, content, place)
-    if column.is_grouped and (
-        column.name == column.metric or not column.metric.startswith("test/")
-    ):
+    is_plain = column.name == column.metric or not column.metric.startswith("test/")
+    if column.is_grouped and is_plain:
         raise ConfigError(f"{place}: scenes and rate_scale need a name and a test metric")
     return column
 
@@ -267,82 +186,56 @@ def _check_metric(key: str, place: str) -> None:
 def _rows(file: Path, listed: Sequence[Any], place: str) -> list[Row]:
     rows = []
     for number, content in enumerate(listed, 1):
-        row = parse_dataclass(Row, content, f"{place}, row {number}", runs=(), score_means={})
-        if row.variant is None and not row.published and row.scores is None:
-            raise ConfigError(
-                f"{place}, row {row.name!r}: needs a variant, published values or scores"
-            )
+        row = parse_dataclass(Row, content, f"{place}, row {number}", runs=(), curves={})
+        if row.variant is None and not row.published:
+            raise ConfigError(f"{place}, row {row.name!r}: needs a variant or published values")
         if row.variant is not None:
-            row = replace(
-                row, variant=_variant(file.parent / row.variant, f"{place}, row {number}")
-            )
+            path = file.parent / row.variant
+            if not path.is_file():
+                near = closest(path.name, [other.name for other in path.parent.glob("*.yaml")])
+                raise ConfigError(f"{place}, row {number}: no such variant: {path}.{near}")
+            row = replace(row, variant=path)
         rows.append(row)
-    rows = _with_scores(rows, file, place)
+    _check_unique([row.name for row in rows], "row", place)
     variants = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
     _check_unique(variants, "variant", place)
     return rows
 
 
-def _with_scores(rows: Sequence[Row], file: Path, place: str) -> list[Row]:
-    """Add the means of scores to rows, and check that all rows have scores of the same pictures."""
-    pictures: dict[str, tuple[str, set[str]]] = {}
-    scored = []
-    for row in rows:
-        read = read_scores(file.parent / row.scores) if row.scores is not None else {}
-        for metric, scores in read.items():
-            first, names = pictures.setdefault(metric, (row.name, set(scores)))
-            if differing := names ^ scores.keys():
-                raise ConfigError(
-                    f"{place}, row {row.name!r}: the scores of {metric} are of other pictures than "
-                    f"those of row {first!r}: {min(differing)!r} is missing in one of them"
-                )
-        means = {metric: statistics.fmean(scores.values()) for metric, scores in read.items()}
-        scored.append(replace(row, score_means=means))
-    return scored
-
-
-def _variant(path: Path, place: str) -> Path:
-    if not path.is_file():
-        names = [file.name for file in path.parent.glob("*.yaml")]
-        raise ConfigError(f"{place}: no such variant: {path}.{closest(path.name, names, most=3)}")
-    return path
-
-
 def _with_published(
-    rows: list[Row],
+    rows: Sequence[Row],
     curves: Sequence[CurveSpec],
-    published_columns: Sequence[PublishedColumn],
+    published: Sequence[PublishedColumn],
     file: Path,
-    place: str,
 ) -> list[Row]:
     """Add published curves to the rows, and a row for each name that has only published values."""
     by_name = {row.name: row for row in rows}
-    if len(by_name) < len(rows):
-        _check_unique([row.name for row in rows], "row", place)
-    for curve in curves:
-        if curve.published is None:
-            continue
-        for name, points in read_points(file.parent / curve.published).items():
+    for curve in (curve for curve in curves if curve.published is not None):
+        for name, points in read_points(file.parent / str(curve.published)).items():
             row = by_name.get(name, Row(name))
-            if curve.name in row.published:
-                text = f"row {name!r}: {curve.name} is given here and in {curve.published}"
-                raise ConfigError(f"{place}, {text}")
-            by_name[name] = replace(row, published={**row.published, curve.name: points})
-    for name in (name for column in published_columns for name in column.values):
+            by_name[name] = replace(row, curves={**row.curves, curve.name: points})
+    for name in (name for column in published for name in column.values):
         by_name.setdefault(name, Row(name))
     return list(by_name.values())
 
 
-def _check_command(command: str | None, place: str) -> None:
-    try:
-        (command or "").format(profile="cpu")
-    except (KeyError, IndexError, ValueError) as error:
-        raise ConfigError(f"{place}: command: only {{profile}} is replaced: {command}") from error
+def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Claim, ...]:
+    """Return the claims of a table, with default values filled in."""
+    claims = [
+        _complete(spec, claim, f"{place}, claim {n}")
+        for n, claim in enumerate(_parsed(Claim, listed, f"{place}, claim"), 1)
+    ]
+    keys = []
+    for claim in claims:
+        parts = claim.row, claim.other or claim.anchor, claim.by, claim.within is None, claim.than
+        keys.append(" / ".join(map(str, parts)) + (claim.method if claim.anchor else ""))
+    _check_unique(keys, "claim", place)
+    return tuple(claims)
 
 
-def _complete(spec: TableSpec, claim: Expectation, place: str) -> Expectation:
+def _complete(spec: TableSpec, claim: Claim, place: str) -> Claim:
     """Check the names of a claim, and fill in a missing curve or reported difference."""
-    rows = [row.name for row in spec.rows]
+    rows = {row.name: row for row in spec.rows}
     for name in (claim.row, claim.other, claim.above, claim.anchor):
         if name is not None:
             _check_name(name, rows, "row", place)
@@ -353,12 +246,17 @@ def _complete(spec: TableSpec, claim: Expectation, place: str) -> Expectation:
         _check_name(claim.by or curves[0], curves, "curve", place)
         return replace(claim, by=claim.by or curves[0])
     column = _check_direction(spec, claim, place)
-    if claim.better_than is not None and claim.reported is None:
-        return replace(claim, reported=_published_difference(spec, claim, column))
-    return claim
+    if claim.better_than is None or claim.reported is not None:
+        return claim
+    row, other = rows[claim.row], rows[claim.better_than]
+    values = row.published.get(claim.by), other.published.get(claim.by)
+    if row.source != other.source or values[0] is None or values[1] is None:
+        return claim
+    difference = column.sign * (values[0] - values[1])
+    return replace(claim, reported=difference) if difference > 0 else claim
 
 
-def _check_direction(spec: TableSpec, claim: Expectation, place: str) -> Column:
+def _check_direction(spec: TableSpec, claim: Claim, place: str) -> Column:
     """Return the column of a claim, and check that the claim fits the column's direction."""
     columns = {column.name: column for column in spec.columns}
     _check_name(claim.by, columns, "column", place)
@@ -375,17 +273,6 @@ def _check_direction(spec: TableSpec, claim: Expectation, place: str) -> Column:
         if getattr(claim, key) is None:
             raise ConfigError(f"{place}: {column.better} is better for {claim.by!r}, use {key}")
     return column
-
-
-def _published_difference(spec: TableSpec, claim: Expectation, column: Column) -> float | None:
-    """Return the improvement between two rows with values of the same source; None otherwise."""
-    rows = {row.name: row for row in spec.rows}
-    first, second = rows[claim.row], rows[str(claim.other)]
-    values = first.value(column.name), second.value(column.name)
-    if first.source != second.source or values[0] is None or values[1] is None:
-        return None
-    difference = (values[0] - values[1]) * (-1.0 if column.better == "lower" else 1.0)
-    return difference if difference > 0 else None
 
 
 def _check_name(name: str, known: Iterable[str], kind: str, place: str) -> None:

@@ -1,161 +1,100 @@
-"""Markdown and CSV of filled tables, and the texts of their cells."""
+"""Markdown, CSV and JSON of filled tables."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.columns import ARROWS
-from spike_zoo.tables.rates import METHODS, rate_notes, rate_table
-from spike_zoo.tables.verdicts import (
-    NOISE_RULE,
-    by_origin,
-    false_discoveries,
-    summarize_verdicts,
-)
+import pandas as pd
+
+from spike_zoo.tables.claims import NOISE_RULE, by_origin, false_discoveries, summarize_claims
+from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from spike_zoo.tables.aggregate import Cell, FilledTable
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.rates import FilledCurve
-    from spike_zoo.tables.spec import PublishedColumn
+    from spike_zoo.tables.curves import FilledCurve
+    from spike_zoo.tables.fill import FilledTable
 
 NOTES = "NOTES.md"  # in the folder of the table file
 DIFFERENT_NOTE = "† other data or another profile than most rows."
-_CURVE_FIELDS = ["curve", "x", "y", "x published", "y published"]
-_RATE_FIELDS = [
+_CURVE_FIELDS = ("curve", "x", "y", "x published", "y published")
+_RATE_FIELDS = (
     *("anchor", "BD-rate cubic", "BD-rate cubic deviation"),
     *("BD-rate pchip", "BD-rate pchip deviation", "BD-rate missing"),
-]
+)
 
 
-@dataclass(frozen=True)
-class CellText:
-    """Text of one cell.
-
-    Attributes:
-        ours: The measured value with its deviation over seeds.
-        published: The published value in brackets; empty without a published value.
-        is_best: Whether it is the best measured value of its column.
-    """
-
-    ours: str
-    published: str = ""
-    is_best: bool = False
-
-    def __str__(self) -> str:
-        return " ".join(part for part in (self.ours, self.published) if part)
-
-
-def heading(column: Column) -> str:
-    """Return the heading of a column, with an arrow in the better direction."""
-    return column.heading + ARROWS[column.better]
-
-
-def cell_rows(table: FilledTable) -> list[list[CellText]]:
-    """Return the texts of a table's cells; the first cell of a row is its name."""
-    best = [_best_rows(table, index) for index in range(len(table.columns))]
+def text_rows(table: FilledTable) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of texts of a table; the best values are ``**bold**``."""
+    columns, published = table.spec.columns, table.spec.published_columns
+    has_counts = len({len(runs) for runs in table.runs.values() if runs}) > 1
+    head = ["", *(column.title for column in columns), *(other.title for other in published)]
+    best = [_best_rows(table, column) for column in columns]
     rows = []
-    for number, row in enumerate(table.rows):
-        texts = [CellText(row.name + (" †" if row.is_different else ""))]
-        for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-            published = "" if cell.published is None else f"[{column.text(cell.published)}]"
-            texts.append(CellText(_ours(column, cell), published, number in best[index]))
-        for published_column in table.spec.published_columns:
-            value = published_column.values.get(row.name)
-            texts.append(
-                CellText("" if value is None else f"[{published_column.column.text(value)}]")
-            )
-        if _has_counts(table):
-            texts.append(CellText(str(len(row.runs))))
-        rows.append(texts)
-    return rows
-
-
-def header(table: FilledTable) -> list[str]:
-    """Return the headings of the columns; the heading of the row names is empty."""
-    published = [
-        f"[{column.name}, {column.column.heading}]{ARROWS[column.column.better]}"
-        for column in table.spec.published_columns
-    ]
-    counts = ["n"] if _has_counts(table) else []
-    return ["", *map(heading, table.columns), *published, *counts]
+    for name, runs in table.runs.items():
+        texts = [name + (" †" if name in table.different else "")]
+        for column, best_rows in zip(columns, best, strict=True):
+            cell = table.cells.loc[(name, column.name), :]
+            text = _measured(column, cell)
+            text = f"**{text}**" if name in best_rows else text
+            theirs = cell["published"]
+            texts.append(text if pd.isna(theirs) else f"{text} [{column.text(theirs)}]")
+        for other in published:
+            value = other.values.get(name)
+            texts.append("" if value is None else f"[{other.column.text(value)}]")
+        rows.append(texts + [str(len(runs))] * has_counts)
+    return head + ["n"] * has_counts, rows
 
 
 def all_notes(table: FilledTable) -> list[str]:
     """Return the notes below a table."""
-    is_marked = any(row.is_different for row in table.rows)
-    return [*([DIFFERENT_NOTE] if is_marked else []), *table.notes]
+    return [*([DIFFERENT_NOTE] if table.different else []), *table.notes]
 
 
-def _ours(column: Column, cell: Cell) -> str:
-    if cell.diverged:
-        return f"diverged ({cell.diverged} of {cell.count})"
-    if cell.mean is None:
+def _measured(column: Column, cell: pd.Series) -> str:
+    if cell["diverged"]:
+        return f"diverged ({cell['diverged']:.0f} of {cell['count']:.0f})"
+    if pd.isna(cell["mean"]):
         return "n/a"
-    text = column.text(cell.mean)
-    if cell.deviation is not None and not column.is_cost:
-        text += f" ± {column.text(cell.deviation)}"
-    return text
+    is_varied = not (pd.isna(cell["deviation"]) or column.is_cost)
+    return column.text(cell["mean"]) + (f" ± {column.text(cell['deviation'])}" if is_varied else "")
 
 
-def _best_rows(table: FilledTable, index: int) -> set[int]:
-    """Return the indices of the rows with the best measured value of a column.
+def _best_rows(table: FilledTable, column: Column) -> set[str]:
+    """Return the rows with the best measured value of a column.
 
     The set is empty if no direction is better, if fewer than two different values were measured,
     if several rows share the lowest cost, or if the rows were measured on different images.
     """
-    column = table.columns[index]
-    if not column.is_cost and not _has_same_images(table, index):
+    means = table.cells["mean"].xs(column.name, level=1).dropna()
+    if column.better == "neither" or means.nunique() < 2:
         return set()
-    means = {number: row.cells[index].mean for number, row in enumerate(table.rows)}
-    measured = {number: mean for number, mean in means.items() if mean is not None}
-    if column.better == "neither" or len(set(measured.values())) < 2:
-        return set()
-    best = max(measured.values()) if column.better == "higher" else min(measured.values())
-    rows = {number for number, mean in measured.items() if mean == best}
-    return set() if column.is_cost and len(rows) > 1 else rows
-
-
-def _has_same_images(table: FilledTable, index: int) -> bool:
-    """Return whether the rows with a value in a column were measured on the same images."""
-    rows = [row for row in table.rows if row.cells[index].mean is not None]
-    results = [run.result for row in rows for run in row.runs]
+    results = [run.result for name in means.index for run in table.runs[name]]
     images = {result.images_sha256 for result in results}
-    if None not in images:
-        return len(images) <= 1
-    data = {result.data_sha256 for result in results}  # records without a digest of the images
-    return len(images) <= 2 and len(data) <= 1
-
-
-def _has_counts(table: FilledTable) -> bool:
-    """Return whether rows have different numbers of runs; a column then lists the numbers."""
-    return len({len(row.runs) for row in table.rows if row.runs}) > 1
+    data = {result.data_sha256 for result in results}  # for records without a digest of the images
+    is_comparable = len(images) <= 2 and len(data) <= 1 if None in images else len(images) <= 1
+    best = means.index[means == (means.max() if column.better == "higher" else means.min())]
+    is_unique = len(best) == 1
+    return set(best) if (is_unique if column.is_cost else is_comparable) else set()
 
 
 def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     """Return tables as GitHub Markdown; several tables get the title as a heading."""
-    several = len(tables) > 1
-    lines = [f"# {title}", ""] if title and several else []
+    level = "##" if len(tables) > 1 else "#"
+    lines = [f"# {title}", ""] if title and len(tables) > 1 else []
     for table in tables:
-        lines += [f"{'##' if several else '#'} {table.title}", ""]
+        lines += [f"{level} {table.title}", ""]
         lines += [f"**Warning: {warning}**  " for warning in table.warnings]
         lines += [""] if table.warnings else []
-        rows = [[_bold(cell) for cell in row] for row in cell_rows(table)]
-        lines += _grid(header(table), rows)
-        lines += _expectations(table)
-        for curve in table.curves:
-            lines += _points_list(curve) if curve.spec.anchor is None else _rates(curve)
+        lines += [*_grid(*text_rows(table)), *_claims(table)]
+        for curve in filter(lambda curve: curve.lines, table.curves):
+            lines += ["", f"{curve.title}:", "", *_curve_lines(curve)]
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
-    verdicts = [verdict for table in tables for verdict in table.verdicts]
-    if verdicts:
-        lines += [NOISE_RULE, ""]
-    if remaining := false_discoveries(verdicts):
+    results = [result for table in tables for result in table.claims]
+    lines += [NOISE_RULE, ""] if results else []
+    if remaining := false_discoveries(results):
         lines += [remaining, ""]
     file = tables[0].spec.file if tables else None
     if file is not None and (file.parent / NOTES).is_file():  # the link fits committed tables
@@ -163,123 +102,101 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     return "\n".join(lines)
 
 
-def _bold(cell: CellText) -> str:
-    return f"**{cell.ours}**{str(cell)[len(cell.ours) :]}" if cell.is_best else str(cell)
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     marks = ["---"] + ["---:"] * (len(head) - 1)
     escaped = ([text.replace("|", r"\|") for text in row] for row in (head, marks, *rows))
     return [f"| {' | '.join(row)} |" for row in escaped]
 
 
-def _points_list(curve: FilledCurve) -> list[str]:
-    if not curve.lines:
-        return []
-    lines = [
-        f"- {line.name}: {', '.join(f'({x:.4g}, {y:.4g})' for x, y in line.points)}"
-        for line in curve.lines
+def _curve_lines(curve: FilledCurve) -> Iterator[str]:
+    if curve.spec.anchor is not None:
+        yield from [*_grid(*rate_table(curve)), "", *(f"{note}  " for note in rate_notes(curve))]
+        return
+    for line in curve.lines:
+        yield f"- {line.name}: {', '.join(f'({x:.4g}, {y:.4g})' for x, y in line.points)}"
+
+
+def _claims(table: FilledTable) -> Iterator[str]:
+    for heading, results in by_origin(table.claims).items():
+        yield from ("", f"{heading}: {summarize_claims(results)}.", "")
+        for result in results:
+            statement = f": {result.claim.statement}" if result.claim.statement else ""
+            detail = f" ({result.detail})" if result.detail else ""
+            yield f"- **{result.label}**: {result.text}{detail}{statement}"
+
+
+def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
+    """Return all numbers of tables in full precision, with missing values as None.
+
+    The columns are mean, deviation and published value for each column of the tables, then
+    published columns. Each row is followed by the claims with their results, the points of curves,
+    and the BD-rates against the anchor (rounded to 1e-6 %).
+    """
+    names = dict.fromkeys(column.name for table in tables for column in table.spec.columns)
+    parts = ("", " deviation", " published")
+    published = [other.csv_heading for table in tables for other in table.spec.published_columns]
+    curves = [curve for table in tables for curve in table.curves]
+    fields = [
+        *("table", "row", "n"),
+        *(f"{name}{part}" for name in names for part in parts),
+        *dict.fromkeys(published),
+        *(_CURVE_FIELDS if curves else ()),
+        *(_RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else ()),
+        *("flag", "result"),
     ]
-    return ["", f"{curve.title}:", "", *lines]
-
-
-def _rates(curve: FilledCurve) -> list[str]:
-    if not curve.lines:
-        return []
-    notes = [f"{note}  " for note in rate_notes(curve)]
-    return ["", f"{curve.title}:", "", *_grid(*rate_table(curve)), "", *notes]
-
-
-def _expectations(table: FilledTable) -> list[str]:
-    lines: list[str] = []
-    for heading, verdicts in by_origin(table.verdicts).items():
-        lines += ["", f"{heading}: {summarize_verdicts(verdicts)}.", ""]
-        for verdict in verdicts:
-            claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
-            detail = f" ({verdict.detail})" if verdict.detail else ""
-            lines.append(f"- **{verdict.label}**: {verdict.text}{detail}{claim}")
-    return lines
+    lines = [{"table": table.title, **line} for table in tables for line in _lines(table)]
+    return pd.DataFrame(lines, columns=fields, dtype=object)
 
 
 def render_csv(tables: Sequence[FilledTable]) -> str:
-    """Return all tables as one CSV with values in full precision.
+    """Return :func:`as_frame` as CSV; the result of a diverged run is ``nan``."""
+    return str(as_frame(tables).to_csv(index=False, lineterminator="\n"))
 
-    Mean, deviation and published value are separate fields. The fields are the columns of all
-    tables, then published columns. Further rows are the expectations with the verdict in the last
-    field, the points of curves, and the BD-rates against the anchor (rounded to 1e-6 %).
-    """
-    names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
-    parts = ("", " deviation", " published")
-    fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
-    published_fields = [
-        _published_field(published_column)
+
+def render_json(tables: Sequence[FilledTable], title: str) -> str:
+    """Return tables as JSON, with the warnings, notes and complete results of claims."""
+    content = [
+        {
+            "title": table.title,
+            "lines": json.loads(as_frame([table]).to_json(orient="records")),
+            "warnings": table.warnings,
+            "notes": table.notes,
+            "claims": [
+                {key: value for key, value in vars(result).items() if key != "claim"}
+                for result in table.claims
+            ],
+        }
         for table in tables
-        for published_column in table.spec.published_columns
     ]
-    fields += dict.fromkeys(published_fields)
-    curves = [curve for table in tables for curve in table.curves]
-    fields += _CURVE_FIELDS if curves else []
-    fields += _RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else []
-    file = io.StringIO()
-    writer = csv.DictWriter(file, [*fields, "flag", "expectation"], restval="", lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        flag = " ".join(table.warnings)
-        for row in table.rows:
-            line: dict[str, object] = {"table": table.title, "row": row.name, "n": len(row.runs)}
-            line["flag"] = flag
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                mean = math.nan if cell.diverged else cell.mean
-                values = (mean, cell.deviation, cell.published)
-                for part, value in zip(parts, values, strict=True):
-                    line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
-            for published_column in table.spec.published_columns:
-                if row.name in published_column.values:
-                    line[_published_field(published_column)] = repr(
-                        published_column.values[row.name]
-                    )
-            writer.writerow(line)
-        for verdict in table.verdicts:
-            line = {"table": table.title, "row": verdict.text}
-            line["expectation"] = verdict.label
-            writer.writerow(line)
-        writer.writerows(_points(table))
-        writer.writerows(_bd_rates(table))
-    return file.getvalue()
+    return json.dumps({"title": title, "tables": content}, indent=2, default=vars)
 
 
-def _published_field(column: PublishedColumn) -> str:
-    return f"{column.name} {column.metric} published"
-
-
-def _points(table: FilledTable) -> Iterator[dict[str, object]]:
-    """Yield a line of CSV for each point of a table's curves."""
+def _lines(table: FilledTable) -> Iterator[dict[str, Any]]:
+    """Yield the non-empty fields of each line of :func:`as_frame`."""
+    cells = table.cells.astype(object).where(table.cells.notna(), None)
+    for name, runs in table.runs.items():
+        line: dict[str, Any] = {"row": name, "n": len(runs), "flag": " ".join(table.warnings)}
+        for column in table.spec.columns:
+            cell = cells.loc[(name, column.name), :]
+            line[column.name] = "nan" if cell["diverged"] else cell["mean"]
+            line[f"{column.name} deviation"] = cell["deviation"]
+            line[f"{column.name} published"] = cell["published"]
+        for other in table.spec.published_columns:
+            line[other.csv_heading] = other.values.get(name)
+        yield line
+    yield from ({"row": result.text, "result": result.label} for result in table.claims)
     for curve in table.curves:
-        for line in curve.lines:
-            part = " published" if line.is_published else ""
-            for x, y in line.points:
-                place: dict[str, object] = {"table": table.title, "row": line.row}
-                values = {f"x{part}": repr(x), f"y{part}": repr(y)}
-                yield {**place, "curve": curve.spec.name, **values}
-
-
-def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
-    """Yield a line of CSV for each line of a curve with an anchor."""
-    for curve in table.curves:
-        for line in curve.lines if curve.spec.anchor is not None else ():
-            values: dict[str, object] = {"table": table.title, "row": line.name}
-            values |= {"curve": curve.spec.name, "anchor": curve.spec.anchor}
+        for one in curve.lines:
+            part = " published" if one.is_published else ""
+            for x, y in one.points:
+                yield {"row": one.row, "curve": curve.spec.name, f"x{part}": x, f"y{part}": y}
+    for curve in (curve for curve in table.curves if curve.spec.anchor is not None):
+        for one in curve.lines:
+            line = {"row": one.name, "curve": curve.spec.name, "anchor": curve.spec.anchor}
             for method in METHODS:
-                rate = curve.bd_rate_of(line, method)
-                if rate.mean is None:
-                    values["BD-rate missing"] = rate.reason
-                    continue
-                values[f"BD-rate {method}"] = _rounded(rate.mean)
-                if rate.deviation is not None:
-                    values[f"BD-rate {method} deviation"] = _rounded(rate.deviation)
-            yield values
-
-
-def _rounded(percent: float) -> str:
-    """Return a BD-rate rounded to 1e-6 %: fits differ between processors from the tenth digit."""
-    return repr(round(percent, 6))
+                rate = curve.bd_rate(one, method)
+                line["BD-rate missing"] = rate.reason or None
+                # fits differ between processors from the tenth digit
+                line[f"BD-rate {method}"] = rate.mean and round(rate.mean, 6)
+                line[f"BD-rate {method} deviation"] = rate.deviation and round(rate.deviation, 6)
+            yield line

@@ -6,14 +6,15 @@ import json
 import re
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
 from spike_zoo.records.initial_weights import recipe
-from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults
+from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
 from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.records.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.tables.columns import plain_column
@@ -34,50 +35,34 @@ _PACKAGE = "spike_zoo."  # a record must not make us import classes of other pac
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A record and its origin.
+    """A record and its origin."""
 
-    Attributes:
-        result: The record.
-        folder: The run's folder, with pictures; None for stored records and W&B.
-        place: Index of the searched path that contains the record.
-        images: ``name``, ``plane``, ``rate_scale`` and metrics of each test image.
-        source: Name of the record's origin in notes.
-    """
-
-    result: RunResult
-    folder: Path | None = None
-    place: int = 0
-    images: ImageMetrics = ()
-    source: str = ""
+    result: RunResult  #: the record
+    folder: Path | None = None  #: the run's folder, with pictures; None for stored records and W&B
+    place: int = 0  #: index of the searched path that contains the record
+    images: ImageMetrics = ()  #: ``name``, ``plane``, ``rate_scale`` and metrics of each test image
+    source: str = ""  #: name of the record's origin in notes
 
     def value(self, column: Column) -> float | None:
         """Return the run's value of a column; None if the run has no value."""
         if column.is_grouped:
-            values = [
-                image[column.measure]
-                for image in self.images
-                if image.get(column.measure) is not None
-                and column.counts(image["name"], image["rate_scale"])
-            ]
+            values = list(chain.from_iterable(column.by_recording(self.images).values()))
             return statistics.fmean(values) if values else None
         if column.metric in self.result.metrics:
             return self.result.metrics[column.metric]
-        if column.cost is not None:
-            job, number = column.cost
-            value = getattr(self.result.costs.get(job), number, None)
-        else:
-            value = getattr(self.result, column.metric, None)
+        job, number = column.cost or ("", "")
+        costs = self.result.costs.get(job)
+        value = getattr(costs, number, None) if job else getattr(self.result, column.metric, None)
         return float(value) if isinstance(value, int | float) else None
 
     def curve(self, spec: CurveSpec) -> Curve:
         """Return the run's points of a curve; empty if the run has none."""
         if spec.condition is None:
             return self.result.curves.get(spec.name, ())
-        metric, points = spec.name.rsplit("/", 1)[-1], defaultdict[float, list[float]](list)
-        for image in self.images:
-            value = condition_of(image["name"], spec.condition)
-            if value is not None and image.get(metric) is not None:
-                points[value].append(image[metric])
+        points = defaultdict[float, list[float]](list)
+        for name, values in plain_column(spec.name).by_recording(self.images).items():
+            if (value := condition_of(name, spec.condition)) is not None:
+                points[value] += values
         return tuple((value, statistics.fmean(points[value])) for value in sorted(points))
 
     @property
@@ -111,13 +96,12 @@ class RecordedRun:
     @property
     def variant(self) -> Path:
         """Configuration file of the variant; its name alone if no file is recorded."""
-        configs = [Path(config) for config in self.result.configs]
         variants = [
             path
-            for path in configs
+            for path in map(Path, self.result.configs)
             if path.stem == self.result.variant and not _NOT_VARIANTS & {*path.parts[-3:-1]}
         ]
-        return variants[-1] if variants else Path(self.result.variant)
+        return [Path(self.result.variant), *variants][-1]
 
     def is_of(self, row: Row, archive: str | None) -> bool:
         """Return whether the run belongs to a row: same variant, archive and, if listed, record.
@@ -200,7 +184,7 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
         MissingFileError: If no run of the sweep has finished.
         FormatError: If a finished run's summary was not written by this package.
     """
-    if len([part for part in path.split("/") if part]) != 3:
+    if len(list(filter(None, path.split("/")))) != 3:
         raise UsageError(f"--sweep {path}: give entity/project/sweep, as W&B's page shows it")
     if api is None:
         import wandb
@@ -231,8 +215,8 @@ def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
             rows.append(Row(name, variant))
             continue
         for number, group in enumerate(groups, 1):
-            label = f"{name} ({group.runs[0].source or number})"
-            rows.append(Row(label, variant, runs=tuple(run.result for run in group.runs)))
+            label = f"{name} ({group[0].source or number})"
+            rows.append(Row(label, variant, runs=tuple(run.result for run in group)))
     candidates = [plain_column(key) for key in (*DEFAULT_COLUMNS, *FURTHER_COLUMNS)]
     used = [column for column in candidates if any(run.value(column) is not None for run in runs)]
     columns = sorted(used, key=lambda column: column.is_cost)
@@ -246,56 +230,40 @@ def _rate_curve(name: str) -> CurveSpec:
     return CurveSpec(name, "bpp", heading, scale="log")
 
 
-@dataclass
-class Configuration:
-    """Runs that differ in their seeds only.
+def configurations_of(runs: Iterable[RecordedRun]) -> list[list[RecordedRun]]:
+    """Group the runs of one row that differ in their seeds only; groups and runs keep their order.
 
-    Attributes:
-        values: Dotted key -> value, for the keys that influence a result.
-        config: Complete configuration of the first run.
-        runs: The runs.
+    A parameter that only one of two runs has must have its default value.
     """
-
-    values: dict[str, Any]
-    config: Mapping[str, Any]
-    runs: list[RecordedRun] = field(default_factory=list)
-
-    def matches(self, values: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-        """Return whether a run has this configuration.
-
-        A parameter that only one of both has must have its default value.
-        """
-        if any(self.values[key] != values[key] for key in self.values.keys() & values.keys()):
-            return False
-        return all(
-            _is_default(first_config, key, first[key])
-            for first, second, first_config in (
-                (self.values, values, self.config),
-                (values, self.values, config),
-            )
-            for key in first.keys() - second.keys()
-        )
-
-
-def configurations_of(runs: Iterable[RecordedRun]) -> list[Configuration]:
-    """Group the runs of one row by configuration; groups and runs keep their order."""
-    groups: list[Configuration] = []
+    groups: list[tuple[dict[str, Any], list[RecordedRun]]] = []
     for run in runs:
-        config = run.result.config
-        values = {k: v for k, v in recipe(run.result).items() if k not in INCIDENTAL_KEYS}
-        group = next((candidate for candidate in groups if candidate.matches(values, config)), None)
-        if group is None:
-            group = Configuration(values, config)
-            groups.append(group)
-        group.runs.append(run)
-    return groups
+        settings = {k: v for k, v in recipe(run.result).items() if k not in INCIDENTAL_KEYS}
+        for first, group in groups:
+            if _is_alike(first, group[0], settings, run):
+                group.append(run)
+                break
+        else:
+            groups.append((settings, [run]))
+    return [group for _, group in groups]
 
 
-def choose_configuration(groups: Sequence[Configuration]) -> Configuration:
+def _is_alike(
+    first: dict[str, Any], first_run: RecordedRun, second: dict[str, Any], second_run: RecordedRun
+) -> bool:
+    """Return whether the settings of two runs are the same configuration."""
+    return all(first[key] == second[key] for key in first.keys() & second.keys()) and all(
+        _is_default(run.result.config, key, settings[key])
+        for settings, other, run in ((first, second, first_run), (second, first, second_run))
+        for key in settings.keys() - other.keys()
+    )
+
+
+def newest_configuration(groups: Sequence[list[RecordedRun]]) -> list[RecordedRun]:
     """Return the newest configuration with a run in the first searched path that has runs."""
-    first_place = min(run.place for group in groups for run in group.runs)
-    candidates = [group for group in groups if any(run.place == first_place for run in group.runs)]
-    return max(candidates, key=lambda group: max(run.result.finished or "" for run in group.runs))
+    first_place = min((run.place for group in groups for run in group), default=0)
+    candidates = [group for group in groups if any(run.place == first_place for run in group)]
+    newest = [max(run.result.finished or "" for run in group) for group in candidates]
+    return candidates[newest.index(max(newest))] if candidates else []
 
 
 def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401  (any value)
@@ -303,12 +271,10 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     part, _, name = key.partition(".init_args.")
     if part == "trainer" or part.startswith("trainer."):
         return True  # Lightning adds and removes arguments
-    if not name:  # not an argument of a class: for example the tested checkpoint
-        return False
-    path = str((config.get(part) or {}).get("class_path", ""))
+    path = str((config.get(part) or {}).get("class_path", "")) if name else ""
     if not path.startswith(_PACKAGE):
         return False
-    defaults = argument_defaults(path)  # empty for a class that no longer exists
+    defaults = dict(leaves(argument_defaults(path)))  # empty for a class that no longer exists
     return name in defaults and bool(defaults[name] == value)
 
 

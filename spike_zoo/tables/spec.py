@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal
 
+from spike_zoo.errors import ConfigError, closest
 from spike_zoo.metrics.rate import Interpolation
 from spike_zoo.records.result import RunResult
-from spike_zoo.tables.columns import Column, plain_column
+from spike_zoo.tables.columns import ARROWS, Column, plain_column
 
 #: Points (x, y) of a curve.
 Curve = tuple[tuple[float, float], ...]
 
 DEFAULT_COLUMNS: Final = (
-    "test/psnr",
-    "test/ssim",
-    "test/lpips",
-    "parameters",
-    "macs",
-    "seconds_per_image",
+    *("test/psnr", "test/ssim", "test/lpips"),
+    *("parameters", "macs", "seconds_per_image"),
 )
 #: First key of a claim -> keys that it requires, and keys that it allows.
-_CLAIMS: Final[dict[str, tuple[set[str], set[str]]]] = {
+_KINDS: Final[dict[str, tuple[set[str], set[str]]]] = {
     "better_than": (set(), {"at_least", "above", "reported"}),
     "within": ({"of"}, {"above"}),
     "bd_rate_below": ({"anchor"}, {"method"}),
@@ -36,85 +33,51 @@ _CLAIMS: Final[dict[str, tuple[set[str], set[str]]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table.
+    """One row of a table."""
 
-    Attributes:
-        name: Text of the first column.
-        variant: Configuration file of its runs; None for methods with published values only.
-        published: Name of a column -> published value; name of a curve -> published points.
-        source: Source of the published values, if it differs from the table's.
-        archive: Name of the archive of its runs, if it differs from the table's.
-        scores: CSV file with scores of each picture from another tool: a column of picture names
-            and one column for each metric. Columns named ``scores/METRIC`` contain the means.
-        score_means: Metric -> mean of the scores in the file ``scores``.
-        runs: Records of the row; if empty, all records of the variant.
-    """
-
-    name: str
+    name: str  #: text of the first column
+    #: configuration file of its runs; None for methods with published values only
     variant: Path | None = None
-    published: Mapping[str, float | Curve] = field(default_factory=dict)
-    source: str | None = None
-    archive: str | None = None
-    scores: Path | None = None
-    score_means: Mapping[str, float] = field(default_factory=dict)
-    runs: tuple[RunResult, ...] = ()
-
-    def value(self, column: str) -> float | None:
-        """Return the published value of a column."""
-        value = self.published.get(column)
-        return None if isinstance(value, tuple) else value
-
-    def curve(self, name: str) -> Curve:
-        """Return the published points of a curve, empty without any."""
-        points = self.published.get(name, ())
-        return points if isinstance(points, tuple) else ()
+    #: name of a column -> published value
+    published: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None  #: source of the published values, if it differs from the table's
+    archive: str | None = None  #: name of the archive of its runs, if it differs from the table's
+    #: name of a curve -> its published points
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    runs: tuple[RunResult, ...] = ()  #: records of the row; if empty, all records of the variant
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """A claim about a row and a column; its keys select the comparison.
+class Claim:
+    """A claim about a row and a column; its keys select the comparison."""
 
-    Attributes:
-        row: Name of the row.
-        by: Name of the column, or of the curve with ``bd_rate_below``.
-        better_than: Name of the row that must be worse.
-        at_least: Smallest difference with ``better_than``, otherwise smallest value of the row.
-        within: Largest difference from the row ``of``, in the unit of the record.
-        of: Name of the row that must be close.
-        at_most: Largest value of the row.
-        than: Name of the column of the same row whose value must be worse.
-        bd_rate_below: The row's BD-rate in percent against ``anchor`` must be lower.
-        anchor: Name of the row with the anchor curve.
-        method: Interpolation of the BD-rate.
-        above: Name of a row that both compared rows must exceed for the claim to have a meaning.
-        reported: Difference that the source reports, above 0.
-        claim: Statement of the source.
-        paper: Whether the claim is of the paper; otherwise it is our own expectation.
-    """
-
-    row: str
-    by: str = ""
-    better_than: str | None = None
+    row: str  #: name of the row
+    by: str = ""  #: name of the column, or of the curve with ``bd_rate_below``
+    better_than: str | None = None  #: name of the row that must be worse
+    #: smallest difference with ``better_than``, otherwise smallest value of the row
     at_least: float | None = None
+    #: largest difference from the row ``of``, in the unit of the record
     within: float | None = None
-    of: str | None = None
-    at_most: float | None = None
-    than: str | None = None
+    of: str | None = None  #: name of the row that must be close
+    at_most: float | None = None  #: largest value of the row
+    than: str | None = None  #: name of the column of the same row whose value must be worse
+    #: the row's BD-rate in percent against ``anchor`` must be lower
     bd_rate_below: float | None = None
-    anchor: str | None = None
-    method: Interpolation = "cubic"
+    anchor: str | None = None  #: name of the row with the anchor curve
+    method: Interpolation = "cubic"  #: interpolation of the BD-rate
+    #: name of a row that both rows must exceed; otherwise the claim is not applicable
     above: str | None = None
-    reported: float | None = None
-    claim: str = ""
-    paper: bool = False
+    reported: float | None = None  #: difference that the source reports, above 0
+    statement: str = ""  #: the claim in the words of its source
+    paper: bool = False  #: whether the claim is of the paper; otherwise it is our own
 
     def __post_init__(self) -> None:
         keys = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
-        keys -= {"row", "by", "claim", "paper"}
-        kind = next((key for key in _CLAIMS if key in keys), None)
+        keys -= {"row", "by", "statement", "paper"}
+        kind = next((key for key in _KINDS if key in keys), None)
         if kind is None:
-            raise ValueError(f"a claim needs one of the keys {', '.join(_CLAIMS)}")
-        required, allowed = _CLAIMS[kind]
+            raise ValueError(f"a claim needs one of the keys {', '.join(_KINDS)}")
+        required, allowed = _KINDS[kind]
         if required - keys:
             raise ValueError(f"a claim with {kind} needs the key {min(required - keys)!r}")
         unknown = keys - required - allowed - {kind}
@@ -122,9 +85,8 @@ class Expectation:
             raise ValueError(f"a claim with {kind} does not take the key {min(unknown)!r}")
         if self.reported is not None and not 0 < self.reported < math.inf:
             raise ValueError(f"reported: expected a finite number above 0, got {self.reported}")
-        if self.row in (self.other, self.anchor, self.above) or (
-            self.above is not None and self.above == self.other
-        ):
+        rows = [name for name in (self.row, self.other, self.anchor, self.above) if name]
+        if len(set(rows)) < len(rows):
             raise ValueError("the claim compares a row with itself")
 
     @property
@@ -166,29 +128,22 @@ class Expectation:
 
 @dataclass(frozen=True)
 class CurveSpec:
-    """A chart with one line for each row that has the curve.
+    """A chart with one line for each row that has the curve."""
 
-    Attributes:
-        name: Name in the records, as ``rate_distortion/psnr``. With ``condition`` or ``unit`` it is
-            the metric, as ``test/psnr``.
-        x: Heading of the x-axis, with its unit.
-        y: Heading of the y-axis.
-        scale: Scale of the x-axis; ``symlog`` is logarithmic with a linear part that contains 0.
-        anchor: Name of the row that all BD-rates refer to; None omits BD-rates.
-        published: CSV file of published points.
-        condition: Varied condition of recordings named ``NAME.CONDITION-VALUE``. A point is the
-            mean of the metric over the recordings with the same value.
-        unit: Unit of the varied value of rows named ``LINE, VALUE UNIT``. A point is the metric of
-            a row; a line joins the rows with the same ``LINE``.
-    """
-
+    #: name in the records, as ``rate_distortion/psnr``. With ``condition`` or ``unit`` it is the
+    #: metric, as ``test/psnr``.
     name: str
-    x: str
-    y: str
+    x: str  #: heading of the x-axis, with its unit
+    y: str  #: heading of the y-axis
+    #: scale of the x-axis; ``symlog`` is logarithmic with a linear part that contains 0
     scale: Literal["linear", "log", "symlog"] = "linear"
-    anchor: str | None = None
-    published: str | None = None
+    anchor: str | None = None  #: name of the row that all BD-rates refer to; None omits BD-rates
+    published: str | None = None  #: CSV file of published points
+    #: varied condition of recordings named ``NAME.CONDITION-VALUE``. A point is the mean of the
+    #: metric over the recordings with the same value.
     condition: str | None = None
+    #: unit of the varied value of rows named ``LINE, VALUE UNIT``. A point is the metric of a row;
+    #: a line joins the rows with the same ``LINE``.
     unit: str | None = None
 
     def __post_init__(self) -> None:
@@ -206,19 +161,12 @@ class CurveSpec:
 
 @dataclass(frozen=True)
 class PublishedColumn:
-    """A column with the values that one source published for one data set.
+    """A column with the values that one source published for one data set."""
 
-    Attributes:
-        name: The data set, and the source if several sources measured on it.
-        metric: Log key of the metric.
-        source: Source of the values.
-        values: Name of a row -> value.
-    """
-
-    name: str
-    metric: str
-    source: str
-    values: Mapping[str, float]
+    name: str  #: the data set, and the source if several sources measured on it
+    metric: str  #: log key of the metric
+    source: str  #: source of the values
+    values: Mapping[str, float]  #: name of a row -> value
 
     def __post_init__(self) -> None:
         if not self.values or not all(map(math.isfinite, self.values.values())):
@@ -229,49 +177,55 @@ class PublishedColumn:
         """The column of the metric."""
         return plain_column(self.metric)
 
+    @property
+    def title(self) -> str:
+        """Heading in Markdown."""
+        return f"[{self.name}, {self.column.heading}]{ARROWS[self.column.better]}"
+
+    @property
+    def csv_heading(self) -> str:
+        """Heading in CSV."""
+        return f"{self.name} {self.metric} published"
+
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table to fill with results.
+    """A table to fill with results."""
 
-    Attributes:
-        title: Heading.
-        columns: Columns, left to right.
-        rows: Rows, top to bottom.
-        source: Source of the published values.
-        expect: Claims about the rows.
-        note: Text below the table.
-        archive: Name of the archive that runs must have used; None accepts any.
-        one_data: Whether all rows must be measured on the same data.
-        command: Command that reproduces the results; ``{profile}`` is replaced by the profile.
-        file: The table file.
-        curves: Charts below the numbers.
-        published_columns: Columns of values from other sources.
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    source: str | None = None
-    expect: tuple[Expectation, ...] = ()
-    note: str | None = None
-    archive: str | None = None
-    one_data: bool = True
+    title: str  #: heading
+    columns: tuple[Column, ...]  #: columns, left to right
+    rows: tuple[Row, ...]  #: rows, top to bottom
+    source: str | None = None  #: source of the published values
+    claims: tuple[Claim, ...] = ()  #: claims about the rows
+    note: str | None = None  #: text below the table
+    archive: str | None = None  #: name of the archive that runs must have used; None accepts any
+    one_data: bool = True  #: whether all rows must be measured on the same data
+    #: command that reproduces the results; ``{profile}`` is replaced by the profile
     command: str | None = None
-    file: Path | None = None
-    curves: tuple[CurveSpec, ...] = ()
-    published_columns: tuple[PublishedColumn, ...] = ()
+    file: Path | None = None  #: the table file
+    curves: tuple[CurveSpec, ...] = ()  #: charts below the numbers
+    published_columns: tuple[PublishedColumn, ...] = ()  #: columns of values from other sources
+
+    def __post_init__(self) -> None:
+        try:
+            (self.command or "").format(profile="cpu")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"command: only {{profile}} is replaced: {self.command}") from error
+
+    def entry(self, kind: str, name: str) -> str:
+        """Return the location of an entry, for error messages."""
+        return f"{self.file or 'the table'}: table {self.title!r}, {kind} {name!r}"
+
+
+def missing_result(place: str, name: str, known: Sequence[str], count: int) -> ConfigError:
+    """Return the error for a curve or metric that none of ``count`` results of a table has."""
+    hint, listed = closest(name, known, most=3), ", ".join(known) or "nothing"
+    return ConfigError(f"{place}: none of its {count} results has it.{hint} They have {listed}")
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """The tables of one file.
-
-    Attributes:
-        title: Heading of the file.
-        tables: The tables.
-        path: The file.
-    """
+    """The tables of one file, with the heading of the file."""
 
     title: str
     tables: tuple[TableSpec, ...]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         SamplePictures,
         SamplePrediction,
     )
-    from spike_zoo.tasks.loaded import LoadedReconstruction
     from spike_zoo.tasks.protocols import (
         Classifies,
         Compresses,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
         require_ability,
     )
     from spike_zoo.tasks.recognition import ClassificationModule
-    from spike_zoo.tasks.reconstruction import ReconstructionModule
+    from spike_zoo.tasks.reconstruction import LoadedReconstruction, ReconstructionModule
 
 __all__ = [
     "ClassificationModule",
@@ -68,10 +67,9 @@ _NAMES = {
         "SamplePictures",
         "SamplePrediction",
     ),
-    "loaded": ("LoadedReconstruction",),
     "protocols": ("Classifies", "Compresses", "Deblurs", "Reconstructs", "require_ability"),
     "recognition": ("ClassificationModule",),
-    "reconstruction": ("ReconstructionModule",),
+    "reconstruction": ("LoadedReconstruction", "ReconstructionModule"),
 }
 
 __getattr__ = lazy_attributes(

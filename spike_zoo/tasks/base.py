@@ -14,16 +14,18 @@ from lightning import LightningModule
 from torch import nn
 from torchmetrics import MetricCollection
 
-from spike_zoo.checkpoints.saved_model import plain_hyper_parameters
+from spike_zoo.checkpoints.saved_model import plain, plain_hyper_parameters
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
-from spike_zoo.nn.schedules import start_schedules
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import start_schedules, total_updates
 from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lightning import LightningDataModule
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
     from torch import Tensor
 
     from spike_zoo.batch import LabelledBatch, ReconstructionBatch, Split
@@ -60,10 +62,12 @@ class TaskModule(LightningModule):
         monitor: Log key of the metric that selects a run's best checkpoint.
         monitor_mode: ``"max"`` or ``"min"``: which value of the metric is the best.
         curves: Curves measured by a test, written to the record: name -> points (x, y).
+        warmup: Fraction of the run in which the learning rate rises, if it is no hyperparameter.
     """
 
     monitor: str = "val/psnr"
     monitor_mode: str = "max"
+    warmup: float = 0.0
     curves: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({})
 
     def __init__(self) -> None:
@@ -249,12 +253,26 @@ class TaskModule(LightningModule):
         index = 0 if count == 1 else self.trainer.fit_loop.epoch_loop.batch_idx % count
         return (index,) if index else ()
 
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam for the parameters that are not frozen, see :func:`scheduled_adam`."""
+        trained = (weight for weight in self.parameters() if weight.requires_grad)
+        return scheduled_adam(self, trained, warmup=self.warmup)
+
     def on_train_start(self) -> None:
         """Set the length of the run for the schedules."""
         start_schedules(self.trainer)
 
+    @property
+    def progress(self) -> float:
+        """Progress of the run, from 0 to 1; 0 outside of training."""
+        if self._trainer is None or not self._trainer.training:
+            return 0.0
+        return min(self.global_step / max(total_updates(self._trainer), 1.0), 1.0)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add class path and hyperparameters, from which :func:`spike_zoo.load` rebuilds it."""
+        if "hyper_parameters" in checkpoint:
+            checkpoint["hyper_parameters"] = plain(checkpoint["hyper_parameters"])
         checkpoint["spike_zoo"] = {
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "hyper_parameters": plain_hyper_parameters(self.hparams),

@@ -32,6 +32,10 @@ class ClipReconstruction(nn.Module):
         takes_seconds: Whether an image takes seconds to compute. If so, reports reconstruct only
             the plane that they show first.
         inference_options: Attributes that change how images are computed, but not the images.
+        estimates_flow: Whether :meth:`motion` returns optical flow. Fields that a network learned
+            without any loss on flow are no optical flow.
+        flow_source: Name of a flow estimator that several methods share; empty for the method's
+            own.
         channels: Channels of the image: 1 (grey) or 3 (R,G,B).
     """
 
@@ -40,6 +44,8 @@ class ClipReconstruction(nn.Module):
     own_rate_scale: float | None = None
     takes_seconds: bool = False
     inference_options: tuple[str, ...] = ()
+    estimates_flow: bool = False
+    flow_source: str = ""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
@@ -93,8 +99,42 @@ class ClipReconstruction(nn.Module):
         """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
-        scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
-        return self._stream(recording, planes, scale)
+        return self._stream(recording, planes, self._rate_scale(recording, rate_scale))
+
+    def motion(
+        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
+    ) -> Tensor:
+        """Return the fields along which planes before and after an image are aligned to the image.
+
+        The fields are optical flow if :attr:`estimates_flow` is True. Frames are not tiled.
+
+        Args:
+            recording: The spikes.
+            centers: Planes of images, or one plane.
+            rate_scale: As for :meth:`reconstruct`.
+
+        Returns:
+            float32 ``(N, 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes after;
+            (dx, dy) in pixels.
+
+        Raises:
+            PlaneRangeError: If a centre is outside the recording, or the recording is shorter than
+                half a window.
+            UsageError: If ``recording`` is not a recording, or a centre not an integer.
+            ValueError: If the method aligns nothing.
+        """
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
+        return torch.cat(list(self._fields(recording, planes, rate_scale)))
+
+    def _fields(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float | None
+    ) -> Iterator[Tensor]:
+        """Yield the field of each plane for :meth:`motion`, ``(1, 2, 2, H, W)`` on the CPU."""
+        raise ValueError(f"{type(self).__name__} estimates no motion")
+
+    def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:
+        return known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -103,8 +143,7 @@ class ClipReconstruction(nn.Module):
         scale = torch.full((1,), rate_scale, device=device)
         with eval_mode(self):
             for center in centers:
-                clip = read_clip(recording, center, self.clip_length).to(device)
-                spikes = unpack_tensor(clip, recording.shape[2])[None].float()
+                spikes = read_clip(recording, center, self.clip_length, device)[None].float()
                 with torch.inference_mode():
                     image = self(spikes, scale)[0].float().cpu()
                 yield image
@@ -130,11 +169,13 @@ def known_rate_scale(
     return 1.0
 
 
-def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:
-    """Read the packed window around a plane, mirrored in time at the recording's ends.
+def read_clip(
+    recording: SpikeRecording, center: int, length: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Read the window around a plane, mirrored in time at the recording's ends.
 
     Returns:
-        uint8 ``(length, H, ceil(W/8))``.
+        uint8 ``(length, H, W)``, 0 or 1, on the device; bits are unpacked there.
 
     Raises:
         PlaneRangeError: If the recording is shorter than half the window.
@@ -143,4 +184,4 @@ def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:
     planes = mirrored_planes(start, stop, len(recording))
     first = int(planes.min())
     packed = recording.read_packed(first, int(planes.max()) + 1)
-    return torch.from_numpy(packed[planes - first])
+    return unpack_tensor(torch.from_numpy(packed[planes - first]).to(device), recording.shape[2])

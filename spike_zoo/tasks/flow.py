@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
 FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""
-
-
-class FlowPrediction(NamedTuple):
-    """Reconstructed images and optical flow of a batch of clips.
-
-    Attributes:
-        images: ``(B, 1, H, W)`` in [0, 1].
-        fields: Flow fields used for the images, the main field first, each ``(B, 2, 2, H, W)``:
-            from the image to an earlier and to a later plane, (dx, dy) in pixels, right and down.
-    """
-
-    images: Tensor
-    fields: Sequence[Tensor] = ()
 
 
 def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
@@ -53,20 +40,20 @@ def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     return batch["flow"]
 
 
-def reject_oracle_flow(*, oracle_flow: bool) -> None:
-    """Raise UsageError if a method with ``oracle_flow`` gets spikes without ground-truth flow."""
-    if oracle_flow:
-        raise UsageError(
-            "oracle_flow: this method needs the ground-truth flow, which recordings do not have; "
-            "fit, validate and test it on data that serve it"
-        )
+def oracle_flow_error(option: str) -> UsageError:
+    """Return the error of a method that gets spikes without the ground-truth flow it needs."""
+    return UsageError(
+        f"{option}: this method needs the ground-truth flow, which recordings do not have; "
+        "fit, validate and test it on data that serve it"
+    )
 
 
 def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     """Return the end-point errors of flow fields and of zero flow, means over both directions.
 
     Args:
-        fields: As in :class:`FlowPrediction`, at least one.
+        fields: At least one, each ``(B, 2, 2, H, W)``: from the image to an earlier and to a later
+            plane, (dx, dy) in pixels, right and down.
         truth: ``(B, 2, 2, H, W)``, NaN where unknown.
 
     Returns:

@@ -1,11 +1,13 @@
-"""Protocols of methods' abilities (reconstruct, deblur, classify, compress) and their checks.
+"""Protocols of what commands ask of a method: reconstruct, deblur, classify or compress.
 
-They are Protocols, not base classes, so that methods without training do not import Lightning.
+They are Protocols, not base classes, so that methods without training do not import Lightning. The
+base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurModule`,
+:class:`ClassificationModule`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from spike_zoo.errors import UsageError
 
@@ -23,74 +25,27 @@ Ability = TypeVar("Ability")
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """Ability to reconstruct the image at a plane from spikes.
-
-    Attributes:
-        clip_length: Planes of one clip.
-        inference_options: Attributes that change how images are computed, but not the images.
-    """
+    """Ability to reconstruct images from spikes, see :class:`ClipReconstruction`."""
 
     clip_length: int
     inference_options: tuple[str, ...]
 
     def reconstruct(
-        self,
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, centers: Sequence[int], *, rate_scale: float | None = None
     ) -> Tensor:
         """Return the images at some planes of a recording, ``(N, 1, H, W)`` in [0, 1]."""
         ...
 
     def reconstruct_stream(
-        self,
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, centers: Sequence[int], *, rate_scale: float | None = None
     ) -> Iterator[Tensor]:
         """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
         ...
 
 
 @runtime_checkable
-class EstimatesFlow(Protocol):
-    """Ability to estimate optical flow as a step of the reconstruction.
-
-    Attributes:
-        estimates_flow: Whether the method estimates flow with its current settings. Fields that a
-            network learned without any loss on flow are not optical flow.
-        flow_source: Name of an estimator that several methods share; empty for the method's own.
-        motion_planes: Planes between an image's plane and the earlier or later plane of its flow.
-    """
-
-    estimates_flow: bool
-    flow_source: str
-    motion_planes: int
-
-    def motion(
-        self,
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        rate_scale: float | None = None,
-    ) -> Tensor:
-        """Return the optical flow from some planes to earlier and later ones, ``(N, 2, 2, H, W)``.
-
-        Index 0 of the second axis is the earlier plane, 1 the later one; (dx, dy) in pixels.
-        """
-        ...
-
-
-@runtime_checkable
 class Deblurs(Protocol):
-    """Ability to deblur an image with the spikes of its exposure.
-
-    Attributes:
-        channel_order: Channel order that the weights were trained on, ``"rgb"`` or ``"bgr"``.
-        ratio: Width of the image divided by the width of the spikes; the same for the height.
-    """
+    """Ability to deblur an image with the spikes of its exposure, see :class:`DeblurModule`."""
 
     channel_order: Any
     ratio: int
@@ -110,11 +65,7 @@ class Deblurs(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    """Ability to classify a recording.
-
-    Attributes:
-        label_names: Names of the classes, by index; empty if unknown.
-    """
+    """Ability to classify a recording, see :class:`ClassificationModule`."""
 
     label_names: Sequence[str]
 
@@ -124,7 +75,7 @@ class Classifies(Protocol):
 
 
 class Decoded(Protocol):
-    """Decoded bitstream, or one decoded group of pictures."""
+    """Decoded bitstream, or one decoded group of pictures, on the CPU."""
 
     @property
     def header(self) -> Header:
@@ -133,7 +84,7 @@ class Decoded(Protocol):
 
     @property
     def features(self) -> Tensor:
-        """Features, ``(n, 3, H, W)``, on the CPU."""
+        """Features, ``(n, 3, H, W)``."""
         ...
 
     @property
@@ -143,10 +94,7 @@ class Decoded(Protocol):
 
     @property
     def motion(self) -> Tensor:
-        """Flow from each feature to the one before it, ``(n, 2, H, W)`` in pixels, on the CPU.
-
-        Zero for the first feature of every group.
-        """
+        """Flow from each feature to the one before, ``(n, 2, H, W)`` in pixels, 0 in I-frames."""
         ...
 
     @property
@@ -164,60 +112,27 @@ class Compresses(Protocol):
     """
 
     def header(
-        self,
-        recording: SpikeRecording,
-        *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, *, quality: int, gop: int, rate_scale: float | None = None
     ) -> Header:
-        """Return the header of a recording's bitstream.
-
-        Raises:
-            SpikeZooError: If the recording cannot be coded with these settings.
-        """
+        """Return the header of a recording's bitstream."""
         ...
 
     def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
-        """Compress a recording into a complete bitstream.
-
-        Args:
-            recording: The spikes.
-            quality: 0 to 3; 3 is the best quality.
-            gop: Frames in a group of pictures.
-        """
+        """Compress a recording into a complete bitstream; quality 3 is the best of 0 to 3."""
         ...
 
     def compress_stream(
-        self,
-        recording: SpikeRecording,
-        *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, *, quality: int, gop: int, rate_scale: float | None = None
     ) -> Iterator[bytes]:
         """Yield the payload of every group of pictures of a recording, in order."""
         ...
 
     def decompress(self, data: bytes, strict: bool = True) -> Decoded:
-        """Decode a complete bitstream.
-
-        Args:
-            data: The bitstream.
-            strict: Whether damage raises an error; otherwise damaged groups are left out and listed
-                in ``errors``.
-
-        Raises:
-            BitstreamError: See :mod:`spike_zoo.coding.errors`.
-        """
+        """Decode a bitstream; if not strict, list damaged groups in ``errors`` and omit them."""
         ...
 
     def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
-        """Decode and yield the groups of pictures of a reader, in order.
-
-        If the reader is not strict, groups that cannot be decoded are left out and listed in the
-        reader's ``errors``.
-        """
+        """Yield the decoded groups of a reader; if it is not strict, omit damaged groups."""
         ...
 
     def reconstruct(self, decoded: Decoded) -> Tensor:
@@ -227,47 +142,13 @@ class Compresses(Protocol):
     def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the index of every feature and the image at it, ``(1, H, W)``, in order.
 
-        Args:
-            groups: Output of :meth:`decompress_stream`. Images at the border of two groups are
-                computed from both, as in :meth:`reconstruct`.
+        Images at the border of two groups are computed from both, as in :meth:`reconstruct`.
         """
         ...
 
     def classify(self, decoded: Decoded) -> Tensor:
         """Return the probability of every class, ``(classes,)``."""
         ...
-
-
-@runtime_checkable
-class Adjustable(Protocol):
-    """Ability to change settings of a method without training.
-
-    Attributes:
-        hparams: Settings of the method.
-    """
-
-    hparams: Mapping[str, Any]
-
-    def adjusted(self, **settings: int) -> Reconstructs:
-        """Return a copy of the method with other settings.
-
-        Raises:
-            ValueError: If a setting is outside its range.
-        """
-        ...
-
-
-@runtime_checkable
-class Monitored(Protocol):
-    """Module that states the metric that selects a run's best checkpoint.
-
-    Attributes:
-        monitor: Log key of the metric.
-        monitor_mode: ``"max"`` or ``"min"``: which value of the metric is the best.
-    """
-
-    monitor: str
-    monitor_mode: str
 
 
 _VERBS: Final = {
@@ -294,8 +175,8 @@ def require_ability(module: object, ability: type[Ability], option: str) -> Abil
     return module
 
 
-def adjusted(module: object, settings: Mapping[str, int], option: str) -> Reconstructs:
-    """Return a method that reconstructs with other settings.
+def adjusted(module: Any, settings: Mapping[str, int], option: str) -> Reconstructs:  # noqa: ANN401  (any module)
+    """Return a method that reconstructs with other settings, without training.
 
     Args:
         module: The method.
@@ -307,15 +188,15 @@ def adjusted(module: object, settings: Mapping[str, int], option: str) -> Recons
     """
     if not settings:
         return require_ability(module, Reconstructs, option)
-    hparams = module.hparams if isinstance(module, Adjustable) else {}
+    names = module.hparams if hasattr(module, "adjusted") else ()
     for name in settings:
-        if name not in hparams:
+        if name not in names:
             raise UsageError(
                 f"{option}: there is no setting {name!r} to change; its settings: "
-                f"{', '.join(hparams) or 'none'}"
+                f"{', '.join(names) or 'none'}"
             )
     try:
-        return cast("Adjustable", module).adjusted(**settings)
+        return require_ability(module.adjusted(**settings), Reconstructs, option)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
 

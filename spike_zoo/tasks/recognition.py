@@ -12,7 +12,6 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import ClipModule
@@ -226,8 +225,7 @@ class ClassificationModule(ClipModule):
 
     def _logits_at(self, recording: SpikeRecording, center: int, scale: float) -> Tensor:
         """Return the logits of the clip around a plane, ``(classes,)``, on the CPU."""
-        clip = read_clip(recording, center, self.clip_length).to(self.device)
-        spikes = unpack_tensor(clip, recording.shape[2])[None].float()
+        spikes = read_clip(recording, center, self.clip_length, self.device)[None].float()
         return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
 
     def _check_label(self, label: int, name: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
+from spike_zoo.checkpoints.loading import load
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
@@ -21,7 +22,7 @@ from spike_zoo.tasks.evaluation import (
     SamplePictures,
     playback,
 )
-from spike_zoo.tasks.flow import FlowPrediction, field_errors, field_pictures
+from spike_zoo.tasks.flow import field_errors, field_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,19 +62,24 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float()
 
-    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
-        """Return the reconstruction, and the optical flow used for it if the method returns it."""
-        return FlowPrediction(self.predict_step(batch, batch_idx))
+    def predict_with_flow(
+        self, batch: ReconstructionBatch, batch_idx: int
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the reconstruction, and the flow fields used for it, see :func:`field_errors`."""
+        return self.predict_step(batch, batch_idx), ()
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
         """Reconstruct a batch and add it to the metrics of a split."""
-        return self.evaluation(batch, self.predict_with_flow(batch, batch_idx), split)
+        return self.evaluation(batch, split, *self.predict_with_flow(batch, batch_idx))
 
     def evaluation(
-        self, batch: ReconstructionBatch, prediction: FlowPrediction, split: Split
+        self,
+        batch: ReconstructionBatch,
+        split: Split,
+        images: Tensor,
+        fields: Sequence[Tensor] = (),
     ) -> Evaluation:
-        """Add the reconstruction of a batch of clips to the metrics of a split."""
-        images, fields = prediction
+        """Add the images and flow fields of a batch of clips to the metrics of a split."""
         # Not self.origins: a method for scenes overrides it, and these batches are clips.
         origins = ClipModule.origins(self, batch)
         scales = batch["rate_scale"].tolist()
@@ -148,3 +154,34 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
             RECONSTRUCTION: image,
             TRUTH: batch["image"][index],
         }
+
+
+class LoadedReconstruction(ReconstructionModule):
+    """Reconstruction method with frozen trained weights.
+
+    Args:
+        weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
+            path of a checkpoint or an export.
+        evaluation: Arguments of :class:`ReconstructionModule`.
+
+    Raises:
+        TypeError: If the weights belong to a method that does not reconstruct clips.
+
+    Attributes:
+        has_own_weights: True: a test needs no checkpoint.
+    """
+
+    has_own_weights = True
+
+    def __init__(self, weights: str, **evaluation: Any) -> None:
+        super().__init__(**evaluation)
+        self.save_hyperparameters()
+        method = load(weights)
+        if not isinstance(method, ClipReconstruction):
+            raise TypeError(f"{weights}: {type(method).__name__} does not reconstruct clips")
+        self.method = method.requires_grad_(False)
+        self.clip_length = method.clip_length
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return cast("Tensor", self.method(spikes, rate_scale))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning import LightningModule
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
+    from spike_zoo.tasks.base import ClipModule
 
     TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
 
@@ -51,7 +52,7 @@ def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatc
         }
 
 
-def loss_scale_of(module: LightningModule) -> float:
+def _loss_scale_of(module: LightningModule) -> float:
     """Return the loss scale of float16 training; 1 for other precisions."""
     try:
         scaler = getattr(module.trainer.precision_plugin, "scaler", None)
@@ -61,15 +62,15 @@ def loss_scale_of(module: LightningModule) -> float:
 
 
 def scene_terms(
+    module: ClipModule,
     terms_of: TermsOf,
-    batch: SceneBatch,
-    parameters: Sequence[Tensor],
+    batch: ReconstructionBatch | SceneBatch,
     *,
-    length: int,
     is_first_counted: bool,
-    loss_scale: float = 1.0,
 ) -> dict[str, Tensor]:
     """Run the windows of scenes one after the other and return the means of their loss terms.
+
+    A batch of clips is one window.
 
     Each window's gradient is computed and its graph is freed before the next window, so memory
     does not grow with the number of windows. The gradient of the returned ``"total"`` equals that
@@ -78,14 +79,11 @@ def scene_terms(
     their statistics over one window at a time.
 
     Args:
+        module: The module; its parameters that are not frozen are trained.
         terms_of: Returns the loss terms of one window, with their weighted sum ``"total"``.
-        batch: The scenes.
-        parameters: Trained parameters.
-        length: Planes of a window.
+        batch: The scenes, or clips.
         is_first_counted: Whether the first window has a loss. If not, it only updates the running
             statistics of the batch norms, as published.
-        loss_scale: Factor of the losses during differentiation, so that float16 can represent the
-            gradients.
 
     Raises:
         ConfigError: If no window has a loss.
@@ -93,8 +91,13 @@ def scene_terms(
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.
     """
-    windows, count = _counted_windows(terms_of, batch, length, is_first_counted)
-    means, gradients = _means_and_gradients(terms_of, windows, count, parameters, loss_scale)
+    if "images" not in batch:
+        return terms_of(batch)
+    scenes = cast("SceneBatch", batch)
+    parameters = [weight for weight in module.parameters() if weight.requires_grad]
+    windows, count = _counted_windows(terms_of, scenes, module.clip_length, is_first_counted)
+    scale = _loss_scale_of(module)  # so that float16 can represent the gradients
+    means, gradients = _means_and_gradients(terms_of, windows, count, parameters, scale)
     total = _KnownGradient.apply(means["total"], gradients, *parameters)  # type: ignore[no-untyped-call]  # torch's
     return {**means, "total": cast(Tensor, total)}
 
@@ -108,7 +111,7 @@ def _counted_windows(
     if count < 1:
         raise ConfigError(
             f"{batch['name'][0]}: a scene of one image trains nothing, because the first window "
-            "has no loss; set first_window_loss, or use recordings with more images"
+            "has no loss; set first_window, or use recordings with more images"
         )
     if not is_first_counted:
         with torch.no_grad():

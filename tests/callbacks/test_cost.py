@@ -124,7 +124,7 @@ def test_only_the_first_batches_of_a_long_test_are_timed() -> None:
 def test_the_cost_of_deblurring_refers_to_the_size_of_the_sharp_image(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
     call = ["fit", "--model", "spike_zoo.methods.ssdm.SSDMStudentModule"]
-    call += ["--model.use_teacher", "false", "--trainer.max_steps", "1"]
+    call += ["--model.loss.use_teacher", "false", "--trainer.max_steps", "1"]
     call += ["--data", "spike_zoo.data.DeblurDataModule", "--data.init_args.archive", str(archive)]
     call += ["--data.init_args.crop", "16"]
     call += ["--trainer.enable_progress_bar", "false", "--run_dir", str(tmp_path / "run")]

@@ -12,7 +12,7 @@ import spike_zoo
 from spike_zoo.checkpoints.graphs import write_graph
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError, WeightsError
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule
 from spike_zoo.tasks import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_data_dependent_control_flow_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_method_with_flow_estimated_outside_the_network_is_rejected(tmp_path: Path) -> None:
-    module = STIRModule(align_input=True, width=0.34, pyramid_levels=3, lpips="off").eval()
+    module = AlignedSTIRModule(width=0.34, pyramid_levels=3, lpips="off").eval()
     with pytest.raises(WeightsError, match="its optical flow is estimated outside"):
         write_graph(module, tmp_path / "a.pt2", height=16, width=16)
 

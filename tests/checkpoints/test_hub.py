@@ -38,7 +38,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 def folder(tmp_path: Path) -> Path:
     """Return a folder with the published files."""
     torch.manual_seed(0)
-    module = STIRModule(width=0.25, motion_fields=1, pyramid_levels=3, lpips="off")
+    module = STIRModule(width=0.25, pyramid_levels=3, lpips="off")
     export(module, tmp_path / "own")
     (tmp_path / "own" / "notes.txt").write_text("not for others")
     return tmp_path / "own"

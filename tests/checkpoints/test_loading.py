@@ -15,7 +15,7 @@ import spike_zoo
 from spike_zoo.checkpoints.loading import export, pick_device, save_weights
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.classical import TFI
-from spike_zoo.methods.stir import STIR, STIRModule, to_official
+from spike_zoo.methods.stir import STIR, STIRModule, STIROptions, to_official
 
 
 class ExternalModule(LightningModule):
@@ -29,7 +29,7 @@ class ExternalModule(LightningModule):
 @pytest.fixture(scope="module")
 def module() -> STIRModule:
     torch.manual_seed(0)
-    return STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
+    return STIRModule(width=0.25, network=STIROptions(flow_fields=1), lpips="off").eval()
 
 
 def _have_equal_weights(actual: torch.nn.Module, expected: torch.nn.Module) -> bool:
@@ -142,7 +142,7 @@ def test_a_pickle_with_code_is_rejected_without_running_it(tmp_path: Path) -> No
 def _description(**arguments: Any) -> dict[str, Any]:
     return {
         "class_path": "spike_zoo.methods.stir.STIRModule",
-        "hyper_parameters": {"width": 0.25, "motion_fields": 1, "lpips": "off", **arguments},
+        "hyper_parameters": {"width": 0.25, "network": {"flow_fields": 1}, **arguments},
     }
 
 

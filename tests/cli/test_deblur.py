@@ -15,7 +15,7 @@ from spike_zoo import SpikeRecording, load, read_recording, write_recording
 from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.deblur import find_pairs
 from spike_zoo.media import load_picture, save_picture
-from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -196,7 +196,7 @@ def test_recordings_of_any_format_are_found_in_a_folder(suffix: str) -> None:
 
 
 def test_the_teacher_uses_the_given_exposure(zoo: Zoo) -> None:
-    teacher = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    teacher = SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler="bilinear"))
     export(teacher, Path("teacher"))
     exposure = "--exposure-start 25 --exposure-length 30"
     assert run(zoo, f"{PAIR} {exposure} --out middle.png", "teacher").code == 0

@@ -29,7 +29,7 @@ def _run(zoo: Zoo) -> None:
     """The checkpoint of a run, with its configuration."""
     torch.manual_seed(0)
     trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
-    trainer.strategy.connect(STIRModule(width=0.25, motion_fields=1, lpips="off"))
+    trainer.strategy.connect(STIRModule(width=0.25, lpips="off"))
     trainer.save_checkpoint(CHECKPOINT)
     Path("run/config.yaml").write_text("run_dir: secret/place\nseed_everything: 3\n")
 
@@ -71,7 +71,7 @@ def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_one
     assert Path("out/model.safetensors").read_bytes() == before
     assert Path("out/result.json").exists()
     torch.manual_seed(1)
-    other = STIRModule(width=0.25, motion_fields=1, lpips="off")
+    other = STIRModule(width=0.25, lpips="off")
     save_weights(other, Path("other.safetensors"))
     assert zoo("export other.safetensors out --overwrite").code == 0
     loaded = spike_zoo.load("out").state_dict()

@@ -41,7 +41,7 @@ LINES = (
     "--out made.h5",
     "fit --config stir --config profiles/smoke --model.init_args.width 0.25 --run_dir run "
     "--data.init_args.archive clips.h5",
-    "table runs --out table.html",
+    "table runs --out table.md",
     "doctor",
 )
 

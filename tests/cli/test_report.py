@@ -14,7 +14,7 @@ import pytest
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.checkpoints.loading import export
 from spike_zoo.media import save_picture
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from spike_zoo.reports.methods import LabelledMethod, load_methods
 from spike_zoo.testing import pattern_take
@@ -105,7 +105,9 @@ def test_a_page_states_what_it_leaves_out(report: Make, monkeypatch: pytest.Monk
 
 
 def test_flow_is_shown_with_a_legend_if_a_method_estimates_it(report: Make) -> None:
-    export(STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1), Path("mine"))
+    flow = FlowOptions(align_input=False, weight=0.1)
+    module = AlignedSTIRModule(flow, pyramid_levels=3, width=0.34, lpips="off")
+    export(module, Path("mine"))
     html, (_, motion, _) = report("street.npz", "--methods mine")
     assert layers(motion) == ["picture", "20 planes before", "20 planes after"]
     assert not motion["differences"], "no difference images of flow colours"
@@ -245,7 +247,7 @@ def test_a_page_warns_of_runs_that_cannot_be_compared(report: Make) -> None:
     assert "Tested on the scenes of their training: seen." in html
 
 
-@pytest.mark.parametrize("suffix", [".md", ".csv", ".html"])
+@pytest.mark.parametrize("suffix", [".md", ".csv"])
 def test_a_table_is_written_in_the_format_of_its_suffix(suffix: str, zoo: Zoo) -> None:
     write_runs(*(make_result(variant=n, metrics={"test/psnr": v}) for n, v in RUNS.items()))
     assert zoo(f"table runs --out table{suffix}").code == 0

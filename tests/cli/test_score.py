@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from spike_zoo.media.pictures import save_picture
 from spike_zoo.metrics.noreference import no_reference_metrics
-from spike_zoo.tables.read import read_scores
 
 if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
@@ -50,15 +49,15 @@ def test_blur_and_noise_make_niqe_worse(parameters: Path) -> None:
     assert scores[0] < min(scores[1:])
 
 
-def test_scores_of_a_folder_are_written_to_a_file_for_tables(parameters: Path, zoo: Zoo) -> None:
+def test_scores_of_a_folder_are_written_to_a_file(parameters: Path, zoo: Zoo) -> None:
     sharp = photograph()[0, 0, :250, :400].numpy() / 255
     for name, picture in (("a", sharp), ("b", np.flipud(sharp))):
         save_picture(np.ascontiguousarray(picture), Path("pictures", f"{name}.png"))
     files = f"--niqe {parameters / 'niqe.pt'} --brisque {parameters / 'brisque.pt'}"
     assert "mean of 2" in zoo(f"score pictures {files} --out scores.csv").out
-    scores = read_scores(Path("scores.csv"))
-    assert list(scores) == ["niqe", "brisque"]
-    assert list(scores["niqe"]) == ["a.png", "b.png"]
+    lines = Path("scores.csv").read_text().splitlines()
+    assert lines[0] == "name,niqe,brisque"
+    assert [line.split(",")[0] for line in lines[1:]] == ["a.png", "b.png"]
     assert zoo(f"score pictures {files} --out scores.csv").code == 2
 
 

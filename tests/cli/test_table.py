@@ -25,13 +25,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_a_table_file_is_printed_and_written_in_three_formats(
+def test_a_table_file_is_printed_and_written_in_two_formats(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(folder / "table.yaml")]) == 0
     lines = capsys.readouterr().out.splitlines()
     paths = [Path(line.removeprefix("table: ")) for line in lines if line.startswith("table: ")]
-    assert [path.suffix for path in paths] == [".md", ".csv", ".html"]
+    assert [path.suffix for path in paths] == [".md", ".csv"]
     assert lines[-1] == f"table: {paths[-1]}"
     assert all("31.0" in path.read_text() and "29.0" in path.read_text() for path in paths)
     assert any(line.startswith("| full | **31.00**") for line in lines)
@@ -43,16 +43,19 @@ def test_a_table_is_printed_as_json(folder: Path, capsys: pytest.CaptureFixture[
     write_spec(folder, SPEC + THEIRS)
     assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
-    rows = {row["name"]: row for row in table["rows"]}
-    cell = {"mean": 31.0, "deviation": None, "published": 38.8, "diverged": 0}
-    assert rows["full"]["cells"]["test/psnr"] == cell
-    assert rows["half"]["cells"]["test/psnr"]["mean"] == 29.0
+    lines = {line["row"]: line for line in table["lines"]}
+    values = (
+        "test/psnr",
+        "test/psnr deviation",
+        "test/psnr published",
+        "DAVIS test/psnr published",
+    )
+    assert [lines["full"][name] for name in values] == [31.0, None, 38.8, None]
+    assert [lines["half"][name] for name in values] == [29.0, None, None, 35.33]
     assert any(warning.startswith("The rows mix profiles") for warning in table["warnings"])
-    (verdict,) = table["expectations"]
-    assert (verdict["judgement"], verdict["noise"], verdict["p_value"]) == ("one seed", None, None)
-    assert (verdict["recordings"], verdict["difference"]) == (None, 2.0)
-    assert table["published_columns"][0]["source"] == "Dong et al., AAAI 2026"
-    assert table["rows"][-1]["published_columns"] == {"REDS": 40.126, "DAVIS": None}
+    (tested,) = table["claims"]
+    assert (tested["result"], tested["noise"], tested["p_value"]) == ("one seed", None, None)
+    assert (tested["recordings"], tested["difference"]) == (None, 2.0)
 
 
 def test_profile_and_results_select_the_shown_results(
@@ -67,7 +70,7 @@ def test_profile_and_results_select_the_shown_results(
     assert "| full | n/a [38.80] |" in capsys.readouterr().out
     assert main([*arguments, "--results", *places, "--profile", "cpu"]) == 0
     assert "| full | 31.00 [38.80] |" in capsys.readouterr().out
-    assert sorted(path.name for path in out.iterdir()) == ["table.csv", "table.html", "table.md"]
+    assert sorted(path.name for path in out.iterdir()) == ["table.csv", "table.md"]
 
 
 def test_a_table_without_results_shows_published_values(
@@ -78,7 +81,7 @@ def test_a_table_without_results_shows_published_values(
     assert main(["table", str(folder / "table.yaml")]) == 0
     out = capsys.readouterr().out
     assert "| full | n/a [38.80] | n/a |" in out
-    assert "Our expectations: 0 of 1 held over seeds (1 not measured)." in out
+    assert "Our claims: 0 of 1 supported over seeds (1 not measured)." in out
 
 
 def test_a_sweep_without_a_table_file_is_rejected(

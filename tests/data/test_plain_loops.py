@@ -89,7 +89,7 @@ def test_bits_are_unpacked_on_the_requested_device(archive: Path) -> None:
 
 def test_a_trainer_gets_packed_batches_and_a_later_loop_gets_planes(archive: Path) -> None:
     data = RecordingDataModule(str(archive), 61, batch_size=2, crop=16, seed=5, samples_per_epoch=8)
-    module = STIRModule(pyramid_levels=3, motion_fields=2, width=0.34, lpips="off")
+    module = STIRModule(pyramid_levels=3, width=0.34, lpips="off")
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
     trainer.fit(module, data)

@@ -131,6 +131,6 @@ def write_command_outputs(folder: Path) -> None:
     from spike_zoo.methods.stir.official import to_official
 
     write_recording(pattern_take(4, 161, 96, 96).recording, folder / "scene.npz")
-    export(STIRModule(width=0.25, motion_fields=1, lpips="off"), folder / "shared" / "own")
+    export(STIRModule(width=0.25, lpips="off"), folder / "shared" / "own")
     torch.save(LDN().state_dict(), folder / "DeblurNet_100.pth")
     torch.save(to_official(STIR().state_dict()), folder / "STIR_pretrain.pth")

@@ -17,7 +17,7 @@ rows:
   - {name: full, variant: variants/full.yaml, published: {test/psnr: 38.8}}
   - {name: half, variant: variants/half.yaml}
   - {name: never run, variant: variants/never.yaml}
-expect:
+claims:
   - {row: full, better_than: half, by: test/psnr}
 """
 
@@ -46,6 +46,11 @@ def write_spec(folder: Path, text: str = SPEC) -> Path:
 def filled(folder: Path, runs: Iterable[RecordedRun], text: str = SPEC) -> FilledTable:
     """Write a table file and return its first table, filled with runs."""
     return fill_table(read_table_file(write_spec(folder, text)).tables[0], list(runs))
+
+
+def cell(table: FilledTable, row: str = "full", column: str = "test/psnr") -> dict[str, float]:
+    """Return the fields of a cell; NaN for a missing mean, deviation or published value."""
+    return dict(table.cells.loc[(row, column), :])
 
 
 def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> RecordedRun:

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from spike_zoo.errors import MissingFileError
-from spike_zoo.media import Page, render_page, save_picture, save_video, to_bytes, write_page
-from spike_zoo.media.viewer import Layer, Viewer
+from spike_zoo.media import Page, render_page, save_video, to_bytes, write_page
+from spike_zoo.media.viewer import Layer, Viewer, picture_source
 from tests.helpers.pages import page_data
 
 if TYPE_CHECKING:
@@ -66,12 +66,10 @@ def _comparison(names: tuple[str, str], caption: str = "") -> Viewer:
 @pytest.fixture
 def full_page(tmp_path: Path) -> Page:
     save_video([IMAGE] * 3, tmp_path / "a b.mp4")
-    save_picture(IMAGE, tmp_path / "a.png")
     page = Page("Title", "what it is")
     page.add_section("First", "a text")
     page.add_text("more")
     page.add_viewer(_comparison(("spikes", "picture"), "one plane"))
-    page.add_strips(["a", "b"], [("two", [tmp_path / "a.png"] * 2), ("one", [tmp_path / "a.png"])])
     page.add_legend(IMAGE, "what grey means")
     page.add_video(tmp_path / "a b.mp4", "moving")
     page.add_table(["", "PSNR"], [["ours", "**30.00**"], ["theirs", 29]], notes=["n = 3"])
@@ -84,7 +82,7 @@ def test_a_page_with_all_elements_is_well_formed_and_self_contained(full_page: P
     assert outline.open == []
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
     sources += [picture for layer in _layers(html) for picture in layer["pictures"]]
-    assert len(sources) == 7
+    assert len(sources) == 4
     sources += [str(video["poster"]) for video in outline.attributes("video")]
     assert all(source.startswith("data:") for source in sources)
     assert not any(a.get("src") or a.get("href") != "data:," for a in outline.attributes("link"))
@@ -119,9 +117,7 @@ def test_pictures_in_a_page_equal_the_given_images(full_page: Page) -> None:
     html = render_page(full_page)
     sources = [layer["pictures"][0] for layer in _layers(html)]
     sources += [a["src"] or "" for a in Outline(html).attributes("img")]
-    for source, expected in zip(
-        sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE, IMAGE], strict=True
-    ):
+    for source, expected in zip(sources, [IMAGE, 1 - IMAGE, IMAGE], strict=True):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
         np.testing.assert_array_equal(
             np.asarray(Image.open(io.BytesIO(content))), to_bytes(expected)
@@ -132,7 +128,6 @@ def test_texts_are_escaped() -> None:
     attack = "<img src=x onerror=alert(1)>\"'&"
     page = Page(attack, attack)
     page.add_section(attack, attack)
-    page.add_strips([attack], [])
     page.add_viewer(_comparison((attack, attack), attack))
     page.add_table([attack], [[f"**{attack}**"]], caption=attack, notes=[attack])
     page.add_facts([(attack, attack)])
@@ -140,7 +135,7 @@ def test_texts_are_escaped() -> None:
     html = render_page(page)
     outline = Outline(html)
     assert all(a["src"] != "x" for a in outline.attributes("img"))
-    assert outline.texts.count(attack) == 14
+    assert outline.texts.count(attack) == 13
     assert outline.open == []
     assert [layer["name"] for layer in _layers(html)] == [attack, attack]
 
@@ -177,8 +172,8 @@ def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
 def test_missing_files_and_invalid_content_are_rejected(tmp_path: Path) -> None:
     page = Page("t")
     with pytest.raises(MissingFileError, match=r"none\.png"):
-        page.add_strips(["a"], [("x", [tmp_path / "none.png"])])
+        picture_source(tmp_path / "none.png")
     with pytest.raises(ValueError, match=r"a\.gif: a page shows \.png"):
-        page.add_strips(["a"], [("x", [tmp_path / "a.gif"])])
+        picture_source(tmp_path / "a.gif")
     with pytest.raises(ValueError, match="1 cells under 2 headings"):
         page.add_table(["a", "b"], [["x"]])

@@ -9,7 +9,6 @@ from pathlib import Path
 from spike_zoo.metrics import METRICS, PROTOCOLS, reconstruction_metrics
 from spike_zoo.metrics.facts import facts_of
 from spike_zoo.tables.columns import plain_column
-from spike_zoo.tables.render import heading
 
 ARROWS = {True: "↑", False: "↓"}
 
@@ -20,9 +19,9 @@ def test_the_arrow_of_a_column_agrees_with_higher_is_better_of_the_metric(
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
     assert len(metrics) == 10
     for name, metric in metrics.items():
-        assert heading(plain_column(f"test/{name}")).endswith(
-            ARROWS[bool(metric.higher_is_better)]
-        ), name
+        assert plain_column(f"test/{name}").title.endswith(ARROWS[bool(metric.higher_is_better)]), (
+            name
+        )
     assert metrics["lpips"].higher_is_better is False
     assert metrics["psnr"].higher_is_better is True
 
@@ -35,8 +34,8 @@ def test_a_speed_suffix_does_not_change_the_facts_of_a_metric() -> None:
 
 
 def test_a_rate_point_suffix_is_stated_in_the_heading() -> None:
-    assert heading(plain_column("test/psnr_q0")) == "PSNR at q0 (dB) ↑"
-    assert heading(plain_column("test/bpp_q12")) == "bpp at q12 ↓"
+    assert plain_column("test/psnr_q0").title == "PSNR at q0 (dB) ↑"
+    assert plain_column("test/bpp_q12").title == "bpp at q12 ↓"
     assert plain_column("test/accuracy_decrease_q1").text(13.25) == "13.25"
     assert facts_of("nonsense_q1") is None
     assert facts_of("psnr_q") is None

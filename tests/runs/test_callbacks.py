@@ -12,7 +12,7 @@ from lightning import LightningModule
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical import TFIModule
-from spike_zoo.methods.ssdm import SSDMCascadeModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, TeacherOptions
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.records.result import RunResult
 from spike_zoo.runs.callbacks import NoRandomWeights
@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 
 def _small_module() -> STIRModule:
-    return STIRModule(width=0.25, motion_fields=1)
+    return STIRModule(width=0.25)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_only_modules_without_random_weights_are_evaluated() -> None:
     with pytest.raises(ConfigError, match="random weights"):
         check(SimpleNamespace(ckpt_path=None), _small_module())
     frozen = _small_module().requires_grad_(requires_grad=False)
-    plain: LightningModule = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    plain: LightningModule = SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler="bilinear"))
     for module in (TFIModule(), frozen, plain):
         check(SimpleNamespace(ckpt_path=None), module)
 

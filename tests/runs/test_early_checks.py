@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,16 @@ from lightning import Trainer
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import (
+    AlignedSTIRModule,
+    FlowOptions,
+    STIRLossOptions,
+    STIRModule,
+    STIROptions,
+)
 from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.early_checks import _parameters, check_early
+from spike_zoo.tasks import ReconstructionModule
 
 CONFIG = ["--config", "stir", "--config=profiles/smoke"]
 
@@ -23,6 +31,8 @@ CONFIG = ["--config", "stir", "--config=profiles/smoke"]
     [
         (["--model.lr=1"], r"^unknown option --model\.lr\. Did you mean '--model\.learning_rate'"),
         (["--model.init_args.widht", "1"], r"widht\. Did you mean '--model\.init_args\.width'\?"),
+        (["--model.network.atention=no"], r"Did you mean '--model\.network\.attention'\?"),
+        (["--model.attention", "no"], r"Did you mean '--model\.network\.attention'\?"),
         (["--trainer.max_epoch", "3"], r"^unknown option .* Did you mean '--trainer\.max_epochs'"),
         (
             ["--data.batchsize=3"],
@@ -65,7 +75,10 @@ def test_the_folder_of_another_run_is_rejected(tmp_path: Path) -> None:
     ("path", "classes"),
     [
         ("lightning.pytorch.trainer.trainer.Trainer", [Trainer]),
-        ("spike_zoo.methods.stir.STIRModule", [STIRModule]),
+        (
+            "spike_zoo.methods.stir.AlignedSTIRModule",
+            [AlignedSTIRModule, STIRModule, ReconstructionModule],
+        ),
         (
             "spike_zoo.data.ReconstructionDataModule",
             [ReconstructionDataModule, ArchiveDataModule],
@@ -74,7 +87,15 @@ def test_the_folder_of_another_run_is_rejected(tmp_path: Path) -> None:
 )
 def test_parameters_from_the_source_are_those_of_the_class(path: str, classes: list[type]) -> None:
     stated = [name for kind in classes for name in inspect.signature(kind).parameters]
-    assert set(_parameters(path)) == {*stated} - {"loading"}
+    found = {name for name in _parameters(path) if "." not in name}
+    assert found == {*stated} - {"loading", "options", "evaluation"}
+
+
+def test_options_in_a_dataclass_are_parameters() -> None:
+    found = _parameters("spike_zoo.methods.stir.AlignedSTIRModule")
+    options = (("network", STIROptions), ("loss", STIRLossOptions), ("flow", FlowOptions))
+    expected = {f"{name}.{field.name}" for name, kind in options for field in fields(kind)}
+    assert {name for name in found if "." in name} == expected
 
 
 def test_parameters_that_the_source_does_not_state_are_not_checked() -> None:

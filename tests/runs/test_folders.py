@@ -83,7 +83,7 @@ def test_processes_without_a_common_name_are_rejected_naming_run_dir(
     "mistake",
     [
         ["--data.init_args.archive", "nowhere.h5"],
-        ["--model.loss_per", "0.2", "--model.perceptual_backbone", "nowhere.pth"],
+        ["--model.loss.perceptual", "0.2", "--model.loss.backbone", "nowhere.pth"],
         ["--ckpt_path", "nowhere.ckpt"],
     ],
 )

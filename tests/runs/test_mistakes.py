@@ -20,7 +20,7 @@ VERBS = ("fit", "validate", "test", "predict")
 SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"]
 STIR = ["--config", "configs/stir_demo.yaml", *SMOKE, "--model.init_args.width", "0.25"]
 STUDENT = ["--config", "configs/ssdm_student.yaml", *SMOKE]
-STUDENT += ["--model.init_args.use_teacher", "false", "--data.init_args.crop", "16"]
+STUDENT += ["--model.init_args.loss.use_teacher", "false", "--data.init_args.crop", "16"]
 
 
 class ClipsWithoutLength(ReconstructionDataModule):

@@ -39,7 +39,11 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--model.init_args.width", "wide"], 2, "^error: model.init_args.width: Expected"),
         (["--data.init_args.crop", "8"], 2, "error: crop: at least 16, got 8$"),
         (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
-        (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
+        (
+            ["--model.init_args.network.attention", "no"],
+            2,
+            "model.init_args.network.attention: Expected one of",
+        ),
         (
             ["--model.class_path", "spike_zoo.methods.stir.No"],
             2,

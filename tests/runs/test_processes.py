@@ -23,7 +23,7 @@ TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.stra
 ONE = ["--trainer.accelerator", "cpu", "--trainer.devices", "1"]
 # no batch normalisation, because its statistics are not synchronised between processes
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
-FIT += ["--model.init_args.width", "0.25", "--model.init_args.embedding", "tfp"]
+FIT += ["--model.init_args.width", "0.25", "--model.init_args.network.embedding", "tfp"]
 FIT += ["--trainer.limit_val_batches", "1.0", "--trainer.enable_progress_bar", "false"]
 FIT += ["--data.init_args.samples_per_epoch", "8"]
 

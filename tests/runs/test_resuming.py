@@ -32,11 +32,11 @@ SIZES = [
 SMALL = [*SIZES, "--data.init_args.crop", "16"]
 STIR = [
     *("--config", "configs/stir_demo.yaml", *SMALL, "--model.init_args.width", "0.25"),
-    *("--model.init_args.pyramid_levels", "3", "--model.init_args.motion_fields", "1"),
+    *("--model.init_args.pyramid_levels", "3", "--model.init_args.network.flow_fields", "1"),
 ]
 STUDENT = [
     *("--config", "configs/ssdm_student.yaml", *SMALL),
-    *("--model.use_teacher", "false", "--model.window_length", "9"),
+    *("--model.loss.use_teacher", "false", "--model.window_length", "9"),
 ]
 DENOISER = ["--config", "configs/ssdm_denoise.yaml", *SMALL, "--model.times", "2"]
 UPSAMPLER = ["--config", "configs/ssdm_upsample.yaml", *SMALL, "--model.bsn", "null"]

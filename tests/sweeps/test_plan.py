@@ -17,6 +17,8 @@ from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
     needed_first,
+    only_points,
+    points_of,
     read_sweep,
     record_of,
     with_origins,
@@ -29,7 +31,6 @@ from tests.helpers.results import make_result
 from tests.helpers.tables import SPEC, write_spec
 
 VARIANTS = ["configs/classical/tfi.yaml", "configs/classical/tfi9.yaml"]
-SMOKE = {"PROFILE": "smoke"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +55,17 @@ def spec(clips_archive: Path, tmp_path: Path) -> SweepSpec:
     return SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, command)
 
 
+def _planned(
+    spec: SweepSpec, reader: LineReader, profile: str = "smoke", only: str | None = None
+) -> list[PlannedRun]:
+    points = only_points(points_of(spec), only)
+    return planned_runs(spec, points, {"PROFILE": profile}, reader)
+
+
 def test_a_run_is_named_after_variant_and_seed_and_has_the_folder_of_its_command(
     spec: SweepSpec, reader: LineReader, clips_archive: Path
 ) -> None:
-    runs = planned_runs(spec, SMOKE, reader=reader)
+    runs = _planned(spec, reader)
     assert [run.name for run in runs] == ["tfi-0", "tfi9-0"]
     with SpikeArchive(clips_archive) as archive:
         digest = archive.data_sha256()
@@ -73,7 +81,7 @@ def test_a_record_of_other_shipped_weights_is_not_accepted(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     parameters = {"config": {"values": ["experiments/sci/variants/atc_sci_x265.yaml"]}}
-    (run,) = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
+    (run,) = _planned(replace(spec, parameters=parameters), reader)
     key, file = "model.init_args.reconstructor", weights_file("sci")
     assert run.initial_weights[key] == str(file)
     for digest, is_alike in ((weights_sha256(file), True), ("ab" * 32, False)):
@@ -85,7 +93,7 @@ def test_runs_of_a_random_search_have_no_stored_records(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     pytest.importorskip("sweeps")
-    (run,) = planned_runs(replace(spec, method="random", run_cap=1), SMOKE, reader=reader)
+    (run,) = _planned(replace(spec, method="random", run_cap=1), reader)
     assert run.records is None
 
 
@@ -97,13 +105,13 @@ def test_other_parameters_are_distinguished_by_a_stable_digest(
         "model.init_args.average": {"values": [3, 5]},
         "seed_everything": {"values": [0, 1]},
     }
-    runs = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
+    runs = _planned(replace(spec, parameters=parameters), reader)
     names = [run.name.rsplit("-", 1) for run in runs]
     assert sorted(name for name, _ in names) == ["tfi-0", "tfi-0", "tfi-1", "tfi-1"]
     assert len({digest for _, digest in names}) == 2, "one digest for each average"
     parameters["seed_everything"] = {"value": 1}
     fewer = replace(spec, parameters=parameters)
-    (rerun,) = planned_runs(fewer, SMOKE, only="model.init_args.average=5", reader=reader)
+    (rerun,) = _planned(fewer, reader, only="model.init_args.average=5")
     assert rerun.name in [run.name for run in runs]
 
 
@@ -111,7 +119,7 @@ def test_a_command_that_starts_no_run_is_rejected(spec: SweepSpec, reader: LineR
     command = tuple(part.replace("test", "tset") for part in spec.command)
     message = r"sweep\.yaml: command: expected '-m spike_zoo VERB' in it, VERB one of fit, validate"
     with pytest.raises(ConfigError, match=message):
-        planned_runs(replace(spec, command=command), SMOKE, reader=reader)
+        _planned(replace(spec, command=command), reader)
 
 
 def test_a_command_without_a_folder_names_the_missing_option(
@@ -119,7 +127,7 @@ def test_a_command_without_a_folder_names_the_missing_option(
 ) -> None:
     message = r"command: --run_dir must be given, as --run_dir=runs/own/{profile}/{variant}-{seed}"
     with pytest.raises(ConfigError, match=message):
-        planned_runs(replace(spec, command=spec.command[:-1]), SMOKE, reader=reader)
+        _planned(replace(spec, command=spec.command[:-1]), reader)
 
 
 def test_an_unknown_profile_is_rejected_with_the_closest_suggestion() -> None:
@@ -149,7 +157,7 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
     runs: list[PlannedRun] = []
     for spec in specs:
-        planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+        planned = _planned(spec, reader, "cpu")
         runs += with_origins(planned, runs)
     students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
     assert students
@@ -171,7 +179,7 @@ def test_every_committed_record_counts_as_finished(
     # sweeps of archives that no command makes are tested separately
     for file in filter(Path.is_file, (folder / "sweep.yaml", folder / "sweep_samples.yaml")):
         for spec in needed_first(read_sweep(file)):
-            planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+            planned = _planned(spec, reader, "cpu")
             runs += with_origins(planned, runs)
     stored = read_records(folder / "results" / "cpu" / "records.jsonl")
     planned = [run for run in runs if run.name in stored]

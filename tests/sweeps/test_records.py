@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import FormatError
+from spike_zoo.records.provenance import differences
 from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import PlannedRun, keep_record, record_of, run_all
-from spike_zoo.sweeps.records import computes_the_same
 from tests.helpers.planned import change_stored_record, planned_run
+from tests.helpers.results import make_result
 
 CONFIG: dict[str, Any] = {
     "model": {"class_path": "m.M", "init_args": {"width": 1.0}},
@@ -133,13 +134,20 @@ def test_a_parameter_added_at_its_default_computes_the_same(
         arguments = {**CONFIG["model"]["init_args"], **inside}
         return {**CONFIG, **outside, "model": {"class_path": "m.M", "init_args": arguments}}
 
-    assert computes_the_same(config(recorded), config(requested), defaults) is expected
+    found = differences(config(recorded), config(requested), defaults)
+    assert (found == []) is expected
 
 
-def test_training_options_are_ignored_for_runs_without_training() -> None:
-    longer = {**CONFIG, "trainer": {**CONFIG["trainer"], "max_epochs": 9}}
-    assert computes_the_same(longer, CONFIG, {}, is_fit=False)
-    assert not computes_the_same(longer, CONFIG, {}, is_fit=True)
+def test_training_options_are_ignored_for_runs_without_training(tmp_path: Path) -> None:
+    fit = planned_run(tmp_path)
+    config = {**fit.config, "trainer": {"max_epochs": 9}}
+    fit.run_dir.mkdir(parents=True)
+    make_result(config=config, config_hash="other").write(fit.result)
+    longer = replace(fit, config={**config, "trainer": {"max_epochs": 3}})
+    assert record_of(longer) is None
+    test = replace(longer, result=fit.run_dir / "test" / "result.json")
+    make_result(config=config, config_hash="other").write(test.result)
+    assert record_of(test) is not None
 
 
 def test_a_file_name_with_placeholders_equals_the_resolved_one() -> None:
@@ -147,10 +155,10 @@ def test_a_file_name_with_placeholders_equals_the_resolved_one() -> None:
         return {**CONFIG, "model": {"class_path": "m.M", "init_args": {"teacher": teacher}}}
 
     requested = config("runs/teacher/{profile}/*-{seed}-*/best.ckpt")
-    assert computes_the_same(config("runs/teacher/cpu/t-0-12ab/best.ckpt"), requested, {})
-    assert not computes_the_same(config("runs/other/cpu/t-0-12ab/best.ckpt"), requested, {})
+    assert not differences(config("runs/teacher/cpu/t-0-12ab/best.ckpt"), requested, {})
+    assert differences(config("runs/other/cpu/t-0-12ab/best.ckpt"), requested, {})
 
 
 def test_a_key_removed_by_lightning_computes_the_same() -> None:
     older = {**CONFIG, "trainer": {**CONFIG["trainer"], "gone": 1}}
-    assert computes_the_same(older, CONFIG, {})
+    assert not differences(older, CONFIG, {})

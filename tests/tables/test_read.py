@@ -8,9 +8,7 @@ import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError
 from spike_zoo.tables import check_table, read_table_file
-from spike_zoo.tables.aggregate import fill_tables
-from spike_zoo.tables.read import read_points, read_scores
-from spike_zoo.tables.render import render_markdown
+from spike_zoo.tables.read import read_points
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, THEIRS, write_spec
 
@@ -38,7 +36,7 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
         ),
         (
             ("test/psnr: 38.8", "test/ssim: 0.9"),
-            "row 'full': published: no such column or curve: 'test/ssim'",
+            "row 'full': published: no such column: 'test/ssim'",
         ),
         (("test/psnr: 38.8", "test/psnr: high"), "row 1: published: expected"),
         (("better_than: half", "better_than: hlaf"), "no such row: 'hlaf'. Did you mean 'half'"),
@@ -51,14 +49,14 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
         (("by: test/psnr", "by: test/psnr, above: half"), "compares a row with itself"),
         (
             ("better_than: half", "better: half"),
-            "expectation 1: unknown key 'better'. Did you mean 'better_than'",
+            "claim 1: unknown key 'better'. Did you mean 'better_than'",
         ),
         (
             ("title: Capacity", "title: Capacity\ntitle: Other"),
             "line 3: the key 'title' is given twice",
         ),
-        ((", variant: variants/half.yaml", ""), "needs a variant, published values or scores"),
-        (("expect:", f"expect:\n{CLAIM}"), "the expectation 'full .*is given twice"),
+        ((", variant: variants/half.yaml", ""), "needs a variant or published values"),
+        (("claims:", f"claims:\n{CLAIM}"), "the claim 'full .*is given twice"),
         (
             ("parameters]", "{metric: test/psnr, name: a, rate_scale: 0.5}]"),
             "column 2: rate_scale: expected",
@@ -114,7 +112,7 @@ def test_a_custom_metric_needs_a_direction(tmp_path: Path) -> None:
 def test_a_mistake_in_a_claim_about_one_row_is_named(
     tmp_path: Path, claim: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"expectation 2.*{message}"):
+    with pytest.raises(ConfigError, match=f"claim 2.*{message}"):
         check_table(write_spec(tmp_path, SPEC + f"  - {{row: full, {claim}}}\n"))
 
 
@@ -210,7 +208,7 @@ def test_a_row_with_only_published_values_follows_the_other_rows(tmp_path: Path)
 def test_published_columns_are_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
     both = SPEC + THEIRS.replace("theirs: 40.126", "half: 39.0")
     (table,) = read_table_file(write_spec(tmp_path, both)).tables
-    assert table.expect[0].reported is None
+    assert table.claims[0].reported is None
 
 
 @pytest.mark.parametrize(
@@ -237,90 +235,3 @@ def test_a_mistake_in_a_published_column_is_named(
     assert change[0] in THEIRS
     with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
         check_table(write_spec(tmp_path, SPEC + THEIRS.replace(*change, 1)))
-
-
-TABLE = """
-title: Real recordings
-columns: [scores/niqe, {metric: scores/clarity, better: higher}]
-rows:
-  - {name: TFI, scores: tfi.csv}
-  - {name: TFP, scores: tfp.csv}
-  - {name: published elsewhere, published: {scores/niqe: 5.5}}
-expect:
-  - {row: TFI, better_than: TFP, by: scores/niqe}
-"""
-
-
-def write(folder: Path, text: str = TABLE, **files: str) -> Path:
-    scores = {
-        "tfi": "name,niqe,clarity\na.png,4.0,1\nb.png,5.0,2\n",
-        "tfp": "name,niqe,clarity\nb.png,8.0,0.5\na.png,6.0,0.5\n",
-        **files,
-    }
-    for name, content in scores.items():
-        (folder / f"{name}.csv").write_text(content)
-    path = folder / "table.yaml"
-    path.write_text(text)
-    return path
-
-
-def test_means_over_pictures_are_shown_and_compared(tmp_path: Path) -> None:
-    file = read_table_file(write(tmp_path))
-    (table,) = fill_tables(file.tables, [])
-    assert [row.cells[0].mean for row in table.rows] == [4.5, 7.0, None]
-    assert [row.cells[1].mean for row in table.rows] == [1.5, 0.5, None]
-    text = render_markdown([table])
-    assert "NIQE ↓" in text
-    assert "**4.5000**" in text
-    assert "[5.5000]" in text
-    assert table.verdicts[0].label == "held"
-
-
-@pytest.mark.parametrize(
-    ("tfp", "message"),
-    [
-        ("name,niqe\na.png,6\nc.png,8\n", "'TFP'.*other pictures than those of row 'TFI': 'b.png'"),
-        ("name,niqe\na.png,6\n", "is missing in one of them"),
-    ],
-)
-def test_scores_of_other_pictures_are_rejected(tmp_path: Path, tfp: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        read_table_file(write(tmp_path, tfp=tfp))
-
-
-def test_a_column_missing_in_all_score_files_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such metric in the scores of the rows: 'brisque'"):
-        read_table_file(
-            write(
-                tmp_path,
-                TABLE.replace("{metric: scores/clarity, better: higher}", "scores/brisque"),
-            )
-        )
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no values"),
-        ("name,niqe\n", "no values"),
-        ("name,niqe\na.png,high\n", "line 2: expected a name and finite numbers"),
-        ("name,niqe\na.png,nan\n", "line 2: expected a name and finite numbers"),
-        ("name,niqe\n,4\n", "line 2: expected a name"),
-        ("name,niqe\na.png,4,5\n", "line 2: expected a picture.*1 numbers, got 'a.png' and 2"),
-        ("name,niqe\na.png,4\na.png,4\n", "line 3: expected a picture that is not listed"),
-    ],
-)
-def test_an_invalid_score_file_is_named_with_its_line(
-    tmp_path: Path, content: str, message: str
-) -> None:
-    path = tmp_path / "scores.csv"
-    path.write_text(content)
-    with pytest.raises(FormatError, match=rf"scores\.csv.*{message}"):
-        read_scores(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    (tmp_path / "tfi.csv").unlink()
-    with pytest.raises(MissingFileError, match=r"tfi\.csv"):
-        read_table_file(path)

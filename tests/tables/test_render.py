@@ -25,13 +25,13 @@ def test_markdown_has_measured_and_published_values_and_the_best_in_bold(
     assert "| full | **31.00 ± 1.41** [38.80] | 5,107,960 | 2 |" in lines
     assert "| half | 29.00 | **1,600,816** | 1 |" in lines
     assert "| never run | n/a | n/a | 0 |" in lines
-    assert "Our expectations: 0 of 1 held over seeds (1 within noise)." in lines
+    assert "Our claims: 0 of 1 supported over seeds (1 within noise)." in lines
     assert "- **within noise**: full better than half (PSNR (dB)) (+2.00, noise 22.01)" in lines
     assert any("Fan et al., NeurIPS 2024" in line for line in lines)
 
 
 def test_claims_of_the_paper_are_separate_and_both_tests_are_counted(tmp_path: Path) -> None:
-    """The headline counted seeds only, also where no difference held over recordings."""
+    """The headline counted seeds only, also where no claim was supported over recordings."""
     text = SPEC.replace("by: test/psnr}", "by: test/psnr, paper: true}")
     text += "  - {row: half, better_than: full, by: test/psnr}\n"
     (spec,) = read_table_file(write_spec(tmp_path, text)).tables
@@ -46,8 +46,8 @@ def test_claims_of_the_paper_are_separate_and_both_tests_are_counted(tmp_path: P
             runs.append(replace(run, images=tuple(images)))
     lines = render_markdown([fill_table(spec, runs)]).splitlines()
     both = "over seeds{}, 0 of 1 over recordings (1 within noise)."
-    assert f"Claims of the paper: 1 of 1 held {both.format('')}" in lines
-    assert f"Our expectations: 0 of 1 held {both.format(' (1 not held)')}" in lines
+    assert f"Claims of the paper: 1 of 1 supported {both.format('')}" in lines
+    assert f"Our claims: 0 of 1 supported {both.format(' (1 not supported)')}" in lines
     assert "Weights: in the configuration (full / half).  " in lines
 
 
@@ -77,14 +77,14 @@ def test_flags_are_shown_above_the_table_and_at_the_row(file: TableFile) -> None
     assert "† other data or another profile" in text
 
 
-def test_csv_has_full_precision_gaps_and_judgements(file: TableFile) -> None:
+def test_csv_has_full_precision_gaps_and_results(file: TableFile) -> None:
     value = 30.123456789012345
     table = fill_table(file.tables[0], [make_run("full", value)])
     rows = list(csv.DictReader(io.StringIO(render_csv([table, table]))))
     assert float(rows[0]["test/psnr"]) == value
     assert float(rows[0]["test/psnr published"]) == 38.8
     assert rows[2]["test/psnr"] == ""
-    assert rows[3]["expectation"] == "not measured"
+    assert rows[3]["result"] == "not measured"
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, UsageError
-from spike_zoo.media.rendering import render_page
 from spike_zoo.records.stored import store_record
 from spike_zoo.tables import (
     RecordedRun,
@@ -25,11 +24,10 @@ from spike_zoo.tables import (
     runs_of_sweep,
     table_of_runs,
 )
-from spike_zoo.tables.aggregate import FilledTable, fill_tables
 from spike_zoo.tables.columns import Column
-from spike_zoo.tables.page import table_page
+from spike_zoo.tables.fill import FilledTable, fill_tables
 from tests.helpers.results import make_result
-from tests.helpers.tables import make_run, write_spec
+from tests.helpers.tables import cell, make_run, write_spec
 
 
 def test_runs_in_linked_folders_are_collected(tmp_path: Path) -> None:
@@ -181,7 +179,7 @@ def test_tests_of_two_checkpoints_are_two_rows(tmp_path: Path) -> None:
     assert [row.name for row in table.rows] == [
         f"full ({tmp_path / name / 'test'})" for name in ("first", "second")
     ]
-    assert [len(row.runs) for row in fill_table(table, runs).rows] == [1, 1]
+    assert [len(own) for own in fill_table(table, runs).runs.values()] == [1, 1]
 
 
 def test_a_sweep_that_cannot_be_used_is_rejected_with_the_reason() -> None:
@@ -231,40 +229,40 @@ def test_runs_of_older_configurations_are_not_counted_as_seeds(spec: TableSpec) 
     old = _student(0, 20.0, steps=9, finished="2026-01-01T00:00:00+00:00")
     new = [_student(seed, 30.0, finished="2026-02-01T00:00:00+00:00") for seed in (0, 1)]
     table = fill_table(spec, [old, *new])
-    cell = table.rows[0].cells[0]
-    assert (cell.mean, cell.deviation, cell.count) == (30.0, 0.0, 2)
+    full = cell(table)
+    assert (full["mean"], full["deviation"], full["count"]) == (30.0, 0.0, 2)
     assert any("1 runs of full with another configuration" in note for note in table.notes)
-    assert fill_table(spec, new).rows[0].cells[0] == cell
+    assert cell(fill_table(spec, new)) == full
 
 
 def test_committed_runs_have_priority_over_later_runs_in_other_folders(spec: TableSpec) -> None:
     copy = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
     later_run = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
     table = fill_table(spec, [copy, dataclasses.replace(later_run, place=1)])
-    assert table.rows[0].cells[0].mean == 30.0
+    assert cell(table)["mean"] == 30.0
 
 
 def test_students_of_differently_trained_teachers_are_not_seeds_of_one_row(
     spec: TableSpec,
 ) -> None:
-    assert fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]).rows[0].cells[0].count == 2
+    assert cell(fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]))["count"] == 2
     students = [_student(0, 30.0), _student(1, 31.0, recipe="made otherwise")]
-    assert fill_table(spec, students).rows[0].cells[0].count == 1
+    assert cell(fill_table(spec, students))["count"] == 1
 
 
 def test_options_without_effect_on_numbers_do_not_split_a_row(spec: TableSpec) -> None:
     older, newer = _student(0, 30.0), _student(1, 31.0)
     newer.result.config["data"] = {"init_args": {"workers": 2}}
     newer.result.config["model"]["init_args"]["cache_dir"] = "runs/labels"
-    assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
+    assert cell(fill_table(spec, [older, newer]))["count"] == 2
 
 
 def test_a_new_parameter_at_its_default_does_not_split_a_row(spec: TableSpec) -> None:
     older, newer, other = _student(0, 30.0), _student(1, 31.0), _student(2, 32.0)
-    newer.result.config["model"]["init_args"]["motion_fields"] = 3
-    other.result.config["model"]["init_args"]["motion_fields"] = 4
-    assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
-    assert fill_table(spec, [older, newer, other]).rows[0].cells[0].count == 2
+    newer.result.config["model"]["init_args"]["network"] = {"flow_fields": 3}
+    other.result.config["model"]["init_args"]["network"] = {"flow_fields": 4}
+    assert cell(fill_table(spec, [older, newer]))["count"] == 2
+    assert cell(fill_table(spec, [older, newer, other]))["count"] == 2
 
 
 def run_on(*, trained: bool, parameters: int = 5, **arguments: Any) -> RecordedRun:
@@ -321,13 +319,6 @@ def test_points_are_means_over_the_recordings_of_a_value(tmp_path: Path) -> None
     assert [line.row for line in light.lines] == ["full"]
     assert light.lines[0].points == ((0.05, 21.0), (1.0, 30.0))
     assert dead.lines[0].points == ((0.0, 31.0),)
-
-
-def test_the_page_has_charts_of_conditions(tmp_path: Path) -> None:
-    file = read_table_file(write_spec(tmp_path, TABLE))
-    page = render_page(table_page(file, [filled(tmp_path)]))
-    assert page.count("<svg") >= 2
-    assert "PSNR (dB) against rate scale" in page
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from spike_zoo.checkpoints.published import shipped_names
 from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
 from spike_zoo.tasks.clips import (
     ClipReconstruction,
@@ -55,7 +54,7 @@ def numbered_recording(rate_scale: float | None = 1.0) -> SpikeRecording:
 def test_a_clip_is_centred_and_reflected_at_the_ends_of_the_recording(
     center: int, length: int
 ) -> None:
-    clip = unpack_tensor(read_clip(numbered_recording(), center, length), WIDTH + 1)
+    clip = read_clip(numbered_recording(), center, length)
     padded = np.pad(np.arange(PLANES), 9, mode="reflect")
     start = 9 + center - length // 2
     assert clip[:, 0].int().argmax(dim=1).tolist() == padded[start : start + length].tolist()

@@ -7,14 +7,12 @@ from torch import nn
 
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical import TFI, TFP, TFIModule
-from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks.protocols import (
-    Adjustable,
     Classifies,
     Compresses,
     Deblurs,
-    Monitored,
     Reconstructs,
     codec_from,
     require_ability,
@@ -22,18 +20,21 @@ from spike_zoo.tasks.protocols import (
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 
-ABILITIES = (Adjustable, Classifies, Compresses, Deblurs, Monitored, Reconstructs)
+ABILITIES = (Classifies, Compresses, Deblurs, Reconstructs)
 
 
 @pytest.mark.parametrize(
     ("module", "abilities"),
     [
-        (TFI(), {Adjustable, Reconstructs}),
-        (TFIModule(), {Adjustable, Monitored, Reconstructs}),
-        (STIRModule(width=0.25), {Monitored, Reconstructs}),
-        (SSDMStudentModule(), {Deblurs, Monitored}),
-        (StripesModule(), {Classifies, Monitored}),
-        (SSDMCascadeModule(use_bsn=False, upsampler="bilinear"), {Deblurs, Monitored}),
+        (TFI(), {Reconstructs}),
+        (TFIModule(), {Reconstructs}),
+        (STIRModule(width=0.25), {Reconstructs}),
+        (SSDMStudentModule(), {Deblurs}),
+        (StripesModule(), {Classifies}),
+        (
+            SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler="bilinear")),
+            {Deblurs},
+        ),
         (SumsModule(), {Classifies}),
         (SumsCodec(), {Compresses}),
         (nn.Identity(), set()),

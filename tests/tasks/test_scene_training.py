@@ -23,7 +23,7 @@ from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import STIRLoss, STIRLossOptions, STIRModule
 from spike_zoo.tasks.scene_training import check_scenes
 from spike_zoo.testing import QUIET, tiny_archive
 
@@ -37,9 +37,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_module(**arguments: Any) -> STIRModule:
-    switches = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, **arguments}
     seed_everything(0)
-    module = STIRModule(**switches).train()
+    module = STIRModule(pyramid_levels=3, width=0.34, **arguments).train()
     for name in ("log", "log_dict"):  # logging needs a trainer
         module.__dict__[name] = lambda *_, **__: None
     return module
@@ -53,7 +52,7 @@ def scenes(archive: Path) -> SceneBatch:
 
 def summed_loss(module: STIRModule, scenes: SceneBatch, first: int = 1) -> Tensor:
     """Return the mean loss of the windows from ``first`` on, computed with a single graph."""
-    loss = module.make_loss()
+    loss = STIRLoss(module.loss_options)
     totals = []
     for number in range(scenes["planes"].shape[1]):
         start = int(scenes["planes"][0, number]) - 30
@@ -79,13 +78,13 @@ def assert_close(ours: dict[str, Tensor], expected: dict[str, Tensor], tolerance
         assert distance <= tolerance * (float(gradient.norm()) + 1e-3 * largest), name
 
 
-@pytest.mark.parametrize("first_window_loss", [False, True])
+@pytest.mark.parametrize("first_window", [False, True])
 def test_gradient_and_loss_equal_the_summed_loss_in_one_graph(
-    scenes: SceneBatch, first_window_loss: bool
+    scenes: SceneBatch, first_window: bool
 ) -> None:
-    ours = small_module(first_window_loss=first_window_loss)
+    ours = small_module(loss=STIRLossOptions(first_window=first_window))
     one_graph = copy.deepcopy(ours)
-    expected = summed_loss(one_graph, scenes, first=0 if first_window_loss else 1)
+    expected = summed_loss(one_graph, scenes, first=0 if first_window else 1)
     expected.backward()
     loss = ours.training_step(scenes, 0)
     assert not gradients(ours)  # the trainer's backward pass assigns them
@@ -163,9 +162,9 @@ def test_a_scene_of_one_image_is_rejected_by_name_without_first_window_loss(
     scenes: SceneBatch,
 ) -> None:
     single = first_windows(scenes, 1)
-    with pytest.raises(ConfigError, match=r"train-0: a scene of one image .*first_window_loss"):
+    with pytest.raises(ConfigError, match=r"train-0: a scene of one image .*first_window"):
         small_module().training_step(single, 0)
-    module, twin = small_module(first_window_loss=True), small_module()
+    module, twin = small_module(loss=STIRLossOptions(first_window=True)), small_module()
     torch.testing.assert_close(module.training_step(single, 0), summed_loss(twin, single, first=0))
 
 

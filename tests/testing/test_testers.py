@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule
+from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule, TeacherOptions
 from spike_zoo.tasks import ReconstructionModule
 from spike_zoo.testing import ClassificationTester, DeblurTester, MethodTester
 from tests.helpers.modules import StripesModule
@@ -72,7 +72,9 @@ class TestStudent(DeblurTester, MethodTester):
     width = 16
 
     def make_module(self) -> SSDMStudentModule:
-        return SSDMStudentModule(use_bsn=False, upsampler="bilinear", lpips="off")
+        return SSDMStudentModule(
+            teacher=TeacherOptions(use_bsn=False, upsampler="bilinear"), lpips="off"
+        )
 
 
 class TestStripes(MethodTester):

@@ -24,8 +24,6 @@ from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.plans import MAX_INTERVAL
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
-from spike_zoo.spikes.recording import check_recording
-from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.spikes.windows import Planes
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of this
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins
@@ -90,7 +87,6 @@ class AlignedTFI(ClassicalMethod):
 
     estimates_flow = True
     flow_source = FLOW_SOURCE
-    motion_planes = FLOW_OFFSET
 
     def __init__(
         self, window: int = WINDOW, *, unblurs: bool = True, fills_ends: bool = True
@@ -131,26 +127,12 @@ class AlignedTFI(ClassicalMethod):
             means.append(self._mean(intervals, center, velocity))
         return means
 
-    def motion(
-        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
-    ) -> Tensor:
-        """Return the optical flow along which planes of a recording are averaged.
-
-        Args:
-            recording: The spikes.
-            centers: One or several middle planes.
-            rate_scale: Ignored.
-
-        Returns:
-            float32 ``(N, 2, 2, H, W)``, (dx, dy) in pixels to 20 planes before and after.
-
-        Raises:
-            PlaneRangeError: If a centre lies outside the recording.
-            UsageError: If ``recording`` is not a spike recording, or a centre is not an integer.
-        """
-        check_recording(recording)
-        planes = wanted_planes(centers, len(recording))
-        return torch.stack([mean.field for mean in self._means(recording, planes)])
+    def _fields(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float | None
+    ) -> Iterator[Tensor]:
+        """Yield the optical flow along which the planes around each plane are averaged."""
+        for mean in self._means(recording, centers):
+            yield mean.field[None]
 
     def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
         """Yield the means at planes of a recording; close planes share intervals and flow."""

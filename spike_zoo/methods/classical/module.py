@@ -18,7 +18,7 @@ from spike_zoo.methods.classical.colour import (
     FilledColour,
 )
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
-from spike_zoo.tasks.flow import FLOW_OFFSET, FlowPrediction, ground_truth_flow, reject_oracle_flow
+from spike_zoo.tasks.flow import FLOW_OFFSET, ground_truth_flow, oracle_flow_error
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -41,18 +41,18 @@ _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
 class ClassicalModule(ReconstructionModule):
     """Lightning module of a classical method.
 
+    A subclass sets :attr:`method`.
+
     Args:
-        method: The method.
         clip_length: Planes of one clip in evaluations.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
     """
 
-    def __init__(
-        self, method: ClassicalMethod, clip_length: int, lpips: str, protocols: Sequence[str]
-    ) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
-        self.method = method
+    method: ClassicalMethod
+
+    def __init__(self, clip_length: int = CLIP_LENGTH, **evaluation: Any) -> None:
+        super().__init__(**evaluation)
+        self.save_hyperparameters()
         self.clip_length = clip_length
 
     def check_clip(self, planes: int) -> None:
@@ -80,20 +80,12 @@ class TFPModule(ClassicalModule):
 
     Args:
         window: Planes of the window, cut to the clip.
-        clip_length: Planes of one clip in evaluations.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(
-        self,
-        window: int = 41,
-        clip_length: int = CLIP_LENGTH,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
-    ) -> None:
-        super().__init__(TFP(window), clip_length, lpips, protocols)
-        self.save_hyperparameters()
+    def __init__(self, window: int = 41, **options: Any) -> None:
+        super().__init__(**options)
+        self.method = TFP(window)
 
 
 class TFIModule(ClassicalModule):
@@ -101,20 +93,12 @@ class TFIModule(ClassicalModule):
 
     Args:
         average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
-        clip_length: Planes of one clip in evaluations.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(
-        self,
-        average: int = 1,
-        clip_length: int = CLIP_LENGTH,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
-    ) -> None:
-        super().__init__(TFI(average), clip_length, lpips, protocols)
-        self.save_hyperparameters()
+    def __init__(self, average: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.method = TFI(average)
 
 
 class AlignedTFIModule(ClassicalModule):
@@ -127,9 +111,7 @@ class AlignedTFIModule(ClassicalModule):
             data must have ``flow_offset: 20``; recordings without flow cannot be reconstructed.
         flow_error: Root mean square, in pixels per plane, of a smooth random error that is added to
             each component of the ground-truth flow. Errors 16 pixels apart are independent.
-        clip_length: Planes of one clip in evaluations.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        options: Arguments of :class:`ClassicalModule`.
     """
 
     method: AlignedTFI
@@ -140,20 +122,20 @@ class AlignedTFIModule(ClassicalModule):
         unblurs: bool = True,
         oracle_flow: bool = False,
         flow_error: float = 0.0,
-        clip_length: int = CLIP_LENGTH,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         if flow_error and not oracle_flow:
             raise ConfigError("flow_error: needs oracle_flow: true, whose flow it is added to")
-        super().__init__(AlignedTFI(window, unblurs=unblurs), clip_length, lpips, protocols)
-        self.save_hyperparameters()
+        super().__init__(**options)
+        self.method = AlignedTFI(window, unblurs=unblurs)
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
-        return self.predict_with_flow(batch, batch_idx).images
+        return self.predict_with_flow(batch, batch_idx)[0]
 
-    def predict_with_flow(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
+    def predict_with_flow(
+        self, batch: ReconstructionBatch, batch_idx: int
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the reconstruction and the optical flow that was used."""
         velocities = None
         if self.hparams["oracle_flow"]:
@@ -165,14 +147,13 @@ class AlignedTFIModule(ClassicalModule):
         means = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([mean.rate for mean in means])[:, None]
         fields = torch.stack([mean.field for mean in means])
-        return FlowPrediction(
-            (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
-        )
+        return (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        reject_oracle_flow(oracle_flow=self.hparams["oracle_flow"])
+        if self.hparams["oracle_flow"]:
+            raise oracle_flow_error("oracle_flow")
         return super()._stream(recording, centers, rate_scale)
 
 
@@ -192,9 +173,7 @@ class ColourModule(ClassicalModule):
         method: ``"tfp"``, ``"tfi"``, ``"aligned"`` or ``"filled"``, see :class:`ColourTFP`,
             :class:`ColourTFI`, :class:`ColourAlignedTFI` and :class:`FilledColour`.
         settings: Arguments of the method.
-        clip_length: Planes of one clip in evaluations.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        options: Arguments of :class:`ClassicalModule`.
     """
 
     method: ColourMethod
@@ -204,13 +183,10 @@ class ColourModule(ClassicalModule):
         self,
         method: Literal["tfp", "tfi", "aligned", "filled"] = "aligned",
         settings: Mapping[str, Any] | None = None,
-        clip_length: int = CLIP_LENGTH,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **options: Any,
     ) -> None:
-        colour_method = _COLOUR_METHODS[method](**(settings or {}))
-        super().__init__(colour_method, clip_length, lpips, protocols)
-        self.save_hyperparameters()
+        super().__init__(**options)
+        self.method = _COLOUR_METHODS[method](**(settings or {}))
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstructions ``(B, 3, H, W)`` in [0, 1].
@@ -230,16 +206,9 @@ class TFSTPModule(ClassicalModule):
     """Lightning module of :class:`TFSTP`.
 
     Args:
-        clip_length: Planes of one clip in evaluations; planes after the middle are ignored.
-        lpips: As in :class:`ReconstructionModule`.
-        protocols: As in :class:`ReconstructionModule`.
+        options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(
-        self,
-        clip_length: int = CLIP_LENGTH,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
-    ) -> None:
-        super().__init__(TFSTP(), clip_length, lpips, protocols)
-        self.save_hyperparameters()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.method = TFSTP()

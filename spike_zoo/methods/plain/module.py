@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -34,8 +31,7 @@ class PlainModule(ReconstructionModule):
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-        protocols: See :class:`ReconstructionModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -58,10 +54,9 @@ class PlainModule(ReconstructionModule):
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **evaluation: Any,
     ) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+        super().__init__(**evaluation)
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)
         self.network = Plain(channels, depth, averages, branched=branched)
@@ -85,10 +80,6 @@ class PlainModule(ReconstructionModule):
         self.log("train/total", loss, batch_size=len(images))
         return loss
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam and the schedule of the learning rate per update."""
-        return scheduled_adam(self, self.network.parameters())
-
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         images: Tensor = self.network(interval_rates(spikes), rate_scale)
         return images
@@ -99,8 +90,7 @@ class PlainModule(ReconstructionModule):
         scale = torch.full((1,), rate_scale, device=self.device)
         with eval_mode(self):
             for center in centers:
-                packed = read_clip(recording, center, CLIP_PLANES).to(self.device)
-                spikes = unpack_tensor(packed, recording.shape[2])[None]  # uint8: not copied
+                spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
                 with torch.inference_mode():
                     image = self(spikes, scale)[0].float().cpu()
                 yield image

@@ -5,6 +5,7 @@ from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
 from spike_zoo.methods.ssdm.losses import (
     DistillationLoss,
+    DistillationOptions,
     LPIPSDistance,
     denoising_loss,
     make_distance,
@@ -14,7 +15,11 @@ from spike_zoo.methods.ssdm.module import SSDMStudentModule
 from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.sdm import spike_guided_deblur
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
-from spike_zoo.methods.ssdm.teacher_module import BlurryInputModule, SSDMCascadeModule
+from spike_zoo.methods.ssdm.teacher_module import (
+    BlurryInputModule,
+    SSDMCascadeModule,
+    TeacherOptions,
+)
 from spike_zoo.methods.ssdm.teacher_training import SSDMTeacherModule
 from spike_zoo.tasks.deblurring import DeblurModule
 
@@ -26,12 +31,14 @@ __all__ = [
     "BlurryInputModule",
     "DeblurModule",
     "DistillationLoss",
+    "DistillationOptions",
     "EncodedBlur",
     "LPIPSDistance",
     "SSDMCascadeModule",
     "SSDMStudentModule",
     "SSDMTeacher",
     "SSDMTeacherModule",
+    "TeacherOptions",
     "denoising_loss",
     "make_distance",
     "spike_guided_deblur",

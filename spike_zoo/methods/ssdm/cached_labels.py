@@ -14,7 +14,7 @@ from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.files import new_file
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 from spike_zoo.nn.tensor_cache import TensorCache
-from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
+from spike_zoo.spikes import turning
 
 _ENTRY = "images"
 
@@ -51,7 +51,7 @@ class CachedLabels:
             return teacher(blur, spikes, times, exposure).float()
         modes = [_canonical_mode(sample) for sample in spikes]
         transformed = [
-            (apply_mode(image, mode), apply_mode(sample, mode))
+            (turning.apply_mode(image, mode), turning.apply_mode(sample, mode))
             for image, sample, mode in zip(blur, spikes, modes, strict=True)
         ]
         keys = [_digest(*sample, times, exposure) for sample in transformed]
@@ -62,7 +62,7 @@ class CachedLabels:
 
         labels = self._cache(keys, compute, blur.device)
         back = [
-            apply_mode(images, inverse_mode(mode))
+            turning.apply_mode(images, turning.inverse_mode(mode))
             for images, mode in zip(labels, modes, strict=True)
         ]
         return torch.stack(back, dim=1)
@@ -72,8 +72,10 @@ def _canonical_mode(spikes: Tensor) -> int:
     """Return the mode that brings an exposure to the teacher's input, for any rotation of it."""
     counts = spikes.bool().sum(dim=0).cpu()
     is_square = counts.shape[0] == counts.shape[1]
-    modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
-    return min(modes, key=lambda mode: apply_mode(counts, mode).contiguous().numpy().tobytes())
+    modes = range(len(turning.MODES)) if is_square else turning.SHAPE_KEEPING_MODES
+    return min(
+        modes, key=lambda mode: turning.apply_mode(counts, mode).contiguous().numpy().tobytes()
+    )
 
 
 def _digest(blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]) -> bytes:

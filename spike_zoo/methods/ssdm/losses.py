@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,62 @@ class DistillationLoss(nn.Module):
             terms["reblur"] = F.mse_loss(clipped.mean(dim=0), blur)
         weighted = [self.weights[name] * value for name, value in terms.items()]
         return {**terms, "total": torch.stack(weighted).sum()}
+
+
+@dataclass(frozen=True)
+class DistillationOptions:
+    """Options of the student's loss.
+
+    Attributes:
+        use_teacher: Whether the loss includes the teacher's images.
+        distance: Distance to the teacher's images, see :func:`make_distance`. The paper's is
+            ``"lpips"``, which needs VGG-16's weights.
+        lambda_reblur: Weight of the reblur loss; the weight of the distance is 1. By default 100
+            for ``"lpips"``, as published, and :func:`default_reblur` for other distances.
+        use_ssim: Whether 1 - SSIM to the teacher's images is added, an option of the release.
+        backbone: File of VGG-16's weights; searched for by default.
+        lpips_as_published: Whether LPIPS gets images without conversion, see
+            :class:`LPIPSDistance`.
+        clamp: Whether images are clipped to [0, 1], as published. Pixels outside then get no
+            gradient and may stay outside.
+
+    Raises:
+        ValueError: If the distance is unknown, or all weights are 0 or one is negative.
+    """
+
+    use_teacher: bool = True
+    distance: str = "charbonnier"
+    lambda_reblur: float | None = None
+    use_ssim: bool = False
+    backbone: str | None = None
+    lpips_as_published: bool = True
+    clamp: bool = False
+
+    def __post_init__(self) -> None:
+        summed_distances(self.distance)
+        DistillationLoss(dissimilarity, float(self.use_teacher), self.reblur)  # checks weights
+
+    @property
+    def reblur(self) -> float:
+        """Weight of the reblur loss."""
+        chosen = self.lambda_reblur
+        return default_reblur(self.distance) if chosen is None else chosen
+
+    def loss(self) -> DistillationLoss:
+        """Return the loss.
+
+        Raises:
+            MissingFileError: If LPIPS is used and its backbone does not exist.
+        """
+        if not self.use_teacher:
+            return DistillationLoss(None, 0.0, self.reblur, clamp=self.clamp)
+        published = self.lpips_as_published
+        distance = make_distance(self.distance, self.backbone, as_published=published)
+        similarity = dissimilarity if self.use_ssim else None
+        return DistillationLoss(distance, 1.0, self.reblur, similarity, clamp=self.clamp)
+
+    def __str__(self) -> str:
+        """Return distance and weight for a note at the start of a fit."""
+        distance = self.distance if self.use_teacher else "none"
+        note = "" if distance in (LPIPS, "none") else " (not the paper's, which is lpips)"
+        return f"distance to the teacher: {distance}{note}; reblur x {self.reblur:g}"

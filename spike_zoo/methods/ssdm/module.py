@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.batch import DeblurBatch
@@ -17,34 +16,28 @@ from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
-from spike_zoo.methods.ssdm.losses import (
-    LPIPS,
-    DistillationLoss,
-    default_reblur,
-    dissimilarity,
-    make_distance,
-    summed_distances,
-)
+from spike_zoo.methods.ssdm.losses import DistillationLoss, DistillationOptions
 from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.sdm import ChannelOrder, reorder_channels
-from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_once
+from spike_zoo.methods.ssdm.teacher import SSDMTeacher, images_at_once
 from spike_zoo.methods.ssdm.teacher_module import (
-    Upsampler,
-    check_short,
+    TEACHER,
+    TeacherOptions,
     load_teacher,
     make_teacher,
 )
 from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.spikes import SpikeRecording, centred_window, unpack_tensor
-from spike_zoo.spikes.windows import spread_planes
+from spike_zoo.spikes import SpikeRecording, unpack_tensor
+from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
 
 FEATURES_SHARE = 0.1  # factor of the last layer's feature weights with start_from_blur
 WORK_PER_PIXEL = 150  # bytes of LDN's features per image pixel, measured
 Net = Literal["ldn", "san"]
+LOSS = DistillationOptions()
 NETWORKS: dict[Net, type[LDN] | type[SAN]] = {"ldn": LDN, "san": SAN}
 
 
@@ -58,30 +51,11 @@ class SSDMStudentModule(DeblurModule):
         window_length: Planes of spikes around each time.
         channel_order: Channel order of the weights: ``"bgr"`` for the published weights.
         net: The student: ``"ldn"``, or ``"san"``, ten times as large.
-        bsn: File of the teacher's denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the
-            authors' file.
-        edsr: File of the teacher's enlarging network.
-        use_bsn: Whether the teacher denoises.
-        upsampler: The teacher's up-sampling: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
-        short_window: Planes the teacher averages around a time, odd.
-        align_input: Whether the teacher averages more planes along the optical flow instead, which
-            replaces the denoiser.
-        rate_gain: Factor of the rates in the teacher before its networks, see
-            :class:`SSDMTeacher`; the student's spikes are not scaled.
+        teacher: The teacher.
         times: Times per exposure in a training step, spread evenly over the exposure.
-        use_teacher: Whether the loss includes the teacher's images.
-        distance: Distance to the teacher's images, see :func:`make_distance`. The paper's is
-            ``"lpips"``, which needs VGG-16's weights.
-        lambda_reblur: Weight of the reblur loss; the weight of the distance is 1. By default 100
-            for ``"lpips"``, as published, and :func:`default_reblur` for other distances.
-        use_ssim: Whether 1 - SSIM to the teacher's images is added, an option of the release.
-        backbone: File of VGG-16's weights; searched for by default.
-        lpips_as_published: Whether LPIPS gets images without conversion, see
-            :class:`LPIPSDistance`.
+        loss: The loss.
         learning_rate: Learning rate of Adam.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        clamp_loss: Whether the loss clips images to [0, 1], as published. Pixels outside then get
-            no gradient and may stay outside.
         start_from_blur: Whether the student is initialised to return approximately the blurry
             image, which saves short runs thousands of updates. False: all weights are random, as
             published.
@@ -89,8 +63,7 @@ class SSDMStudentModule(DeblurModule):
             on full frames.
         cache_dir: Folder that also stores these images, so that further runs with the same teacher
             (e.g. all rows of a table) need not compute them.
-        lpips: See :class:`DeblurModule`; the metric, not the distance.
-        protocols: See :class:`DeblurModule`.
+        evaluation: Arguments of :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -106,37 +79,25 @@ class SSDMStudentModule(DeblurModule):
         window_length: int = WINDOW_LENGTH,
         channel_order: ChannelOrder = "rgb",
         net: Net = "ldn",
-        bsn: str | None = None,
-        edsr: str | None = None,
-        use_bsn: bool = True,
-        upsampler: Upsampler = "edsr",
-        short_window: int = SHORT_WINDOW,
-        align_input: bool = False,
-        rate_gain: float = 1.0,
+        teacher: TeacherOptions = TEACHER,
         times: int = TIMES,
-        use_teacher: bool = True,
-        distance: str = "charbonnier",
-        lambda_reblur: float | None = None,
-        use_ssim: bool = False,
-        backbone: str | None = None,
-        lpips_as_published: bool = True,
+        loss: DistillationOptions = LOSS,
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
-        clamp_loss: bool = False,
         start_from_blur: bool = False,
         cache_gib: float = 0.0,
         cache_dir: str | None = None,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **evaluation: Any,
     ) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+        super().__init__(**evaluation)
         check_schedule(schedule, learning_rate)
-        check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
-        _check_choices(channel_order, net, upsampler, distance, times, cache_gib, cache_dir)
+        check_choice("channel_order", channel_order, ChannelOrder)
+        check_choice("net", net, Net)
+        _check_numbers(times, cache_gib, cache_dir)
         self.save_hyperparameters()
-        self.channel_order, self.window_length = channel_order, window_length
-        self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
-        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # checks weights
+        self.channel_order, self.window_length, self.times = channel_order, window_length, times
+        self.teacher_options = options_of(TeacherOptions, teacher)
+        self.loss_options = options_of(DistillationOptions, loss)
         self.network = NETWORKS[net](window_length)
         if start_from_blur:
             init_blur_passthrough(self.network.pred)
@@ -164,51 +125,31 @@ class SSDMStudentModule(DeblurModule):
 
     def longest_window(self, stage: str) -> int:
         """Return the longest window of planes around a time, in training also the teacher's."""
-        has_teacher = stage == "fit" and self.hparams["use_teacher"]
-        return max(self.window_length, self.hparams["short_window"] if has_teacher else 0)
+        has_teacher = stage == "fit" and self.loss_options.use_teacher
+        return max(self.window_length, self.teacher_options.short_window if has_teacher else 0)
 
     def setup(self, stage: str) -> None:
         """Create the metrics and, for training, the teacher and the loss, which read files."""
         super().setup(stage)
         if stage != "fit":
             return
-        self.loss = self.loss or self.make_loss()
-        if self.hparams["use_teacher"] and not self._teacher:
+        self.loss = self.loss or self.loss_options.loss()
+        if self.loss_options.use_teacher and not self._teacher:
             cache = (self.hparams["cache_gib"], self.hparams["cache_dir"])
             self._teacher.append(CachedLabels(self.make_teacher(), *cache))
-        distance = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
-        note = "" if distance in (LPIPS, "none") else " (not the paper's, which is lpips)"
-        rank_zero_info(
-            f"distance to the teacher: {distance}{note}; reblur x {self.lambda_reblur:g}"
-        )
+        rank_zero_info(str(self.loss_options))
 
     def make_teacher(self) -> SSDMTeacher:
-        """Return the frozen cascade configured by the hyper-parameters.
+        """Return the frozen cascade with its weights.
 
         Raises:
             ConfigError: If no file is given for a network in use.
             MissingFileError: If a file does not exist.
             WeightsError: If a file holds another network.
         """
-        options = ("use_bsn", "upsampler", "short_window", "align_input", "rate_gain")
-        teacher = make_teacher(**{name: self.hparams[name] for name in options})
-        load_teacher(teacher, {"bsn": self.hparams["bsn"], "edsr": self.hparams["edsr"]})
+        teacher = make_teacher(self.teacher_options)
+        load_teacher(teacher, self.teacher_options.files)
         return teacher.requires_grad_(False).eval()
-
-    def make_loss(self) -> DistillationLoss:
-        """Return the loss configured by the hyper-parameters.
-
-        Raises:
-            MissingFileError: If LPIPS is used and its backbone does not exist.
-        """
-        hparams, clamp = self.hparams, self.hparams["clamp_loss"]
-        if not hparams["use_teacher"]:
-            return DistillationLoss(None, 0.0, self.lambda_reblur, clamp=clamp)
-        distance = make_distance(
-            hparams["distance"], hparams["backbone"], as_published=hparams["lpips_as_published"]
-        )
-        similarity = dissimilarity if hparams["use_ssim"] else None
-        return DistillationLoss(distance, 1.0, self.lambda_reblur, similarity, clamp=clamp)
 
     def forward(self, blur: Tensor, window: Tensor) -> Tensor:
         """Deblur at the middle of a window.
@@ -229,7 +170,7 @@ class SSDMStudentModule(DeblurModule):
             raise RuntimeError("loss and teacher do not exist: call setup('fit') before training")
         blur = reorder_channels(batch["blur"], self.channel_order)
         start, stop = batch["exposure"][0].tolist()
-        times = spread_planes(start, stop, self.hparams["times"])
+        times = spread_planes(start, stop, self.times)
         windows = windows_around(batch["spikes"], times, self.window_length)
         predictions = self.network.decode(self.network.encode_blur(blur), windows)
         labels = predictions.detach().float()  # placeholder, not used without a teacher
@@ -241,10 +182,6 @@ class SSDMStudentModule(DeblurModule):
             logged["train/attention_spread"] = self._attention_spread
         self.log_dict(logged, batch_size=len(blur))
         return terms["total"]
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam and the schedule of the learning rate per update."""
-        return scheduled_adam(self, self.network.parameters())
 
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
@@ -295,29 +232,13 @@ class SSDMStudentModule(DeblurModule):
         return planes[:, None].to(self.dtype)
 
 
-def _check_choices(
-    channel_order: str,
-    net: str,
-    upsampler: str,
-    distance: str,
-    times: int,
-    cache_gib: float,
-    cache_dir: str | None,
-) -> None:
-    for name, value, kind in (
-        ("channel_order", channel_order, ChannelOrder),
-        ("net", net, Net),
-        ("upsampler", upsampler, Upsampler),
-    ):
-        if value not in get_args(kind):
-            raise ValueError(f"{name} must be one of {get_args(kind)}, got {value!r}")
+def _check_numbers(times: int, cache_gib: float, cache_dir: str | None) -> None:
     if times < 1:
         raise ValueError(f"times must be at least 1, got {times}")
     if cache_gib < 0:
         raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
     if cache_dir is not None and not cache_gib:
         raise ValueError("cache_dir needs cache_gib above 0: with 0, no images are cached")
-    summed_distances(distance)
 
 
 @torch.no_grad()

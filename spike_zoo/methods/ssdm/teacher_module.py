@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, check_gain
+from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
@@ -26,49 +28,59 @@ STAGES = {"bsn": "denoise", "edsr": "upsample"}
 FIXED: dict[Part, tuple[str, ...]] = {"bsn": (), "edsr": FIXED_PARTS}
 
 
-def make_teacher(
-    *,
-    use_bsn: bool = True,
-    upsampler: Upsampler = "edsr",
-    short_window: int = SHORT_WINDOW,
-    align_input: bool = False,
-    rate_gain: float = 1.0,
-) -> SSDMTeacher:
-    """Return a cascade with untrained networks.
+@dataclass(frozen=True)
+class TeacherOptions:
+    """Files and switches of the teacher.
 
-    Args:
+    Attributes:
+        bsn: File of the denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the authors' file.
+        edsr: File of the enlarging network.
         use_bsn: Whether rates are denoised.
-        upsampler: Up-sampling of rates to the image's size; only ``"edsr"`` is a network.
-        short_window: Planes around a time that are averaged, odd.
-        align_input: Whether more planes are averaged along the optical flow instead.
-        rate_gain: See :class:`SSDMTeacher`.
+        upsampler: Up-sampling of rates to the image's size: ``"edsr"``, ``"bilinear"`` or
+            ``"nearest"``.
+        short_window: Planes averaged around a time, odd.
+        align_input: Whether more planes are averaged along the optical flow instead, which
+            replaces the denoiser.
+        rate_gain: Factor of the rates before the networks, see :class:`SSDMTeacher`. The spikes of
+            a student are not scaled.
 
     Raises:
-        ValueError: If an argument is outside its range, or ``align_input`` is combined with
-            ``use_bsn``.
+        ValueError: If an option is outside its range, or contradicts another option.
     """
-    check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
-    if upsampler not in get_args(Upsampler):
-        raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+
+    bsn: str | None = None
+    edsr: str | None = None
+    use_bsn: bool = True
+    upsampler: Upsampler = "edsr"
+    short_window: int = SHORT_WINDOW
+    align_input: bool = False
+    rate_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_gain(self.rate_gain)
+        check_choice("upsampler", self.upsampler, Upsampler)
+        if self.align_input and self.use_bsn:
+            raise ValueError("align_input replaces the denoiser: set use_bsn to false")
+
+    @property
+    def files(self) -> dict[Part, str | None]:
+        """File of each network."""
+        return {"bsn": self.bsn, "edsr": self.edsr}
+
+
+TEACHER = TeacherOptions()
+
+
+def make_teacher(options: TeacherOptions) -> SSDMTeacher:
+    """Return a cascade with untrained networks."""
+    upsampler = options.upsampler
     return SSDMTeacher(
-        BSN() if use_bsn else nn.Identity(),
+        BSN() if options.use_bsn else nn.Identity(),
         EDSR() if upsampler == "edsr" else nn.Upsample(scale_factor=RATIO, mode=upsampler),
-        short_window,
-        align_input=align_input,
-        rate_gain=rate_gain,
+        options.short_window,
+        align_input=options.align_input,
+        rate_gain=options.rate_gain,
     )
-
-
-def check_short(*, use_bsn: bool, align_input: bool, rate_gain: float) -> None:
-    """Check the options of the rates around a time.
-
-    Raises:
-        ValueError: If ``align_input`` is combined with ``use_bsn``, or the gain is not a finite
-            number above 0.
-    """
-    check_gain(rate_gain)
-    if align_input and use_bsn:
-        raise ValueError("align_input replaces the denoiser: set use_bsn to false")
 
 
 class TeacherModule(DeblurModule):
@@ -77,19 +89,16 @@ class TeacherModule(DeblurModule):
     Args:
         teacher: The cascade.
         files: Paths of the networks' weights, see :func:`load_teacher`.
-        lpips: See :class:`DeblurModule`.
-        protocols: See :class:`DeblurModule`.
+        evaluation: Arguments of :class:`DeblurModule`.
     """
 
     def __init__(
         self,
         teacher: SSDMTeacher,
         files: Mapping[Part, str | None],
-        *,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **evaluation: Any,
     ) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+        super().__init__(**evaluation)
         self.teacher = teacher
         self.files = files
         self.window_length = teacher.short_window
@@ -159,16 +168,8 @@ class SSDMCascadeModule(TeacherModule):
     """Deblur with the teacher alone, without a student; not trainable.
 
     Args:
-        bsn: File of the denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the authors' file.
-        edsr: File of the enlarging network.
-        use_bsn: Whether firing rates are denoised.
-        upsampler: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
-        short_window: Planes around a time that are averaged, odd.
-        align_input: Whether more planes are averaged along the optical flow instead, which
-            replaces the denoiser.
-        rate_gain: Factor of firing rates before the networks, see :class:`SSDMTeacher`.
-        lpips: See :class:`DeblurModule`.
-        protocols: See :class:`DeblurModule`.
+        teacher: Files and switches of the teacher.
+        evaluation: Arguments of :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -177,26 +178,9 @@ class SSDMCascadeModule(TeacherModule):
     Spike Streams*, NeurIPS 2024, Sec. 3.3; rows I-1 to I-3 of Table 3.
     """
 
-    def __init__(
-        self,
-        bsn: str | None = None,
-        edsr: str | None = None,
-        use_bsn: bool = True,
-        upsampler: Upsampler = "edsr",
-        short_window: int = SHORT_WINDOW,
-        align_input: bool = False,
-        rate_gain: float = 1.0,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
-    ) -> None:
-        teacher = make_teacher(
-            use_bsn=use_bsn,
-            upsampler=upsampler,
-            short_window=short_window,
-            align_input=align_input,
-            rate_gain=rate_gain,
-        )
-        super().__init__(teacher, {"bsn": bsn, "edsr": edsr}, lpips=lpips, protocols=protocols)
+    def __init__(self, teacher: TeacherOptions = TEACHER, **evaluation: Any) -> None:
+        options = options_of(TeacherOptions, teacher)
+        super().__init__(make_teacher(options), options.files, **evaluation)
         self.save_hyperparameters()
 
 
@@ -204,12 +188,11 @@ class BlurryInputModule(DeblurModule):
     """Baseline that returns the blurry image at every time.
 
     Args:
-        lpips: See :class:`DeblurModule`.
-        protocols: See :class:`DeblurModule`.
+        evaluation: Arguments of :class:`DeblurModule`.
     """
 
-    def __init__(self, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+    def __init__(self, **evaluation: Any) -> None:
+        super().__init__(**evaluation)
         self.save_hyperparameters()
 
     def images_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -68,8 +68,7 @@ class SSDMTeacherModule(TeacherModule):
             neighbours.
         from_denoised: Whether stage ``"upsample"`` is trained on denoised short windows, see above.
             Not in the paper; needs ``bsn``.
-        lpips: See :class:`DeblurModule`.
-        protocols: See :class:`DeblurModule`.
+        evaluation: Arguments of :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -92,8 +91,7 @@ class SSDMTeacherModule(TeacherModule):
         clamp_loss: bool = False,
         start_from_neighbours: bool = False,
         from_denoised: bool = False,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **evaluation: Any,
     ) -> None:
         if stage not in get_args(Stage):
             raise ValueError(f"stage must be one of {get_args(Stage)}, got {stage!r}")
@@ -110,7 +108,7 @@ class SSDMTeacherModule(TeacherModule):
         )
         paths: dict[Part, str | None] = {"bsn": bsn, "edsr": edsr}
         files: dict[Part, str | None] = {part: path for part, path in paths.items() if path}
-        super().__init__(teacher, files, lpips=lpips, protocols=protocols)
+        super().__init__(teacher, files, **evaluation)
         self.save_hyperparameters()
         self.stage, self.times = stage, times
         self.learning_rate = LEARNING_RATES[stage] if learning_rate is None else learning_rate

@@ -3,7 +3,7 @@
 from spike_zoo.methods.ssmt.module import SSMTModule
 from spike_zoo.methods.ssmt.motion import MotionNetwork
 from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
-from spike_zoo.methods.ssmt.network import SSMT, ClipState, clip_intervals
+from spike_zoo.methods.ssmt.network import SSMT, ClipState, SSMTOptions, clip_intervals
 
 __all__ = [
     "SSMT",
@@ -11,5 +11,6 @@ __all__ = [
     "MotionNetwork",
     "SSMTModule",
     "SSMTMotionModule",
+    "SSMTOptions",
     "clip_intervals",
 ]

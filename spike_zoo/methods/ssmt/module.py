@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,38 +15,28 @@ from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.classical.functional import tfi
-from spike_zoo.methods.ssmt.motion import MotionSize
 from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
 from spike_zoo.methods.ssmt.network import (
     CLIP_PLANES,
+    NETWORK,
     SSMT,
     STRIDE,
-    Alignment,
     ClipState,
-    MotionInput,
+    SSMTOptions,
     check_spacing,
 )
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
-from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import (
     check_scenes,
-    loss_scale_of,
     scene_terms,
     scene_windows,
-)
-
-NETWORK_OPTIONS: Final = (
-    *("width", "encoder_blocks", "decoder_blocks", "memory_blocks", "subclips", "subclip_length"),
-    *("alignment", "deformable_groups", "intensity_memory", "warp_memory", "motion_memory"),
-    *("motion_input", "motion_size", "motion_updates", "correlation_levels"),
 )
 
 
@@ -59,21 +48,8 @@ class SSMTModule(ReconstructionModule):
     first, which is reconstructed by another method.
 
     Args:
-        width: Channels of the features; this and the next 14 as in :class:`SSMT`.
-        encoder_blocks: Residual units of the encoder.
-        decoder_blocks: Residual units of the decoder.
-        memory_blocks: Residual units of the encoder of the warped image.
-        subclips: Sub-clips of a clip.
-        subclip_length: Planes of each of 3 sub-clips.
-        alignment: Input of the alignment of the outer sub-clips.
-        deformable_groups: Groups of channels; each has separate offsets.
-        intensity_memory: Whether the previous image is used.
-        warp_memory: Whether the previous image is warped by the optical flow.
-        motion_memory: Whether the flow is initialised by the previous flow.
-        motion_input: Input of the flow estimation.
-        motion_size: Size of RAFT.
-        motion_updates: Iterations of the flow.
-        correlation_levels: Levels of the correlation pyramid.
+        width: Channels of the features.
+        network: Further options of the network.
         initial: Method that reconstructs the first clip: ``"tfi:9"`` (TFI averaged over 9 planes),
             ``"self"`` (the network without memory), or any source for :func:`spike_zoo.load`. A
             method with clips of more than 41 planes needs scenes with the same ``clip_length``.
@@ -87,8 +63,7 @@ class SSMTModule(ReconstructionModule):
         history: Clips before each image of :meth:`reconstruct`, at least 1. By default all earlier
             clips of the recording, so an image at plane 5000 needs 250 clips. Planes whose distance
             is no multiple of 20 belong to different chains.
-        lpips: See :class:`ReconstructionModule`.
-        protocols: See :class:`ReconstructionModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -101,20 +76,7 @@ class SSMTModule(ReconstructionModule):
     def __init__(
         self,
         width: int = 64,
-        encoder_blocks: int = 4,
-        decoder_blocks: int = 8,
-        memory_blocks: int = 4,
-        subclips: int = 3,
-        subclip_length: int = 15,
-        alignment: Alignment = "intervals",
-        deformable_groups: int = 8,
-        intensity_memory: bool = True,
-        warp_memory: bool = True,
-        motion_memory: bool = True,
-        motion_input: MotionInput = "intervals",
-        motion_size: MotionSize = "large",
-        motion_updates: int = 8,
-        correlation_levels: int = 4,
+        network: SSMTOptions = NETWORK,
         initial: str = "tfi:9",
         motion_weights: str | None = None,
         learn_flow_head: bool = True,
@@ -124,17 +86,16 @@ class SSMTModule(ReconstructionModule):
         bptt_clips: int = 1,
         scale_input: bool = True,
         history: int | None = None,
-        lpips: str = "auto",
-        protocols: Sequence[str] = (),
+        **evaluation: Any,
     ) -> None:
-        super().__init__(lpips=lpips, protocols=protocols)
+        super().__init__(**evaluation)
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)
         if bptt_clips not in (0, 1):
             raise ValueError(f"bptt_clips must be 0 (the whole scene) or 1, got {bptt_clips}")
         if history is not None and history < 1:
             raise ValueError(f"history must be at least 1 clip, got {history}")
-        self.network = SSMT(**{name: self.hparams[name] for name in NETWORK_OPTIONS})
+        self.network = SSMT(width, options_of(SSMTOptions, network))
         self._has_weights = False  # whether the motion network was loaded by --init_from
         if (motion := self.network.motion) is not None:
             motion.register_load_state_dict_post_hook(self._set_has_weights)  # type: ignore[no-untyped-call]  # torch's
@@ -221,7 +182,7 @@ class SSMTModule(ReconstructionModule):
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Reconstruct scenes, measure all images, and log the PSNR after the first."""
         clips, images = self._chain(batch)
-        evaluation = self.evaluation(clips, FlowPrediction(images), split)
+        evaluation = self.evaluation(clips, split, images)
         if len(images) > (first := len(batch["name"])):
             self.log_means(split, {"psnr_later": evaluation.values["psnr"][first:]})
         return evaluation
@@ -238,25 +199,12 @@ class SSMTModule(ReconstructionModule):
             return {"total": F.l1_loss(image, clip["image"])}
 
         if self.hparams["bptt_clips"]:
-            parameters = [weight for weight in self.network.parameters() if weight.requires_grad]
-            loss = scene_terms(
-                terms_of,
-                batch,
-                parameters,
-                length=self.clip_length,
-                is_first_counted=False,
-                loss_scale=loss_scale_of(self),
-            )["total"]
+            loss = scene_terms(self, terms_of, batch, is_first_counted=False)["total"]
         else:
             losses = [terms_of(clip)["total"] for clip in scene_windows(batch, self.clip_length)]
             loss = torch.stack(losses[1:]).mean()
         self.log("train/total", loss, batch_size=len(batch["spikes"]))
         return loss
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam and the schedule of the learning rate per update."""
-        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
-        return scheduled_adam(self, trained)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction of a clip after the first; all later clips cost the same."""
@@ -332,8 +280,7 @@ class SSMTModule(ReconstructionModule):
                     plane, state = max(phase, center - back * STRIDE) - STRIDE, None
                 while plane < center:
                     plane += STRIDE
-                    packed = read_clip(recording, plane, self.clip_length).to(self.device)
-                    clip = unpack_tensor(packed, recording.shape[2])[None].float()
+                    clip = read_clip(recording, plane, self.clip_length, self.device)[None].float()
                     with torch.inference_mode():
                         image, state = self._advance(clip, scale, state)
                 assert image is not None

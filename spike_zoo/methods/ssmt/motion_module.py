@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -17,12 +16,11 @@ from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
 from spike_zoo.methods.ssmt.network import (
     CLIP_PLANES,
     MotionInput,
-    check_motion_input,
     check_spacing,
     motion_input_of,
 )
 from spike_zoo.metrics.collections import flow_metrics
-from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.evaluation import (
@@ -74,7 +72,7 @@ class SSMTMotionModule(ReconstructionModule):
         super().__init__(lpips="off")
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)
-        check_motion_input(motion_input)
+        check_choice("motion_input", motion_input, MotionInput)
         self.network = MotionNetwork(motion_size, motion_updates, correlation_levels)
 
     def make_metrics(self) -> MetricCollection:
@@ -118,10 +116,6 @@ class SSMTMotionModule(ReconstructionModule):
         loss = torch.stack(terms).mean()
         self.log("train/total", loss, batch_size=len(batch["spikes"]))
         return loss
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam and the schedule of the learning rate per update."""
-        return scheduled_adam(self, self.network.parameters())
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and plane of the later clip of each pair, in order of time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize
 from spike_zoo.nn.deformable import deform_conv2d
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.warp import warp
 
 CLIP_PLANES: Final = 41
@@ -135,13 +137,11 @@ class ClipState(NamedTuple):
     features: Tensor | None = None
 
 
-class SSMT(nn.Module):
-    """Spike stream memory transfer: reconstruct clip after clip, 20 planes apart.
+@dataclass(frozen=True)
+class SSMTOptions:
+    """Switches and sizes of :class:`SSMT`. The defaults are the published network.
 
-    With the defaults it has 1,614,298 parameters without RAFT.
-
-    Args:
-        width: Channels of the features.
+    Attributes:
         encoder_blocks: Residual units of the encoder.
         decoder_blocks: Residual units of the decoder.
         memory_blocks: Residual units of the encoder of the warped image.
@@ -161,10 +161,59 @@ class SSMT(nn.Module):
         correlation_levels: Levels of the correlation pyramid.
 
     Raises:
+        ValueError: If an option is outside its range.
+    """
+
+    encoder_blocks: int = 4
+    decoder_blocks: int = 8
+    memory_blocks: int = 4
+    subclips: int = 3
+    subclip_length: int = 15
+    alignment: Alignment = "intervals"
+    deformable_groups: int = 8
+    intensity_memory: bool = True
+    warp_memory: bool = True
+    motion_memory: bool = True
+    motion_input: MotionInput = "intervals"
+    motion_size: MotionSize = "large"
+    motion_updates: int = 8
+    correlation_levels: int = 4
+
+    def __post_init__(self) -> None:
+        if self.subclips not in (1, 3):
+            raise ValueError(f"subclips must be 1 or 3, got {self.subclips}")
+        if not 13 <= self.subclip_length <= CLIP_PLANES or self.subclip_length % 2 == 0:
+            raise ValueError(
+                f"subclip_length must be odd, 13 to {CLIP_PLANES}, got {self.subclip_length}"
+            )
+        check_choice("alignment", self.alignment, Alignment)
+        check_choice("motion_input", self.motion_input, MotionInput)
+        blocks = self.encoder_blocks, self.decoder_blocks, self.memory_blocks
+        if min(blocks) < 0 or self.deformable_groups < 1:
+            raise ValueError(
+                "encoder_blocks, decoder_blocks and memory_blocks must be 0 or more and "
+                f"deformable_groups at least 1, got {blocks} and {self.deformable_groups}"
+            )
+
+
+NETWORK = SSMTOptions()
+
+
+class SSMT(nn.Module):
+    """Spike stream memory transfer: reconstruct clip after clip, 20 planes apart.
+
+    With the defaults it has 1,614,298 parameters without RAFT.
+
+    Args:
+        width: Channels of the features.
+        options: Switches and sizes.
+
+    Raises:
         ValueError: If an argument is outside its range.
 
     Example:
-        >>> network = SSMT(width=8, deformable_groups=2, motion_size="small", correlation_levels=2)
+        >>> options = SSMTOptions(deformable_groups=2, motion_size="small", correlation_levels=2)
+        >>> network = SSMT(8, options)
         >>> spikes, scale = torch.rand(1, 41, 17, 33).round(), torch.ones(1)
         >>> image, _ = network(spikes, scale, network.start(spikes, scale))
         >>> image.shape
@@ -176,43 +225,30 @@ class SSMT(nn.Module):
     def __init__(
         self,
         width: int = 64,
-        encoder_blocks: int = 4,
-        decoder_blocks: int = 8,
-        memory_blocks: int = 4,
-        subclips: int = 3,
-        subclip_length: int = 15,
-        alignment: Alignment = "intervals",
-        deformable_groups: int = 8,
-        intensity_memory: bool = True,
-        warp_memory: bool = True,
-        motion_memory: bool = True,
-        motion_input: MotionInput = "intervals",
-        motion_size: MotionSize = "large",
-        motion_updates: int = 8,
-        correlation_levels: int = 4,
+        options: SSMTOptions = NETWORK,
     ) -> None:
         super().__init__()
-        _check(width, subclips, subclip_length, alignment)
-        _check_counts(encoder_blocks, decoder_blocks, memory_blocks, deformable_groups)
-        check_motion_input(motion_input)
-        self.length = length = subclip_length if subclips == 3 else CLIP_PLANES
+        if width < 1:
+            raise ValueError(f"width must be at least 1, got {width}")
+        is_split = options.subclips == 3
+        self.length = length = options.subclip_length if is_split else CLIP_PLANES
         rest = CLIP_PLANES - length
-        self.starts = (0, rest // 2, rest) if subclips == 3 else (0,)
-        self.motion_memory, self.motion_input = motion_memory, motion_input
+        self.starts = (0, rest // 2, rest) if is_split else (0,)
+        self.motion_memory, self.motion_input = options.motion_memory, options.motion_input
         layers = nn.Conv2d(length, width, 3, padding=1), nn.ReLU()
-        self.encoder = nn.Sequential(*layers, *_units(width, encoder_blocks))
+        self.encoder = nn.Sequential(*layers, *_units(width, options.encoder_blocks))
         self.alignment = self.memory_encoder = self.motion = None
-        if subclips == 3 and alignment != "none":
-            self.alignment = IntervalAlignment(
-                width, deformable_groups, with_intervals=alignment == "intervals"
-            )
-        sizes = (subclips * width, width), (width, 1)
+        if is_split and options.alignment != "none":
+            with_intervals, groups = options.alignment == "intervals", options.deformable_groups
+            self.alignment = IntervalAlignment(width, groups, with_intervals=with_intervals)
+        sizes = (options.subclips * width, width), (width, 1)
         first, last = (nn.Conv2d(*channels, 3, padding=1) for channels in sizes)
-        self.decoder = nn.Sequential(first, *_units(width, decoder_blocks), last)
-        if intensity_memory:
-            self.memory_encoder = _memory_encoder(width, memory_blocks)
-            if warp_memory:
-                self.motion = MotionNetwork(motion_size, motion_updates, correlation_levels)
+        self.decoder = nn.Sequential(first, *_units(width, options.decoder_blocks), last)
+        if options.intensity_memory:
+            self.memory_encoder = _memory_encoder(width, options.memory_blocks)
+            if options.warp_memory:
+                motion = options.motion_size, options.motion_updates, options.correlation_levels
+                self.motion = MotionNetwork(*motion)
 
     def start(self, spikes: Tensor, rate_scale: Tensor, image: Tensor | None = None) -> ClipState:
         """Return the state after the first clip.
@@ -302,16 +338,6 @@ def motion_input_of(kind: MotionInput, spikes: Tensor, rate_scale: Tensor) -> Te
     return scaled_intervals(spikes, rate_scale)
 
 
-def check_motion_input(kind: str) -> None:
-    """Check the option ``motion_input``.
-
-    Raises:
-        ValueError: If the input is unknown.
-    """
-    if kind not in ("intervals", "spikes"):
-        raise ValueError(f"motion_input must be intervals or spikes, got {kind!r}")
-
-
 def check_spacing(batch: SceneBatch) -> None:
     """Check that the images of scenes are 20 planes apart.
 
@@ -324,22 +350,3 @@ def check_spacing(batch: SceneBatch) -> None:
             f"SSMT needs scenes with images {STRIDE} planes apart, got "
             f"{int(steps[0, 0])} planes: simulate with --stride {STRIDE}, or set data.stride"
         )
-
-
-def _check_counts(encoder: int, decoder: int, memory: int, groups: int) -> None:
-    if min(encoder, decoder, memory) < 0 or groups < 1:
-        raise ValueError(
-            "encoder_blocks, decoder_blocks and memory_blocks must be 0 or more and "
-            f"deformable_groups at least 1, got {encoder}, {decoder}, {memory} and {groups}"
-        )
-
-
-def _check(width: int, subclips: int, length: int, alignment: str) -> None:
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width}")
-    if subclips not in (1, 3):
-        raise ValueError(f"subclips must be 1 or 3, got {subclips}")
-    if not 13 <= length <= CLIP_PLANES or length % 2 == 0:
-        raise ValueError(f"subclip_length must be odd, 13 to {CLIP_PLANES}, got {length}")
-    if alignment not in ("intervals", "features", "none"):
-        raise ValueError(f"alignment must be intervals, features or none, got {alignment!r}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.methods.stir.encoder import ResidualBlock
-from spike_zoo.nn.fast import ConvPReLU, JoiningConvPReLU, NarrowConv2d, warp_each
+from spike_zoo.nn import fast
 from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
@@ -39,7 +39,7 @@ class Level(NamedTuple):
           refinement.
         - upflow: ``(B, 4, h, w)``, up-sampled from the coarser level and used for the warps of
           this level; None at the coarsest level.
-        - extra_flow: ``(B, 4(G-1), h, w)``, the additional motion fields of level 1.
+        - extra_flow: ``(B, 4(G-1), h, w)``, the additional flow fields of level 1.
     """
 
     image: Tensor
@@ -63,7 +63,7 @@ def init_bilinear(layer: nn.ConvTranspose2d) -> None:
 
 
 @torch.no_grad()
-def init_image_head(head: NarrowConv2d) -> None:
+def init_image_head(head: fast.NarrowConv2d) -> None:
     """Initialise the image channel (the last) of a head near zero; keep the flow channels."""
     head.weight[-1:] *= _HEAD_FACTOR  # weights of 0 would pass no gradient
     cast("Tensor", head.bias)[-1:] = 0
@@ -76,19 +76,19 @@ class TopDecoder(nn.Module):
         - joined: ``(B, 3C, h, w)``, output of the attention.
     """
 
-    def __init__(self, channels: int, *, predicts_motion: bool = True) -> None:
+    def __init__(self, channels: int, *, predicts_flow: bool = True) -> None:
         super().__init__()
         hidden = 3 * channels
-        self.predicts_motion = predicts_motion
-        self.fuse = ConvPReLU(hidden, hidden)
+        self.predicts_flow = predicts_flow
+        self.fuse = fast.ConvPReLU(hidden, hidden)
         self.res = ResidualBlock(hidden)
-        self.head = NarrowConv2d(hidden, 5 if predicts_motion else 1)
+        self.head = fast.NarrowConv2d(hidden, 5 if predicts_flow else 1)
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
         hidden = self.res(self.fuse(joined))
         prediction = in_full_precision(self.head, hidden)
-        if not self.predicts_motion:
+        if not self.predicts_flow:
             return Level(prediction, hidden)
         flow, image = prediction[:, :4], prediction[:, 4:]
         return Level(image, hidden, flow=flow)
@@ -97,7 +97,7 @@ class TopDecoder(nn.Module):
 class RefiningDecoder(nn.Module):
     """Decoder of a finer level: align and fuse the features, and predict image and flow.
 
-    Coarser levels than level 1 also refine the flow. At level 1, additional motion fields start
+    Coarser levels than level 1 also refine the flow. At level 1, additional flow fields start
     from the coarser level's flow before its refinement.
 
     Args:
@@ -107,7 +107,7 @@ class RefiningDecoder(nn.Module):
             ``"warp_only"`` omits the middle feature, ``"synthesis_only"`` fuses all three without
             warping and predicts no flow.
         hidden_channels: Channels that the coarser hidden state is reduced to.
-        motion_fields: G of level 1, pairs of flows that align the side features; no effect
+        flow_fields: G of level 1, pairs of flows that align the side features; no effect
             without warping. None at other levels, which have one pair.
 
     Shape:
@@ -124,27 +124,27 @@ class RefiningDecoder(nn.Module):
         coarser_hidden: int,
         interaction: Interaction = "both",
         hidden_channels: int = 8,
-        motion_fields: int | None = None,
+        flow_fields: int | None = None,
     ) -> None:
         super().__init__()
         self.interaction = interaction
         self.warps = interaction != "synthesis_only"
-        self.corrects_flow = self.warps and motion_fields is None
-        fields = motion_fields or 1 if self.warps else 1
+        self.corrects_flow = self.warps and flow_fields is None
+        fields = flow_fields or 1 if self.warps else 1
         fused = 1 + hidden_channels + 2 * channels * fields
         fused += 4 * fields if self.warps else 0
         fused += channels if interaction != "warp_only" else 0
         if self.warps:
             self.up_flow = _upsampling(4, 4)
         self.up_hidden = _upsampling(coarser_hidden, hidden_channels)
-        self.fuse1 = JoiningConvPReLU(fused, fused)
-        self.fuse2 = ConvPReLU(fused, 3 * channels)
+        self.fuse1 = fast.JoiningConvPReLU(fused, fused)
+        self.fuse2 = fast.ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
-        self.head = NarrowConv2d(3 * channels, 5 if self.corrects_flow else 1)
+        self.head = fast.NarrowConv2d(3 * channels, 5 if self.corrects_flow else 1)
         self.extra_fields = fields - 1
         if self.extra_fields:
             flows = 4 * self.extra_fields
-            self.extra_flow = NarrowConv2d(coarser_hidden, flows)
+            self.extra_flow = fast.NarrowConv2d(coarser_hidden, flows)
             self.up_extra_flow = _upsampling(flows, flows)
 
     def forward(
@@ -172,7 +172,7 @@ class RefiningDecoder(nn.Module):
         return in_full_precision(self.up_flow, coarser) if flow_override is None else flow_override
 
     def extra(self, coarser: Level) -> Tensor | None:
-        """Return the additional motion fields of level 1."""
+        """Return the additional flow fields of level 1."""
         if coarser.upflow is None or not self.extra_fields:
             return None
         # Initialised from the flow that warped level 2. The main field is initialised from the
@@ -182,7 +182,7 @@ class RefiningDecoder(nn.Module):
         return in_full_precision(self.up_extra_flow, start + change)
 
     def align(self, features: Features, flows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features to fuse: the side features warped by every motion field, and others.
+        """Return the features to fuse: the side features warped by every flow field, and others.
 
         The middle feature is first, except for ``"warp_only"``. Without warping, the side features
         are returned unchanged.
@@ -194,7 +194,9 @@ class RefiningDecoder(nn.Module):
         # A field holds two flows that start at the middle block, one to each side.
         to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
         pairs = zip(
-            warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
+            fast.warp_each(features.first, to_first),
+            fast.warp_each(features.last, to_last),
+            strict=True,
         )
         return aligned + [warped for pair in pairs for warped in pair]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast import PointwiseConv2d, conv_norm, join_channels
+from spike_zoo.nn import fast
 from spike_zoo.nn.fast.layout import to_layer_format
+from spike_zoo.nn.options import check_choice
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every kind of embedding
@@ -59,13 +60,13 @@ class ResidualEmbedding(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.shortcut = PointwiseConv2d(planes, channels)
+        self.shortcut = fast.PointwiseConv2d(planes, channels)
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""
         block = to_layer_format(self.conv1, block)  # two layers read it
-        y = F.relu(conv_norm(self.conv1, self.bn1, block), inplace=True)
-        y = conv_norm(self.conv2, self.bn2, y)
+        y = F.relu(fast.conv_norm(self.conv1, self.bn1, block), inplace=True)
+        y = fast.conv_norm(self.conv2, self.bn2, y)
         return F.relu(y.add_(self.shortcut(block)), inplace=True)
 
 
@@ -151,8 +152,7 @@ class HybridEmbedding(nn.Module):
 
     def __init__(self, kind: EmbeddingKind = "tfp+resnet") -> None:
         super().__init__()
-        if kind not in get_args(EmbeddingKind):
-            raise ValueError(f"embedding must be one of {get_args(EmbeddingKind)}, got {kind!r}")
+        check_choice("embedding", kind, EmbeddingKind)
         learned = IMPLICIT.get(kind.removeprefix("tfp+"))
         has_rates = kind.startswith("tfp")
         self.explicit = NestedTFP(step=2 if learned else 1) if has_rates else None
@@ -163,5 +163,5 @@ class HybridEmbedding(nn.Module):
     def forward(self, block: Tensor) -> Tensor:
         """Embed a stack of blocks."""
         parts = [part(block) for part in (self.explicit, self.implicit) if part is not None]
-        embedded = join_channels(parts)
+        embedded = fast.join_channels(parts)
         return embedded if self.mix is None else self.mix(embedded)

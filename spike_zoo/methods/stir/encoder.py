@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast import PReLU
+from spike_zoo.nn import fast
 
 
 class ResidualBlock(nn.Module):
@@ -49,7 +49,7 @@ class EncoderStage(nn.Module):
         super().__init__()
         kernel, stride = (3, 2) if halves else (7, 1)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2)
-        self.act = PReLU()
+        self.act = fast.PReLU()
         self.res = ResidualBlock(out_channels) if halves else nn.Identity()
         nn.init.xavier_uniform_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]  # it has a bias

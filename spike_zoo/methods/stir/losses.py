@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.checkpoints.backbones import load_backbone
-from spike_zoo.errors import WeightsError
+from spike_zoo.checkpoints.backbones import vgg19_features
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
@@ -17,35 +16,7 @@ from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 LEVEL_WEIGHTS = (0.5, 0.25, 0.25, 0.25)  # of levels 2, 3, 4, 5
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-VGG19_LAYERS = 30  # up to and including relu5_1
-
-
-def vgg19_features(path: str | Path | None = None) -> nn.Module:
-    """Return VGG19 up to relu5_1: ``(B, 3, H, W)`` -> ``(B, 512, H/16, W/16)``.
-
-    Args:
-        path: Torchvision's file of weights; searched for by default.
-
-    Raises:
-        MissingFileError: If the file does not exist; the message states where to put it.
-        WeightsError: If the file holds weights of another network.
-    """
-    import torchvision
-
-    network = torchvision.models.vgg19(weights=None)
-    try:
-        network.load_state_dict(load_backbone("vgg19", path))
-    except RuntimeError as error:
-        raise WeightsError(f"{path or 'the backbone'}: not the weights of VGG19") from error
-    return network.features[:VGG19_LAYERS]
-
-
-def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, float]:
-    """Return the weight of each term by name; raise ValueError if any is negative or all are 0."""
-    weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
-    if not (all(weight >= 0 for weight in weights.values()) and any(weights.values())):
-        raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
-    return weights
+TERMS = ("reconstruction", "multi_scale", "perceptual")
 
 
 class PerceptualLoss(nn.Module):
@@ -84,6 +55,44 @@ class PerceptualLoss(nn.Module):
         return (image.expand(-1, 3, -1, -1) - self.mean) / self.std
 
 
+@dataclass(frozen=True)
+class STIRLossOptions:
+    """Weights of the terms of :class:`STIRLoss`, and what they compare.
+
+    Attributes:
+        reconstruction: Weight of the L1 of the reconstruction.
+        multi_scale: Weight of the L1 of the coarser images.
+        perceptual: Weight of the perceptual term; 0.2 in the paper. Needs VGG19's weights.
+        backbone: File of VGG19's weights; searched for by default.
+        clamp: Whether images are clamped to [0, 1] before the comparison, as published. Pixels
+            outside this range then get no gradient.
+        first_window: Whether a scene's first window has a loss; False in the paper.
+
+    Raises:
+        ValueError: If a weight is negative or all are 0.
+    """
+
+    reconstruction: float = 1.0
+    multi_scale: float = 1.0
+    perceptual: float = 0.0
+    backbone: str | None = None
+    clamp: bool = False
+    first_window: bool = False
+
+    def __post_init__(self) -> None:
+        weights = self.weights.values()
+        if not (all(weight >= 0 for weight in weights) and any(weights)):
+            raise ValueError(f"loss weights must not be negative nor all 0, got {self.weights}")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each term by name."""
+        return {name: getattr(self, name) for name in TERMS}
+
+
+LOSS = STIRLossOptions()
+
+
 class STIRLoss(nn.Module):
     """L1 of the reconstruction, L1 of the coarser images, and a perceptual term.
 
@@ -91,35 +100,22 @@ class STIRLoss(nn.Module):
     level. A term of weight 0 is not computed.
 
     Args:
-        loss_rec: Weight of the reconstruction term.
-        loss_ms: Weight of the multi-scale term.
-        loss_per: Weight of the perceptual term; 0.2 in the paper.
-        features: Network of the perceptual term, see :class:`PerceptualLoss`.
-        clamp: Whether images are clamped to [0, 1] before the comparison, as published. Pixels
-            outside this range then get no gradient.
+        options: Weights of the terms.
+        features: Network of the perceptual term, see :class:`PerceptualLoss`; VGG19 by default.
 
     Raises:
-        ValueError: If a weight is negative or all are 0, or the perceptual term has no features.
+        MissingFileError: If the perceptual term is used and the file of VGG19 does not exist.
 
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.
     """
 
-    def __init__(
-        self,
-        loss_rec: float = 1.0,
-        loss_ms: float = 1.0,
-        loss_per: float = 0.0,
-        *,
-        features: nn.Module | None = None,
-        clamp: bool = True,
-    ) -> None:
+    def __init__(self, options: STIRLossOptions = LOSS, features: nn.Module | None = None) -> None:
         super().__init__()
-        if loss_per and features is None:
-            raise ValueError(f"loss_per {loss_per} needs features, a network such as VGG19")
-        self.weights = loss_weights(loss_rec, loss_ms, loss_per)
-        self.clamp = clamp
-        self.perceptual = PerceptualLoss(features) if loss_per and features is not None else None
+        self.weights, self.clamp = options.weights, options.clamp
+        self.perceptual: PerceptualLoss | None = None
+        if options.perceptual:
+            self.perceptual = PerceptualLoss(features or vgg19_features(options.backbone))
 
     def forward(self, pyramid: STIRPyramid, target: Tensor) -> dict[str, Tensor]:
         """Return the unweighted terms in use and their weighted sum ``"total"``.

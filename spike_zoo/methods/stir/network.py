@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Self, cast, get_args
+from dataclasses import dataclass
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +30,49 @@ from spike_zoo.methods.stir.embedding import (
 )
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.nn.fast import set_memory_format
+from spike_zoo.nn import fast
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
 PLANES = 61  # planes of a window; the middle plane is reconstructed
 BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes; adjacent blocks share one plane
 ENCODER_CHANNELS = (24, 32, 64, 96)  # levels 2..5 at width 1
+
+
+@dataclass(frozen=True)
+class STIROptions:
+    """Switches of :class:`STIR`. The defaults are the published network.
+
+    Attributes:
+        flow_fields: Optical flow fields that warp the outer features at full size, at least 1.
+        interaction: ``"both"``; ``"warp_only"`` leaves the middle feature out of the fusion;
+            ``"synthesis_only"`` predicts no flow and aligns nothing.
+        attention: ``"cross"``; ``"self"``: each outer block attends to itself; ``"none"``: plain
+            concatenation.
+        embedding: Input features of the encoder, see :class:`HybridEmbedding`.
+        hidden_channels: Channels of the hidden state that a level passes to the finer level.
+
+    Raises:
+        ValueError: If an option is outside its range.
+    """
+
+    flow_fields: int = 3
+    interaction: Interaction = "both"
+    attention: AttentionKind = "cross"
+    embedding: EmbeddingKind = "tfp+resnet"
+    hidden_channels: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("flow_fields", "hidden_channels"):
+            value = getattr(self, name)
+            if value < 1 or int(value) != value:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+        check_choice("interaction", self.interaction, Interaction)
+        check_choice("attention", self.attention, AttentionKind)
+
+
+NETWORK = STIROptions()
 
 
 class STIRPyramid(NamedTuple):
@@ -53,6 +90,16 @@ class STIRPyramid(NamedTuple):
     levels: dict[int, Level]
     features: dict[int, Features]
 
+    def fields(self) -> list[Tensor]:
+        """Return the flow fields of level 1 in the size of the image, the main field first.
+
+        Each is ``(B, 2, 2, H, W)``; the list is empty if the network predicts no flow.
+        """
+        finest, size = self.levels[1], (self.image.shape[-2], self.image.shape[-1])
+        flows = [flow for flow in (finest.upflow, finest.extra_flow) if flow is not None]
+        fields = [field for flow in flows for field in flow.float().split(4, dim=1)]
+        return [crop_padding(field, *size).unflatten(1, (2, 2)) for field in fields]
+
 
 class STIR(nn.Module):
     """Reconstruct the middle plane of a spike stream from three consecutive blocks.
@@ -61,20 +108,14 @@ class STIR(nn.Module):
     Attention combines the blocks at the coarsest level. Every finer level up-samples flow and
     image, aligns the outer blocks' features to the middle block, and refines flow and image.
 
-    The defaults are the published network; the other values are its ablations. Layers compute in
+    The defaults are the published network. Layers compute in
     channels-last format, which is faster; ``to(memory_format=torch.contiguous_format)`` changes
     the format.
 
     Args:
         pyramid_levels: 3, 4 or 5 levels.
-        motion_fields: Optical flow fields that warp the outer features at full size, at least 1.
-        interaction: ``"both"``; ``"warp_only"`` leaves the middle feature out of the fusion;
-            ``"synthesis_only"`` predicts no motion and aligns nothing.
-        attention: ``"cross"``; ``"self"``: each outer block attends to itself; ``"none"``: plain
-            concatenation.
-        embedding: Input features of the encoder, see :class:`HybridEmbedding`.
         width: Factor of the encoder channels of levels 2 and up, rounded to multiples of 8.
-        hidden_channels: Channels of the hidden state that a level passes to the finer level.
+        options: Switches of the ablations.
 
     Shape:
         - spikes: ``(B, 61, H, W)``, float, 0 or 1, any H and W of at least 16 (padded
@@ -86,7 +127,7 @@ class STIR(nn.Module):
 
     Example:
         >>> import torch
-        >>> network = STIR(pyramid_levels=3, motion_fields=1, width=0.34).eval()
+        >>> network = STIR(pyramid_levels=3, width=0.34).eval()
         >>> network(torch.zeros(1, 61, 20, 30)).shape
         torch.Size([1, 1, 20, 30])
 
@@ -97,38 +138,35 @@ class STIR(nn.Module):
     def __init__(
         self,
         pyramid_levels: int = 5,
-        motion_fields: int = 3,
-        interaction: Interaction = "both",
-        attention: AttentionKind = "cross",
-        embedding: EmbeddingKind = "tfp+resnet",
         width: float = 1.0,
-        hidden_channels: int = 8,
+        options: STIROptions = NETWORK,
     ) -> None:
         super().__init__()
-        _check_switches(pyramid_levels, motion_fields, interaction, attention, hidden_channels)
+        if pyramid_levels not in (3, 4, 5):
+            raise ValueError(f"pyramid_levels must be 3, 4 or 5, got {pyramid_levels}")
         channels = level_channels(pyramid_levels, width)
         self.pyramid_levels = pyramid_levels
         self.multiple = 2 ** (pyramid_levels - 1)
-        self.embedding = HybridEmbedding(embedding)
+        self.embedding = HybridEmbedding(options.embedding)
         self.encoder = PyramidEncoder(channels)
         self.attention = (
-            SymmetricInteractiveAttention(channels[-1], cross=attention == "cross")
-            if attention != "none"
+            SymmetricInteractiveAttention(channels[-1], cross=options.attention == "cross")
+            if options.attention != "none"
             else None
         )
-        warps = interaction != "synthesis_only"
-        self.decoders = nn.ModuleDict(
-            {str(pyramid_levels): TopDecoder(channels[-1], predicts_motion=warps)}
-        )
+        self.predicts_flow = options.interaction != "synthesis_only"
+        top = TopDecoder(channels[-1], predicts_flow=self.predicts_flow)
+        self.decoders = nn.ModuleDict({str(pyramid_levels): top})
         for level in range(pyramid_levels - 1, 0, -1):
             self.decoders[str(level)] = RefiningDecoder(
-                *(channels[level - 1], 3 * channels[level], interaction, hidden_channels),
-                motion_fields=motion_fields if level == 1 else None,
+                *(channels[level - 1], 3 * channels[level]),
+                *(options.interaction, options.hidden_channels),
+                flow_fields=options.flow_fields if level == 1 else None,
             )
-        set_memory_format(self, torch.channels_last)
+        fast.set_memory_format(self, torch.channels_last)
         # Few pixels and many channels: here the contiguous format halves the time of the weight
         # gradients.
-        set_memory_format(self.decoders[str(pyramid_levels)], torch.contiguous_format)
+        fast.set_memory_format(self.decoders[str(pyramid_levels)], torch.contiguous_format)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
@@ -266,17 +304,3 @@ def level_channels(pyramid_levels: int, width: float) -> tuple[int, ...]:
             f"width {width} leaves an encoder level without channels; use at least 0.2"
         )
     return (EMBEDDING_CHANNELS, *scaled)
-
-
-def _check_switches(
-    pyramid_levels: int, motion_fields: int, interaction: str, attention: str, hidden_channels: int
-) -> None:
-    if pyramid_levels not in (3, 4, 5):
-        raise ValueError(f"pyramid_levels must be 3, 4 or 5, got {pyramid_levels}")
-    for name, value in (("motion_fields", motion_fields), ("hidden_channels", hidden_channels)):
-        if value < 1 or int(value) != value:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
-    if interaction not in get_args(Interaction):
-        raise ValueError(f"interaction must be one of {get_args(Interaction)}, got {interaction!r}")
-    if attention not in get_args(AttentionKind):
-        raise ValueError(f"attention must be one of {get_args(AttentionKind)}, got {attention!r}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from spike_zoo.methods.stir.aligned_input import read_aligned
+from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.tiling import TileGrid
-from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.nn.options import check_choice
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
 
@@ -132,8 +132,7 @@ class WindowStream:
 
     def _read(self, block: int) -> Tensor:
         """Return the planes of a block, uint8 ``(21, H, W)``, on the network's device."""
-        packed = read_clip(self.recording, block, BLOCK_PLANES).to(self.device)
-        return unpack_tensor(packed, self.recording.shape[2])
+        return read_clip(self.recording, block, BLOCK_PLANES, self.device)
 
 
 class AlignedStream(WindowStream):
@@ -165,5 +164,4 @@ def blocks_of(center: int) -> tuple[int, ...]:
 
 def check_precision(precision: str) -> None:
     """Raise ValueError for an unknown precision."""
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    check_choice("precision", precision, Precision)

@@ -37,7 +37,10 @@ class TestTFSTPModule(ReconstructionTester):
         return TFSTPModule(clip_length=31)
 
 
-@pytest.mark.parametrize("module", [TFPModule(9, 31), TFIModule(9, 31), TFSTPModule(31)])
+@pytest.mark.parametrize(
+    "module",
+    [TFPModule(9, clip_length=31), TFIModule(9, clip_length=31), TFSTPModule(clip_length=31)],
+)
 def test_testing_and_predicting_need_no_training(
     tmp_path: Path, module: ReconstructionModule
 ) -> None:

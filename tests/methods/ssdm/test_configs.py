@@ -12,6 +12,7 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
+from spike_zoo.records.provenance import leaves
 from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
@@ -22,6 +23,7 @@ VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
 PLAIN = sorted((ROOT / "configs").rglob("ssdm_*.yaml"))
 #: Variants that are run here; the others are built here and run by make smoke-tables.
 RUN = variants_to_run(VARIANTS, others=PLAIN)
+FILES = {"bsn", "edsr", "teacher.bsn", "teacher.edsr"}
 UNTRAINED = ("BlurryInputModule", "SSDMCascadeModule")
 
 
@@ -46,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def model_of(path: Path) -> dict[str, object]:
     """Return class and arguments of the model in a file."""
     model = yaml.safe_load(path.read_text())["model"]
-    return {"class_path": model["class_path"], **model.get("init_args", {})}
+    return {"class_path": model["class_path"], **dict(leaves(model.get("init_args", {})))}
 
 
 def base_of(path: Path) -> list[str]:
@@ -68,8 +70,9 @@ def command(path: Path, archive: str, files: dict[str, str], run_dir: Path) -> l
     line += ["--data.init_args.crop", "16", "--run_dir", str(run_dir)]
     line += ["--trainer.enable_progress_bar", "false"]
     for part, file in files.items():
-        if model.get(part) is not None:
-            line += [f"--model.init_args.{part}", file]
+        for key in (part, f"teacher.{part}"):
+            if model.get(key) is not None:
+                line += [f"--model.init_args.{key}", file]
     return line if untrained else [*line, "--trainer.max_steps", "2"]
 
 
@@ -81,8 +84,8 @@ def test_configuration_runs_with_the_smoke_profile(
     path: Path, archive: str, files: dict[str, str], tmp_path: Path
 ) -> None:
     line = command(path, archive, files, tmp_path)
-    if model_of(path).get("distance") == "lpips":
-        line += ["--model.init_args.distance", "charbonnier"]
+    if model_of(path).get("loss.distance") == "lpips":
+        line += ["--model.init_args.loss.distance", "charbonnier"]
     assert main(line) == 0
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
@@ -102,7 +105,7 @@ def test_configuration_runs_with_the_smoke_profile(
 def test_a_variant_builds_the_module_that_it_states(
     path: Path, archive: str, files: dict[str, str], tmp_path: Path
 ) -> None:
-    assert_builds(path, command(path, archive, files, tmp_path), except_for=files.keys())
+    assert_builds(path, command(path, archive, files, tmp_path), except_for=FILES)
 
 
 @pytest.mark.parametrize("name", ["configs/paper/ssdm_student", "distance_lpips"])
@@ -132,12 +135,14 @@ def test_rows_state_all_options_of_the_full_row_and_change_the_documented_ones()
         name: {key for key in model if model[key] != full.get(key)}
         for name, model in students.items()
     }
-    assert changed_options["aligned"] == {"bsn", "edsr", "use_bsn", "align_input"}
-    assert changed_options["aligned_v8"] == changed_options["aligned"] | {"upsampler"}
-    assert changed_options["v4"] >= {"rate_gain"}
-    assert changed_options["reblur_50"] == {"lambda_reblur"}
+    assert changed_options["aligned"] == {
+        *("teacher.bsn", "teacher.edsr", "teacher.use_bsn", "teacher.align_input")
+    }
+    assert changed_options["aligned_v8"] == changed_options["aligned"] | {"teacher.upsampler"}
+    assert changed_options["v4"] >= {"teacher.rate_gain"}
+    assert changed_options["reblur_50"] == {"loss.lambda_reblur"}
     assert changed_options["san"] == {"net"}
-    assert changed_options["teacher_only"] == {"lambda_reblur"}
+    assert changed_options["teacher_only"] == {"loss.lambda_reblur"}
 
 
 def test_the_student_starts_from_the_checkpoints_of_the_stages_of_make() -> None:
@@ -146,8 +151,8 @@ def test_the_student_starts_from_the_checkpoints_of_the_stages_of_make() -> None
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for stage in ("denoise", "upsample", "student"):
         assert f"--run_dir runs/ssdm/{stage} " in process.stdout
-    assert student["bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
-    assert student["edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
+    assert student["teacher.bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
+    assert student["teacher.edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
 
 
 # Samples and crops of each stage; those of the smoke profile are too few to learn from.
@@ -162,12 +167,14 @@ def test_three_stages_train_a_student_with_higher_psnr_than_the_blurry_image(
     archive = tmp_path / "scenes.h5"
     scenes = ["--size", "small", "--test", "3"]  # three speeds
     assert main(["simulate", "--kind", "deblur", *scenes, "--out", str(archive)]) in (0, None)
-    earlier_weights: list[str] = []
+    files: dict[str, str] = {}
     for stage, (samples, crop) in TRAINING_SIZES.items():
         run_dir = tmp_path / stage
         line = ["fit", "--config", f"configs/ssdm_{stage}.yaml"]
         line += ["--config", "configs/profiles/smoke.yaml"]
-        line += ["--config", f"experiments/ssdm/profiles/smoke/{stage}.yaml", *earlier_weights]
+        line += ["--config", f"experiments/ssdm/profiles/smoke/{stage}.yaml"]
+        prefix = "--model.init_args.teacher." if stage == "student" else "--model.init_args."
+        line += [text for part, file in files.items() for text in (f"{prefix}{part}", file)]
         line += ["--data.init_args.archive", str(archive), "--data.init_args.batch_size", "1"]
         line += ["--data.init_args.samples_per_epoch", str(samples)]
         line += ["--data.init_args.crop", str(crop), "--trainer.limit_test_batches", "null"]
@@ -175,9 +182,6 @@ def test_three_stages_train_a_student_with_higher_psnr_than_the_blurry_image(
         line += ["--run_dir", str(run_dir)]
         assert main(line) == 0
         network = {"denoise": "bsn", "upsample": "edsr", "student": "student"}[stage]
-        earlier_weights += [
-            f"--model.init_args.{network}",
-            str(run_dir / "checkpoints" / "best.ckpt"),
-        ]
+        files[network] = str(run_dir / "checkpoints" / "best.ckpt")
     metrics = RunResult.read(tmp_path / "student").metrics
     assert metrics["test/psnr"] > metrics["test/psnr_before"] + 0.5

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from spike_zoo.methods.ssdm import (
     BSN,
     EDSR,
-    SSDMCascadeModule,
-    SSDMStudentModule,
     SSDMTeacher,
     SSDMTeacherModule,
+    TeacherOptions,
     spike_guided_deblur,
 )
 from spike_zoo.methods.ssdm.teacher import images_at_once
@@ -112,7 +111,7 @@ def test_a_short_window_without_a_middle_is_rejected() -> None:
 
 @pytest.mark.parametrize("gain", [0.0, -2.0, float("nan"), float("inf")])
 def test_an_invalid_rate_gain_is_rejected_before_files_are_read(gain: float) -> None:
-    for make in (SSDMCascadeModule, SSDMStudentModule, SSDMTeacherModule):
+    for make in (TeacherOptions, SSDMTeacherModule):
         with pytest.raises(ValueError, match="rate_gain must be a number above 0, got"):
             make(rate_gain=gain)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from spike_zoo.methods.ssdm import (
     SSDMCascadeModule,
     SSDMStudentModule,
     SSDMTeacher,
+    TeacherOptions,
 )
 from spike_zoo.methods.ssdm.teacher_module import load_teacher
 from spike_zoo.metrics import psnr
@@ -28,6 +30,8 @@ from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden
 
 TIMES = [20, 44, 68, 92, 116]
+
+PLAIN = TeacherOptions(use_bsn=False, upsampler="bilinear")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def files(
 def test_pseudo_labels_of_a_cascade_from_files_equal_the_published_ones(
     files: dict[str, str], ssdm_golden: Golden
 ) -> None:
-    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    module = SSDMCascadeModule(TeacherOptions(**files))  # type: ignore[arg-type]  # two of its fields
     blur, spikes = ssdm_golden.tensor("teacher.blur"), ssdm_golden.spikes("teacher.spike")
     with torch.no_grad():
         labels = module.images_at(blur, spikes, TIMES, (20, 117))
@@ -60,7 +64,7 @@ def test_deblur_of_a_recording_equals_images_of_a_batch_with_any_memory_limit(
 ) -> None:
     take = exposed_take(0, 16, 20)
     batch = exposure_batch(take)
-    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    module = SSDMCascadeModule(TeacherOptions(**files))  # type: ignore[arg-type]  # two of its fields
     with torch.no_grad():
         expected = module.images_at(batch["blur"], batch["spikes"], TIMES[:3], (20, 117))[:, 0]
     actual = module.deblur(batch["blur"][0], take.recording, TIMES[:3])
@@ -76,7 +80,7 @@ def test_a_cascade_without_networks_has_no_parameters_and_equals_the_plain_teach
     upsampler: str,
 ) -> None:
     batch = exposure_batch(exposed_take())
-    module = SSDMCascadeModule(use_bsn=False, upsampler=upsampler)  # type: ignore[arg-type]  # one of three
+    module = SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler=upsampler))  # type: ignore[arg-type]  # one of three
     assert not list(module.parameters())
     module.setup("test")
     actual = module.images_at(batch["blur"], batch["spikes"], TIMES, (20, 117))
@@ -86,8 +90,8 @@ def test_a_cascade_without_networks_has_no_parameters_and_equals_the_plain_teach
 
 
 def test_aligned_rates_give_the_teacher_higher_psnr_than_a_window_of_planes() -> None:
-    plain = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
-    along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", align_input=True)
+    plain = SSDMCascadeModule(PLAIN)
+    along = SSDMCascadeModule(replace(PLAIN, align_input=True))
     for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
         take = simulate_exposures(scene)
         batch = exposure_batch(take)
@@ -105,15 +109,10 @@ def test_aligned_rates_give_the_teacher_higher_psnr_than_a_window_of_planes() ->
         torch.testing.assert_close(from_batch[:, 0], actual, atol=2e-3, rtol=0)
 
 
-@pytest.mark.parametrize("module", [SSDMCascadeModule, SSDMStudentModule])
-def test_align_input_requires_use_bsn_false(
-    module: type[SSDMCascadeModule | SSDMStudentModule],
-) -> None:
+def test_align_input_requires_use_bsn_false() -> None:
     with pytest.raises(ValueError, match=r"align_input .*: set use_bsn"):
-        module(align_input=True)
-    teacher = SSDMStudentModule(
-        align_input=True, use_bsn=False, upsampler="bilinear"
-    ).make_teacher()
+        TeacherOptions(align_input=True)
+    teacher = SSDMStudentModule(teacher=replace(PLAIN, align_input=True)).make_teacher()
     assert teacher.align_input
 
 
@@ -136,9 +135,10 @@ def test_a_module_without_training_is_tested_on_all_and_on_middle_images(
 def test_an_export_contains_the_networks_and_needs_no_other_file(
     files: dict[str, str], tmp_path: Path
 ) -> None:
-    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    module = SSDMCascadeModule(TeacherOptions(**files))  # type: ignore[arg-type]  # two of its fields
     module.read_files()
-    module.hparams["bsn"] = module.hparams["edsr"] = str(tmp_path / "gone.ckpt")
+    gone = str(tmp_path / "gone.ckpt")
+    module.hparams["teacher"] = TeacherOptions(gone, gone)
     export(module, tmp_path / "teacher")
     take = exposed_take()
     batch = exposure_batch(take)
@@ -146,26 +146,28 @@ def test_an_export_contains_the_networks_and_needs_no_other_file(
     assert isinstance(loaded, SSDMCascadeModule)
     actual = loaded.deblur(batch["blur"][0], take.recording, [68])
     torch.testing.assert_close(actual, module.deblur(batch["blur"][0], take.recording, [68]))
-    from_export = SSDMCascadeModule(bsn=str(tmp_path / "teacher"), upsampler="bilinear")
+    from_export = SSDMCascadeModule(TeacherOptions(str(tmp_path / "teacher"), upsampler="bilinear"))
     from_export.read_files()  # an export is also accepted as a source
 
 
 def test_a_network_without_a_file_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match=r"bsn: the teacher needs weights of BSN.*ssdm_denoise"):
-        SSDMCascadeModule(upsampler="bilinear").setup("test")
+        SSDMCascadeModule(TeacherOptions(upsampler="bilinear")).setup("test")
     with pytest.raises(ConfigError, match=r"edsr: .* EDSR.*ssdm_upsample"):
-        SSDMCascadeModule(use_bsn=False).setup("test")
+        SSDMCascadeModule(TeacherOptions(use_bsn=False)).setup("test")
 
 
 def test_missing_and_foreign_files_are_rejected_by_their_path(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
-        SSDMCascadeModule(bsn=str(tmp_path / "none.ckpt"), upsampler="nearest").setup("test")
+        SSDMCascadeModule(TeacherOptions(str(tmp_path / "none.ckpt"), upsampler="nearest")).setup(
+            "test"
+        )
     with pytest.raises(
         WeightsError, match=r"edsr\.pth: it has no part teacher\.bsn and is not BSN"
     ):
-        SSDMCascadeModule(bsn=files["edsr"], upsampler="nearest").setup("test")
+        SSDMCascadeModule(TeacherOptions(files["edsr"], upsampler="nearest")).setup("test")
 
 
 @pytest.mark.parametrize("prefix", ["teacher.edsr.", ""])

@@ -16,14 +16,16 @@ from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.ssdm import (
     LDN,
     SAN,
+    DistillationOptions,
     SSDMStudentModule,
     SSDMTeacherModule,
+    TeacherOptions,
 )
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden, fit
 
 #: Options of a teacher without networks, which is fast and has deterministic labels.
-PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
+PLAIN: dict[str, Any] = {"teacher": TeacherOptions(use_bsn=False, upsampler="bilinear")}
 TIMES = [20, 44, 68, 92, 116]
 
 
@@ -49,11 +51,8 @@ def test_the_loss_of_a_step_equals_the_published_loss_of_five_times(
     torch.save(sr_weights, tmp_path / "edsr.pth")
     module = SSDMStudentModule(
         channel_order="bgr",
-        bsn=str(tmp_path / "bsn.pth"),
-        edsr=str(tmp_path / "edsr.pth"),
-        distance="lpips",
-        backbone=str(vgg_path),
-        clamp_loss=True,
+        teacher=TeacherOptions(str(tmp_path / "bsn.pth"), str(tmp_path / "edsr.pth")),
+        loss=DistillationOptions(distance="lpips", backbone=str(vgg_path), clamp=True),
     )
     module.network.load_state_dict(LDN.from_official(official_path).state_dict())
     blur = ssdm_golden.tensor("teacher.blur").flip(1)  # the module takes R,G,B
@@ -134,7 +133,7 @@ def test_a_student_checkpoint_does_not_need_the_files_of_its_teacher(
         teacher = SSDMTeacherModule(stage, times=1)  # type: ignore[arg-type]  # one of two
         fit(teacher, archive, tmp_path / part, 1)
     files = {part: tmp_path / part / "epoch=0-step=1.ckpt" for part in parts}
-    student = SSDMStudentModule(bsn=str(files["bsn"]), edsr=str(files["edsr"]))
+    student = SSDMStudentModule(teacher=TeacherOptions(str(files["bsn"]), str(files["edsr"])))
     fit(student, archive, tmp_path / "student", 2)
     last = tmp_path / "student" / "epoch=0-step=2.ckpt"
     assert last.stat().st_size < 4e6  # 0.23 M parameters and Adam's state, without the teacher
@@ -149,7 +148,7 @@ def test_a_student_checkpoint_does_not_need_the_files_of_its_teacher(
 
 
 def test_a_student_without_a_teacher_needs_no_files_and_has_only_the_reblur_loss() -> None:
-    module = SSDMStudentModule(5, use_teacher=False, lambda_reblur=10.0)
+    module = SSDMStudentModule(5, loss=DistillationOptions(use_teacher=False, lambda_reblur=10.0))
     loss, logged = step(module, exposure_batch(exposed_take()))
     assert not module._teacher
     assert "train/teacher" not in logged
@@ -157,7 +156,9 @@ def test_a_student_without_a_teacher_needs_no_files_and_has_only_the_reblur_loss
 
 
 def test_the_optional_similarity_is_a_separate_loss_term() -> None:
-    module = SSDMStudentModule(5, use_ssim=True, lambda_reblur=0.0, **PLAIN)
+    module = SSDMStudentModule(
+        5, loss=DistillationOptions(use_ssim=True, lambda_reblur=0.0), **PLAIN
+    )
     loss, logged = step(module, exposure_batch(exposed_take()))
     terms = logged["train/teacher"] + logged["train/similarity"]
     assert loss.item() == pytest.approx(terms.item())
@@ -169,7 +170,12 @@ def test_missing_backbone_and_teacher_weights_raise_before_training(
     for variable in (FOLDER_VARIABLE, "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(MissingFileError, match=r"vgg16-397923af\.pth"):
-        fit(SSDMStudentModule(distance="lpips", **PLAIN), archive, tmp_path, 1)
+        fit(
+            SSDMStudentModule(loss=DistillationOptions(distance="lpips"), **PLAIN),
+            archive,
+            tmp_path,
+            1,
+        )
     with pytest.raises(ConfigError, match="bsn: the teacher needs weights of BSN"):
         fit(SSDMStudentModule(), archive, tmp_path, 1)
 
@@ -192,12 +198,12 @@ def test_images_agree_in_bf16(net: Any) -> None:
     [
         ({"net": "unet"}, "net must be one of"),
         ({"channel_order": "gbr"}, r"channel_order must be one of .*'gbr'"),
-        ({"upsampler": "bicubic"}, "upsampler must be one of"),
-        ({"distance": "l2"}, "distance must be"),
+        ({"teacher": {"upsampler": "bicubic"}}, "upsampler must be one of"),
+        ({"loss": {"distance": "l2"}}, "distance must be"),
         ({"times": 0}, "times"),
         ({"schedule": "quadratic"}, "schedule"),
-        ({"lambda_reblur": -1.0}, "negative"),
-        ({"use_teacher": False, "lambda_reblur": 0.0}, "nor all 0"),
+        ({"loss": {"lambda_reblur": -1.0}}, "negative"),
+        ({"loss": {"use_teacher": False, "lambda_reblur": 0.0}}, "nor all 0"),
     ],
 )
 def test_arguments_out_of_range_are_rejected(arguments: dict[str, Any], message: str) -> None:

@@ -79,7 +79,7 @@ def test_weights_of_other_options_are_rejected(
     data = ["--data.init_args.archive", archive, "--run_dir", str(tmp_path / "run")]
     fit = ["fit", "--config", "configs/ssmt.yaml", *SMOKE, *data]
     weights = ["--model.init_args.motion_weights", motion]
-    assert main([*fit, *weights, "--model.init_args.correlation_levels", "3"]) == 1
+    assert main([*fit, *weights, "--model.init_args.network.correlation_levels", "3"]) == 1
     assert "the motion network has other options than this one" in capsys.readouterr().err
     assert main([*fit, "--model.init_args.motion_weights", "plain"]) == 1
     assert "weights of PlainModule, not of SSMTMotionModule" in capsys.readouterr().err

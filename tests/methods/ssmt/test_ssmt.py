@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from spike_zoo.methods.ssmt import (
     MotionNetwork,
     SSMTModule,
     SSMTMotionModule,
+    SSMTOptions,
     clip_intervals,
 )
 from spike_zoo.methods.ssmt.motion import flow_loss
@@ -33,8 +35,7 @@ from tests.helpers.streams import random_spikes
 
 pytestmark = pytest.mark.filterwarnings("ignore:motion_weights is not set")
 
-SMALL: dict[str, Any] = {
-    "width": 8,
+OPTIONS: dict[str, Any] = {
     "encoder_blocks": 1,
     "decoder_blocks": 1,
     "memory_blocks": 1,
@@ -46,9 +47,16 @@ SMALL: dict[str, Any] = {
 CLIPS = 3
 
 
+def module_of(**arguments: Any) -> SSMTModule:
+    """Return a small module; options of the network and arguments of the module override."""
+    names = {field.name for field in dataclasses.fields(SSMTOptions)}
+    options = {name: arguments.pop(name) for name in names & arguments.keys()}
+    return SSMTModule(**{"width": 8, "network": SSMTOptions(**{**OPTIONS, **options}), **arguments})
+
+
 def small_module(**options: Any) -> SSMTModule:
     seed_everything(0)
-    return SSMTModule(**SMALL, **{"lpips": "off", "learning_rate": 2e-3, **options})
+    return module_of(**{"lpips": "off", "learning_rate": 2e-3, **options})
 
 
 def scene_batch(clips: int = CLIPS, height: int = 40, width: int = 48) -> SceneBatch:
@@ -101,7 +109,7 @@ class TestSSMTModule(ReconstructionTester, MethodTester):
 def test_options_give_the_specified_numbers_of_parameters(
     options: dict[str, Any], count: int
 ) -> None:
-    assert _parameters(SSMT(**options)) == count
+    assert _parameters(SSMT(options=SSMTOptions(**options))) == count
 
 
 @pytest.mark.parametrize(
@@ -251,7 +259,7 @@ def test_the_first_image_is_made_by_the_initial_method() -> None:
         ({"subclips": 2}, "1 or 3"),
         ({"subclip_length": 14}, "odd, 13 to 41, got 14"),
         ({"width": 9}, "no multiple of deformable_groups"),
-        ({"motion_input": "events"}, "intervals or spikes, got 'events'"),
+        ({"motion_input": "events"}, "intervals, spikes, got 'events'"),
         ({"alignment": "flow"}, "alignment must be"),
         ({"bptt_clips": 3}, "bptt_clips must be 0"),
         ({"history": 0}, "history must be"),
@@ -266,7 +274,7 @@ def test_the_first_image_is_made_by_the_initial_method() -> None:
 )
 def test_impossible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SSMTModule(**{**SMALL, **options}, lpips="off")
+        module_of(**options, lpips="off")
 
 
 def test_images_at_other_distances_are_rejected() -> None:

@@ -11,8 +11,8 @@ from lightning import seed_everything
 
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
 from spike_zoo.methods.classical import TFI, AlignedTFI
-from spike_zoo.methods.stir import STIR, STIRModule
-from spike_zoo.methods.stir.aligned_input import aligned_window, aligned_windows, with_errors
+from spike_zoo.methods.classical.aligned_input import aligned_window, aligned_windows, with_errors
+from spike_zoo.methods.stir import STIR, AlignedSTIRModule, FlowOptions, STIROptions
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
@@ -22,22 +22,22 @@ from spike_zoo.testing import MethodTester, ReconstructionTester, training_loss
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, "lpips": "off"}
+SMALL: dict[str, Any] = {"pyramid_levels": 3, "width": 0.34, "lpips": "off"}
 CENTER = 90
 
 
-def aligned_module(**options: Any) -> STIRModule:
+def aligned_module(**options: Any) -> AlignedSTIRModule:
     seed_everything(0)
-    return STIRModule(**{**SMALL, "align_input": True, **options})
+    return AlignedSTIRModule(**SMALL, **options)
 
 
-class TestSTIRModuleAlongMotion(ReconstructionTester, MethodTester):
+class TestAlignedSTIRModule(ReconstructionTester, MethodTester):
     height = 32
     width = 32
     overfit_steps = 90
 
-    def make_module(self) -> STIRModule:
-        return STIRModule(**SMALL, align_input=True)
+    def make_module(self) -> AlignedSTIRModule:
+        return AlignedSTIRModule(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_an_untrained_network_has_the_psnr_of_aligned_tfi(moving: tuple[Any, Any
 
 def test_every_level_uses_the_detail_of_the_draft_at_its_resolution() -> None:
     seed_everything(0)
-    network = STIR(pyramid_levels=3, motion_fields=2, width=0.34).eval()
+    network = STIR(pyramid_levels=3, width=0.34).eval()
     planes, draft = torch.rand(1, 61, 32, 32), torch.rand(1, 1, 32, 32)
     cells = torch.nn.functional.avg_pool2d(draft, 2)
     blurred = cells.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)  # no fine detail
@@ -126,7 +126,6 @@ def test_recordings_and_clips_give_the_same_image_with_and_without_tiles(
 def test_motion_returns_the_flow_used_for_alignment(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
     module = aligned_module().eval()
-    assert module.has_motion_fields
     assert module.estimates_flow
     field = module.motion(recording, [CENTER])
     _, fields = module.predict_with_flow(batch, 0)
@@ -181,12 +180,13 @@ def test_training_aligns_by_true_flow_with_errors_seeded_by_the_step(
     flows: list[Tensor | None] = []
 
     def recording_aligned_windows(
-        spikes: Tensor, rate_scale: Tensor, motion: Tensor | None = None
+        spikes: Tensor, rate_scale: Tensor, flow: Tensor | None = None
     ) -> Any:
-        flows.append(motion)
-        return aligned_windows(spikes, rate_scale, motion)
+        flows.append(flow)
+        return aligned_windows(spikes, rate_scale, flow)
 
-    monkeypatch.setattr("spike_zoo.methods.stir.module.aligned_windows", recording_aligned_windows)
+    path = "spike_zoo.methods.classical.aligned_input.aligned_windows"
+    monkeypatch.setattr(path, recording_aligned_windows)
     module = aligned_module()
     training_loss(module, batch)
     training_loss(module, batch)
@@ -217,22 +217,24 @@ def test_flow_errors_grow_with_the_motion_and_differ_by_seed() -> None:
 
 def test_oracle_flow_is_used_for_alignment_in_tests(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
-    oracle = aligned_module(oracle_flow=True, interaction="synthesis_only").eval()
+    oracle = aligned_module(
+        flow=FlowOptions(oracle=True), network=STIROptions(interaction="synthesis_only")
+    ).eval()
     images, (field,) = oracle.predict_with_flow(batch, 0)
     known = batch["flow"].isfinite()
     torch.testing.assert_close(field[known], batch["flow"][known])
     reversed_batch: Any = {**batch, "flow": -batch["flow"]}
     wrong = oracle.predict_step(reversed_batch, 0)
     assert psnr(images, batch["image"]) > psnr(wrong, batch["image"]) + 1
-    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
+    with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
         oracle.reconstruct(recording, [CENTER])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_motion": 1.0}, "loss_motion: not with align_input"),
-        ({"scale_input": False}, "align_input: requires scale_input: true"),
+        ({"flow": {"weight": 1.0}}, r"flow\.weight: not with align_input"),
+        ({"scale_input": False}, r"flow\.align_input: requires scale_input: true"),
     ],
 )
 def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:

@@ -11,10 +11,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.checkpoints import backbones
 from spike_zoo.errors import WeightsError
-from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRPyramid, losses
+from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRLossOptions, STIRPyramid
 from spike_zoo.methods.stir.decoder import Level
-from spike_zoo.methods.stir.losses import vgg19_features
 
 
 def pyramid_of(images: list[Tensor], height: int, width: int) -> STIRPyramid:
@@ -32,7 +32,7 @@ def constant_pyramid(values: list[float], size: int = 32) -> STIRPyramid:
 
 def test_terms_are_weighted_means_of_absolute_differences() -> None:
     target = torch.full((2, 1, 32, 32), 0.5)
-    terms = STIRLoss(2.0, 3.0)(constant_pyramid([0.4, 0.3, 0.1, 0.9, 0.5]), target)
+    terms = STIRLoss(STIRLossOptions(2.0, 3.0))(constant_pyramid([0.4, 0.3, 0.1, 0.9, 0.5]), target)
     assert terms["reconstruction"].item() == pytest.approx(0.1)
     multi_scale = (0.5 * 0.2 + 0.25 * 0.4 + 0.25 * 0.4 + 0.25 * 0.0) / 4
     assert terms["multi_scale"].item() == pytest.approx(multi_scale)
@@ -59,7 +59,7 @@ def test_targets_of_coarser_images_are_block_means() -> None:
 def test_padding_does_not_contribute_to_the_reconstruction_term() -> None:
     image = torch.full((1, 1, 32, 32), 9.0)
     image[..., 3:-3, 3:-3] = 0.25  # a 26 x 26 input is in the middle
-    terms = STIRLoss(loss_ms=0.0, clamp=False)(
+    terms = STIRLoss(STIRLossOptions(multi_scale=0.0))(
         pyramid_of([image], 26, 26), torch.full((1, 1, 26, 26), 0.5)
     )
     assert terms["total"].item() == pytest.approx(0.25)
@@ -68,7 +68,9 @@ def test_padding_does_not_contribute_to_the_reconstruction_term() -> None:
 @pytest.mark.parametrize("clamp", [True, False])
 def test_a_pixel_out_of_range_gets_a_gradient_only_without_the_clamp(clamp: bool) -> None:
     pyramid = constant_pyramid([-0.2, 1.2, 0.5])
-    STIRLoss(clamp=clamp)(pyramid, torch.full((2, 1, 32, 32), 0.5))["total"].backward()
+    STIRLoss(STIRLossOptions(clamp=clamp))(pyramid, torch.full((2, 1, 32, 32), 0.5))[
+        "total"
+    ].backward()
     for number in (1, 2):
         gradient = pyramid.levels[number].image.grad
         assert gradient is not None
@@ -77,19 +79,20 @@ def test_a_pixel_out_of_range_gets_a_gradient_only_without_the_clamp(clamp: bool
 
 def test_a_weight_of_zero_drops_its_term() -> None:
     pyramid, target = constant_pyramid([0.4, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5)
-    assert set(STIRLoss(loss_ms=0.0)(pyramid, target)) == {"reconstruction", "total"}
-    assert set(STIRLoss(loss_rec=0.0)(pyramid, target)) == {"multi_scale", "total"}
+    assert set(STIRLoss(STIRLossOptions(multi_scale=0.0))(pyramid, target)) == {
+        "reconstruction",
+        "total",
+    }
+    assert set(STIRLoss(STIRLossOptions(reconstruction=0.0))(pyramid, target)) == {
+        "multi_scale",
+        "total",
+    }
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 1.0, 0.0), (0.0, 0.0, 0.0), (float("nan"), 1.0, 0.0)])
 def test_invalid_loss_weights_are_rejected(weights: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="loss weights"):
-        STIRLoss(*weights)
-
-
-def test_a_perceptual_weight_without_features_is_rejected() -> None:
-    with pytest.raises(ValueError, match="features"):
-        STIRLoss(loss_per=0.2)
+        STIRLossOptions(*weights)
 
 
 def test_perceptual_term_uses_shifted_normalised_grey_images() -> None:
@@ -103,7 +106,7 @@ def test_perceptual_term_uses_shifted_normalised_grey_images() -> None:
 
 def test_perceptual_features_are_frozen_and_not_saved() -> None:
     features = nn.Conv2d(3, 4, 3)
-    loss = STIRLoss(loss_per=0.2, features=features)
+    loss = STIRLoss(STIRLossOptions(perceptual=0.2), features)
     image = torch.rand(1, 1, 32, 32, requires_grad=True)
     coarser = [F.avg_pool2d(image, 2), F.avg_pool2d(image, 4)]
     loss(pyramid_of([image, *coarser], 32, 32), torch.rand(1, 1, 32, 32))["perceptual"].backward()
@@ -117,14 +120,14 @@ def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"other\.pth"):
-        vgg19_features(path)
+        backbones.vgg19_features(path)
 
 
 def test_perceptual_features_end_at_relu5_1(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):  # shapes and layers only: the weights are half a gigabyte
         weights = torchvision.models.vgg19(weights=None).state_dict()
-        monkeypatch.setattr(losses, "load_backbone", lambda *_: weights)
-        features = vgg19_features()
+        monkeypatch.setattr(backbones, "load_backbone", lambda *_: weights)
+        features = backbones.vgg19_features()
         assert features(torch.empty(1, 3, 64, 32)).shape == (1, 512, 4, 2)
     kinds = [type(layer).__name__ for layer in features.children()]
     blocks = "".join(kinds).replace("Conv2dReLU", "c").split("MaxPool2d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.methods.stir import STIR, STIRModule
+from spike_zoo.methods.stir import STIR, STIRLossOptions, STIRModule, STIROptions
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.testing import (
     QUIET,
@@ -21,10 +22,13 @@ from spike_zoo.testing import (
     training_loss,
 )
 
+SMALL: dict[str, Any] = {
+    "pyramid_levels": 3, "network": STIROptions(flow_fields=2), "width": 0.34
+}  # fmt: skip
+
 
 def small_module(**arguments: object) -> STIRModule:
-    switches = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, **arguments}
-    return STIRModule(**switches)  # type: ignore[arg-type]  # plain values
+    return STIRModule(**{**SMALL, **arguments})
 
 
 class TestSTIRModule(ReconstructionTester, MethodTester):
@@ -82,8 +86,8 @@ def test_published_weights_need_no_rate_scale(
         {"learning_rate": float("nan")},
         {"schedule": "quadratic"},
         {"warmup": 1.0},
-        {"loss_rec": -1.0},
-        {"loss_rec": 0.0, "loss_ms": 0.0},
+        {"loss": {"reconstruction": -1.0}},
+        {"loss": {"reconstruction": 0.0, "multi_scale": 0.0}},
         {"width": 0.0},
     ],
 )
@@ -97,7 +101,7 @@ def test_perceptual_loss_without_its_backbone_raises_before_training(
 ) -> None:
     monkeypatch.setenv("SPIKE_ZOO_BACKBONES", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    module = small_module(loss_per=0.2)  # reconstructing needs no backbone
+    module = small_module(loss=STIRLossOptions(perceptual=0.2))  # reconstructing needs no backbone
     with pytest.raises(MissingFileError, match="vgg19-dcbb9e9d"):
         module.setup("fit")
 
@@ -131,7 +135,7 @@ def test_a_schedule_over_an_endless_run_is_rejected() -> None:
 
 
 def test_motion_returns_the_flow_of_the_finest_level() -> None:
-    module = STIRModule(3, 1, width=0.34, lpips="off").eval()
+    module = STIRModule(3, 0.34, lpips="off").eval()
     recording = pattern_take(0, planes=81, height=22, width=36).recording
     flow = module.motion(recording, [40, 50], rate_scale=0.5)
     assert flow.shape == (2, 2, 2, 22, 36)
@@ -142,10 +146,7 @@ def test_motion_returns_the_flow_of_the_finest_level() -> None:
     assert upflow is not None
     cropped = upflow[0, :, 1:-1, :]  # 22 rows are padded to 24
     torch.testing.assert_close(flow[0].flatten(0, 1), cropped)
-    assert module.has_motion_fields
     assert not module.estimates_flow, "fields of a network without a loss on motion are no flow"
-    assert STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1).estimates_flow
-    still = STIRModule(3, 1, "synthesis_only", width=0.34, lpips="off")
-    assert not still.has_motion_fields
+    still = STIRModule(3, 0.34, STIROptions(interaction="synthesis_only"), lpips="off")
     with pytest.raises(ValueError, match="synthesis_only"):
         still.motion(recording, [40])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.methods.stir import STIR
+from spike_zoo.methods.stir import STIR, STIROptions
 from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
 from spike_zoo.nn.fast.layout import is_eager_inference
@@ -19,10 +19,10 @@ from spike_zoo.nn.fast.layout import is_eager_inference
 # Parameters and multiply-accumulates per pixel of the published description's variants.
 PUBLISHED_COST = [
     ({}, 5_107_960, 442_665.3125),
-    ({"motion_fields": 1}, 4_944_776, 284_297.3125),
-    ({"motion_fields": 2}, 5_014_448, 351_753.3125),
-    ({"motion_fields": 4}, 5_225_312, 557_033.3125),
-    ({"motion_fields": 5}, 5_366_504, 694_857.3125),
+    ({"flow_fields": 1}, 4_944_776, 284_297.3125),
+    ({"flow_fields": 2}, 5_014_448, 351_753.3125),
+    ({"flow_fields": 4}, 5_225_312, 557_033.3125),
+    ({"flow_fields": 5}, 5_366_504, 694_857.3125),
 ]
 PUBLISHED_PARAMETERS = [
     ({"pyramid_levels": 3}, 831_722),
@@ -50,7 +50,7 @@ PUBLISHED_PARTS = {
 }
 VARIANTS: list[dict[str, Any]] = [
     {"pyramid_levels": 3},
-    {"motion_fields": 1},
+    {"flow_fields": 1},
     {"interaction": "warp_only"},
     {"interaction": "synthesis_only"},
     {"attention": "none"},
@@ -61,7 +61,11 @@ VARIANTS: list[dict[str, Any]] = [
     {"embedding": "hist"},
     {"width": 0.5, "hidden_channels": 3},
 ]
-SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34}
+SMALL: dict[str, Any] = {"pyramid_levels": 3, "flow_fields": 2, "width": 0.34}
+
+
+def network_of(pyramid_levels: int = 5, width: float = 1.0, **options: Any) -> STIR:
+    return STIR(pyramid_levels, width, STIROptions(**options))
 
 
 def spikes_of(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -83,7 +87,7 @@ def count_flops(network: STIR, height: int, width: int) -> FlopCounterMode:
 @pytest.fixture(scope="module")
 def small() -> STIR:
     torch.manual_seed(3)
-    return STIR(**SMALL).eval()
+    return network_of(**SMALL).eval()
 
 
 @pytest.mark.parametrize(("switches", "parameters", "macs"), PUBLISHED_COST)
@@ -91,7 +95,7 @@ def test_parameters_and_macs_equal_the_published_values(
     switches: dict[str, Any], parameters: int, macs: float
 ) -> None:
     with torch.device("meta"):
-        network = STIR(**switches)
+        network = network_of(**switches)
     assert parameters_of(network) == parameters
     assert count_flops(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
 
@@ -101,7 +105,7 @@ def test_variants_have_the_described_number_of_parameters(
     switches: dict[str, Any], parameters: int
 ) -> None:
     with torch.device("meta"):
-        assert parameters_of(STIR(**switches)) == parameters
+        assert parameters_of(network_of(**switches)) == parameters
 
 
 def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:
@@ -125,8 +129,8 @@ def test_cost_of_every_part_equals_the_published_value() -> None:
     [
         {"pyramid_levels": 2},
         {"pyramid_levels": 6},
-        {"motion_fields": 0},
-        {"motion_fields": 1.5},
+        {"flow_fields": 0},
+        {"flow_fields": 1.5},
         {"hidden_channels": 0},
         {"interaction": "none"},
         {"attention": "dense"},
@@ -141,7 +145,7 @@ def test_cost_of_every_part_equals_the_published_value() -> None:
 def test_options_outside_their_range_are_rejected_by_name(switches: dict[str, Any]) -> None:
     (name,) = switches
     with pytest.raises(ValueError, match=name):
-        STIR(**switches)
+        network_of(**switches)
 
 
 @pytest.mark.parametrize("shape", [(61, 32, 32), (1, 60, 32, 32), (1, 1, 61, 32, 32)])
@@ -154,7 +158,7 @@ def test_other_numbers_of_planes_than_61_are_rejected(shape: tuple[int, ...], sm
 @given(height=st.integers(16, 41), width=st.integers(16, 41), batch=st.integers(1, 2))
 def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, batch: int) -> None:
     torch.manual_seed(0)
-    network = STIR(**SMALL)  # in training mode, which gives the same sizes and range
+    network = network_of(**SMALL)  # in training mode, which gives the same sizes and range
     image = network(spikes_of(batch, height, width, seed=height))
     assert image.shape == (batch, 1, height, width)
     assert image.min() >= 0.0
@@ -164,7 +168,7 @@ def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, 
 @pytest.mark.parametrize("switches", VARIANTS)
 def test_every_variant_reconstructs_and_trains_all_its_weights(switches: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    network = STIR(**{"width": 0.34, **switches})
+    network = network_of(**{"width": 0.34, **switches})
     pyramid = network.pyramid(spikes_of(2, 48, 32))
     energies = [level.image.square().sum() for level in pyramid.levels.values()]
     torch.autograd.backward(energies)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import WeightsError
-from spike_zoo.methods.stir import STIR, to_natural, to_official
+from spike_zoo.methods.stir import STIR, STIROptions, to_natural, to_official
 
 
 def test_names_and_shapes_equal_the_published_ones(official_entries: list[dict[str, Any]]) -> None:
@@ -55,6 +55,6 @@ def test_wrong_weights_are_rejected_with_the_first_of_each_kind_of_error(
 
 
 def test_layers_of_ablations_keep_their_names_if_not_published() -> None:
-    names = to_official(STIR(embedding="tfp", motion_fields=1).state_dict())
+    names = to_official(STIR(options=STIROptions(embedding="tfp", flow_fields=1)).state_dict())
     assert "embedding.mix.weight" in names
     assert not [name for name in names if "flow_group" in name]

@@ -16,7 +16,6 @@ from spike_zoo.methods.stir import STIRModule
 from spike_zoo.methods.stir.streaming import CACHED_WINDOWS, WindowStream, blocks_of
 from spike_zoo.methods.stir.tiling import TileGrid
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
 LENGTH = 130
@@ -40,7 +39,7 @@ def recording(height: int = 32, width: int = 24, planes: int = LENGTH) -> SpikeR
 
 
 def window_by_window(module: STIRModule, source: SpikeRecording, center: int) -> Tensor:
-    planes = unpack_tensor(read_clip(source, center, 61), source.shape[2])[None].float()
+    planes = read_clip(source, center, 61)[None].float()
     with torch.no_grad():
         return module(planes, torch.tensor([0.6]))[0]
 
@@ -162,7 +161,7 @@ def test_a_compiled_network_makes_the_same_images(
 def test_options_out_of_range_are_rejected_when_set(module: STIRModule) -> None:
     with pytest.raises(ValueError, match="at least 128"):
         module.tile = 100
-    with pytest.raises(ValueError, match=r"\('32', 'bf16'\)"):
+    with pytest.raises(ValueError, match="one of 32, bf16"):
         module.precision = "16"  # type: ignore[assignment]  # an invalid value
 
 

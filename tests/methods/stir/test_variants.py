@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
 
 from benchmarks.stir_variants import VARIANTS, cost, switches
-from spike_zoo.methods.stir import STIR
+from spike_zoo.records.provenance import argument_defaults, leaves
 from tests.conftest import ROOT
 
 FILES = sorted(VARIANTS.glob("*.yaml"))
-SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
-#: Options that are not in the paper; rows with default values do not state them.
-MOTION = {
-    *("loss_motion", "motion_schedule", "oracle_flow", "start_from_doubled_flows", "align_input")
-}
+DEFAULTS = dict(leaves(argument_defaults("spike_zoo.methods.stir.AlignedSTIRModule")))
+LOSSES = {"loss.reconstruction", "loss.multi_scale", "loss.perceptual"}
+NETWORK = {"pyramid_levels", "width", *(name for name in DEFAULTS if name.startswith("network."))}
+#: Options that are not in the paper; rows of the paper do not state them.
+FLOW = {name for name in DEFAULTS if name.startswith("flow.")}
 PAGE = (ROOT / "experiments" / "stir" / "NOTES.md").read_text(encoding="utf-8")
 #: Rows of each study other than the full network, and the options they may change.
 STUDIES = {
     "pyramid levels": ({"levels_3", "levels_4"}, {"pyramid_levels"}),
-    "motion fields": ({f"fields_{count}" for count in (1, 2, 4, 5)}, {"motion_fields"}),
-    "interaction": ({"warp_only", "synthesis_only"}, {"interaction"}),
-    "attention": ({"attention_none", "attention_self"}, {"attention"}),
+    "motion fields": ({f"fields_{count}" for count in (1, 2, 4, 5)}, {"network.flow_fields"}),
+    "interaction": ({"warp_only", "synthesis_only"}, {"network.interaction"}),
+    "attention": ({"attention_none", "attention_self"}, {"network.attention"}),
     "embedding": (
         {"embedding_tfp", "embedding_resnet", "embedding_multi_dilated", "embedding_hist"}
         | {"embedding_tfp_multi_dilated", "embedding_tfp_hist"},
-        {"embedding"},
+        {"network.embedding"},
     ),
     "capacity": ({"width_050", "width_150"}, {"width"}),
-    "hidden state": ({"hidden_4", "hidden_16"}, {"hidden_channels"}),
+    "hidden state": ({"hidden_4", "hidden_16"}, {"network.hidden_channels"}),
     "motion": (
         {"flows_doubled", "motion_constant", "motion_fading", "motion_true", "along", "along_true"},
-        MOTION,
+        FLOW,
     ),
     "motion at half the width": (
         {"width_050_motion", "width_050_motion_4", "width_050_true"},
-        {*MOTION, "width"},
+        {*FLOW, "width"},
     ),
-    "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, {"loss_rec", "loss_ms", "loss_per"}),
+    "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, LOSSES),
 }
 
 
@@ -51,7 +50,7 @@ def test_variants_are_exactly_the_rows_of_the_studies() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_variant_states_every_option_and_changes_only_options_of_its_study(path: Path) -> None:
     stated, full = switches(path), switches(VARIANTS / "full.yaml")
-    assert stated.keys() - MOTION == SWITCHES
+    assert stated.keys() - FLOW == NETWORK | LOSSES
     changed = {name for name, value in stated.items() if value != full.get(name)}
     allowed = next((keys for names, keys in STUDIES.values() if path.stem in names), set())
     assert changed <= allowed
@@ -60,8 +59,7 @@ def test_a_variant_states_every_option_and_changes_only_options_of_its_study(pat
 
 def test_the_full_variant_is_the_published_network() -> None:
     full = switches(VARIANTS / "full.yaml")
-    for name, parameter in inspect.signature(STIR).parameters.items():
-        assert full[name] == parameter.default
+    assert {name: full[name] for name in NETWORK} == {name: DEFAULTS[name] for name in NETWORK}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from spike_zoo.methods.sci.analysis.alignment import Align, Alignment
 from spike_zoo.methods.sci.features.blocks import (
     FEATURES,
-    check_choice,
     check_width,
     conv3,
     residual_blocks,
@@ -20,6 +19,7 @@ from spike_zoo.methods.sci.features.blocks import (
 )
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.methods.sci.features.motion_estimation import chain_motions
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 NEIGHBOURS = (0, 2, 4)

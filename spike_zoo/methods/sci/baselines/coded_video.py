@@ -22,7 +22,7 @@ from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
-from spike_zoo.tasks.protocols import Adjustable, Reconstructs
+from spike_zoo.tasks.protocols import Reconstructs
 
 Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]
@@ -102,15 +102,15 @@ class ReconstructingModule(CodedVideoModule):
         """Read the reconstruction method."""
         if self.reconstructor is not None:
             return
-        method = load(self.reconstructor_name)
-        if isinstance(method, Adjustable) and "window" in method.hparams:
-            method = cast("nn.Module", method.adjusted(window=self.window))
+        method: Any = load(self.reconstructor_name)
+        if hasattr(method, "adjusted") and "window" in method.hparams:
+            method = method.adjusted(window=self.window)
         if not isinstance(method, Reconstructs):
             raise ConfigError(
                 f"reconstructor: {self.reconstructor_name} does not reconstruct images; name a "
                 "method that does, such as tfp or sci-small"
             )
-        self.reconstructor = method.requires_grad_(False).eval()
+        self.reconstructor = cast("nn.Module", method).requires_grad_(False).eval()
 
     def pictures(self, spikes: Tensor, scene: CodedScene) -> Tensor:
         """Reconstruct the images of a recording, ``(N, 1, H, W)`` in [0, 1].

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.batch import LabelledBatch
 from spike_zoo.methods.sci.features.blocks import conv3
 from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
 from spike_zoo.methods.sci.training.augmentation import apply_affine, check_distort, sample_affine
-from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
 
@@ -125,10 +123,6 @@ class PlaybackRecognitionModule(ClassificationModule):
     def features(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of the last layer for each clip."""
         return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate schedule per update."""
-        return scheduled_adam(self, self.network.parameters())
 
     def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         first = spikes.shape[1] // 2 - WINDOW // 2

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import chain_motions
-from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ class FeatureStream:
         """
         if plane in self._features:
             return self._features[plane]
-        clip = read_clip(self.recording, plane, WINDOW).to(self.device)
-        window = unpack_tensor(clip, self.recording.shape[2])[None]
+        window = read_clip(self.recording, plane, WINDOW, self.device)[None]
         return self._store(self._features, plane, self.codec.feature(window, self.scale))
 
     def _motion(self, plane: int) -> Tensor:

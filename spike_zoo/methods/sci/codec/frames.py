@@ -25,12 +25,12 @@ from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import (
-    check_choice,
     check_width,
     scale_channels,
     warp_features,
 )
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 MAX_LOOKAHEAD = LONGEST_GAP + 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
-
 import torch
 from torch import Tensor, nn
 
@@ -26,12 +24,6 @@ def check_width(name: str, width: float) -> None:
     """Raise unless a width is positive and finite."""
     if not 0 < width < float("inf"):
         raise ValueError(f"{name} must be above 0 (1 is the paper's), got {width}")
-
-
-def check_choice(name: str, value: str, kind: Any) -> None:  # noqa: ANN401  (a Literal)
-    """Raise unless a value is one of the values of a ``Literal`` type."""
-    if value not in get_args(kind):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

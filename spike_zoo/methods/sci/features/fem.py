@@ -14,12 +14,12 @@ from spike_zoo.methods.sci.features.blocks import (
     FEATURES,
     Res,
     Up,
-    check_choice,
     check_width,
     conv3,
     scale_channels,
     scale_repeats,
 )
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 Pathway = Literal["dual", "ventral", "dorsal"]

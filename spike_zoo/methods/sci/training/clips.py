@@ -29,7 +29,6 @@ from spike_zoo.methods.sci.training.static_scene import StaticScene
 from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 ANCHOR_WEIGHT: Final = 0.1  # weight of the anchor of features, if FEM is trained with FAM
@@ -112,7 +111,7 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
         self.check_clip(batch["spikes"].shape[1])
         outputs = Intermediates.of(self.codec, batch)
         images = outputs.image.float().clamp(0.0, 1.0)
-        evaluation = self.evaluation(batch, FlowPrediction(images), split)
+        evaluation = self.evaluation(batch, split, images)
         if split == "test":
             self.measure_feature(outputs.feature.float())
         samples = [

@@ -22,11 +22,7 @@ from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
-from spike_zoo.methods.sci.training.options import (
-    CODING,
-    CodingOptions,
-    options_of,
-)
+from spike_zoo.methods.sci.training.options import CODING, CodingOptions
 from spike_zoo.methods.sci.training.stage_module import (
     FeatureBatch,
     SCIStageModule,
@@ -36,6 +32,7 @@ from spike_zoo.methods.sci.training.stage_module import (
 from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_part
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
+from spike_zoo.nn.options import options_of
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
@@ -14,10 +14,10 @@ from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.networks import LAMBDAS, Boundary, IFrameMotion
 from spike_zoo.methods.sci.codec.quantization import Quantisation
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.blocks import check_choice
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.methods.sci.training.stage_table import StageSpec
+from spike_zoo.nn.options import check_choice
 
 Target = Literal["features", "images"]
 
@@ -156,11 +156,3 @@ class CodingOptions:
 
 NETWORKS = NetworkOptions()
 CODING = CodingOptions()
-
-
-_Options = TypeVar("_Options", NetworkOptions, CodingOptions)
-
-
-def options_of(kind: type[_Options], options: _Options | Mapping[str, Any]) -> _Options:
-    """Return options from an instance, or from the mapping that a checkpoint stores."""
-    return kind(**options) if isinstance(options, Mapping) else options

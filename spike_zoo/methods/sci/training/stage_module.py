@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
@@ -21,7 +19,7 @@ from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, options_of
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
 from spike_zoo.methods.sci.training.stage_table import (
     TRAINED_PARTS,
     Stage,
@@ -30,8 +28,8 @@ from spike_zoo.methods.sci.training.stage_table import (
 )
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import scheduled_adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, total_updates
+from spike_zoo.nn.options import options_of
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
@@ -120,6 +118,7 @@ class StagedModule(TaskModule):
     row: StageSpec
     codec: SCICodec
     clip_length: int
+    warmup = WARMUP
     _has_weights = False
     _options: Mapping[str, Any] = MappingProxyType({})  # arguments that stages share
 
@@ -131,19 +130,16 @@ class StagedModule(TaskModule):
         Args:
             row: Specification of the stage.
             arguments: The constructor's arguments that :class:`SCIStageModule` does not have. All
-                are saved as hyper-parameters, options as plain mappings.
+                are saved as hyper-parameters.
             classes: See :meth:`NetworkOptions.codec`.
         """
         arguments = {**self._options, **arguments}
         networks = options_of(NetworkOptions, arguments["networks"])
-        plain: dict[str, Any] = {
-            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-            for name, value in {**arguments, "networks": networks}.items()
-        }
         if not networks.fmvr and "fmvr" not in row.absent:
             row = with_part(row, "fmvr", "absent")
-        self.save_hyperparameters(plain)
-        check_schedule(plain["schedule"], plain["learning_rate"], plain.get("warmup", 0.0))
+        self.save_hyperparameters(arguments)
+        schedule = arguments["schedule"], arguments["learning_rate"]
+        check_schedule(*schedule, arguments.get("warmup", self.warmup))
         self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
@@ -206,11 +202,6 @@ class StagedModule(TaskModule):
         super().on_train_start()
         self.train()
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam for the trained parameters."""
-        trained = (weight for weight in self.codec.parameters() if weight.requires_grad)
-        return scheduled_adam(self, trained, warmup=WARMUP)
-
 
 class SCIStageModule(StagedModule):
     """Base class of modules that train a stage of SCI for reconstruction.
@@ -242,7 +233,6 @@ class SCIStageModule(StagedModule):
             "lpips": lpips,
         }
         self._features = TensorCache(0.0)
-        self._updates = 0.0
 
     def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
         """Return the terms of the loss by name, with the loss as ``"total"``."""
@@ -260,16 +250,10 @@ class SCIStageModule(StagedModule):
         return terms["total"]
 
     def on_train_start(self) -> None:
-        """Set the length of the run, and create the cache of features if scenes repeat."""
+        """Start the schedules, and create the cache of features if scenes repeat."""
         super().on_train_start()
-        self._updates = total_updates(self.trainer)
         if serves_whole_scenes(getattr(self.trainer, "datamodule", None)):
             self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
-
-    @property
-    def progress(self) -> float:
-        """Progress of the run, from 0 to 1; 0 outside a run."""
-        return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
 
     def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
         """Return scenes with the features of the frozen FEM, from the cache if possible.

@@ -295,10 +295,10 @@ def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
     stage_files: dict[str, str],
 ) -> None:
     module = small("motion", flow_loss_weight=0.8, flow_loss_weight_end=0.25, **stage_files)
-    module._trainer = cast("Any", SimpleNamespace(global_step=5))
-    module._updates = 10.0
+    run = {"training": True, "estimated_stepping_batches": 10, "max_epochs": 1}
+    module._trainer = cast("Any", SimpleNamespace(global_step=5, **run))
     assert module.flow_loss_weight == pytest.approx(0.5)
-    module._trainer = cast("Any", SimpleNamespace(global_step=12))
+    module._trainer = cast("Any", SimpleNamespace(global_step=12, **run))
     assert module.flow_loss_weight == pytest.approx(0.2)
 
 

@@ -14,15 +14,24 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions, STIRModule, STIROptions
+from spike_zoo.methods.stir.aligned import field_loss, oracle_flow_pyramid
 from spike_zoo.methods.stir.decoder import Level
-from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, oracle_flow_pyramid
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.testing import QUIET
 
-SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, "lpips": "off"}
+SMALL: dict[str, Any] = {
+    "pyramid_levels": 3, "network": STIROptions(flow_fields=2), "width": 0.34, "lpips": "off"
+}  # fmt: skip
+
+
+def module_with(interaction: Any = "both", **options: Any) -> AlignedSTIRModule:
+    """Return a small network whose features are aligned by its own or by the oracle flow."""
+    network = STIROptions(flow_fields=2, interaction=interaction)
+    flow = FlowOptions(**{"align_input": False, **options})
+    return AlignedSTIRModule(flow, **{**SMALL, "network": network})
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +90,15 @@ def test_flow_loss_is_the_error_at_every_level_in_pixels_of_that_level() -> None
 
 def test_fields_are_cropped_to_the_image_and_listed_separately() -> None:
     flow = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 16, 16)
+    image = flow[:, :1, 2:-2, 1:-1]
     finest = Level(flow[:, :1], flow, upflow=flow, extra_flow=torch.cat([flow + 10, flow + 20], 1))
-    main_field, second, third = fields_of(STIRPyramid(flow[:, :1], {1: finest}, {}), (12, 14))
+    main_field, second, third = STIRPyramid(image, {1: finest}, {}).fields()
     assert main_field.shape == (1, 2, 2, 12, 14)
     assert main_field[0, :, :, 0, 0].tolist() == [[0.0, 1.0], [2.0, 3.0]]
     assert (second - main_field == 10).all()
     assert (third - main_field == 20).all()
     still = Level(flow[:, :1], flow)
-    assert fields_of(STIRPyramid(flow[:, :1], {1: still}, {}), (12, 14)) == []
+    assert STIRPyramid(image, {1: still}, {}).fields() == []
 
 
 def test_the_datamodule_returns_flow_of_each_image_cropped_with_the_clip(archive: str) -> None:
@@ -123,17 +133,19 @@ def test_flow_errors_are_logged_by_field_and_speed_and_true_flow_is_shown(archiv
 
 def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: str) -> None:
     torch.manual_seed(0)
-    module = STIRModule(**SMALL, loss_motion=1.0, motion_schedule="fading", learning_rate=2e-3)
+    flow = FlowOptions(align_input=False, weight=1.0, schedule="fading")
+    module = AlignedSTIRModule(flow, **SMALL, learning_rate=2e-3)
+    assert module.estimates_flow
     data = datamodule(archive, crop=None, augment=False)
     history: list[tuple[float, float]] = []
-    terms_of = module._terms
+    terms_of = module.terms
 
     def recording_terms(batch: Any) -> dict[str, torch.Tensor]:
         terms = terms_of(batch)
-        history.append((module._motion_left(), float(terms["motion"].detach())))
+        history.append((1.0 - module.progress, float(terms["flow"].detach())))
         return terms
 
-    module._terms = recording_terms  # type: ignore[method-assign]
+    module.terms = recording_terms  # type: ignore[method-assign]
     trainer(max_epochs=12, limit_val_batches=0).fit(module, data)
     weights, losses = zip(*history, strict=True)
     assert weights[0] == 1.0
@@ -144,22 +156,22 @@ def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_motion": -1.0}, "loss_motion must be 0 or more"),
-        ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
-        ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
-        ({"oracle_flow": True, "interaction": "synthesis_only"}, "oracle_flow: .* has no motion"),
-        ({"loss_motion": 1.0, "oracle_flow": True}, "loss_motion: not with oracle_flow"),
+        ({"weight": -1.0}, r"flow\.weight must be 0 or more"),
+        ({"schedule": "rising"}, r"flow\.schedule must be one of constant, fading"),
+        ({"weight": 1.0, "interaction": "synthesis_only"}, r"flow\.weight: .* predicts no flow"),
+        ({"oracle": True, "interaction": "synthesis_only"}, r"flow\.oracle: .* predicts no flow"),
+        ({"weight": 1.0, "oracle": True}, r"flow\.weight: not with oracle"),
     ],
 )
 def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        STIRModule(**{**SMALL, **options})
+        module_with(**options)
 
 
 def test_data_without_flow_are_rejected_by_the_loss_and_by_the_datamodule(
     archive: str, tmp_path: Path
 ) -> None:
-    module = STIRModule(**SMALL, loss_motion=1.0)
+    module = module_with(weight=1.0)
     with pytest.raises(ConfigError, match="ReconstructionDataModule with flow_offset: 20"):
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
     with pytest.raises(ConfigError, match="no flow to the planes 10 before and after"):
@@ -182,35 +194,33 @@ def test_known_flows_are_the_true_flow_at_every_level_in_pixels_of_that_level() 
 
 
 def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive: str) -> None:
-    module = STIRModule(**SMALL, oracle_flow=True).eval()
+    module = module_with(oracle=True).eval()
     data = datamodule(archive)
     data.setup("test")
     batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
-    aligned = module.predict_with_flow(batch, 0)
+    images, (field, _) = module.predict_with_flow(batch, 0)
     known = torch.isfinite(batch["flow"])
-    assert torch.equal(aligned.fields[0][known], batch["flow"][known])
+    assert torch.equal(field[known], batch["flow"][known])
     still: Any = {**batch, "flow": torch.zeros_like(batch["flow"])}
-    assert not torch.equal(module.predict_step(still, 0), aligned.images), (
-        "the flow changes the image"
-    )
-    assert torch.equal(module.predict_step(batch, 0), aligned.images)
+    assert not torch.equal(module.predict_step(still, 0), images), "the flow changes the image"
+    assert torch.equal(module.predict_step(batch, 0), images)
     metrics = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
     assert metrics["test/epe"] == 0
-    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
+    with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
-    with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
+    with pytest.raises(ConfigError, match=r"flow\.oracle: the data serve no true motion"):
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 
-def test_with_start_from_doubled_flows_the_coarsest_flow_is_passed_to_the_finest_level() -> None:
-    module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
+def test_with_start_from_doubled_the_coarsest_flow_is_passed_to_the_finest_level() -> None:
+    module = module_with(start_from_doubled=True).eval()
     with torch.no_grad():
         heads: Any = {name: decoder.head for name, decoder in module.network.decoders.items()}
         for level in ("3", "2"):  # only the coarsest level predicts flow
             heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
         heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])
     pyramid = module.network.pyramid(torch.zeros(1, 61, 32, 32))
-    main_field = fields_of(pyramid, (32, 32))[0][0, :, :, 8:-8, 8:-8]  # borders fade
+    main_field = pyramid.fields()[0][0, :, :, 8:-8, 8:-8]  # borders fade
     torch.testing.assert_close(main_field[0, 0], torch.full((16, 16), 2.0))
     torch.testing.assert_close(main_field[1, 1], torch.full((16, 16), 1.0))

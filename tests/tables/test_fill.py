@@ -11,37 +11,34 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.rendering import render_page
 from spike_zoo.records.result import Cost
 from spike_zoo.tables import (
     FilledTable,
-    Judgement,
+    Result,
     TableSpec,
-    as_plain,
     fill_table,
     fill_tables,
     read_table_file,
     render_csv,
+    render_json,
     render_markdown,
-    table_page,
 )
-from spike_zoo.tables.charts import curve_charts
-from tests.helpers.pages import Tags
-from tests.helpers.tables import SPEC, filled, make_run, write_spec
+from spike_zoo.tables.curves import curve_charts
+from tests.helpers.tables import SPEC, cell, filled, make_run, write_spec
 
 
 def test_cells_are_mean_deviation_and_count_over_seeds(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("full", 32.0, seed=1)])
-    cell = table.rows[0].cells[0]
-    assert (cell.mean, cell.count, cell.published) == (31.0, 2, 38.8)
-    assert cell.deviation == pytest.approx(2**0.5)
-    assert [cell.mean for cell in table.rows[2].cells] == [None, None]
+    full = {"mean": 31.0, "deviation": 2**0.5, "count": 2, "diverged": 0, "published": 38.8}
+    assert cell(table) == pytest.approx(full)
+    missing = cell(table, "never run")
+    assert (missing["count"], math.isnan(missing["mean"])) == (0, True)
     assert "Mean ± standard deviation over seeds, n = 2. Seeds: 0, 1." in table.notes
 
 
 def test_a_repeated_seed_is_counted_once(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("full", 99.0)])
-    assert table.rows[0].cells[0].mean == 30.0
+    assert cell(table)["mean"] == 30.0
     assert any("Excluded: 1 run" in note for note in table.notes)
 
 
@@ -52,48 +49,48 @@ def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path
         ConfigError, match=r"table\.yaml: .*'test/psnr_stir': none .* mean 'test/psnr'"
     ):
         fill_table(spec, [make_run("full", 30.0)])
-    assert fill_table(spec, []).rows[0].cells[1].mean is None, "tables without runs are not checked"
+    assert math.isnan(cell(fill_table(spec, []))["mean"]), "tables without runs are not checked"
 
 
 def test_lpips_without_its_backbone_is_an_empty_cell(tmp_path: Path) -> None:
     text = SPEC.replace("[test/psnr,", "[test/psnr, test/lpips,")
     table = filled(tmp_path, [make_run("full", 30.0)], text)
-    assert table.rows[0].cells[1].mean is None
+    assert math.isnan(cell(table, "full", "test/lpips")["mean"])
 
 
 def test_macs_per_pixel_compare_runs_on_images_of_any_size(tmp_path: Path) -> None:
     text = SPEC.replace("parameters]", "macs_per_pixel]")
     run = make_run("full", 30.0, costs={"forward": Cost(442_665 * 96 * 96, size=(96, 96))})
     table = filled(tmp_path, [run], text)
-    assert table.rows[0].cells[1].mean == 442_665
+    assert cell(table, "full", "macs_per_pixel")["mean"] == 442_665
 
 
 @pytest.mark.parametrize(
-    ("baseline", "judgement"), [(28.0, Judgement.HELD), (29.5, "without meaning")]
+    ("baseline", "result"), [(28.0, Result.SUPPORTED), (29.5, Result.NOT_APPLICABLE)]
 )
-def test_a_claim_above_a_baseline_is_judged_only_above_it(
-    tmp_path: Path, baseline: float, judgement: Judgement | str
+def test_a_claim_above_a_baseline_is_tested_only_above_it(
+    tmp_path: Path, baseline: float, result: Result
 ) -> None:
     claim = "  - {row: full, within: 2.0, of: half, by: test/psnr, above: never run}\n"
     spec = read_table_file(write_spec(tmp_path, SPEC + claim)).tables[0]
     runs = [make_run("full", 30.0), make_run("half", 29.0), make_run("never", baseline)]
     runs.append(make_run("full", 30.02, seed=1))
     table = fill_table(spec, runs)
-    assert table.verdicts[1].judgement is Judgement(judgement)
-    assert f"**{Judgement(judgement).value}**: full within 2.00 of half" in render_markdown([table])
+    assert table.claims[1].result is result
+    assert f"**{result}**: full within 2.00 of half" in render_markdown([table])
 
 
 def test_a_row_is_compared_with_a_number_and_between_its_columns(tmp_path: Path) -> None:
     text = SPEC.replace("[test/psnr,", "[test/psnr, test/f1, test/f1_0, test/f1_6,")
     text += "  - {row: full, by: test/psnr, at_least: 29.0}\n"
     text += "  - {row: full, by: test/f1_0, than: test/f1}\n"
-    text += "  - {row: full, by: test/f1, than: test/f1_6, claim: 6 is hard}\n"
+    text += "  - {row: full, by: test/f1, than: test/f1_6, statement: 6 is hard}\n"
     scores = {"test/psnr": 28.0, "test/f1": 0.9, "test/f1_0": 0.95, "test/f1_6": 0.93}
     table = filled(tmp_path, [make_run("full", 28.0, metrics=scores, parameters=0)], text)
     markdown = render_markdown([table])
-    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in markdown
-    assert "**held**: full: F1 of class 0 better than F1" in markdown
-    assert "**not held**: full: F1 better than F1 of class 6" in markdown
+    assert "**not supported**: full at least 29.00 (PSNR (dB)) (28.00)" in markdown
+    assert "**supported**: full: F1 of class 0 better than F1" in markdown
+    assert "**not supported**: full: F1 better than F1 of class 6" in markdown
 
 
 def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Path) -> None:
@@ -106,10 +103,10 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     runs += [make_run("full", 30.3), make_run("half", 30.0)]
     _, table = fill_tables(file.tables, runs)
     # a row of both tables is pooled once: two degrees of freedom, t = 4.3027
-    assert table.verdicts[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
-    assert table.verdicts[0].judgement is Judgement.NOISE
+    assert table.claims[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
+    assert table.claims[0].result is Result.NOISE
     alone = fill_table(file.tables[1], runs[3:])
-    assert alone.verdicts[0].judgement is Judgement.ONE_SEED
+    assert alone.claims[0].result is Result.ONE_SEED
 
 
 CURVE = "rate_distortion/psnr"
@@ -122,35 +119,32 @@ def _table(folder: Path, value: float, text: str = SPEC) -> FilledTable:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_diverged_seed_is_shown_in_its_cell_and_its_claims_have_no_meaning(
+def test_a_diverged_seed_is_shown_in_its_cell_and_its_claims_are_not_applicable(
     tmp_path: Path, value: float
 ) -> None:
     table = _table(tmp_path, value)
     text = render_markdown([table])
     assert "| full | diverged (1 of 3) [38.80] | 5,107,960 | 3 |" in text
     assert "| half | 29.05 ± 0.07 | 5,107,960 | 2 |" in text
-    assert table.verdicts[0].judgement is Judgement.NO_MEANING
-    assert "**without meaning**: full better than half (PSNR (dB)) (full diverged)" in text
+    assert table.claims[0].result is Result.NOT_APPLICABLE
+    assert "**not applicable**: full better than half (PSNR (dB)) (full diverged)" in text
 
 
 def test_every_format_of_a_table_has_the_diverged_seed(tmp_path: Path) -> None:
     table = _table(tmp_path, math.nan)
     rows = list(csv.DictReader(io.StringIO(render_csv([table]))))
     assert (rows[0]["test/psnr"], rows[1]["test/psnr"]) == ("nan", "29.05")
-    cell = as_plain(table)["rows"][0]["cells"]["test/psnr"]
-    assert cell == {"mean": None, "deviation": None, "published": 38.8, "diverged": 1}
-    json.dumps(as_plain(table), allow_nan=False)
-    page = Tags(render_page(table_page(read_table_file(tmp_path / "table.yaml"), [table])))
-    assert "diverged (1 of 3)" in page.words
+    full = json.loads(render_json([table], ""))["tables"][0]["lines"][0]
+    assert (full["test/psnr"], full["test/psnr published"]) == ("nan", 38.8)
 
 
-def test_claims_with_a_diverged_limit_or_baseline_have_no_meaning(tmp_path: Path) -> None:
+def test_claims_with_a_diverged_limit_or_baseline_are_not_applicable(tmp_path: Path) -> None:
     text = SPEC + "  - {row: full, by: test/psnr, at_least: 20.0}\n"
     text += "  - {row: half, within: 2.0, of: never run, by: test/psnr, above: full}\n"
     runs = [make_run("full", math.nan), make_run("half", 29.0), make_run("never", 29.0)]
-    verdicts = filled(tmp_path, runs, text).verdicts
-    assert [verdict.judgement for verdict in verdicts] == [Judgement.NO_MEANING] * 3
-    assert {verdict.detail for verdict in verdicts} == {"full diverged"}
+    results = filled(tmp_path, runs, text).claims
+    assert [tested.result for tested in results] == [Result.NOT_APPLICABLE] * 3
+    assert {tested.detail for tested in results} == {"full diverged"}
 
 
 def test_a_curve_of_a_diverged_run_is_not_drawn(tmp_path: Path) -> None:

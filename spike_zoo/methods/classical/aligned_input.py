@@ -1,4 +1,4 @@
-"""Input of STIR with `align_input`: motion-compensated inverse inter-spike intervals."""
+"""Input of a network: inverse inter-spike intervals aligned along optical flow, and their mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from spike_zoo.methods.classical.alignment import (
 )
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights
 from spike_zoo.methods.classical.flow import estimate_velocities
-from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.flow import FLOW_OFFSET
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 CLIP_PLANES: Final = 151
 """Planes of a clip. The network reads the middle 61; intervals may end 45 planes further away."""
+
+PLANES: Final = 61
+"""Planes of a window that a network reads."""
 
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
 _FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # offset of the last group's middle plane
@@ -55,14 +57,14 @@ class AlignedInput(NamedTuple):
 
 
 def aligned_windows(
-    spikes: Tensor, rate_scale: Tensor | None = None, motion: Tensor | None = None
+    spikes: Tensor, rate_scale: Tensor | None = None, flow: Tensor | None = None
 ) -> AlignedInput:
     """Return the aligned windows in the middle of clips, see :func:`aligned_window`.
 
     Args:
         spikes: ``(B, T, H, W)``.
         rate_scale: ``(B,)``, spikes per plane at white; 1 by default.
-        motion: ``(B, 2, 2, H, W)``, optical flow as in :func:`aligned_window`.
+        flow: ``(B, 2, 2, H, W)``, optical flow as in :func:`aligned_window`.
 
     Raises:
         RuntimeError: If the network is being exported.
@@ -73,16 +75,16 @@ def aligned_windows(
             "of the network"
         )
     scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
-    motions = [None] * len(spikes) if motion is None else motion
-    clips = zip(spikes, scales, motions, strict=True)
+    flows = [None] * len(spikes) if flow is None else flow
+    clips = zip(spikes, scales, flows, strict=True)
     middle = spikes.shape[1] // 2
-    windows = [aligned_window(clip, scale, middle, flow) for clip, scale, flow in clips]
+    windows = [aligned_window(clip, scale, middle, known) for clip, scale, known in clips]
     planes, drafts, fields = zip(*windows, strict=True)
     return AlignedInput(torch.cat(planes), torch.cat(drafts), torch.cat(fields))
 
 
 def aligned_window(
-    spikes: Tensor, rate_scale: float, center: int, motion: Tensor | None = None
+    spikes: Tensor, rate_scale: float, center: int, flow: Tensor | None = None
 ) -> AlignedInput:
     """Return the inverse intervals of the 61 planes around a plane, aligned to that plane.
 
@@ -90,14 +92,14 @@ def aligned_window(
         spikes: ``(T, H, W)``, consecutive planes. A window that leaves the planes is mirrored.
         rate_scale: Spikes per plane at white.
         center: Index of the middle plane in ``spikes``.
-        motion: ``(2, 2, H, W)``, optical flow as in ``AlignedInput.fields``; NaN is replaced by 0.
+        flow: ``(2, 2, H, W)``, optical flow as in ``AlignedInput.fields``; NaN is replaced by 0.
             By default the flow is estimated from the planes.
 
     Returns:
         The window, B = 1.
     """
     intervals = _intervals(spikes)
-    velocity = _velocity(intervals, center) if motion is None else _per_plane(motion)
+    velocity = _velocity(intervals, center) if flow is None else _per_plane(flow)
     planes = mirrored_planes(*centred_window(center, WINDOW), len(spikes)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
     alignment = PlaneAlignment(center, groups, velocity)
@@ -118,24 +120,24 @@ def read_aligned(
     return aligned_window(spikes, rate_scale, middle)
 
 
-def motion_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
+def flow_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
     """Return the optical flow that aligns the planes around a plane, ``(1, 2, 2, H, W)``."""
     spikes, middle = _read(recording, center, device)
     velocity = _velocity(_intervals(spikes), middle)
     return (velocity * _flow_offsets(velocity))[None]
 
 
-def with_errors(motion: Tensor, generator: torch.Generator) -> Tensor:
+def with_errors(truth: Tensor, generator: torch.Generator) -> Tensor:
     """Return ground-truth flow plus smooth random errors like those of estimated flow.
 
     Args:
-        motion: ``(B, 2, 2, H, W)`` in pixels; NaN (unknown) becomes 0.
+        truth: ``(B, 2, 2, H, W)`` in pixels; NaN (unknown) becomes 0.
         generator: Random generator on the CPU.
     """
-    flow = motion.nan_to_num(nan=0.0)
-    height, width = motion.shape[-2:]
+    flow = truth.nan_to_num(nan=0.0)
+    height, width = flow.shape[-2:]
     coarse = (max(height // _ERROR_SIZE, 2), max(width // _ERROR_SIZE, 2))
-    noise = torch.randn(len(motion), 4, *coarse, generator=generator).to(motion)
+    noise = torch.randn(len(flow), 4, *coarse, generator=generator).to(flow)
     errors = F.interpolate(noise, (height, width), mode="bicubic", align_corners=True)
     length = flow.norm(dim=2, keepdim=True).mean(dim=(-2, -1), keepdim=True)
     return flow + (_ERROR + _ERROR_SHARE * length) * errors.view_as(flow)
@@ -163,9 +165,9 @@ def _velocity(intervals: Intervals, center: int) -> Tensor:
     return estimate_velocities(rates, center, center, after, white_of(rates))
 
 
-def _per_plane(motion: Tensor) -> Tensor:
+def _per_plane(flow: Tensor) -> Tensor:
     """Return flow in pixels per plane; NaN becomes 0."""
-    return motion.nan_to_num(nan=0.0) / _flow_offsets(motion)
+    return flow.nan_to_num(nan=0.0) / _flow_offsets(flow)
 
 
 def _flow_offsets(like: Tensor) -> Tensor:

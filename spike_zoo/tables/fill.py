@@ -1,0 +1,256 @@
+"""Filled tables: means and deviations over seeds, curves, notes and results of claims."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from spike_zoo.tables.claims import (
+    ClaimResult,
+    Result,
+    Sample,
+    evaluate_claim,
+    paired_differences,
+    pool,
+)
+from spike_zoo.tables.columns import COSTS, Column
+from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_curves
+from spike_zoo.tables.notes import notes_of, warnings_of
+from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
+from spike_zoo.tables.spec import Claim, TableSpec, missing_result
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """A table with its results."""
+
+    spec: TableSpec  #: the table of the table file
+    runs: Mapping[str, Sequence[RecordedRun]]  #: name of a row -> its runs
+    #: one line for each row and column, with the fields ``mean`` and ``deviation`` over the runs (n
+    #: - 1; NaN if unknown or if a run diverged), ``count`` of runs with a value, ``diverged`` (runs
+    #: with a value that is not finite) and ``published``
+    cells: pd.DataFrame
+    curves: tuple[FilledCurve, ...] = ()  #: charts below the numbers
+    warnings: tuple[str, ...] = ()  #: reasons why the rows cannot be compared
+    notes: tuple[str, ...] = ()  #: origin of the numbers
+    #: rows whose data or profile differ from the most frequent ones among all runs
+    different: frozenset[str] = frozenset()
+    claims: tuple[ClaimResult, ...] = ()  #: results of the claims
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return self.spec.title
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the rows with a trained run, whose results depend on the seed."""
+        return [name for name, runs in self.runs.items() if any(run.is_trained for run in runs)]
+
+    def is_exact(self, row: str, column: Column) -> bool:
+        """Return whether a row's value in a column is independent of the seed."""
+        is_untrained = bool(self.runs[row]) and row not in self.trained
+        return column.is_exact or (is_untrained and not column.is_cost)
+
+    def sample(self, row: str, column: Column, spread: tuple[float, float]) -> Sample | None:
+        """Return the result of a row in a column, with the pooled spread; None without a value."""
+        cell = self.cells.loc[(row, column.name), :]
+        if cell["diverged"]:
+            return Sample(math.nan, int(cell["count"]))
+        if math.isnan(cell["mean"]):
+            return None
+        spread = (0.0, math.inf) if self.is_exact(row, column) else spread
+        return Sample(cell["mean"], int(cell["count"]), *spread)
+
+
+def fill_table(
+    spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None = None
+) -> FilledTable:
+    """Fill one table; see :func:`fill_tables`."""
+    (table,) = fill_tables([spec], runs, profile)
+    return table
+
+
+def fill_tables(
+    specs: Sequence[TableSpec], runs: Sequence[RecordedRun], profile: str | None = None
+) -> list[FilledTable]:
+    """Fill the tables of a file with means and standard deviations over seeds.
+
+    A row uses the runs of one configuration, the newest in the first searched path, and the first
+    run of each seed. The spread over seeds is pooled over the rows of all tables.
+
+    Args:
+        specs: The tables.
+        runs: All runs; runs of other variants are ignored.
+        profile: Profile of the used runs; None uses all profiles.
+
+    Raises:
+        ConfigError: If no run of a table has the metric of a column, or if a curve is not valid.
+    """
+    candidates = [run for run in runs if profile in (None, run.result.profile)]
+    tables = [_without_claims(spec, candidates) for spec in specs]
+    return [replace(table, claims=_claim_results(table, tables)) for table in tables]
+
+
+def _without_claims(spec: TableSpec, candidates: Sequence[RecordedRun]) -> FilledTable:
+    used: dict[str, list[RecordedRun]] = {}
+    others: dict[str, list[RecordedRun]] = {}
+    repeats = 0
+    for row in spec.rows:
+        own = [run for run in candidates if run.is_of(row, row.archive or spec.archive)]
+        groups = configurations_of(own)
+        chosen = newest_configuration(groups)
+        first: dict[tuple[object, ...], RecordedRun] = {}
+        for run in chosen:
+            result = run.result
+            first.setdefault((result.seed, result.config_hash, result.data_sha256), run)
+        used[row.name] = list(first.values())
+        repeats += len(chosen) - len(first)
+        others[row.name] = [run for group in groups if group is not chosen for run in group]
+    return FilledTable(
+        spec,
+        used,
+        _cells(spec, used),
+        fill_curves(spec, used),
+        tuple(warnings_of(spec, used)),
+        tuple(notes_of(spec, used, repeats, others)),
+        _different_rows(spec, used),
+    )
+
+
+def _cells(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> pd.DataFrame:
+    _check_metrics(spec, [run for row_runs in runs.values() for run in row_runs])
+    values = [
+        (name, column.name, value)
+        for name, row_runs in runs.items()
+        for run in row_runs
+        for column in spec.columns
+        if (value := run.value(column)) is not None
+    ]
+    frame = pd.DataFrame(values, columns=["row", "column", "value"]).astype({"value": float})
+    groups = frame.groupby(["row", "column"])["value"]
+    cells = groups.agg(mean=_mean, deviation=_deviation, count="size", finite=_finite)
+    names = [[row.name for row in spec.rows], [column.name for column in spec.columns]]
+    cells = cells.reindex(pd.MultiIndex.from_product(names)).fillna({"count": 0, "finite": 0})
+    cells["diverged"] = cells["count"] - cells.pop("finite")
+    published = {
+        (row.name, key): value for row in spec.rows for key, value in row.published.items()
+    }
+    return cells.assign(published=[published.get(key, math.nan) for key in cells.index])
+
+
+def _mean(values: pd.Series) -> float:
+    return statistics.fmean(values) if _finite(values) == len(values) else math.nan
+
+
+def _deviation(values: pd.Series) -> float:
+    is_known = _finite(values) == len(values) > 1
+    return statistics.stdev(values.tolist()) if is_known else math.nan
+
+
+def _finite(values: pd.Series) -> int:
+    return sum(map(math.isfinite, values))
+
+
+def _check_metrics(spec: TableSpec, runs: Sequence[RecordedRun]) -> None:
+    """Raise an error for a metric that no run has, unless the metric needs an optional file."""
+    keys = {key for run in runs for key in run.result.metrics} | {
+        f"costs/{job}/{number}"
+        for run in runs
+        for job, cost in run.result.costs.items()
+        for number in COSTS
+        if getattr(cost, number) is not None
+    }
+    for column in spec.columns:
+        is_needed = "/" in column.metric and not column.may_be_missing
+        if runs and is_needed and column.metric not in keys:
+            prefix = "costs/" if column.is_cost else "test/"
+            known = sorted(key for key in keys if key.startswith(prefix))
+            place = spec.entry("column", column.metric)
+            raise missing_result(place, column.metric, known, len(runs))
+
+
+def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> frozenset[str]:
+    origins = {
+        name: [(spec.one_data and run.result.data_sha256, run.result.profile) for run in row_runs]
+        for name, row_runs in runs.items()
+    }
+    listed = [origin for row_origins in origins.values() for origin in row_origins]
+    usual = statistics.mode(listed) if listed else None
+    return frozenset(name for name, own in origins.items() if {*own} - {usual})
+
+
+def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[ClaimResult, ...]:
+    """Return the results of a table's claims.
+
+    Args:
+        table: The table.
+        tables: All tables of the file; the deviation over seeds is pooled over their rows.
+    """
+    columns = {column.name: column for column in table.spec.columns}
+    spreads = {name: _pooled(tables, column) for name, column in columns.items()}
+
+    def sample(row: str | None, column: str) -> Sample | None:
+        return None if row is None else table.sample(row, columns[column], spreads[column])
+
+    results = []
+    for claim in table.spec.claims:
+        if claim.anchor is not None:
+            results.append(_bd_rate_result(claim, table))
+            continue
+        than = claim.than or claim.by
+        other = None if claim.limit is not None else claim.other or claim.row
+        first = _by_recording(table.runs[claim.row], columns[claim.by])
+        second = _by_recording(table.runs[other], columns[than]) if other else claim.limit or 0.0
+        results.append(
+            evaluate_claim(
+                claim,
+                columns[claim.by],
+                sample(claim.row, claim.by),
+                sample(other, than),
+                sample(claim.above, claim.by),
+                than=columns[than] if claim.than else None,
+                paired=paired_differences(first, second),
+            )
+        )
+    return tuple(results)
+
+
+def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, float]:
+    """Return the mean of each recording over images and seeds; empty without single images."""
+    images = column.by_recording(image for run in runs for image in run.images)
+    return {name: statistics.fmean(values) for name, values in images.items()}
+
+
+def _pooled(tables: Sequence[FilledTable], column: Column) -> tuple[float, float]:
+    """Pool the deviations over seeds in a column, over all rows with two seeds or more."""
+    groups: dict[tuple[int, ...], tuple[int, float]] = {}
+    for table in tables:
+        for other in filter(column.is_same_as, table.spec.columns):
+            for row, runs in table.runs.items():
+                cell = table.cells.loc[(row, other.name), :]
+                if not (math.isnan(cell["deviation"]) or table.is_exact(row, other)):
+                    key = tuple(id(run) for run in runs)  # a row may be in several tables
+                    groups[key] = int(cell["count"]), cell["deviation"]
+    return pool(groups.values())
+
+
+def _bd_rate_result(claim: Claim, table: FilledTable) -> ClaimResult:
+    curve = next(filled for filled in table.curves if filled.spec.name == claim.by)
+    results, rates = {}, {}
+    for method in METHODS:
+        samples = curve.samples(claim, method, table.trained)
+        results[method] = evaluate_claim(claim, BD_RATE, *samples)
+        rates[method] = curve.bd_rate(curve.line_of(claim.row), method, claim.anchor)
+    result, reason = results[claim.method], rates[claim.method].reason
+    decided = {Result.SUPPORTED, Result.NOT_SUPPORTED, Result.ONE_SEED}
+    signs = {(tested.difference or 0.0) > 0 for tested in results.values()}
+    if len(signs) > 1 and {tested.result for tested in results.values()} <= decided:
+        values = ", ".join(f"{NAMES[method]} {rate.text}" for method, rate in rates.items())
+        detail = f"{values}: the interpolation decides"
+        return replace(result, result=Result.NOT_APPLICABLE, detail=detail)
+    return replace(result, detail=reason) if reason else result

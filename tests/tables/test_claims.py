@@ -1,0 +1,429 @@
+"""Results of claims, over seeds and over recordings, agree with scipy's tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scipy.stats
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.tables import (
+    Claim,
+    RecordedRun,
+    Result,
+    read_table_file,
+    render_markdown,
+    summarize_claims,
+)
+from spike_zoo.tables.claims import (
+    Noise,
+    Sample,
+    evaluate_claim,
+    false_discoveries,
+    noise_of,
+    pool,
+)
+from spike_zoo.tables.columns import Column, plain_column
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
+
+PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
+BETTER = Claim("A", "test/psnr", better_than="B")
+CLOSE = Claim("A", "test/psnr", within=0.5, of="B")
+ABOVE = dataclasses.replace(CLOSE, above="C")
+AT_MOST = Claim("A", "test/lpips", at_most=0.4)
+VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_size=6)
+
+
+def _rows(*rows: list[float]) -> list[Sample]:
+    """Return rows with their pooled deviation over seeds."""
+    spread = pool((len(values), statistics.stdev(values)) for values in rows if len(values) > 1)
+    return [Sample(statistics.fmean(values), len(values), *spread) for values in rows]
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy on values nearly equal
+@settings(max_examples=80, deadline=None)
+@given(first=VALUES, second=VALUES)
+def test_within_noise_agrees_with_a_t_test_at_95_percent(
+    first: list[float], second: list[float]
+) -> None:
+    assume(len(first) + len(second) > 2)
+    assume(len(set(first)) > 1 or len(set(second)) > 1)
+    p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
+    assume(abs(p_value - 0.05) > 1e-3)
+    result = evaluate_claim(BETTER, PSNR, *_rows(first, second)).result
+    assert (result is Result.NOISE) == (p_value > 0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "result"),
+    [
+        ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Result.SUPPORTED),
+        ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Result.NOT_SUPPORTED),
+        ([30.0, 32.0], [30.5, 31.0], Result.NOISE),
+    ],
+)
+def test_better_means_a_higher_psnr(
+    first: list[float], second: list[float], result: Result
+) -> None:
+    assert evaluate_claim(BETTER, PSNR, *_rows(first, second)).result is result
+
+
+def test_better_means_a_lower_value_for_metrics_where_lower_is_better() -> None:
+    claim = Claim("A", "test/lpips", better_than="B")
+    tested = evaluate_claim(claim, LPIPS, *_rows([0.10, 0.11], [0.30, 0.31]))
+    assert tested.result is Result.SUPPORTED
+    assert tested.difference == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("claim", "column", "values", "result"),
+    [
+        (BETTER, PSNR, (5.0, 5.0), Result.NOT_SUPPORTED),
+        (dataclasses.replace(BETTER, at_least=0.9), PSNR, (31.0, 30.0), Result.SUPPORTED),
+        (dataclasses.replace(BETTER, at_least=1.1), PSNR, (31.0, 30.0), Result.NOT_SUPPORTED),
+        (CLOSE, PSNR, (30.4, 30.0), Result.SUPPORTED),
+        (CLOSE, PSNR, (29.6, 30.0), Result.SUPPORTED),
+        (CLOSE, PSNR, (30.6, 30.0), Result.NOT_SUPPORTED),
+        (ABOVE, PSNR, (30.4, 30.2, 30.0), Result.SUPPORTED),
+        (ABOVE, PSNR, (31.0, 30.1, 30.0), Result.NOT_SUPPORTED),
+        (ABOVE, PSNR, (30.4, 30.0, 30.0), Result.NOT_APPLICABLE),  # equal is not above
+        (ABOVE, PSNR, (29.9, 30.2, 30.0), Result.NOT_APPLICABLE),
+        (ABOVE, PSNR, (30.4, 30.2), Result.NOT_MEASURED),
+        (ABOVE, LPIPS, (0.1, 0.1, 0.2), Result.SUPPORTED),
+        (ABOVE, LPIPS, (0.1, 0.3, 0.2), Result.NOT_APPLICABLE),
+        (AT_MOST, LPIPS, (0.3,), Result.SUPPORTED),
+        (AT_MOST, LPIPS, (0.5,), Result.NOT_SUPPORTED),
+        (AT_MOST, LPIPS, (), Result.NOT_MEASURED),
+    ],
+)
+def test_exact_values_are_compared_as_the_claim_states(
+    claim: Claim, column: Column, values: tuple[float, ...], result: Result
+) -> None:
+    samples = [*map(Sample, values), None, None, None][:3]
+    tested = evaluate_claim(claim, column, *samples)
+    assert tested.result is result
+    if result is Result.NOT_APPLICABLE:
+        assert tested.detail.startswith(f"no better than C {column.text(values[2])}: ")
+    if claim is AT_MOST:
+        assert tested.text == "A at most 0.4000 (LPIPS)"
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        ([31.0, 31.1, 31.2], Result.SUPPORTED),
+        ([29.0, 29.1, 29.2], Result.NOT_SUPPORTED),
+        ([29.0, 32.0], Result.NOISE),
+        ([30.0, 30.0], Result.SUPPORTED),  # a value equal to the limit is sufficient
+        ([31.0], Result.ONE_SEED),
+        ([29.0], Result.ONE_SEED),
+    ],
+)
+def test_a_row_must_reach_a_limit(values: list[float], result: Result) -> None:
+    claim = Claim("A", "test/psnr", at_least=30.0)
+    tested = evaluate_claim(claim, PSNR, *_rows(values), None)
+    assert tested.result is result
+    assert tested.text == "A at least 30.00 (PSNR (dB))"
+    assert tested.detail.startswith(f"{statistics.fmean(values):.2f}"), (
+        "the value, not the distance to the limit"
+    )
+
+
+def test_noise_around_a_limit_equals_that_of_a_one_sample_t_test() -> None:
+    values = [29.0, 30.5, 31.5]
+    claim = Claim("A", "test/psnr", at_least=30.0)
+    tested = evaluate_claim(claim, PSNR, *_rows(values), None)
+    low, high = scipy.stats.t.interval(0.95, 2, scale=scipy.stats.sem(values))
+    assert tested.noise == pytest.approx((high - low) / 2)
+    assert tested.p_value == pytest.approx(scipy.stats.ttest_1samp(values, 30.0).pvalue)
+
+
+@pytest.mark.parametrize("value", [20.0, 30.0, 40.0])
+def test_one_seed_each_without_a_known_spread_gives_the_result_one_seed(value: float) -> None:
+    tested = evaluate_claim(BETTER, PSNR, *_rows([value], [30.0]))
+    assert (tested.result, tested.label) == (Result.ONE_SEED, "one seed")
+    assert (tested.noise, tested.p_value) == (None, None)
+    assert "one seed each" in tested.detail
+
+
+@pytest.mark.parametrize(
+    ("freedom", "result"), [(1, Result.NOISE), (4, Result.SUPPORTED), (38, Result.SUPPORTED)]
+)
+def test_one_seed_each_is_tested_with_the_spread_of_other_rows(
+    freedom: int, result: Result
+) -> None:
+    row, other = (Sample(mean, 1, 0.15, freedom) for mean in (31.0, 30.0))
+    tested = evaluate_claim(BETTER, PSNR, row, other)
+    t = scipy.stats.t.ppf(0.975, freedom)
+    assert tested.noise == pytest.approx(t * 0.15 * math.sqrt(2))
+    assert tested.result is result
+    assert "one seed each, noise" in tested.detail
+    one_sided = evaluate_claim(BETTER, PSNR, row, Sample(30.0))
+    assert one_sided.noise == pytest.approx(t * 0.15)
+
+
+@pytest.mark.parametrize(
+    ("reported", "result"),
+    [
+        (1.0, Result.UNDECIDABLE),
+        (2.0, Result.NOISE),
+        (None, Result.NOISE),  # without a reported difference the claim cannot be undecidable
+    ],
+)
+def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
+    reported: float | None, result: Result
+) -> None:
+    claim = dataclasses.replace(BETTER, reported=reported)
+    samples = _rows([30.0, 31.0, 31.2], [30.0, 30.1, 30.2, 31.4])
+    tested = evaluate_claim(claim, PSNR, *samples)
+    assert tested.noise == pytest.approx(1.2767, abs=1e-3)
+    assert tested.result is result
+    if result is Result.UNDECIDABLE:
+        assert tested.label == "undecidable with n = 3", "the smaller number of seeds of both rows"
+        assert tested.detail.endswith(", claimed 1.00, which 6 seeds can detect")
+
+
+@pytest.mark.parametrize(
+    ("shift", "result"), [(9.0, Result.SUPPORTED), (-9.0, Result.NOT_SUPPORTED)]
+)
+def test_a_difference_above_the_noise_decides_for_any_reported_difference(
+    shift: float, result: Result
+) -> None:
+    claim = dataclasses.replace(BETTER, reported=0.01)
+    samples = _rows([30.0 + shift, 31.0 + shift], [30.0, 31.0])
+    assert evaluate_claim(claim, PSNR, *samples).result is result
+
+
+def test_the_margin_replaces_a_missing_reported_difference() -> None:
+    samples = _rows([30.0, 31.0], [30.0, 30.8])
+    close = dataclasses.replace(CLOSE, within=0.5)
+    with_margin = dataclasses.replace(BETTER, at_least=0.5)
+    assert evaluate_claim(close, PSNR, *samples).result is Result.UNDECIDABLE
+    assert evaluate_claim(with_margin, PSNR, *samples).result is Result.UNDECIDABLE
+    wide = dataclasses.replace(CLOSE, within=2.8)
+    assert evaluate_claim(wide, PSNR, *samples).result is Result.NOISE
+
+
+def test_a_row_without_noise_is_not_counted_as_a_seed_of_an_undecidable_claim() -> None:
+    claim = dataclasses.replace(BETTER, reported=0.1)
+    tested = evaluate_claim(claim, PSNR, *_rows([30.0, 30.9, 31.1]), Sample(30.5))
+    assert tested.label == "undecidable with n = 3"
+
+
+def test_the_summary_counts_every_result() -> None:
+    good, bad = _rows([31.0, 31.1], [30.0, 30.1])
+    noisy = Sample(31.0, 2, 2.8, 1)
+    pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
+    results = [evaluate_claim(BETTER, PSNR, first, second) for first, second in pairs]
+    results.append(evaluate_claim(BETTER, PSNR, *_rows([31.0], [30.0])))
+    assert summarize_claims(results) == (
+        "2 of 6 supported over seeds (1 within noise, 1 not supported, 1 not measured, 1 one seed)"
+    )
+    small = dataclasses.replace(BETTER, reported=0.1)
+    undecidable = summarize_claims([evaluate_claim(small, PSNR, good, noisy)])
+    assert undecidable == "0 of 1 supported over seeds (1 undecidable)"
+
+
+def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
+    # p-values of d / (0.1 * sqrt(2)): 1e-7, 0.043 (above 0.05 * 2/4), 0.16 and 0.48
+    pairs = [(Sample(30 + d, 1, 0.1, 30), Sample(30, 1, 0.1, 30)) for d in (1, 0.3, 0.2, 0.1)]
+    results = [evaluate_claim(BETTER, PSNR, *pair) for pair in pairs]
+    assert [tested.result for tested in results] == [Result.SUPPORTED] * 2 + [Result.NOISE] * 2
+    assert false_discoveries(results) == (
+        "At a false discovery rate of 5 % (Benjamini-Hochberg), these results remain significant: "
+        "over seeds 1 of 2 supported and 0 of 0 not supported (tests: 4)."
+    )
+    assert false_discoveries([evaluate_claim(BETTER, PSNR, Sample(2.0), Sample(1.0))]) == ""
+
+
+def test_a_pooled_deviation_of_two_rows_gives_the_p_value_of_a_t_test() -> None:
+    first, second = [31.0, 31.2, 31.1], [30.9, 31.1]
+    samples = _rows(first, second)
+    expected = scipy.stats.ttest_ind(first, second).pvalue
+    difference = samples[0].mean - samples[1].mean
+    assert noise_of(samples).p_value(difference) == pytest.approx(expected)
+
+
+def test_a_second_seed_never_makes_the_bound_larger() -> None:
+    bounds = [noise_of([Sample(30.0, count, 0.131, 44)] * 2).bound for count in range(1, 6)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] == pytest.approx(scipy.stats.t.ppf(0.975, 44) * 0.131 * math.sqrt(2))
+
+
+def test_values_without_noise_add_none_and_unknown_noise_stays_unknown() -> None:
+    error, freedom = noise_of([Sample(30.0, 2, 0.2, 3), Sample(31.0)])
+    assert (error, freedom) == (pytest.approx(0.2 / math.sqrt(2)), 3)
+    exact = noise_of([Sample(30.0)] * 2)
+    assert (exact.bound, exact.p_value(1.0)) == (0.0, None)
+    unknown = noise_of([Sample(30.0, 1, *pool([(1, 0.0)])), Sample(31.0, 2, 0.2, 1)])
+    assert math.isnan(unknown.bound)
+    assert unknown.p_value(1.0) is None
+
+
+def test_deviations_of_two_columns_add_and_have_the_smaller_freedom() -> None:
+    noise = noise_of([Sample(0.9, 3, 0.03, 7), Sample(0.8, 3, 0.04, 4)])
+    assert noise == Noise(pytest.approx(0.05 / math.sqrt(3)), 4)
+
+
+@pytest.mark.parametrize("claimed", [0.05, 0.1])
+def test_the_seeds_needed_are_the_fewest_whose_bound_reaches_the_claim(claimed: float) -> None:
+    t = scipy.stats.t.ppf(0.975, 12)
+    enough = [n for n in range(1, 999) if t * 0.15 * math.sqrt(2 / n) <= claimed]
+    claim = dataclasses.replace(BETTER, reported=claimed)
+    tested = evaluate_claim(claim, PSNR, *[Sample(30.0, 2, 0.15, 12)] * 2)
+    assert f"which {min(enough)} seeds can detect" in tested.detail
+
+
+HALF = "{name: half,"
+
+
+def _claim(folder: Path, text: str) -> Claim:
+    return read_table_file(write_spec(folder, text)).tables[0].claims[0]
+
+
+@pytest.mark.parametrize(
+    ("half", "reported"),
+    [
+        ("published: {test/psnr: 38.1},", pytest.approx(0.7)),
+        ("published: {test/psnr: 38.9},", None),  # the source reports the opposite
+        (
+            "published: {test/psnr: 38.1}, source: another,",
+            None,
+        ),  # values of two sources are not compared
+        ("", None),
+    ],
+)
+def test_a_reported_difference_is_computed_from_two_values_of_one_source(
+    tmp_path: Path, half: str, reported: float | None
+) -> None:
+    assert _claim(tmp_path, SPEC.replace(HALF, f"{HALF} {half}")).reported == reported
+
+
+def test_a_lower_published_value_is_a_reported_difference_for_metrics_where_lower_is_better(
+    tmp_path: Path,
+) -> None:
+    text = SPEC.replace("by: test/psnr", "by: parameters").replace("psnr: 38.8", "psnr: 38.8, P: 5")
+    text = text.replace("P:", "parameters:").replace(HALF, f"{HALF} published: {{parameters: 7}},")
+    assert _claim(tmp_path, text).reported == 2
+
+
+def test_the_reported_difference_of_a_claim_overrides_published_values(tmp_path: Path) -> None:
+    text = SPEC.replace(HALF, f"{HALF} published: {{test/psnr: 38.1}},")
+    text = text.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
+    assert _claim(tmp_path, text).reported == 0.4
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("better_than: never run, reported: 0", "claim 2: reported: .* above 0, got 0"),
+        ("better_than: never run, reported: -0.1", "claim 2: reported: .* above 0, got -0.1"),
+        ("better_than: never run, reported: .inf", "claim 2: reported: .* finite number"),
+        ("better_than: never run, reported: .nan", "claim 2: reported: .* finite number"),
+        (
+            "better_than: never run, reported: much",
+            "claim 2: reported: expected float [|] None",
+        ),
+        (
+            "within: 1, of: half, reported: 0.4",
+            "claim 2: a claim with \\w+ does not take the key 'reported'",
+        ),
+        (
+            "at_least: 30, reported: 0.4",
+            "claim 2: a claim with \\w+ does not take the key 'reported'",
+        ),
+    ],
+)
+def test_a_reported_difference_must_be_a_positive_number_between_two_rows(
+    tmp_path: Path, claim: str, message: str
+) -> None:
+    text = SPEC + f"  - {{row: full, by: test/psnr, {claim}}}\n"
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        _claim(tmp_path, text)
+
+
+RECORDINGS = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
+
+
+def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
+    """Return a run with two images of each recording and a given gain for each recording."""
+    images = tuple(
+        {"name": name, "plane": plane, "rate_scale": 0.6, "psnr": value + gain}
+        for (name, values), gain in zip(RECORDINGS.items(), gains, strict=False)
+        for plane, value in enumerate(values)
+    )
+    return RecordedRun(make_run(variant, 30.0, **changes).result, images=images)
+
+
+def test_the_test_over_recordings_equals_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
+    table = filled(tmp_path, runs)
+    evidence = table.claims[0].recordings
+    assert evidence is not None
+    expected = scipy.stats.ttest_rel([30.0, 32.0, 26.8], [29.1, 31.0, 25.5]).pvalue
+    assert (evidence.count, evidence.result) == (3, Result.SUPPORTED)
+    assert evidence.p_value == pytest.approx(expected)
+    assert "3 recordings: supported, p = 0.012)" in render_markdown([table])
+
+
+def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
+    runs.append(_run("full", (-0.9, 1.0, 1.1), seed=1))
+    evidence = filled(tmp_path, runs).claims[0].recordings
+    assert evidence is not None
+    assert evidence.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
+    assert evidence.result is Result.NOISE
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("better_than: half, by: test/psnr, at_least: 2.0", Result.NOT_SUPPORTED),
+        ("within: 2.0, of: half, by: test/psnr", Result.SUPPORTED),
+        ("within: 1.0, of: half, by: test/psnr", Result.NOISE),
+        ("by: test/psnr, at_least: 20.0", Result.SUPPORTED),
+        ("by: test/psnr, at_least: 30.0", Result.NOISE),
+    ],
+)
+def test_every_kind_of_claim_is_tested_over_recordings(
+    tmp_path: Path, claim: str, expected: Result
+) -> None:
+    text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", f"{{row: full, {claim}}}")
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
+    evidence = filled(tmp_path, runs, text).claims[0].recordings
+    assert evidence is not None
+    assert evidence.result is expected
+
+
+def test_a_column_of_one_speed_uses_only_its_recordings(tmp_path: Path) -> None:
+    text = SPEC.replace("[test/psnr,", "[test/psnr, test/psnr_slow,").replace(
+        "by: test/psnr}", "by: test/psnr_slow}"
+    )
+    metrics = {"test/psnr": 30.0, "test/psnr_slow": 30.0}
+    runs = [
+        _run(name, gains, metrics=metrics)
+        for name, gains in (("half", (0, 0, 0)), ("full", (0.9, 1.0, -9.0)))
+    ]
+    evidence = filled(tmp_path, runs, text).claims[0].recordings
+    assert evidence is not None
+    assert (evidence.count, evidence.result) == (2, Result.SUPPORTED)
+
+
+@pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0,), (1.0, float("nan"), 1.0)])
+def test_other_recordings_or_diverged_ones_are_not_compared(
+    tmp_path: Path, gains: tuple[float, ...]
+) -> None:
+    runs = [_run("half", (0, 0, 0)), _run("full", gains)]
+    assert filled(tmp_path, runs).claims[0].recordings is None
+
+
+def test_a_row_without_single_images_is_not_compared_with_zero(tmp_path: Path) -> None:
+    runs = [make_run("half", 29.0), _run("full", (0.9, 1.0, 1.3))]
+    assert filled(tmp_path, runs).claims[0].recordings is None
