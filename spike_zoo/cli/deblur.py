@@ -205,7 +205,7 @@ def _sequence(
     """Return the planes of a sequence and an iterator that computes its images."""
     blurry, recording, span = opened(pair, module.ratio)
     with _named(pair):
-        centers = spread_planes(*span, frames)
+        centers = spread_planes(span[0], span[1], frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
     return centers, images
 

@@ -6,8 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from spike_zoo.tables.claims import (
     ClaimResult,
@@ -22,6 +21,9 @@ from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_c
 from spike_zoo.tables.notes import notes_of, warnings_of
 from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
 from spike_zoo.tables.spec import Claim, TableSpec, missing_result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def _without_claims(spec: TableSpec, candidates: Sequence[RecordedRun]) -> Fille
 
 
 def _cells(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> pd.DataFrame:
+    import pandas as pd  # slow to import
+
     _check_metrics(spec, [run for row_runs in runs.values() for run in row_runs])
     values = [
         (name, column.name, value)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from spike_zoo.tables.claims import NOISE_RULE, by_origin, false_discoveries, summarize_claims
 from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    import pandas as pd
 
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.curves import FilledCurve
@@ -40,7 +41,7 @@ def text_rows(table: FilledTable) -> tuple[list[str], list[list[str]]]:
             text = _measured(column, cell)
             text = f"**{text}**" if name in best_rows else text
             theirs = cell["published"]
-            texts.append(text if pd.isna(theirs) else f"{text} [{column.text(theirs)}]")
+            texts.append(text if math.isnan(theirs) else f"{text} [{column.text(theirs)}]")
         for other in published:
             value = other.values.get(name)
             texts.append("" if value is None else f"[{other.column.text(value)}]")
@@ -56,9 +57,9 @@ def all_notes(table: FilledTable) -> list[str]:
 def _measured(column: Column, cell: pd.Series) -> str:
     if cell["diverged"]:
         return f"diverged ({cell['diverged']:.0f} of {cell['count']:.0f})"
-    if pd.isna(cell["mean"]):
+    if math.isnan(cell["mean"]):
         return "n/a"
-    is_varied = not (pd.isna(cell["deviation"]) or column.is_cost)
+    is_varied = not (math.isnan(cell["deviation"]) or column.is_cost)
     return column.text(cell["mean"]) + (f" ± {column.text(cell['deviation'])}" if is_varied else "")
 
 
@@ -132,6 +133,8 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
     published columns. Each row is followed by the claims with their results, the points of curves,
     and the BD-rates against the anchor (rounded to 1e-6 %).
     """
+    import pandas as pd  # slow to import
+
     names = dict.fromkeys(column.name for table in tables for column in table.spec.columns)
     parts = ("", " deviation", " published")
     published = [other.csv_heading for table in tables for other in table.spec.published_columns]
