@@ -276,10 +276,9 @@ def _run_stage(
     """Run the waiting runs of a stage; return the failed runs."""
     if not stage.waiting:
         return []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    remaining = TextColumn("{task.fields[left]}")
-    options = {"console": console, "disable": not console.is_terminal}
-    with Progress(*columns, TimeElapsedColumn(), remaining, **options) as progress:
+    parts = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = *parts, TimeElapsedColumn(), TextColumn("{task.fields[left]}")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         total, took = len(stage.waiting), list[float]()
         task = progress.add_task(stage.spec.name, total=total, left="")
 

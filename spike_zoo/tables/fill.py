@@ -125,7 +125,7 @@ def _without_claims(spec: TableSpec, candidates: Sequence[RecordedRun]) -> Fille
 
 
 def _cells(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> pd.DataFrame:
-    import pandas as pd  # slow to import
+    import pandas as pd  # takes half a second
 
     _check_metrics(spec, [run for row_runs in runs.values() for run in row_runs])
     values = [

@@ -133,8 +133,6 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
     published columns. Each row is followed by the claims with their results, the points of curves,
     and the BD-rates against the anchor (rounded to 1e-6 %).
     """
-    import pandas as pd  # slow to import
-
     names = dict.fromkeys(column.name for table in tables for column in table.spec.columns)
     parts = ("", " deviation", " published")
     published = [other.csv_heading for table in tables for other in table.spec.published_columns]
@@ -147,6 +145,8 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
         *(_RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else ()),
         *("flag", "result"),
     ]
+    import pandas as pd  # takes half a second
+
     lines = [{"table": table.title, **line} for table in tables for line in _lines(table)]
     return pd.DataFrame(lines, columns=fields, dtype=object)
 

@@ -242,4 +242,4 @@ def test_arguments_and_files_are_checked_before_a_large_library_is_loaded(
     code, error, loaded = outcomes[command]
     assert code in (1, 2)
     assert MISTAKES[command] in error
-    assert not HEAVY & set(loaded) - {"jinja2", "pandas"}
+    assert not HEAVY & set(loaded) - {"jinja2"}

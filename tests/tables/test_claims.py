@@ -23,7 +23,6 @@ from spike_zoo.tables import (
     summarize_claims,
 )
 from spike_zoo.tables.claims import (
-    Noise,
     Sample,
     evaluate_claim,
     false_discoveries,
@@ -128,7 +127,7 @@ def test_exact_values_are_compared_as_the_claim_states(
 )
 def test_a_row_must_reach_a_limit(values: list[float], result: Result) -> None:
     claim = Claim("A", "test/psnr", at_least=30.0)
-    tested = evaluate_claim(claim, PSNR, *_rows(values), None)
+    tested = evaluate_claim(claim, PSNR, _rows(values)[0], None)
     assert tested.result is result
     assert tested.text == "A at least 30.00 (PSNR (dB))"
     assert tested.detail.startswith(f"{statistics.fmean(values):.2f}"), (
@@ -139,7 +138,7 @@ def test_a_row_must_reach_a_limit(values: list[float], result: Result) -> None:
 def test_noise_around_a_limit_equals_that_of_a_one_sample_t_test() -> None:
     values = [29.0, 30.5, 31.5]
     claim = Claim("A", "test/psnr", at_least=30.0)
-    tested = evaluate_claim(claim, PSNR, *_rows(values), None)
+    tested = evaluate_claim(claim, PSNR, _rows(values)[0], None)
     low, high = scipy.stats.t.interval(0.95, 2, scale=scipy.stats.sem(values))
     assert tested.noise == pytest.approx((high - low) / 2)
     assert tested.p_value == pytest.approx(scipy.stats.ttest_1samp(values, 30.0).pvalue)
@@ -213,7 +212,7 @@ def test_the_margin_replaces_a_missing_reported_difference() -> None:
 
 def test_a_row_without_noise_is_not_counted_as_a_seed_of_an_undecidable_claim() -> None:
     claim = dataclasses.replace(BETTER, reported=0.1)
-    tested = evaluate_claim(claim, PSNR, *_rows([30.0, 30.9, 31.1]), Sample(30.5))
+    tested = evaluate_claim(claim, PSNR, _rows([30.0, 30.9, 31.1])[0], Sample(30.5))
     assert tested.label == "undecidable with n = 3"
 
 
@@ -258,8 +257,9 @@ def test_a_second_seed_never_makes_the_bound_larger() -> None:
 
 
 def test_values_without_noise_add_none_and_unknown_noise_stays_unknown() -> None:
-    error, freedom = noise_of([Sample(30.0, 2, 0.2, 3), Sample(31.0)])
-    assert (error, freedom) == (pytest.approx(0.2 / math.sqrt(2)), 3)
+    noise = noise_of([Sample(30.0, 2, 0.2, 3), Sample(31.0)])
+    assert noise.error == pytest.approx(0.2 / math.sqrt(2))
+    assert noise.freedom == 3
     exact = noise_of([Sample(30.0)] * 2)
     assert (exact.bound, exact.p_value(1.0)) == (0.0, None)
     unknown = noise_of([Sample(30.0, 1, *pool([(1, 0.0)])), Sample(31.0, 2, 0.2, 1)])
@@ -269,7 +269,8 @@ def test_values_without_noise_add_none_and_unknown_noise_stays_unknown() -> None
 
 def test_deviations_of_two_columns_add_and_have_the_smaller_freedom() -> None:
     noise = noise_of([Sample(0.9, 3, 0.03, 7), Sample(0.8, 3, 0.04, 4)])
-    assert noise == Noise(pytest.approx(0.05 / math.sqrt(3)), 4)
+    assert noise.error == pytest.approx(0.05 / math.sqrt(3))
+    assert noise.freedom == 4
 
 
 @pytest.mark.parametrize("claimed", [0.05, 0.1])
