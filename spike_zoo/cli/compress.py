@@ -18,10 +18,10 @@ from spike_zoo.cli.console import (
 )
 from spike_zoo.cli.inputs import (
     RecordingSource,
-    Workers,
     chosen_rate_scale,
     images_of,
     load_method,
+    share,
 )
 from spike_zoo.cli.options import DatFile, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
@@ -35,7 +35,7 @@ from spike_zoo.spikes.windows import centers_with_stride
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -122,7 +122,9 @@ def compress(
     stated_rate_scale(rate_scale)
     check_absent(target, overwrite=overwrite)
     source = RecordingSource(recording, name, dat, start, stop)
-    work = _Compression(source, target, overwrite, rate_scale, Workers(jobs, cluster))
+    is_shared = jobs > 1 or cluster is not None
+    shared = partial(share, jobs=jobs, cluster=cluster)
+    work = _Compression(source, target, overwrite, rate_scale, is_shared, shared)
     if suffix == LOSSLESS:
         echo(_code_lossless(work))
         return
@@ -134,13 +136,17 @@ def compress(
 
 
 class _Compression(NamedTuple):
-    """A recording to compress, its output, its rate scale as an option, and the processes."""
+    """A recording to compress, its output, its rate scale as an option, and the processes.
+
+    ``share`` applies a function to blocks of places, in several processes if ``is_shared``.
+    """
 
     source: RecordingSource
     target: Path
     overwrite: bool
     rate_scale: float | str
-    workers: Workers
+    is_shared: bool
+    share: Callable[..., Iterator[Any]]
 
     @property
     def origin(self) -> str:
@@ -175,7 +181,7 @@ def _code_lossless(work: _Compression) -> str:
     stated, target = stated_rate_scale(work.rate_scale), work.target
     recording = work.source.open(rate_scale=stated, check_rows=True)
     segments = range(lossless_coding.segments(recording))
-    chunks = work.workers.share(partial(_segments, work.source), segments, 1)
+    chunks = work.share(partial(_segments, work.source), segments, 1)
     with progress_bar("compressing") as progress:
         options: dict[str, Any] = {"overwrite": work.overwrite, "progress": progress}
         lossless_coding.write(recording, target, chunks=chunks, **options)
@@ -200,9 +206,9 @@ def _code_features(work: _Compression, prepare: partial[nn.Module], quality: int
     coder = codec_from(module, f"--method {prepare.args[0]}")
     header = coder.header(recording, **options)
     payloads = coder.compress_stream(recording, **options)
-    if work.workers.are_several:
+    if work.is_shared:
         make = partial(_groups, prepare, work.source, options)
-        payloads = work.workers.share(make, range(header.groups), 1)
+        payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(work.target, header, overwrite=work.overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
@@ -242,9 +248,9 @@ def _code_images(
     centers = centers_with_stride(len(recording), stride)
     if scale.is_estimated:
         scale = _unclipped(module, recording, centers)
-    if work.workers.are_several:
+    if work.is_shared:
         make = partial(images_of, prepare, work.source, scale.value)
-        images = work.workers.share(make, centers)
+        images = work.share(make, centers)
     else:
         images = module.reconstruct_stream(recording, centers, rate_scale=scale.value)
     clipped = ClippedPixels(scale.value)

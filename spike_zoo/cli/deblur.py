@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
@@ -41,11 +41,8 @@ FRAMES = 7  # sharp images per exposure by default
 SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package
 
 
-class Pair(NamedTuple):
-    """A blurry image and the recording of its exposure."""
-
-    image: Path
-    spikes: Path
+Pair: TypeAlias = tuple[Path, Path]
+"""A blurry image and the recording of its exposure."""
 
 
 def deblur(
@@ -89,12 +86,12 @@ def deblur(
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
     check_method(weights)
-    reader = _Reader(name, dat, exposure_start, exposure_length)
+    opened = partial(_opened, name, dat, (exposure_start, exposure_length))
     if weights in shipped_weights():  # other weights state their ratio only when loaded
-        reader.open(pairs[0], SHIPPED_RATIO)
+        opened(pairs[0], SHIPPED_RATIO)
     loaded = load_method(weights, device, trust=trust)
     module = require_ability(loaded, Deblurs, f"--weights {weights}")
-    echo(_write(pairs, partial(_sequence, module, reader, frames), target, frames))
+    echo(_write(pairs, partial(_sequence, module, opened, frames), target, frames))
 
 
 def find_pairs(images: Path, spikes: Path) -> list[Pair]:
@@ -112,7 +109,7 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
             f"{images} and {spikes}: give one image with one recording, or a folder with a folder"
         )
     if not images.is_dir():
-        return [Pair(images, spikes)]
+        return [(images, spikes)]
     named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
     unmatched = [path for stem, path in named.items() if stem not in recorded]
     if unmatched:
@@ -128,7 +125,7 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
             f"{spikes}",
             path=str(images),
         )
-    return [Pair(path, recorded[stem]) for stem, path in named.items()]
+    return [(path, recorded[stem]) for stem, path in named.items()]
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
@@ -154,44 +151,43 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
     return frames or (1 if kind == "picture" else FRAMES)
 
 
-class _Reader(NamedTuple):
-    """Options to open the files of a pair."""
+def _opened(
+    name: str | None,
+    dat: DatSize,
+    exposure: tuple[int | None, int | None],
+    pair: Pair,
+    ratio: int,
+) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
+    """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
+    picture = load_picture(pair[0])
+    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
+    height, width = (side // ratio for side in blurry.shape[1:])
+    recording = _recording(pair[1], name, dat, height, width)
+    with _named(pair):
+        check_pair(blurry, recording, ratio)
+        return blurry, recording, planes_inside(len(recording), *exposure)
 
-    name: str | None
-    dat: DatSize
-    start: int | None
-    length: int | None
 
-    def open(
-        self, pair: Pair, ratio: int
-    ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
-        """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
-        picture = load_picture(pair.image)
-        blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
-        height, width = (side // ratio for side in blurry.shape[1:])
-        recording = self._recording(pair.spikes, height, width)
-        with _named(pair):
-            check_pair(blurry, recording, ratio)
-            return blurry, recording, planes_inside(len(recording), self.start, self.length)
-
-    def _recording(self, path: Path, height: int, width: int) -> SpikeRecording:
-        """Read a recording; assume and print the size of a .dat file that states no size."""
-        read = partial(read_recording, path, self.name, check_rows=True)
-        try:
-            return read(**self.dat)
-        except MissingGeometryError as error:
-            if (self.dat.get("height"), self.dat.get("width")) != (None, None):
-                raise
-            missing = error
-        quarter = f"{width} x {height} (W x H), a quarter of the image's"
-        try:
-            recording = read(height=height, width=width)
-        except GeometryError as error:
-            reason = "does not give a whole number of planes of whole bytes."
-            message = f"{missing.message} {quarter}, {reason}"
-            raise MissingGeometryError(message, path=str(path)) from error
-        _report_assumed(path, quarter, len(recording))
-        return recording
+def _recording(
+    path: Path, name: str | None, dat: DatSize, height: int, width: int
+) -> SpikeRecording:
+    """Read a recording; assume and print the size of a .dat file that states no size."""
+    read = partial(read_recording, path, name, check_rows=True)
+    try:
+        return read(**dat)
+    except MissingGeometryError as error:
+        if (dat.get("height"), dat.get("width")) != (None, None):
+            raise
+        missing = error
+    quarter = f"{width} x {height} (W x H), a quarter of the image's"
+    try:
+        recording = read(height=height, width=width)
+    except GeometryError as error:
+        reason = "does not give a whole number of planes of whole bytes."
+        message = f"{missing.message} {quarter}, {reason}"
+        raise MissingGeometryError(message, path=str(path)) from error
+    _report_assumed(path, quarter, len(recording))
+    return recording
 
 
 @cache  # printed once per file
@@ -204,12 +200,12 @@ def _report_assumed(path: Path, size: str, planes: int) -> None:
 
 
 def _sequence(
-    module: Deblurs, reader: _Reader, frames: int, pair: Pair
+    module: Deblurs, opened: Callable[..., Any], frames: int, pair: Pair
 ) -> tuple[list[int], Iterator[Tensor]]:
     """Return the planes of a sequence and an iterator that computes its images."""
-    blurry, recording, span = reader.open(pair, module.ratio)
+    blurry, recording, span = opened(pair, module.ratio)
     with _named(pair):
-        centers = spread_planes(*span, frames)
+        centers = spread_planes(span[0], span[1], frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
     return centers, images
 
@@ -220,8 +216,8 @@ def _named(pair: Pair) -> Iterator[None]:
     try:
         yield
     except RecordingError as error:
-        message = f"{pair.image} with {pair.spikes}: {error.message}"
-        raise type(error)(message, path=str(pair.image)) from error
+        message = f"{pair[0]} with {pair[1]}: {error.message}"
+        raise type(error)(message, path=str(pair[0])) from error
 
 
 def _write(
@@ -237,7 +233,7 @@ def _write(
         for number, pair in enumerate(pairs):
             centers, images = first if number == 0 else sequence_of(pair)
             for plane, image in zip(centers, images, strict=True):
-                yield f"{pair.image.stem}-{plane:06d}", image
+                yield f"{pair[0].stem}-{plane:06d}", image
 
     planes = first[0]
     detail = f"planes {planes[0]} to {planes[-1]}"

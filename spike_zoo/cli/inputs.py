@@ -62,47 +62,34 @@ def chosen_rate_scale(
     return rate_scale_of(recording, stated_rate_scale(option), own=own)
 
 
-class Workers(NamedTuple):
-    """Processes that share the images or groups of one recording.
+def share(
+    make: Callable[[Sequence[int]], Sequence[Item]],
+    places: Sequence[int],
+    size: int | None = None,
+    *,
+    jobs: int,
+    cluster: str | None,
+) -> Iterator[Item]:
+    """Apply a function to blocks of planes or group numbers in parallel; yield results in order.
 
-    Attributes:
+    Args:
+        make: Function of a block, returns one item per place in order; it is pickled.
+        places: All planes or group numbers.
+        size: Places per block; by default 32.
         jobs: Processes on this machine.
         cluster: Dask cluster to use instead of processes.
     """
-
-    jobs: int
-    cluster: str | None
-
-    @property
-    def are_several(self) -> bool:
-        """Whether the work is shared."""
-        return self.jobs > 1 or self.cluster is not None
-
-    def share(
-        self,
-        make: Callable[[Sequence[int]], Sequence[Item]],
-        places: Sequence[int],
-        size: int | None = None,
-    ) -> Iterator[Item]:
-        """Apply a function to blocks of planes or group numbers; yield results in order.
-
-        Args:
-            make: Function of a block, returns one item per place in order; it is pickled.
-            places: All planes or group numbers.
-            size: Places per block; by default 32.
-        """
-        size = size or _BLOCK
-        blocks = [places[first : first + size] for first in range(0, len(places), size)]
-        tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
-        jobs = max(self.jobs, 1)
-        finished: dict[int, Sequence[Item]] = {}
-        following = 0
-        with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=self.cluster)) as results:
-            for number, items in results:
-                finished[number] = items
-                while following in finished:
-                    yield from finished.pop(following)
-                    following += 1
+    size = size or _BLOCK
+    blocks = [places[first : first + size] for first in range(0, len(places), size)]
+    tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
+    finished: dict[int, Sequence[Item]] = {}
+    following = 0
+    with contextlib.closing(run_tasks(tasks, jobs=max(jobs, 1), cluster=cluster)) as results:
+        for number, items in results:
+            finished[number] = items
+            while following in finished:
+                yield from finished.pop(following)
+                following += 1
 
 
 def _numbered(

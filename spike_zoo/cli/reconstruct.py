@@ -11,10 +11,10 @@ from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_clipping, report_rate_scale, warn_of_filters
 from spike_zoo.cli.inputs import (
     RecordingSource,
-    Workers,
     chosen_rate_scale,
     images_of,
     load_method,
+    share,
 )
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
@@ -116,9 +116,9 @@ def reconstruct(
         warn_of_filters(opened, method)
     scale = chosen_rate_scale(opened, module, rate_scale)
     report_rate_scale(scale)
-    workers = Workers(jobs, cluster)
-    if target.kind != "picture" and workers.are_several:
-        images = workers.share(functools.partial(images_of, prepare, source, scale.value), centers)
+    if target.kind != "picture" and (jobs > 1 or cluster is not None):
+        make = functools.partial(images_of, prepare, source, scale.value)
+        images = share(make, centers, jobs=jobs, cluster=cluster)
     else:
         images = module.reconstruct_stream(opened, centers, rate_scale=scale.value)
     clipped = ClippedPixels(scale.value)

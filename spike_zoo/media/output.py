@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress, track
-
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import (
     check_absent,
@@ -135,6 +132,9 @@ class Target:
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:
     """Iterate over items with a progress bar on stderr, or log a line per minute if no terminal."""
+    from rich.console import Console  # slow to import, as below
+    from rich.progress import track
+
     console = Console(stderr=True)
     if not console.is_terminal:
         return _logged(items, total, doing)
@@ -159,6 +159,9 @@ def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
 @contextlib.contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar if stderr is a terminal; yield its update function (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=None)

@@ -12,7 +12,7 @@ from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
 from spike_zoo.reports.scene import most_detailed_point
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.clips import ClipReconstruction
+from spike_zoo.tasks.clips import FlowFields
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def add_motion(
     added = set()
     for method in methods:
         module, images = method.module, pictures.get(method.name)
-        if not images or not isinstance(module, ClipReconstruction) or not module.estimates_flow:
+        if not images or not isinstance(module, FlowFields) or not module.estimates_flow:
             continue
         if (source := module.flow_source or method.name) in added:
             continue
@@ -84,7 +84,7 @@ def _add_fields(
 ) -> None:
     scale = scene.rate_scale(choices).value
     module = method.module
-    assert isinstance(module, ClipReconstruction)
+    assert isinstance(module, FlowFields)
     available = sorted(pictures)
     indices = spread_planes(0, len(available), min(_MOMENTS, len(available)))
     planes = [available[index] for index in indices]

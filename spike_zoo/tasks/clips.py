@@ -32,10 +32,6 @@ class ClipReconstruction(nn.Module):
         takes_seconds: Whether an image takes seconds to compute. If so, reports reconstruct only
             the plane that they show first.
         inference_options: Attributes that change how images are computed, but not the images.
-        estimates_flow: Whether :meth:`motion` returns optical flow. Fields that a network learned
-            without any loss on flow are no optical flow.
-        flow_source: Name of a flow estimator that several methods share; empty for the method's
-            own.
         channels: Channels of the image: 1 (grey) or 3 (R,G,B).
     """
 
@@ -44,8 +40,6 @@ class ClipReconstruction(nn.Module):
     own_rate_scale: float | None = None
     takes_seconds: bool = False
     inference_options: tuple[str, ...] = ()
-    estimates_flow: bool = False
-    flow_source: str = ""
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
@@ -101,6 +95,35 @@ class ClipReconstruction(nn.Module):
         planes = wanted_planes(centers, len(recording))
         return self._stream(recording, planes, self._rate_scale(recording, rate_scale))
 
+    def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:
+        return known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+        scale = torch.full((1,), rate_scale, device=device)
+        with eval_mode(self):
+            for center in centers:
+                spikes = read_clip(recording, center, self.clip_length, device)[None].float()
+                with torch.inference_mode():
+                    image = self(spikes, scale)[0].float().cpu()
+                yield image
+
+
+class FlowFields:
+    """Mixin of methods that align planes or features along fields, usually optical flow.
+
+    Attributes:
+        estimates_flow: Whether :meth:`motion` returns optical flow. Fields that a network learned
+            without any loss on flow are no optical flow.
+        flow_source: Name of a flow estimator that several methods share; empty for the method's
+            own.
+    """
+
+    estimates_flow: bool = False
+    flow_source: str = ""
+
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Tensor:
@@ -118,10 +141,7 @@ class ClipReconstruction(nn.Module):
             (dx, dy) in pixels.
 
         Raises:
-            PlaneRangeError: If a centre is outside the recording, or the recording is shorter than
-                half a window.
-            UsageError: If ``recording`` is not a recording, or a centre not an integer.
-            ValueError: If the method aligns nothing.
+            ValueError: If the method aligns nothing; others as for :meth:`reconstruct`.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -131,22 +151,7 @@ class ClipReconstruction(nn.Module):
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float | None
     ) -> Iterator[Tensor]:
         """Yield the field of each plane for :meth:`motion`, ``(1, 2, 2, H, W)`` on the CPU."""
-        raise ValueError(f"{type(self).__name__} estimates no motion")
-
-    def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:
-        return known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
-
-    def _stream(
-        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
-    ) -> Iterator[Tensor]:
-        device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        scale = torch.full((1,), rate_scale, device=device)
-        with eval_mode(self):
-            for center in centers:
-                spikes = read_clip(recording, center, self.clip_length, device)[None].float()
-                with torch.inference_mode():
-                    image = self(spikes, scale)[0].float().cpu()
-                yield image
+        raise NotImplementedError
 
 
 def known_rate_scale(

@@ -106,8 +106,8 @@ def test_the_name_of_shipped_weights_is_recorded_as_their_path() -> None:
 
 def test_a_configuration_names_the_checkpoints_of_model_and_run(tmp_path: Path) -> None:
     file = str(_checkpoint(tmp_path / "a.ckpt"))
-    config = {**_config(teacher=file, bsn="none.pth"), "ckpt_path": file}
-    assert dict(named_checkpoints(config)) == {KEY: Path(file), "ckpt_path": Path(file)}
+    config = {**_config(teacher={"edsr": file, "bsn": "none.pth"}), "ckpt_path": file}
+    assert dict(named_checkpoints(config)) == {f"{KEY}.edsr": Path(file), "ckpt_path": Path(file)}
     assert dict(named_checkpoints({"model": None})) == {}
 
 

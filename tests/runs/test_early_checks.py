@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,7 @@ from lightning import Trainer
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.methods.stir import (
-    AlignedSTIRModule,
-    FlowOptions,
-    STIRLossOptions,
-    STIRModule,
-    STIROptions,
-)
+from spike_zoo.methods.stir import AlignedSTIRModule, STIRModule
 from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.early_checks import _parameters, check_early
 from spike_zoo.tasks import ReconstructionModule
@@ -89,13 +82,6 @@ def test_parameters_from_the_source_are_those_of_the_class(path: str, classes: l
     stated = [name for kind in classes for name in inspect.signature(kind).parameters]
     found = {name for name in _parameters(path) if "." not in name}
     assert found == {*stated} - {"loading", "options", "evaluation"}
-
-
-def test_options_in_a_dataclass_are_parameters() -> None:
-    found = _parameters("spike_zoo.methods.stir.AlignedSTIRModule")
-    options = (("network", STIROptions), ("loss", STIRLossOptions), ("flow", FlowOptions))
-    expected = {f"{name}.{field.name}" for name, kind in options for field in fields(kind)}
-    assert {name for name in found if "." in name} == expected
 
 
 def test_parameters_that_the_source_does_not_state_are_not_checked() -> None:

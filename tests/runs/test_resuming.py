@@ -13,14 +13,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
 import torch
+from jsonargparse import Namespace
 
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
+from spike_zoo.methods.stir import STIRModule, STIROptions
 from spike_zoo.records.initial_weights import weights_sha256
+from spike_zoo.records.provenance import argument_defaults
 from spike_zoo.records.result import RunResult
+from spike_zoo.runs.resuming import copy_model_arguments, explicit_arguments
 from spike_zoo.testing.exposures import exposure_archive
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import assert_equal, trained_state
@@ -434,3 +440,18 @@ def test_a_resumed_killed_run_ends_like_an_uninterrupted_one(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert main([*call, "--ckpt_path", "last"]) == 0
     _assert_equal_results(run_dir, uninterrupted(name))
+
+
+def test_options_of_a_checkpoint_are_copied_except_for_explicit_ones(tmp_path: Path) -> None:
+    network = STIROptions(flow_fields=2, hidden_channels=4)
+    save_weights(STIRModule(width=0.25, network=network), tmp_path / "a.safetensors")
+    path = "spike_zoo.methods.stir.STIRModule"
+    defaults = argument_defaults(path).items()
+    space: Any = Namespace
+    arguments = space({k: space(v) if isinstance(v, dict) else v for k, v in defaults})
+    model = space(class_path=path, init_args=arguments)
+    explicit = explicit_arguments(["--model.init_args.network.hidden_channels=8"])
+    assert copy_model_arguments(model, tmp_path / "a.safetensors", explicit)
+    assert (arguments.width, arguments.network.flow_fields) == (0.25, 2)
+    assert arguments.network.hidden_channels == 8
+    assert not copy_model_arguments(model, tmp_path / "a.safetensors", explicit)

@@ -87,7 +87,7 @@ def test_planes_that_are_not_integers_are_rejected(selection: Any) -> None:
 def test_the_published_exposure_lies_inside_the_published_margins() -> None:
     assert planes_inside(137) == (20, 117)
     assert planes_inside(41) == (20, 21)
-    with pytest.raises(PlaneRangeError, match="40 planes has none left"):
+    with pytest.raises(PlaneRangeError, match="not inside the 40 planes"):
         planes_inside(40)
 
 

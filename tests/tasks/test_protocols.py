@@ -7,7 +7,7 @@ from torch import nn
 
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical import TFI, TFP, TFIModule
-from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks.protocols import (
     Classifies,
@@ -31,10 +31,7 @@ ABILITIES = (Classifies, Compresses, Deblurs, Reconstructs)
         (STIRModule(width=0.25), {Reconstructs}),
         (SSDMStudentModule(), {Deblurs}),
         (StripesModule(), {Classifies}),
-        (
-            SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler="bilinear")),
-            {Deblurs},
-        ),
+        (SSDMCascadeModule(), {Deblurs}),
         (SumsModule(), {Classifies}),
         (SumsCodec(), {Compresses}),
         (nn.Identity(), set()),

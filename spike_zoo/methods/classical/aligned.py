@@ -24,6 +24,7 @@ from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.plans import MAX_INTERVAL
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
+from spike_zoo.tasks.clips import FlowFields
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class AlignedMean(NamedTuple):
         return torch.stack([-FLOW_OFFSET * self.velocity[0], FLOW_OFFSET * self.velocity[1]])
 
 
-class AlignedTFI(ClassicalMethod):
+class AlignedTFI(ClassicalMethod, FlowFields):
     """Texture from interval, averaged along optical flow instead of at a fixed pixel.
 
     As :class:`TFI`, but every plane is first aligned to the middle plane. This allows an average

@@ -111,6 +111,12 @@ class AlignedSTIRModule(STIRModule):
         window = aligned_input.aligned_windows(spikes, rate_scale)
         return self.network(window.planes, window.draft)
 
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the reconstruction, ``(B, 1, H, W)``, along the oracle flow if configured."""
+        if self.flow.oracle:
+            return self.pyramid(batch)[0].image.float()
+        return super().predict_step(batch, batch_idx)
+
     def loss_terms(self, pyramid: STIRPyramid, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Return the terms of the loss, with the error of the flow as ``"flow"`` if it has one."""
         terms = super().loss_terms(pyramid, batch)

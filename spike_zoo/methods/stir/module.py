@@ -17,7 +17,7 @@ from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.tasks.clips import read_clip
+from spike_zoo.tasks.clips import FlowFields, read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
 
-class STIRModule(ReconstructionModule):
+class STIRModule(ReconstructionModule, FlowFields):
     """Train :class:`STIR` on clips with ground truth images, and reconstruct with it.
 
     Args:
@@ -137,14 +137,12 @@ class STIRModule(ReconstructionModule):
         check_precision(precision)
         self._precision = precision
 
-    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the reconstruction, ``(B, 1, H, W)``."""
-        return self.predict_with_flow(batch, batch_idx)[0]
-
     def predict_with_flow(
         self, batch: ReconstructionBatch, batch_idx: int
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return the reconstruction and the flow fields that aligned the features."""
+        """Return the reconstruction; if the batch has ground-truth flow, also the flow fields."""
+        if "flow" not in batch:
+            return super().predict_with_flow(batch, batch_idx)
         pyramid, fields = self.pyramid(batch)
         return pyramid.image.float(), fields
 

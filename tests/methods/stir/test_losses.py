@@ -79,14 +79,10 @@ def test_a_pixel_out_of_range_gets_a_gradient_only_without_the_clamp(clamp: bool
 
 def test_a_weight_of_zero_drops_its_term() -> None:
     pyramid, target = constant_pyramid([0.4, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5)
-    assert set(STIRLoss(STIRLossOptions(multi_scale=0.0))(pyramid, target)) == {
-        "reconstruction",
-        "total",
-    }
-    assert set(STIRLoss(STIRLossOptions(reconstruction=0.0))(pyramid, target)) == {
-        "multi_scale",
-        "total",
-    }
+    images_alone = STIRLoss(STIRLossOptions(multi_scale=0.0))(pyramid, target)
+    assert set(images_alone) == {"reconstruction", "total"}
+    coarse_alone = STIRLoss(STIRLossOptions(reconstruction=0.0))(pyramid, target)
+    assert set(coarse_alone) == {"multi_scale", "total"}
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 1.0, 0.0), (0.0, 0.0, 0.0), (float("nan"), 1.0, 0.0)])

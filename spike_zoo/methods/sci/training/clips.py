@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import torch
-from lightning.pytorch import Callback
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
@@ -25,7 +24,7 @@ from spike_zoo.methods.sci.training.losses import extraction_terms, reconstructi
 from spike_zoo.methods.sci.training.options import check_weights
 from spike_zoo.methods.sci.training.stage_module import SCIStageModule, arguments_of
 from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
-from spike_zoo.methods.sci.training.static_scene import StaticScene
+from spike_zoo.methods.sci.training.static_scene import static_scene_deviation
 from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.tasks.evaluation import Evaluation
@@ -123,9 +122,10 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
     def measure_feature(self, feature: Tensor) -> None:
         """Add the features of a test batch, ``(B, 3, H, W)``, to metrics; by default to none."""
 
-    def configure_callbacks(self) -> list[Callback]:
-        """Return a measurement of flicker after a test."""
-        return [StaticScene()]
+    def on_test_epoch_end(self) -> None:
+        """Log the flicker of the images of a static scene as ``test/frame_deviation``."""
+        super().on_test_epoch_end()
+        self.log("test/frame_deviation", static_scene_deviation(self))
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction and the extraction of one feature."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from spike_zoo.methods.sci.features.fem import CLIP, STEP
@@ -16,15 +15,6 @@ from spike_zoo.tasks.protocols import Reconstructs
 STATIC_SCENE: Final = SceneSpec(
     name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0
 )
-
-
-class StaticScene(Callback):
-    """Log ``test/frame_deviation``, see :func:`static_scene_deviation`."""
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reconstruct the images of the scene and log their deviation."""
-        assert isinstance(pl_module, Reconstructs)
-        pl_module.log("test/frame_deviation", static_scene_deviation(pl_module))
 
 
 def static_scene_deviation(method: Reconstructs) -> Tensor:
