@@ -38,10 +38,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.methods.stir import STIR
+
 SEED, WARMUP, CLIP_NORM = 0, 0.02, 1.0
 RATES = {"stir": 6e-4, "plain": 1e-3}  # learning rates
 SAVE_EVERY = 60.0  # seconds
-_TURNS = (lambda x: x.flip(-1), lambda x: x.flip(-2), lambda x: x.mT)
+_TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda x: x.flip(-1),
+    lambda x: x.flip(-2),
+    lambda x: x.mT,
+)
 
 
 class Windows(NamedTuple):
@@ -158,7 +164,8 @@ class Run:
         planes, draft, image = self._crops()
         self.optimizer.zero_grad(set_to_none=True)
         if self.method == "stir":
-            total = self.loss(self.network.pyramid(planes, draft=draft), image)["total"]
+            pyramid = cast("STIR", self.network).pyramid(planes, draft=draft)
+            total = self.loss(pyramid, image)["total"]
         else:
             total = F.l1_loss(self.network(planes), image)
         total.backward()
@@ -198,9 +205,14 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write the state for continuing, and the weights."""
-        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         file = folder / f"{self.method}-{self.seed}.ckpt"
-        state |= {"step": self.step, "mean": self.mean, "updates": self.updates}
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "mean": self.mean,
+            "updates": self.updates,
+        }
         torch.save(state, file.with_suffix(".partial"))
         file.with_suffix(".partial").replace(file)
         save_weights(self.module, file.with_suffix(".safetensors"), half=True)

@@ -159,7 +159,9 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     for spec in specs:
         planned = _planned(spec, reader, "cpu")
         runs += with_origins(planned, runs)
-    students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
+    students = [
+        run for run in runs if any("init_args.teacher.bsn=runs/" in part for part in run.command)
+    ]
     assert students
     for run in students:
         teachers = list(run.weight_sources.values())
