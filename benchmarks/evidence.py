@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.lines import Line2D
 
-from spike_zoo.records.stored import RECORDS_FILENAME, read_records
+from spike_zoo.training.stored import RECORDS_FILENAME, read_records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ import spike_zoo
 from benchmarks.row import Row, alternate
 from benchmarks.stir import threads
 from spike_zoo.formats.dat import DatLayout
-from spike_zoo.live import Pipe, Player
 from spike_zoo.methods.plain import interval_rates
 from spike_zoo.metrics import psnr
+from spike_zoo.pages import Pipe, Player
 from spike_zoo.simulation import default_scenes, simulate_take
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.protocols import Reconstructs

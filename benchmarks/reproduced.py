@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.records.provenance import differences as settings
-from spike_zoo.records.result import RunResult
+from spike_zoo.training.provenance import differences as settings
+from spike_zoo.training.result import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from benchmarks.row import Row
 from spike_zoo.cli.main import COMMANDS
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.formats import write_recording
-from spike_zoo.records.stored import RECORDS_FILENAME, read_records
 from spike_zoo.simulation import SceneSpec, simulate_take
+from spike_zoo.training.stored import RECORDS_FILENAME, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.stir import AlignedSTIRModule
-from spike_zoo.records.provenance import leaves
+from spike_zoo.training.provenance import leaves
 
 VARIANTS = Path(__file__).resolve().parent.parent / "experiments" / "stir" / "variants"
 SIDE = 256  # of the image for which multiply-accumulates are counted

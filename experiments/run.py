@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import yaml
 
-from spike_zoo.sweeps.spec import read_needs
+from spike_zoo.tables.sweeps.spec import read_needs
 
 EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"

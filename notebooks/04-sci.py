@@ -38,8 +38,8 @@ from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci import NetworkOptions, SCIRecognitionModule
 from spike_zoo.metrics import psnr
-from spike_zoo.runs.trainer import quiet_libraries
 from spike_zoo.testing import labelled_archive
+from spike_zoo.training.trainer import quiet_libraries
 
 quiet_libraries()
 logging.disable(logging.INFO)

@@ -34,7 +34,7 @@ from spike_zoo.cli.simulate import simulate
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.classical import tfi, tfp
 from spike_zoo.metrics import psnr
-from spike_zoo.runs.trainer import quiet_libraries
+from spike_zoo.training.trainer import quiet_libraries
 
 quiet_libraries()
 logging.disable(logging.INFO)  # hide the Trainer's messages about steps and files
@@ -58,7 +58,7 @@ SOURCE = '''"""Classical pictures of several windows, refined by a small network
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.batch import ReconstructionBatch
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.methods.classical import tfi, tfp
 from spike_zoo.tasks import ReconstructionModule
 

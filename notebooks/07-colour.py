@@ -30,9 +30,9 @@ import torch
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.metrics import psnr
-from spike_zoo.runs.trainer import quiet_libraries
 from spike_zoo.simulation import SceneSpec
 from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.training.trainer import quiet_libraries
 
 quiet_libraries()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from spike_zoo._torchvision import install_guard
+from spike_zoo.utils.torchvision_builds import install_guard
 
 if TYPE_CHECKING:
     from spike_zoo.archive import SpikeArchive
@@ -41,37 +41,25 @@ _MODULES = {
 }
 _SUBPACKAGES = frozenset(
     {
-        "app",
         "archive",
-        "batch",
-        "callbacks",
         "checkpoints",
         "cli",
-        "cluster",
         "coding",
-        "cores",
         "data",
         "errors",
-        "executor",
-        "files",
         "formats",
-        "live",
-        "local_requests",
-        "loggers",
         "media",
         "methods",
         "metrics",
         "nn",
-        "records",
-        "reports",
-        "runs",
+        "pages",
         "simulation",
         "spikes",
-        "sweeps",
         "tables",
         "tasks",
         "testing",
-        "yaml_files",
+        "training",
+        "utils",
     }
 )
 

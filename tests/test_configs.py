@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
 from spike_zoo.testing import tiny_archive
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, profiles_of, variants_to_run

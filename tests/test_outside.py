@@ -14,8 +14,8 @@ import pytest
 
 from spike_zoo import write_recording
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
 from spike_zoo.testing import labelled_archive, labelled_take, pattern_take, tiny_archive
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

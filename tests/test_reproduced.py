@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from benchmarks import reproduced
-from spike_zoo.records.result import RunResult
-from spike_zoo.records.stored import read_records
+from spike_zoo.training.result import RunResult
+from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.repo

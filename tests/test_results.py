@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import claims, evidence
 from spike_zoo.cli.main import main
-from spike_zoo.records.stored import read_records
 from spike_zoo.tables import Result
+from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ HALF, GAP, PLANES = 32, 20, 11  # protocol "later planes"
 AROUND: Final = 5  # planes of the protocol "pixels"
 STEP: Final = 4  # rows and columns from one held-out pixel to the next
 TRUTH: Final = "truth"
-FEWEST: Final = 0.05  # scenes with a smaller share of usable pixels are left out
+MIN_COUNT: Final = 0.05  # scenes with a smaller share of usable pixels are left out
 GAPS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, math.inf)  # dB
 
 
@@ -164,7 +164,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for speed in ("slow", "medium", "fast"):
-        ours = [row for row in rows if f"-{speed}-" in row["scene"] and row["share"] >= FEWEST]
+        ours = [row for row in rows if f"-{speed}-" in row["scene"] and row["share"] >= MIN_COUNT]
         scenes = sorted({row["scene"] for row in ours})
         spearman, kendall, first = [], [], 0
         for scene in scenes:

@@ -13,10 +13,10 @@ import h5py
 from spike_zoo.archive import schema
 from spike_zoo.archive.writer import ArchiveWriter, check_name, copy_unknown_root, write_take
 from spike_zoo.errors import MissingItemError, UsageError
-from spike_zoo.executor import run_tasks
-from spike_zoo.files import check_absent, temporary_path
 from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
+from spike_zoo.utils.executor import run_tasks
+from spike_zoo.utils.files import check_absent, temporary_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ def build_archive(
         splits: Names of each split.
         n_jobs: Number of processes; 1 runs in this process, -1 uses one process per core.
         cluster: A Dask cluster that makes the takes instead, see
-            :func:`spike_zoo.executor.run_tasks`; it must share the archive's folder.
+            :func:`spike_zoo.utils.executor.run_tasks`; it must share the archive's folder.
         origin: An archive that is rewritten; parts of its root outside the schema are copied.
         progress: Called after each take with the number of finished takes and of all takes.
         options: Arguments of :class:`ArchiveWriter`: ``overwrite``, ``compression``,

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST_RECORDINGS: Final = 1000
+MIN_RECORDINGS: Final = 1000
 """Smallest number of recordings of an archive with a table; fewer are read in seconds."""
-MOST_FILE_BYTES: Final = 2 << 30
+MAX_FILE_BYTES: Final = 2 << 30
 """Largest file with a table; hashing a larger file would take longer than reading recordings."""
-MOST_BYTES_READ: Final = 256 << 20
+MAX_BYTES_READ: Final = 256 << 20
 """Total size up to which images and labels are hashed; above, stored checksums are used."""
 
 _TABLE: Final = f"{schema.CONTENTS}/table"
@@ -95,7 +95,7 @@ def content_rows(file: Hdf5File, names: Collection[str]) -> dict[str, list[Any]]
     """Return the values of each recording in the digest of an archive.
 
     Spikes contribute their stored checksums. Images, labels and calibration contribute checksums
-    of their values if they have at most :data:`MOST_BYTES_READ` in total; otherwise their stored
+    of their values if they have at most :data:`MAX_BYTES_READ` in total; otherwise their stored
     checksums, if there are any. For a valid archive both are equal. If the archive has a valid
     table, the recordings are not read.
     """
@@ -123,7 +123,7 @@ def write_contents(path: Path) -> None:
     with Hdf5File(path) as file:
         names = file.members(schema.RECORDINGS)
         rows = None
-        if len(names) >= LEAST_RECORDINGS and path.stat().st_size <= MOST_FILE_BYTES:
+        if len(names) >= MIN_RECORDINGS and path.stat().st_size <= MAX_FILE_BYTES:
             # errors are reported by ``verify``; the table only saves time
             with contextlib.suppress(SpikeZooError):
                 rows = _table_rows(file, names)
@@ -186,7 +186,7 @@ def _parts(file: Hdf5File, names: Collection[str]) -> tuple[dict[str, list[str]]
     parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
     with hdf5_errors(file.path, schema.RECORDINGS):
         sizes = (int(file.dataset(part).nbytes) for listed in parts.values() for part in listed)
-        return parts, sum(sizes) <= MOST_BYTES_READ
+        return parts, sum(sizes) <= MAX_BYTES_READ
 
 
 def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:

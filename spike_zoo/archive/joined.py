@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from spike_zoo.archive.contents import missing_split
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.files import natural_order
 from spike_zoo.formats.hdf5_recording import missing_recording
 from spike_zoo.formats.remote import is_address
+from spike_zoo.utils.files import natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,7 +21,6 @@ from spike_zoo.archive.contents import (
 )
 from spike_zoo.archive.schema import Finding, counted, finding_of
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
-from spike_zoo.executor import run_tasks
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects
 from spike_zoo.formats.hdf5_recording import (
     SOURCE_FORMATS,
@@ -33,6 +32,7 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.formats.hdf5_writing import dataset_sha256, stored_sha256, value_range
 from spike_zoo.spikes.packing import packed_width
+from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,7 +12,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import (
-    LEAST_RECORDINGS,
+    MIN_RECORDINGS,
     StoredTake,
     checked_datasets,
     read_label,
@@ -28,7 +28,6 @@ from spike_zoo.errors import (
     MissingItemError,
     RecordingError,
 )
-from spike_zoo.files import new_file
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
 from spike_zoo.formats.hdf5_recording import check_root, read_attributes
 from spike_zoo.formats.hdf5_writing import (
@@ -43,6 +42,7 @@ from spike_zoo.formats.hdf5_writing import (
     write_label,
 )
 from spike_zoo.spikes.take import Take
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ class ArchiveWriter:
         if error[0] is None:
             with self._open:  # closes the file, writes the table, then renames it
                 self._write_splits()
-                is_large = len(self.file[schema.RECORDINGS]) >= LEAST_RECORDINGS
+                is_large = len(self.file[schema.RECORDINGS]) >= MIN_RECORDINGS
                 self._wants_table = is_large or schema.CONTENTS in self.file
         else:
             self._open.__exit__(*error)

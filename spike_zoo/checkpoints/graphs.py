@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import UsageError, WeightsError, first_line
-from spike_zoo.files import GRAPHS, new_file
+from spike_zoo.utils.files import GRAPHS, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 TOLERANCE: Final = 1e-4  # of the largest value; another order of float32 sums differs by 1e-6
-SMALLEST: Final = 16  # pixels
+MIN_SIDE: Final = 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def write_graph(
     target = Path(path)
     if target.suffix not in GRAPHS:
         raise UsageError(f"{target}: a graph is written as {' or '.join(GRAPHS)}")
-    if min(height, width) < SMALLEST:
-        raise UsageError(f"--height {height} --width {width}: at least {SMALLEST} pixels each")
+    if min(height, width) < MIN_SIDE:
+        raise UsageError(f"--height {height} --width {width}: at least {MIN_SIDE} pixels each")
     inputs = _example_inputs(module, height, width)
     with torch.no_grad():
         wanted = module(*inputs.values())

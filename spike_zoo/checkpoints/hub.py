@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError, first_line
-from spike_zoo.files import EXPORT_NAME
+from spike_zoo.utils.files import EXPORT_NAME
 
 PREFIX: Final = "hf:"
 CARD_NAME: Final = "README.md"  # the Hub shows it as the model's page

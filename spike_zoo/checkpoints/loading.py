@@ -26,7 +26,7 @@ from spike_zoo.checkpoints.saved_model import (
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.checkpoints.weight_files import first_invalid, state_digest
 from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
-from spike_zoo.files import EXPORT_NAME, new_file
+from spike_zoo.utils.files import EXPORT_NAME, new_file
 
 PACKAGE = "spike_zoo."
 # Errors that a constructor can raise for arguments of a damaged or crafted file.

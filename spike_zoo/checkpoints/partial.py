@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.state_dicts import differences, read_state_dict
 from spike_zoo.errors import WeightsError
-from spike_zoo.files import weights_file
+from spike_zoo.utils.files import weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from spike_zoo.checkpoints.artifacts import is_artifact
 from spike_zoo.checkpoints.hub import is_on_hub
 from spike_zoo.errors import MissingFileError, closest
-from spike_zoo.files import EXPORT_NAME, shipped_weights, weights_file
+from spike_zoo.utils.files import EXPORT_NAME, shipped_weights, weights_file
 
 
 class Weightless(NamedTuple):

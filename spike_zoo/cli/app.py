@@ -9,7 +9,7 @@ from pathlib import Path
 from spike_zoo.checkpoints.published import check_method, weightless_names
 from spike_zoo.cli.options import Port
 from spike_zoo.errors import UsageError
-from spike_zoo.reports.choices import split_settings
+from spike_zoo.pages.choices import split_settings
 
 
 def app(
@@ -38,11 +38,11 @@ def app(
             raise UsageError(
                 "the app needs Gradio, which is not installed: pip install 'spike-zoo[app]'"
             ) from error
-        from spike_zoo.app.page import Setting, serve
         from spike_zoo.checkpoints.loading import load, pick_device
-        from spike_zoo.files import shipped_weights
-        from spike_zoo.reports.methods import load_methods
+        from spike_zoo.pages.app_page import Setting, serve
+        from spike_zoo.pages.methods import load_methods
         from spike_zoo.tasks.protocols import Reconstructs
+        from spike_zoo.utils.files import shipped_weights
 
         picked = pick_device(device)
         # checked before the page opens

@@ -18,11 +18,11 @@ from spike_zoo.archive.layouts.ground_truth import write_picture
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
-from spike_zoo.files import check_suffix
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.media.output import progress_bar
+from spike_zoo.utils.files import check_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
 _Exposures = Literal["gopro", "rsb", "usp"]
 Layout = Literal["auto", _Clips, _Exposures, "folder", "archive"]
-_MOST_ROWS = 24
-_MOST_RENAMED = 5
+_MAX_ROWS = 24
+_MAX_RENAMED = 5
 _COLUMNS = {
     "name": "name",
     "split": "splits",
@@ -133,7 +133,7 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
     """Print the recordings that have another name in the archive."""
-    listed = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
+    listed = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MAX_RENAMED]]
     more = len(renamed) - len(listed)
     if listed:
         echo("in the archive " + ", ".join(listed) + (f", and {more} more" if more else ""))
@@ -158,7 +158,7 @@ def archive_info(path: str, *, json: bool = False) -> None:
         json: Print all recordings as JSON instead.
     """
     with SpikeArchive(path) as archive:
-        facts = archive_facts(archive, None if json else _MOST_ROWS)
+        facts = archive_facts(archive, None if json else _MAX_ROWS)
         count = len(archive)
     if json:
         print(dumps(facts, indent=2))
@@ -175,8 +175,8 @@ def archive_info(path: str, *, json: bool = False) -> None:
         rows.append([_cell(texts[key]) for key in _COLUMNS.values()])
     if rows:
         _print_table(list(_COLUMNS), rows)
-    if count > _MOST_ROWS:
-        print(f"and {count - _MOST_ROWS} more (--json lists all)")
+    if count > _MAX_ROWS:
+        print(f"and {count - _MAX_ROWS} more (--json lists all)")
 
 
 def _print_classes(facts: dict[str, Any]) -> None:
@@ -186,11 +186,11 @@ def _print_classes(facts: dict[str, Any]) -> None:
         return
     rows = [
         [str(row["label"]), row["name"], str(row["takes"]), *map(str, row["splits"].values())]
-        for row in classes[:_MOST_ROWS]
+        for row in classes[:_MAX_ROWS]
     ]
     _print_table(["label", "class", "takes", *splits], rows)
-    if len(classes) > _MOST_ROWS:
-        print(f"and {len(classes) - _MOST_ROWS} more classes (--json lists all)")
+    if len(classes) > _MAX_ROWS:
+        print(f"and {len(classes) - _MAX_ROWS} more classes (--json lists all)")
     print()
 
 

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import spike_zoo
 from spike_zoo.cli.console import echo, quiet
 from spike_zoo.cli.inputs import RecordingSource
-from spike_zoo.cores import usable_cores
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
-from spike_zoo.executor import run_tasks
-from spike_zoo.files import (
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.remote import is_address
+from spike_zoo.media.output import with_progress
+from spike_zoo.utils.cores import usable_cores
+from spike_zoo.utils.executor import run_tasks
+from spike_zoo.utils.files import (
     content_sha256,
     entries_below,
     is_companion,
@@ -28,9 +31,6 @@ from spike_zoo.files import (
     new_file,
     weights_file,
 )
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.remote import is_address
-from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
-_MOST_LISTED: Final = 20
+_MAX_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
 
 
@@ -74,11 +74,11 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
     echo(f"recordings: {counts} ({given['out']})")
     if failed:
-        listed = [f"{label}: {failed[label]}" for label in sorted(failed)[:_MOST_LISTED]]
+        listed = [f"{label}: {failed[label]}" for label in sorted(failed)[:_MAX_LISTED]]
         if len(set(failed.values())) == 1 < len(failed):
             listed = [f"each: {next(iter(failed.values()))}"]
-        elif len(failed) > _MOST_LISTED:
-            listed.append(f"and {len(failed) - _MOST_LISTED} more")
+        elif len(failed) > _MAX_LISTED:
+            listed.append(f"and {len(failed) - _MAX_LISTED} more")
         raise SpikeZooError(
             f"{len(failed)} of {len(units)} recordings failed:\n" + "\n".join(listed)
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 from spike_zoo.cli.console import echo, is_quiet, silenced
 from spike_zoo.cli.table import table
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.records.result import FILENAME, RunResult, variant_and_profile
-from spike_zoo.runs.configs import find_config, shipped_configs
+from spike_zoo.training.configs import find_config, shipped_configs
+from spike_zoo.training.result import FILENAME, RunResult, variant_and_profile
 
 _CLASSICAL = "classical/"
 _DEFAULT = ("tfp", "tfi", "tfi9", "tfi_aligned")
@@ -34,7 +34,7 @@ def compare(
     configs = [_config_of(method) for method in methods or _DEFAULT]
     options = _options_of(folder)
     target = Path(out) if out else folder / "beside"
-    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
+    from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     for config in configs:
         with silenced(wanted=json or is_quiet()):

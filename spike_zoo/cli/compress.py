@@ -27,12 +27,12 @@ from spike_zoo.cli.options import DatFile, Gop, NonNegativeInt, PositiveInt, Qua
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
-from spike_zoo.files import check_absent
 from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
 from spike_zoo.media.output import progress_bar, with_progress
 from spike_zoo.spikes.rate_scale import RateScale, stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
+from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ _UNUSED = {
     LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust"),
     VIDEO: ("quality", "gop"),
 }
-_LARGEST_CRF = {"x265": 51, "av1": 63}
+_MAX_CRF = {"x265": 51, "av1": 63}
 _MEASURED = 9  # images of a video from which its rate scale is estimated
 
 
@@ -117,7 +117,7 @@ def compress(
     for option in _UNUSED[suffix]:
         if given[option] not in (None, "auto", False):
             raise UsageError(f"--{option} {given[option]}: does not apply to X{suffix}")
-    if crf is not None and crf > (largest := _LARGEST_CRF[codec or CODEC]):
+    if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
     stated_rate_scale(rate_scale)
     check_absent(target, overwrite=overwrite)

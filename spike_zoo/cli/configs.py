@@ -6,8 +6,8 @@ from pathlib import Path
 
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import ExistingFileError, UsageError, closest
-from spike_zoo.files import new_file
-from spike_zoo.runs.configs import shipped_configs, summary_of
+from spike_zoo.training.configs import shipped_configs, summary_of
+from spike_zoo.utils.files import new_file
 
 
 def configs(*, copy: list[str] | None = None, out: str = "configs") -> None:

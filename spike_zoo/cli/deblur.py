@@ -19,7 +19,6 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.files import listed, shipped_weights
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
@@ -27,6 +26,7 @@ from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
 from spike_zoo.spikes.windows import planes_inside, spread_planes
 from spike_zoo.tasks.exposures import check_pair
 from spike_zoo.tasks.protocols import Deblurs, require_ability
+from spike_zoo.utils.files import listed, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

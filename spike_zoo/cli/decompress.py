@@ -16,12 +16,12 @@ from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
-from spike_zoo.files import check_absent
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
 from spike_zoo.tasks.protocols import codec_from
+from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,9 +11,9 @@ from typing import Final
 
 import spike_zoo
 from spike_zoo.checkpoints.published import shipped_names
-from spike_zoo.cores import usable_cores
-from spike_zoo.files import WEIGHTS_FOLDER
-from spike_zoo.records.provenance import commit, versions
+from spike_zoo.training.provenance import commit, versions
+from spike_zoo.utils.cores import usable_cores
+from spike_zoo.utils.files import WEIGHTS_FOLDER
 
 _DEVELOPMENT: Final = ("dev", "audit", "docs", "fuzz")  # extras for developers
 _EXTRA: Final = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)")

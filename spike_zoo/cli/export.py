@@ -16,14 +16,14 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import PositiveInt
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
+from spike_zoo.utils.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-    from spike_zoo.records.result import RunResult
+    from spike_zoo.training.result import RunResult
 
 WEIGHTS_SUFFIX = ".safetensors"
 RECORD_NAME = "result.json"
@@ -126,8 +126,8 @@ def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
     """Write weights, model card and record, with secrets and home directories redacted."""
-    from spike_zoo.records.model_card import model_card
-    from spike_zoo.records.redaction import redact
+    from spike_zoo.training.model_card import model_card
+    from spike_zoo.training.redaction import redact
 
     module = _loaded(source, trust=trust)
     result = _record(Path(source))
@@ -172,8 +172,8 @@ def _is_of_run(source: Path) -> bool:
 
 def _record(source: Path) -> RunResult | None:
     """Return the record of a checkpoint's run, if the run tested exactly these weights."""
-    from spike_zoo.records.initial_weights import weights_sha256
-    from spike_zoo.records.result import RunResult
+    from spike_zoo.training.initial_weights import weights_sha256
+    from spike_zoo.training.result import RunResult
 
     file = _run_of(source) / RECORD_NAME
     if not _is_of_run(source) or not file.is_file():

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from spike_zoo.cli.console import quiet
-from spike_zoo.executor import run_tasks
 from spike_zoo.formats import read_recording
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
+from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

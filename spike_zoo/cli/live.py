@@ -11,12 +11,12 @@ from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
 from spike_zoo.formats.remote import local_path
-from spike_zoo.live.sources import open_source
+from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
-    from spike_zoo.live.sources import PlaneSource
+    from spike_zoo.pages.live_sources import PlaneSource
     from spike_zoo.spikes import SpikeRecording
 
 _MIN_PLANES = 200  # for an estimate of the rate scale
@@ -59,8 +59,8 @@ def live(
     module = require_ability(
         load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
     )
-    from spike_zoo.live.player import Player
-    from spike_zoo.live.server import LiveServer
+    from spike_zoo.pages.live_player import Player
+    from spike_zoo.pages.live_server import LiveServer
 
     scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
     known = next((scale for scale in scales if scale is not None), None)

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
 from spike_zoo.cli.options import resolve_types, types_of
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
-from spike_zoo.cores import limit_threads_of_torch
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
-from spike_zoo.runs.configs import check_configs
-from spike_zoo.runs.libraries import plain_warning
+from spike_zoo.training.configs import check_configs
+from spike_zoo.training.libraries import plain_warning
+from spike_zoo.utils.cores import limit_threads_of_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -184,7 +184,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
                 formatter_class=CommandHelp,
             )
         except ArgumentError as error:
-            from spike_zoo.runs.problems import check_missing
+            from spike_zoo.training.problems import check_missing
 
             check_missing(error, inspect.getfullargspec(function).kwonlyargs if function else ())
             raise
@@ -199,7 +199,7 @@ def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
     for argument in arguments:
         given = argument.partition("=")[0].rstrip("+").replace("_", "-")
         if given.startswith("--") and given not in names:
-            from spike_zoo.runs.problems import unknown_option
+            from spike_zoo.training.problems import unknown_option
 
             raise UsageError(unknown_option(argument, names))
 
@@ -291,7 +291,7 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, SystemExit):
         is_text = isinstance(error.code, str)
         return (USAGE, f"error: {error.code}") if is_text else (int(error.code or 0), "")
-    from spike_zoo.runs.problems import explain
+    from spike_zoo.training.problems import explain
 
     explained = explain(error, arguments)
     if explained is not None:

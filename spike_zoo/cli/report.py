@@ -9,10 +9,10 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
-from spike_zoo.files import check_absent
 from spike_zoo.formats.remote import is_address, local_path, stem_of
-from spike_zoo.reports.choices import split_settings
+from spike_zoo.pages.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
+from spike_zoo.utils.files import check_absent
 
 #: Options that a report takes as they are.
 _PASSED: Final = (
@@ -73,8 +73,8 @@ def report(
     for method in methods or ():
         check_method(split_settings(method)[0])
     from spike_zoo.media import write_page
-    from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.sources import report_of
+    from spike_zoo.pages.choices import Choices
+    from spike_zoo.pages.report_sources import report_of
 
     choices = Choices(
         methods=tuple(methods or ()),

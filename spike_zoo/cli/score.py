@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.files import check_absent, entries_below, new_file
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
+from spike_zoo.utils.files import check_absent, entries_below, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,12 +79,12 @@ def _pictures(place: Path) -> list[Path]:
 
 
 def _check_size(file: Path) -> None:
-    from spike_zoo.metrics.noreference import SMALLEST
+    from spike_zoo.metrics.noreference import MIN_SIDE
 
     height, width = load_grey(file).shape
-    if min(height, width) < SMALLEST:
+    if min(height, width) < MIN_SIDE:
         raise MediaError.at(
-            file, f"{height} rows and {width} columns; pictures need at least {SMALLEST} of both"
+            file, f"{height} rows and {width} columns; pictures need at least {MIN_SIDE} of both"
         )
 
 

@@ -14,12 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spike_zoo.cli.console import echo, is_quiet
-from spike_zoo.cores import usable_cores
 from spike_zoo.errors import SpikeZooError, UsageError, closest
-from spike_zoo.executor import check_jobs
-from spike_zoo.records.result import RunResult
-from spike_zoo.records.stored import read_records
-from spike_zoo.sweeps import (
+from spike_zoo.tables.sweeps import (
     PlannedRun,
     SweepSpec,
     keep_finished,
@@ -33,7 +29,7 @@ from spike_zoo.sweeps import (
     run_on_cluster,
     with_origins,
 )
-from spike_zoo.sweeps.plan import (
+from spike_zoo.tables.sweeps.plan import (
     check_archives,
     check_commands,
     check_profile,
@@ -41,7 +37,11 @@ from spike_zoo.sweeps.plan import (
     planned_runs,
     takes_profile,
 )
-from spike_zoo.sweeps.points import SEED
+from spike_zoo.tables.sweeps.points import SEED
+from spike_zoo.training.result import RunResult
+from spike_zoo.training.stored import read_records
+from spike_zoo.utils.cores import usable_cores
+from spike_zoo.utils.executor import check_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -188,7 +188,7 @@ def _stages(
     points = {spec.path: only_points(points_of(spec, count), only) for spec in specs}
     for spec in specs:
         check_commands(spec, points[spec.path], environment)
-    from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
+    from spike_zoo.tables.sweeps.line_reader import LineReader  # loads torch: after cheap checks
 
     reader = LineReader()
     stages: list[Stage] = []

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.files import new_file
 from spike_zoo.media.pictures import save_picture
 from spike_zoo.tables import (
     FilledTable,
@@ -22,6 +21,7 @@ from spike_zoo.tables import (
     table_of_runs,
 )
 from spike_zoo.tables.curves import curves_picture
+from spike_zoo.utils.files import new_file
 
 FORMS = (".md", ".csv")
 PICTURE = ".png"

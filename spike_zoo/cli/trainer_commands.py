@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 
 from spike_zoo.cli.console import is_quiet, silenced
-from spike_zoo.runs.configs import check_configs, with_files
-from spike_zoo.runs.early_checks import check_early
-from spike_zoo.runs.libraries import import_trusted_only
+from spike_zoo.training.configs import check_configs, with_files
+from spike_zoo.training.early_checks import check_early
+from spike_zoo.training.libraries import import_trusted_only
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -73,7 +73,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     check_early(verb, with_files(options))
     if len(options) < len(arguments):
         import_trusted_only()
-    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
+    from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced(wanted=is_quiet()):
         run_trainer(verb, ["--help"] if options == ["--help", "all"] else options)

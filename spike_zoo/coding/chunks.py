@@ -18,7 +18,7 @@ from spike_zoo.coding.errors import (
     TruncatedBitstreamError,
 )
 from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.files import memory_map
+from spike_zoo.utils.files import memory_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from spike_zoo.coding.chunks import Chunks, mapped_file, pack_chunk
 from spike_zoo.coding.header import HEADER_BYTES, Header
-from spike_zoo.files import new_file
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 MAGIC: Final = b"SCI2"
 MAX_GROUP_PIXELS: Final = 1 << 26
 """Pixels of all frames of a group of pictures; a decoder holds 20 bytes for each."""
-LARGEST_SIDE: Final = 0xFFFF
+MAX_SIDE: Final = 0xFFFF
 QUALITIES: Final = 4
 _FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHffI")
 HEADER_BYTES: Final = _FIELDS.size + 4  # the checksum
-_SIDE = (1, LARGEST_SIDE)
+_SIDE = (1, MAX_SIDE)
 _BYTE = (1, 0xFF)
 _LIMITS: Final = {
     "height": _SIDE,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.coding.tables import FrequencyTables
 
-LARGEST: Final = 32767
+MAX_VALUE: Final = 32767
 """Largest magnitude of a symbol."""
 _FIRST_STATE: Final = 1 << 16
 _HEAD: Final = struct.Struct("<II")  # the checksum of the symbols, the coder's state
@@ -174,8 +174,8 @@ def _checked_symbols(symbols: NDArray[Any]) -> NDArray[Any]:
     """Return symbols; raise if they are not integers in the range of the coder."""
     if not np.issubdtype(symbols.dtype, np.integer):
         raise ValueError(f"symbols are integers, got {symbols.dtype}")
-    if symbols.size and not (symbols.min() >= -LARGEST and symbols.max() <= LARGEST):
+    if symbols.size and not (symbols.min() >= -MAX_VALUE and symbols.max() <= MAX_VALUE):
         raise ValueError(
-            f"symbols are {symbols.min()} to {symbols.max()}; expected -{LARGEST} to {LARGEST}"
+            f"symbols are {symbols.min()} to {symbols.max()}; expected -{MAX_VALUE} to {MAX_VALUE}"
         )
     return symbols

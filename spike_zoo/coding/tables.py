@@ -18,15 +18,12 @@ TOTAL: Final = 1 << 16
 """Sum of the frequencies of a table."""
 SIDE_RADIUS: Final = 15
 """Largest magnitude in the tables of side information; 31 symbols and the escape."""
-_LEAST_SIGMA, _MOST_SIGMA = 0.11, 64.0
-_MOST_SYMBOLS = 4096  # so that the largest frequency can absorb the error of rounding
+_MIN_SIGMA, _MAX_SIGMA = 0.11, 64.0
+_MAX_SYMBOLS = 4096  # so that the largest frequency can absorb the error of rounding
 _ASSET = "gaussian_tables.bin"
 
 SIGMAS: Final[NDArray[np.float64]] = np.array(
-    [
-        _LEAST_SIGMA * (_MOST_SIGMA / _LEAST_SIGMA) ** (level / (LEVELS - 1))
-        for level in range(LEVELS)
-    ]
+    [_MIN_SIGMA * (_MAX_SIGMA / _MIN_SIGMA) ** (level / (LEVELS - 1)) for level in range(LEVELS)]
 )
 """Standard deviations of the Gaussian levels, ``(64,)``, from 0.11 to 64."""
 
@@ -92,8 +89,8 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
         probabilities: ``(..., n)``, of n symbols including the escape; each row sums to 1.
     """
     symbols = probabilities.shape[-1]
-    if not 2 <= symbols <= _MOST_SYMBOLS:
-        raise ValueError(f"a table has 2 to {_MOST_SYMBOLS} symbols, got {symbols}")
+    if not 2 <= symbols <= _MAX_SYMBOLS:
+        raise ValueError(f"a table has 2 to {_MAX_SYMBOLS} symbols, got {symbols}")
     sums = probabilities.sum(axis=-1, dtype=np.float64)
     if not ((probabilities >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
         raise ValueError("probabilities must not be negative, and must sum to 1 in every row")

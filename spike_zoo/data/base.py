@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lightning import Trainer
     from torch import Tensor
 
-    from spike_zoo.batch import Split
+    from spike_zoo.tasks.batch import Split
 
 DEFAULT_ARCHIVE = "data/scenes.h5"
 #: Splits of each stage.
@@ -378,7 +378,7 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
     unchanged.
 
     Args:
-        batch: Batch of a loader, see :mod:`spike_zoo.batch`.
+        batch: Batch of a loader, see :mod:`spike_zoo.tasks.batch`.
         spikes: Type of the planes.
     """
     if "packed" not in batch:

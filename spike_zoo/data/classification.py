@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import Split
+    from spike_zoo.tasks.batch import Split
 
 LABELLED_ARCHIVE = "data/digits.h5"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import Split
+    from spike_zoo.tasks.batch import Split
 
 DEBLUR_ARCHIVE = "data/deblur.h5"
 MAKE_DEBLUR_ARCHIVE = "python -m spike_zoo simulate --kind deblur"

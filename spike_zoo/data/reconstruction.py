@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import Split
     from spike_zoo.data.base import Samples
+    from spike_zoo.tasks.batch import Split
 
 
 class Window(NamedTuple):

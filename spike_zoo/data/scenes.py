@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import Split
     from spike_zoo.data.reconstruction import Window
+    from spike_zoo.tasks.batch import Split
 
 
 class SceneWindows(ReconstructionWindows):

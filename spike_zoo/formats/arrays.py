@@ -36,7 +36,7 @@ _ATTRIBUTES = ("fps", "threshold", "rate_scale")
 _PLAIN = (bool, int, float, str, np.bool_, np.integer, np.floating)
 _NOT_SCALARS = (*_SPIKE_KEYS, "file", "allow_pickle")  # the last two are arguments of np.savez
 _BLOCK_BYTES = 1 << 22
-_MOST_ASPECT, _LEAST_SIDE = 4, 32  # limits for the plane of a camera
+_MAX_ASPECT, _MIN_SIDE = 4, 32  # limits for the plane of a camera
 
 
 class _Header(NamedTuple):
@@ -248,10 +248,10 @@ def _is_transposed(planes: int, height: int, width: int) -> bool:
     """Return whether a shape ``(T, H, W)`` is more plausible as ``(H, W, T)``."""
     if (height, width) in COMMON_SIZES:
         return False
-    is_narrow = max(height, width) > _MOST_ASPECT * min(height, width)
-    is_picture = max(planes, height) <= _MOST_ASPECT * min(planes, height)
+    is_narrow = max(height, width) > _MAX_ASPECT * min(height, width)
+    is_picture = max(planes, height) <= _MAX_ASPECT * min(planes, height)
     return (planes, height) in COMMON_SIZES or (
-        is_narrow and is_picture and min(planes, height) >= _LEAST_SIDE
+        is_narrow and is_picture and min(planes, height) >= _MIN_SIDE
     )
 
 

@@ -37,14 +37,14 @@ COMMON_SIZES = (
     (128, 128),
     (64, 64),
 )
-_MOST_PIXELS = 1 << 23  # total pixels of the averaged planes
-_MOST_PLANES = 256
-_LEAST_ROWS, _LEAST_COLUMNS = 16, 32  # too few pixels to compare rows
-_LEAST_CORRELATION = 0.05  # the standard deviation for noise is below 0.02 in planes of 64x64
+_MAX_PIXELS = 1 << 23  # total pixels of the averaged planes
+_MAX_PLANES = 256
+_MIN_ROWS, _MIN_COLUMNS = 16, 32  # too few pixels to compare rows
+_MIN_CORRELATION = 0.05  # the standard deviation for noise is below 0.02 in planes of 64x64
 # ratio of the largest to the second largest difference of rows at a seam; in simulated
 # photographs, 81 % are detected without false alarms
 _SEAM = 1.3
-_LEAST_PIXELS = 64 * 64  # differences of fewer pixels are too noisy
+_MIN_PIXELS = 64 * 64  # differences of fewer pixels are too noisy
 _SHIFT = 8  # columns
 _WITHOUT_DEFECTS = 0.98  # quantile of the firing rates; a few defective pixels form columns
 # in simulated scenes at 0.03 to 0.6 spikes per plane at white, the ratio is 0.02 to 0.9 for the
@@ -66,7 +66,7 @@ def fitting_sizes(path: Path) -> str:
     if not fits:
         return f"None of the common sensor sizes divides {size} bytes."
     likelihood = {fit: _mean_correlation(_leading_rate(path, *fit)) for fit in fits}
-    is_known = len(fits) > 1 and max(likelihood.values()) >= _LEAST_CORRELATION
+    is_known = len(fits) > 1 and max(likelihood.values()) >= _MIN_CORRELATION
     ranked = sorted(fits, key=lambda fit: -likelihood[fit]) if is_known else fits
     listed = ", ".join(f"{h}x{w} ({size * 8 // (h * w)} planes)" for h, w in ranked)
     order = ", the most likely first" if is_known else ""
@@ -102,7 +102,7 @@ def rolled_rows(planes: DatPlanes) -> int:
     """
     count, height, _ = planes.shape
     width = planes.layout.image_width
-    if height < _LEAST_ROWS or width < _LEAST_COLUMNS:
+    if height < _MIN_ROWS or width < _MIN_COLUMNS:
         return 0
     used = min(count, _planes_to_average(height, width))
     first = (count - used) // 2
@@ -132,7 +132,7 @@ def better_size(planes: DatPlanes) -> tuple[int, int] | None:
     sizes[layout.width, layout.height] = stride
     sizes.pop((layout.height, layout.width), None)
     used = min(planes.shape[0], _planes_to_average(layout.height, layout.width))
-    if pixels < _LEAST_PIXELS:
+    if pixels < _MIN_PIXELS:
         return None
     bits = planes.stored_bits((planes.shape[0] - used) // 2, used)
     scores = {fit: _row_differences(bits, *fit, step) for fit, step in sizes.items()}
@@ -159,7 +159,7 @@ def _row_differences(
         - Mean squared difference of neighbouring rows, divided by that of unrelated pixels.
         - Whether it is smaller than with a shift by some columns, in both halves of the plane.
     """
-    used = min(bits.size // stride, _MOST_PLANES)
+    used = min(bits.size // stride, _MAX_PLANES)
     if not used:
         return np.inf, False
     planes = bits[: used * stride].reshape(used, stride)[:, : height * width]
@@ -177,7 +177,7 @@ def _row_differences(
 
 
 def _planes_to_average(height: int, width: int) -> int:
-    return max(1, min(_MOST_PLANES, _MOST_PIXELS // (height * width)))
+    return max(1, min(_MAX_PLANES, _MAX_PIXELS // (height * width)))
 
 
 def _leading_rate(path: Path, height: int, width: int) -> NDArray[np.floating[Any]]:

@@ -19,8 +19,8 @@ from spike_zoo.errors import (
     SpikeZooError,
     first_line,
 )
-from spike_zoo.files import memory_map
 from spike_zoo.formats.remote import missing_file
+from spike_zoo.utils.files import memory_map
 
 if TYPE_CHECKING:
     import mmap
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is cached
-_MOST_OPEN_GROUPS = 256
-_MOST_OPEN_DATASETS = 32  # each has a chunk cache
-_MOST_MAPPED_DATASETS = 4096
-_MOST_SOFT_LINKS = 16
+_MAX_OPEN_GROUPS = 256
+_MAX_OPEN_DATASETS = 32  # each has a chunk cache
+_MAX_MAPPED_DATASETS = 4096
+_MAX_SOFT_LINKS = 16
 
 
 @contextlib.contextmanager
@@ -190,7 +190,7 @@ class Hdf5File:
             if not isinstance(dataset, h5py.Dataset):
                 raise self.error(inside, "is not a data set")
             self._check_storage(inside, dataset)
-            _add_to_cache(self._datasets, inside, dataset, _MOST_OPEN_DATASETS)
+            _add_to_cache(self._datasets, inside, dataset, _MAX_OPEN_DATASETS)
         return self._datasets[inside]
 
     def mapped(self, inside: str) -> MappedDataset | None:
@@ -211,7 +211,7 @@ class Hdf5File:
                 if self._map is None:
                     return None
                 mapped = self._map_dataset(inside, dataset, self._map)
-            _add_to_cache(self._mapped, inside, mapped, _MOST_MAPPED_DATASETS)
+            _add_to_cache(self._mapped, inside, mapped, _MAX_MAPPED_DATASETS)
         return self._mapped[inside]
 
     def group(self, inside: str) -> h5py.Group:
@@ -257,7 +257,7 @@ class Hdf5File:
                 raise MissingItemError(f"{self.path}: there is no {inside} in it", path=inside)
             if isinstance(link, h5py.SoftLink):
                 followed += 1
-                if followed > _MOST_SOFT_LINKS:
+                if followed > _MAX_SOFT_LINKS:
                     raise self._outside(inside, "a cycle of soft links")
                 place = self.handle["/"] if link.path.startswith("/") else place
                 names = _parts(link.path) + names
@@ -265,7 +265,7 @@ class Hdf5File:
                 place, walked = place[name], f"{walked}/{name}".lstrip("/")
                 if isinstance(place, h5py.Group) and not followed:
                     # reached by hard links only, so its members can be found in one step
-                    _add_to_cache(self._groups, walked, place, _MOST_OPEN_GROUPS)
+                    _add_to_cache(self._groups, walked, place, _MAX_OPEN_GROUPS)
             else:
                 raise self._outside(inside, "an external link")
         return place

@@ -27,7 +27,7 @@ SCHEMA: Final = "spike-archive"
 SCHEMA_VERSION: Final = 1
 RECORDINGS: Final = "recordings"
 _BLOCK_BYTES = 1 << 24
-_MOST_GROUPS = 1000
+_MAX_GROUPS = 1000
 SPIKES = "spikes"
 LABEL = "labels/class"
 REQUIRED = (
@@ -173,7 +173,7 @@ def _shapes(file: Hdf5File) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all data sets by their path; links out of the file are not followed."""
     shapes: dict[str, tuple[int, ...]] = {}
     groups, visited = [""], {h5py.h5o.get_info(file.handle.id).addr}
-    while groups and len(visited) < _MOST_GROUPS:
+    while groups and len(visited) < _MAX_GROUPS:
         group = groups.pop(0)
         for member in file.members(group):
             inside = f"{group}/{member}".lstrip("/")

@@ -21,13 +21,13 @@ from spike_zoo.errors import (
     MissingGeometryError,
     UsageError,
 )
-from spike_zoo.files import check_absent, new_file
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
+from spike_zoo.utils.files import check_absent, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

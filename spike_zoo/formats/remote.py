@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from spike_zoo.errors import MissingFileError, RecordingError, UsageError, first_line
-from spike_zoo.files import NOT_WRITABLE, lock, new_file
+from spike_zoo.utils.files import NOT_WRITABLE, lock, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
-_MOST_FOLDERS_ABOVE = 5
+_MAX_FOLDERS_ABOVE = 5
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
 _OF_SPIKECV = (
     *_PATH_FIELDS,
@@ -97,7 +97,7 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
     other programs.
     """
     folder = recording.absolute().parent
-    for above, home in enumerate((folder, *folder.parents[:_MOST_FOLDERS_ABOVE])):
+    for above, home in enumerate((folder, *folder.parents[:_MAX_FOLDERS_ABOVE])):
         path = home / "config.yaml"
         if not path.is_file() or (above > 1 and not _states_size(path)):
             continue
@@ -180,7 +180,7 @@ def _in_yaml(value: object) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    from spike_zoo.yaml_files import read_yaml
+    from spike_zoo.utils.yaml_files import read_yaml
 
     fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):

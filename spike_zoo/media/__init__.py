@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._lazy import lazy_attributes
+from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.media.charts import confusion_chart, map_chart

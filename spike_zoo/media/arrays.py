@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spike_zoo.errors import MediaError
-from spike_zoo.files import new_file
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

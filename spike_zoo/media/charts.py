@@ -38,9 +38,9 @@ _SETTINGS: Final[Any] = {
     "ytick.color": _GRID,
     "ytick.labelcolor": INK,
 }
-_LARGEST_CELL, _SMALLEST_CELL, _WIDEST_GRID = 0.56, 0.12, 12.0  # inches of a confusion matrix
-_LONGEST_NAME: Final = 20  # letters of a class name
-_MOST_IN_LEGEND: Final = 20  # classes
+_MAX_CELL, _MIN_CELL, _WIDEST_GRID = 0.56, 0.12, 12.0  # inches of a confusion matrix
+_MAX_NAME: Final = 20  # letters of a class name
+_MAX_IN_LEGEND: Final = 20  # classes
 _DARK: Final = 0.55  # share of the row above which numbers are white
 
 
@@ -121,7 +121,7 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> NDArray[
     classes = len(names)
     if counts.shape != (classes, classes) or not classes:
         raise ValueError(f"{classes} names need counts of as many rows, got {counts.shape}")
-    cell = float(np.clip(_WIDEST_GRID / classes, _SMALLEST_CELL, _LARGEST_CELL))
+    cell = float(np.clip(_WIDEST_GRID / classes, _MIN_CELL, _MAX_CELL))
     side = cell * classes
     figure, axes = new_chart(max(side + 1.5, 4.2), max(side + 1.8, 2.6))
     axes.grid(visible=False)
@@ -170,7 +170,7 @@ def map_chart(
         raise ValueError(f"{len(classes)} classes need points (N, 2), got {points.shape}")
     colours = class_colours(len(names))
     present = sorted(set(classes.tolist()))
-    has_legend = len(present) <= _MOST_IN_LEGEND
+    has_legend = len(present) <= _MAX_IN_LEGEND
     figure, axes = new_chart(9.2 if has_legend else 7.6, 7.8)
     axes.grid(visible=False)
     axes.set(xticks=[], yticks=[], aspect="equal")
@@ -210,4 +210,4 @@ def class_colours(classes: int) -> list[tuple[float, ...]]:
 
 def _shortened(name: str) -> str:
     name = name.replace("$", r"\$")  # not the start of a formula
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1].rstrip()}…"

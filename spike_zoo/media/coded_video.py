@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE: Final = 25  # images per second; no effect on the bits with a constant quantiser
-MULTIPLE, SMALLEST = 8, 24  # sides in pixels; 24 is wider than the smallest unit of x265 (16)
+MULTIPLE, MIN_SIDE = 8, 24  # sides in pixels; 24 is wider than the smallest unit of x265 (16)
 NO_COLOUR: Final = 128
 #: Start code of units in an H.264 stream, and type of units of supplemental information (SEI).
 UNIT_START, H264_SEI = b"\x00\x00\x01", 6
@@ -246,7 +246,7 @@ def largest_unit(height: int, width: int) -> int:
 
 def padded_side(side: int, multiple: int) -> int:
     """Return a side padded to a multiple for an encoder; at least 24 if the multiple is 8."""
-    return max(SMALLEST if multiple == MULTIPLE else 0, side + -side % multiple)
+    return max(MIN_SIDE if multiple == MULTIPLE else 0, side + -side % multiple)
 
 
 def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

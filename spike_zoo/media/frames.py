@@ -11,8 +11,8 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.files import entries_below, listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
+from spike_zoo.utils.files import entries_below, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

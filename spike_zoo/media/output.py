@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import (
+from spike_zoo.media.pictures import save_picture
+from spike_zoo.utils.files import (
     check_absent,
     check_suffix,
     check_writable,
     remove_leftovers,
     temporary_path,
 )
-from spike_zoo.media.pictures import save_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

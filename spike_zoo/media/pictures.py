@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spike_zoo.files import new_file
 from spike_zoo.media.image_files import read_image
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".w
 """Suffixes of files that are read as pictures in folders."""
 GAP = 6
 BACKGROUND, INK = 24, 235
-SMALLEST_TEXT, LARGEST_TEXT = 10, 26
+MIN_TEXT, MAX_TEXT = 10, 26
 
 
 def to_bytes(image: Picture) -> NDArray[np.uint8]:
@@ -169,7 +169,7 @@ def contact_sheet(
         raise ValueError(f"{len(images)} images need as many captions, got {len(captions)}")
     tiles = [to_pillow(image) for image in images]
     width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
-    text_size = min(max(width // 16, SMALLEST_TEXT), LARGEST_TEXT)
+    text_size = min(max(width // 16, MIN_TEXT), MAX_TEXT)
     band = 0 if captions is None else round(1.7 * text_size)
     columns, rows = min(columns, len(tiles)), math.ceil(len(tiles) / columns)
     has_colour = any(tile.mode == "RGB" for tile in tiles)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from spike_zoo.files import new_file
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from spike_zoo.media.page import Page

@@ -13,9 +13,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
-from spike_zoo.files import new_file
 from spike_zoo.media.coded_video import colourless, largest_unit, normal_priority, padded_side
 from spike_zoo.media.pictures import to_bytes
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,7 +57,7 @@ VIDEO_CODECS: Final = {
 X265_DELAY = 2  # images from decoding to presentation
 BT709 = 1
 STUDIO_LEVELS = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
-SMALLEST_SIDE = 2
+MIN_SIDE = 2
 FINEST_RATE = 1001 * 1000
 
 
@@ -170,7 +170,7 @@ class VideoWriter:
 
     def _open_stream(self, pixels: NDArray[np.uint8]) -> None:
         height, width = pixels.shape[:2]
-        if min(height, width) < SMALLEST_SIDE:
+        if min(height, width) < MIN_SIDE:
             raise MediaError(f"{self.path}: a video needs 2 x 2 pixels, got {width} x {height}")
         self._shape = pixels.shape
         os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the encoder is loaded

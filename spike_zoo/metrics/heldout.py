@@ -22,7 +22,7 @@ SIGMA: Final = 0.25
 """Standard deviation of the charge: shot noise, jitter and small errors of the flow."""
 EPSILON: Final = 0.01
 """Weight of a uniform distribution of counts (outliers)."""
-MOST_SHIFT: Final = 6.0
+MAX_SHIFT: Final = 6.0
 """Largest displacement to the held-out planes in pixels; flow beyond it is too inaccurate."""
 
 
@@ -155,7 +155,7 @@ def _carried(
     far = (offset + planes - 1) * velocity
     rows = torch.arange(height, dtype=torch.float64)[:, None] - far[1]
     columns = torch.arange(width, dtype=torch.float64) - far[0]
-    inside = (far.norm(dim=0) <= MOST_SHIFT) & (rows >= 0) & (rows <= height - 1)
+    inside = (far.norm(dim=0) <= MAX_SHIFT) & (rows >= 0) & (rows <= height - 1)
     inside &= (columns >= 0) & (columns <= width - 1)
     light = torch.zeros_like(picture)
     for plane in range(offset, offset + planes):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Measure = Callable[[Tensor, Tensor], Tensor]
 
 BEST_PSNR = 100.0  # dB of a perfect image, so that means stay finite
-SMALLEST_SIDE = 11  # widest window of the measures below
+MIN_SIDE = 11  # widest window of the measures below
 ROUNDING = 0.01  # tolerance of values outside [0, 1]
 
 
@@ -160,9 +160,9 @@ class MeanPerImage(MeanOfValues):
                 f"images {tuple(images.shape)} and ground truth {tuple(targets.shape)} must have "
                 "one shape (B, C, H, W)"
             )
-        if min(images.shape[-2:]) < SMALLEST_SIDE:
+        if min(images.shape[-2:]) < MIN_SIDE:
             raise ValueError(
-                f"metrics need images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
+                f"metrics need images of at least {MIN_SIDE} x {MIN_SIDE} pixels, got "
                 f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
         device = exact_device(images.device)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-SMALLEST: Final = 192
+MIN_SIDE: Final = 192
 """Least height and width of an image: NIQE compares at least four patches of 96 x 96."""
 
 

@@ -14,7 +14,7 @@ from spike_zoo.metrics.facts import METRICS
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALLEST_SIDE = 32  # for smaller images a layer of the backbone has no output
+MIN_SIDE = 32  # for smaller images a layer of the backbone has no output
 
 
 def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module:
@@ -66,9 +66,9 @@ class LPIPS:
         Raises:
             ValueError: If the images are smaller than 32 x 32.
         """
-        if min(images.shape[-2:]) < SMALLEST_SIDE:
+        if min(images.shape[-2:]) < MIN_SIDE:
             raise ValueError(
-                f"LPIPS needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
+                f"LPIPS needs at least {MIN_SIDE} x {MIN_SIDE} pixels, got "
                 f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
         network = self._network.to(images.device)

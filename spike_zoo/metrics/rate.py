@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Interpolation = Literal["cubic", "pchip"]
-FEWEST_POINTS: Final = 4
+MIN_POINTS: Final = 4
 """Least number of points of a curve, because a polynomial of third order has 4 coefficients."""
 
 
@@ -167,8 +167,8 @@ def bd_rate(
 
 def _fault(name: str, curve: Sequence[tuple[float, float]]) -> str:
     """Return why a curve has no BD-rate; empty if it has one."""
-    if len(curve) < FEWEST_POINTS:
-        return f"{name} has {len(curve)} points, {FEWEST_POINTS} are needed"
+    if len(curve) < MIN_POINTS:
+        return f"{name} has {len(curve)} points, {MIN_POINTS} are needed"
     if not all(math.isfinite(value) for point in curve for value in point) or curve[0][0] <= 0:
         return f"{name} has points that are not finite, or rates that are not above 0"
     if any(first[1] >= second[1] or first[0] == second[0] for first, second in pairwise(curve)):

@@ -9,8 +9,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-SMALLEST_SIDE = 3  # the Laplacian needs a pixel and its four neighbours
-FEWEST_IMAGES = 2  # a single image has no deviation
+MIN_SIDE = 3  # the Laplacian needs a pixel and its four neighbours
+MIN_IMAGES = 2  # a single image has no deviation
 
 
 class LaplacianNorms(NamedTuple):
@@ -44,9 +44,9 @@ def laplacian(features: Tensor) -> Tensor:
     Raises:
         ValueError: If a side is smaller.
     """
-    if features.ndim != 4 or min(features.shape[-2:]) < SMALLEST_SIDE:
+    if features.ndim != 4 or min(features.shape[-2:]) < MIN_SIDE:
         raise ValueError(
-            f"a Laplacian needs features (B, C, H, W) of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} "
+            f"a Laplacian needs features (B, C, H, W) of at least {MIN_SIDE}x{MIN_SIDE} "
             f"pixels, got {tuple(features.shape)}"
         )
     above, below = features[..., :-2, 1:-1], features[..., 2:, 1:-1]
@@ -94,9 +94,9 @@ def frame_deviation(images: Tensor) -> Tensor:
     Raises:
         ValueError: If there are fewer than two images.
     """
-    if images.ndim != 4 or len(images) < FEWEST_IMAGES:
+    if images.ndim != 4 or len(images) < MIN_IMAGES:
         raise ValueError(
-            f"a deviation over time needs at least {FEWEST_IMAGES} images (N, 1, H, W), got "
+            f"a deviation over time needs at least {MIN_IMAGES} images (N, 1, H, W), got "
             f"{tuple(images.shape)}"
         )
     return images.std(0, correction=0).mean()

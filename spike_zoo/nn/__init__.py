@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._lazy import lazy_attributes
-
 # Imported eagerly: with lazy loading the submodule "warp" would hide the function of this name.
 from spike_zoo.nn.warp import sampling_grid, warp
+from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.nn.deformable import deform_conv2d

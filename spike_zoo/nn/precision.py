@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 _WITHOUT_FLOAT64 = {"mps"}  # types of devices
 _SIDE, _REPEATS = 256, 8
-_LEAST_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's time
+_MIN_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's time
 
 
 def has_fast_bf16(*, gpu: bool = True) -> bool:
@@ -36,7 +36,7 @@ def _is_faster_in_bf16() -> bool:
         single, half = (_product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
     finally:
         torch.set_num_threads(threads)
-    return half < _LEAST_GAIN * single
+    return half < _MIN_GAIN * single
 
 
 def _product_seconds(dtype: torch.dtype) -> float:

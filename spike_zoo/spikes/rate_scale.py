@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PLANES: Final = 200  # planes around the middle whose firing rate is measured
 _BLOCK: Final = 20  # planes in memory at a time
 _QUANTILE: Final = 0.995  # quantile of the pixels' firing rates that is assumed to be white
-_LEAST: Final = 1e-3  # estimate of a recording without spikes
+_MIN_VALUE: Final = 1e-3  # estimate of a recording without spikes
 
 
 class RateScale(NamedTuple):
@@ -76,4 +76,4 @@ def estimate_rate_scale(recording: SpikeRecording) -> float:
     spikes = np.zeros(recording.shape[1:], np.uint16)
     for first in range(start, stop, _BLOCK):
         spikes += recording.read(first, min(first + _BLOCK, stop)).sum(axis=0, dtype=np.uint16)
-    return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), _LEAST)
+    return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), _MIN_VALUE)

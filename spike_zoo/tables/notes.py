@@ -7,8 +7,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.files import shipped_weights
-from spike_zoo.records.provenance import leaves
+from spike_zoo.training.provenance import leaves
+from spike_zoo.utils.files import shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -21,7 +21,7 @@ from spike_zoo.tables.spec import (
     TableFile,
     TableSpec,
 )
-from spike_zoo.yaml_files import parse_dataclass, read_yaml
+from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.files import entries_below
-from spike_zoo.records.initial_weights import recipe
-from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
-from spike_zoo.records.result import FILENAME, RunResult
-from spike_zoo.records.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
+from spike_zoo.training.initial_weights import recipe
+from spike_zoo.training.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
+from spike_zoo.training.result import FILENAME, RunResult
+from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
+from spike_zoo.utils.files import entries_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from spike_zoo.records.stored import ImageMetrics
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.spec import Curve
+    from spike_zoo.training.stored import ImageMetrics
 
 FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # in tables whose runs have them
 RATE_CURVES = "rate_distortion/"  # prefix of the names of rate-distortion curves

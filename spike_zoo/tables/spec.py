@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from spike_zoo.errors import ConfigError, closest
 from spike_zoo.metrics.rate import Interpolation
-from spike_zoo.records.result import RunResult
 from spike_zoo.tables.columns import ARROWS, Column, plain_column
+from spike_zoo.training.result import RunResult
 
 #: Points (x, y) of a curve.
 Curve = tuple[tuple[float, float], ...]

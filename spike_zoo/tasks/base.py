@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRScheduler
     from torch import Tensor
 
-    from spike_zoo.batch import LabelledBatch, ReconstructionBatch, Split
+    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 

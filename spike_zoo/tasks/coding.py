@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torch import Tensor
 
-    from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.tasks.batch import SceneBatch, Split
 
 CURVES = "rate_distortion"
 """Prefix of the curves' names in records, as in ``rate_distortion/psnr``."""

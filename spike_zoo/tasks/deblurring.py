@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from numpy.typing import NDArray
 
-    from spike_zoo.batch import DeblurBatch, Split
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
+    from spike_zoo.tasks.batch import DeblurBatch, Split
 
 BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # window of the playback shown with a deblurred image

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.batch import DeblurBatch
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
+    from spike_zoo.tasks.batch import DeblurBatch
 
 
 class Exposure(NamedTuple):

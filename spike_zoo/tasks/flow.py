@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torchmetrics import MetricCollection
 
-    from spike_zoo.batch import LabelledBatch, Split
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.batch import LabelledBatch, Split
 
 PREVIEW_PLANES = 13  # moving objects are still sharp in playback over 13 planes
 PREVIEW_WIDTH = 240  # pixels, wide enough for a caption
-FEWEST_CLASSES = 2
+MIN_CLASSES = 2
 RANKS: Final = ("", "second_", "third_")  # prefixes of the columns of predictions
 
 
@@ -62,8 +62,8 @@ class ClassificationModule(ClipModule):
         self, *, classes: int, label_names: Sequence[str] = (), label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
-        if classes < FEWEST_CLASSES:
-            raise ConfigError(f"classes: at least {FEWEST_CLASSES}, got {classes}")
+        if classes < MIN_CLASSES:
+            raise ConfigError(f"classes: at least {MIN_CLASSES}, got {classes}")
         if label_names and len(label_names) != classes:
             raise ConfigError(
                 f"label_names: {len(label_names)} names for {classes} classes; give one for each, "

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torchmetrics import MetricCollection
 
-    from spike_zoo.batch import ReconstructionBatch, Split
+    from spike_zoo.tasks.batch import ReconstructionBatch, Split
 
 PREVIEW_PLANES = 21  # window of the playback shown with a reconstruction
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from lightning import LightningModule
 
-    from spike_zoo.batch import ReconstructionBatch, SceneBatch
     from spike_zoo.tasks.base import ClipModule
+    from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
     TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
 

@@ -14,7 +14,7 @@ from spike_zoo.testing.patterns import archive_of, drifting_pattern
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.batch import DeblurBatch
+    from spike_zoo.tasks.batch import DeblurBatch
 
 MARGIN, EXPOSURE = 20, 97
 PLANES = EXPOSURE + 2 * MARGIN

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
+    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray[np.float32]:

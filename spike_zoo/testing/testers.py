@@ -11,7 +11,6 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
-from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.data import (
     ClassificationDataModule,
@@ -29,6 +28,7 @@ from spike_zoo.testing.patterns import (
     pattern_take,
     tiny_archive,
 )
+from spike_zoo.training.predictions import PredictionFiles
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule

@@ -30,7 +30,7 @@ from tests.helpers.streams import random_spikes
 @pytest.fixture(autouse=True)
 def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (contents, writer):
-        monkeypatch.setattr(module, "LEAST_RECORDINGS", 4)
+        monkeypatch.setattr(module, "MIN_RECORDINGS", 4)
 
 
 def plain_take(seed: int, *, label: int | None = None, scale: float | None = 0.6) -> Take:
@@ -143,7 +143,7 @@ def test_small_too_large_and_damaged_archives_have_no_table(
             writer.add(str(number), plain_take(number))
     with h5py.File(tmp_path / "few.h5") as file:
         assert "contents" not in file
-    for name in ("MOST_BYTES_READ", "MOST_FILE_BYTES"):
+    for name in ("MAX_BYTES_READ", "MAX_FILE_BYTES"):
         with monkeypatch.context() as patch:
             patch.setattr(contents, name, 100)
             with ArchiveWriter(path, append=True) as writer:

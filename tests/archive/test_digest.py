@@ -97,7 +97,7 @@ def test_large_archives_have_the_same_digest_from_stored_checksums(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = SpikeArchive(path).data_sha256()
-    monkeypatch.setattr(contents, "MOST_BYTES_READ", 0)
+    monkeypatch.setattr(contents, "MAX_BYTES_READ", 0)
     assert SpikeArchive(path).data_sha256() == read
     edit(path, "images")
     assert SpikeArchive(path).data_sha256() == read  # verify finds it

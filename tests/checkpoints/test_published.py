@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import spike_zoo
-from spike_zoo.files import shipped_weights
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci.codec.frames import encode_frames
@@ -23,6 +22,7 @@ from spike_zoo.simulation.kinds.sequences import sequence_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import Take
 from spike_zoo.tasks import ReconstructionModule
+from spike_zoo.utils.files import shipped_weights
 
 #: Clip, ground truth, evaluated rows, PSNR and SSIM of the best classical method on them (TFI
 #: over 21 and over 9 planes, normalised by 1 / 0.6).
@@ -38,7 +38,7 @@ CLIPS = [
 ]
 
 
-LARGEST = {
+MAX_VALUE = {
     "sci": 8e6,
     "sci-digits-coded": 8e6,
     "sci-small": 8e6,
@@ -51,7 +51,7 @@ def test_shipped_weights_are_small_and_contain_their_configuration(name: str) ->
     from safetensors import safe_open
 
     path = shipped_weights()[name]
-    assert path.stat().st_size <= LARGEST.get(name, 3.5e6)
+    assert path.stat().st_size <= MAX_VALUE.get(name, 3.5e6)
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     assert len(metadata["sha256"]) == 64

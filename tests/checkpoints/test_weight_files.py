@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.files import weights_file
+from spike_zoo.utils.files import weights_file
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.steps": torch.tensor(7)}
 

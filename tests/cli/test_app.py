@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spike_zoo.app.page import Setting, guards, serve
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
+from spike_zoo.pages.app_page import Setting, guards, serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
-from spike_zoo.records.result import RunResult
 from spike_zoo.testing import pattern_take
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of, commands_of
 from tests.helpers.splits import archive_of
-from tests.runs.test_resuming import SMALL
+from tests.training.test_resuming import SMALL
 
 SIZE = {"250": "32", "400": "40"}  # sizes in the documents -> sizes in the tests
 TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}

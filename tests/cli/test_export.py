@@ -13,9 +13,9 @@ from safetensors import safe_open
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
-from spike_zoo.records.initial_weights import weights_sha256
-from spike_zoo.records.result import RunResult
 from spike_zoo.testing import QUIET
+from spike_zoo.training.initial_weights import weights_sha256
+from spike_zoo.training.result import RunResult
 from tests.helpers.results import make_result
 
 if TYPE_CHECKING:

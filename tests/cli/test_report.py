@@ -15,10 +15,10 @@ from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.checkpoints.loading import export
 from spike_zoo.media import save_picture
 from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
-from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS, RunResult
-from spike_zoo.reports.methods import LabelledMethod, load_methods
+from spike_zoo.pages.methods import LabelledMethod, load_methods
 from spike_zoo.testing import pattern_take
 from spike_zoo.testing.patterns import tiny_archive
+from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.codecs import SumsCodec
@@ -99,7 +99,7 @@ def test_a_page_states_what_it_leaves_out(report: Make, monkeypatch: pytest.Monk
     assert "stir-small is left out: " in html
     assert "of 5 planes are shown, because windows around the others" in html
     assert "to limit the size" not in html
-    monkeypatch.setattr("spike_zoo.reports.choices.MOST_PIXELS", 2 * 32 * 48)
+    monkeypatch.setattr("spike_zoo.pages.choices.MAX_PIXELS", 2 * 32 * 48)
     html, _ = report("street.npz", "--methods tfp")
     assert "2 of 5 planes are shown, to limit the size of the page" in html
 
@@ -123,7 +123,7 @@ def test_a_flow_that_several_methods_share_is_shown_once(
 ) -> None:
     (method,) = load_methods(["tfi-aligned"], device="cpu", trust=False)
     methods = [LabelledMethod(name, method.module) for name in ("one", "two")]
-    monkeypatch.setattr("spike_zoo.reports.sources._load_methods", lambda *_: methods)
+    monkeypatch.setattr("spike_zoo.pages.report_sources._load_methods", lambda *_: methods)
     html, _ = report("street.npz", "--pictures 1")
     assert html.count("<h2>Optical flow: one</h2>") == 1
     assert "Optical flow: two" not in html
@@ -135,7 +135,7 @@ def test_a_slow_method_shows_only_the_first_plane(
     tiny_archive(Path("three.h5"), planes=161, stride=40)
     quick, slow = load_methods(["tfp", "tfi"], device="cpu", trust=False)
     methods = [quick, replace(slow, has_one_picture=True)]
-    monkeypatch.setattr("spike_zoo.reports.sources._load_methods", lambda *_: methods)
+    monkeypatch.setattr("spike_zoo.pages.report_sources._load_methods", lambda *_: methods)
     html, (pictures, _) = report("three.h5", "--pictures 3")
     full, single, _ = pictures["layers"]
     assert [bool(picture) for picture in full["pictures"]] == [True] * 3
@@ -181,7 +181,7 @@ def test_rates_are_measured_at_every_quality_against_the_ground_truth(
 ) -> None:
     html, _ = report("street.npz", f"{QUICK} --rates --codec stir-small")
     assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
-    monkeypatch.setattr("spike_zoo.reports.rates.load", lambda *_, **__: SumsCodec())
+    monkeypatch.setattr("spike_zoo.pages.rates.load", lambda *_, **__: SumsCodec())
     html, _ = report(clips_archive, f"{QUICK} --rates")
     assert html.count("<use xlink:href=") >= 3, "a point of each quality"
     assert "bits per pixel and plane" in html

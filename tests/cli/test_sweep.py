@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
-from spike_zoo.records.stored import read_records
+from spike_zoo.training.result import RunResult
+from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
 from tests.helpers.wandb_server import SweepServer

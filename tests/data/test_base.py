@@ -22,7 +22,7 @@ from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, setup_warnings
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import Split
+    from spike_zoo.tasks.batch import Split
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 2), (2, 0), (1, 2)])

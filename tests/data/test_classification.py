@@ -19,7 +19,7 @@ from spike_zoo.testing import labelled_archive, labelled_take
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.batch import LabelledBatch
+    from spike_zoo.tasks.batch import LabelledBatch
 
 PLANES = 45
 

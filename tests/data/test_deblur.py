@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.batch import DeblurBatch
 from spike_zoo.data import DeblurDataModule, Exposures
 from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.tasks.batch import DeblurBatch
 from tests.helpers.streams import random_spikes
 
 HEIGHT, WIDTH, PLANES = 24, 40, 60

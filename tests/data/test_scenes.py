@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.batch import ReconstructionBatch
 from spike_zoo.data import SceneDataModule, SceneWindows
 from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
@@ -22,6 +21,7 @@ from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import Take
 from spike_zoo.spikes.turning import apply_mode, turn_motion
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.testing import pattern_take, tiny_archive
 
 PLANES, STRIDE = 121, 20  # images at 0, 20, ..., 120; windows of 61 planes lie inside for 40..80

@@ -206,7 +206,7 @@ def test_python_blocks_run_in_the_order_of_their_document(document: str, work: P
 def test_yaml_blocks_are_accepted_by_their_readers(block: Block, work: Path) -> None:
     content = yaml.safe_load(block.text)
     if "parameters" in content:
-        from spike_zoo.sweeps.spec import read_sweep
+        from spike_zoo.tables.sweeps.spec import read_sweep
 
         Path("read.yaml").write_text(block.text, encoding="utf-8")
         assert read_sweep(Path("read.yaml"))

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from spike_zoo.yaml_files import read_yaml
+from spike_zoo.utils.yaml_files import read_yaml
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "docs" / "howto" / "slurm"

@@ -33,8 +33,8 @@ import spike_zoo
 from spike_zoo.archive import build_archive, verify_archive
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.frames import VideoFrames
-from spike_zoo.records.result import RunResult
-from spike_zoo.records.stored import read_records
+from spike_zoo.training.result import RunResult
+from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 from tests.helpers.checkpoints import write_checkpoint

@@ -23,11 +23,11 @@ from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.frames import find_footage
 from spike_zoo.media.pictures import load_picture
 from spike_zoo.media.video import save_video
-from spike_zoo.records.stored import StoredRecord, read_records, store_record
-from spike_zoo.runs.configs import check_configs
 from spike_zoo.simulation.datasets.picture_sets import picture_request
-from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables.read import read_points, read_table_file
+from spike_zoo.tables.sweeps import read_sweep
+from spike_zoo.training.configs import check_configs
+from spike_zoo.training.stored import StoredRecord, read_records, store_record
 from tests.conftest import ROOT
 from tests.fuzz import mutators as m
 from tests.helpers.archives import write_archive
@@ -37,7 +37,7 @@ from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
 from tests.helpers.tables import write_spec
 
-_MOST_READ = 1 << 24  # bits; larger recordings are not read, because callers check the size first
+_MAX_READ = 1 << 24  # bits; larger recordings are not read, because callers check the size first
 
 
 class Target(NamedTuple):
@@ -67,7 +67,7 @@ def _read_recordings(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix in (".dat", ".npz", ".npy", ".h5", ".spl"):
             recording = read_recording(path)
-            if np.prod(recording.shape, dtype=float) <= _MOST_READ:
+            if np.prod(recording.shape, dtype=float) <= _MAX_READ:
                 recording.read()
             info(str(path), json=True)
 

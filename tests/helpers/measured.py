@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.records.result import RunResult
+    from spike_zoo.training.result import RunResult
 
 
 def expected_psnr(result: RunResult, archive: str | Path) -> float:

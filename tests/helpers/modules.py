@@ -13,7 +13,7 @@ from spike_zoo.tasks import ClassificationModule, ReconstructionModule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
+    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 class OneCycleSTIR(STIRModule):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spike_zoo.records.result import Cost, RunResult
+from spike_zoo.training.result import Cost, RunResult
 
 COST = Cost(macs=29_011_000_000, seconds=0.5, size=(256, 256))
 

@@ -10,10 +10,10 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from spike_zoo.data import ArchiveDataModule
-from spike_zoo.records.provenance import leaves
-from spike_zoo.runs.configs import with_files
-from spike_zoo.sweeps import needed_first, read_sweep
-from spike_zoo.sweeps.line_reader import LineReader
+from spike_zoo.tables.sweeps import needed_first, read_sweep
+from spike_zoo.tables.sweeps.line_reader import LineReader
+from spike_zoo.training.configs import with_files
+from spike_zoo.training.provenance import leaves
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

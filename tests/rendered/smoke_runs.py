@@ -60,6 +60,6 @@ def test_every_run_of_the_smoke_profile_succeeds(
     method: str, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process = SimpleNamespace(**{**vars(subprocess), "Popen": InProcess})
-    monkeypatch.setattr("spike_zoo.sweeps.runner.subprocess", in_process)
+    monkeypatch.setattr("spike_zoo.tables.sweeps.runner.subprocess", in_process)
     sweep = str(EXPERIMENTS / method / "sweep.yaml")
     assert main(["sweep", sweep, "--profile", "smoke", "--only", "seed_everything=0"]) == 0

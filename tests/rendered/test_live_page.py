@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.live import LiveServer, Player, StoredRecording
 from spike_zoo.methods.classical import TFI
+from spike_zoo.pages import LiveServer, Player, StoredRecording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ _DRAWN = """image => {
     canvas.getContext("2d").drawImage(image, 0, 0);
     return canvas.toDataURL();
 }"""
-_MOST_ERROR = 5  # mean, in grey levels, of JPEG; that of a black picture is above 50
+_MAX_ERROR = 5  # mean, in grey levels, of JPEG; that of a black picture is above 50
 
 
 def _visible_plane(page: Page, player: Player) -> int | None:
@@ -44,7 +44,7 @@ def _visible_plane(page: Page, player: Player) -> int | None:
     recording = player.source.window(0, 161)
     images = player.method.reconstruct(recording, planes, rate_scale=player.rate_scale)
     errors = np.abs(pixels - 255 * images[:, 0].numpy()).mean(axis=(1, 2))
-    return planes[int(errors.argmin())] if errors.min() < _MOST_ERROR else None
+    return planes[int(errors.argmin())] if errors.min() < _MAX_ERROR else None
 
 
 def _wait_for(plane: int, page: Page, player: Player, seconds: float = 10) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.records.result import Cost
 from spike_zoo.tables import read_table_file, render_markdown
 from spike_zoo.tables.columns import direction, plain_column
+from spike_zoo.training.result import Cost
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.records.result import Cost
 from spike_zoo.tables import (
     FilledTable,
     Result,
@@ -24,6 +23,7 @@ from spike_zoo.tables import (
     render_markdown,
 )
 from spike_zoo.tables.curves import curve_charts
+from spike_zoo.training.result import Cost
 from tests.helpers.tables import SPEC, cell, filled, make_run, write_spec
 
 

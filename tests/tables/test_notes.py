@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
 from spike_zoo.tables import (
     TableSpec,
     collect_runs,
@@ -19,6 +18,7 @@ from spike_zoo.tables import (
 )
 from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 

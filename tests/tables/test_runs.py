@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, UsageError
-from spike_zoo.records.stored import store_record
 from spike_zoo.tables import (
     RecordedRun,
     Row,
@@ -26,6 +25,7 @@ from spike_zoo.tables import (
 )
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.fill import FilledTable, fill_tables
+from spike_zoo.training.stored import store_record
 from tests.helpers.results import make_result
 from tests.helpers.tables import cell, make_run, write_spec
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torch import Tensor
 
-    from spike_zoo.batch import Split
+    from spike_zoo.tasks.batch import Split
 
 
 class Brighter(TaskModule):

@@ -11,13 +11,13 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from spike_zoo.callbacks.cost import CostMeter
-from spike_zoo.callbacks.images import SampleImages, SampleVideo
-from spike_zoo.callbacks.per_image import PerImageMetrics
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import CodedScene, CodingModule, Compressed
 from spike_zoo.testing import QUIET, tiny_archive
+from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.images import SampleImages, SampleVideo
+from spike_zoo.training.per_image import PerImageMetrics
 
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 

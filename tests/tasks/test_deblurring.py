@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torchmetrics import MetricCollection
 
-    from spike_zoo.batch import DeblurBatch
+    from spike_zoo.tasks.batch import DeblurBatch
 
 SPAN = (20, 117)
 

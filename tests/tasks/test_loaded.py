@@ -9,9 +9,9 @@ import torch
 
 import spike_zoo
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
 from spike_zoo.tasks import LoadedReconstruction
 from spike_zoo.testing import CheckpointTester, tiny_archive
+from spike_zoo.training.result import RunResult
 
 
 class TestLoadedReconstruction(CheckpointTester):

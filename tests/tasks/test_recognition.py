@@ -19,7 +19,7 @@ from spike_zoo.testing import QUIET, labelled_archive, training_loss
 from tests.helpers.modules import StripesModule
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import LabelledBatch
+    from spike_zoo.tasks.batch import LabelledBatch
 
 LENGTH = 4
 

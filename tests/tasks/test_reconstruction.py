@@ -16,7 +16,7 @@ from spike_zoo.tasks import MeasuredImage, Origin, ReconstructionModule
 from spike_zoo.testing import QUIET
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.tasks.batch import ReconstructionBatch
 
 LENGTH = 25
 

@@ -17,13 +17,13 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from spike_zoo import SpikeArchive
-from spike_zoo.batch import SceneBatch
 from spike_zoo.data import SceneDataModule
 from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir import STIRLoss, STIRLossOptions, STIRModule
+from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.tasks.scene_training import check_scenes
 from spike_zoo.testing import QUIET, tiny_archive
 

@@ -16,7 +16,7 @@ from tests.helpers.modules import StripesModule
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
+    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 class _ZeroInitialised(ReconstructionModule):

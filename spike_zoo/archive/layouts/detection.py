@@ -21,10 +21,10 @@ from spike_zoo.archive.layouts.sreds import SREDS_PARTS, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.files import listed
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.utils.files import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator

@@ -11,10 +11,10 @@ import numpy as np
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
 from spike_zoo.archive.layouts.ground_truth import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
-from spike_zoo.files import listed
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.windows import planes_inside
+from spike_zoo.utils.files import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

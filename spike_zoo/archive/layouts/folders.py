@@ -11,7 +11,6 @@ from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, PictureFil
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, MissingItemError, NotSpikesError
-from spike_zoo.files import entries_below, listed
 from spike_zoo.formats.arrays import read_npy, read_npz
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
@@ -19,6 +18,7 @@ from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import is_class, own_sidecar
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
+from spike_zoo.utils.files import entries_below, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.archive.layouts.camera import Camera, Found
 
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 _PLANES_CHECKED = 64
 #: Name of a first folder in lower case -> split.
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
@@ -115,10 +115,10 @@ def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
         else:
             others.append(reason)
     if others:
-        more = f"; and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        more = f"; and {len(others) - _MAX_NAMED} more" if len(others) > _MAX_NAMED else ""
         warnings.warn(
             f"{root}: left out {len(others)} files that are not recordings: "
-            f"{'; '.join(others[:_MOST_NAMED])}{more}",
+            f"{'; '.join(others[:_MAX_NAMED])}{more}",
             stacklevel=4,
         )
     return recordings

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
-from spike_zoo.files import natural_order, new_file
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
 from spike_zoo.media.image_files import read_image
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, save_picture
+from spike_zoo.utils.files import natural_order, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

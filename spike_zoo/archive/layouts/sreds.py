@@ -10,11 +10,11 @@ import numpy as np
 
 from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
-from spike_zoo.files import listed, natural_order
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take, grey
+from spike_zoo.utils.files import listed, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spike_zoo.archive.layouts.camera import Found
 
 _PLANES = 20  # planes per file, from one image to the next
-_LEAST_FILES = 4  # with a window of 61 planes around an image
+_MIN_FILES = 4  # with a window of 61 planes around an image
 _SPEED = 120.0 * _PLANES  # frame rate of the video times planes per image
 
 
@@ -108,10 +108,10 @@ def _check_complete(scenes: dict[str, list[tuple[Path, Path]]]) -> None:
             "spikes and images",
         )
     for scene, pairs in scenes.items():
-        if len(pairs) < _LEAST_FILES:
+        if len(pairs) < _MIN_FILES:
             raise FormatError(
                 f"scene {scene} has {len(pairs)} files of spikes, but a window of 61 planes needs "
-                f"at least {_LEAST_FILES}; add the others or remove its folders",
+                f"at least {_MIN_FILES}; add the others or remove its folders",
                 path=scene,
             )
 

@@ -26,9 +26,9 @@ from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
 from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
 from spike_zoo.errors import GeometryError
-from spike_zoo.files import new_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FIRST_STATE: Final = 1 << 16
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane
-_LONGEST: Final = 65_535  # planes; longer times are clipped
+_MAX_LENGTH: Final = 65_535  # planes; longer times are clipped
 _LOW: Final = 0xFFFF
 
 # No array is bound to a local name below: numba would count references for every pixel, which
@@ -141,7 +141,7 @@ def _update_model(
 @compiled_inline
 def _update_pixel(pixel: Pixel, spike: int) -> None:
     """Update the state of a pixel with its spike on the current plane, 0 or 1."""
-    elapsed = min(pixel.elapsed + 1, _LONGEST)
+    elapsed = min(pixel.elapsed + 1, _MAX_LENGTH)
     pixel.lateness -= pixel.lateness >> 3
     if spike:
         if pixel.spike_count > 0:
@@ -155,7 +155,7 @@ def _update_pixel(pixel: Pixel, spike: int) -> None:
         pixel.elapsed = 0
     else:
         pixel.elapsed = elapsed
-        pixel.due = max(pixel.due - _PLANE, -_LONGEST * _PLANE)
+        pixel.due = max(pixel.due - _PLANE, -_MAX_LENGTH * _PLANE)
         pixel.phase = (min(elapsed, 15) << 4) | (pixel.phase & 15)
         if pixel.spike_count > 1:
             pixel.light_interval = max(pixel.light_interval, (elapsed + 1) * _PLANE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo._lazy import lazy_attributes
 from spike_zoo.methods.classical.functional import (
     tfi,
     tfi_video,
@@ -19,6 +18,7 @@ from spike_zoo.methods.classical.plasticity import (
     tfstp_stream,
 )
 from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
+from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.methods.classical.aligned import AlignedTFI

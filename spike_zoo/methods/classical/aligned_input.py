@@ -32,7 +32,7 @@ PLANES: Final = 61
 """Planes of a window that a network reads."""
 
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
-_FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # offset of the last group's middle plane
+_MAX_OFFSET: Final = WINDOW // 2 // GROUP * GROUP  # offset of the last group's middle plane
 # Error model of optical flow, from simulated scenes: the median error is 0.12 pixels in slow
 # scenes, and 0.15 to 0.3 pixels for motion of 5 to 12 pixels.
 _ERROR: Final = 0.1  # pixels
@@ -105,7 +105,7 @@ def aligned_window(
     alignment = PlaneAlignment(center, groups, velocity)
     bright = alignment.each_plane(intervals.rates) / rate_scale
     means = bright.unflatten(0, (len(groups), GROUP)).mean(dim=1)
-    weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
+    weights = group_weights(means, range(-_MAX_OFFSET, _MAX_OFFSET + 1, GROUP))
     draft = rate_scale * (weights * means).sum(dim=0)
     draft = deblurred(draft, intervals, alignment, weights) / rate_scale
     fields = velocity * _flow_offsets(velocity)

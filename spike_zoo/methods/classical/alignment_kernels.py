@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.int64]
 
 _MAX_PLANES = np.float32(255)  # largest number of planes that a byte can hold
-_LONGEST = np.float32(MAX_INTERVAL)
+_MAX_LENGTH = np.float32(MAX_INTERVAL)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
 _FINITE = ("nnan", "ninf", "nsz", "contract")
@@ -85,7 +85,7 @@ def _write_intervals(
         until[column] = np.uint8(min(following[column] - plane, _MAX_PLANES))
     for column in range(last.size):  # a second loop: a loop over three outputs is not vectorised
         interval = following[column] - last[column]
-        rates[column] = _ONE / interval if interval <= _LONGEST else _ZERO
+        rates[column] = _ONE / interval if interval <= _MAX_LENGTH else _ZERO
 
 
 @_kernel

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.cfa import Cfa
 
 _ROUNDS: Final = 4
-_SMALLEST: Final = 3  # pixels of a side: borders are mirrored by two pixels
+_MIN_SIDE: Final = 3  # pixels of a side: borders are mirrored by two pixels
 _CAUTION: Final = 0.1  # added to the share of samples: less correction if a colour has few samples
 _FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
 _FILLED_SEARCH: Final = 41  # planes in which SSL-CSC searches for a spike
@@ -59,11 +59,11 @@ class ColourMethod(ClassicalMethod):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        if min(recording.shape[1:]) < _SMALLEST:
+        if min(recording.shape[1:]) < _MIN_SIDE:
             height, width = recording.shape[1:]
             raise UsageError(
                 f"a recording of {height} x {width} pixels is too small for colour: demosaicking "
-                f"needs at least {_SMALLEST} x {_SMALLEST}"
+                f"needs at least {_MIN_SIDE} x {_MIN_SIDE}"
             )
         for image in self.colours(recording, centers):
             yield (image / rate_scale).clamp(0, 1)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # difference that does not reduce a weight, in noise powers
-_LEAST_NOISE: Final = 1e-5  # smallest noise power; white is 1
+_MIN_NOISE: Final = 1e-5  # smallest noise power; white is 1
 _ROUNDS: Final = 2
 _STEP: Final = 0.6  # share of the excess that is added in a round
 _CAUTION: Final = 3.0  # factor of the noise power in the Wiener filter of the excess
 _SIDE: Final = 7  # side of the squares over which the power of the excess is averaged
-_LEAST: Final = 0.2  # lower bound of the share of groups with an interval inside the clip
+_MIN_VALUE: Final = 0.2  # lower bound of the share of groups with an interval inside the clip
 
 
 def box_filter(images: Tensor, side: int) -> Tensor:
@@ -71,7 +71,7 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     """
     middle = list(offsets).index(0)
     central = groups[max(middle - 1, 0) : middle + 2]
-    noise = box_filter((central[-1:] - central[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
+    noise = box_filter((central[-1:] - central[:1]).square() / 2, _NOISE_SPREAD) + _MIN_NOISE
     near, weights = central.mean(dim=0), torch.empty_like(groups)
     for group, offset, weight in zip(groups, offsets, weights, strict=True):  # in the CPU cache
         difference = box_filter((group - near).square_()[None], _SPREAD)
@@ -109,7 +109,7 @@ def deblurred(
     CVGIP 1991.
     """
     clip = blur_clip(alignment, len(intervals.rates))
-    whole = weighted_sum(weights, alignment.whole(intervals, clip)).clamp_(min=_LEAST)
+    whole = weighted_sum(weights, alignment.whole(intervals, clip)).clamp_(min=_MIN_VALUE)
     means = alignment.from_first.means
     for _ in range(_ROUNDS):  # the excess has no name, so that its memory is freed immediately
         added = _increment(means(alignment.excess(image[None], intervals, clip)), whole, weights)

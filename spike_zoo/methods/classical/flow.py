@@ -23,7 +23,7 @@ _IMAGE_REACH: Final = 5  # planes before and after a plane that its rate image a
 _NEAR: Final = FLOW_OFFSET // 2
 _EXPLAINED: Final = 0.75  # of the difference without motion; above, flow is estimated in two steps
 _BRIGHTEST: Final = 1.6  # rate relative to white that becomes 255 in the 8-bit images of DIS
-_SMALLEST: Final = 32  # smallest side in pixels for the coarsest level of DIS
+_MIN_SIDE: Final = 32  # smallest side in pixels for the coarsest level of DIS
 #: Settings of DIS. Patches are matched at half resolution. At full resolution, flow takes three
 #: times as long, its error over 20 planes is twice as large in slow scenes (0.20 instead of 0.10
 #: pixels), and aligned means gain 0.15 dB in slow scenes and nothing in others.
@@ -139,7 +139,7 @@ def _as_bytes(image: Tensor) -> NDArray[np.uint8]:
     """Return an image as 8-bit array, padded to the smallest size of DIS."""
     scaled = (image.clamp(0, _BRIGHTEST) * (255 / _BRIGHTEST)).round()
     values = scaled.to(torch.uint8).cpu().numpy()
-    missing = [(0, max(_SMALLEST - side, 0)) for side in values.shape]
+    missing = [(0, max(_MIN_SIDE - side, 0)) for side in values.shape]
     return np.pad(values, missing, mode="edge")
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.batch import ReconstructionBatch
 
 _CELL: Final = 16  # pixels between independent values of a smooth error
 _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {

@@ -16,8 +16,8 @@ from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.batch import ReconstructionBatch
 
 
 class PlainModule(ReconstructionModule):

@@ -11,10 +11,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
-from spike_zoo.files import new_file
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
+from spike_zoo.utils.files import new_file
 
 _ENTRY = "images"
 

@@ -17,7 +17,7 @@ from spike_zoo.methods.ssdm.sdm import ChannelOrder, grey
 from spike_zoo.metrics import lpips_network
 from spike_zoo.nn.precision import without_autocast
 
-SMALLEST_NORM = 1e-10
+MIN_NORM = 1e-10
 LEVELS = 5  # levels of VGG-16 that are compared
 ROUNDING = 1e-3  # epsilon of the Charbonnier distance: a quarter of a grey level of 8 bits
 SCALES = 3
@@ -110,7 +110,7 @@ class LPIPSDistance:
 def _normalised(features: Tensor) -> Tensor:
     squares = features.square().sum(dim=1, keepdim=True)
     smallest = torch.finfo(squares.dtype).tiny  # the gradient of the root is infinite at 0
-    return features / (squares.clamp(min=smallest).sqrt() + SMALLEST_NORM)
+    return features / (squares.clamp(min=smallest).sqrt() + MIN_NORM)
 
 
 def charbonnier(labels: Tensor, predictions: Tensor) -> Tensor:

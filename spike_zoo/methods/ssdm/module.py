@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from spike_zoo.batch import DeblurBatch
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
@@ -32,6 +31,7 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import centred_window, spread_planes
+from spike_zoo.tasks.batch import DeblurBatch
 from spike_zoo.tasks.deblurring import DeblurModule
 
 FEATURES_SHARE = 0.1  # factor of the last layer's feature weights with start_from_blur

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from spike_zoo.checkpoints.partial import load_part
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.files import weights_file
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
@@ -21,6 +20,7 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
+from spike_zoo.utils.files import weights_file
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
 Part = Literal["bsn", "edsr"]

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler
 
-from spike_zoo.batch import DeblurBatch
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
@@ -24,6 +23,7 @@ from spike_zoo.methods.ssdm.teacher_module import Part, TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
+from spike_zoo.tasks.batch import DeblurBatch
 from spike_zoo.tasks.exposures import Exposure, ExposureResult
 
 Stage = Literal["denoise", "upsample"]

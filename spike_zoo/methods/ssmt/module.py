@@ -10,7 +10,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.errors import WeightsError
@@ -30,6 +29,7 @@ from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch, Split
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.tasks.reconstruction import ReconstructionModule

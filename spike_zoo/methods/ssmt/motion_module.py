@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
@@ -23,6 +22,7 @@ from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     MeasuredImage,

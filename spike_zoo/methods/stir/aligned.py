@@ -19,8 +19,8 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.tasks.flow import ground_truth_flow, oracle_flow_error
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.batch import ReconstructionBatch
 
 FlowSchedule: TypeAlias = Literal["constant", "fading"]
 

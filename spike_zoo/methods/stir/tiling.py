@@ -13,7 +13,7 @@ from spike_zoo.nn.padding import centred_padding, crop_padding
 
 WHOLE_PIXELS = 2**20  # largest frame that is not tiled by default: about 1.3 GB in float32
 AUTOMATIC_SIDE = 1024
-SMALLEST_SIDE = 128
+MIN_SIDE = 128
 OVERLAP = 64  # pixels that adjacent tiles share
 MARGIN = 16  # pixels at a tile's inner edges with weight 0: they lack context beyond the tile
 
@@ -92,9 +92,9 @@ class TileGrid:
 
 def check_side(side: int | None) -> None:
     """Raise ValueError for a side below 128 other than 0: such tiles are mostly overlap."""
-    if side is not None and side != 0 and side < SMALLEST_SIDE:
+    if side is not None and side != 0 and side < MIN_SIDE:
         raise ValueError(
-            f"tile: sides of {side} pixels are too small, give at least {SMALLEST_SIDE}, or 0 for "
+            f"tile: sides of {side} pixels are too small, give at least {MIN_SIDE}, or 0 for "
             "no tiles"
         )
 

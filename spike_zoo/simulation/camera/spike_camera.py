@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from spike_zoo.cores import usable_cores
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
 from spike_zoo.spikes import SpikeRecording, pack_bits
+from spike_zoo.utils.cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.files import listed, natural_order
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.datasets.sampling import draw, part
 from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
+from spike_zoo.utils.files import listed, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

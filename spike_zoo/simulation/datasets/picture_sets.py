@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.files import content_sha256
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.simulation.datasets.labelled_sets import (
     find_caltech,
@@ -24,6 +23,7 @@ from spike_zoo.simulation.kinds.labelled import LabelledPicture, labelled_drifts
 from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR, DriftSpec
 from spike_zoo.simulation.scenes.photographs import SPLITS
+from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.recipes import Options, TakesBySplit
     from spike_zoo.simulation.scenes.photographs import Split
 
-_LEAST_PLANES: Final = 2  # of a motion
+_MIN_PLANES: Final = 2  # of a motion
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
     if not folder.is_dir():
         raise MissingFileError.at(folder, "there is no such folder")
     values = {**picture_set.options, **given}
-    if values.get("planes", _LEAST_PLANES) < _LEAST_PLANES:
-        raise UsageError(f"--planes must be at least {_LEAST_PLANES}, got {values['planes']}")
+    if values.get("planes", _MIN_PLANES) < _MIN_PLANES:
+        raise UsageError(f"--planes must be at least {_MIN_PLANES}, got {values['planes']}")
     request = picture_set.request(folder, seed, values)
     return request._replace(options={"kind": kind} | request.options)
 

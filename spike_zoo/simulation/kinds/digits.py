@@ -23,8 +23,8 @@ DIGIT_SPLITS: Final[dict[Split, range]] = {
 }
 """Image indices of each split; contiguous, because neighbours are often of the same writer."""
 
-SLOWEST_DIGIT: Final = 0.2
-FASTEST_DIGIT: Final = 0.4
+MIN_DIGIT: Final = 0.2
+MAX_DIGIT: Final = 0.4
 
 
 def digit_drifts(
@@ -64,8 +64,8 @@ def digit_drifts(
         height=height,
         width=width,
         planes=planes,
-        slowest=SLOWEST_DIGIT,
-        fastest=FASTEST_DIGIT,
+        slowest=MIN_DIGIT,
+        fastest=MAX_DIGIT,
         noise=noise,
     )
 

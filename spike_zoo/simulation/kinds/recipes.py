@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from spike_zoo.errors import UsageError
-from spike_zoo.files import content_sha256
 from spike_zoo.media.frames import footage_files
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
 from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
@@ -43,6 +42,7 @@ from spike_zoo.simulation.kinds.takes import (
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
+from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.conditions import ConditionedScene

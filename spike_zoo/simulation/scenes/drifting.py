@@ -23,7 +23,7 @@ DRIFT_PLANES: Final = 41
 _TEXELS: Final = 2  # texels per pixel, so that bilinear sampling blurs little
 _SLACK: Final = 2  # pixels of free space in addition to the fastest motion
 _CANVAS: Final = 32  # smallest difference in size between a mirrored picture and a plane, pixels
-_SMALLEST: Final = 8  # smallest picture in pixels
+_MIN_SIDE: Final = 8  # smallest picture in pixels
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DriftSpec:
             raise UsageError(
                 f"speeds must be 0 <= slowest <= fastest, got {self.slowest} and {self.fastest}"
             )
-        least = _SMALLEST if self.mirrored else _SMALLEST + _SLACK + self.travel
+        least = _MIN_SIDE if self.mirrored else _MIN_SIDE + _SLACK + self.travel
         if min(self.height, self.width) < least:
             raise UsageError(
                 f"planes of {self.height}x{self.width} are too small for a picture that moves up "

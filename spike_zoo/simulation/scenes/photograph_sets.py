@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.files import content_sha256
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.simulation.scenes.photographs import (
@@ -26,13 +25,14 @@ from spike_zoo.simulation.scenes.photographs import (
     photograph_file,
     picture_levels,
 )
+from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-_FEWEST: Final = 4  # photographs of a folder; a texture of leaves contains three
+_MIN_COUNT: Final = 4  # photographs of a folder; a texture of leaves contains three
 _PARTS: Final = 16  # of a fingerprint, along each axis
 #: Smallest correlation of the fingerprints of two copies of a photograph. Copies of different size
 #: and compression have above 0.999, different photographs of 297 below 0.91.
@@ -103,10 +103,10 @@ def photograph_set(source: str, size: tuple[int, int] = (1, 1)) -> PhotographSet
     files = images_in(folder)
     cutouts = [file for file in files if _is_cutout(file)]
     photographs = _for_training([file for file in files if file not in cutouts], size)
-    if len(photographs) < _FEWEST:
+    if len(photographs) < _MIN_COUNT:
         raise UsageError(
             f"--photographs {source}: {len(photographs)} photographs in this folder, expected at "
-            f"least {_FEWEST} ({', '.join(PICTURE_SUFFIXES)}); add some, or give default"
+            f"least {_MIN_COUNT} ({', '.join(PICTURE_SUFFIXES)}); add some, or give default"
         )
     return PhotographSet(
         {**shipped.names, "train": tuple(file.as_uri() for file in photographs)},

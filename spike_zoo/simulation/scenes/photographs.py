@@ -28,7 +28,7 @@ SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 SHIPPED_FOLDER: Final = Path(__file__).resolve().parents[1] / "photographs"
 """Folder of the photographs that ship with this package."""
-LONGEST: Final = 640
+MAX_SIDE: Final = 640
 """Longest side of the shipped photographs; photographs of users are reduced to it."""
 
 _SKLEARN: Final = ("china", "flower")
@@ -128,7 +128,7 @@ def picture_levels(file: Path) -> NDArray[np.uint8]:
 
 def _reduced(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reduce a photograph to the longest side of the shipped set, so that scenes look alike."""
-    scale = LONGEST / max(levels.shape[:2])
+    scale = MAX_SIDE / max(levels.shape[:2])
     if scale >= 1:
         return levels
     rows, columns = (max(1, round(side * scale)) for side in levels.shape[:2])

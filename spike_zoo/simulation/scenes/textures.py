@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""
 
-_LARGEST: Final = 3584  # largest side of a photograph in texels; crops nothing at 2 per pixel
+_MAX_SIZE: Final = 3584  # largest side of a photograph in texels; crops nothing at 2 per pixel
 _LEAVES: Final = 2500
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:-&"
 
@@ -70,7 +70,7 @@ def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture
         image = image[:, :, ::-1]
     # crop before resizing, which is faster
     for axis in (1, 2):
-        spare = image.shape[axis] - math.floor(_LARGEST / density)
+        spare = image.shape[axis] - math.floor(_MAX_SIZE / density)
         if spare > 0:
             first = int(rng.integers(spare + 1))
             image = image.take(range(first, first + image.shape[axis] - spare), axis)

@@ -15,16 +15,16 @@ import yaml
 
 import spike_zoo
 from spike_zoo import SpikeArchive
-from spike_zoo.callbacks.cost import count_macs
 from spike_zoo.checkpoints.saved_model import read_saved_model
 from spike_zoo.cli.main import main
 from spike_zoo.media.coded_video import encode_video
 from spike_zoo.methods import sci
-from spike_zoo.records.result import RunResult
-from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables import read_table_file
 from spike_zoo.tables.read import read_points
+from spike_zoo.tables.sweeps import read_sweep
 from spike_zoo.testing import labelled_batch
+from spike_zoo.training.cost import count_macs
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, builder, variants_to_run

@@ -12,8 +12,8 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
-from spike_zoo.records.provenance import leaves
-from spike_zoo.records.result import RunResult
+from spike_zoo.training.provenance import leaves
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, variants_to_run

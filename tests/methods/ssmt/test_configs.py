@@ -12,9 +12,9 @@ import spike_zoo
 from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssmt import SSMTModule
-from spike_zoo.records.result import RunResult
 from spike_zoo.simulation import SceneSpec
 from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.variants import assert_builds
 

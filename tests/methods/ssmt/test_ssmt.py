@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import spike_zoo
-from spike_zoo.batch import SceneBatch
 from spike_zoo.data import SceneDataModule
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.classical import TFI
@@ -29,6 +28,7 @@ from spike_zoo.methods.ssmt.motion import flow_loss
 from spike_zoo.methods.ssmt.network import CLIP_PLANES, STRIDE, IntervalAlignment
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import TaskModule
+from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, tiny_archive
 from spike_zoo.testing.testers import training_loss
 from tests.helpers.streams import random_spikes

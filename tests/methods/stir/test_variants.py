@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.stir_variants import VARIANTS, cost, switches
-from spike_zoo.records.provenance import argument_defaults, leaves
+from spike_zoo.training.provenance import argument_defaults, leaves
 from tests.conftest import ROOT
 
 FILES = sorted(VARIANTS.glob("*.yaml"))

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.batch import ReconstructionBatch
 from spike_zoo.tasks import ReconstructionModule
+from spike_zoo.tasks.batch import ReconstructionBatch
 
 
 class SpikeMean(ReconstructionModule):

@@ -26,7 +26,7 @@ NEIGHBOURS = (0, 2, 4)
 AROUND = (0, 1, 3, 4)  # indexes of the neighbours in the five features
 NEAREST = (1, 3)
 CENTRE = 2
-LEAST_DEVIATION = 0.01  # added to the deviation of features, not to amplify noise of uniform scenes
+MIN_DEVIATION = 0.01  # added to the deviation of features, not to amplify noise of uniform scenes
 _MULTIPLE = 4  # H and W are padded to multiples
 
 
@@ -180,7 +180,7 @@ def standardize(features: Tensor) -> Tensor:
     flat = features.flatten(1).float()
     mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0)
     shape = (-1, 1, 1, 1, 1)
-    return (features - mean.view(shape)) / (deviation + LEAST_DEVIATION).view(shape)
+    return (features - mean.view(shape)) / (deviation + MIN_DEVIATION).view(shape)
 
 
 def align_neighbours(

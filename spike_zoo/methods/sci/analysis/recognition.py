@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.batch import LabelledBatch, Split
 from spike_zoo.coding import rans
 from spike_zoo.coding.header import file_bytes
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
@@ -32,6 +31,7 @@ from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.recognition import ClassificationModule
 

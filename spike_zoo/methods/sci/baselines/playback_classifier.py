@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from spike_zoo.batch import LabelledBatch
 from spike_zoo.methods.sci.features.blocks import conv3
 from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
 from spike_zoo.methods.sci.training.augmentation import apply_affine, check_distort, sample_affine
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.tasks.batch import LabelledBatch
 from spike_zoo.tasks.recognition import ClassificationModule
 
 

@@ -26,7 +26,7 @@ from spike_zoo.methods.sci.codec.decoded import class_probabilities, pictures
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
 from spike_zoo.methods.sci.codec.networks import SCINetworks
-from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE, WINDOW
+from spike_zoo.methods.sci.features.fem import MIN_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
@@ -66,10 +66,10 @@ class SCICodec(SCINetworks):
             raise PlaneRangeError(
                 f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
             )
-        if min(height, width) < SMALLEST_SIDE:
+        if min(height, width) < MIN_SIDE:
             raise ConfigError(
                 f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
-                f"at least {SMALLEST_SIDE}"
+                f"at least {MIN_SIDE}"
             )
         header = Header(
             digest_of(self),

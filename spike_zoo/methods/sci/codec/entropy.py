@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.coding import tables as frequency_tables
-from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, clamp_with_gradient
+from spike_zoo.methods.sci.codec.quantization import MIN_MASS, clamp_with_gradient
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
@@ -56,7 +56,7 @@ class HyperPrior(nn.Module):
     def bits(self, values: Tensor) -> Tensor:
         """Return the bits of each value, ``(B, C, h, w)``: integers, or integers with noise."""
         mass = self._tail(values + 0.5, values) - self._tail(values - 0.5, values)
-        return -torch.log2(clamp_with_gradient(mass.abs(), LEAST_MASS, 1.0))
+        return -torch.log2(clamp_with_gradient(mass.abs(), MIN_MASS, 1.0))
 
     def _tail(self, edges: Tensor, values: Tensor) -> Tensor:
         """Return the mixture's CDF at each edge; its complement for values above 0.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
 from spike_zoo.methods.sci.codec.inter import (
-    LONGEST_GAP,
+    MAX_GAP,
     MODES,
     Context,
     DecodedPFrame,
@@ -33,7 +33,7 @@ from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimat
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
-MAX_LOOKAHEAD = LONGEST_GAP + 1
+MAX_LOOKAHEAD = MAX_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
 
 

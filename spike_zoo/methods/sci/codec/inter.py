@@ -103,10 +103,10 @@ class FrameMode(NamedTuple):
 
 
 CODED: Final = FrameMode()
-LONGEST_GAP: Final = 3
+MAX_GAP: Final = 3
 MODES: Final = tuple(
     itertools.starmap(
-        FrameMode, itertools.product((False, True), (False, True), range(LONGEST_GAP + 1))
+        FrameMode, itertools.product((False, True), (False, True), range(MAX_GAP + 1))
     )
 )
 """All modes; a bitstream stores the index."""

@@ -15,7 +15,7 @@ Quantisation = Literal["mixed", "noise", "ste"]
 LEVELS = len(frequency_tables.SIGMAS)
 """Number of Gaussian probability tables, that is of scale indexes. Symbols with index 0, the
 narrowest, are not coded."""
-LEAST_MASS = 2.0**-16
+MIN_MASS = 2.0**-16
 """Least probability of a symbol, as in 16-bit frequency tables."""
 _NARROWEST, _WIDEST = float(frequency_tables.SIGMAS[0]), float(frequency_tables.SIGMAS[-1])
 
@@ -72,7 +72,7 @@ def gaussian_bits(value: Tensor, sigma: Tensor) -> Tensor:
     """
     distance = value.abs()  # by symmetry; the CDF is more precise in the lower tail
     mass = _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
-    return -torch.log2(clamp_with_gradient(mass, LEAST_MASS, 1.0))
+    return -torch.log2(clamp_with_gradient(mass, MIN_MASS, 1.0))
 
 
 def _normal_cdf(x: Tensor) -> Tensor:

@@ -15,16 +15,16 @@ from spike_zoo.methods.sci.codec.quantization import LEVELS, clamp_with_gradient
 from spike_zoo.nn.precision import exact_device
 
 QUALITIES = 4
-LARGEST_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
-LARGEST_SYMBOL = 15  # other symbols to +-15
-LARGEST_ACTIVATION = 255
+MAX_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
+MAX_SYMBOL = 15  # other symbols to +-15
+MAX_ACTIVATION = 255
 FIRST_LEVEL = 22.0
 """Scale index of an untrained network. With a lower initial index, nothing is ever coded."""
 FIRST_OFFSET = 0.5
 
-_LARGEST_WEIGHT = 127
-_LEAST_STEP = 1e-12
-_LEAST_MULTIPLIER, _LARGEST_SHIFT = 2**14, 40
+_MAX_WEIGHT = 127
+_MIN_STEP = 1e-12
+_MIN_MULTIPLIER, _MAX_SHIFT = 2**14, 40
 _INITIAL_STEP = 2.0**-6
 _MOMENTUM = 0.99
 _QUANTILE = 0.999
@@ -61,7 +61,7 @@ class IntegerLayer(nn.Module):
         kernel: int,
         *,
         rows: int = 1,
-        largest: int = LARGEST_ACTIVATION,
+        largest: int = MAX_ACTIVATION,
         step: float | None = None,
     ) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class IntegerLayer(nn.Module):
     def weight_steps(self) -> Tensor:
         """Return the quantisation step of the weights of each output channel, ``(O,)``."""
         largest = self.weight.detach().abs().amax(dim=(1, 2, 3))
-        return (largest / _LARGEST_WEIGHT).clamp(min=_LEAST_STEP)
+        return (largest / _MAX_WEIGHT).clamp(min=_MIN_STEP)
 
     def trained(self, x: Tensor, input_step: Tensor, row: int) -> Tensor:
         """Return the outputs in training, before rounding and clipping.
@@ -109,7 +109,7 @@ class IntegerLayer(nn.Module):
         """Update the moving average of the step, so that 99.9 % of activations are not clipped."""
         flat = values.relu().flatten()
         flat = flat[:: max(1, flat.numel() // _QUANTILE_SAMPLES)]
-        step = (torch.quantile(flat, _QUANTILE) / LARGEST_ACTIVATION).clamp(min=_LEAST_STEP)
+        step = (torch.quantile(flat, _QUANTILE) / MAX_ACTIVATION).clamp(min=_MIN_STEP)
         momentum = _MOMENTUM if self.step else 0.0
         self.step.copy_(momentum * self.step + (1.0 - momentum) * step)
 
@@ -158,14 +158,14 @@ def scaling(factors: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         m in [2^14, 2^15) and s in [1, 40], float64.
     """
-    if not bool((factors < _LEAST_MULTIPLIER).all()):
+    if not bool((factors < _MIN_MULTIPLIER).all()):
         raise ValueError("a scale network has a factor above 16384; its training has diverged")
-    shift = (14 - torch.floor(torch.log2(factors.clamp(min=2.0**-60)))).clamp(1, _LARGEST_SHIFT)
+    shift = (14 - torch.floor(torch.log2(factors.clamp(min=2.0**-60)))).clamp(1, _MAX_SHIFT)
     multiplier = torch.round(factors * torch.exp2(shift))
-    carried = multiplier >= 2 * _LEAST_MULTIPLIER  # rounded up to 2^15
+    carried = multiplier >= 2 * _MIN_MULTIPLIER  # rounded up to 2^15
     shift = shift - carried.double()
     multiplier = torch.where(carried, torch.round(factors * torch.exp2(shift)), multiplier)
-    return multiplier.clamp(min=_LEAST_MULTIPLIER), shift
+    return multiplier.clamp(min=_MIN_MULTIPLIER), shift
 
 
 class ScaleNet(nn.Module):
@@ -227,9 +227,9 @@ class ScaleNet(nn.Module):
                 layer = self._layer(number)
                 x = layer.trained(x, step, quality if number == 0 else 0)
                 x = ste_round(x)
-                within = (x >= 0) & (x <= LARGEST_ACTIVATION)
+                within = (x >= 0) & (x <= MAX_ACTIVATION)
                 # gradients pass at the limits too; those of clamp() do not from torch 2.14 on
-                x = torch.where(within, x, x.detach().clamp(0, LARGEST_ACTIVATION))
+                x = torch.where(within, x, x.detach().clamp(0, MAX_ACTIVATION))
                 step = layer.value
             return clamp_with_gradient(self._layer(2).trained(x, step, 0), 0.0, LEVELS - 1.0)
 
@@ -262,14 +262,14 @@ class ScaleNet(nn.Module):
     def finalize(self) -> None:
         """Export all layers to integers, and store the checksum of the output for a test input."""
         first = self._layer(0)
-        largest = first.weight.new_full((first.weight.shape[1],), LARGEST_SYMBOL).double()
-        largest[: self.hyper] = LARGEST_HYPER
+        largest = first.weight.new_full((first.weight.shape[1],), MAX_SYMBOL).double()
+        largest[: self.hyper] = MAX_HYPER
         step = first.step.new_ones(())
         for number in range(len(self.layers)):
             layer = self._layer(number)
             layer.export(step, largest)
             step = layer.value
-            largest = layer.weight.new_full((layer.weight.shape[0],), LARGEST_ACTIVATION).double()
+            largest = layer.weight.new_full((layer.weight.shape[0],), MAX_ACTIVATION).double()
         self.probe_crc.fill_(self._probe(self.probe_crc.device))
         self.is_final.fill_(True)
 
@@ -292,8 +292,8 @@ class ScaleNet(nn.Module):
         """Return the CRC-32 of the scale indexes of a seeded random input of 8 x 8."""
         inputs = self._layer(0).weight.shape[1]
         generator = np.random.default_rng(inputs)
-        limit = np.full((inputs, 1, 1), LARGEST_SYMBOL)
-        limit[: self.hyper] = LARGEST_HYPER
+        limit = np.full((inputs, 1, 1), MAX_SYMBOL)
+        limit[: self.hyper] = MAX_HYPER
         symbols = generator.integers(-limit, limit + 1, (inputs, _PROBE_SIDE, _PROBE_SIDE))
         device = exact_device(device)
         x = torch.from_numpy(symbols).to(device, torch.float64)[None]
@@ -310,6 +310,6 @@ def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tens
         dtype: Type of the result.
     """
     repeated = hyper.repeat_interleave(4, dim=-2).repeat_interleave(4, dim=-1)
-    parts = [clamp_with_gradient(repeated, -LARGEST_HYPER, LARGEST_HYPER)]
-    parts += [clamp_with_gradient(symbols, -LARGEST_SYMBOL, LARGEST_SYMBOL) for symbols in context]
+    parts = [clamp_with_gradient(repeated, -MAX_HYPER, MAX_HYPER)]
+    parts += [clamp_with_gradient(symbols, -MAX_SYMBOL, MAX_SYMBOL) for symbols in context]
     return torch.cat([part.to(dtype) for part in parts], dim=1)

@@ -257,9 +257,9 @@ def number_table(stop: int) -> frequency_tables.FrequencyTables:
 
 def check_symbols(symbols: Tensor) -> Tensor:
     """Reject symbols that cannot be coded."""
-    if not bool((symbols.abs() <= rans.LARGEST).all()):
+    if not bool((symbols.abs() <= rans.MAX_VALUE).all()):
         raise ValueError(
-            f"a symbol is not a number or beyond {rans.LARGEST}: features or weights are broken"
+            f"a symbol is not a number or beyond {rans.MAX_VALUE}: features or weights are broken"
         )
     return symbols
 

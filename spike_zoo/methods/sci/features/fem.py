@@ -33,7 +33,7 @@ NEIGHBOURS_PER_SIDE = 2
 """Neighbouring features on either side of a target that its analysis uses."""
 CLIP = WINDOW + 2 * NEIGHBOURS_PER_SIDE * STEP
 """Planes that the analysis of one target uses: 41."""
-SMALLEST_SIDE = 16
+MIN_SIDE = 16
 
 VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))
 """First and past-the-last plane of each ventral filter: symmetric growth from the centre."""
@@ -257,8 +257,8 @@ def _check_planes(planes: Tensor) -> None:
         raise ValueError(
             f"FEM takes {WINDOW} planes of spikes, (B, {WINDOW}, H, W), got {tuple(planes.shape)}"
         )
-    if min(planes.shape[-2:]) < SMALLEST_SIDE:
+    if min(planes.shape[-2:]) < MIN_SIDE:
         raise ConfigError(
-            f"planes of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels are needed, got "
+            f"planes of at least {MIN_SIDE} x {MIN_SIDE} pixels are needed, got "
             f"{planes.shape[-1]} x {planes.shape[-2]} (W x H)"
         )

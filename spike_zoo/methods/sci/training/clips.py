@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.batch import ReconstructionBatch, Split
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
@@ -27,6 +26,7 @@ from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
 from spike_zoo.methods.sci.training.static_scene import static_scene_deviation
 from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.tasks.batch import ReconstructionBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.coding.header import Header, file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded, decoded_group, payloads
@@ -33,6 +32,7 @@ from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_p
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
+from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.batch import SceneBatch
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
@@ -28,6 +27,7 @@ from spike_zoo.methods.sci.training.options import (
 )
 from spike_zoo.methods.sci.training.stage_module import arguments_of
 from spike_zoo.methods.sci.training.stage_table import STAGES
+from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.scene_training import check_scenes
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
@@ -27,6 +26,7 @@ from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
 

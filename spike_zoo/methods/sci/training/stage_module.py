@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from spike_zoo.batch import SceneBatch
 from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
@@ -33,12 +31,14 @@ from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.batch import SceneBatch
+from spike_zoo.utils.files import weights_file
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
 CHECKED_SPEEDS = ("medium", "fast")
 """Speeds of scenes whose motion errors are checked after training."""
-LARGEST_RATIO = 0.4
+MAX_RATIO = 0.4
 """Largest accepted ratio of the end-point error to that of zero motion."""
 _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
@@ -347,12 +347,12 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
         speed: float(value)
         for name, value in ratios.items()
         for speed in CHECKED_SPEEDS
-        if name.endswith(f"epe_ratio_{speed}") and value > LARGEST_RATIO
+        if name.endswith(f"epe_ratio_{speed}") and value > MAX_RATIO
     }
     listed = " and ".join(f"{ratio:.2f} on {speed} scenes" for speed, ratio in failed.items())
     return listed and (
         "motion is not learned well enough: the ratio of its end-point error to that of zero "
-        f"flow is {listed}, above {LARGEST_RATIO}; networks that warp along it will gain little. "
+        f"flow is {listed}, above {MAX_RATIO}; networks that warp along it will gain little. "
         "Train longer"
     )
 

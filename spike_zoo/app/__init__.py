@@ -1,1 +1,0 @@
-"""App: a local web page to view and convert recordings."""

@@ -1,0 +1,31 @@
+"""Pages for people: reports, the app and the live view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spike_zoo.utils.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from spike_zoo.pages.live_player import Player
+    from spike_zoo.pages.live_server import LiveServer
+    from spike_zoo.pages.live_sources import GrowingFile, Pipe, StoredRecording
+
+__all__ = [
+    "GrowingFile",
+    "LiveServer",
+    "Pipe",
+    "Player",
+    "StoredRecording",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "GrowingFile": "live_sources",
+        "LiveServer": "live_server",
+        "Pipe": "live_sources",
+        "Player": "live_player",
+        "StoredRecording": "live_sources",
+    },
+)

@@ -1,0 +1,143 @@
+"""Report of an ``.sci`` bitstream: facts, bits per frame, decoded pictures and motion."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.header import QUALITIES
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.media import Layer, Page, Viewer
+from spike_zoo.media.charts import COLOURS, new_chart, to_svg
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from torch import Tensor
+
+    from spike_zoo.pages.choices import Choices
+    from spike_zoo.tasks.protocols import Compresses
+
+_MAX_FRAMES: Final = 48  # decoded frames
+
+
+def bitstream_page(source: Path, title: str, choices: Choices) -> Page:
+    """Return the report of a bitstream, which may be damaged.
+
+    Raises:
+        BitstreamError: If the header is damaged.
+    """
+    reader = BitstreamReader(source, strict=False)
+    header = reader.header
+    page = Page(title, f"{source.name}: a bitstream of spikes")
+    page.add_facts(
+        [
+            ("planes", header.planes),
+            ("pixels", f"{header.width} x {header.height}"),
+            ("quality", f"{header.quality} of 0 to {QUALITIES - 1}"),
+            ("frames", f"{header.frames} in {header.groups} groups"),
+            ("bytes", f"{reader.size:,}".replace(",", " ")),
+            ("bits per pixel and plane", f"{header.bits_per_pixel(reader.size):.4g}"),
+        ]
+    )
+    for error in reader.errors:
+        page.add_warning(f"Left out: {error}")
+    _add_bits(page, reader)
+    _add_decoded(page, reader, choices)
+    return page
+
+
+def _add_bits(page: Page, reader: BitstreamReader) -> None:
+    lengths = reader.payload_bytes()
+    if not lengths:
+        return
+    header = reader.header
+    bits = {k: 8 * length / header.group_length(k) for k, length in lengths.items()}
+    page.add_section(
+        "Bits per frame",
+        "The frames of a group of pictures are coded into one stream of bits, so the mean per "
+        "frame is shown. The first frame is an I-frame, the others are predicted from "
+        "the frame before.",
+    )
+    raw = header.height * header.width * header.step
+    mean = 8 * sum(lengths.values()) / sum(header.group_length(k) for k in lengths)
+    caption = f"{mean:.0f} bits per frame on average; {header.step} raw planes have {raw}."
+    page.add_drawings([(_bars(bits, reader), caption)])
+
+
+def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
+    """Draw the mean bits of each group's frames over the planes of the group."""
+    header = reader.header
+    figure, axes = new_chart()
+    for group, value in bits.items():
+        first = group * header.gop
+        last = first + header.group_length(group) - 1
+        begin = max(0.0, header.plane(first) - header.step / 2)
+        end = min(header.planes, header.plane(last) + header.step / 2)
+        axes.bar(begin, value, 0.96 * (end - begin), align="edge", color=COLOURS[0])
+    axes.set(xlabel="plane", ylabel="bits per frame", xlim=(0, header.planes))
+    return to_svg(figure, "bits per frame over the planes")
+
+
+def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
+    """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
+    from spike_zoo.checkpoints.loading import load, pick_device
+    from spike_zoo.pages.methods import method_label
+    from spike_zoo.tasks.protocols import codec_from
+
+    page.add_section("Pictures", f"Decoded by {method_label(choices.codec)}.")
+    device = pick_device(choices.device)
+    try:
+        loaded = load(choices.codec, device=device, trust=choices.trust)
+        codec = codec_from(loaded, f"--codec {choices.codec}")
+        _add_viewers(page, reader, codec)
+    except (SpikeZooError, ValueError) as error:
+        page.add_warning(f"The pictures cannot be made: {error}")
+
+
+def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
+    import torch
+
+    from spike_zoo.media.output import with_progress
+    from spike_zoo.pages.motion import add_motion_viewer
+
+    header = reader.header
+    count = min(max(1, _MAX_FRAMES // header.gop), header.groups)
+    stream = islice(codec.decompress_stream(reader), count)
+    groups = list(with_progress(stream, count, "decoding"))
+    images = dict(codec.reconstruct_stream(iter(groups)))
+    if not images:
+        raise reader.errors[0]
+    frames = sorted(images)
+    if len(frames) < header.frames:
+        page.add_text(f"The first {len(frames)} of {header.frames} frames.")
+    moments = tuple(f"plane {header.plane(index)}" for index in frames)
+    pictures = torch.stack([images[index] for index in frames]).cpu()
+    numbers = [int(index) for group in groups for index in group.feature_index]
+    rows = [numbers.index(index) for index in frames]
+    features = torch.cat([torch.as_tensor(group.features) for group in groups])[rows]
+    page.add_viewer(_viewer(pictures, features.cpu(), moments))
+    page.add_section(
+        "Motion",
+        f"The decoded optical flow of each frame to the frame {header.step} planes before. The "
+        "first frame of a group has none.",
+    )
+    motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
+    add_motion_viewer(page, "decoded motion", moments, pictures, {"motion": motion.float().cpu()})
+
+
+def _viewer(pictures: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
+    """Return a viewer of pictures ``(N, 1, H, W)``, and of features with 3 channels."""
+    layers = [Layer.of("picture", list(pictures))]
+    if features.shape[1] == 3:
+        layers.append(Layer.of("features", list(features.clamp(0, 1))))
+    return Viewer(
+        label="decoded pictures",
+        layers=tuple(layers),
+        moments=moments,
+        size=(pictures.shape[-1], pictures.shape[-2]),
+        sides=(len(layers) - 1, 0),
+        caption="The picture, and the decoded features with three channels as red, green and blue.",
+        has_differences=False,
+    )

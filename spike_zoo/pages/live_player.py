@@ -1,0 +1,244 @@
+"""Player of the live view: pictures at a constant rate, dropped if late, in constant memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.media.pictures import to_bytes
+
+if TYPE_CHECKING:
+    from spike_zoo.pages.live_sources import PlaneSource
+    from spike_zoo.tasks.protocols import Reconstructs
+
+_AROUND: Final = 128  # planes before and after the shown plane that a method gets
+_JPEG_QUALITY: Final = 90
+_RATES: Final = 25  # pictures over which the rate is measured
+_IDLE: Final = 15.0  # seconds without a request, after which the player pauses
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """State of the player with its latest picture.
+
+    Attributes:
+        number: Number of pictures so far.
+        plane: Plane of the picture.
+        first: First plane that can be shown, with the planes before it that the method needs.
+        last: Last plane that can be shown, with the planes after it that the method needs.
+        stop: Plane after the last available one.
+        playing: Whether the player advances.
+        following: Whether the newest plane is shown.
+        ended: Whether the source will have no more planes.
+        seconds: Time to compute the picture.
+        latency: Seconds from the arrival of the last plane that the picture needs to the picture;
+            None if the time of arrival is unknown.
+        rate: Pictures per second, over the last 25 pictures.
+        dropped: Total number of dropped pictures.
+    """
+
+    number: int
+    plane: int
+    first: int
+    last: int
+    stop: int
+    playing: bool
+    following: bool
+    ended: bool
+    seconds: float
+    latency: float | None
+    rate: float
+    dropped: int
+
+
+class Player:
+    """Compute pictures of a source at a constant rate.
+
+    :meth:`run` is called in a separate thread; the other methods are called by the server.
+
+    Args:
+        source: Source of the planes.
+        method: Method that reconstructs the pictures.
+        rate_scale: Spikes per plane at white.
+        fps: Pictures per second.
+        stride: Planes from one picture to the next.
+        follows: Whether to start with the newest plane and follow it.
+    """
+
+    def __init__(
+        self,
+        source: PlaneSource,
+        method: Reconstructs,
+        rate_scale: float,
+        *,
+        fps: float = 25.0,
+        stride: int = 20,
+        follows: bool = False,
+    ) -> None:
+        self.source, self.method, self.rate_scale = source, method, rate_scale
+        self.tick, self.stride = 1 / fps, stride
+        self.ahead = min(method.clip_length // 2, _AROUND)
+        self._position = 0.0
+        self._playing, self._following = True, follows
+        self._dropped = 0
+        self._times: deque[float] = deque(maxlen=_RATES)
+        self._shown: LiveState | None = None
+        self._jpeg = b""
+        self._changed = threading.Condition()
+        self._controlled = threading.Event()
+        self._ends = False
+        self._requested = -math.inf
+
+    def run(self) -> None:
+        """Compute pictures until :meth:`stop` is called or the source raises an error.
+
+        The first picture is computed at once, the following ones while a page is open.
+        """
+        due = time.monotonic()
+        try:
+            while not self._ends:
+                is_new = self._make()
+                due, now, late = due + self.tick, time.monotonic(), 0
+                if is_new and self._number > 1:
+                    late = max(0, int((now - due) / self.tick))
+                    due += late * self.tick
+                else:  # nothing to play yet; the first picture compiles kernels
+                    due = max(due, now)
+                self._dropped += late
+                if is_new:
+                    self._advance(1 + late)
+                if self._controlled.wait(max(due - now, 0)):
+                    self._controlled.clear()
+                    due = time.monotonic()
+        finally:
+            self.stop()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the player has stopped."""
+        return self._ends
+
+    def stop(self) -> None:
+        """Stop the player."""
+        with self._changed:
+            self._ends = True
+            self._changed.notify_all()
+        self._controlled.set()
+
+    def control(
+        self, *, playing: bool | None = None, plane: int | None = None, follow: bool | None = None
+    ) -> None:
+        """Play or pause, go to a plane, or follow the newest one.
+
+        Args:
+            playing: Whether the player advances, from the first plane if a recording has ended.
+            plane: The next plane to show.
+            follow: Whether to show the newest plane.
+        """
+        with self._changed:
+            if playing is not None:
+                shown = self._shown
+                if playing and shown and shown.ended and self._position >= shown.last:
+                    self._position = 0.0
+                self._playing, self._following = playing, self._following and playing
+            if plane is not None:
+                self._position, self._following = float(plane), False
+            if follow is not None:
+                self._following = follow
+                self._playing = self._playing or follow
+        self._controlled.set()
+
+    def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
+        """Wait for a picture after ``number``; return the latest state and its JPEG.
+
+        Args:
+            number: Number of the last picture that the caller has.
+            timeout: Seconds to wait.
+        """
+        now = time.monotonic()
+        if now - self._requested >= _IDLE:
+            self._controlled.set()
+        self._requested = now
+        with self._changed:
+            self._changed.wait_for(lambda: self._ends or self._number > number, timeout)
+            return self._shown, self._jpeg
+
+    @property
+    def _number(self) -> int:
+        return 0 if self._shown is None else self._shown.number
+
+    def _advance(self, pictures: int) -> None:
+        with self._changed:
+            if self._playing and not self._following:
+                self._position += pictures * self.stride
+
+    def _make(self) -> bool:
+        """Compute the next picture; return False if no picture is due."""
+        ended, (first, stop) = self.source.ended, self.source.span()
+        shown = self._shown
+        low, high, plane, playing = self._next(first, stop, ended=ended)
+        is_new = shown is None or (plane, playing, ended) != (
+            shown.plane,
+            shown.playing,
+            shown.ended,
+        )
+        is_watched = shown is None or time.monotonic() - self._requested < _IDLE
+        has_enough = stop - first > (0 if ended else self.ahead)
+        if not (has_enough and is_new and is_watched):
+            return False
+        begin = time.monotonic()
+        try:
+            jpeg = self._coded(plane, first, stop)
+        except PlaneRangeError:
+            if ended:
+                raise
+            return False  # the method needs more planes, or a pipe has overwritten these
+        now = time.monotonic()
+        arrived = self.source.arrival(min(plane + self.ahead, stop - 1))
+        self._times.append(now)
+        span = self._times[-1] - self._times[0]
+        with self._changed:
+            self._shown = LiveState(
+                self._number + 1, plane, low, high, stop, playing, self._following,
+                ended, now - begin, None if arrived is None else now - arrived,
+                (len(self._times) - 1) / span if span else 0.0, self._dropped,
+            )  # fmt: skip
+            self._jpeg = jpeg
+            self._changed.notify_all()
+        return True
+
+    def _next(self, first: int, stop: int, *, ended: bool) -> tuple[int, int, int, bool]:
+        """Return the first and last plane that can be shown, the next one, and whether to play.
+
+        The planes before and after it that the method needs are available; of a short recording,
+        only the middle plane is shown.
+        """
+        middle = (first + stop - 1) // 2
+        low, high = min(first + self.ahead, middle), max(stop - 1 - self.ahead, middle)
+        with self._changed:
+            if self._following:
+                self._position = float(high)
+            elif self._playing and self._shown and self._position == self._shown.plane:
+                self._position += self.stride  # it was the last plane, and more have arrived
+            if ended and self._position >= high:
+                self._playing = self._following = False
+            self._position = min(max(self._position, low), high)
+            return low, high, int(self._position), self._playing
+
+    def _coded(self, plane: int, first: int, stop: int) -> bytes:
+        """Return the picture of a plane as JPEG."""
+        import cv2
+
+        past = min(stop, plane + _AROUND + 1)
+        recording = self.source.window(max(first, plane - _AROUND), past)
+        index = plane - past + len(recording)  # a pipe may have overwritten the first planes
+        (image,) = self.method.reconstruct(recording, [index], rate_scale=self.rate_scale)
+        pixels = to_bytes(image)
+        pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV expects B,G,R
+        _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        return coded.tobytes()

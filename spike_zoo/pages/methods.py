@@ -1,0 +1,104 @@
+"""Loading, names and explanations of the methods that a report compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.checkpoints.loading import load
+from spike_zoo.checkpoints.published import WEIGHTLESS, weightless_names
+from spike_zoo.pages.choices import split_settings
+from spike_zoo.tasks.protocols import Reconstructs, adjusted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Methods that a report compares by default, by increasing quality.
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
+_SCI: Final = "sci and sci-small are networks of the SCI paper, here without compression."
+#: Shipped network -> explanation, as :attr:`Weightless.explanation`.
+NETWORKS: Final = {
+    "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
+    "stir": "stir corrects tfi-aligned by a network.",
+    "stir-small": "stir-small is the network of the STIR paper at half its width.",
+    "sci": _SCI,
+    "sci-small": _SCI,
+}
+
+
+@dataclass(frozen=True)
+class LabelledMethod:
+    """A method with its name in a report.
+
+    Attributes:
+        name: The name.
+        module: The method.
+        has_one_picture: Whether the method reconstructs only the plane of the first picture,
+            because it takes seconds per picture.
+    """
+
+    name: str
+    module: Reconstructs
+    has_one_picture: bool = False
+
+
+def load_methods(
+    wanted: Sequence[str],
+    *,
+    device: str,
+    trust: bool,
+    limits_slow: bool = False,
+    colour: bool = False,
+) -> list[LabelledMethod]:
+    """Load methods.
+
+    Args:
+        wanted: Names, checkpoints or export folders, with optional settings such as
+            ``"tfi:average=9"``. If empty, the default methods; slow ones among them come last and
+            have one picture.
+        device: Device of the methods.
+        trust: Whether classes from outside this package may be imported.
+        limits_slow: Whether named slow methods also come last and have one picture.
+        colour: Whether the default methods are those for colour.
+
+    Raises:
+        UsageError: If a method does not reconstruct or does not have a setting.
+        MissingFileError: If there is no method of a name.
+        WeightsError: As for :func:`spike_zoo.load`.
+    """
+    defaults = weightless_names(in_colour=True) if colour else DEFAULTS
+    methods = []
+    for method in wanted or defaults:
+        name, settings = split_settings(method)
+        module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
+        methods.append(LabelledMethod(method if settings else method_label(method), module))
+    if wanted and not limits_slow:
+        return methods
+    limited = [
+        replace(method, has_one_picture=getattr(method.module, "takes_seconds", False))
+        for method in methods
+    ]
+    return sorted(limited, key=lambda method: method.has_one_picture)
+
+
+def explanations(names: Sequence[str]) -> list[str]:
+    """Return one explanation per method, from their names or names with settings."""
+    known = {name: method.explanation for name, method in WEIGHTLESS.items()} | NETWORKS
+    own = "{}: weights from a file or an address of your own."
+    texts = (known.get(bare_name(name)) or own.format(name) for name in names)
+    return list(dict.fromkeys(texts))
+
+
+def bare_name(name: str) -> str:
+    """Return the method of a name with settings or of a variant, such as ``tfi`` of ``tfi_9``."""
+    return name.partition(":")[0].rstrip("0123456789_").replace("_", "-")
+
+
+def method_label(wanted: str) -> str:
+    """Return the name of a method in a report: its name, or run and file name of a checkpoint."""
+    path = Path(wanted)
+    if path.suffix != ".ckpt":
+        return path.name if path.exists() else wanted
+    is_in_run = path.parent.name == "checkpoints"
+    return f"{path.resolve().parent.parent.name}, {path.stem}" if is_in_run else path.name

@@ -1,0 +1,150 @@
+"""Section of a report: optical flow of methods that estimate flow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.media import Layer, Viewer
+from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.output import with_progress
+from spike_zoo.pages.scene import most_detailed_point
+from spike_zoo.spikes import spread_planes
+from spike_zoo.tasks.clips import FlowFields
+from spike_zoo.tasks.flow import FLOW_OFFSET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.media import Page
+    from spike_zoo.pages.choices import Choices
+    from spike_zoo.pages.methods import LabelledMethod
+    from spike_zoo.pages.scene import ReportScene
+
+MAX_PIXELS: Final = 1 << 20  # of a frame: its flow is computed without tiles
+_MOMENTS: Final = 3
+_QUANTILE: Final = 0.99  # of the lengths, drawn with full saturation
+_MIN_VALUE: Final = 0.1  # smallest length with full saturation, in pixels
+_LEGEND: Final = 120  # pixels
+
+
+def add_motion(
+    page: Page,
+    scene: ReportScene,
+    methods: Sequence[LabelledMethod],
+    pictures: Mapping[str, Mapping[int, Tensor]],
+    choices: Choices,
+) -> None:
+    """Add the optical flow of each method that estimates flow, once per flow estimator.
+
+    Args:
+        page: The page.
+        scene: The recording.
+        methods: All methods of the page.
+        pictures: Name of a method -> plane -> picture ``(1, H, W)``. Methods without pictures are
+            left out.
+        choices: Options of the report.
+    """
+    _, height, width = scene.recording.shape
+    added = set()
+    for method in methods:
+        module, images = method.module, pictures.get(method.name)
+        if not images or not isinstance(module, FlowFields) or not module.estimates_flow:
+            continue
+        if (source := module.flow_source or method.name) in added:
+            continue
+        added.add(source)
+        page.add_section(
+            f"Optical flow: {method.name}",
+            f"Displacement of each pixel to the planes {FLOW_OFFSET} before and "
+            f"{FLOW_OFFSET} after: the hue is the direction, the saturation is the "
+            "distance.",
+        )
+        if height * width > MAX_PIXELS:
+            page.add_warning(
+                f"Not shown: frames above {MAX_PIXELS} pixels are reconstructed in tiles"
+            )
+            continue
+        try:
+            _add_fields(page, scene, method, images, choices)
+        except (SpikeZooError, ValueError) as error:
+            page.add_warning(f"Not shown: {error}")
+
+
+def _add_fields(
+    page: Page,
+    scene: ReportScene,
+    method: LabelledMethod,
+    pictures: Mapping[int, Tensor],
+    choices: Choices,
+) -> None:
+    scale = scene.rate_scale(choices).value
+    module = method.module
+    assert isinstance(module, FlowFields)
+    available = sorted(pictures)
+    indices = spread_planes(0, len(available), min(_MOMENTS, len(available)))
+    planes = [available[index] for index in indices]
+    steps = with_progress(planes, len(planes), f"{method.name}: flow")
+    fields = torch.cat(
+        [module.motion(scene.recording, [plane], rate_scale=scale) for plane in steps]
+    )
+    images = torch.stack([pictures[plane] for plane in planes])
+    add_motion_viewer(
+        page,
+        f"optical flow in {scene.name}",
+        [f"plane {plane}" for plane in planes],
+        images,
+        {
+            f"{FLOW_OFFSET} planes before": fields[:, 0],
+            f"{FLOW_OFFSET} planes after": fields[:, 1],
+        },
+    )
+
+
+def add_motion_viewer(
+    page: Page, label: str, moments: Sequence[str], images: Tensor, fields: dict[str, Tensor]
+) -> None:
+    """Add a viewer of pictures and optical flow, with a legend of the colours.
+
+    Args:
+        page: The page.
+        label: Label of the viewer.
+        moments: Names of the N moments.
+        images: ``(N, C, H, W)`` in [0, 1].
+        fields: Name -> flow ``(N, 2, H, W)`` in pixels, (dx, dy).
+    """
+    lengths = torch.cat([field.norm(dim=1).flatten() for field in fields.values()])
+    largest = max(
+        _MIN_VALUE, float(lengths.kthvalue(max(1, round(_QUANTILE * lengths.numel()))).values)
+    )
+    layers = [Layer.of("picture", list(images))]
+    layers += [
+        Layer.of(name, [flow_picture(flow, largest) for flow in field])
+        for name, field in fields.items()
+    ]
+    height, width = images.shape[-2:]
+    page.add_viewer(
+        Viewer(
+            label=label,
+            layers=tuple(layers),
+            moments=tuple(moments),
+            size=(width, height),
+            sides=(0, 1),
+            focus=most_detailed_point(images[len(images) // 2].numpy()),
+            has_differences=False,
+            first=len(moments) // 2,
+        )
+    )
+    page.add_legend(_wheel(), f"full colour: {largest:.2g} pixels, white: still")
+
+
+def _wheel() -> Tensor:
+    """Return a disc with the colours of all directions, ``(3, H, W)``."""
+    axis = torch.linspace(-1, 1, _LEGEND)
+    dy, dx = torch.meshgrid(axis, axis, indexing="ij")
+    field = torch.stack([dx, dy])
+    return flow_picture(torch.where(field.norm(dim=0) <= 1, field, torch.zeros(())), 1.0)

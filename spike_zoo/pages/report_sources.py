@@ -1,0 +1,213 @@
+"""Report of any source: a recording, an archive, a folder of runs or a bitstream."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.coding.header import is_bitstream
+from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
+from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_recording import is_archive
+from spike_zoo.formats.recording import detect_format
+from spike_zoo.media import Page
+from spike_zoo.pages.bitstream import bitstream_page
+from spike_zoo.pages.scene import recordings_to_show, scene_of_archive, scene_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.pages.choices import Choices
+    from spike_zoo.pages.methods import LabelledMethod
+    from spike_zoo.pages.scene import ReportScene
+    from spike_zoo.tables import RecordedRun
+
+
+def report_of(source: Path, title: str | None, choices: Choices) -> Page:
+    """Return the report of a source.
+
+    Args:
+        source: A recording, an archive, a bitstream, or a folder of runs.
+        title: Heading; by default the source's name.
+        choices: Options of the report.
+
+    Raises:
+        MissingFileError: If the source does not exist, or a folder contains no run.
+        SpikeZooError: If the source cannot be read.
+    """
+    heading = source.resolve().name if title is None else title
+    if source.is_dir():
+        return _report_of_runs(source, heading, choices)
+    if not source.exists():
+        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+    if is_bitstream(source):
+        return bitstream_page(source, heading, choices)
+    if detect_format(source) == "hdf5" and is_archive(source):
+        return _page_of_archive(source, heading, choices)
+    name = choices.names[0] if choices.names else None
+    recording = read_recording(source, name, **choices.dat, check_rows=True)
+    part = recording.between(choices.start, choices.stop)
+    scene = scene_of_file(source.name, part, choices)
+    _check_center(scene, choices)
+    page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
+    _add_scene(page, scene, _load_methods(choices, scene), choices)
+    _add_next_steps(page, source, choices)
+    return page
+
+
+def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
+    with SpikeArchive(source) as archive:
+        names = recordings_to_show(archive, choices)
+        if not names:
+            raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
+        page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
+        scenes = [
+            scene_of_archive(archive, name) for name in names
+        ]  # check the names before long computations
+        for scene in scenes:
+            _check_center(scene, choices)
+        methods = _load_methods(choices, scenes[0])
+        for scene in scenes:
+            _add_scene(page, scene, methods, choices, named=len(names) > 1)
+    _add_next_steps(page, source, choices, names[0])
+    return page
+
+
+def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
+    from spike_zoo.pages.runs import add_places, find_runs, runs_page
+
+    runs = find_runs(source)
+    page = runs_page(source, heading, runs)
+    if choices.scenes:
+        _add_best(page, runs, choices)
+    add_places(page, runs)
+    checkpoints = [run.result.checkpoint for run in reversed(runs) if run.result.checkpoint]
+    _add_next_steps_of_runs(page, next(iter(checkpoints), None))
+    return page
+
+
+def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
+    """Add test scenes, reconstructed by the best run that has a checkpoint."""
+    from spike_zoo.checkpoints.loading import pick_device
+    from spike_zoo.pages.methods import DEFAULTS
+
+    choices = replace(choices, device=pick_device(choices.device))
+    for run in reversed(runs):
+        checkpoint = Path(run.folder or "", "checkpoints", "best.ckpt")
+        archive = Path(str(run.data.get("archive", "")))
+        if checkpoint.is_file() and archive.is_file():
+            break
+    else:
+        return
+    with SpikeArchive(archive) as opened:
+        for name in recordings_to_show(opened, choices, run.test_split or "test"):
+            scene = scene_of_archive(opened, name)
+            _check_center(scene, choices)
+            page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
+            with_run = replace(choices, deblurring=str(checkpoint))
+            if not scene.exposures:
+                others = choices.methods or DEFAULTS
+                limits = choices.limits_slow or not choices.methods
+                with_run = replace(choices, methods=(*others, str(checkpoint)), limits_slow=limits)
+            try:
+                methods = _load_methods(with_run, scene)
+            except SpikeZooError as error:
+                page.add_warning(f"Not shown: {error}")
+                return
+            _add_scene(page, scene, methods, with_run)
+
+
+def _add_scene(
+    page: Page,
+    scene: ReportScene,
+    methods: Sequence[LabelledMethod],
+    choices: Choices,
+    *,
+    named: bool = False,
+) -> None:
+    """Add all sections of one recording."""
+    from spike_zoo.pages.deblurring import add_deblurring
+    from spike_zoo.pages.motion import add_motion
+    from spike_zoo.pages.pictures import add_pictures
+    from spike_zoo.pages.rates import add_rates
+    from spike_zoo.pages.spikes import add_facts, add_spikes
+
+    if named:
+        page.add_section(scene.name)
+    add_facts(page, scene, choices)
+    add_deblurring(page, scene, choices)
+    pictures = add_pictures(page, scene, methods, choices)
+    add_motion(page, scene, methods, pictures, choices)
+    add_spikes(page, scene, choices)
+    if choices.rates:
+        add_rates(page, scene, choices)
+
+
+def _check_center(scene: ReportScene, choices: Choices) -> None:
+    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
+        raise UsageError(
+            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
+        )
+
+
+def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
+    from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
+    from spike_zoo.pages.methods import load_methods
+
+    return load_methods(
+        choices.methods,
+        device=pick_device(choices.device),
+        trust=choices.trust,
+        limits_slow=choices.limits_slow,
+        colour=scene.recording.cfa is not None,
+    )
+
+
+def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
+    """Add example commands for a recording.
+
+    Args:
+        page: The page.
+        source: The recording or archive; only its name is shown.
+        choices: Options of the report; sizes and rate scale are repeated in the commands.
+        name: The recording of an archive.
+    """
+    options = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
+    words = [shlex.quote(source.name)]
+    words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
+    if choices.rate_scale is not None:
+        words.append(f"--rate-scale {choices.rate_scale:g}")
+    arguments, stem = " ".join(words), shlex.quote(source.stem)
+    _add_commands(
+        page,
+        [
+            ("a video", f"reconstruct {arguments} --method tfi --average 9 --out {stem}.mp4"),
+            ("the best picture", f"reconstruct {arguments} --method stir --out {stem}.png"),
+            ("a small file", f"compress {arguments} --out {stem}.sci"),
+            (
+                "a report of other methods",
+                f"report {arguments} --methods tfi tfstp stir-small sci --out {stem}-methods.html",
+            ),
+        ],
+    )
+
+
+def _add_next_steps_of_runs(page: Page, checkpoint: str | None) -> None:
+    """Add example commands for runs, with the checkpoint of the best run if there is one."""
+    rows = [("train longer", "fit --config stir --config profiles/cpu")]
+    if checkpoint is not None:
+        method = shlex.quote(checkpoint)
+        rows = [
+            ("a video of your recording", f"reconstruct RECORDING --method {method} --out X.mp4"),
+            ("a report of your recording", f"report RECORDING --methods tfi:average=9 {method}"),
+            *rows,
+        ]
+    _add_commands(page, rows)
+
+
+def _add_commands(page: Page, rows: Sequence[tuple[str, str]]) -> None:
+    page.add_section("What to do next")
+    page.add_commands([(purpose, f"python -m spike_zoo {command}") for purpose, command in rows])

@@ -1,0 +1,164 @@
+"""Recording of a report with its ground truth and exposures, and the choice of planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from spike_zoo.errors import GeometryError
+from spike_zoo.media import load_picture
+from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
+from spike_zoo.spikes.take import LUMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.pages.choices import Choices
+    from spike_zoo.spikes import SpikeRecording
+
+_MARGIN: Final = 30  # planes at either end, where windows reach past the recording
+
+
+class ReportExposure(NamedTuple):
+    """A blurry image ``(3, H, W)`` in [0, 1], and its first plane and the plane after its last."""
+
+    blur: NDArray[np.float32]
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ReportScene:
+    """A recording with its ground truth and exposures.
+
+    Attributes:
+        name: Name of the recording.
+        recording: The spikes.
+        truths: Plane -> sharp image ``(C, H, W)`` in [0, 1].
+        exposures: Blurry images.
+    """
+
+    name: str
+    recording: SpikeRecording
+    truths: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    exposures: Sequence[ReportExposure] = ()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether all sharp images have the shape of reconstructions."""
+        sizes = {image.shape for image in self.truths.values()}
+        return sizes == {(self.channels, *self.recording.shape[1:])}
+
+    @property
+    def channels(self) -> int:
+        """Channels of reconstructions: 3 with Bayer filters, else 1."""
+        return 1 if self.recording.cfa is None else 3
+
+    def center(self, choices: Choices) -> int:
+        """Return the plane of ``choices``, by default with ground truth and near the middle."""
+        planes = len(self.recording)
+        center = planes // 2 if choices.center is None else choices.center
+        if choices.center is None and self.has_truth:
+            return min(self.truths, key=lambda plane: abs(plane - center))
+        return center
+
+    def selected_planes(self, choices: Choices, count: int) -> list[int]:
+        """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
+        with_truth = sorted(self.truths) if self.has_truth else []
+        chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
+        planes = len(self.recording)
+        margin = min(_MARGIN, (planes - 1) // 2)
+        further = _spread(margin, planes - margin, count - len(chosen))
+        chosen |= set(further)
+        center = self.center(choices)
+        if center not in chosen and (choices.center is not None or count == 1):
+            chosen.remove(min(chosen, key=lambda plane: abs(plane - center)))
+            chosen.add(center)
+        return sorted(chosen)
+
+    def rate_scale(self, choices: Choices) -> RateScale:
+        """Return the spikes per plane at white, stated or estimated."""
+        return rate_scale_of(self.recording, choices.rate_scale)
+
+
+def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
+    """Return the scene of a recording file, with the ground truth of ``--truth``.
+
+    Raises:
+        MissingFileError, MediaError: If the picture cannot be read.
+        GeometryError: If the size of the picture differs from that of the planes.
+    """
+    if choices.truth is None:
+        return ReportScene(name, recording)
+    image = load_picture(choices.truth)
+    image = image if recording.cfa is not None and len(image) == 3 else _grey(image)
+    if image.shape[1:] != recording.shape[1:]:
+        raise GeometryError(
+            f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
+            f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth needs this size",
+            path=choices.truth,
+        )
+    center = len(recording) // 2 if choices.center is None else choices.center
+    return ReportScene(name, recording, {center: image})
+
+
+def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
+    """Return the scene of a recording in an archive."""
+    take = archive.take(name)
+    truths, exposures = {}, []
+    if take.images is not None and take.image_index is not None:
+        pairs = zip(take.image_index.tolist(), take.images, strict=True)
+        truths = {plane: _as_image(image) for plane, image in pairs}
+    if take.blur is not None and take.blur_span is not None:
+        for blur, (start, stop) in zip(take.blur, take.blur_span.tolist(), strict=True):
+            image = _as_image(blur)
+            coloured = image if len(image) == 3 else image.repeat(3, axis=0)
+            exposures.append(ReportExposure(coloured, (start, stop)))
+    return ReportScene(name, archive[name], truths, exposures)
+
+
+def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
+    """Return the names of the recordings to show, by default recordings of a split."""
+    if choices.names:
+        return list(choices.names)
+    names = archive.names(split) if split in archive.splits() else archive.names()
+    return [names[index] for index in _spread(0, len(names), choices.scenes)]
+
+
+def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
+    """Return the position with the most detail in ``(C, H, W)``, as fractions of width and height.
+
+    The detail of a block is the standard deviation of its grey values.
+    """
+    grey = np.asarray(image, np.float32).mean(axis=0)
+    blocks = 9
+    rows, columns = (np.array_split(np.arange(side), blocks) for side in grey.shape)
+    if min(grey.shape) < 2 * blocks:
+        return 0.5, 0.5
+    spread = np.array([[grey[np.ix_(r, c)].std() for c in columns] for r in rows])
+    inner = spread[1:-1, 1:-1]
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    return (float(column) + 1.5) / blocks, (float(row) + 1.5) / blocks
+
+
+def _spread(start: int, stop: int, count: int) -> list[int]:
+    """Return at most ``count`` evenly spaced planes of a range."""
+    fitting = min(count, stop - start)
+    return spread_planes(start, stop, fitting) if fitting > 0 else []
+
+
+def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Convert a stored picture, ``(H, W)`` or ``(H, W, 3)``, to ``(C, H, W)`` in [0, 1]."""
+    scaled = stored.astype(np.float32)
+    if stored.dtype.kind in "ui":
+        scaled /= np.float32(np.iinfo(stored.dtype).max)
+    return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
+
+
+def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return image if len(image) == 1 else np.tensordot(LUMA, image, 1)[None]

@@ -1,1 +1,0 @@
-"""HTML reports of recordings, archives, runs and bitstreams."""

@@ -1,1 +1,0 @@
-"""Runs of Lightning: plan, folder, loggers, callbacks, resuming and trainer."""

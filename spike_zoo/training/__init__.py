@@ -1,0 +1,65 @@
+"""Runs of Lightning: configuration, callbacks, loggers, records and resuming."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spike_zoo.utils.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from spike_zoo.training.cost import CostMeter, count_macs
+    from spike_zoo.training.csv_logger import AppendingCSVLogger
+    from spike_zoo.training.divergence import SkipDivergedUpdates
+    from spike_zoo.training.images import SampleImages, SampleVideo
+    from spike_zoo.training.per_image import PerImageMetrics
+    from spike_zoo.training.predictions import PredictionFiles
+    from spike_zoo.training.provenance import commit, config_hash, versions
+    from spike_zoo.training.recognition import ConfusionPicture, FeatureMap
+    from spike_zoo.training.redaction import redact
+    from spike_zoo.training.result import RunResult, variant_and_profile
+    from spike_zoo.training.wandb_logger import SafeWandbLogger, finish_wandb
+
+__all__ = [
+    "AppendingCSVLogger",
+    "ConfusionPicture",
+    "CostMeter",
+    "FeatureMap",
+    "PerImageMetrics",
+    "PredictionFiles",
+    "RunResult",
+    "SafeWandbLogger",
+    "SampleImages",
+    "SampleVideo",
+    "SkipDivergedUpdates",
+    "commit",
+    "config_hash",
+    "count_macs",
+    "finish_wandb",
+    "redact",
+    "variant_and_profile",
+    "versions",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "AppendingCSVLogger": "csv_logger",
+        "ConfusionPicture": "recognition",
+        "CostMeter": "cost",
+        "FeatureMap": "recognition",
+        "PerImageMetrics": "per_image",
+        "PredictionFiles": "predictions",
+        "RunResult": "result",
+        "SafeWandbLogger": "wandb_logger",
+        "SampleImages": "images",
+        "SampleVideo": "images",
+        "SkipDivergedUpdates": "divergence",
+        "commit": "provenance",
+        "config_hash": "provenance",
+        "count_macs": "cost",
+        "finish_wandb": "wandb_logger",
+        "redact": "redaction",
+        "variant_and_profile": "result",
+        "versions": "provenance",
+    },
+)

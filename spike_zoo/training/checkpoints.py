@@ -1,0 +1,282 @@
+"""Checkpoints of a run: when to save them, atomic writing, and state of resumed runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from lightning import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from spike_zoo.checkpoints.loading import rebuild
+from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.utils.files import link_or_copy, new_file, synchronise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lightning import LightningModule, Trainer
+
+FOLDER = "checkpoints"
+BEST, LAST = "best.ckpt", "last.ckpt"
+PREVIOUS_LAST = "last.before.ckpt"
+#: Key in this package's checkpoints: the first step that a resumed run logs.
+LOG_STEP = "spike_zoo_log_step"
+_VAL = "val/"
+STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for logging
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Best or last checkpoint of a run, in addition to those of a configuration.
+
+    Args:
+        path: The file.
+        is_resumed: Whether the run resumes in its own folder. Otherwise the best checkpoint and
+            its metrics are not restored, because they belong to another run.
+        options: Options of Lightning's callback.
+
+    Attributes:
+        best_metrics: Validation metrics at the time when the best checkpoint was saved, by log key.
+    """
+
+    def __init__(self, path: Path, *, is_resumed: bool, **options: Any) -> None:
+        options["enable_version_counter"] = False
+        super().__init__(path.parent, path.stem, **options)
+        self.is_resumed = is_resumed
+        self.best_metrics: dict[str, float] = {}
+        self._validated: int | None = None  # step of the last evaluation
+        self._is_stopping = False
+        self._is_log_ahead = False  # whether rows may have been logged since a checkpoint
+
+    def on_train_batch_start(self, trainer: Trainer, *arguments: Any) -> None:
+        """Write the rows to disk that were logged after a checkpoint of the batch before."""
+        super().on_train_batch_start(trainer, *arguments)
+        if self._is_log_ahead:
+            _save_logs(trainer)
+        self._is_log_ahead = False
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Write the log to disk, and store the first step that a resumed run logs."""
+        if not self.save_on_exception:  # Lightning calls this hook for all checkpoints; act once
+            return
+        _save_logs(trainer)
+        self._is_log_ahead = True
+        state = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]
+        loop = trainer.fit_loop.epoch_loop
+        batches = loop.batch_progress.current
+        # Lightning's own checkpoints are saved before it counts and logs their last batch
+        is_uncounted = batches.processed > batches.completed and not loop._should_accumulate()  # type: ignore[attr-defined]  # of its subclass
+        checkpoint[LOG_STEP] = state[STEPPED] + (trainer.validating or is_uncounted)
+        if self._is_stopping and self._validated == trainer.global_step:
+            # Lightning counts a batch a second time if it resumes after the batch's evaluation.
+            state[STEPPED] -= 1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read back a checkpoint in memory, before hours of training depend on it.
+
+        Raises:
+            WeightsError: If the checkpoints of this run could not be read.
+        """
+        super().on_train_start(trainer, pl_module)
+        if not self.save_on_exception:  # one checkpoint of a run is sufficient
+            return
+        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        if not trainer.is_global_zero:
+            return
+        content = read_back(plain(content))
+        try:
+            with isolate_rng():
+                rebuild(content)
+        except SpikeZooError as error:
+            rank_zero_warn(
+                f"{error.message}. The run can be resumed and tested with its configuration, but "
+                "no other command can load its checkpoints. Make all layers in the constructor and "
+                "save its arguments with save_hyperparameters()"
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the best checkpoint, and store its metrics."""
+        self._validated = trainer.global_step
+        measured = trainer.callback_metrics
+        is_best = self.monitor in measured and not trainer.sanity_checking
+        if is_best and self.check_monitor_top_k(trainer, measured[str(self.monitor)]):
+            self.best_metrics = {
+                name: float(value) for name, value in measured.items() if name.startswith(_VAL)
+            }
+        super().on_validation_end(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save the state of a stopped run if a batch is complete and its epoch is not.
+
+        At other times weights, schedule, gradients and the loader's position are inconsistent; the
+        previous checkpoint is kept.
+        """
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        done: int = progress.current.processed  # type: ignore[attr-defined]  # of its subclass
+        is_complete = done == progress.current.ready and done % trainer.accumulate_grad_batches == 0
+        self._is_stopping = trainer.training and is_complete and not progress.is_last_batch
+        if self._is_stopping:
+            super().on_exception(trainer, pl_module, exception)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the path of the best checkpoint and its metrics."""
+        return {**super().state_dict(), "best_metrics": self.best_metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best checkpoint's path and metrics, also if the run's folder was moved."""
+        if not self.is_resumed:
+            return
+        self.best_metrics = state_dict.get("best_metrics", {})
+        here, before = str(self.dirpath), str(state_dict.get("dirpath"))
+        super().load_state_dict(_moved(state_dict, before, here))
+
+
+def _save_logs(trainer: Trainer) -> None:
+    for logger in trainer.loggers:
+        logger.save()
+
+
+def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the best checkpoint of a run, and the metrics with its validation metrics.
+
+    Args:
+        metrics: Last value of every logged metric.
+        callbacks: Checkpoint callbacks of the run.
+
+    Returns:
+        Path of the best checkpoint; if nothing was validated, of the last one; empty if there is
+        none. And the metrics, where those of validation are replaced by the best checkpoint's.
+    """
+    checkpoints = [callback for callback in callbacks if isinstance(callback, RunCheckpoint)]
+    saved = [checkpoint for checkpoint in checkpoints if checkpoint.best_model_path]
+    best = next((checkpoint for checkpoint in saved if checkpoint.monitor), None)
+    if best is None:
+        return saved[0].best_model_path if saved else "", {**metrics}
+    others = {name: value for name, value in metrics.items() if not name.startswith(_VAL)}
+    return best.best_model_path, {**others, **best.best_metrics}
+
+
+def checkpoints_of(
+    run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool
+) -> list[Callback]:
+    """Return callbacks that save the last state and, if validated, the best one.
+
+    The last state is saved after every epoch and if the run is stopped.
+
+    Args:
+        run_dir: Folder of the run.
+        monitored: Module that states the metric of the best checkpoint; None without validation.
+        is_resumed: See :class:`RunCheckpoint`.
+    """
+    last = RunCheckpoint(
+        run_dir / FOLDER / LAST,
+        is_resumed=is_resumed,
+        save_on_train_epoch_end=True,
+        save_on_exception=True,
+    )
+    if monitored is None or not hasattr(monitored, "monitor"):
+        return [last]
+    chosen = {"monitor": monitored.monitor, "mode": monitored.monitor_mode}
+    return [RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, **chosen), last]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write checkpoints atomically, and keep the previous one of ``last.ckpt``."""
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:  # noqa: ANN401  (Lightning's)
+        """Read a checkpoint; an exported weights file is read as a checkpoint of weights alone."""
+        if Path(path).suffix != ".safetensors":
+            return super().load_checkpoint(Path(path), *args, **options)
+        return {**read_checkpoint(Path(path)), "pytorch-lightning_version": lightning.__version__}
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: Any = None,  # noqa: ANN401  (Lightning's)
+    ) -> None:
+        """Write a checkpoint; if that fails, the previous one is unchanged.
+
+        Raises:
+            RecordingError: If the file cannot be written, for example because the disk is full.
+        """
+        target, content = Path(path), io.BytesIO()
+        # in memory: torch's error does not mention a full disk
+        torch.save(plain(checkpoint), content)
+        with new_file(target, overwrite=True) as temporary:
+            with temporary.open("wb") as file:
+                file.write(content.getbuffer())
+                synchronise(file)
+            if target.name == LAST and target.is_file():
+                _keep_before(target)
+
+
+class RestoredData(Callback):
+    """Discard a dataloader that was set up before the position of a resumed run was restored.
+
+    Many modules read ``trainer.estimated_stepping_batches`` in ``configure_optimizers``. Lightning
+    then sets up the loader before it restores the position.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Discard the loader; Lightning creates it again and restores its position."""
+        if trainer.ckpt_path:
+            trainer.fit_loop._combined_loader = None
+
+
+class WallClock(Callback):
+    """Count the seconds of a run over all its sessions, up to their last checkpoints.
+
+    Args:
+        begin: Start of this session, a value of ``time.perf_counter``.
+    """
+
+    def __init__(self, begin: float) -> None:
+        self.begin = begin
+        self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this session and the earlier ones."""
+        return self.before + time.perf_counter() - self.begin
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the elapsed seconds."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the seconds of earlier sessions."""
+        self.before = float(state_dict["seconds"])
+
+
+def _keep_before(last: Path) -> None:
+    """Keep a checkpoint that is about to be replaced as ``last.before.ckpt``, atomically."""
+    before = last.with_name(PREVIOUS_LAST)
+    part = before.with_name(f".{before.name}.part")
+    part.unlink(missing_ok=True)
+    link_or_copy(last, part)
+    part.replace(before)
+
+
+def _moved(state: Any, before: str, here: str) -> Any:  # noqa: ANN401  (plain values)
+    """Return a checkpoint's state with the paths in folder ``before`` moved to folder ``here``."""
+    if isinstance(state, dict):
+        return {
+            _moved(name, before, here): _moved(value, before, here) for name, value in state.items()
+        }
+    if isinstance(state, str) and (state == before or state.startswith(f"{before}{os.sep}")):
+        return here + state.removeprefix(before)
+    return state

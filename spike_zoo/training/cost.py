@@ -1,0 +1,118 @@
+"""Measurement of a method's costs during a test: multiply-accumulates and seconds per job."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import Callback
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from spike_zoo.tasks.base import ProfiledCall, TaskModule
+from spike_zoo.training.result import FORWARD, Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightning import LightningModule, Trainer
+
+TIMED = 5  # batches, after one warm-up batch
+
+
+def count_macs(module: TaskModule, batch: Any) -> int:  # noqa: ANN401  (the task's batch)
+    """Return the multiply-accumulates of a forward pass per sample.
+
+    Only convolutions and matrix products count.
+    """
+    macs, _ = _counted(module.profiled_calls(batch)[FORWARD])
+    return macs // len(module.origins(batch))
+
+
+@dataclass
+class _Measured:
+    """Measurements of one job."""
+
+    macs: int
+    size: tuple[int, int] | None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def cost(self) -> Cost:
+        """Cost of the job; the first (warm-up) time is left out if there are more."""
+        return Cost(self.macs, statistics.median(self.seconds[1:] or self.seconds), self.size)
+
+
+class CostMeter(Callback):
+    """Measure seconds and multiply-accumulates of a method's jobs on a test's first batches.
+
+    The jobs of :meth:`TaskModule.profiled_calls` are run a second time, as in prediction and in
+    the precision of the run. The first batch counts operations and warms up, the next
+    :data:`TIMED` batches are timed.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._measured: dict[str, _Measured] = {}
+        self._batches = 0
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """Name of each job -> its cost for one image; empty before a test."""
+        return {name: job.cost for name, job in self._measured.items()}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear the data of an earlier test."""
+        self._reset()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  (Lightning's signature)
+        batch: Any,  # noqa: ANN401  (the task's batch)
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure the jobs on one of the first batches."""
+        if self._batches > TIMED or not isinstance(pl_module, TaskModule):
+            return
+        self._batches += 1
+        samples = len(pl_module.origins(batch))
+        with torch.inference_mode(), trainer.precision_plugin.predict_step_context():
+            for name, job in pl_module.profiled_calls(batch).items():
+                count = 1 if isinstance(job, ProfiledCall) else samples
+                if name not in self._measured:
+                    macs, size = _counted(job)
+                    self._measured[name] = _Measured(macs // count, size)
+                seconds = _seconds(job, pl_module.device) / count
+                self._measured[name].seconds.append(seconds)
+
+
+def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
+    """Return the multiply-accumulates of a job, and the size (H, W) of its output images."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        output = job()
+    size = job.size if isinstance(job, ProfiledCall) else None
+    if size is None and isinstance(output, Tensor) and output.ndim > 2:
+        size = output.shape[-2], output.shape[-1]
+    return counter.get_total_flops() // 2, size
+
+
+def _seconds(job: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of a job, until the device has finished it."""
+    _synchronise(device)
+    begin = time.perf_counter()
+    job()
+    _synchronise(device)
+    return time.perf_counter() - begin
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

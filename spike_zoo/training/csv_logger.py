@@ -1,0 +1,94 @@
+"""CSV logger of metrics that appends to the file of a resumed run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from spike_zoo.utils.files import new_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class AppendingWriter(ExperimentWriter):
+    """Writer that keeps existing rows; Lightning's writer deletes them."""
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.metrics_keys = next(csv.reader(file), [])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        write_rows(path, read_rows(path), fieldnames)
+
+
+class AppendingCSVLogger(CSVLogger):
+    """Write ``metrics.csv`` and ``hparams.yaml`` into a run's folder; append to existing rows.
+
+    Args:
+        folder: Folder of the run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=20)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer, created on first use."""
+        if self._experiment is None:
+            self._fs.makedirs(self.root_dir, exist_ok=True)
+            self._experiment = AppendingWriter(log_dir=self.log_dir)
+        return self._experiment  # type: ignore[return-value]  # not None
+
+
+def keep_rows_before(path: Path, step: int) -> None:
+    """Remove the rows of a log from a step on, because the resumed run writes them again.
+
+    Args:
+        path: ``metrics.csv``; it may be missing.
+        step: First step of the resumed run. A truncated last row is removed, too.
+    """
+    if not path.is_file():
+        return
+    rows = read_rows(path)
+    kept = [row for row in rows if _step_of(row) < step]
+    if len(kept) < len(rows):
+        write_rows(path, kept, list(rows[0]))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a log; in a truncated row the last values are None."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, end: str = "\r\n"
+) -> None:
+    r"""Write rows with a header of column names atomically.
+
+    The default line end, ``\r\n``, is that of Lightning's log.
+    """
+    with (
+        new_file(path, overwrite=True) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names, restval="", lineterminator=end)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _step_of(row: dict[str, str]) -> float:
+    """Return the step of a row; infinity for a truncated row."""
+    if None in row.values() or not (row.get("step") or "").isdigit():
+        return float("inf")
+    return int(row["step"])

@@ -1,0 +1,170 @@
+"""Folder of a run: choice of its name, lock during training, removal if the run fails early."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.training import run_start as start
+from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME
+from spike_zoo.training.run_start import is_child
+from spike_zoo.utils.files import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: Passes the folder to the processes that a run starts.
+PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
+LOCK_FILENAME = ".lock"  # locked during training
+#: A sweep passes the folder of a run in this variable and holds the lock of the folder. The folder
+#: stays the planned one even if the code is edited before the run starts.
+RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
+#: Files that a run writes before training or evaluation starts.
+_INITIAL_FILES = {"config.yaml", "hparams.yaml", start.FILENAME}
+
+
+def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
+    """Return the folder of a run, and whether ``--run_dir`` was given.
+
+    Args:
+        named: Value of ``--run_dir``; None, the default, creates a new folder in ``runs``.
+        configs: Configuration files in their order; the new folder is named after the first.
+
+    Raises:
+        UsageError: If ``named`` is a file, or if several processes have no common id to name a new
+            folder.
+    """
+    if named is not None:
+        folder = Path(named)
+        if folder.is_file():
+            raise UsageError(f"--run_dir {named}: a file; name a folder", path=named)
+    elif is_child() and PARENT_RUN_DIR in os.environ:
+        folder = Path(os.environ[PARENT_RUN_DIR])
+    else:
+        stem = Path(configs[0]).stem if configs else "run"
+        run_id = shared_id()
+        folder = Path("runs", f"{stem}-{run_id}") if run_id else _new_folder(stem)
+    os.environ[PARENT_RUN_DIR] = str(folder)
+    return folder, named is not None
+
+
+def shared_id() -> str | None:
+    """Return the id that a launcher gave all processes of a run; None without such a launcher.
+
+    Raises:
+        UsageError: If torchrun started several processes without an id.
+    """
+    environment = os.environ
+    if "WANDB_RUN_ID" in environment:
+        return environment["WANDB_RUN_ID"].replace("/", "-")
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun; a job may have many runs
+        return f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
+    if int(environment.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in environment:
+        if environment["TORCHELASTIC_RUN_ID"] == "none":  # torchrun's static rendezvous
+            raise UsageError(
+                "torchrun gave this run no id, which its processes need to choose the same new "
+                "folder; name a folder with --run_dir"
+            )
+        return environment["TORCHELASTIC_RUN_ID"]
+    return None
+
+
+def _new_folder(stem: str) -> Path:
+    """Create a folder named after the UTC time, with a number if it exists already."""
+    name = f"{stem}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
+    Path("runs").mkdir(exist_ok=True)
+    number = 1
+    while True:
+        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def check_no_earlier_fit(run_dir: Path) -> None:
+    """Raise ExistingFileError if a folder has a ``last.ckpt`` or the record of another fit."""
+    if (run_dir / FILENAME).exists() and not (run_dir / CHECKPOINTS / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: contains the record of a run, but not its checkpoints; choose another "
+            "--run_dir, or remove the folder"
+        )
+    if (run_dir / CHECKPOINTS / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: contains a run already. Resume it with --ckpt_path last, also with "
+            "more --trainer.max_epochs, or choose another --run_dir."
+        )
+
+
+def check_no_predictions(out: Path) -> None:
+    """Raise ExistingFileError if the folder contains files of an earlier ``predict``."""
+    if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
+        raise ExistingFileError(
+            f"{out}: contains the pictures of an earlier prediction; choose another --run_dir, "
+            "or remove the folder",
+            path=str(out),
+        )
+
+
+def lock_of(run_dir: Path) -> IO[bytes] | None:
+    """Lock a run's folder until the returned file is closed; None if another process holds it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    file = (run_dir / LOCK_FILENAME).open("ab")
+    if lock(file):
+        return file
+    file.close()
+    return None
+
+
+@contextlib.contextmanager
+def lock_for_training(run_dir: Path) -> Iterator[None]:
+    """Lock a run's folder during training.
+
+    Child processes of a run and runs of a sweep take no lock: their parent holds it.
+
+    Raises:
+        ExistingFileError: If another fit is training in the folder.
+    """
+    if is_child() or RUN_DIR_VARIABLE in os.environ:
+        yield
+        return
+    held = lock_of(run_dir)
+    if held is None:
+        raise ExistingFileError(
+            f"{run_dir}: another fit is training in this folder; wait until it ends, or choose "
+            "another --run_dir",
+            path=str(run_dir),
+        )
+    with held:
+        try:
+            yield
+        finally:
+            (run_dir / LOCK_FILENAME).unlink(missing_ok=True)
+
+
+def remove_failed_run(run_dir: Path, out: Path) -> None:
+    """Remove the folders of a run that failed before training or evaluation.
+
+    A folder with any other file is kept.
+    """
+    for folder in dict.fromkeys((out, run_dir)):
+        if folder.is_dir() and all(
+            path.name in _INITIAL_FILES or path.is_dir() for path in folder.rglob("*")
+        ):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()

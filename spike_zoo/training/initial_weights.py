@@ -1,0 +1,100 @@
+"""Identity of initial weights: digests of checkpoints and of the recipes that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import SpikeZooError, WeightsError
+from spike_zoo.training.provenance import effective_config, leaves, plain_numbers
+from spike_zoo.training.result import FILENAME, RunResult
+from spike_zoo.utils.files import weights_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MODEL = "model.init_args."
+CKPT_PATH = "ckpt_path"
+INIT_FROM = "init_from"
+SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
+
+
+def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Yield dotted key and file of every existing checkpoint that a configuration names.
+
+    Args:
+        config: Complete configuration, with ``model`` and optionally ``ckpt_path`` or
+            ``init_from``.
+    """
+    arguments = (config.get("model") or {}).get("init_args") or {}
+    paths = {f"{MODEL}{name}": value for name, value in leaves(arguments)}
+    paths |= {key: config.get(key) for key in (CKPT_PATH, INIT_FROM)}
+    for key, value in paths.items():
+        if isinstance(value, str) and (file := existing_weights(value)) is not None:
+            yield key, file
+
+
+def existing_weights(text: str) -> Path | None:
+    """Return the file of weights that a text names; None if the text names no existing file."""
+    file = weights_file(text)
+    return file if file.suffix in SUFFIXES and file.is_file() else None
+
+
+def checkpoint_identity(path: Path) -> dict[str, Any]:
+    """Return the identity of a checkpoint: ``path``, ``sha256`` of its weights and ``recipe``.
+
+    ``recipe`` is the digest of the record in the folder of the checkpoint's run; None without a
+    record.
+    """
+    record = path.parent.parent / FILENAME
+    try:
+        recipe = recipe_digest(RunResult.read(record)) if record.is_file() else None
+    except SpikeZooError:  # a damaged record leaves only the digest of the weights
+        recipe = None
+    return {"path": str(path), "sha256": weights_sha256(path), "recipe": recipe}
+
+
+def relative_to_cwd(path: str) -> str:
+    """Return a path inside the working folder as a relative path.
+
+    Relative paths keep records valid on other machines. Other paths are returned unchanged.
+    """
+    absolute = Path(path).resolve()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
+
+
+def weights_sha256(path: Path) -> str:
+    """Return a digest of names and values of the weights in a file, independent of its format.
+
+    For a file that cannot be read as weights it is the digest of the file's bytes.
+    """
+    from spike_zoo.checkpoints.state_dicts import read_state_dict
+    from spike_zoo.checkpoints.weight_files import state_digest
+
+    try:
+        return state_digest(read_state_dict(path))
+    except WeightsError:  # the error is reported when the weights are loaded
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recipe_digest(record: RunResult) -> str:
+    """Return a digest of :func:`recipe`."""
+    text = json.dumps(recipe(record), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def recipe(record: RunResult) -> dict[str, Any]:
+    """Return the settings that affect a run's numbers, without its seed: dotted key -> value.
+
+    Results of runs with equal recipes may be averaged. Initial weights are represented by the
+    recipe of the run that trained them, or by their digest if the recipe is unknown. Null values
+    are omitted.
+    """
+    config = {**effective_config(record.config), CKPT_PATH: None, "seed_everything": None}
+    settings = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
+    for key, origin in record.begins_with.items():
+        settings[key] = origin.get("recipe") or origin.get("sha256")
+    return {key: value for key, value in settings.items() if value is not None}

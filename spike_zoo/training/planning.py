@@ -1,0 +1,165 @@
+"""Plan of a run from its command line: configuration, digest, names, folder and input files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.training.configs import recorded_name
+from spike_zoo.training.folders import RUN_DIR_VARIABLE
+from spike_zoo.training.initial_weights import CKPT_PATH, INIT_FROM, MODEL
+from spike_zoo.training.provenance import argument_defaults, config_hash, leaves
+from spike_zoo.training.result import FILENAME, variant_and_profile
+from spike_zoo.utils.files import shipped_weights
+
+if TYPE_CHECKING:
+    from lightning.pytorch.cli import LightningArgumentParser
+
+VERBS = ("fit", "validate", "test", "predict")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_SHORT_HASH = 8
+#: Passes the files that a run starts from, as JSON: pattern of the configuration -> file.
+FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Plan of a run.
+
+    Attributes:
+        verb: ``"fit"``, ``"test"``, ...
+        configs: Configuration files in the order of the command line.
+        config: The complete configuration.
+        config_hash: Digest of the settings that change the result.
+        variant: Name of the row in a table.
+        profile: Name of the profile.
+        seed: Seed of the run.
+    """
+
+    verb: str
+    configs: list[str]
+    config: dict[str, Any]
+    config_hash: str
+    variant: str
+    profile: str | None
+    seed: int | None
+
+    def filled(self, template: str) -> str:
+        """Replace ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` in a text."""
+        names = {
+            "variant": self.variant,
+            "profile": self.profile or "none",
+            "seed": str(self.seed),
+            "hash": self.config_hash[:_SHORT_HASH],
+        }
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in names:
+                known = ", ".join(f"{{{name}}}" for name in names)
+                raise UsageError(f"{template}: {match[0]} is unknown, known are {known}")
+            return names[match[1]]
+
+        return _PLACEHOLDER.sub(value, template)
+
+    @property
+    def initial_weights(self) -> dict[str, str]:
+        """Dotted key -> file that the run starts from, with ``*`` for unknown parts of its name."""
+        arguments = self.config["model"].get("init_args") or {}
+        texts = {f"{MODEL}{name}": value for name, value in leaves(arguments)}
+        texts |= {key: self.config.get(key) for key in (CKPT_PATH, INIT_FROM)}
+        shipped = shipped_weights()
+        return {
+            key: str(shipped.get(text, self.filled(text)))
+            for key, text in texts.items()
+            if isinstance(text, str) and ("/" in text or text in shipped)
+        }
+
+    def out(self, run_dir: Path) -> Path:
+        """Return the output folder: ``run_dir`` for ``fit``, else ``run_dir/<verb>``."""
+        return run_dir if self.verb == "fit" else run_dir / self.verb
+
+    def result(self, run_dir: Path) -> Path:
+        """Return the path of the record that the run writes."""
+        return self.out(run_dir) / FILENAME
+
+
+def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  # noqa: ANN401  (Namespace)
+    """Return the plan of a parsed command line, before placeholders are replaced."""
+    content = dumped(parser, config)
+    files = [recorded_name(str(path)) for path in config.config or []]
+    variant, profile = variant_and_profile(files)
+    seed = config.seed_everything
+    return Plan(verb, files, content, config_hash(content), variant, profile, seed)
+
+
+def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dict[str, Any]:  # noqa: ANN401  (Namespace)
+    """Return parsed arguments as plain values; ``options`` are those of the parser's ``dump``."""
+    options.setdefault("skip_unset", False)
+    return yaml.safe_load(parser.dump(config, **options))
+
+
+def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's Namespace)
+    """Replace placeholders in ``run_dir``, ``ckpt_path`` and names of weights; find these weights.
+
+    An ``init_from`` or a string argument of the model with a placeholder is a file of another run,
+    such as ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep states the file of
+    the run that it planned. Without a sweep, exactly one file must match.
+
+    Raises:
+        MissingFileError: If no file matches.
+        ConfigError: If several files match, from runs with different configurations.
+    """
+    if config.run_dir and _PLACEHOLDER.search(config.run_dir):
+        planned = os.environ.get(RUN_DIR_VARIABLE)
+        config.run_dir = planned or plan.filled(config.run_dir)
+    if config.ckpt_path:
+        config.ckpt_path = plan.filled(config.ckpt_path)
+    arguments = config.model.get("init_args") or {}
+    planned_files = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
+    texts = [(arguments, name, f"{MODEL}{name}") for name in arguments.keys()]  # noqa: SIM118  (dotted names)
+    for holder, name, key in [*texts, (config, INIT_FROM, INIT_FROM)]:
+        value = holder[name]
+        if isinstance(value, str) and _PLACEHOLDER.search(value):
+            pattern = plan.filled(value)
+            holder[name] = _matching(planned_files.get(pattern, pattern), key)
+
+
+def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """Return dotted key -> value of the settings at their default.
+
+    Args:
+        config: The complete configuration.
+        stated: The configuration without defaults.
+    """
+    trainer = config.get("trainer", {})
+    result = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
+    for part in ("model", "data"):
+        defaults = dict(leaves(argument_defaults(config[part]["class_path"])))
+        for key, value in leaves(config[part].get("init_args") or {}):
+            if key in defaults and defaults[key] == value:
+                result[f"{part}.init_args.{key}"] = value
+    return result
+
+
+def _matching(pattern: str, name: str) -> str:
+    path = Path(pattern)
+    files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not files:
+        raise MissingFileError(
+            f"{pattern}: {name} names a file that another run makes, and it does not exist; "
+            "'python -m spike_zoo sweep' runs what a sweep needs first"
+        )
+    if len(files) > 1:
+        listed = ", ".join(map(str, files))
+        raise ConfigError(
+            f"{pattern}: {name} matches several files: {listed}; name one of them, or remove runs "
+            "of older configurations"
+        )
+    return str(files[0])

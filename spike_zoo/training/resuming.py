@@ -1,0 +1,293 @@
+"""Choice of a checkpoint, its model arguments, and checks before a run is resumed."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonargparse import Namespace
+
+from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
+from spike_zoo.checkpoints.saved_model import class_and_arguments, plain, read_checkpoint
+from spike_zoo.errors import (
+    ConfigError,
+    FormatError,
+    MissingFileError,
+    UsageError,
+    WeightsError,
+)
+from spike_zoo.training.checkpoints import FOLDER, LAST, LOG_STEP, PREVIOUS_LAST, STEPPED
+from spike_zoo.training.csv_logger import keep_rows_before
+from spike_zoo.training.folders import check_no_earlier_fit
+from spike_zoo.training.initial_weights import CKPT_PATH
+from spike_zoo.training.provenance import differences
+from spike_zoo.training.run_start import RunStart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+CHECKPOINT_NAMES = ("best", "last")
+_CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
+_LENGTHS = ("max_epochs", "max_steps")
+_ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
+
+
+def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path | None:
+    """Return the file of a checkpoint.
+
+    Args:
+        named: Value of ``--ckpt_path``: a file, an artifact of W&B, or ``best`` or ``last`` of the
+            run's folder.
+        run_dir: The run's folder.
+        allow_missing: Whether to return None for ``last`` if the run has no checkpoint, to start a
+            new fit.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        WeightsError: If the file cannot be read or downloaded.
+        ConfigError: If a new fit would start in a folder with other checkpoints.
+        ExistingFileError: If a new fit would start in a folder with a record.
+    """
+    folder = run_dir / FOLDER
+    if is_artifact(named):
+        path = fetch_artifact(named)
+    else:
+        path = folder / f"{named}.ckpt" if named in CHECKPOINT_NAMES else Path(named)
+    if named == "last" and (whole := _whole_last(folder)) is not None:
+        return whole
+    if path.is_file():
+        read_checkpoint(path)
+        return path
+    if named == "last" and allow_missing:
+        others = sorted(file.name for file in folder.glob("*.ckpt"))
+        if others:
+            raise ConfigError(
+                f"{folder}: no {LAST} to resume, but {', '.join(others)}; name one with "
+                "--ckpt_path, or choose another --run_dir"
+            )
+        check_no_earlier_fit(run_dir)
+        print(f"{run_dir}: nothing to resume, starting a new fit")
+        return None
+    raise MissingFileError(
+        f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
+        path=str(path),
+    )
+
+
+def _whole_last(folder: Path) -> Path | None:
+    """Return the newest readable one of ``last`` and its predecessor; None without ``last``."""
+    last, before = folder / LAST, folder / PREVIOUS_LAST
+    if not last.is_file():
+        return None
+    try:
+        read_checkpoint(last)
+    except WeightsError as error:
+        if not before.is_file():
+            raise
+        read_checkpoint(before)
+        print(f"{error.message}; using the checkpoint before it, {before.name}")
+        return before
+    return last
+
+
+def check_has_optimizer(checkpoint: Path) -> None:
+    """Raise WeightsError if a checkpoint to resume from has no optimiser state."""
+    if "optimizer_states" not in read_checkpoint(checkpoint):
+        raise WeightsError(
+            f"{checkpoint}: contains only weights, no optimiser state, so a fit cannot continue "
+            f"from it; start a new run from these weights with --init_from {checkpoint}, or name a "
+            "checkpoint of a fit, such as its last.ckpt",
+            path=str(checkpoint),
+        )
+
+
+def check_initial_weights(arguments: Sequence[str]) -> None:
+    """Raise UsageError if ``--init_from`` is given to a verb that does not train."""
+    if any(argument.partition("=")[0] == "--init_from" for argument in arguments):
+        raise UsageError(
+            "--init_from is an option of fit; name the checkpoint to evaluate with --ckpt_path"
+        )
+
+
+def is_in_run_folder(checkpoint: Path, run_dir: Path) -> bool:
+    """Return whether a checkpoint is in the run's folder, so that a fit resumes the run."""
+    return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
+
+
+def explicit_arguments(arguments: Sequence[str]) -> set[str]:
+    """Return the dotted names of the model's arguments that are options of a command line."""
+    stated = (re.match(r"--model\.(?:init_args\.)?([\w.]+)", argument) for argument in arguments)
+    return {match[1] for match in stated if match is not None}
+
+
+def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
+    """Copy the arguments of a module from its checkpoint, except those of the command line.
+
+    Nothing that the checkpoint names is imported, because the file is not trusted.
+
+    Args:
+        model: ``class_path`` and ``init_args`` as parsed; changed in place.
+        checkpoint: The file.
+        explicit: Names of arguments that are not copied.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        WeightsError: If the checkpoint is of another class, or an argument is unknown or not a
+            plain value.
+    """
+    class_path, arguments = class_and_arguments(read_checkpoint(checkpoint))
+    if class_path is not None and class_path not in _names_of(model.class_path):
+        raise WeightsError(
+            f"{checkpoint}: is a checkpoint of {class_path}, but the configuration names "
+            f"{model.class_path}; name the configuration of its training, or another checkpoint",
+            path=str(checkpoint),
+        )
+    copied = dict(_differing(arguments, model.init_args, explicit))
+    for key, value in copied.items():
+        if key not in model.init_args or not _is_plain(value):
+            raise WeightsError(
+                f"{checkpoint}: contains {key} = {str(value)[:80]!r}, which {model.class_path} "
+                "does not accept from a checkpoint",
+                path=str(checkpoint),
+            )
+        model.init_args[key] = value
+    return bool(copied)
+
+
+def _differing(
+    stored: Mapping[str, Any], parsed: Namespace, explicit: set[str], group: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and stored value of the arguments that differ and are not explicit."""
+    for name, value in stored.items():
+        key, value = f"{group}{name}", _as_stored(value)
+        current = parsed.get(name)
+        if key in explicit:
+            continue
+        are_options = isinstance(value, dict) and "class_path" not in value
+        if are_options and isinstance(current, Namespace):  # of a dataclass
+            yield from _differing(value, current, explicit, f"{key}.")
+        elif name not in parsed or _as_stored(current) != value:
+            yield key, value
+
+
+def _as_stored(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
+    """Return a parsed value as YAML stores it: tuples as lists, arguments of a class as a dict."""
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, list | tuple):
+        return [_as_stored(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_stored(item) for key, item in value.items()}
+    return plain(value)
+
+
+def _names_of(class_path: str) -> set[str]:
+    """Return the path of a class as the user named it, and the paths of its base classes."""
+    module, _, name = class_path.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    return {class_path, *(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)}
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
+    """Return whether a value contains only plain types and no ``class_path`` to import."""
+    if isinstance(value, dict):
+        return "class_path" not in value and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Reject resuming a run with other settings, which its record would not state correctly.
+
+    The run may become longer.
+
+    Args:
+        run_dir: Folder of the run, with the ``config.yaml`` of its start.
+        config: Complete configuration now.
+        defaults: Dotted key -> value of the settings at their default.
+
+    Returns:
+        Whether the run becomes longer.
+
+    Raises:
+        ConfigError: If settings differ; names every difference.
+        FormatError: If ``config.yaml`` is damaged.
+    """
+    file = run_dir / "config.yaml"
+    if not file.is_file():
+        return False
+    try:
+        recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise FormatError(
+            f"{file}: not the configuration that a run writes, so its settings cannot be compared; "
+            "restore the file, or choose another --run_dir",
+            path=str(file),
+        )
+    before, now = (content.get("trainer", {}) for content in (recorded, config))
+    longer = [name for name in _LENGTHS if _length(now.get(name)) > _length(before.get(name))]
+    apart_from = (_CALLBACKS, _ARCHIVE, *(f"trainer.{name}" for name in longer))
+    changed = differences(recorded, config, defaults, apart_from=apart_from)
+    if changed:
+        raise _changed(run_dir, changed)
+    if before.get("callbacks") != now.get("callbacks"):
+        print(f"{run_dir}: resumed with other trainer.callbacks than at its start")
+    for name in longer:
+        print(f"{run_dir}: continues with trainer.{name} {now[name]}, was {before.get(name)}")
+    return bool(longer)
+
+
+def _length(limit: int | None) -> float:
+    return math.inf if limit in (None, -1) else float(limit)
+
+
+def earlier_start(run_dir: Path) -> dict[str, Any]:
+    """Return the identity of the checkpoint that a run continued from, by option; {} for none."""
+    before = RunStart.read(run_dir)
+    origins = before.begins_with if before is not None else {}
+    return {key: value for key, value in origins.items() if key == CKPT_PATH}
+
+
+def check_same_data(run_dir: Path, now: RunStart) -> None:
+    """Raise ConfigError if a run is resumed on other data, or with other initial weights."""
+    before = RunStart.read(run_dir)
+    origins = {key: value for key, value in now.begins_with.items() if key != CKPT_PATH}
+    now = replace(now, begins_with={**origins, **earlier_start(run_dir)})
+    changed = list(before.changes(now)) if before is not None else []
+    if changed:
+        raise _changed(run_dir, changed)
+
+
+def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{run_dir}: contains a run with other settings, so it cannot be resumed: "
+        f"{'; '.join(changed)}. Choose another --run_dir (there --ckpt_path "
+        f"{run_dir / FOLDER / LAST} continues from its weights), or remove the folder.",
+        path=str(run_dir),
+    )
+
+
+def truncate_log(log: Path, checkpoint: Path | None) -> None:
+    """Remove the rows of a log that a resumed run will write again.
+
+    Args:
+        log: ``metrics.csv``.
+        checkpoint: The checkpoint to resume from; None for a new run, which removes the log.
+    """
+    if checkpoint is None:
+        log.unlink(missing_ok=True)
+        return
+    content = read_checkpoint(checkpoint)
+    loops = content.get("loops", {}).get("fit_loop", {})
+    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # in older checkpoints
+    keep_rows_before(log, int(content.get(LOG_STEP, stepped)))

@@ -1,0 +1,104 @@
+"""Handling of Ctrl-C and SIGTERM during a fit: stop between batches, so that it resumes exactly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from spike_zoo.training.run_start import is_child
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from lightning import LightningModule, Trainer
+
+    Handler = Any  # argument and result of signal.signal
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopBetweenBatches(Callback):
+    """Delay a signal until weights, schedule and log of a batch are complete.
+
+    The processes of distributed training exchange the signal at the end of each batch, so that all
+    of them stop at the same batch. Lightning then stops as after SIGTERM and restores the signal
+    handlers. A second Ctrl-C ends the run immediately; saved checkpoints are kept.
+
+    Attributes:
+        received: Number of the received signal; None before a signal arrives.
+        has_begun: Whether training has started; False if no epoch is left.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.has_begun = False
+        self._before: dict[int, Handler] = {}
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the received signal is Ctrl-C."""
+        return self.received == signal.SIGINT
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install the signal handlers."""
+        self.has_begun = True
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  (Lightning's signature)
+        batch: Any,  # noqa: ANN401  (any batch)
+        batch_idx: int,
+    ) -> None:
+        """Stop after this batch if a signal arrived and no accumulated gradient is pending."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._stop_if_signalled(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop if a signal arrived during an evaluation."""
+        if not trainer.sanity_checking:
+            self._stop_if_signalled(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the signal handlers; stop the run before its test if a signal arrived.
+
+        Raises:
+            SIGTERMException: If a signal arrived.
+        """
+        self._synchronise(trainer)
+        self._restore_handlers()
+        if self.received is not None:
+            raise SIGTERMException
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            self._restore_handlers()
+            raise KeyboardInterrupt
+        self.received = number
+        if not is_child():
+            print("stopping after this batch; press Ctrl-C to stop immediately", file=sys.stderr)
+
+    def _stop_if_signalled(self, trainer: Trainer) -> None:
+        self._synchronise(trainer)
+        if self.received is not None:
+            trainer._signal_connector.received_sigterm = True
+
+    def _synchronise(self, trainer: Trainer) -> None:
+        """Set :attr:`received` to the signal that any of the processes received."""
+        if trainer.world_size > 1:
+            own = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+            self.received = int(trainer.strategy.reduce(own, reduce_op="max")) or None
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not installed by Python
+        self._before = {}

@@ -1,0 +1,127 @@
+"""Reader and writer of ``records.jsonl``: the records of a sweep for one profile, one per line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
+
+from spike_zoo.errors import FormatError
+from spike_zoo.training.result import FILENAME, PER_IMAGE_FILENAME, RunResult
+from spike_zoo.utils.files import lock, new_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RECORDS_FILENAME = "records.jsonl"
+
+ImageMetrics = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """The record of a run and the metrics of each test image.
+
+    Attributes:
+        result: The record.
+        images: ``name`` of the recording, ``plane`` and metrics of each image.
+    """
+
+    result: RunResult
+    images: ImageMetrics = ()
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Self:
+        """Read ``result.json`` and, if it exists, ``per_image.csv`` of a run's folder."""
+        return cls(RunResult.read(folder / FILENAME), read_per_image(folder))
+
+    @classmethod
+    def from_line(cls, content: Mapping[str, Any], source: str) -> Self:
+        """Build a record from the parsed JSON of a line.
+
+        Raises:
+            FormatError: If a field is missing.
+        """
+        columns = content.get("per_image", {})
+        rows = zip(*columns.values(), strict=True)
+        images = tuple(dict(zip(columns, row, strict=True)) for row in rows)
+        return cls(RunResult.from_content(content.get("result", {}), source), images)
+
+    def as_line(self, name: str) -> str:
+        """Return the record as one line of JSON, with the metrics of images by column."""
+        columns = {key: [row[key] for row in self.images] for key in (self.images or ({},))[0]}
+        content = {"name": name, "result": self.result.content(), "per_image": columns}
+        return json.dumps(content, default=str, separators=(",", ":"))
+
+
+def read_per_image(folder: Path) -> ImageMetrics:
+    """Read ``per_image.csv`` of a run's folder; empty if the file does not exist.
+
+    Raises:
+        FormatError: If a value is not a number.
+    """
+    path = folder / PER_IMAGE_FILENAME
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        return tuple(
+            {key: value if key == "name" else _number(value) for key, value in line.items()}
+            for line in lines
+        )
+    except (AttributeError, TypeError, ValueError, csv.Error) as error:
+        raise FormatError(f"{path}: not written by a test ({error})", path=str(path)) from error
+
+
+def read_records(path: Path) -> Mapping[str, StoredRecord]:
+    """Read a ``records.jsonl``: name of a run -> its record; empty if the file does not exist.
+
+    Raises:
+        FormatError: If a line is not a record; states file and line.
+    """
+    if not path.is_file():
+        return {}
+    return _read(path, path.stat().st_mtime_ns)
+
+
+def store_record(path: Path, name: str, folder: Path) -> None:
+    """Add the record of a run to a ``records.jsonl``; an older record of this name is replaced.
+
+    The folder is locked, so that several processes can store records.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        lock(descriptor, wait=True)
+        records = {**read_records(path), name: StoredRecord.of_run(folder)}
+        with new_file(path, overwrite=True) as part:
+            lines = (records[key].as_line(key) + "\n" for key in sorted(records))
+            part.write_text("".join(lines), encoding="utf-8")
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
+    """Read a file; the result is cached until the modification time changes."""
+    records = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        source = f"{path}, line {number}"
+        try:
+            content = json.loads(line)
+            records[str(content["name"])] = StoredRecord.from_line(content, source)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{source}: not a record ({error})", path=str(path)) from error
+    return records
+
+
+def _number(text: str) -> float | int | None:
+    """Return the number in a cell, as int if it has only digits; None for an empty cell."""
+    if not text:
+        return None
+    return int(text) if text.lstrip("-").isdigit() else float(text)

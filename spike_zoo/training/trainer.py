@@ -1,0 +1,404 @@
+"""LightningCLI for fit, validate, test and predict, with a folder and a record per run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentError
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from spike_zoo.checkpoints.loading import fetch_weights, initialise
+from spike_zoo.checkpoints.published import located_weights
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.tasks.base import TaskModule
+from spike_zoo.training import resuming
+from spike_zoo.training.checkpoints import (
+    FOLDER,
+    LAST,
+    PREVIOUS_LAST,
+    AtomicCheckpointIO,
+    RestoredData,
+    WallClock,
+    checkpoints_of,
+    with_best,
+)
+from spike_zoo.training.configs import check_configs, with_files
+from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.default_callbacks import (
+    SaveRunConfig,
+    evaluation_callbacks,
+    picture_callbacks,
+)
+from spike_zoo.training.default_loggers import (
+    configure_loggers,
+    loggers_of,
+    method_of,
+    report_result,
+)
+from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
+from spike_zoo.training.folders import (
+    check_no_earlier_fit,
+    check_no_predictions,
+    folder_of,
+    lock_for_training,
+    remove_failed_run,
+)
+from spike_zoo.training.images import SampleImages
+from spike_zoo.training.initial_weights import (
+    CKPT_PATH,
+    checkpoint_identity,
+    named_checkpoints,
+    relative_to_cwd,
+    weights_sha256,
+)
+from spike_zoo.training.libraries import process_arguments, quiet_libraries
+from spike_zoo.training.options import add_run_options, compile_networks
+from spike_zoo.training.per_image import PerImageMetrics
+from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, plan_of
+from spike_zoo.training.problems import check_options_known
+from spike_zoo.training.progress import progress_callbacks
+from spike_zoo.training.provenance import commit, config_hash, versions
+from spike_zoo.training.restored_settings import SettingsOfThisRun
+from spike_zoo.training.result import FILENAME, RunResult, as_curve
+from spike_zoo.training.run_start import RunStart, is_child
+from spike_zoo.training.stopping import StopBetweenBatches
+from spike_zoo.training.trainer_arguments import (
+    check_limits,
+    check_precision,
+    configure_devices,
+    no_training_message,
+    tester_of,
+    warn_about_slow_precision,
+)
+from spike_zoo.training.wandb_logger import finish_wandb
+from spike_zoo.utils.yaml_files import limit_aliases_of_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jsonargparse import Namespace
+
+    from spike_zoo.training.result import Curve
+
+
+def run_trainer(verb: str, arguments: Sequence[str]) -> None:
+    """Run one of Lightning's verbs with stacked configurations."""
+    quiet_libraries()
+    check_configs(arguments)
+    exit_code = 1  # until the run ends: W&B lists it as failed otherwise
+    try:
+        with process_arguments([verb, *with_files(arguments)]):
+            ZooCLI(**cli_settings())
+        exit_code = 0
+    finally:
+        finish_wandb(exit_code=exit_code)
+
+
+def cli_settings() -> dict[str, Any]:
+    """Return the arguments of :class:`ZooCLI`."""
+    limit_aliases_of_options()
+    # of a callback's default value, such as that of Timer
+    yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, x: dumper.represent_data(x.value))
+    strict = {"exit_on_error": False, "allow_abbrev": False}
+    return {
+        "model_class": LightningModule,
+        "datamodule_class": LightningDataModule,
+        "save_config_callback": SaveRunConfig,
+        "save_config_kwargs": {"save_to_log_dir": False},
+        "subclass_mode_model": True,
+        "subclass_mode_data": True,
+        "seed_everything_default": 0,
+        "auto_configure_optimizers": False,
+        "parser_kwargs": {**strict, "prog": "spike-zoo", **dict.fromkeys(VERBS, strict)},
+    }
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI with a folder per run, CSV metrics, resuming and ``result.json``."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of a run to those of model, data and trainer."""
+        add_run_options(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
+        """Parse arguments; choose the run's folder and its checkpoint before classes are built."""
+        self.begin = time.perf_counter()
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            of_verb = self._subcommand_parsers[sys.argv[1]]
+            options = [name for action in of_verb._actions for name in action.option_strings]
+            check_options_known(error, options, sys.argv[1:])
+            raise
+        verb = self.config.subcommand
+        config, parser = self.config[verb], self._parser(verb)
+        if verb != "fit":
+            resuming.check_initial_weights(sys.argv)
+            config.init_from = None  # it may come from the configuration of a fit
+        elif config.init_from is not None:
+            config.init_from = str(fetch_weights(config.init_from))
+        self.plan = plan_of(verb, config, parser)
+        fill_in(config, self.plan)
+        self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
+        config.run_dir = str(self.run_dir)
+        self.out = self.plan.out(self.run_dir)
+        self.resumes = self.is_longer = False
+        with self._folder_removed_on_failure():
+            if verb == "predict" and not is_child():
+                check_no_predictions(self.out)
+            if config.ckpt_path is not None:
+                checkpoint = resuming.find_checkpoint(
+                    config.ckpt_path, self.run_dir, allow_missing=verb == "fit" and is_named
+                )
+                self._use_checkpoint(checkpoint, config, parser)
+            elif verb == "fit" and not is_child():
+                check_no_earlier_fit(self.run_dir)
+
+    def _use_checkpoint(
+        self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
+    ) -> None:
+        """Resume the run if its settings are equal, or copy the settings of another checkpoint."""
+        config.ckpt_path = checkpoint and str(checkpoint)
+        if checkpoint is None:
+            return
+        if is_fit := self.config.subcommand == "fit":
+            resuming.check_has_optimizer(checkpoint)
+        self.resumes = is_fit and resuming.is_in_run_folder(checkpoint, self.run_dir)
+        if self.resumes:
+            content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
+            defaults = defaults_of(content, stated)
+            self.is_longer = resuming.check_unchanged(self.run_dir, content, defaults)
+        elif config.init_from is not None:
+            raise UsageError(
+                "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
+                "of them"
+            )
+        elif resuming.copy_model_arguments(
+            config.model, checkpoint, resuming.explicit_arguments(sys.argv)
+        ):
+            self.plan = plan_of(self.config.subcommand, config, parser)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would import what a checkpoint names and override all options."""
+
+    def before_instantiate_classes(self) -> None:
+        """Set the options that are the same for every run."""
+        config = self.config[self.subcommand]
+        check_limits(self.subcommand, config.trainer)
+        config.weights_only = True  # a checkpoint must not run code
+        config.trainer.default_root_dir = str(self.out)
+        configure_loggers(config.trainer.logger, self.out)
+        if self.subcommand != "fit":
+            config.trainer.enable_checkpointing = False
+        if self.subcommand == "predict":
+            config.return_predictions = False  # a callback writes them as files
+
+    def instantiate_classes(self) -> None:
+        """Build all classes, load initial weights, compile; remove the run's folder on failure."""
+        with self._folder_removed_on_failure():
+            config = self.config[self.subcommand]
+            initial = None if config.init_from is None else located_weights(config.init_from)
+            super().instantiate_classes()
+            if initial is not None and not self.resumes:
+                for line in initialise(self.model, initial, strict=config.init_strict):
+                    _print(f"init_from {config.init_from}: {line}")
+            compile_networks(self.model, self._get(self.config, "compile"))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the run's loggers, callbacks and checkpoint plugin."""
+        given = self._get(self.config_init, "trainer")
+        configure_devices(self.subcommand, given)
+        warn_about_slow_precision(given)
+        given["logger"] = loggers_of(
+            given["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
+        )
+        configured = [*_as_list(given["callbacks"]), *progress_callbacks(given)]
+        given["callbacks"] = [*configured, *self._callbacks(given)]
+        plugins = _as_list(given["plugins"])
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            given["plugins"] = [*plugins, AtomicCheckpointIO()]
+        trainer = super().instantiate_trainer(**kwargs)
+        check_precision(trainer)
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        lock = lock_for_training(self.run_dir) if subcommand == "fit" else nullcontext()
+        with self._folder_removed_on_failure(), lock:
+            self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
+            super()._run_subcommand(subcommand)
+
+    def before_fit(self) -> None:
+        """Record the initial data and weights; reject a resumed run if they differ."""
+        if self.resumes:
+            resuming.check_same_data(self.run_dir, self.start)
+        if not is_child():
+            checkpoint = self._get(self.config, CKPT_PATH) if self.resumes else None
+            resuming.truncate_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
+            self.start.write(self.run_dir)
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint on one device and write ``result.json``."""
+        trainer = self.trainer
+        if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
+            return
+        before = {} if self.stopper.has_begun else self._metrics_without_training()
+        best, metrics = with_best(trainer.callback_metrics, trainer.checkpoint_callbacks)
+        is_main = trainer.is_global_zero
+        if trainer.world_size > 1:
+            torch.distributed.destroy_process_group()
+        if is_main:
+            self._test_and_record(best, {**before, **metrics})
+            (self.run_dir / FOLDER / PREVIOUS_LAST).unlink(missing_ok=True)
+
+    def after_test(self) -> None:
+        """Write ``result.json`` below ``test/``."""
+        meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
+        checkpoint = self._get(self.config, CKPT_PATH)
+        tested = next(c for c in self.trainer.callbacks if isinstance(c, PerImageMetrics))  # type: ignore[attr-defined]  # Lightning's list
+        self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
+
+    def after_validate(self) -> None:
+        """Print the path of the metrics."""
+        _print(f"metrics: {self.out / 'metrics.csv'}")
+
+    def after_predict(self) -> None:
+        """Print the folder of the predictions."""
+        _print(f"predictions: {self.out}")
+
+    def _metrics_without_training(self) -> dict[str, float]:
+        """Report a fit without any batch, and return the metrics of the run's earlier record.
+
+        Raises:
+            ConfigError: If the run is not resumed: its record would describe the training of
+                another run.
+        """
+        reason = no_training_message(self.trainer)
+        if not self.resumes:
+            raise ConfigError(
+                f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
+            )
+        _print(f"{self.run_dir}: {reason}; the best checkpoint is tested")
+        return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
+
+    def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
+        meter, tested = CostMeter(), PerImageMetrics(self.out)
+        if self._get(self.config, "test_after_fit"):
+            callbacks = [meter, *picture_callbacks(self.out), tested]
+            tester = tester_of(self._get(self.config_init, "trainer"), self.trainer, callbacks)
+            tester.test(
+                self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
+            )
+            metrics.update(tester.callback_metrics)
+        self._record(meter, metrics, best or None, tested)
+
+    def _record(
+        self,
+        meter: CostMeter,
+        metrics: dict[str, Any],
+        checkpoint: str | None,
+        tested: PerImageMetrics,
+    ) -> None:
+        result = RunResult(
+            method=method_of(self.model),
+            variant=self.plan.variant,
+            configs=self.plan.configs,
+            profile=self.plan.profile,
+            seed=self._get(self.config, "seed_everything"),
+            data_sha256=self.start.data_sha256,
+            metrics={name: float(value) for name, value in sorted(metrics.items())},
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            costs=meter.costs,
+            wall_seconds=self.clock.seconds,
+            config=dumped(self._parser(self.subcommand), self.config[self.subcommand]),
+            config_hash=config_hash(self.plan.config, self.start.begins_with),
+            versions=versions(),
+            commit=commit(),
+            checkpoint=checkpoint and relative_to_cwd(checkpoint),
+            checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
+            begins_with=self.start.begins_with,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            images=tested.images,
+            images_sha256=tested.images_sha256,
+            curves=self._curves(),
+        )
+        path = self.out / "result.json"
+        result.write(path)
+        report_result(self.trainer.loggers, result, self.out / FOLDER)
+        _print(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
+
+    def _curves(self) -> dict[str, Curve]:
+        """Return the curves that the method measured during its test."""
+        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
+        return {name: as_curve(points) for name, points in curves.items()}
+
+    def _origins(self) -> dict[str, dict[str, Any]]:
+        """Return option -> identity of the checkpoints that the run starts from.
+
+        The checkpoint of a resumed run is left out, unless the run becomes longer with it.
+        """
+        config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
+        origins = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
+        if self.resumes and not self.is_longer:
+            origins.pop(CKPT_PATH, None)
+            origins |= resuming.earlier_start(self.run_dir)
+        return {
+            key: {**origin, "path": relative_to_cwd(origin["path"])}
+            for key, origin in origins.items()
+        }
+
+    @contextmanager
+    def _folder_removed_on_failure(self) -> Iterator[None]:
+        """Remove the run's folder if the run fails before training or evaluation."""
+        has_failed = True
+        try:
+            yield
+            has_failed = False
+        except SIGTERMException:
+            if is_child():  # the first process of the run reports the signal
+                raise SystemExit(0) from None
+            if self.stopper.is_interrupted:
+                raise KeyboardInterrupt from None  # SIGINT stopped it
+            raise
+        finally:
+            if has_failed and not is_child():
+                remove_failed_run(self.run_dir, self.out)
+
+    def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
+        """Return the callbacks of the verb that no configuration has to name."""
+        self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()
+        if self.subcommand != "fit":
+            return evaluation_callbacks(self.subcommand, self.out)
+        monitored = self.model if trainer["limit_val_batches"] != 0 else None
+        checkpointing = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
+        pictures = SampleImages(self.out / "images")
+        rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
+        callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
+        if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
+            callbacks.append(SettingsOfThisRun())
+        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
+        return [*callbacks, pictures, *rates, *checkpointing]
+
+
+def _as_list(value: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
+    """Return None as an empty list, a list as its copy and any other value in a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+@rank_zero_only
+def _print(text: str) -> None:
+    print(text)

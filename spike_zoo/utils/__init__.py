@@ -1,0 +1,1 @@
+"""Files, cores, executors and other helpers that know nothing of spikes."""

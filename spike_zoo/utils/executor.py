@@ -1,0 +1,118 @@
+"""Execution of independent tasks in local processes (joblib) or on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from spike_zoo.errors import SpikeZooError, UsageError
+
+Result = TypeVar("Result")
+
+_WATCH_SECONDS: Final = 1.0  # interval at which a worker checks its parent
+_REPLACED: Final = "A worker stopped while some jobs were given to the executor"
+
+
+def run_tasks(
+    tasks: Sequence[Callable[[], Result]],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    shared: Path | None = None,
+) -> Generator[Result]:
+    """Run tasks and yield their results in the order in which they finish.
+
+    The first error of a task is raised and cancels the other tasks. Closing the iterator also
+    cancels them. A task may be started again if a worker died; therefore it must write its files
+    under a temporary name and rename them.
+
+    Args:
+        tasks: Functions without arguments. Functions and results are pickled unless ``jobs`` is 1.
+        jobs: Number of local processes; -1 starts one per core. Not used with a cluster.
+        cluster: A Dask cluster: ``tcp://HOST:PORT`` of the scheduler, the path of the scheduler
+            file, or ``slurm:FILE.yaml`` with the arguments of ``dask_jobqueue.SLURMCluster`` and
+            the number of ``jobs`` to start.
+        shared: An existing path that every worker must be able to access; by default the working
+            directory.
+
+    Yields:
+        The result of each task.
+
+    Raises:
+        UsageError: If Dask is missing, or if the cluster does not exist or has no workers.
+        SpikeZooError: If workers have another version of this package or cannot access ``shared``,
+            or if a worker process was killed.
+    """
+    if cluster is None:
+        yield from _run_locally(tasks, jobs)
+        return
+    from spike_zoo.utils.cluster import run_on_cluster
+
+    yield from run_on_cluster(tasks, cluster, shared or Path.cwd())
+
+
+def check_jobs(jobs: int) -> None:
+    """Reject a negative ``--jobs``."""
+    if jobs < 0:
+        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
+
+
+def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[Result]:
+    if jobs == 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield task()
+        return
+    from joblib import Parallel, delayed
+
+    calls = [delayed(_run_in_folder)(Path.cwd(), task) for task in tasks]
+    options = {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
+    results = parallel(calls)
+    with _worker_faults_handled(), contextlib.closing(results):  # stops the processes
+        yield from results
+
+
+def _run_in_folder(cwd: Path, task: Callable[[], Result]) -> Result:
+    os.chdir(cwd)  # joblib reuses workers, which may have another working directory
+    return task()
+
+
+@contextlib.contextmanager
+def _worker_faults_handled() -> Iterator[None]:
+    """Ignore joblib's warning about a replaced worker, and explain the error of a killed worker.
+
+    joblib replaces a worker whose memory has grown by 300 MB. If warnings are errors, the warning
+    would end joblib's thread, and the caller would wait forever.
+    """
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
+        try:
+            yield
+        except TerminatedWorkerError as error:
+            raise SpikeZooError(
+                "a worker process was killed, which the system does when memory runs out; use "
+                "fewer processes (--jobs 1) or free memory"
+            ) from error
+
+
+def start_worker(parent: int, format_warning: Callable[..., str]) -> None:
+    """Set the parent's format of warnings, and exit this worker when the parent has ended.
+
+    A parent that is killed by SIGKILL cannot stop its workers.
+    """
+    warnings.formatwarning = format_warning
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)

@@ -1,0 +1,339 @@
+"""Atomic writing, locks, links and memory maps of files, folders, and lookup of weights files.
+
+File systems may lack modes, links, locks, memory maps and synchronisation; only this module uses
+these features, and each has a fallback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import mmap
+import os
+import platform
+import re
+import secrets
+import shutil
+import warnings
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, Any
+
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    RecordingError,
+    SpikeZooError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Suffix of an exported graph of a network -> its format.
+GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
+EXPORT_NAME = "model.safetensors"  # weights in the folder of an export
+#: Names in lower case of files and folders that systems add beside those of users.
+_COMPANIONS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
+WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+_MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Return the weights inside the package: name -> file."""
+    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
+
+
+def natural_order(path: str | PurePath) -> tuple[Any, ...]:
+    """Return a key that sorts paths by their parts, with numbers in names by their value.
+
+    Example:
+        >>> sorted(["10.png", "9.png", "1.png"], key=natural_order)
+        ['1.png', '9.png', '10.png']
+    """
+    parts = (re.split(r"(\d+)", part) for part in PurePath(path).parts)
+    return [[int(t) if odd % 2 else t for odd, t in enumerate(part)] for part in parts], str(path)
+
+
+def is_companion(name: str) -> bool:
+    """Return whether a name is that of a hidden file, of metadata of a system, or of a backup."""
+    return name.startswith(".") or name.endswith("~") or name.lower() in _COMPANIONS
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return files and folders by a pattern such as ``*/spike/*.dat``, in natural order.
+
+    Companion files (:func:`is_companion`) and folders are left out.
+    """
+    paths = folder.glob(pattern)
+    kept = (p for p in paths if not any(map(is_companion, p.relative_to(folder).parts)))
+    return sorted(kept, key=natural_order)
+
+
+def entries_below(root: Path) -> list[Path]:
+    """Return all files and folders below a folder, in natural order, without companion files.
+
+    Symbolic links to folders are followed; a link to one of its parent folders is only listed.
+    """
+    entries: list[Path] = []
+    folders = [(root, frozenset({root.resolve()}))]
+    while folders:
+        folder, ancestors = folders.pop()
+        try:
+            children = list(folder.iterdir())
+        except PermissionError:
+            warnings.warn(f"{folder}: left out, no permission to read this folder", stacklevel=2)
+            continue
+        for entry in children:
+            if is_companion(entry.name):
+                continue
+            entries.append(entry)
+            if entry.is_dir() and (target := entry.resolve()) not in ancestors:
+                folders.append((entry, ancestors | {target}))
+    return sorted(entries, key=natural_order)
+
+
+def content_sha256(files: Iterable[Path]) -> str:
+    """Return a checksum of the names and contents of files."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name}\n{content}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``, and rename it to ``path`` on success.
+
+    Missing folders are created. On any failure, including Ctrl-C, the temporary file and created
+    folders are removed, and an existing file at ``path`` is unchanged. Temporary files of killed
+    processes for the same target are removed first.
+
+    Raises:
+        ExistingFileError: If ``path`` exists and ``overwrite`` is off.
+        FormatError: If ``path`` is a folder.
+        RecordingError: If the folder cannot be created or written.
+    """
+    check_absent(path, overwrite=overwrite)
+    remove_leftovers(path)
+    created: list[Path] = []
+    temporary = temporary_path(path)
+    try:
+        try:
+            _make_folders(path.parent, created)
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
+        except OSError as error:
+            raise _write_error(path, error) from error
+        yield temporary
+        check_absent(path, overwrite=overwrite)
+        if temporary.stat().st_mode != mode:  # a library replaced the file
+            with contextlib.suppress(OSError):  # only the owner may set modes on some shares
+                temporary.chmod(mode)
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, SpikeZooError) or error.errno not in NOT_WRITABLE:
+            raise
+        raise _write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # the folder may be missing
+            if temporary.exists():
+                temporary.unlink()
+        if not path.exists():
+            _remove_empty(created)
+
+
+def synchronise(file: IO[bytes]) -> None:
+    """Flush a file to the disk, if its file system supports this."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def lock(file: IO[bytes] | int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder until it is closed.
+
+    Without support of the system or the file system, it is not locked, with a warning.
+
+    Args:
+        file: The open file, or its descriptor.
+        wait: Wait until another process releases the lock.
+
+    Returns:
+        False if another process holds the lock.
+    """
+    try:
+        import fcntl  # not on Windows
+
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError) as error:
+        warnings.warn(
+            f"files cannot be locked here ({getattr(error, 'strerror', None) or error}): another "
+            "process that uses the same folder is not detected",
+            stacklevel=3,
+        )
+    return True
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Create a hard link to a file, or a copy if the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def memory_map(file: int) -> mmap.mmap | None:
+    """Return a read-only memory map of an open file.
+
+    Args:
+        file: Descriptor of the file, which may be closed later.
+
+    Returns:
+        None if the file is empty, or its file system has no shared maps.
+    """
+    try:
+        return mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: an empty file
+        return None
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a unique temporary name in the target's folder, with process and machine."""
+    process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
+    return path.with_name(f".{path.name}.{process}.part")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files that ended processes left for a target, with a warning for each.
+
+    Files of other machines are kept, because their processes cannot be checked.
+    """
+    process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.{process}\.part")
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast in large folders)
+    except OSError:
+        return  # writing to the folder reports the error
+    for match in filter(None, map(pattern.fullmatch, names)):
+        leftover = path.parent / match[0]
+        if not _is_running(int(match[1])) and _try_remove(leftover):
+            warnings.warn(
+                f"{leftover}: removed; process {match[1]} left it when it was killed",
+                stacklevel=4,
+            )
+
+
+def _is_running(process: int) -> bool:
+    """Return whether a process of this machine may still be running."""
+    if os.name != "posix":
+        return True  # os.kill would end the process
+    try:
+        os.kill(process, 0)  # signal 0 only checks the process
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # process of another user; not a valid number
+        return True
+    return True
+
+
+def _try_remove(leftover: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+        return True
+    return False
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return the weights file of a shipped name, a file or the folder of an export."""
+    file = shipped_weights().get(str(path), Path(path))
+    return file / EXPORT_NAME if file.is_dir() else file
+
+
+def check_absent(path: Path, *, overwrite: bool = False) -> None:
+    """Raise an error if the target is a folder, or if it exists and must not be overwritten.
+
+    Raises:
+        ExistingFileError: If ``path`` exists and ``overwrite`` is off.
+        FormatError: If ``path`` is a folder.
+        RecordingError: If its folder cannot be created or written.
+    """
+    check_writable(path)
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; give the name of a file", path=str(path))
+    if path.exists() and not overwrite:
+        raise ExistingFileError(
+            f"{path} exists already; choose another name, or overwrite it (--overwrite)",
+            path=str(path),
+        )
+
+
+def check_writable(path: Path) -> None:
+    """Raise RecordingError if a file or folder cannot be created, before any work is done."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    number = errno.EACCES if folder.is_dir() else errno.ENOTDIR
+    if number == errno.ENOTDIR or not os.access(folder, os.W_OK | os.X_OK):
+        raise _write_error(path, OSError(number, os.strerror(number)))
+
+
+def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
+    """Raise an error for an output path with an unsupported suffix.
+
+    Args:
+        out: Output path of the user.
+        known: Supported suffixes.
+        option: Option of the path in the error message, as ``"--out "``.
+
+    Raises:
+        UsageError: If ``out`` has another suffix, does not end with a slash and is not a folder.
+    """
+    suffix = Path(out).suffix
+    if not suffix or out.endswith(("/", os.sep)) or Path(out).is_dir():
+        return
+    if suffix not in known:
+        examples = ", ".join(f"X{known_suffix}" for known_suffix in known)
+        raise UsageError(
+            f"{option}{out}: {suffix} is not written here; give {examples} or a folder (a name "
+            "with a dot in it needs a slash at its end)"
+        )
+
+
+def _write_error(path: Path, error: OSError) -> RecordingError:
+    return RecordingError(
+        f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
+        "writable and has free space",
+        path=str(path),
+    )
+
+
+def _make_folders(folder: Path, created: list[Path]) -> None:
+    """Create a folder and its parents; append the created folders to ``created``, deepest last."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent, created)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():  # a folder was created by another process
+            raise
+        return
+    created.append(folder)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove created folders that are empty, after the file could not be written."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):  # not empty: another process wrote a file
+            folder.rmdir()

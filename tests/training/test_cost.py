@@ -1,0 +1,136 @@
+"""Measured costs of methods: image size, precision and number of measurements."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
+
+from spike_zoo.cli.main import main
+from spike_zoo.tasks import Evaluation, Origin, TaskModule
+from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.testing import QUIET
+from spike_zoo.testing.exposures import exposure_archive
+from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.result import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from spike_zoo.tasks.batch import ReconstructionBatch, Split
+
+SIDE, CHANNELS = 12, 4
+
+
+class _Mean(TaskModule):
+    """A 3x3 convolution that records the precision of its computations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(CHANNELS, 1, 3, padding=1, bias=False)
+        self.types: list[torch.dtype] = []
+
+    def make_metrics(self) -> MetricCollection:
+        """Return no metrics."""
+        return MetricCollection({})
+
+    def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Return an empty evaluation."""
+        return Evaluation([])
+
+    def origins(self, batch: ReconstructionBatch) -> list[Origin]:
+        """Return the same origin for all samples."""
+        return [Origin("none")] * len(batch["spikes"])
+
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Reconstruct a batch."""
+        image: Tensor = self.layer(batch["spikes"])
+        self.types.append(image.dtype)
+        return image
+
+
+class _Codec(_Mean):
+    """Module with the additional jobs compress, decompress and window."""
+
+    def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
+        """Return all jobs of the module."""
+        data = batch["spikes"].bool().numpy().tobytes()
+
+        def decompress() -> list[bytes]:
+            time.sleep(0.02)
+            return [data]
+
+        return {
+            **super().profiled_calls(batch),
+            "compress": lambda: self.layer(batch["spikes"][:, :, ::2]),
+            "decompress": decompress,
+            "window": ProfiledCall(lambda: self.layer(batch["spikes"][:1]).sum(), (SIDE, 2 * SIDE)),
+        }
+
+
+def _measure(
+    precision: str, batches: int, module: _Mean | None = None
+) -> tuple[CostMeter, list[torch.dtype]]:
+    module, meter = module or _Mean(), CostMeter()
+    samples = [{"spikes": torch.ones(CHANNELS, SIDE, 2 * SIDE)} for _ in range(2 * batches)]
+    trainer = Trainer(precision=precision, callbacks=[meter], logger=False, **QUIET)  # type: ignore[arg-type]  # one of its literals
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(samples, batch_size=2)  # type: ignore[arg-type]  # map-style
+    trainer.test(module, loader, verbose=False)
+    return meter, module.types
+
+
+def test_operations_are_counted_per_image() -> None:
+    meter, _ = _measure("32-true", batches=2)
+    assert list(meter.costs) == ["forward"]
+    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
+    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
+
+
+def test_each_job_of_a_method_has_a_cost() -> None:
+    costs = _measure("32-true", batches=2, module=_Codec())[0].costs
+    assert list(costs) == ["forward", "compress", "decompress", "window"]
+    full_macs, half_macs = SIDE * 2 * SIDE * CHANNELS * 9, SIDE * SIDE * CHANNELS * 9
+    assert [cost.macs for cost in costs.values()] == [full_macs, half_macs, 0, full_macs]
+    assert costs["compress"].size == (SIDE // 2, 2 * SIDE)
+    assert costs["decompress"].size is None, "the output is not an image"
+    assert costs["window"].size == (SIDE, 2 * SIDE), "the call states its size"
+    assert costs["decompress"].seconds is not None
+    assert costs["decompress"].seconds >= 0.01, "two samples in a batch"
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
+)
+def test_timing_uses_the_precision_of_the_trainer(precision: str, dtype: torch.dtype) -> None:
+    meter, types = _measure(precision, batches=2)
+    assert set(types) == {dtype}
+    assert meter.costs["forward"].seconds is not None
+    assert meter.costs["forward"].seconds > 0
+
+
+def test_only_the_first_batches_of_a_long_test_are_timed() -> None:
+    _, types = _measure("32-true", batches=20)
+    assert len(types) == 1 + 1 + 5, "one count of operations, one warm-up, five timed"
+
+
+def test_the_cost_of_deblurring_refers_to_the_size_of_the_sharp_image(tmp_path: Path) -> None:
+    archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
+    call = ["fit", "--model", "spike_zoo.methods.ssdm.SSDMStudentModule"]
+    call += ["--model.loss.use_teacher", "false", "--trainer.max_steps", "1"]
+    call += ["--data", "spike_zoo.data.DeblurDataModule", "--data.init_args.archive", str(archive)]
+    call += ["--data.init_args.crop", "16"]
+    call += ["--trainer.enable_progress_bar", "false", "--run_dir", str(tmp_path / "run")]
+    assert main(call) == 0
+    result = RunResult.read(tmp_path / "run")
+    assert result.image_size == (64, 96)
+    assert result.macs is not None
+    # the network of the authors, counted by hand: 15.90 GMAC at 720 x 1280
+    assert result.macs / (64 * 96) == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)

@@ -1,0 +1,191 @@
+"""Tests of the commands fit, validate, test and predict."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from spike_zoo import SpikeArchive
+from spike_zoo.cli.main import main
+from spike_zoo.training.folders import lock_of
+from spike_zoo.training.result import RunResult
+from tests.conftest import ROOT
+
+FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
+SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(clips_archive: Path) -> str:
+    return str(clips_archive)
+
+
+@pytest.fixture(scope="module")
+def fitted(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "fitted"
+    data = ["--data.init_args.archive", archive]
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        assert main(["fit", *FIT, *SMALL, *data, "--run_dir", str(run_dir)]) == 0
+    finally:
+        os.chdir(before)
+    return run_dir
+
+
+def _metrics(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_fit_writes_config_metrics_checkpoints_pictures_and_a_record(
+    fitted: Path, archive: str
+) -> None:
+    for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (fitted / name).is_file()
+    assert list((fitted / "images").glob("val-*.png"))
+    result = RunResult.read(fitted)
+    assert (result.method, result.variant, result.profile) == ("stir", "stir_demo", "smoke")
+    assert result.data_sha256 == SpikeArchive(archive).data_sha256()
+    assert result.image_size == (48, 64)
+    assert result.macs is not None
+    assert {"test/psnr", "test/ssim", "val/psnr"} <= result.metrics.keys()
+    (test_row,) = [row for row in _metrics(fitted) if row.get("test/psnr")]
+    assert float(test_row["test/psnr"]) == pytest.approx(result.metrics["test/psnr"])
+    assert int(test_row["step"]) == 4, "after the last of two epochs' updates"
+
+
+def test_testing_the_best_checkpoint_gives_the_metrics_of_the_fit_and_changes_no_files(
+    fitted: Path,
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in fitted.rglob("*") if path.is_file()}
+    config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
+    # the option comes first: the configuration of the run must not override it
+    assert main(["test", "--ckpt_path", "best", *config, "--run_dir", str(fitted)]) == 0
+    psnr = RunResult.read(fitted / "test").metrics["test/psnr"]
+    assert psnr == pytest.approx(RunResult.read(fitted).metrics["test/psnr"], abs=1e-4)
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert after == before
+
+
+def test_validate_and_predict_write_to_subfolders(
+    fitted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
+    assert main(["validate", *config, "--ckpt_path", "best"]) == 0
+    assert _metrics(fitted / "validate")[-1]["val/psnr"]
+    assert main(["predict", *config, "--ckpt_path", "last"]) == 0
+    files = sorted(path.name for path in (fitted / "predict").iterdir())
+    assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
+    assert main(["predict", *config, "--ckpt_path", "best"]) == 2, (
+        "pictures of two predictions would be mixed"
+    )
+    assert "predict: contains the pictures of an earlier prediction" in capsys.readouterr().err
+    assert sorted(path.name for path in (fitted / "predict").iterdir()) == files
+
+
+def test_a_second_fit_in_the_same_folder_is_rejected(
+    fitted: Path, archive: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data.init_args.archive", archive]
+    assert main(["fit", *FIT, *SMALL, *data, "--run_dir", str(fitted)]) == 2
+    assert "Resume it with --ckpt_path last" in capsys.readouterr().err
+
+
+class SpoilSecondEpoch(Callback):
+    """Set the weights to zero in the second epoch, so that the best checkpoint is the first."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            with torch.no_grad():
+                for parameter in pl_module.parameters():
+                    parameter.zero_()
+
+
+@pytest.mark.filterwarnings("ignore:all . images are constant")
+def test_validation_metrics_of_a_record_equal_those_of_its_checkpoint(
+    archive: str, tmp_path: Path
+) -> None:
+    quiet = ["--trainer.enable_progress_bar", "false", "--data.init_args.archive", archive]
+    run = ["--run_dir", str(tmp_path), *SMALL, *quiet]
+    spoiling = "--trainer.callbacks+=tests.training.test_trainer.SpoilSecondEpoch"
+    assert main(["fit", *FIT, *run, spoiling]) == 0
+    record = RunResult.read(tmp_path).metrics
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0
+    assert main(["validate", *FIT, *run, "--ckpt_path", "best"]) == 0
+    measured = _metrics(tmp_path / "validate")[-1]
+    for name in ("val/psnr", "val/ssim"):
+        assert record[name] == pytest.approx(float(measured[name]), abs=1e-4), name
+
+
+def test_a_second_fit_in_the_folder_of_a_running_fit_is_rejected(
+    archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    lock = lock_of(tmp_path)
+    assert lock is not None
+    with lock:
+        assert main(call) == 2
+        assert main([*call, "--ckpt_path", "last"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("another fit is training in this folder") == 2
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert main(call) == 0
+    assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("resumes", [[], ["--ckpt_path", "last"]])
+def test_a_record_without_checkpoints_is_not_overwritten(
+    archive: str, tmp_path: Path, resumes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "metrics.csv").write_text("epoch,step\n0,0\n")
+    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    assert main([*call, *resumes]) == 2
+    assert "contains the record of a run" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,step\n0,0\n"
+
+
+def test_a_resumed_fit_appends_to_its_log_and_ends_with_the_weights_of_an_uninterrupted_one(
+    fitted: Path, archive: str, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "resumed"
+    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(run_dir)]
+    # the schedule spans two epochs in both calls; only the first call stops early
+    assert main([*call, "--trainer.callbacks+=tests.helpers.stopping.StopAfter"]) == 130
+    rows = _metrics(run_dir)
+    assert not (run_dir / "result.json").exists()
+    assert main([*call, "--ckpt_path", "last"]) == 0
+    assert _metrics(run_dir)[: len(rows)][0]["step"] == rows[0]["step"]
+    assert len(_metrics(run_dir)) > len(rows)
+    actual = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    expected = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\x89HDF\r\n\x1a\n" + bytes(64), "cut"), (b"x", "not")]
+)
+def test_a_damaged_archive_is_reported_on_one_line_with_exit_code_1(
+    tmp_path: Path, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "damaged.h5"
+    path.write_bytes(content)
+    arguments = ["--data.init_args.archive", str(path), "--run_dir", str(tmp_path / "run")]
+    assert main(["validate", *FIT, *arguments]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "damaged.h5" in lines[0]
+    assert message in lines[0]
