@@ -184,7 +184,8 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         known = re.findall(r"'([^']+)'", chosen[2])
         listed = ", ".join(known)
         return f"{chosen[1]!r} is not a choice.{closest(chosen[1], known)} Choose from {listed}"
-    if len(keys) == 1 and "." not in keys[0] and (typed := _typed_value(keys[0], arguments)):
+    is_command = len(keys) == 1 and "." not in keys[0] and not _DENIED.search(message)
+    if is_command and (typed := _typed_value(keys[0], arguments)):
         return f"{typed}: {_expectation(str(innermost(error)))}"
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)

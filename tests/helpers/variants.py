@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from lightning.pytorch.cli import LightningCLI
 
+from spike_zoo.checkpoints.saved_model import plain_hyper_parameters
 from spike_zoo.data import ArchiveDataModule
 from spike_zoo.tables.sweeps import needed_first, read_sweep
 from spike_zoo.tables.sweeps.line_reader import LineReader
@@ -75,7 +76,7 @@ def assert_builds(path: Path, line: Sequence[str], *, except_for: Collection[str
     assert class_name.startswith(expected["class_path"].rpartition(".")[0])
     assert class_name.endswith(expected["class_path"].rpartition(".")[2])
     built, expected_leaves = (
-        dict(leaves(dict(module.hparams))),
+        dict(leaves(plain_hyper_parameters(module.hparams))),
         leaves(expected.get("init_args", {})),
     )
     for name, value in expected_leaves:

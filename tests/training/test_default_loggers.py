@@ -15,7 +15,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.stir import STIRModule
-from spike_zoo.training import loggers
+from spike_zoo.training import default_loggers
 from spike_zoo.training.default_loggers import configure_loggers, loggers_of, method_of
 from spike_zoo.training.planning import Plan
 from spike_zoo.training.result import RunResult
@@ -61,7 +61,7 @@ def test_missing_tensorboard_is_reported_on_one_line_with_the_extra(
     original = importlib.util.find_spec
     missing = {"tensorboard", "tensorboardX"}
     monkeypatch.setattr(
-        loggers, "find_spec", lambda name: None if name in missing else original(name)
+        default_loggers, "find_spec", lambda name: None if name in missing else original(name)
     )
     assert main([*TEST, *TENSORBOARD, *arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]

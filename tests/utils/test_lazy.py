@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("media", "methods.classical", "metrics", "tasks", "callbacks", "loggers", "records")
+PACKAGES = ("media", "methods.classical", "metrics", "pages", "tasks", "training")
 PACKAGE_CODE = """
 from spike_zoo.utils.lazy import lazy_attributes
 __getattr__ = lazy_attributes(__name__, {"light": "small", "heavy": "large"})
