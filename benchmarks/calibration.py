@@ -1,0 +1,95 @@
+"""Calibration of simulated sensors with known noise: errors, and coverage of the intervals.
+
+``python -m benchmarks.calibration --sensors 100`` appends to ``benchmarks/calibration.csv`` what is
+missing there, and prints the tables of docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spike_zoo.simulation.camera.calibration import calibrate
+from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.spikes import SpikeRecording
+
+FILE = Path(__file__).with_suffix(".csv")
+NOISES = {
+    "indoor-v1": NOISE_PRESETS["indoor-v1"],
+    "between": CameraNoise(600.0, 0.003, 0.03, 0.01, 0.4, 0.01, 700.0, 300.0, 0.003),
+    "lowlight-v1": NOISE_PRESETS["lowlight-v1"],
+}
+SIZES = {"64x64": (64, 64), "128x128": (128, 128), "250x400": (250, 400)}
+LEVELS = (0.0, 0.1, 0.8)
+NAMES = [field.name for field in fields(CameraNoise)[:-1]]
+
+
+def record(noise: CameraNoise, size: tuple[int, int], level: float, seed: int) -> SpikeRecording:
+    """Return a recording of 2000 planes of uniform light."""
+    camera = SpikeCamera(noise=noise, generator=seed)
+    light = np.full((100, *size), level, np.float32)
+    return camera.record([light] * 20)
+
+
+def rows(name: str, size: str, sensor: int) -> list[list[object]]:
+    """Return one row for each parameter of a calibrated sensor."""
+    noise = replace(NOISES[name], sensor=sensor)
+    recordings = [
+        record(noise, SIZES[size], level, 10 * sensor + n) for n, level in enumerate(LEVELS)
+    ]
+    found = calibrate(recordings[0], recordings[1:])
+    return [
+        [
+            *(name, size, sensor, parameter, getattr(noise, parameter)),
+            getattr(found.noise, parameter),
+            *found.intervals.get(parameter, (0.0, 0.0)),
+            parameter in found.undetermined,
+        ]
+        for parameter in NAMES
+    ]
+
+
+def main() -> None:
+    """Calibrate the sensors that are not in the file yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sensors", type=int, default=100)
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES))
+    options = parser.parse_args()
+    columns = ["noise", "size", "sensor", "parameter", "true", "estimate", "low", "high", "unknown"]
+    if not FILE.exists():
+        FILE.write_text(",".join(columns) + "\n")
+    done = set(pd.read_csv(FILE)[["noise", "size", "sensor"]].itertuples(index=False, name=None))
+    for size in options.sizes:
+        for sensor in range(options.sensors):
+            for name in NOISES:
+                if (name, size, sensor) not in done:
+                    found = rows(name, size, sensor)
+                    with FILE.open("a", newline="") as file:
+                        csv.writer(file, lineterminator="\n").writerows(found)
+    print(table().to_markdown(floatfmt=".3g"))
+
+
+def table() -> pd.DataFrame:
+    """Return median error, coverage and number of undetermined estimates of each parameter."""
+    data = pd.read_csv(FILE)
+    data["error"] = (data["estimate"] / data["true"].where(data["true"] > 0) - 1).abs()
+    data.loc[data["unknown"], "error"] = np.nan
+    data["covered"] = (data["low"] <= data["true"]) & (data["true"] <= data["high"])
+    groups = data.groupby(["noise", "size", "parameter"], sort=False)
+    return groups.agg(
+        sensors=("sensor", "count"),
+        true=("true", "first"),
+        error=("error", "median"),
+        covered=("covered", "mean"),
+        unknown=("unknown", "mean"),
+    )
+
+
+if __name__ == "__main__":
+    main()
