@@ -87,7 +87,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     Raises:
         GeometryError: If the image has another shape.
     """
-    import torch  # imported here because commands check pairs degraded they load torch
+    import torch  # imported here: commands check the pair before they load torch
 
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
@@ -126,7 +126,7 @@ def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
     if planes < length:
         raise PlaneRangeError(
             f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "degraded and after the exposure"
+            "before and after the exposure"
         )
     checked, half = wanted_planes(centers, planes), length // 2
     for center in checked:
