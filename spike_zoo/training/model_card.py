@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import visible
-from spike_zoo.training.redaction import redact
+from spike_zoo.training.provenance import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

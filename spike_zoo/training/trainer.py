@@ -26,8 +26,6 @@ from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.training import resuming
 from spike_zoo.training.checkpoints import (
-    FOLDER,
-    LAST,
     PREVIOUS_LAST,
     AtomicCheckpointIO,
     RestoredData,
@@ -35,24 +33,27 @@ from spike_zoo.training.checkpoints import (
     checkpoints_of,
     with_best,
 )
-from spike_zoo.training.configs import check_configs, with_files
+from spike_zoo.training.configs import add_run_options, check_configs, compile_networks, with_files
 from spike_zoo.training.cost import CostMeter
-from spike_zoo.training.default_callbacks import (
+from spike_zoo.training.defaults import (
     SaveRunConfig,
-    evaluation_callbacks,
-    picture_callbacks,
-)
-from spike_zoo.training.default_loggers import (
     configure_loggers,
+    evaluation_callbacks,
     loggers_of,
+    measuring_callbacks,
     method_of,
     report_result,
 )
 from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
+from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.folders import (
+    FOLDER,
+    LAST,
+    RunStart,
     check_no_earlier_fit,
     check_no_predictions,
     folder_of,
+    is_child,
     lock_for_training,
     remove_failed_run,
 )
@@ -64,25 +65,21 @@ from spike_zoo.training.initial_weights import (
     relative_to_cwd,
     weights_sha256,
 )
-from spike_zoo.training.libraries import process_arguments, quiet_libraries
-from spike_zoo.training.options import add_run_options, compile_networks
-from spike_zoo.training.per_image import PerImageMetrics
+from spike_zoo.training.libraries import (
+    check_limits,
+    check_precision,
+    configure_devices,
+    options_of,
+    process_arguments,
+    quiet_libraries,
+    tester_of,
+)
 from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.training.problems import check_options_known
 from spike_zoo.training.progress import progress_callbacks
 from spike_zoo.training.provenance import commit, config_hash, versions
-from spike_zoo.training.restored_settings import SettingsOfThisRun
 from spike_zoo.training.result import FILENAME, RunResult, as_curve
-from spike_zoo.training.run_start import RunStart, is_child
 from spike_zoo.training.stopping import StopBetweenBatches
-from spike_zoo.training.trainer_arguments import (
-    check_limits,
-    check_precision,
-    configure_devices,
-    no_training_message,
-    tester_of,
-    warn_about_slow_precision,
-)
 from spike_zoo.training.wandb_logger import finish_wandb
 from spike_zoo.utils.yaml_files import limit_aliases_of_options
 
@@ -90,8 +87,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jsonargparse import Namespace
-
-    from spike_zoo.training.result import Curve
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
@@ -139,14 +134,13 @@ class ZooCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            of_verb = self._subcommand_parsers[sys.argv[1]]
-            options = [name for action in of_verb._actions for name in action.option_strings]
-            check_options_known(error, options, sys.argv[1:])
+            check_options_known(error, options_of(self._parser(sys.argv[1])), sys.argv[1:])
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         if verb != "fit":
-            resuming.check_initial_weights(sys.argv)
+            if any(argument.partition("=")[0] == "--init_from" for argument in sys.argv):
+                raise UsageError("--init_from is an option of fit; evaluation takes --ckpt_path")
             config.init_from = None  # it may come from the configuration of a fit
         elif config.init_from is not None:
             config.init_from = str(fetch_weights(config.init_from))
@@ -176,7 +170,8 @@ class ZooCLI(LightningCLI):
             return
         if is_fit := self.config.subcommand == "fit":
             resuming.check_has_optimizer(checkpoint)
-        self.resumes = is_fit and resuming.is_in_run_folder(checkpoint, self.run_dir)
+        is_of_run = checkpoint.resolve().parent == (self.run_dir / FOLDER).resolve()
+        self.resumes = is_fit and is_of_run
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
             defaults = defaults_of(content, stated)
@@ -221,7 +216,6 @@ class ZooCLI(LightningCLI):
         """Build the trainer with the run's loggers, callbacks and checkpoint plugin."""
         given = self._get(self.config_init, "trainer")
         configure_devices(self.subcommand, given)
-        warn_about_slow_precision(given)
         given["logger"] = loggers_of(
             given["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
@@ -255,7 +249,7 @@ class ZooCLI(LightningCLI):
         if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
         before = {} if self.stopper.has_begun else self._metrics_without_training()
-        best, metrics = with_best(trainer.callback_metrics, trainer.checkpoint_callbacks)
+        best, metrics = with_best(trainer)
         is_main = trainer.is_global_zero
         if trainer.world_size > 1:
             torch.distributed.destroy_process_group()
@@ -265,10 +259,8 @@ class ZooCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Write ``result.json`` below ``test/``."""
-        meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
-        checkpoint = self._get(self.config, CKPT_PATH)
-        tested = next(c for c in self.trainer.callbacks if isinstance(c, PerImageMetrics))  # type: ignore[attr-defined]  # Lightning's list
-        self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
+        trainer: Any = self.trainer
+        self._record(trainer.callbacks, trainer.callback_metrics, self._get(self.config, CKPT_PATH))
 
     def after_validate(self) -> None:
         """Print the path of the metrics."""
@@ -281,11 +273,14 @@ class ZooCLI(LightningCLI):
     def _metrics_without_training(self) -> dict[str, float]:
         """Report a fit without any batch, and return the metrics of the run's earlier record.
 
-        Raises:
-            ConfigError: If the run is not resumed: its record would describe the training of
-                another run.
+        A new run without training is rejected: its record would describe that of another run.
         """
-        reason = no_training_message(self.trainer)
+        trainer = self.trainer
+        reason = (
+            f"nothing was trained: {trainer.current_epoch} epochs and {trainer.global_step} "
+            f"updates are done, trainer.max_epochs is {trainer.max_epochs}, trainer.max_steps "
+            f"{trainer.max_steps}, trainer.limit_train_batches {trainer.limit_train_batches}"
+        )
         if not self.resumes:
             raise ConfigError(
                 f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
@@ -294,23 +289,21 @@ class ZooCLI(LightningCLI):
         return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
-        meter, tested = CostMeter(), PerImageMetrics(self.out)
+        callbacks = measuring_callbacks(self.out)
         if self._get(self.config, "test_after_fit"):
-            callbacks = [meter, *picture_callbacks(self.out), tested]
             tester = tester_of(self._get(self.config_init, "trainer"), self.trainer, callbacks)
             tester.test(
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
             metrics.update(tester.callback_metrics)
-        self._record(meter, metrics, best or None, tested)
+        self._record(callbacks, metrics, best or None)
 
     def _record(
-        self,
-        meter: CostMeter,
-        metrics: dict[str, Any],
-        checkpoint: str | None,
-        tested: PerImageMetrics,
+        self, callbacks: Sequence[Callback], metrics: dict[str, Any], checkpoint: str | None
     ) -> None:
+        meter = next(c for c in callbacks if isinstance(c, CostMeter))
+        tested = next(c for c in callbacks if isinstance(c, PerImageMetrics))
+        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
         result = RunResult(
             method=method_of(self.model),
             variant=self.plan.variant,
@@ -321,7 +314,7 @@ class ZooCLI(LightningCLI):
             metrics={name: float(value) for name, value in sorted(metrics.items())},
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             costs=meter.costs,
-            wall_seconds=self.clock.seconds,
+            wall_seconds=self.clock.state_dict()["seconds"],
             config=dumped(self._parser(self.subcommand), self.config[self.subcommand]),
             config_hash=config_hash(self.plan.config, self.start.begins_with),
             versions=versions(),
@@ -332,17 +325,12 @@ class ZooCLI(LightningCLI):
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tested.images,
             images_sha256=tested.images_sha256,
-            curves=self._curves(),
+            curves={name: as_curve(points) for name, points in curves.items()},
         )
-        path = self.out / "result.json"
+        path = self.out / FILENAME
         result.write(path)
         report_result(self.trainer.loggers, result, self.out / FOLDER)
         _print(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
-
-    def _curves(self) -> dict[str, Curve]:
-        """Return the curves that the method measured during its test."""
-        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
-        return {name: as_curve(points) for name, points in curves.items()}
 
     def _origins(self) -> dict[str, dict[str, Any]]:
         """Return option -> identity of the checkpoints that the run starts from.
@@ -387,7 +375,7 @@ class ZooCLI(LightningCLI):
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
-            callbacks.append(SettingsOfThisRun())
+            callbacks.append(resuming.SettingsOfThisRun())
         callbacks += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
         return [*callbacks, pictures, *rates, *checkpointing]
 
