@@ -91,7 +91,12 @@ def config_hash(
     content = effective_config(config)
     if begins_with:
         content["begins_with"] = {key: origin.get("sha256") for key, origin in begins_with.items()}
-    text = json.dumps(plain_numbers(content), sort_keys=True, default=str)
+    return digest_of(plain_numbers(content))
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """Return a digest of plain values."""
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
