@@ -53,9 +53,6 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
 
     Returns:
         False if the arguments are of a single recording, for which nothing is done.
-
-    Raises:
-        SpikeZooError: If recordings failed. The message lists them; all others are finished.
     """
     of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in of_batch}
@@ -96,10 +93,6 @@ def find_units(
         name: Pattern of names in archives.
         out: Path of the results, with ``{name}``.
         dat: Options of ``.dat`` files.
-
-    Raises:
-        UsageError: If ``out`` has no ``{name}``, or two recordings have the same output.
-        MissingFileError: If there are no recordings.
     """
     path = Path(recording)
     if is_address(recording):  # its query is no pattern

@@ -64,11 +64,7 @@ def warn_of_filters(recording: SpikeRecording, method: str) -> None:
 
 
 def configure_streams() -> None:
-    """Escape characters that the terminal cannot encode.
-
-    Raises:
-        RecordingError: If stdout is closed.
-    """
+    """Escape characters that the terminal cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

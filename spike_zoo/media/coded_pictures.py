@@ -68,12 +68,7 @@ class CodedPictures:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the metadata of a file.
-
-        Raises:
-            MissingFileError: If there is no such file.
-            FormatError: If the file is no video, or was not written by ``compress --codec``.
-        """
+        """Read the metadata of a file."""
         if not Path(path).is_file():
             raise MissingFileError(f"{path}: there is no such file", path=str(path))
         try:
@@ -98,12 +93,7 @@ class CodedPictures:
 
 
 def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1].
-
-    Raises:
-        FormatError: If the metadata cannot be read, or images are missing.
-        MediaError: If the video is damaged.
-    """
+    """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1]."""
     metadata, frames = CodedPictures.read(path), VideoFrames(path)
     if len(frames) != metadata.images:
         raise FormatError(

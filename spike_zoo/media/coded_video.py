@@ -105,12 +105,7 @@ def available_codecs() -> tuple[str, ...]:
 
 
 def codec_of(codec: str) -> Codec:
-    """Return a codec that this build of PyAV supports.
-
-    Raises:
-        MediaError: If this build of PyAV does not have the codec; names the available ones.
-        ValueError: If the name is unknown.
-    """
+    """Return a codec that this build of PyAV supports."""
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
     if missing := _missing(codec):
@@ -136,11 +131,6 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             image of one channel.
         codec: A name of :data:`CODECS`.
         qp: Quantiser, from 0 (finest) to 51 (x264, x265) or 63 (SVT-AV1).
-
-    Raises:
-        MediaError: If this build of PyAV does not have the codec; names the available ones.
-        ValueError: If the codec is unknown, the quantiser outside its range, or the frames have
-            another type or shape or are empty.
     """
     settings = codec_of(codec)
     if not 0 <= qp <= settings.largest_qp:
@@ -189,12 +179,7 @@ def normal_priority() -> Iterator[None]:
 
 
 def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
-    """Return the frames of a coded video in display order, cropped to their original shape.
-
-    Raises:
-        MediaError: If this build of PyAV does not have the decoder, or the stream is damaged or has
-            another number of frames.
-    """
+    """Return the frames of a coded video in display order, cropped to their original shape."""
     settings = codec_of(coded.codec)
     context = _context(settings.decoder, "r")
     try:

@@ -39,9 +39,6 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
     Args:
         out: Value of ``--out``.
         files: Suffixes of files that the command writes, for the message.
-
-    Raises:
-        UsageError: If the suffix is not supported.
     """
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
@@ -84,12 +81,7 @@ class Target:
 
     @classmethod
     def of(cls, out: str, *, fps: float, overwrite: bool, files: Sequence[str] = FILES) -> Self:
-        """Return the target of ``--out``, ``--fps`` and ``--overwrite``.
-
-        Raises:
-            UsageError: If the suffix is not supported, or ``fps`` not above 0 and at most 1000.
-            ExistingFileError: If the target exists, or is a file instead of a folder.
-        """
+        """Return the target of ``--out``, ``--fps`` and ``--overwrite``."""
         kind = kind_of(out, files)
         if not 0 < fps <= 1000:
             raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000 images per second")

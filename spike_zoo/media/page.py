@@ -68,9 +68,6 @@ class Page:
             rows: The cells, row by row.
             caption: Caption above the table.
             notes: Notes below the table.
-
-        Raises:
-            ValueError: If a row and the header have different numbers of cells.
         """
         for row in rows:
             if len(row) != len(header):
@@ -108,12 +105,7 @@ class Page:
         self._add("commands", commands=commands)
 
     def add_video(self, path: str | Path, caption: str = "") -> None:
-        """Add an MP4 file; the image in its middle is shown until the video plays.
-
-        Raises:
-            MissingFileError: If there is no such file.
-            MediaError: If the video cannot be read.
-        """
+        """Add an MP4 file; the image in its middle is shown until the video plays."""
         from spike_zoo.media.frames import middle_image
 
         source, poster = picture_source(Path(path)), picture_source(middle_image(path))

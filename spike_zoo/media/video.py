@@ -139,9 +139,6 @@ class VideoWriter:
         Args:
             image: An image as for :func:`spike_zoo.media.to_bytes`; all have the same shape. Sides
                 are padded with their last row or column to a multiple that the codec supports.
-
-        Raises:
-            MediaError: If the shape differs from that of the first image, or is below 2x2.
         """
         pixels = to_bytes(image)
         if self._shape is None:
@@ -201,10 +198,6 @@ def save_video(
     images: Iterable[Picture], path: str | Path, fps: float = 25.0, *, overwrite: bool = False
 ) -> None:
     """Write images as an MP4 video with :class:`VideoWriter`.
-
-    Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is off.
-        MediaError: If there is no image, or their sizes differ.
 
     Example:
         >>> save_video([np.full((16, 16), level) for level in (0.0, 1.0)], "fade.mp4")

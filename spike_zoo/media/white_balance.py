@@ -45,9 +45,6 @@ class WhiteBalance:
             black: The value of black.
             recording: Recording of a sensor with Bayer filters.
             rate_scale: Spikes per plane at white.
-
-        Raises:
-            UsageError: If an option is outside its range, or the recording states no filters.
         """
         if not 0 <= black < 1:
             raise UsageError(f"--black-level {black:g}: must be at least 0 and below 1")

@@ -110,11 +110,7 @@ def build(setting: Setting) -> gradio.Blocks:
 
 
 def serve(setting: Setting, port: int) -> None:
-    """Serve the app to this machine only, until Ctrl-C.
-
-    Raises:
-        UsageError: If the port is in use.
-    """
+    """Serve the app to this machine only, until Ctrl-C."""
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise UsageError(f"--port {port}: the port is in use; give another one")

@@ -23,11 +23,7 @@ _MAX_FRAMES: Final = 48  # decoded frames
 
 
 def bitstream_page(source: Path, title: str, choices: Choices) -> Page:
-    """Return the report of a bitstream, which may be damaged.
-
-    Raises:
-        BitstreamError: If the header is damaged.
-    """
+    """Return the report of a bitstream, which may be damaged."""
     reader = BitstreamReader(source, strict=False)
     header = reader.header
     page = Page(title, f"{source.name}: a bitstream of spikes")

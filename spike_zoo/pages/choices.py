@@ -41,9 +41,6 @@ class Choices:
         dat: Options of :func:`spike_zoo.read_recording` for a recording file.
         device: Device of the methods: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
-
-    Raises:
-        UsageError: If a number is outside its range.
     """
 
     methods: tuple[str, ...] = ()

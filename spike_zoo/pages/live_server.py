@@ -31,9 +31,6 @@ class LiveServer(ThreadingHTTPServer):
         player: The player.
         port: Port of the server; 0 selects a free one.
         title: Name of the recording.
-
-    Raises:
-        UsageError: If the port is in use.
     """
 
     daemon_threads = True

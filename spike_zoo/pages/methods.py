@@ -61,11 +61,6 @@ def load_methods(
         trust: Whether classes from outside this package may be imported.
         limits_slow: Whether named slow methods also come last and have one picture.
         colour: Whether the default methods are those for colour.
-
-    Raises:
-        UsageError: If a method does not reconstruct or does not have a setting.
-        MissingFileError: If there is no method of a name.
-        WeightsError: As for :func:`spike_zoo.load`.
     """
     defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []

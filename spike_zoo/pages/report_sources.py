@@ -33,10 +33,6 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         source: A recording, an archive, a bitstream, or a folder of runs.
         title: Heading; by default the source's name.
         choices: Options of the report.
-
-    Raises:
-        MissingFileError: If the source does not exist, or a folder contains no run.
-        SpikeZooError: If the source cannot be read.
     """
     heading = source.resolve().name if title is None else title
     if source.is_dir():

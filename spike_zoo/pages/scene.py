@@ -87,12 +87,7 @@ class ReportScene:
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
-    """Return the scene of a recording file, with the ground truth of ``--truth``.
-
-    Raises:
-        MissingFileError, MediaError: If the picture cannot be read.
-        GeometryError: If the size of the picture differs from that of the planes.
-    """
+    """Return the scene of a recording file, with the ground truth of ``--truth``."""
     if choices.truth is None:
         return ReportScene(name, recording)
     image = load_picture(choices.truth)
