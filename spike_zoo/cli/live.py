@@ -59,8 +59,7 @@ def live(
     module = require_ability(
         load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
     )
-    from spike_zoo.pages.live_player import Player
-    from spike_zoo.pages.live_server import LiveServer
+    from spike_zoo.pages.live import LiveServer, Player
 
     scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
     known = next((scale for scale in scales if scale is not None), None)

@@ -23,7 +23,7 @@ from spike_zoo.pages.app_work import (
     report_page,
     restore_file_name,
 )
-from spike_zoo.pages.local_requests import HOST, is_local
+from spike_zoo.pages.live import HOST, is_local
 from spike_zoo.pages.methods import DEFAULTS
 from spike_zoo.spikes.cfa import Cfa
 

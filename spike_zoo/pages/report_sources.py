@@ -14,8 +14,14 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
-from spike_zoo.pages.bitstream import bitstream_page
-from spike_zoo.pages.scene import recordings_to_show, scene_of_archive, scene_of_file
+from spike_zoo.pages.bitstream import add_rates, bitstream_page
+from spike_zoo.pages.scene import (
+    add_facts,
+    add_spikes,
+    recordings_to_show,
+    scene_of_archive,
+    scene_of_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,11 +131,8 @@ def _add_scene(
     named: bool = False,
 ) -> None:
     """Add all sections of one recording."""
-    from spike_zoo.pages.deblurring import add_deblurring
     from spike_zoo.pages.motion import add_motion
-    from spike_zoo.pages.pictures import add_pictures
-    from spike_zoo.pages.rates import add_rates
-    from spike_zoo.pages.spikes import add_facts, add_spikes
+    from spike_zoo.pages.pictures import add_deblurring, add_pictures
 
     if named:
         page.add_section(scene.name)

@@ -181,7 +181,7 @@ def test_rates_are_measured_at_every_quality_against_the_ground_truth(
 ) -> None:
     html, _ = report("street.npz", f"{QUICK} --rates --codec stir-small")
     assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
-    monkeypatch.setattr("spike_zoo.pages.rates.load", lambda *_, **__: SumsCodec())
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
     html, _ = report(clips_archive, f"{QUICK} --rates")
     assert html.count("<use xlink:href=") >= 3, "a point of each quality"
     assert "bits per pixel and plane" in html
