@@ -60,7 +60,6 @@ def archive_build(
     cluster: str | None = None,
     shards: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
-    along_time: bool = False,
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
@@ -86,8 +85,6 @@ def archive_build(
             of equal size, so that jobs on several machines write one archive each. Training reads
             all of them with data.archive: 'data/part-*.h5'.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
-        along_time: Pack bits along time. Compressed archives have half the size, but a recording
-            can only be read as a whole.
     """
     part = _parse_shards(shards)
     rule = None
@@ -107,7 +104,6 @@ def archive_build(
             n_jobs=min(jobs or -1, len(takes.jobs)),
             cluster=cluster,
             compression=compression,
-            bit_layout="tpack" if along_time else "wpack",
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
             origin=takes.origin,
@@ -121,11 +117,7 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
     """Parse "3/16" into the number of a part and the number of parts."""
     if text is None:
         return None
-    first, _, second = text.partition("/")
-    try:
-        number, parts = int(first), int(second)
-    except ValueError:
-        number, parts = 0, 0
+    number, parts = (int(n) if n.isdecimal() else 0 for n in text.partition("/")[::2])
     if not 1 <= number <= parts:
         raise UsageError(f"--shards {text}: expected K/N with K from 1 to N, such as 3/16")
     return number, parts
@@ -261,28 +253,23 @@ def _digest(archive: SpikeArchive) -> str | None:
         return None
 
 
-def archive_verify(path: str, *, json: bool = False, jobs: NonNegativeInt = 0) -> int:
+def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     """Check an archive against all rules of the schema, and all checksums.
 
-    The exit code is 0 if the archive is valid, else 1.
+    Each finding is printed on a line (CODE path message). The exit code is 0 if the archive is
+    valid, else 1.
 
     Args:
         path: The archive.
-        json: Print the findings as JSON instead of lines (CODE path message).
     """
     findings = verify_archive(Path(path), jobs=jobs or -1)
     errors = sum(finding.severity == "error" for finding in findings)
-    if json:
-        keys = ("code", "severity", "path", "message")
-        rows = [{key: getattr(finding, key) for key in keys} for finding in findings]
-        print(dumps({"path": path, "valid": errors == 0, "findings": rows}, indent=2))
-    else:
-        for finding in findings:
-            print(visible(str(finding)))
-        counts = {"error": errors, "warning": len(findings) - errors}
-        listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
-        detail = f" ({', '.join(listed)})" if listed else ""
-        echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
+    for finding in findings:
+        print(visible(str(finding)))
+    counts = {"error": errors, "warning": len(findings) - errors}
+    listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+    detail = f" ({', '.join(listed)})" if listed else ""
+    echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
 
 
@@ -306,11 +293,10 @@ def _cell(value: object) -> str:
 
 def readable_bytes(size: int) -> str:
     """Return a number of bytes with a decimal unit and three digits."""
-    value, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while value >= 1000 and unit != "TB":
-        value, unit = value / 1000, next(units)
-    return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+    value, units = float(size), ["TB", "GB", "MB", "kB", "bytes"]
+    while value >= 1000 and len(units) > 1:
+        value, _ = value / 1000, units.pop()
+    return f"{value:.3g} {units[-1]}"
 
 
 def archive_export(

@@ -54,7 +54,6 @@ def deblur(
     frames: PositiveInt | None = None,
     exposure_start: NonNegativeInt | None = None,
     exposure_length: PositiveInt | None = None,
-    fps: float = 25.0,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -81,7 +80,7 @@ def deblur(
     """
     kind = kind_of(out)
     frames = _frame_count(kind, frames)
-    target = Target.of(out, fps=fps, overwrite=overwrite)
+    target = Target.of(out, overwrite=overwrite)
     pairs = find_pairs(Path(image), Path(spikes))
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
@@ -95,12 +94,7 @@ def deblur(
 
 
 def find_pairs(images: Path, spikes: Path) -> list[Pair]:
-    """Return the blurry images with their recordings, in the order of their names.
-
-    Args:
-        images: One image or a folder.
-        spikes: One recording or a folder.
-    """
+    """Return the blurry images with their recordings, in the order of their names."""
     for path, what in ((images, "blurry image"), (spikes, "spike recording")):
         if not path.exists():
             raise MissingFileError(f"{path}: there is no such {what}", path=str(path))

@@ -80,7 +80,9 @@ class Target:
     overwrite: bool
 
     @classmethod
-    def of(cls, out: str, *, fps: float, overwrite: bool, files: Sequence[str] = FILES) -> Self:
+    def of(
+        cls, out: str, *, fps: float = 25.0, overwrite: bool, files: Sequence[str] = FILES
+    ) -> Self:
         """Return the target of ``--out``, ``--fps`` and ``--overwrite``."""
         kind = kind_of(out, files)
         if not 0 < fps <= 1000:

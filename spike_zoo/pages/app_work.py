@@ -164,16 +164,16 @@ def report_page(
 ) -> str:
     """Return the report of a source as HTML."""
     choices = Choices(
-        methods=tuple(methods),
+        methods=methods,
         limits_slow=True,
         pictures=pictures,
-        names=() if source.name is None else (source.name,),
+        name=None if source.name is None else [source.name],
         rate_scale=source.rate_scale,
         dat={"height": source.height, "width": source.width, "cfa": source.cfa},
         device=device,
         trust=trust,
     )
-    return render_page(report_of(source.path, source.name, choices))
+    return render_page(report_of(source.path, choices))
 
 
 def reconstruct_files(

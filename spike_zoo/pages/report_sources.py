@@ -32,15 +32,14 @@ if TYPE_CHECKING:
     from spike_zoo.tables import RecordedRun
 
 
-def report_of(source: Path, title: str | None, choices: Choices) -> Page:
+def report_of(source: Path, choices: Choices) -> Page:
     """Return the report of a source.
 
     Args:
         source: A recording, an archive, a bitstream, or a folder of runs.
-        title: Heading; by default the source's name.
         choices: Options of the report.
     """
-    heading = source.resolve().name if title is None else title
+    heading = source.resolve().name
     if source.is_dir():
         return _report_of_runs(source, heading, choices)
     if not source.exists():
@@ -49,7 +48,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
-    name = choices.names[0] if choices.names else None
+    name = choices.name[0] if choices.name else None
     recording = read_recording(source, name, **choices.dat, check_rows=True)
     part = recording.between(choices.start, choices.stop)
     scene = scene_of_file(source.name, part, choices)
@@ -157,7 +156,7 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.pages.methods import load_methods
 
     return load_methods(
-        choices.methods,
+        choices.methods or (),
         device=pick_device(choices.device),
         trust=choices.trust,
         limits_slow=choices.limits_slow,

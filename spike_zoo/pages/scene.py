@@ -11,7 +11,7 @@ import numpy as np
 from spike_zoo.errors import GeometryError
 from spike_zoo.media import SpikePlanes, load_picture
 from spike_zoo.spikes import spread_planes
-from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.take import LUMA
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ReportScene:
 
     def rate_scale(self, choices: Choices) -> RateScale:
         """Return the spikes per plane at white, stated or estimated."""
-        return rate_scale_of(self.recording, choices.rate_scale)
+        return rate_scale_of(self.recording, stated_rate_scale(choices.rate_scale))
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
@@ -122,8 +122,8 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
 
 def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
     """Return the names of the recordings to show, by default recordings of a split."""
-    if choices.names:
-        return list(choices.names)
+    if choices.name:
+        return list(choices.name)
     names = archive.names(split) if split in archive.splits() else archive.names()
     return [names[index] for index in _spread(0, len(names), choices.scenes)]
 

@@ -27,7 +27,7 @@ SILENT_COMMANDS = (
     "archive export takes.h5 out",
     "archive build street.npz b.h5 --split test",
     "archive verify takes.h5",
-    "configs --copy stir --out copies",
+    "configs --copy stir",
     "export tfi weights.safetensors",
     "table table.yaml --out t.csv",
 )

@@ -147,7 +147,7 @@ def test_the_choices_of_options_are_complete() -> None:
         ("--kind deblur --planes 136", "--planes must be at least 137 with --margin 20"),
         ("--kind labelled --stride 5", "--stride goes with --kind reconstruction or colour or"),
         ("--kind labelled --train 1199", "--train must be at most 1198 images of digits"),
-        ("--kind labelled --limit 3", "--limit and --balanced go with --images"),
+        ("--kind labelled --limit 3", "--limit goes with --images"),
         ("--kind s-mnist", "--kind s-mnist needs --images"),
         ("--kind deblur --images .", "--images goes with --kind labelled, s-mnist"),
         ("--images .", "not with reconstruction"),
