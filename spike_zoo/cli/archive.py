@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -155,13 +156,12 @@ def archive_info(path: str, *, json: bool = False) -> None:
     if json:
         print(dumps(facts, indent=2))
         return
-    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(visible(f"{path}: archive of {count} recordings, {size}"))
+    print(visible(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}"))
     for split, names in facts["splits"].items():
         print(visible(f"split {split}: {len(names)}"))
     _print_classes(facts)
     rows = []
-    for row in recordings:
+    for row in facts["recordings"]:
         planes, height, width = row["shape"]
         texts = row | {"planes": planes, "size": f"{width} x {height}"}
         rows.append([_cell(texts[key]) for key in _COLUMNS.values()])
@@ -187,24 +187,19 @@ def _print_classes(facts: dict[str, Any]) -> None:
 
 
 def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
-    """Return the content of an archive as plain values; no digest if pictures are damaged.
-
-    Args:
-        archive: The archive.
-        most: Number of recordings to list, from the first; None lists all.
-    """
+    """Return the content of an archive, and its first ``most`` recordings, as plain values."""
     recordings = []
     splits = {split: archive.names(split) for split in archive.splits()}
-    splits_of: dict[str, list[str]] = {}
-    for split, names in splits.items():
-        for name in names:
-            splits_of.setdefault(name, []).append(split)
+    members = {split: set(names) for split, names in splits.items()}
+    digest = None
+    with contextlib.suppress(FormatError):  # a damaged archive is listed; verify reports the damage
+        digest = archive.data_sha256()
     for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {
                 "name": name,
-                "splits": splits_of.get(name, []),
+                "splits": [split for split, names in members.items() if name in names],
                 "shape": list(recording.shape),
                 "fps": recording.fps or None,
                 "rate_scale": recording.rate_scale,
@@ -221,7 +216,7 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
         "bytes": archive.size,
         "splits": splits,
         "classes": _classes(archive, splits),
-        "data_sha256": _digest(archive),
+        "data_sha256": digest,
         "recordings": recordings,
     }
 
@@ -230,7 +225,7 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
     """Return the number of takes of each class in total and per split, if classes have names."""
     try:
         names = archive.label_names
-    except FormatError:  # damaged: as for the digest below
+    except FormatError:  # damaged: as for the digest
         return []
     labels = {name: archive.facts(name).label for name in archive} if names else {}
     takes = Counter(labels.values())
@@ -244,13 +239,6 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
         }
         for label, name in enumerate(names)
     ]
-
-
-def _digest(archive: SpikeArchive) -> str | None:
-    try:
-        return archive.data_sha256()
-    except FormatError:  # a damaged archive is still listed; verify reports the damage
-        return None
 
 
 def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:

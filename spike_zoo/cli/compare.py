@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spike_zoo.cli.console import echo, is_quiet, silenced
+from spike_zoo.cli.console import echo, silenced_if_quiet
 from spike_zoo.cli.table import table
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.training.configs import find_config, shipped_configs
@@ -35,7 +35,7 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     for config in configs:
-        with silenced(wanted=is_quiet()):
+        with silenced_if_quiet():
             run_trainer(
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
             )

@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 
 FRAMES = 7  # sharp images per exposure by default
 SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package
-
-
-Pair: TypeAlias = tuple[Path, Path]
-"""A blurry image and the recording of its exposure."""
+Pair: TypeAlias = tuple[Path, Path]  # a blurry image and the recording of its exposure
 
 
 def deblur(
@@ -146,11 +143,7 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
 
 
 def _opened(
-    name: str | None,
-    dat: DatSize,
-    exposure: tuple[int | None, int | None],
-    pair: Pair,
-    ratio: int,
+    name: str | None, dat: DatSize, exposure: tuple[int | None, int | None], pair: Pair, ratio: int
 ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
     """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
     picture = load_picture(pair[0])
@@ -230,7 +223,6 @@ def _write(
                 yield f"{pair[0].stem}-{plane:06d}", image
 
     planes = first[0]
-    detail = f"planes {planes[0]} to {planes[-1]}"
-    if target.kind == "picture":
-        detail = f"plane {planes[0]}"
+    is_single = target.kind == "picture"
+    detail = f"plane {planes[0]}" if is_single else f"planes {planes[0]} to {planes[-1]}"
     return target.write(results(), count=frames * len(pairs), detail=detail, doing="deblurring")

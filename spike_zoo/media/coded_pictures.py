@@ -24,35 +24,20 @@ FORMAT: Final = "spike-zoo pictures 1"
 
 @dataclass(frozen=True)
 class CodedPictures:
-    """Metadata of an MP4 file of reconstructed images.
-
-    Attributes:
-        method: Name of the method that reconstructed the images.
-        digest: Start of the SHA-256 of its weights.
-        codec: Name of the video codec.
-        crf: Constant rate factor of the codec.
-        first: Plane of the first image.
-        stride: Planes from one image to the next.
-        images: Number of images.
-        planes: Number of planes of the recording, for the bits per pixel and plane.
-        height: Rows of an image; the video may have more, for a multiple of 8.
-        width: Columns of an image; the video may have more, for a multiple of 8.
-        rate_scale: Spikes per plane at white.
-        fps: Planes per second of the camera; None if unknown.
-    """
+    """Metadata of an MP4 file of reconstructed images."""
 
     method: str
-    digest: str
+    digest: str  # start of the SHA-256 of its weights
     codec: str
     crf: int
-    first: int
-    stride: int
+    first: int  # plane of the first image
+    stride: int  # planes from one image to the next
     images: int
-    planes: int
-    height: int
+    planes: int  # of the recording, for the bits per pixel and plane
+    height: int  # of an image; the video may be larger, for a multiple of 8
     width: int
     rate_scale: float
-    fps: float | None = None
+    fps: float | None = None  # planes per second of the camera
 
     def plane(self, number: int) -> int:
         """Return the plane of an image."""

@@ -25,15 +25,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
 class FrameSource(Protocol):
-    """Frames in temporal order. Picklable; no file is open between reads.
-
-    Attributes:
-        path: The file or folder.
-        fps: Frames per second; 0 if unknown.
-    """
+    """Frames in temporal order. Picklable; no file is open between reads."""
 
     path: Path
-    fps: float
+    fps: float  # 0 if unknown
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -34,12 +34,7 @@ Item = TypeVar("Item")
 
 
 def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
-    """Return the kind of output of ``--out``.
-
-    Args:
-        out: Value of ``--out``.
-        files: Suffixes of files that the command writes, for the message.
-    """
+    """Return the kind of output of ``--out``, for a command that writes ``files`` or folders."""
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
         return "picture"
@@ -65,14 +60,7 @@ def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """Output of the images of a command, checked before any computation.
-
-    Attributes:
-        path: The file or folder.
-        kind: Picture, video or folder.
-        fps: Images per second of a video.
-        overwrite: Replace existing files.
-    """
+    """Output of the images of a command, checked before any computation."""
 
     path: Path
     kind: Kind

@@ -28,22 +28,15 @@ if TYPE_CHECKING:
 class VideoCodec(NamedTuple):
     """An encoder of videos with a constant rate factor.
 
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        tag: Four-character code of the codec in an MP4 file.
-        options: Options of the encoder, with ``{unit}`` for the largest coding unit. The encoder
-            uses one thread, so that the same images give the same bytes.
-        crf: Default constant rate factor; lower values give better quality.
-        largest_crf: Largest constant rate factor.
-        multiple: Number that divides both sides of the coded image.
+    It uses one thread, so that the same images give the same bytes.
     """
 
-    encoder: str
-    tag: str
-    options: dict[str, str]
-    crf: int
+    encoder: str  # FFmpeg's name
+    tag: str  # four-character code in an MP4 file
+    options: dict[str, str]  # with ``{unit}`` for the largest coding unit
+    crf: int  # default; lower values give better quality
     largest_crf: int
-    multiple: int
+    multiple: int  # divides both sides of the coded image
 
 
 _X265 = "ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none"

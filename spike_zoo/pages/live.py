@@ -37,33 +37,21 @@ _POLICY: Final = (
 class LiveState:
     """State of the player with its latest picture.
 
-    Attributes:
-        number: Number of pictures so far.
-        plane: Plane of the picture.
-        first: First plane that can be shown, with the planes before it that the method needs.
-        last: Last plane that can be shown, with the planes after it that the method needs.
-        stop: Plane after the last available one.
-        playing: Whether the player advances.
-        following: Whether the newest plane is shown.
-        ended: Whether the source will have no more planes.
-        seconds: Time to compute the picture.
-        latency: Seconds from the arrival of the last plane that the picture needs to the picture;
-            None if the time of arrival is unknown.
-        rate: Pictures per second, over the last 25 pictures.
-        dropped: Total number of dropped pictures.
+    Around ``first`` to ``last`` all planes that the method needs are available. ``latency`` is the
+    time from the arrival of the last needed plane to the picture, if known.
     """
 
-    number: int
+    number: int  # pictures so far
     plane: int
     first: int
     last: int
-    stop: int
+    stop: int  # plane after the last available one
     playing: bool
-    following: bool
-    ended: bool
-    seconds: float
+    following: bool  # the newest plane is shown
+    ended: bool  # the source will have no more planes
+    seconds: float  # to compute the picture
     latency: float | None
-    rate: float
+    rate: float  # pictures per second, over the last 25 pictures
     dropped: int
 
 
@@ -146,10 +134,7 @@ class Player:
     ) -> None:
         """Play or pause, go to a plane, or follow the newest one.
 
-        Args:
-            playing: Whether the player advances, from the first plane if a recording has ended.
-            plane: The next plane to show.
-            follow: Whether to show the newest plane.
+        A recording that has ended is played from its first plane.
         """
         with self._changed:
             if playing is not None:
@@ -165,12 +150,7 @@ class Player:
         self._controlled.set()
 
     def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
-        """Wait for a picture after ``number``; return the latest state and its JPEG.
-
-        Args:
-            number: Number of the last picture that the caller has.
-            timeout: Seconds to wait.
-        """
+        """Wait for a picture after ``number``; return the latest state and its JPEG."""
         now = time.monotonic()
         if now - self._requested >= _IDLE:
             self._controlled.set()
@@ -366,10 +346,8 @@ class _Handler(BaseHTTPRequestHandler):
 def is_local(host: str | None, origin: str | None) -> bool:
     """Return whether a request is for a local host name and not from a page of another site.
 
-    Args:
-        host: Header ``Host``. A remote site that resolves to this machine (DNS rebinding) has
-            another name here. Any port is allowed, for example of a tunnel.
-        origin: Header ``Origin``, which browsers send with requests of pages; None if missing.
+    A remote site that resolves to this machine (DNS rebinding) has another name in the header
+    ``Host``; any port is allowed, for example of a tunnel. Browsers send ``Origin`` with requests.
     """
     name = (host or "").partition(":")[0]
     return name in (HOST, "localhost") and origin in (None, f"http://{host}")

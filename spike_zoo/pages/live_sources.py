@@ -53,11 +53,7 @@ class PlaneSource(Protocol):
 
 
 class StoredRecording:
-    """Source of the planes of a complete recording.
-
-    Args:
-        recording: The spikes.
-    """
+    """Source of the planes of a complete recording."""
 
     ended = True
 
@@ -261,13 +257,9 @@ class _MemoryPlanes(DatPlanes):
 
 
 def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any) -> PlaneSource:
-    """Open a recording, a growing file or a pipe as a source of planes.
+    """Open a recording, a growing file (``follow``) or a named pipe as a source of planes.
 
-    Args:
-        path: A recording of any format, or a named pipe with the content of a ``.dat`` file.
-        name: Name of the recording in an archive.
-        follow: Whether a ``.dat`` file is still being written.
-        dat: Options of :func:`read_recording` for ``.dat`` files.
+    Options of ``.dat`` files are those of :func:`read_recording`.
     """
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         layout, sidecar = _settings(path, dat)

@@ -31,11 +31,7 @@ NETWORKS: Final = {
 class LabelledMethod:
     """A method with its name in a report.
 
-    Attributes:
-        name: The name.
-        module: The method.
-        has_one_picture: Whether the method reconstructs only the plane of the first picture,
-            because it takes seconds per picture.
+    Methods that take seconds per picture reconstruct only the plane of the first picture.
     """
 
     name: str

@@ -33,12 +33,7 @@ if TYPE_CHECKING:
 
 
 def report_of(source: Path, choices: Choices) -> Page:
-    """Return the report of a source.
-
-    Args:
-        source: A recording, an archive, a bitstream, or a folder of runs.
-        choices: Options of the report.
-    """
+    """Return the report of a recording, an archive, a bitstream, or a folder of runs."""
     heading = source.resolve().name
     if source.is_dir():
         return _report_of_runs(source, heading, choices)
@@ -165,14 +160,7 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
 
 
 def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
-    """Add example commands for a recording.
-
-    Args:
-        page: The page.
-        source: The recording or archive; only its name is shown.
-        choices: Options of the report; sizes and rate scale are repeated in the commands.
-        name: The recording of an archive.
-    """
+    """Add example commands for a recording; sizes and rate scale are repeated in them."""
     options = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
     words = [shlex.quote(source.name)]
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
