@@ -30,8 +30,8 @@ from spike_zoo.tables.sweeps import (
     with_origins,
 )
 from spike_zoo.tables.sweeps.plan import (
-    check_archives,
     check_commands,
+    check_files,
     check_profile,
     check_tables,
     planned_runs,
@@ -140,7 +140,7 @@ def sweep(
             print(shlex.join(run.command))
         return 0
     for stage in stages:
-        check_archives(stage.spec, stage.waiting)
+        check_files(stage.spec, stage.waiting)
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
