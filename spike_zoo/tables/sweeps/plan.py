@@ -111,9 +111,9 @@ def _planned(
         defaults=defaults,
         config_hash=plan.config_hash,
         profile=plan.profile,
+        records=records,
         archive=archive,
         data_sha256=digests[str(archive)],
-        records=records if spec.method == "grid" else None,
         initial_weights=plan.initial_weights,
     )
 
