@@ -65,12 +65,7 @@ class Needs:
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
-    """Read a sweep file and its requirements in ``needs.yaml``.
-
-    Raises:
-        MissingFileError: If the file, a required sweep or a required table does not exist.
-        ConfigError: If a key is missing, unknown or of another type; states file and key.
-    """
+    """Read a sweep file and its requirements in ``needs.yaml``."""
     file = Path(path)
     content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
     content.setdefault("name", file.stem)
