@@ -103,7 +103,7 @@ def test_training_features_with_the_analysis_lowers_the_loss(
 
 @pytest.mark.parametrize("is_shipped", [True, False])
 def test_frozen_parts_equal_the_checkpoints(stage_files: dict[str, str], is_shipped: bool) -> None:
-    files = dict.fromkeys(stage_files, "sci-small") if is_shipped else stage_files
+    files = dict.fromkeys(stage_files, "sci") if is_shipped else stage_files
     source = cast("SCICodecModule", spike_zoo.load(files["motion"]))
     widths = {name: value for name, value in source.hparams["networks"].items() if "width" in name}
     module = small("fam", **widths, **files)
