@@ -1,4 +1,4 @@
-"""Inter-spike intervals of a block of planes, and their averages along optical flow.
+"""Averages of inter-spike intervals along optical flow.
 
 Tensors on the CPU are processed by compiled kernels, others by equivalent operations of torch.
 The tests use the latter as the reference.
@@ -6,18 +6,15 @@ The tests use the latter as the reference.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 from spike_zoo.methods.classical import kernels
-from spike_zoo.methods.classical.demosaicking import luminance
-from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
-from spike_zoo.methods.classical.plans import MAX_INTERVAL
+from spike_zoo.methods.classical.intervals import is_compiled_for
 from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
@@ -26,105 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.methods.classical.intervals import Intervals
 
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
 DEBLUR_MARGIN: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
-BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
 _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Inter-spike intervals of each pixel across the end of each plane.
-
-    Attributes:
-        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255.
-        until: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255.
-        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval
-            is longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block).
-        cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
-    """
-
-    since: Tensor
-    until: Tensor
-    rates: Tensor
-    cfa: Cfa | None = None
-
-    @functools.cached_property
-    def brightness(self) -> Tensor:
-        """Rates, or the luminance of the rates of a Bayer mosaic, ``(T, H, W)``."""
-        return self.rates if self.cfa is None else luminance(self.rates)
-
-    @classmethod
-    def of(cls, spikes: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Self:
-        """Measure the intervals of a block of planes.
-
-        Args:
-            spikes: uint8 ``(T, H, W)``, 0 or 1.
-            before: float32 ``(H, W)``, plane of the last spike before the block, negative; minus
-                infinity (the default) if there is no spike.
-            after: float32 ``(H, W)``, plane of the first spike after the block, T or more;
-                infinity (the default) if there is no spike.
-        """
-        never = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
-        outside = (-never if before is None else before, never if after is None else after)
-        if not is_compiled_for(spikes.device):
-            return cls._by_scans(spikes, *outside)
-        from spike_zoo.methods.classical.alignment_kernels import measure_intervals
-
-        # numpy allocates large pages: reading along the flow is twice as fast
-        types = (np.uint8, np.uint8, np.float32)
-        arrays = [np.empty(tuple(spikes.shape), dtype) for dtype in types]
-        job = (spikes.contiguous().numpy(), tuple(plane.numpy() for plane in outside), *arrays)
-        kernels.over_rows(measure_intervals, spikes.shape[1], spikes.numel(), *job)
-        since, until, rates = map(torch.from_numpy, arrays)
-        return cls(since, until, rates)
-
-    @classmethod
-    def _by_scans(cls, spikes: Tensor, before: Tensor, after: Tensor) -> Self:
-        count = len(spikes)
-        planes = torch.arange(count, dtype=torch.float32, device=spikes.device).view(-1, 1, 1)
-        fires = spikes != 0
-        last = torch.where(fires, planes, before).cummax(dim=0).values
-        following = torch.where(fires, planes, after).flip(0).cummin(dim=0).values.flip(0)
-        following = torch.cat([following[1:], after[None]])
-        rates = (1 / (following - last)).masked_fill(following - last > MAX_INTERVAL, 0)
-        since, until = planes - last, following - planes
-        return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
-
-    def fill_ends(self, before: int = 0, after: int = 0) -> None:
-        """Fill rates, in place, if the recording begins or ends within an interval.
-
-        The rate is that of the pixel's nearest interval, at most one over the number of planes
-        without a spike. It stays 0 after 43 or more planes without a spike, and for pixels without
-        an interval in the block.
-
-        Args:
-            before: Planes of the recording before the block.
-            after: Planes of the recording after the block.
-        """
-        if min(before, after) >= BLACK:
-            return
-        if not is_compiled_for(self.rates.device):
-            self.rates.copy_(self._filled(before, after))
-            return
-        from spike_zoo.methods.classical.alignment_kernels import fill_ends
-
-        job = (self.rates.numpy(), (before, after), BLACK)
-        kernels.over_rows(fill_ends, self.rates.shape[1], self.rates.numel(), *job)
-
-    def _filled(self, before: int, after: int) -> Tensor:
-        rates = self.rates
-        planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
-        for away in (before, after):
-            first = (rates > 0).to(torch.uint8).argmax(dim=0, keepdim=True)
-            silent = first + away
-            nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
-            rates = torch.where((planes < first) & (silent < BLACK), nearest, rates).flip(0)
-        return rates
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical.aligned import AlignedTFI, read_intervals
 from spike_zoo.methods.classical.alignment import (
     WINDOW,
-    Intervals,
     PlaneAlignment,
 )
 from spike_zoo.methods.classical.deblurring import blur_clip, trusted_excess
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
+from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod
 from spike_zoo.spikes.cfa import cfa_masks
 from spike_zoo.spikes.recording import stated_cfa

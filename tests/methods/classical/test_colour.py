@@ -196,9 +196,9 @@ def test_a_recording_that_is_too_small_to_demosaick_is_rejected(method: str) -> 
 def test_compiled_kernels_equal_torch_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     take = _colour_take(speed=0.8)
     fast = ColourAlignedTFI().reconstruct(take.recording, 60)
-    from spike_zoo.methods.classical import alignment, deblurring
+    from spike_zoo.methods.classical import alignment, deblurring, intervals
 
-    for module in (alignment, deblurring):
+    for module in (alignment, deblurring, intervals):
         monkeypatch.setattr(module, "is_compiled_for", lambda device: False)
     slow = ColourAlignedTFI().reconstruct(take.recording, 60)
     torch.testing.assert_close(fast, slow, atol=2e-3, rtol=0)
