@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.cfa import Cfa
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of this
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins
@@ -196,12 +197,14 @@ class AlignedTFI(ClassicalMethod, FlowFields):
         return deblurred(image, intervals, alignment, weights) if self.unblurs else image
 
 
-def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:
+def read_intervals(
+    recording: SpikeRecording, start: int, stop: int, cfa: Cfa | None = None
+) -> Intervals:
     """Measure the intervals of planes of a recording; they may end outside ``start..stop``."""
     before = nearest_in_recording(recording, start, -1)
     after = nearest_in_recording(recording, stop, 1)
     spikes = torch.from_numpy(recording.read(start, stop)).view(torch.uint8)
-    return Intervals.of(spikes, before - start, after - start)
+    return Intervals.of(spikes, before - start, after - start, cfa)
 
 
 def white_of(rates: Tensor) -> float:

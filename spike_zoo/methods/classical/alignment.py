@@ -20,7 +20,6 @@ from spike_zoo.spikes.cfa import cfa_tile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from spike_zoo.methods.classical.intervals import Intervals
@@ -61,20 +60,12 @@ class PlaneAlignment:
         return abs(sum(group) / len(group) - self.middle)
 
     def each_plane(self, values: Tensor) -> Tensor:
-        """Return the planes of all groups, aligned to the middle plane, ``(P, H, W)``.
-
-        Args:
-            values: ``(T, H, W)``.
-        """
-        return self._sampled(values, grouped=False)
+        """Return planes ``(T, H, W)`` of all groups, aligned to the middle plane, ``(P, H, W)``."""
+        return self._sampled(values, [1] * len(self.planes))
 
     def means(self, values: Tensor) -> Tensor:
-        """Return the mean of every group, aligned to the middle plane, ``(N, H, W)``.
-
-        Args:
-            values: ``(T, H, W)``.
-        """
-        return self._sampled(values, grouped=True)
+        """Return the mean of planes ``(T, H, W)`` of every group, aligned, ``(N, H, W)``."""
+        return self._sampled(values, [len(group) for group in self.groups])
 
     def whole(self, intervals: Intervals, clip: range) -> Tensor:
         """Return whether the interval of each group's middle plane is inside the clip.
@@ -134,9 +125,8 @@ class PlaneAlignment:
             motion = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
             job = (*inputs, *motion, excess.numpy())
             kernels.over_rows(measure_excess, image.shape[1], excess.numel(), *job)
-        else:
-            excess = self._excess(image, intervals, clip, range(first, stop))
-        return excess
+            return excess
+        return self._excess(image, intervals, clip, range(first, stop))
 
     @property
     def from_first(self) -> PlaneAlignment:
@@ -173,28 +163,21 @@ class PlaneAlignment:
     def _is_compiled(self) -> bool:
         return is_compiled_for(self.velocity.device) and min(self.velocity.shape[2:]) > 1
 
-    def _sampled(self, values: Tensor, *, grouped: bool) -> Tensor:
-        planes = self.planes
-        size = (len(self.groups if grouped else planes), *values.shape[1:])
+    def _sampled(self, values: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the means of consecutive runs of the planes of all groups."""
+        planes, size = self.planes, (len(sizes), *values.shape[1:])
+        slots = np.repeat(np.arange(len(sizes)), sizes)  # index of the output of each plane
+        shares = np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import sample_along
 
             motion = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
             sums = np.zeros(size, np.float32)
-            job = (values.contiguous().numpy(), *motion, *self._slots(grouped), sums)
+            job = (values.contiguous().numpy(), *motion, slots, shares, sums)
             kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
             return torch.from_numpy(sums)
         out = torch.zeros(size, device=values.device)
-        aligned = (
-            warp_planes(values[plane], displacements_at([plane], self.middle, self.velocity)[0])
-            for plane in planes
-        )
-        for image, slot, share in zip(aligned, *self._slots(grouped), strict=True):
-            out[slot] += float(share) * image
+        for plane, slot, share in zip(planes, slots, shares, strict=True):
+            (shift,) = displacements_at([plane], self.middle, self.velocity)
+            out[slot] += float(share) * warp_planes(values[plane], shift)
         return out
-
-    def _slots(self, grouped: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the index of the output image and the weight of each plane."""
-        sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)
-        slots = np.repeat(np.arange(len(sizes)), sizes)
-        return slots, np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)

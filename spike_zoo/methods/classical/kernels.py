@@ -260,12 +260,12 @@ def mean_intervals(
         bottom: Past the last row.
     """
     first, count = starts[0], stops[-1] - starts[0]
-    is_plain = starts.size == count and (stops - starts).max() == 1
-    # rates of one row at a time, so that they stay in the cache until they are averaged
-    rates = np.empty((0 if is_plain else count, 1, spikes.shape[2]), np.float32)
     needed = np.zeros(count, np.bool_)
     for index in range(starts.size):
         needed[starts[index] - first : stops[index] - first] = True
+    is_plain = starts.size == count and (stops - starts).max() == 1 and needed.all()
+    # rates of one row at a time, so that they stay in the cache until they are averaged
+    rates = np.empty((0 if is_plain else count, 1, spikes.shape[2]), np.float32)
     rules = (limit, (np.empty((0, 0, 0), np.uint8), np.empty((0, 0, 0), np.uint8)))
     for row in range(top, bottom):
         if is_plain:

@@ -109,6 +109,11 @@ def test_centres_in_any_order_give_the_same_images_as_all_planes(
     assert torch.equal(tfp_video(planes, centers, 5), tfp_video(planes, None, 5)[centers])
 
 
+def test_repeated_centres_beside_skipped_ones_repeat_their_image() -> None:
+    spikes = torch.rand(9, 2, 3) < 0.5
+    assert torch.equal(tfi_video(spikes, [0, 0, 2]), tfi_video(spikes)[[0, 0, 2]])
+
+
 @pytest.mark.parametrize("period", [1, 2, 4, 7])
 @pytest.mark.parametrize("average", [1, 5, 8])
 def test_steady_light_gives_the_inverse_of_its_period(period: int, average: int) -> None:
