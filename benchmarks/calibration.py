@@ -26,7 +26,7 @@ NOISES = {
     "lowlight-v1": NOISE_PRESETS["lowlight-v1"],
 }
 SIZES = {"64x64": (64, 64), "128x128": (128, 128), "250x400": (250, 400)}
-LEVELS = (0.0, 0.1, 0.8)
+LEVELS = (0.0, 0.04, 0.8)
 NAMES = [field.name for field in fields(CameraNoise)[:-1]]
 
 
@@ -72,7 +72,13 @@ def main() -> None:
                     found = rows(name, size, sensor)
                     with FILE.open("a", newline="") as file:
                         csv.writer(file, lineterminator="\n").writerows(found)
-    print(table().to_markdown(floatfmt=".3g"))
+    print("| noise | size | sensors | parameter | true | error | covered | undetermined |")
+    print("|---|---|---:|---|---:|---:|---:|---:|")
+    for (noise, size, parameter), row in table().iterrows():
+        numbers = (
+            f"{row['true']:g} | {row['error']:.1%} | {row['covered']:.0%} | {row['unknown']:.0%}"
+        )
+        print(f"| {noise} | {size} | {row['sensors']} | `{parameter}` | {numbers} |")
 
 
 def table() -> pd.DataFrame:

@@ -47,6 +47,7 @@ _SUMMARIES = {
     "classify": "print the most probable classes of a recording",
     "compress": "turn a recording into a bitstream",
     "decompress": "turn a bitstream into a video, pictures, features or its recording",
+    "calibrate": "estimate the noise of a camera from recordings of uniform light",
     "info": "show format, size and other facts of a recording, archive or bitstream",
     "sweep": "run the runs of a W&B sweep file on this machine, without an account",
     "table": "write the results of runs as a Markdown or CSV table",
@@ -207,9 +208,11 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
 
     Hyphens in options (``--rate-scale``) become underscores. A boolean option without a value
     (``--overwrite``) is set to true. Several values of an option become a list: ``--results runs/a
-    runs/b`` becomes ``--results=["runs/a", "runs/b"]``.
+    runs/b`` becomes ``--results=["runs/a", "runs/b"]``. So do the last arguments of a command
+    whose last parameter before the options is a list.
     """
     parsed: list[str] = []
+    places: list[int] = []  # of arguments that are not options or their values
     name = ""
     values: list[str] | None = None
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
@@ -223,10 +226,17 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
             values = [] if is_list and not value else None
             parsed.append(f"--{name}{equals}{value}")
         elif values is None or argument.startswith("["):
+            if not (parsed and parsed[-1] == f"--{name}"):
+                places.append(len(parsed))
             parsed.append(argument)
         else:
             values.append(argument)
             parsed[-1] = f"--{name}={json.dumps(values)}"
+    first = next((n for n, kind in enumerate(types.values()) if get_origin(kind) is list), 0)
+    if first and (listed := places[first:]):
+        items = json.dumps([parsed[place] for place in listed])
+        kept = [argument for place, argument in enumerate(parsed) if place not in listed]
+        parsed = [*kept[: listed[0]], items, *kept[listed[0] :]]
     return parsed
 
 

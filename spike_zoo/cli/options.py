@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     Quality = int
     Gop = int
     Fps = float
+    CameraFile = str
 else:  # jsonargparse rejects other values before the command is called
     from jsonargparse import typing
 
+    CameraFile = typing.Path_fr
     PositiveInt, NonNegativeInt = typing.PositiveInt, typing.NonNegativeInt
     Port = Gop = typing.restricted_number_type("UpTo65535", int, [(">=", 1), ("<=", 65535)])
     Quality = typing.restricted_number_type("Quality", int, [(">=", 0), ("<=", 3)])
@@ -104,7 +106,7 @@ class SceneOptions(TypedDict, total=False):
         flow_offset: Store the optical flow from each sharp image to the planes at this distance
             before and after it, at most the margin. STIR's key times have a distance of 20.
         noise: Noise of the camera in all scenes. Default: indoor-v1 in every second scene and none
-            in the others; ssdm-v1 in all scenes of "deblur".
+            in the others; ssdm-v1 in all scenes of "deblur". A file of calibrate: its camera.
         training: Training scenes, to compare training data; only with "reconstruction". all (the
             default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
             plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),
@@ -134,7 +136,7 @@ class SceneOptions(TypedDict, total=False):
     margin: NonNegativeInt | None
     motion: bool | None
     flow_offset: NonNegativeInt | None
-    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None
+    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | CameraFile | None
     training: Training | None
     testing: Literal["eight", "three", "photographs"] | None
     photographs: str | None

@@ -36,9 +36,7 @@ def interval_histogram(spikes: NDArray[np.uint8], histogram: NDArray[np.int64]) 
 
 
 @compiled
-def interval_moments(
-    spikes: NDArray[np.uint8], usual: float, summed: int
-) -> NDArray[np.float64]:
+def interval_moments(spikes: NDArray[np.uint8], usual: float, summed: int) -> NDArray[np.float64]:
     """Return statistics of the intervals of each pixel.
 
     Intervals that a spurious spike split are joined, and intervals around a missed spike are left

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from spike_zoo.errors import UsageError
+from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,17 +111,25 @@ sensor. ``ssdm`` has the spurious spikes of Chen et al., *SpikeReveal*, NeurIPS 
 
 
 def resolve_noise(noise: CameraNoise | str | None) -> CameraNoise:
-    """Return the noise of a preset's name; None means no noise.
+    """Return the noise of a preset, or of a camera file (.yaml) of ``calibrate``; None: no noise.
 
     Raises:
-        ValueError: If the preset does not exist.
+        UsageError: If the preset does not exist.
+        ConfigError: If the file is not one of ``calibrate``.
     """
     if noise is None:
         return NOISE_PRESETS["none"]
     if isinstance(noise, CameraNoise):
         return noise
+    if noise.endswith(".yaml"):
+        content = read_yaml(Path(noise))
+        fields_of_file = content.get("noise") if isinstance(content, dict) else None
+        return parse_dataclass(CameraNoise, fields_of_file, f"{noise}: noise")
     if noise not in NOISE_PRESETS:
-        raise ValueError(f"no noise preset is called {noise!r}; there are {list(NOISE_PRESETS)}")
+        raise UsageError(
+            f"no noise preset is called {noise!r}; there are {', '.join(NOISE_PRESETS)}, and "
+            "camera files (.yaml) of calibrate"
+        )
     return NOISE_PRESETS[noise]
 
 

@@ -1,0 +1,46 @@
+"""Command ``calibrate``: the noise of a camera from recordings of uniform light."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+from spike_zoo.cli.console import echo
+from spike_zoo.cli.options import DatSize
+from spike_zoo.formats import read_recording
+from spike_zoo.utils.files import check_absent, check_suffix
+
+
+def calibrate(
+    dark: str,
+    flats: list[str],
+    *,
+    out: str = "camera.yaml",
+    overwrite: bool = False,
+    **dat: Unpack[DatSize],
+) -> None:
+    """Estimate the noise of a camera from recordings of uniform light.
+
+    Writes the parameters with their 95 % confidence intervals, and a file .npz beside them with
+    the gain, the dark rate and the defects of each pixel. simulate --noise camera.yaml simulates
+    this camera.
+
+    Args:
+        dark: Recording with the lens covered, of 500 planes or more, better 2000.
+        flats: Recordings of uniform, constant light at two levels or more, such as 0.05 and 0.5
+            spikes per plane.
+        out: File for the parameters (.yaml).
+    """
+    check_suffix(out, [".yaml"])
+    check_absent(Path(out), overwrite=overwrite)
+    recordings = [read_recording(path, **dat) for path in (dark, *flats)]
+    from spike_zoo.simulation.camera.calibration import calibrate as estimate
+
+    found = estimate(recordings[0], recordings[1:])
+    for path in found.write(Path(out), overwrite=overwrite):
+        echo(str(path))
+    values = vars(found.noise)
+    for name, (low, high) in found.intervals.items():
+        remark = "  not determined" if name in found.undetermined else ""
+        print(f"{name:<20} {values[name]:<10.4g} {low:.4g} to {high:.4g}{remark}")
+    print(f"{'defective pixels':<20} {int(found.defective.sum())}")

@@ -1,0 +1,264 @@
+"""Estimates of the parameters of :class:`CameraNoise`; docs/calibration.md derives them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from scipy import optimize, stats
+
+from spike_zoo.simulation.camera.interval_kernels import COUNTS
+from spike_zoo.simulation.camera.noise import CameraNoise
+from spike_zoo.simulation.camera.uniform_light import WINDOW, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.simulation.camera.uniform_light import Map, UniformLight
+
+    Sums = dict[str, NDArray[np.float64]]
+
+GROUPS: Final = 40
+"""Groups of pixels, for the jackknife."""
+_TILE: Final = 8
+_MAX_ERROR: Final = 0.5  # half width of an interval, relative to the estimate
+_DRAWS: Final = 4000
+_MIN_VARIANCE: Final = 1e-4  # relative; smaller ones are those of the rounding to planes
+
+
+class Estimate(NamedTuple):
+    """An estimate and the ends of its 95 % confidence interval, at least 0."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval is narrow enough to use the estimate."""
+        return self.high - self.low <= 2 * _MAX_ERROR * self.value
+
+    def map(self, function: Callable[[float], float]) -> Estimate:
+        """Return the estimate of an increasing or decreasing function of the parameter."""
+        value, *ends = map(function, self)
+        return Estimate(value, min(ends), max(ends))
+
+
+def grouped_sums(
+    black: UniformLight,
+    grey: UniformLight,
+    white: UniformLight,
+    intervals: Map,
+    valid: NDArray[np.bool_],
+) -> Sums:
+    """Return sums over the valid pixels of each of the groups."""
+    gains = [pattern(w - g, valid) for w, g in zip(white.halves, grey.halves, strict=True)]
+    dark = pattern(black.rate, valid)
+    weight = intervals[..., COUNTS.index("weight")]
+    ratio = 1 / intervals[..., COUNTS.index("interval")] ** 2
+    variance = intervals[..., COUNTS.index("variance")]
+    maps = {
+        "pixels": np.ones_like(dark),
+        "white": white.rate,
+        "grey": grey.rate,
+        "black": black.rate,
+        "gain": gains[0] * gains[1],
+        "shared": (gains[0] + gains[1]) / 2 * dark,
+        "weight": weight,
+        "variance": weight * variance * ratio,
+        "skewness": weight * intervals[..., COUNTS.index("skewness")] * ratio**1.5,
+        "interval": weight * intervals[..., COUNTS.index("interval")],
+        **{n: intervals[..., COUNTS.index(n)] for n in ("spurious", "missed", "intervals")},
+        "squared": intervals[..., COUNTS.index("spurious")] ** 2,
+    }
+    rows, columns = np.indices(dark.shape) // _TILE
+    groups = ((rows * (columns.max() + 1) + columns) % GROUPS)[valid]
+    sums = {name: np.bincount(groups, of[valid], GROUPS) for name, of in maps.items()}
+    counts = np.rint(black.rate * 2 * black.half).astype(np.int64)[valid]
+    sums["dark"] = np.stack(
+        [np.bincount(counts[groups == g], minlength=counts.max() + 1) for g in range(GROUPS)]
+    ).astype(np.float64)
+    return sums
+
+
+class NoiseEstimator:
+    """Estimates from sums over pixels; the equations are derived in docs/calibration.md."""
+
+    def __init__(self, black: UniformLight, grey: UniformLight, white: UniformLight) -> None:
+        self.dark_planes = 2 * black.half
+        self.planes = grey.planes
+        # a square of n pixels, of which the pixel is one, removes 1/n of the variance
+        self.half = white.half
+        self.unbiased = 1 / (1 - 1 / WINDOW**2)
+        # rounding to whole spikes at the plane between the halves, of two recordings
+        self.rounding = 1 / (12 * white.half**2) + 1 / (12 * grey.half**2)
+
+    def __call__(self, sums: Sums) -> dict[str, float]:
+        """Return estimates that have no limits: squares of deviations, and rates."""
+        mean = {name: float(sums[name] / sums["pixels"]) for name in ("white", "grey", "black")}
+        moment = {
+            name: float(sums[name] / max(sums["weight"], 1))
+            for name in ("variance", "skewness", "interval")
+        }
+        electrons, reset = _shot_and_reset(moment["variance"], moment["skewness"])
+        # none is found in the plane of a true spike, and far before the first or after the last
+        seen = (1 - mean["grey"]) * (self.planes - moment["interval"] / 4)
+        count = float(sums["spurious"] / sums["pixels"])
+        spurious = count / seen
+        # a spurious spike near the middle of a double interval hides that a spike was missed
+        hidden = min(0.8 * moment["interval"] * spurious, 0.5)
+        lost = float(sums["missed"]) / (1 - hidden)
+        missed = lost / max(float(sums["intervals"]) + lost, 1)
+        variance = float(sums["squared"] / sums["pixels"]) - count**2
+        # the spurious spikes in planes of true ones are a random part
+        dispersion = (variance / count - mean["grey"]) / (1 - mean["grey"]) if count else 0.0
+        dark = max((mean["black"] - spurious) / (1 - missed), 0.0)
+        light = mean["white"] - mean["grey"]
+        pattern = float(sums["gain"] / sums["pixels"]) * self.unbiased + self.rounding
+        # a spread of less than a spike is that of the rounding
+        pattern = pattern / light**2 if pattern > 1 / self.half**2 else 0.0
+        shared = float(sums["shared"] / sums["pixels"]) * self.unbiased
+        threshold = shared / (light * dark) if dark > 0 else 0.0
+        return {
+            "variance": moment["variance"],
+            "electrons": electrons,
+            "reset_deviation": reset,
+            "missed": missed,
+            "spurious": spurious,
+            "dispersion": dispersion,
+            "dark": dark,
+            "dark_deviation": _dark_deviation(
+                sums["dark"], dark * self.dark_planes, spurious * self.dark_planes, dispersion
+            ),
+            "threshold_deviation": threshold,
+            "gain_deviation": pattern - threshold,
+            "pattern": pattern,
+        }
+
+
+def _shot_and_reset(variance: float, skewness: float) -> tuple[float, float]:
+    """Separate shot noise from reset noise.
+
+    Args:
+        variance: Relative variance of an interval, 1/N + r^2.
+        skewness: Relative third central moment, 2/N^2 + 3 r^2/N.
+
+    Returns:
+        1/N and r^2.
+    """
+    root = math.sqrt(max(9 * variance**2 - 4 * skewness, 0.0))
+    shot = (3 * variance - root) / 2
+    return shot, variance - shot
+
+
+def _dark_deviation(
+    counts: NDArray[np.float64], mean: float, spurious: float, dispersion: float
+) -> float:
+    """Return the most likely deviation of the logarithm of the dark charge.
+
+    Args:
+        counts: Number of pixels by their number of dark spikes.
+        mean: Mean number of dark spikes.
+        spurious: Mean number of spurious spikes.
+        dispersion: Their variance, divided by the mean.
+    """
+    if mean <= 0:
+        return 0.0
+    number = np.arange(len(counts))
+    spread = math.sqrt(max(dispersion * spurious, 0.02))
+    extra = stats.norm.pdf(number, spurious, spread)
+    extra /= extra.sum()
+    normal = np.linspace(-4.5, 4.5, 400)
+    weights = stats.norm.pdf(normal) / stats.norm.pdf(normal).sum()
+
+    def surprise(deviation: float) -> float:
+        expected = mean * np.exp(deviation * normal - deviation**2 / 2)
+        # a pixel with x expected spikes has floor(x) or floor(x) + 1
+        near = np.clip(1 - np.abs(number[:, None] - expected), 0, None) @ weights
+        probability = np.convolve(near, extra)[: len(counts)]
+        return -float(counts @ np.log(np.maximum(probability, 1e-12)))
+
+    return float(optimize.minimize_scalar(surprise, bounds=(0.0, 1.5), method="bounded").x)
+
+
+def reported(
+    values: Mapping[str, float], deviations: Mapping[str, float], planes: int
+) -> tuple[CameraNoise, dict[str, tuple[float, float]], tuple[str, ...]]:
+    """Return the parameters, their intervals, and the names of undetermined ones.
+
+    Terms that cannot be told apart are reported as one: the noise of reset as that of electrons,
+    and the pattern of thresholds as that of the gain.
+
+    Args:
+        values: What :class:`NoiseEstimator` returns.
+        deviations: Standard deviations of these values.
+        planes: Planes of the darkest grey.
+    """
+    raw = {
+        name: Estimate(*(max(v + side * deviations[name], 0.0) for side in (0, -1.96, 1.96)))
+        for name, v in values.items()
+    }
+    found = {
+        "electrons": raw["electrons"].map(_inverse),
+        "dark": raw["dark"],
+        "gain_deviation": raw["gain_deviation"].map(math.sqrt),
+        "threshold_deviation": raw["threshold_deviation"].map(math.sqrt),
+        "dark_deviation": raw["dark_deviation"],
+        "reset_deviation": raw["reset_deviation"].map(math.sqrt),
+        "missed": raw["missed"],
+    }
+    unknown = {name for name in ("dark", "dark_deviation", "missed") if not raw[name].is_known}
+    if values["spurious"] > 0:
+        gaps = _gaps(raw["spurious"].map(_inverse), raw["dispersion"], planes)
+        found["spurious_mean"], found["spurious_deviation"] = gaps
+        unknown |= set() if raw["spurious"].is_known else {"spurious_mean", "spurious_deviation"}
+    if not raw["reset_deviation"].is_known:
+        found["electrons"] = _with(_inverse(values["variance"]), found["electrons"])
+        unknown.add("reset_deviation")
+    if values["variance"] < _MIN_VARIANCE:
+        unknown.add("electrons")
+    if not (raw["threshold_deviation"].is_known and raw["gain_deviation"].is_known):
+        found["gain_deviation"] = _with(math.sqrt(values["pattern"]), found["gain_deviation"])
+        unknown |= {"threshold_deviation"} | (
+            set() if raw["pattern"].is_known else {"gain_deviation"}
+        )
+    noise: dict[str, Any] = {name: e.value for name, e in found.items() if name not in unknown}
+    intervals = {name: (estimate.low, estimate.high) for name, estimate in found.items()}
+    return CameraNoise(**noise), intervals, tuple(name for name in found if name in unknown)
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value > 0 else math.inf
+
+
+def _with(value: float, estimate: Estimate) -> Estimate:
+    """Return an estimate with another value and an interval that contains it."""
+    return Estimate(value, min(estimate.low, value), max(estimate.high, value))
+
+
+def _gaps(gap: Estimate, dispersion: Estimate, planes: int) -> tuple[Estimate, Estimate]:
+    """Return mean and deviation of the gaps between spurious spikes."""
+    deviation = dispersion.map(lambda value: _gap_deviation(value, gap.value, planes))
+    # the camera drops the spike after a negative gap, so that the mean gap is shorter
+    share = stats.norm.cdf(gap.value / deviation.value) if deviation.value > 0 else 1.0
+    return gap.map(lambda value: share * value), deviation.map(lambda value: share * value)
+
+
+def _gap_deviation(dispersion: float, gap: float, planes: int) -> float:
+    """Return the deviation of the gaps that gives numbers of spikes of this variance over mean."""
+    normal = np.random.default_rng(0).standard_normal((_DRAWS, math.ceil(planes / gap) * 4 + 24))
+    start = np.random.default_rng(1).random((_DRAWS, 1))
+
+    def excess(deviation: float) -> float:
+        times = np.cumsum(gap + deviation * normal, axis=1) - gap * (8 + start)
+        latest = np.maximum.accumulate(times, axis=1)  # a spike before an earlier one is dropped
+        inside = (times >= 0) & (times < planes) & (times == latest)
+        counts = inside.sum(axis=1)
+        return float(counts.var() / counts.mean()) - dispersion
+
+    if excess(0.0) >= 0 or excess(gap) <= 0:
+        return 0.0 if excess(0.0) >= 0 else gap
+    return float(optimize.brentq(excess, 0.0, gap, xtol=gap / 500))

@@ -1,0 +1,134 @@
+"""Calibration of simulated sensors with known noise."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo.cli.main import main
+from spike_zoo.errors import ConfigError, FormatError, GeometryError, UsageError
+from spike_zoo.formats import write_recording
+from spike_zoo.simulation.camera.calibration import Calibration, calibrate
+from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.spikes import SpikeRecording
+
+NOISE = CameraNoise(100.0, 0.01, 0.03, 0.03, 0.4, 0.03, 500.0, 200.0, 0.004, sensor=5)
+
+
+def record(noise: CameraNoise, light: np.ndarray | float, planes: int = 1000) -> SpikeRecording:
+    light = np.broadcast_to(np.asarray(light, np.float32), (planes, 48, 64))
+    return SpikeCamera(noise=noise, generator=int(1000 * light.mean())).record([light])
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[SpikeRecording]:
+    return [record(NOISE, level) for level in (0.0, 0.1, 0.8)]
+
+
+@pytest.fixture(scope="module")
+def found(recordings: list[SpikeRecording]) -> Calibration:
+    return calibrate(recordings[0], recordings[1:])
+
+
+def test_intervals_contain_the_parameters(found: Calibration) -> None:
+    for name, (low, high) in found.intervals.items():
+        spread = (high - low) / 2  # 95 % intervals are exceeded by some parameters
+        assert low - spread <= getattr(NOISE, name) <= high + spread, name
+
+
+@pytest.mark.parametrize("name", ["dark", "dark_deviation", "spurious_mean", "missed"])
+def test_estimates_are_near_the_parameters(found: Calibration, name: str) -> None:
+    assert getattr(found.noise, name) == pytest.approx(getattr(NOISE, name), rel=0.1)
+
+
+def test_terms_that_cannot_be_told_apart_are_reported_together(found: Calibration) -> None:
+    assert "threshold_deviation" in found.undetermined
+    assert found.noise.threshold_deviation == 0
+    assert found.noise.gain_deviation == pytest.approx(np.hypot(0.03, 0.03), rel=0.1)
+
+
+def test_maps_follow_the_sensor(found: Calibration) -> None:
+    gain, threshold, dark = (m.reshape(48, 64) for m in fixed_patterns(NOISE, 48 * 64, 0))
+    assert np.corrcoef(found.gain.ravel(), (gain / threshold).ravel())[0, 1] > 0.85
+    assert np.corrcoef(found.dark.ravel(), (dark / threshold).ravel())[0, 1] > 0.85
+
+
+def test_an_exact_camera_has_no_noise() -> None:
+    exact = CameraNoise()
+    noise = calibrate(record(exact, 0), [record(exact, 0.103), record(exact, 0.8)]).noise
+    assert all(getattr(noise, field.name) == 0 for field in fields(noise)[1:-1])
+
+
+def test_dead_and_hot_pixels_are_defective(recordings: list[SpikeRecording]) -> None:
+    planes = [recording.read() for recording in recordings]
+    for each in planes:
+        each[:, 3, 4], each[:, 7, 9] = False, True
+    changed = [SpikeRecording.from_planes(each) for each in planes]
+    defective = calibrate(changed[0], changed[1:]).defective
+    assert defective[3, 4]
+    assert defective[7, 9]
+    assert defective.sum() <= 5
+
+
+@pytest.mark.parametrize(
+    ("lights", "message"),
+    [
+        ((0.0, 0.8, 0.8), r"0\.48.* is the darkest level; record one of at most 0\.17"),
+        ((0.08, 0.1, 0.8), r"is not dark beside .*; cover the lens"),
+        ((0.0, 0.1, 0.11), r"is as bright as .*; record two levels"),
+        ((0.0, 0.1, 1.6), "is saturated; record a darker level"),
+        ((0.0, 0.1, 0.6 + 0.1 * np.sin(np.arange(1000) / 30)[:, None, None]), "flickers by"),
+        ((0.0, 0.1, np.linspace(0.5, 0.6, 1000)[:, None, None]), "drifts by"),
+        ((0.0, 0.1, 0.6 + 0.2 * (np.arange(64) % 8 > 3)), "shows a scene, not uniform light"),
+    ],
+)
+def test_light_that_is_not_suitable_is_rejected(lights: tuple[object, ...], message: str) -> None:
+    dark, *flats = (record(replace(NOISE, electrons=0.0), light) for light in lights)
+    with pytest.raises(FormatError, match=message):
+        calibrate(dark, flats)
+
+
+def test_other_sizes_and_short_recordings_are_rejected(recordings: list[SpikeRecording]) -> None:
+    dark, *flats = recordings
+    with pytest.raises(GeometryError, match="at least 500 planes of 16x16"):
+        calibrate(dark.between(0, 100), flats)
+    other = SpikeRecording.from_planes(dark.read()[:, :, :32])
+    with pytest.raises(GeometryError, match=r"those of .* 48x32; record all levels"):
+        calibrate(other, flats)
+
+
+def test_the_command_writes_a_camera_that_simulate_reads(
+    recordings: list[SpikeRecording],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["dark.npz", "grey.npz", "white.npz"]
+    for name, recording in zip(names, recordings, strict=True):
+        write_recording(recording, tmp_path / name)
+    assert main(["calibrate", *names, "--out", "camera.yaml"]) == 0
+    assert "threshold_deviation" in capsys.readouterr().out
+    noise = resolve_noise("camera.yaml")
+    assert noise.electrons == pytest.approx(100, rel=0.3)
+    maps = np.load(tmp_path / "camera.npz")
+    assert {name: maps[name].shape for name in maps} == dict.fromkeys(
+        ("gain", "dark", "defective"), (48, 64)
+    )
+    assert main(["calibrate", *names, "--out", "camera.yaml"]) == 2
+    assert "camera.yaml exists already" in capsys.readouterr().err
+    size = ["--train", "1", "--val", "0", "--test", "0", "--height", "32", "--width", "32"]
+    assert main(["simulate", "--out", "own.h5", "--noise", "camera.yaml", *size]) == 0
+
+
+def test_a_file_that_is_not_a_camera_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "camera.yaml"
+    file.write_text("noise: {electrns: 3}")
+    with pytest.raises(ConfigError, match=r"unknown key 'electrns'\. Did you mean 'electrons'"):
+        resolve_noise(str(file))
+    with pytest.raises(UsageError, match="no noise preset is called 'dim'"):
+        resolve_noise("dim")
