@@ -46,6 +46,7 @@ def write_example_files(folder: Path) -> None:
         (folder / f"{name}.yaml").unlink(missing_ok=True)
     write_recording(street, folder / "street.npz")
     (folder / "there.spl").touch()
+    (folder / "camera.yaml").write_text("noise: {electrons: 200}\n", encoding="utf-8")
     (folder / "cut.dat").write_bytes(bytes(37499))
     scenes = {"train-0": 1, "train-1": 2, "val-0": 3, "test-chelsea-fast-02": 4}
     jobs = {

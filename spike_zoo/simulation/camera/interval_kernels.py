@@ -108,7 +108,8 @@ def _join(intervals: NDArray[np.float64], usual: float, row: NDArray[np.float64]
     """Join intervals that a spurious spike split; return the new number of intervals.
 
     Where a spike was spurious or missed, the interval and its neighbours become negative, because
-    it is not certain which spike was spurious. The numbers of spikes are added to ``row``.
+    it is not certain which spike was spurious; so do the first and the last interval. The numbers
+    of spikes are added to ``row``.
     """
     count, is_next_to_short = 0, False
     for index in range(len(intervals)):
@@ -132,9 +133,12 @@ def _join(intervals: NDArray[np.float64], usual: float, row: NDArray[np.float64]
             row[1] += np.rint(value / usual) - 1.0
         else:
             row[2] += 1
-        if is_next_to_short or value > _LONG * usual:
+        # a spurious spike may be the first or the last spike
+        is_end = index in (0, len(intervals) - 1)
+        was_short = value < _SHORT * usual
+        if is_next_to_short or is_end or was_short or value > _LONG * usual:
             value = -value
-        is_next_to_short = False
+        is_next_to_short = was_short
         intervals[count] = value
         count += 1
     return count
