@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 #: Methods that a report compares by default, by increasing quality.
 DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
-_SCI: Final = "sci and sci-small are networks of the SCI paper, here without compression."
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
 NETWORKS: Final = {
     "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
     "stir": "stir corrects tfi-aligned by a network.",
     "stir-small": "stir-small is the network of the STIR paper at half its width.",
-    "sci": _SCI,
-    "sci-small": _SCI,
+    "sci": "sci is the network of the SCI paper, here without compression.",
 }
 
 

@@ -91,20 +91,6 @@ def test_a_dry_run_shows_every_command_and_starts_none(project: Path, zoo: Zoo) 
     assert not Path("runs").exists()
 
 
-def test_repeated_draws_and_early_terminate_are_reported(
-    project: Path, archive: Path, zoo: Zoo
-) -> None:
-    pytest.importorskip("sweeps")
-    content = _sweep(archive, **{"data.init_args.clip_length": {"values": [21, 23]}})
-    content |= {"method": "random", "run_cap": 6, "early_terminate": {"type": "hyperband"}}
-    _write(project / "sweep.yaml", content)
-    output = zoo(f"{SWEEP} --dry-run")
-    assert output.code == 0
-    remaining = len(output.out.splitlines())
-    assert f"{6 - remaining} of 6 draws repeat an earlier point and are left out" in output.err
-    assert "early_terminate is not applied here" in output.err
-
-
 def test_a_dry_run_stores_no_records_and_the_next_call_does(
     project: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
