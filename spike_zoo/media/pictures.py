@@ -126,14 +126,7 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def side_by_side(
     images: Sequence[Picture], captions: Sequence[str] | None = None
 ) -> NDArray[np.float32]:
-    """Arrange images in a row, with captions above them.
-
-    Args:
-        images: Images as for :func:`to_bytes`; sizes may differ.
-        captions: One caption per image.
-
-    Returns:
-        float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
+    """Arrange images in a row, with captions above them; see :func:`contact_sheet`.
 
     Example:
         >>> dark, bright = np.zeros((20, 30)), np.ones((20, 30))
