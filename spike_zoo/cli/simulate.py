@@ -69,7 +69,9 @@ def simulate(
         raise UsageError("--interpolation and --inserted go with --video")
     if video is not None and (images is not None or "limit" in given):
         raise UsageError("--images and --limit do not go with --video; leave them out")
-    _check_inputs(video, images)
+    for option, path, what in (("video", video, "video or folder"), ("images", images, "folder")):
+        if path is not None and not Path(path).exists():  # checked before libraries are loaded
+            raise MissingFileError(f"--{option} {path}: there is no such {what}", path=path)
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
     else:
@@ -102,13 +104,6 @@ def _of_kind(
         )
     request = picture_request(kind, images, seed, given)
     return request, PICTURE_SETS[kind].out(Path(images or ""))
-
-
-def _check_inputs(video: str | None, images: str | None) -> None:
-    """Check that inputs exist, before libraries are loaded."""
-    for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
-        if path is not None and not Path(path).exists():
-            raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
 
 
 def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) -> None:

@@ -174,6 +174,7 @@ def test_a_mistake_in_a_file_is_named_before_the_first_run(
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_stores_its_records_and_skips_finished_runs(
     project: Path,
     archive: Path,
