@@ -33,6 +33,7 @@ def simulate(
     inserted: PositiveInt = 7,
     images: str | None = None,
     jobs: NonNegativeInt = 0,
+    cluster: str | None = None,
     overwrite: bool = False,
     **scene: Unpack[SceneOptions],
 ) -> None:
@@ -82,7 +83,7 @@ def simulate(
         threshold, noise = float(given.get("threshold", 2)), given.get("noise", "ssdm-v1")
         footage = Footage(inserted, interpolation, threshold, noise, seed)
         request, default = footage_request(video, footage), RECIPES["deblur"].out
-    _make(Path(out or default), request, jobs, overwrite)
+    _make(Path(out or default), request, jobs, cluster, overwrite)
 
 
 def _of_kind(
@@ -117,7 +118,9 @@ def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) 
         raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
 
 
-def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
+def _make(
+    path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
+) -> None:
     """Write the archive, unless it exists and was made with the same options."""
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
@@ -136,6 +139,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
                 {name: job for named in takes.values() for name, job in named.items()},
                 splits={split: list(named) for split, named in takes.items()},
                 n_jobs=jobs or -1,
+                cluster=cluster,
                 overwrite=overwrite,
                 generator=json.dumps(request.options),
                 label_names=request.label_names,
