@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _STATE_DICT_ERROR = "Error(s) in loading state_dict"  # torch's report
+#: Errors of a path that is no file, no folder or not readable.
+_FILE_ERRORS = (
+    *(FileNotFoundError, FileExistsError),
+    *(IsADirectoryError, NotADirectoryError, PermissionError),
+)
 _OF_LIGHTNING = (ValueError, TypeError, RuntimeError, ImportError)
 _CALLBACKS = "lightning.pytorch.callbacks."
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
@@ -96,8 +101,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return _of_arguments(str(error), error, arguments)
     if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
         return _flat(innermost(error))
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, _FILE_ERRORS):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if _is_of_lightning(error):
         return " ".join(str(error).split())
     if type(error).__module__.startswith(_COMPILER_MODULES):

@@ -67,8 +67,6 @@ class RunResult:
         variant: Name of the row in a table: the last configuration that is not a profile or a
             logger.
         configs: Configuration files, as stacked.
-        profile: Name of the profile among them.
-        seed: Seed of the run.
         data_sha256: Digest of the archive.
         metrics: Log key -> value.
         parameters: Number of the network's parameters.
@@ -78,18 +76,14 @@ class RunResult:
         wall_seconds: Time of the run, summed over interruptions and resumptions.
         config: The complete configuration.
         config_hash: Digest of the effective configuration and the initial weights.
-        versions: Versions of the libraries.
-        commit: Commit of the code.
         checkpoint: The tested checkpoint.
         checkpoint_sha256: Digest of the weights in ``checkpoint``.
         begins_with: Dotted key of the configuration -> checkpoint of initial weights, as ``path``,
             ``sha256`` of the weights and ``recipe`` of the run that trained them.
         finished: End of the run, UTC.
         images: Number of images that the metrics are averaged over.
-        images_sha256: Digest that identifies these images, from
-            :class:`spike_zoo.training.PerImageMetrics`.
+        images_sha256: Digest that identifies these images.
         curves: Name, as ``"rate_distortion/psnr"`` -> points ``(x, y)``.
-        schema: Version of the record's schema.
     """
 
     method: str

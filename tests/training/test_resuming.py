@@ -13,16 +13,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import pytest
 import torch
 from jsonargparse import Namespace
+from lightning.pytorch.callbacks import EarlyStopping
 
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
-from spike_zoo.errors import FormatError
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError, WeightsError
 from spike_zoo.methods.stir import STIRModule, STIROptions
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.checkpoints import WallClock
@@ -30,12 +32,15 @@ from spike_zoo.training.initial_weights import weights_sha256
 from spike_zoo.training.provenance import argument_defaults
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.resuming import (
+    SettingsOfThisRun,
     check_unchanged,
     copy_model_arguments,
     explicit_arguments,
+    find_checkpoint,
+    truncate_log,
 )
 from tests.conftest import ROOT
-from tests.helpers.checkpoints import assert_equal, trained_state
+from tests.helpers.checkpoints import assert_equal, trained_state, write_checkpoint
 
 SIZES = [
     *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),
@@ -231,20 +236,18 @@ def test_a_schedule_that_cannot_change_is_rejected_by_name(
     assert line in capsys.readouterr().err
 
 
-def test_early_stopping_uses_the_patience_of_the_continuing_run(
-    stopped: list[str], tmp_path: Path
-) -> None:
-    stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/psnr"]
-    first = [*stopped, "--run_dir", str(tmp_path / "first"), *stopping]
-    assert main([*first, "--trainer.callbacks.patience=1"]) == 0
-    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
-    second = [*stopped, "--run_dir", str(tmp_path / "second"), *stopping, "--ckpt_path", str(last)]
-    assert main([*second, "--trainer.callbacks.patience=7", "--trainer.max_epochs=3"]) == 0
-    content = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
-    (state,) = [
-        value for key, value in content["callbacks"].items() if key.startswith("EarlyStopping")
-    ]
-    assert state["patience"] == 7
+def test_early_stopping_uses_the_patience_of_the_continuing_run() -> None:
+    settings: Any = SettingsOfThisRun()
+    stopping, earlier = EarlyStopping("a", patience=7), EarlyStopping("a", patience=1)
+    trainer = SimpleNamespace(
+        callbacks=[stopping], optimizers=[], lr_scheduler_configs=[], ckpt_path="last.ckpt"
+    )
+    settings.setup(trainer, None, "fit")
+    stopping.load_state_dict(earlier.state_dict())
+    assert stopping.patience == 1
+    settings.on_fit_start(trainer, None)
+    settings.on_train_start(trainer, None)
+    assert stopping.patience == 7
 
 
 def test_a_new_run_with_nothing_left_to_train_is_rejected(
@@ -277,46 +280,35 @@ def test_resuming_a_finished_run_trains_nothing_and_keeps_its_record(
 
 
 def test_a_truncated_checkpoint_is_named_and_the_previous_one_is_used(
-    stopped: list[str], uninterrupted: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*stopped, *_stopping(2, signal.SIGINT), "--ckpt_path", "last"]) == 130
-    last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:1000])
-    capsys.readouterr()
-    assert main([*stopped, "--ckpt_path", "last"]) == 0
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    last, before = folder / "last.ckpt", folder / "last.before.ckpt"
+    whole = write_checkpoint(last).read_bytes()
+    assert find_checkpoint("last", tmp_path, allow_missing=True) == last
+    last.write_bytes(whole[:1000])
+    with pytest.raises(WeightsError, match=r"last\.ckpt: not a file of weights"):
+        find_checkpoint("last", tmp_path, allow_missing=True)
+    before.write_bytes(whole)
+    assert find_checkpoint("last", tmp_path, allow_missing=True) == before
     output = capsys.readouterr().out
     assert "last.ckpt: not a file of weights" in output
     assert "using the checkpoint before it, last.before.ckpt" in output
-    _assert_equal_results(Path(stopped[-1]), uninterrupted("cosine"))
-    assert [path.name for path in sorted(last.parent.iterdir())] == ["best.ckpt", "last.ckpt"]
 
 
-def test_a_run_stopped_before_its_first_checkpoint_restarts_its_log(
-    command: Callable[[str, Path], list[str]],
-    uninterrupted: Callable[[str], Path],
-    tmp_path: Path,
-) -> None:
-    call = command("cosine", tmp_path / "run")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.csv").write_text("epoch,step\n0,0\n0,1\n")
-    assert main([*call, "--ckpt_path", "last"]) == 0
-    _assert_equal_results(tmp_path / "run", uninterrupted("cosine"))
-
-
-def test_a_custom_checkpoint_callback_is_added_to_best_and_last(
-    command: Callable[[str, Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call = command("cosine", tmp_path / "run")
-    call += ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_epochs=1"]
-    call += ["--trainer.callbacks.save_top_k=-1", "--trainer.callbacks.filename={epoch}"]
-    folder = tmp_path / "run" / "checkpoints"
-    call += [f"--trainer.callbacks.dirpath={folder}"]
-    assert main(call) == 0
-    names = ["best.ckpt", "epoch=0.ckpt", "epoch=1.ckpt", "last.ckpt"]
-    assert sorted(path.name for path in folder.iterdir()) == names
-    (folder / "last.ckpt").unlink()
-    assert main([*call, "--ckpt_path", "last"]) == 2
-    assert "no last.ckpt to resume, but best.ckpt, epoch=0.ckpt" in capsys.readouterr().err
+def test_a_run_without_a_last_checkpoint_starts_anew_or_is_rejected(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text("epoch,step\n0,0\n0,1\n")
+    assert find_checkpoint("last", tmp_path, allow_missing=True) is None
+    truncate_log(log, None)
+    assert not log.exists()
+    with pytest.raises(MissingFileError, match=r"last\.ckpt: there is no such checkpoint"):
+        find_checkpoint("last", tmp_path, allow_missing=False)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch=0.ckpt").touch()
+    with pytest.raises(ConfigError, match=r"no last\.ckpt to resume, but epoch=0\.ckpt"):
+        find_checkpoint("last", tmp_path, allow_missing=True)
 
 
 def test_a_finished_run_continues_with_more_epochs_in_its_folder(
@@ -345,9 +337,10 @@ def test_a_run_resumed_from_a_checkpoint_of_lightning_has_the_rows_of_its_step(
     call += ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3"]
     call += ["--trainer.callbacks.save_top_k=-1", "--test_after_fit=false"]
     assert main(call) == 0
-    log = tmp_path / "run" / "metrics.csv"
+    log, folder = tmp_path / "run" / "metrics.csv", tmp_path / "run" / "checkpoints"
+    assert {"best.ckpt", "last.ckpt"} < {path.name for path in folder.iterdir()}
     expected = log.read_text()
-    step = next((tmp_path / "run" / "checkpoints").glob("*step=3.ckpt"))
+    step = next(folder.glob("*step=3.ckpt"))
     assert main([*call, "--ckpt_path", str(step)]) == 0
     assert log.read_text() == expected
 

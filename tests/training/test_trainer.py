@@ -54,6 +54,8 @@ def test_a_fit_writes_config_metrics_checkpoints_pictures_and_a_record(
 ) -> None:
     for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (fitted / name).is_file()
+    names = sorted(path.name for path in (fitted / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "last.ckpt"]
     assert list((fitted / "images").glob("val-*.png"))
     result = RunResult.read(fitted)
     assert (result.method, result.variant, result.profile) == ("stir", "stir_demo", "smoke")
