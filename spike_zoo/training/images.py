@@ -216,10 +216,6 @@ class FeatureMap(EvaluationCallback):
     test. The picture is logged to W&B and TensorBoard.
 
     Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
-
-    Args:
-        folder: Folder of the run.
-        most: Largest number of samples in the map.
     """
 
     def __init__(self, folder: Path, most: int = MAX_SAMPLES) -> None:

@@ -64,10 +64,7 @@ def check_options_known(
 ) -> None:
     """Raise UsageError with the nearest known option if a parser reports an unknown one.
 
-    Args:
-        error: Error of the parser.
-        known: All options, with their hyphens.
-        arguments: The command line, to find the configuration with the unknown key.
+    For an unknown key the message names its configuration among the ``arguments``.
     """
     if unknown := _UNKNOWN.search(str(error)):
         known = [*known, *(f"--{name}" for name in _arguments_of_class(str(error)))]
@@ -79,12 +76,7 @@ def check_options_known(
 
 
 def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
-    """Raise UsageError if a parser reports missing arguments; name them as they are typed.
-
-    Args:
-        error: Error of the parser.
-        options: Names of arguments that are options, such as ``out``.
-    """
+    """Raise UsageError if a parser reports missing arguments; name options as they are typed."""
     if required := _REQUIRED.search(str(error)):
         names = [name.rpartition(".")[2] for name in required[1].split(", ")]
         typed = [

@@ -34,17 +34,11 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one job for one image.
+    """Cost of one job for one image."""
 
-    Attributes:
-        macs: Multiply-accumulates of convolutions and matrix products.
-        seconds: Median time, without the first measurement.
-        size: Height and width of the image.
-    """
-
-    macs: int | None = None
-    seconds: float | None = None
-    size: tuple[int, int] | None = None
+    macs: int | None = None  # multiply-accumulates of convolutions and matrix products
+    seconds: float | None = None  # median, without the first measurement
+    size: tuple[int, int] | None = None  # height and width of the image
 
     @property
     def macs_per_pixel(self) -> float | None:
@@ -145,12 +139,9 @@ class RunResult:
     def from_summary(
         cls, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None
     ) -> Self:
-        """Rebuild a record from :meth:`summary` and the logged metrics.
+        """Rebuild a record from :meth:`summary` with the logged metrics.
 
-        Args:
-            summary: The run's summary.
-            shown: Configuration in the tracking service, with the run's configuration below the
-                key ``config``.
+        ``shown`` is the configuration in the tracking service, with the run's below ``config``.
         """
         metrics = {
             name: float(value)
@@ -186,13 +177,7 @@ class RunResult:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
-        """Build a record from a mapping of its fields.
-
-        Args:
-            content: The fields.
-            what: Name of the content in error messages.
-            path: File of the content; None if there is no file.
-        """
+        """Build a record from its fields; ``what`` names them in error messages."""
         names = cls.__dataclass_fields__
         for name, item in names.items():
             if name not in content and item.default is item.default_factory is MISSING:

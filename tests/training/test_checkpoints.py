@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,11 @@ def test_a_full_disk_is_reported_and_the_previous_file_is_kept(tmp_path: Path) -
     target.write_bytes(b"the one before")
     before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.RLIMIT_FSIZE
     allowed = resource.getrlimit(limits)
-    for write in (
+    writers: list[Callable[[], object]] = [
         lambda: AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, target),
         lambda: save_weights(module, target),
-    ):
+    ]
+    for write in writers:
         resource.setrlimit(limits, (10_000, allowed[1]))
         try:
             with pytest.raises(RecordingError) as error:

@@ -144,8 +144,10 @@ def stopped_once(
 ) -> list[str]:
     """Return the command of a run that was stopped after five of its eight updates."""
     call = command("cosine", tmp_path_factory.mktemp("stopped") / "run")
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with contextlib.chdir(ROOT):
         assert main([*call, *_stopping(5, signal.SIGINT)]) == 130
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     shutil.copytree(call[-1], f"{call[-1]}-stopped")
     return call
 
@@ -260,7 +262,8 @@ def test_a_new_run_with_nothing_left_to_train_is_rejected(
     call = [*command("cosine", tmp_path / "again"), "--ckpt_path", str(last)]
     assert main([*call, "--trainer.max_steps=5"]) == 2
     error = capsys.readouterr().err
-    assert "nothing was trained: 2 epochs and 8 updates are done, trainer.max_epochs is 2" in error
+    assert "nothing was trained: " in error
+    assert "8 updates are done, trainer.max_epochs is 2" in error
     assert "trainer.max_steps 5" in error
     assert not (tmp_path / "again").exists()
 
