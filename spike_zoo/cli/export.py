@@ -84,13 +84,7 @@ def export(
 
 
 def _write_graph(
-    source: str,
-    target: Path,
-    size: tuple[int, int],
-    *,
-    half: bool,
-    trust: bool,
-    overwrite: bool,
+    source: str, target: Path, size: tuple[int, int], *, half: bool, trust: bool, overwrite: bool
 ) -> None:
     """Write the network of a source as a graph; print inputs, output and numerical difference."""
     if half:

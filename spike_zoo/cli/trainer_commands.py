@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from spike_zoo.cli.console import is_quiet, silenced
+from spike_zoo.cli.console import silenced_if_quiet
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import import_trusted_only
 
@@ -73,5 +73,5 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         import_trusted_only()
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
-    with silenced(wanted=is_quiet()):
+    with silenced_if_quiet():
         run_trainer(verb, ["--help"] if options == ["--help", "all"] else options)

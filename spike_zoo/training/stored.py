@@ -61,7 +61,7 @@ def read_per_image(folder: Path) -> ImageMetrics:
                 for line in csv.DictReader(file)
             )
     except (AttributeError, TypeError, ValueError, csv.Error) as error:
-        raise FormatError(f"{path}: not written by a test ({error})", path=str(path)) from error
+        raise FormatError.at(path, f"not a per_image.csv of a test ({error})") from error
 
 
 def read_records(path: Path) -> Mapping[str, StoredRecord]:
