@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from spike_zoo.cli.main import main
-from tests.rendered.smoke_tables import EXPERIMENTS, METHODS
+from tests.rendered.smoke_tables import SWEEPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,15 +51,12 @@ class InProcess:
         return self.returncode
 
 
-@pytest.mark.timeout(3600)  # seconds for all runs of a method
-@pytest.mark.parametrize(
-    "method", METHODS
-)  # the first calls of all methods precede the second ones
+@pytest.mark.timeout(3600)  # seconds for all runs of a sweep
+@pytest.mark.parametrize("sweep", SWEEPS)  # the first calls of all precede the second ones
 @pytest.mark.parametrize("call", ["first", "second"])
 def test_every_run_of_the_smoke_profile_succeeds(
-    method: str, call: str, monkeypatch: pytest.MonkeyPatch
+    sweep: str, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process = SimpleNamespace(**{**vars(subprocess), "Popen": InProcess})
     monkeypatch.setattr("spike_zoo.tables.sweeps.runner.subprocess", in_process)
-    sweep = str(EXPERIMENTS / method / "sweep.yaml")
     assert main(["sweep", sweep, "--profile", "smoke", "--only", "seed_everything=0"]) == 0
