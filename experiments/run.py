@@ -193,8 +193,7 @@ class Jobs:
             self.run(*ZOO, *export)
             write = ("--method", weights, "--stride", "2", "--out", video, "--overwrite")
             self.run(*ZOO, "reconstruct", recording, *write)
-        page = ("--title", "Spike Zoo demo", "--out", runs / "index.html", "--overwrite")
-        self.run(*ZOO, "report", runs, *page)
+        self.run(*ZOO, "report", runs, "--out", runs / "index.html", "--overwrite")
 
     def precision(self) -> str:
         """Return the fastest precision of this machine."""

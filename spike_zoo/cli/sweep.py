@@ -59,12 +59,7 @@ class Stage:
     waiting: list[PlannedRun] = field(default_factory=list)
 
     def sort(self, later: Sequence[PlannedRun], *, retry: bool) -> None:
-        """Sort all runs into finished, failed and waiting runs.
-
-        Args:
-            later: Waiting runs of later stages, which may need a checkpoint of this stage.
-            retry: Whether failed runs are waiting again.
-        """
+        """Sort all runs; waiting runs of later stages may need a checkpoint of this stage."""
         for run in self.runs:
             if run.is_fit and any(_starts_from(other, run) for other in later):
                 run = replace(run, needs_checkpoint=True)
@@ -115,15 +110,10 @@ def sweep(
         profile: Size and duration of the runs: the name of a file in configs/profiles. Default: the
             environment variable PROFILE, else cpu.
         jobs: Number of runs at a time; 0: one per core.
-        cluster: Run on a Dask cluster, one run per thread of its workers: tcp://HOST:PORT, its
-            scheduler file, or slurm:FILE.yaml.
         retry: Run the runs again that failed in an earlier call.
         dry_run: Only print the commands.
         only: NAME=VALUE of a parameter, such as seed_everything=0, to run only the runs with this
             value.
-
-    Returns:
-        0 if every run is finished, else 1.
     """
     check_jobs(jobs)
     jobs = jobs or usable_cores()
@@ -165,11 +155,7 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
 
 
 def _stages(
-    source: str,
-    environment: dict[str, str],
-    only: str | None,
-    *,
-    retry: bool,
+    source: str, environment: dict[str, str], only: str | None, *, retry: bool
 ) -> list[Stage]:
     """Plan and sort all runs; repeat finished runs whose lost checkpoint a waiting run needs."""
     specs = needed_first(read_sweep(source))
@@ -245,11 +231,7 @@ def _announce(
 
 
 def _run_stage(
-    stage: Stage,
-    environment: dict[str, str],
-    jobs: int,
-    cluster: str | None,
-    console: Console,
+    stage: Stage, environment: dict[str, str], jobs: int, cluster: str | None, console: Console
 ) -> list[PlannedRun]:
     """Run the waiting runs of a stage; return the failed runs."""
     if not stage.waiting:
