@@ -38,19 +38,12 @@ _MAX_SEARCHED, _BLOCK, _CANDIDATE, _BUDGET = 1 << 22, 1 << 16, 1 << 16, 1 << 31
 
 
 class Chunk(NamedTuple):
-    """A chunk of a file; for ``.sci`` a group of pictures.
+    """A chunk of a file; for ``.sci`` a group of pictures."""
 
-    Attributes:
-        number: Number of the chunk, counted from 0.
-        start: Offset of the first byte in the file.
-        length: Bytes of the payload.
-        checksum: CRC-32 of number, length and payload, continued from the file's seed.
-    """
-
-    number: int
-    start: int
-    length: int
-    checksum: int
+    number: int  # counted from 0
+    start: int  # offset of the first byte in the file
+    length: int  # bytes of the payload
+    checksum: int  # CRC-32 of number, length and payload, continued from the file's seed
 
     @property
     def end(self) -> int:
@@ -231,11 +224,8 @@ class Chunks:
 def pack_chunk(number: int, payload: bytes, seed: int = 0) -> bytes:
     """Return the bytes of a chunk.
 
-    Args:
-        number: Number of the chunk.
-        payload: Coded symbols.
-        seed: Initial value of the checksum. The header's checksum makes chunks of other files
-            invalid.
+    ``seed`` is the initial value of the checksum. With the header's checksum, chunks of other files
+    are invalid.
     """
     if not Chunk(number, 0, len(payload), 0).is_possible:
         raise ValueError(
@@ -265,13 +255,7 @@ def with_checksum(fields: bytes) -> bytes:
 
 
 def check_header(head: bytes, size: int, path: str | None) -> None:
-    """Raise if a header is truncated or its checksum, the last 4 bytes, is wrong.
-
-    Args:
-        head: The first bytes of a bitstream, at most ``size``.
-        size: Bytes of the header.
-        path: Name of the file, for errors.
-    """
+    """Raise if a header of ``size`` bytes is truncated or its checksum, the last 4, is wrong."""
     where = path or "the bitstream"
     if len(head) < size:
         raise TruncatedBitstreamError(

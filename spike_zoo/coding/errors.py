@@ -8,10 +8,7 @@ from spike_zoo.errors import FormatError, SpikeZooError
 class BitstreamError(FormatError):
     """The content is not a bitstream that this version can decode.
 
-    Args:
-        message: Text of the error.
-        path: The file.
-        details: Attributes of the error.
+    ``details`` are the attributes of the error.
     """
 
     def __init__(self, message: str, *, path: str | None = None, **details: object) -> None:
@@ -20,47 +17,29 @@ class BitstreamError(FormatError):
 
 
 class CorruptBitstreamError(BitstreamError):
-    """Bytes of a bitstream were changed after they were written.
+    """Bytes of a bitstream were changed after they were written."""
 
-    Attributes:
-        gop: Group of pictures (or chunk) of the bytes, counted from 0; -1 for none.
-        byte_range: Half-open range of the damaged bytes in the file.
-    """
-
-    gop: int = -1
-    byte_range: tuple[int, int] = (0, 0)
+    gop: int = -1  # group of pictures (or chunk) of the bytes, counted from 0; -1 for none
+    byte_range: tuple[int, int] = (0, 0)  # half-open, of the damaged bytes in the file
 
 
 class TruncatedBitstreamError(BitstreamError):
-    """A bitstream is shorter than its header states.
+    """A bitstream is shorter than its header states."""
 
-    Attributes:
-        last_complete_gop: The last complete group of pictures; -1 if none exists.
-    """
-
-    last_complete_gop: int = -1
+    last_complete_gop: int = -1  # group of pictures; -1 if none is complete
 
 
 class ModelMismatchError(BitstreamError):
-    """The model or tables of the decoder differ from those of the encoder.
+    """The model or tables of the decoder differ from those of the encoder."""
 
-    Attributes:
-        of_file: Digest of the model in the bitstream.
-        of_model: Digest of the decoder's model.
-    """
-
-    of_file: bytes = b""
-    of_model: bytes = b""
+    of_file: bytes = b""  # digest of the model in the bitstream
+    of_model: bytes = b""  # digest of the decoder's model
 
 
 class DecodeMismatchError(BitstreamError):
-    """The decoded symbols differ from the encoded ones: final state, length or checksum is wrong.
+    """The decoded symbols differ from the encoded ones: state, length or checksum is wrong."""
 
-    Attributes:
-        gop: The group of pictures, counted from 0.
-    """
-
-    gop: int = -1
+    gop: int = -1  # group of pictures, counted from 0
 
 
 class DeviceNotExactError(SpikeZooError):

@@ -123,12 +123,7 @@ def index_symbols(
     tables: FrequencyTables,
     nearest: NDArray[np.uint16],
 ) -> None:
-    """Write the symbol of each table at every 256th cumulative frequency.
-
-    Args:
-        tables: The tables.
-        nearest: ``(tables, 256)``, written.
-    """
+    """Write the symbol of each table at every 256th cumulative frequency, ``(tables, 256)``."""
     offset, cumulative = tables.offset, tables.cumulative
     for level in range(offset.size):
         slot = offset[level]

@@ -32,13 +32,7 @@ class GroupEncoder:
     def push(
         self, symbols: NDArray[np.integer], table: NDArray[np.integer], tables: FrequencyTables
     ) -> None:
-        """Append symbols.
-
-        Args:
-            symbols: ``(N,)``, from -32767 to 32767.
-            table: ``(N,)``, table index of each symbol.
-            tables: The tables.
-        """
+        """Append symbols ``(N,)`` from -32767 to 32767, each with the index of its table."""
         indices = _checked_indices(table, tables)
         if np.shape(symbols) != indices.shape:
             raise ValueError(f"{np.shape(symbols)} symbols, but tables of {indices.shape}")
@@ -80,15 +74,7 @@ class GroupDecoder:
         self._indexed: dict[int, tuple[FrequencyTables, NDArray[np.uint16]]] = {}
 
     def pull(self, table: NDArray[np.integer], tables: FrequencyTables) -> NDArray[np.int32]:
-        """Return the next symbols.
-
-        Args:
-            table: ``(N,)``, table index of each symbol.
-            tables: The tables.
-
-        Returns:
-            ``(N,)``.
-        """
+        """Return the next symbols ``(N,)``, for the table index of each."""
         from spike_zoo.coding import kernels
 
         indices = _checked_indices(table, tables)
@@ -141,13 +127,7 @@ class GroupDecoder:
 def ideal_bits(
     symbols: NDArray[np.integer], table: NDArray[np.integer], tables: FrequencyTables
 ) -> float:
-    """Return the ideal code length of symbols in bits, with 16 bits for each escaped value.
-
-    Args:
-        symbols: ``(N,)``.
-        table: ``(N,)``, table index of each symbol.
-        tables: The tables.
-    """
+    """Return the ideal code length of symbols in bits, with 16 bits for each escaped value."""
     indices = _checked_indices(table, tables)
     values = _checked_symbols(symbols).astype(np.int64)
     reach = tables.radius[indices].astype(np.int64)

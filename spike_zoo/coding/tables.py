@@ -29,19 +29,11 @@ SIGMAS: Final[NDArray[np.float64]] = np.array(
 
 
 class FrequencyTables(NamedTuple):
-    """Concatenated tables of cumulative frequencies.
+    """Concatenated tables of cumulative frequencies, each of the symbols -R..R and the escape."""
 
-    The symbols of a table are -R..R, then the escape.
-
-    Attributes:
-        radius: R of each table, int32 ``(n,)``.
-        offset: Start of each table in ``cumulative``, int32 ``(n,)``.
-        cumulative: uint32, 2R + 3 numbers from 0 to 65536 per table.
-    """
-
-    radius: NDArray[np.int32]
-    offset: NDArray[np.int32]
-    cumulative: NDArray[np.uint32]
+    radius: NDArray[np.int32]  # R of each table, (n,)
+    offset: NDArray[np.int32]  # start of each table in ``cumulative``, (n,)
+    cumulative: NDArray[np.uint32]  # 2R + 3 numbers from 0 to 65536 per table
 
 
 def asset_bytes() -> bytes:

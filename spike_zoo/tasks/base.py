@@ -16,6 +16,7 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.checkpoints.saved_model import plain, plain_hyper_parameters
 from spike_zoo.errors import ConfigError
+from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates
@@ -35,15 +36,10 @@ EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 @dataclass(frozen=True)
 class ProfiledCall:
-    """Profiled job on one image, whose cost does not depend on the batch size.
-
-    Attributes:
-        work: Function that runs the job once.
-        size: Height and width of the image.
-    """
+    """Profiled job on one image, whose cost does not depend on the batch size."""
 
     work: Callable[[], object]
-    size: tuple[int, int]
+    size: tuple[int, int]  # height and width of the image
 
     def __call__(self) -> object:
         """Run the job once."""
@@ -88,12 +84,7 @@ class TaskModule(LightningModule):
         raise NotImplementedError
 
     def sample_predictions(self, batch: Any, prediction: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
-        """Return the predictions of a batch to write to files: by default one image per sample.
-
-        Args:
-            batch: Input of ``predict_step``.
-            prediction: Output of ``predict_step``.
-        """
+        """Return the outputs of ``predict_step`` to write to files: by default one image each."""
         pairs = zip(self.origins(batch), prediction, strict=True)
         return [SamplePrediction(*pair) for pair in pairs]
 
@@ -102,36 +93,22 @@ class TaskModule(LightningModule):
 
         Every method has the job ``"forward"``; subclasses add further jobs. Inputs of a job are
         prepared here, outside the timed function. Costs are divided by the number of samples in
-        the batch, except those of a :class:`ProfiledCall`::
-
-            def profiled_calls(self, batch):
-                data = self.codec.compress(batch)
-                return {
-                    **super().profiled_calls(batch),
-                    "compress": lambda: self.codec.compress(batch),
-                    "decompress": lambda: self.codec.decompress(data),
-                }
+        the batch, except those of a :class:`ProfiledCall`.
         """
         return {"forward": lambda: self.predict_step(batch, 0)}
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data that do not match the method, before anything is computed.
+        """Raise ConfigError for data that do not match the method, before anything is computed.
+
+        The error states the setting of the data and its correct value.
 
         Args:
             served: Datamodule of the run.
             stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
-
-        Raises:
-            ConfigError: If the data do not match; states the setting of the data and its correct
-                value.
         """
 
     def setup(self, stage: str) -> None:
-        """Check the data and create the metrics of the evaluated splits.
-
-        Raises:
-            ConfigError: If the data do not match the method.
-        """
+        """Check the data and create the metrics of the evaluated splits."""
         served = getattr(self._trainer, "datamodule", None)  # None without a trainer
         if served is not None:
             self.check_data(served, stage)
@@ -206,14 +183,15 @@ class TaskModule(LightningModule):
                 self._means[split].setdefault(name, MeanOfValues().to(values.device)).update(values)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means of :meth:`log_means`."""
-        self._log_epoch("val")
+        """Log the metrics of a validation, see :meth:`log_epoch`."""
+        self.log_epoch("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the means of :meth:`log_means`."""
-        self._log_epoch("test")
+        """Log the metrics of a test, see :meth:`log_epoch`."""
+        self.log_epoch("test")
 
-    def _log_epoch(self, split: Split) -> None:
+    def log_epoch(self, split: Split) -> None:
+        """Log the metrics of an epoch of a split: here the means of :meth:`log_means`."""
         means = self._means[split]
         in_bar = cast(MetricCollection, self.split_metrics[split]) if split == "val" else ()
         shares = all_gather_objects(
@@ -288,21 +266,34 @@ def all_gather_objects(value: Any) -> list[Any]:  # noqa: ANN401  (anything that
     return values
 
 
-class ClipModule(TaskModule):
-    """Task module whose samples are clips of one length.
+class ImageModule(TaskModule):
+    """Task module whose images are compared with ground truth.
 
-    Attributes:
-        clip_length: Planes of one clip.
+    Args:
+        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
+            is that of the backbone's file.
+        protocols: Published evaluation protocols to report besides the usual metrics, for example
+            ``"stir"`` (``test/psnr_stir``, ``test/ssim_stir``), or for deblurring ``"ssdm"``
+            (``test/psnr_official``, ``test/ssim_official``).
     """
 
-    clip_length: int
+    def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.lpips = lpips
+        self.protocols = tuple(protocols)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the image metrics, including those of :attr:`protocols`."""
+        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
+
+
+class ClipModule(TaskModule):
+    """Task module whose samples are clips of one length."""
+
+    clip_length: int  # planes
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject clips of another length than the method takes.
-
-        Raises:
-            ConfigError: If the length differs; states both lengths.
-        """
+        """Raise ConfigError for clips of another length than the method takes."""
         if hasattr(served, "clip_length"):
             self.check_clip(served.clip_length)
 

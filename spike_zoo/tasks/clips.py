@@ -42,12 +42,7 @@ class ClipReconstruction(nn.Module):
     inference_options: tuple[str, ...] = ()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
-
-        Args:
-            spikes: The clips, 0 or 1.
-            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
-        """
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         raise NotImplementedError
 
     def reconstruct(
@@ -68,11 +63,6 @@ class ClipReconstruction(nn.Module):
         Returns:
             float32 ``(N, 1, H, W)`` in [0, 1], one image per plane, on the CPU; 3 channels for
             colour methods.
-
-        Raises:
-            PlaneRangeError: If a centre is outside the recording, or the recording is shorter than
-                half a window.
-            UsageError: If ``recording`` is not a recording, or a centre not an integer.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -139,9 +129,6 @@ class FlowFields:
         Returns:
             float32 ``(N, 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes after;
             (dx, dy) in pixels.
-
-        Raises:
-            ValueError: If the method aligns nothing; others as for :meth:`reconstruct`.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -157,12 +144,7 @@ class FlowFields:
 def known_rate_scale(
     *candidates: float | None, danger: str = "the picture may be too dark"
 ) -> float:
-    """Return the first candidate that is not None, or 1 with a warning.
-
-    Args:
-        candidates: Rate scales in order of priority; None if unknown.
-        danger: Consequence of a wrong rate scale, for the warning.
-    """
+    """Return the first candidate that is not None, or 1 with a warning of the danger."""
     for candidate in candidates:
         if candidate is not None:
             return float(candidate)
@@ -181,9 +163,6 @@ def read_clip(
 
     Returns:
         uint8 ``(length, H, W)``, 0 or 1, on the device; bits are unpacked there.
-
-    Raises:
-        PlaneRangeError: If the recording is shorter than half the window.
     """
     start, stop = centred_window(center, length)
     planes = mirrored_planes(start, stop, len(recording))

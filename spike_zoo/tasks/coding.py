@@ -38,54 +38,30 @@ MEASURES = {"psnr": psnr, "ssim": ssim}
 
 
 class CodedScene(NamedTuple):
-    """One recording of a batch.
+    """One recording of a batch."""
 
-    Shape:
-        - spikes: ``(T, H, W)``, 0 or 1.
-        - images: ``(N, 1, H, W)`` in [0, 1], the ground truth.
-        - flow: ``(N, 2, H, W)``, true flow from each image to the image before it, NaN where
-          unknown; None if the data have no flow.
-
-    Attributes:
-        planes: Plane of each image.
-        rate_scale: Spikes per plane at white.
-        name: Name of the recording.
-    """
-
-    spikes: Tensor
-    images: Tensor
-    planes: list[int]
-    rate_scale: float
+    spikes: Tensor  # (T, H, W), 0 or 1
+    images: Tensor  # ground truth, (N, 1, H, W) in [0, 1]
+    planes: list[int]  # of the images
+    rate_scale: float  # spikes per plane at white
     name: str
-    flow: Tensor | None = None
+    flow: Tensor | None = None  # from each image to the one before, (N, 2, H, W), NaN if unknown
 
 
 class Compressed(NamedTuple):
-    """Compressed recording.
+    """Compressed recording."""
 
-    Attributes:
-        n_bytes: Size of the complete bitstream.
-        content: The bitstream, or the input of the method's decoder.
-        n_payload: Bytes of coded symbols; None if unknown.
-        n_features: Number of coded features, for methods that code features; otherwise None.
-    """
-
-    n_bytes: int
-    content: Any
-    n_payload: int | None = None
-    n_features: int | None = None
+    n_bytes: int  # of the complete bitstream
+    content: Any  # the bitstream, or the input of the method's decoder
+    n_payload: int | None = None  # bytes of coded symbols, if known
+    n_features: int | None = None  # coded features, for methods that code features
 
 
 class RatePoint(NamedTuple):
-    """Rates and decoded images of a recording at one rate point.
+    """Rates and decoded images of a recording at one rate point."""
 
-    Attributes:
-        rates: ``"bpp"``, bits per pixel and plane, and the others of :attr:`CodingModule.rates`.
-        images: ``(N, 1, H, W)``; None for lossless coding.
-    """
-
-    rates: Mapping[str, float]
-    images: Tensor | None
+    rates: Mapping[str, float]  # "bpp", and the others of CodingModule.rates
+    images: Tensor | None  # (N, 1, H, W); None for lossless coding
 
 
 class CodingModule(TaskModule):
@@ -115,21 +91,13 @@ class CodingModule(TaskModule):
         return scene
 
     def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the method's own)
-        """Compress a recording.
-
-        Args:
-            prepared: Output of :meth:`prepared`.
-            point: Index into :attr:`rate_points`.
-        """
+        """Compress the output of :meth:`prepared` at a rate point, an index into the points."""
         raise NotImplementedError
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         """Decode the images of a recording, ``(N, 1, H, W)`` in [0, 1].
 
-        Args:
-            coded: Output of :meth:`compress`.
-            scene: The recording. Only its planes, size and rate scale may be used; every spike
-                file states these.
+        Only planes, size and rate scale of the scene may be used; every spike file states these.
         """
         raise NotImplementedError
 
@@ -229,24 +197,20 @@ class CodingModule(TaskModule):
                 metrics[name].update(values[name])
         return values
 
-    def on_test_epoch_end(self) -> None:
-        """Log the means, and keep the curves for the record."""
-        self._keep_curves()
-        super().on_test_epoch_end()
-
-    def _keep_curves(self) -> None:
-        if not self.makes_images or len(self.rate_points) == 1:
-            return
-        metrics = cast("MetricCollection", self.split_metrics["test"])
-        numbers = range(len(self.rate_points))
-        means = {  # computed one by one, because other metrics of the collection may be empty
-            kind: [float(metrics[f"{kind}_q{n}"].compute()) for n in numbers]
-            for kind in ("bpp", *MEASURES)
-        }
-        self.curves = {
-            f"{CURVES}/{kind}": list(zip(means["bpp"], means[kind], strict=True))
-            for kind in MEASURES
-        }
+    def log_epoch(self, split: Split) -> None:
+        """Log the means and, in a test, keep the curves for the record."""
+        if split == "test" and self.makes_images and len(self.rate_points) > 1:
+            metrics: Any = self.split_metrics[split]
+            numbers = range(len(self.rate_points))
+            means = {  # computed one by one, because other metrics of the collection may be empty
+                kind: [float(metrics[f"{kind}_q{n}"].compute()) for n in numbers]
+                for kind in ("bpp", *MEASURES)
+            }
+            self.curves = {
+                f"{CURVES}/{kind}": list(zip(means["bpp"], means[kind], strict=True))
+                for kind in MEASURES
+            }
+        super().log_epoch(split)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return the profiled jobs at the last rate point: forward, compress and decompress."""

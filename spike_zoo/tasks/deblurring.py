@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import psnr, reconstruction_metrics
+from spike_zoo.metrics import psnr
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import spread_planes, wanted_planes
-from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
+from spike_zoo.tasks.base import EVALUATED_SPLITS, ImageModule
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
@@ -48,19 +48,13 @@ SEQUENCE = 7  # images of one exposure's video
 ChannelOrder = Literal["rgb", "bgr"]
 
 
-class DeblurModule(TaskModule):
+class DeblurModule(ImageModule):
     """Base class of deblurring methods; inputs and outputs are R,G,B in [0, 1].
 
     A subclass defines :meth:`images_at` and, if it is trained, ``training_step`` and
     ``configure_optimizers``. ``psnr`` is measured over all sharp images of an exposure,
     ``psnr_middle`` on the middle one alone, and so on for other metrics. ``psnr_gain`` is the
     difference between the PSNR of the output and that of the blurry input (``psnr_before``).
-
-    Args:
-        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
-            is that of the backbone's file.
-        protocols: Published evaluation protocols to report besides the usual metrics: ``"ssdm"``
-            (``test/psnr_official``, ``test/ssim_official``).
 
     Attributes:
         ratio: Width of an image divided by the width of the spikes; the same for the height.
@@ -72,10 +66,8 @@ class DeblurModule(TaskModule):
     window_length: int = 1
     channel_order: ChannelOrder = "rgb"
 
-    def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.lpips = lpips
-        self.protocols = tuple(protocols)
+    def __init__(self, **evaluation: Any) -> None:
+        super().__init__(**evaluation)
         self.middle_metrics = nn.ModuleDict()
 
     def longest_window(self, stage: str) -> int:
@@ -111,10 +103,6 @@ class DeblurModule(TaskModule):
         """Return the image at the middle plane of an exposure, ``(1, 3, H, W)``."""
         times = [exposure.middle]
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
-
-    def make_metrics(self) -> MetricCollection:
-        """Return the image metrics, including those of :attr:`protocols`."""
-        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Raise ConfigError if the data have too few planes around an exposure for the windows."""
@@ -213,11 +201,6 @@ class DeblurModule(TaskModule):
 
         Returns:
             float32 ``(N, 3, 4h, 4w)``, R,G,B in [0, 1], one image per plane, on the CPU.
-
-        Raises:
-            GeometryError: If the image is not :attr:`ratio` times as wide and high as the spikes.
-            PlaneRangeError: If a window around a plane extends beyond the recording.
-            UsageError: If ``recording`` is not a recording, or a plane not an integer.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -259,14 +242,7 @@ class DeblurModule(TaskModule):
 def exposure_pictures(
     exposure: Exposure, stem: str, deblurred: Tensor, truth: Tensor | None = None
 ) -> SamplePictures:
-    """Return the pictures of one exposure.
-
-    Args:
-        exposure: The exposure.
-        stem: File name without suffix.
-        deblurred: Deblurred image, ``(C, H, W)`` in [0, 1].
-        truth: Sharp image, if known.
-    """
+    """Return the pictures of one exposure, with the file name ``stem``."""
     rate = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
     pictures = {
         BLURRY: exposure.blur[0],

@@ -13,31 +13,21 @@ RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions; comparison
 
 
 class Origin(NamedTuple):
-    """Recording and plane of a sample.
-
-    Attributes:
-        name: Name of the recording.
-        plane: Plane of the sample; None if the sample is not a single plane.
-    """
+    """Recording and plane of a sample; None if the sample is not a single plane."""
 
     name: str
     plane: int | None = None
 
 
 class SamplePictures(NamedTuple):
-    """Pictures of one sample.
+    """Pictures of one sample by caption, ``(C, H, W)`` or ``(H, W)`` in [0, 1].
 
-    Attributes:
-        origin: Recording and plane of the sample.
-        pictures: Caption -> picture ``(C, H, W)`` or ``(H, W)`` in [0, 1], in order from left to
-            right.
-        stem: File name without suffix.
-        note: Text added to the caption, for tasks whose result is not a picture.
+    ``note`` is added to the caption, for tasks whose result is not a picture.
     """
 
     origin: Origin
     pictures: Mapping[str, Tensor]
-    stem: str
+    stem: str  # file name without suffix
     note: str = ""
 
     @property
@@ -49,13 +39,7 @@ class SamplePictures(NamedTuple):
 
 
 class SamplePrediction(NamedTuple):
-    """Prediction for one sample.
-
-    Attributes:
-        origin: Recording and plane of the sample.
-        image: ``(C, H, W)`` in [0, 1], for tasks that predict images.
-        values: Name -> value, for tasks that predict labels or numbers.
-    """
+    """Prediction for one sample: an image ``(C, H, W)`` in [0, 1], or labels or numbers by name."""
 
     origin: Origin
     image: Tensor | None = None
@@ -78,20 +62,12 @@ class MeasuredImage(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """True and predicted classes of the measured samples, for classification tasks.
+    """True and predicted classes of the measured samples, for classification tasks."""
 
-    Shape:
-        - truth, predicted: int64 ``(N,)``, indices of classes.
-        - features: ``(N, F)``, features before the classifier; None if the method returns none.
-
-    Attributes:
-        names: Name of every class, by index.
-    """
-
-    truth: Tensor
-    predicted: Tensor
-    names: Sequence[str]
-    features: Tensor | None = None
+    truth: Tensor  # int64 (N,)
+    predicted: Tensor  # int64 (N,)
+    names: Sequence[str]  # of every class
+    features: Tensor | None = None  # before the classifier, (N, F), if the method returns them
 
 
 class Evaluation(NamedTuple):

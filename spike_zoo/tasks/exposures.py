@@ -19,27 +19,15 @@ if TYPE_CHECKING:
 
 
 class Exposure(NamedTuple):
-    """One blurry image with its spikes and ground truth.
+    """One blurry image with its spikes and ground truth."""
 
-    Shape:
-        - blur: ``(1, 3, H, W)`` in [0, 1], R,G,B.
-        - spikes: ``(1, T, h, w)``, 0 or 1.
-        - images: ``(N, 3, H, W)`` in [0, 1], sharp.
-
-    Attributes:
-        name: Name of the recording.
-        planes: Plane of each sharp image, N indices into ``spikes``.
-        span: First and past-the-last plane of the exposure.
-        rate_scale: Spikes per plane at white.
-    """
-
-    blur: Tensor
-    spikes: Tensor
-    images: Tensor
-    name: str
-    planes: list[int]
-    span: tuple[int, int]
-    rate_scale: float
+    blur: Tensor  # (1, 3, H, W) in [0, 1], R,G,B
+    spikes: Tensor  # (1, T, h, w), 0 or 1
+    images: Tensor  # sharp, (N, 3, H, W) in [0, 1]
+    name: str  # of the recording
+    planes: list[int]  # of the sharp images, indices into ``spikes``
+    span: tuple[int, int]  # first and past-the-last plane of the exposure
+    rate_scale: float  # spikes per plane at white
 
     @property
     def middle(self) -> int:
@@ -54,12 +42,7 @@ class Exposure(NamedTuple):
 
 
 class ExposureResult(NamedTuple):
-    """Restored images of one exposure, their degraded inputs and the ground truth.
-
-    Shape:
-        - restored, degraded, truth: ``(N, C, H, W)`` in [0, 1]; output, input and target of the
-          method (deblurred, blurry and sharp).
-    """
+    """Output, input and target of the method for one exposure, ``(N, C, H, W)`` in [0, 1]."""
 
     restored: Tensor
     degraded: Tensor
@@ -82,12 +65,8 @@ def exposures(batch: DeblurBatch) -> Iterator[Exposure]:
 
 
 def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
-    """Return a blurry image as float32 ``(3, H, W)`` in [0, 1].
-
-    Raises:
-        GeometryError: If the image has another shape.
-    """
-    import torch  # imported here because commands check pairs degraded they load torch
+    """Return a blurry image as float32 ``(3, H, W)`` in [0, 1]."""
+    import torch  # imported here, because commands check pairs before they load torch
 
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
@@ -113,20 +92,11 @@ def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
     """Return the requested planes as a list; reject windows that extend beyond the recording.
 
     Windows are not mirrored at the ends of the recording: mirrored spikes reverse the motion.
-
-    Args:
-        centers: Middle planes of the windows.
-        length: Planes of a window.
-        planes: Planes of the recording.
-
-    Raises:
-        PlaneRangeError: If the recording is shorter than a window, or a window extends beyond the
-            recording; states the first such centre.
     """
     if planes < length:
         raise PlaneRangeError(
             f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "degraded and after the exposure"
+            "before and after the exposure"
         )
     checked, half = wanted_planes(centers, planes), length // 2
     for center in checked:

@@ -24,12 +24,7 @@ FLOW_OFFSET: Final = 20
 def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     """Return the true flow ``(B, 2, 2, H, W)`` of a batch, NaN where unknown.
 
-    Args:
-        batch: The samples.
-        wanted_by: Option that needs the flow, for the error message.
-
-    Raises:
-        ConfigError: If the batch has no flow.
+    ``wanted_by`` is the option that needs the flow, for the error if the batch has none.
     """
     if "flow" not in batch:
         raise ConfigError(

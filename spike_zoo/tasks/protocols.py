@@ -7,6 +7,7 @@ base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurMo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from spike_zoo.errors import UsageError
@@ -74,33 +75,53 @@ class Classifies(Protocol):
         ...
 
 
-class Decoded(Protocol):
-    """Decoded bitstream, or one decoded group of pictures, on the CPU."""
+@dataclass
+class Decoded:
+    """Decoded features and motion of a bitstream, or of some of its groups of pictures.
+
+    Shape:
+        - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
+        - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
+          for I-frames.
+
+    Attributes:
+        feature_index: Indexes of the features in the recording, ascending. Features of damaged
+            groups are missing.
+        header: Header of the bitstream.
+        errors: Errors of damaged groups.
+    """
+
+    features: Tensor
+    motion: Tensor
+    feature_index: Sequence[int]
+    header: Header
+    errors: Sequence[BitstreamError] = ()
+
+    @classmethod
+    def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> Decoded:
+        """Return a decoded group of pictures, with the index ``group`` in the file."""
+        first = group * header.gop
+        return cls(features, motion, tuple(range(first, first + len(features))), header)
+
+    @classmethod
+    def of_groups(cls, groups: Iterable[Decoded], reader: BitstreamReader) -> Decoded:
+        """Concatenate all decoded groups of a reader."""
+        import torch
+
+        parts, size = list(groups), (reader.header.height, reader.header.width)
+        features, motion = torch.empty(0, 3, *size), torch.empty(0, 2, *size)
+        return cls(
+            torch.cat([part.features for part in parts] or [features]),
+            torch.cat([part.motion for part in parts] or [motion]),
+            tuple(index for part in parts for index in part.feature_index),
+            reader.header,
+            tuple(reader.errors),
+        )
 
     @property
-    def header(self) -> Header:
-        """Header of the bitstream."""
-        ...
-
-    @property
-    def features(self) -> Tensor:
-        """Features, ``(n, 3, H, W)``."""
-        ...
-
-    @property
-    def feature_index(self) -> Tensor | Sequence[int]:
-        """Index of each feature in the bitstream, counted from 0, ``(n,)``."""
-        ...
-
-    @property
-    def motion(self) -> Tensor:
-        """Flow from each feature to the one before, ``(n, 2, H, W)`` in pixels, 0 in I-frames."""
-        ...
-
-    @property
-    def errors(self) -> Sequence[BitstreamError]:
-        """Errors of the groups that could not be decoded."""
-        ...
+    def planes(self) -> tuple[int, ...]:
+        """Plane of the recording of each feature."""
+        return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 @runtime_checkable
@@ -162,13 +183,7 @@ _VERBS: Final = {
 def require_ability(module: object, ability: type[Ability], option: str) -> Ability:
     """Return a module unchanged; raise an error if it lacks the ability that a command needs.
 
-    Args:
-        module: The module.
-        ability: Protocol of this module.
-        option: Option that named the module on the command line, as ``"--method X"``.
-
-    Raises:
-        UsageError: If the module lacks the ability; names the option.
+    ``option`` named the module on the command line, as ``"--method X"``.
     """
     if not isinstance(module, ability):
         raise UsageError(f"{option}: {type(module).__name__} does not {_VERBS[ability]}")
@@ -176,15 +191,9 @@ def require_ability(module: object, ability: type[Ability], option: str) -> Abil
 
 
 def adjusted(module: Any, settings: Mapping[str, int], option: str) -> Reconstructs:  # noqa: ANN401  (any module)
-    """Return a method that reconstructs with other settings, without training.
+    """Return a method that reconstructs with other settings by name, without training.
 
-    Args:
-        module: The method.
-        settings: Name -> value; if empty, the method is returned unchanged.
-        option: Option that named the method on the command line, as ``"--method X"``.
-
-    Raises:
-        UsageError: If the method does not reconstruct, lacks a setting or rejects a value.
+    ``option`` named the method on the command line, as ``"--method X"``.
     """
     if not settings:
         return require_ability(module, Reconstructs, option)

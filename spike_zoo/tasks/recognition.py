@@ -50,10 +50,6 @@ class ClassificationModule(ClipModule):
         classes: Number of classes.
         label_names: Names of the classes, by index. They are not copied from the data.
         label_smoothing: Fraction of each label spread over all classes in the cross entropy.
-
-    Raises:
-        ConfigError: If there are fewer than two classes, the number of names is neither 0 nor
-            ``classes``, or ``label_smoothing`` is outside [0, 1).
     """
 
     monitor = "val/accuracy"
@@ -75,12 +71,7 @@ class ClassificationModule(ClipModule):
         self.label_names = tuple(label_names)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
-        """Return the logits of each clip: ``(B, T, H, W)`` -> ``(B, classes)``.
-
-        Args:
-            spikes: The clips, 0 or 1.
-            rate_scale: Spikes per plane at white, ``(B,)``.
-        """
+        """Return the logits of each clip: ``(B, T, H, W)`` -> ``(B, classes)``."""
         raise NotImplementedError
 
     def features(self, batch: LabelledBatch) -> Tensor | None:
@@ -99,12 +90,7 @@ class ClassificationModule(ClipModule):
         return recognition_metrics(self.classes)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject clips of another length, unknown classes and other class names.
-
-        Raises:
-            ConfigError: If the data do not match; states the setting or the recording, and the
-                correct value.
-        """
+        """Raise ConfigError for clips of another length, unknown classes and other class names."""
         super().check_data(served, stage)
         if not (hasattr(served, "labels") and hasattr(served, "label_names")):
             return  # the datamodule does not state its classes before the first batch
@@ -181,17 +167,9 @@ class ClassificationModule(ClipModule):
         labels = Labels(truth.cpu(), predicted.cpu(), names, features)
         return Evaluation([self._pictures(batch, probabilities)], measured, values, labels=labels)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the metrics over all classes."""
-        super().on_validation_epoch_end()
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the metrics over all classes and per class."""
-        super().on_test_epoch_end()
-        self._log_metrics("test")
-
-    def _log_metrics(self, split: Split) -> None:
+    def log_epoch(self, split: Split) -> None:
+        """Log the metrics over all classes and, in a test, per class."""
+        super().log_epoch(split)
         metrics = cast("MetricCollection", self.split_metrics[split])
         values = class_by_class(metrics.compute(), with_classes=split == "test")
         # torchmetrics has synchronised the counts: every process has the same value already.
@@ -211,9 +189,6 @@ class ClassificationModule(ClipModule):
 
         Returns:
             The probability of every class, float32 ``(classes,)``, on the CPU.
-
-        Raises:
-            PlaneRangeError: If the recording is shorter than a clip; states both lengths.
         """
         check_recording(recording)
         centers = consecutive_clips(len(recording), self.clip_length)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
-from spike_zoo.tasks.base import ClipModule
+from spike_zoo.tasks.base import ClipModule, ImageModule
 from spike_zoo.tasks.clips import ClipReconstruction
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -27,35 +26,18 @@ from spike_zoo.tasks.flow import field_errors, field_pictures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torchmetrics import MetricCollection
-
     from spike_zoo.tasks.batch import ReconstructionBatch, Split
 
 PREVIEW_PLANES = 21  # window of the playback shown with a reconstruction
 
 
-class ReconstructionModule(ClipReconstruction, ClipModule):
+class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
     """Base class of methods that reconstruct the middle plane of a clip, with their evaluation.
 
     A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, if it is
     trained, ``training_step`` and ``configure_optimizers``. If the names of recordings state their
     speed, PSNR and SSIM are also averaged per speed, for example ``test/psnr_fast``.
-
-    Args:
-        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
-            is that of the backbone's file.
-        protocols: Published evaluation protocols to report besides the usual metrics, for example
-            ``"stir"`` (``test/psnr_stir``, ``test/ssim_stir``).
     """
-
-    def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.lpips = lpips
-        self.protocols = tuple(protocols)
-
-    def make_metrics(self) -> MetricCollection:
-        """Return the image metrics, including those of :attr:`protocols`."""
-        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction ``(B, 1, H, W)`` in [0, 1]."""
@@ -100,14 +82,9 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
             samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(samples, measured, values)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the ratios of flow errors to the errors of zero flow, if flow was measured."""
-        super().on_validation_epoch_end()
-        self.log_dict(error_ratios(self.trainer.callback_metrics))
-
-    def on_test_epoch_end(self) -> None:
-        """Log the ratios of flow errors to the errors of zero flow, if flow was measured."""
-        super().on_test_epoch_end()
+    def log_epoch(self, split: Split) -> None:
+        """Log the metrics, and ratios of flow errors to those of zero flow if flow was measured."""
+        super().log_epoch(split)
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def _measure_motion(
@@ -126,13 +103,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
     def measure_speeds(
         self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]
     ) -> None:
-        """Add values to the means of each speed (slow, medium, fast), and log them.
-
-        Args:
-            split: ``"val"`` or ``"test"``.
-            names: Name of each image's recording.
-            values: Name of a metric without the split -> value for each image.
-        """
+        """Add a value for each image to the means of each speed, which the names state."""
         speeds = [speed_of(name) for name in names]
         for metric, speed in itertools.product(BY_SPEED, SPEEDS):
             chosen = [index for index, other in enumerate(speeds) if other == speed]
@@ -140,13 +111,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
                 self.log_means(split, {f"{metric}_{speed}": values[metric][chosen]})
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return the pictures of one sample; reconstruction and ground truth are last.
-
-        Args:
-            batch: The samples.
-            index: Index of the sample in the batch.
-            image: Reconstruction of the sample.
-        """
+        """Return the pictures of one sample and its image; reconstruction and truth are last."""
         spikes = batch["spikes"][index]
         rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)
         return {
@@ -163,15 +128,9 @@ class LoadedReconstruction(ReconstructionModule):
         weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
             path of a checkpoint or an export.
         evaluation: Arguments of :class:`ReconstructionModule`.
-
-    Raises:
-        TypeError: If the weights belong to a method that does not reconstruct clips.
-
-    Attributes:
-        has_own_weights: True: a test needs no checkpoint.
     """
 
-    has_own_weights = True
+    has_own_weights = True  # a test needs no checkpoint
 
     def __init__(self, weights: str, **evaluation: Any) -> None:
         super().__init__(**evaluation)

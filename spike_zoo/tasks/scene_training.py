@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Raise ConfigError for a batch of single clips, or of scenes with too few images.
-
-    Args:
-        batch: Scenes, or clips.
-        stage: Name of the training stage, for the message.
-        least: Least number of images per scene.
-    """
+    """Raise ConfigError for a batch of single clips, or of scenes with too few images."""
     if "planes" not in batch or batch["planes"].shape[1] < least:
         raise ConfigError(
             f"{stage} takes neighbouring images of a scene: set data.class_path to "
@@ -84,9 +78,6 @@ def scene_terms(
         batch: The scenes, or clips.
         is_first_counted: Whether the first window has a loss. If not, it only updates the running
             statistics of the batch norms, as published.
-
-    Raises:
-        ConfigError: If no window has a loss.
 
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.

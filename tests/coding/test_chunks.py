@@ -20,20 +20,20 @@ def _with_length(part: bytes, length: int) -> bytes:
     return struct.pack("<I", length) + part[4:]
 
 
-@pytest.mark.parametrize("gop", [0, 1, 255, 70_000, 2**31 + 5, 2**32 - 1])
-def test_a_chunk_between_noise_is_found_with_its_number(gop: int) -> None:
-    noise = DRAWS.bytes(301)
-    data = noise + pack_chunk(gop, PAYLOADS[0]) + noise
-    chunks = Chunks(data, 0, 2**32, None)
-    chunks.salvage()
-    assert list(chunks) == [gop]
-    assert (chunks.locate(gop).start, chunks.payload(gop)) == (301, PAYLOADS[0])
-    beyond = Chunks(data, 0, gop, None)
-    beyond.salvage()
-    assert list(beyond) == [], "the number is beyond the last chunk"
+def test_a_chunk_between_noise_is_found_with_its_number() -> None:
+    for gop in (0, 255, 70_000, 2**32 - 1):
+        noise = DRAWS.bytes(301)
+        data = noise + pack_chunk(gop, PAYLOADS[0]) + noise
+        chunks = Chunks(data, 0, 2**32, None)
+        chunks.salvage()
+        assert list(chunks) == [gop]
+        assert (chunks.locate(gop).start, chunks.payload(gop)) == (301, PAYLOADS[0])
+        beyond = Chunks(data, 0, gop, None)
+        beyond.salvage()
+        assert list(beyond) == [], "the number is beyond the last chunk"
 
 
-@pytest.mark.parametrize("length", [0, 6, 10, 2**27, 2**32 - 1])
+@pytest.mark.parametrize("length", [6, 10, 2**32 - 1])
 def test_wrong_lengths_lose_only_their_groups(length: int) -> None:
     indices = range(len(PARTS))
     for lost in itertools.chain(*(itertools.combinations(indices, n) for n in range(7))):
@@ -78,6 +78,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_is_searched_in_limited_time(pattern: bytes) -> None:
     data = pattern * (20_000_000 // len(pattern))

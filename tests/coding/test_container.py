@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,18 +52,6 @@ def _symbols(reader: BitstreamReader) -> dict[int, list[int]]:
 TRUTH = {k: symbols.tolist() for k, (symbols, _) in enumerate(SYMBOLS)}
 
 
-def _seed_of(k: int, payload: bytes) -> int:
-    return zlib.crc32(struct.pack("<II", k, len(payload)), zlib.crc32(HEADER.pack()[:44]))
-
-
-def test_a_bitstream_is_its_header_and_chunks_with_length_and_checksum() -> None:
-    chunks = [
-        struct.pack("<II", len(payload), zlib.crc32(payload, _seed_of(k, payload))) + payload
-        for k, payload in enumerate(PAYLOADS)
-    ]
-    assert HEADER.pack() + b"".join(chunks) == DATA
-
-
 def test_the_golden_file_is_decoded_and_encoded_to_the_same_bytes() -> None:
     stored = np.load(GOLDEN / "three_frames.npz")
     data = (GOLDEN / "three_frames.sci").read_bytes()
@@ -102,11 +89,15 @@ def test_damage_elsewhere_does_not_keep_a_group_from_being_read() -> None:
         reader.payload(3)
 
 
-@pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
-def test_every_changed_byte_is_found_and_the_other_groups_are_decoded(change: int) -> None:
-    for place in range(len(DATA)):
+@pytest.mark.parametrize(
+    "places",
+    [range(0, len(DATA), 7), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_changed_byte_is_found_and_the_other_groups_are_decoded(places: range) -> None:
+    for place in places:
         data = bytearray(DATA)
-        data[place] ^= change
+        data[place] ^= (0x01, 0x80, 0xFF)[place % 3]
         with pytest.raises(BitstreamError):
             _symbols(BitstreamReader(bytes(data)))
         if place < 48:
@@ -124,8 +115,13 @@ def test_every_changed_byte_is_found_and_the_other_groups_are_decoded(change: in
         assert (error.gop, error.byte_range) == (hit, (STARTS[hit], STARTS[hit + 1]))
 
 
-def test_every_truncation_is_found_and_the_complete_groups_are_decoded() -> None:
-    for length in range(len(DATA)):
+@pytest.mark.parametrize(
+    "places",
+    [range(0, len(DATA), 7), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_truncation_is_found_and_the_complete_groups_are_decoded(places: range) -> None:
+    for length in places:
         data = DATA[:length]
         with pytest.raises(TruncatedBitstreamError) as caught:
             list(BitstreamReader(data))
@@ -144,7 +140,7 @@ def test_every_truncation_is_found_and_the_complete_groups_are_decoded() -> None
 
 def test_a_changed_bit_with_a_repaired_checksum_is_found_by_the_coder() -> None:
     draws = np.random.default_rng(3)
-    for bit in draws.integers(0, 8 * len(PAYLOADS[1]), 200).tolist():
+    for bit in draws.integers(0, 8 * len(PAYLOADS[1]), 50).tolist():
         payload = bytearray(PAYLOADS[1])
         payload[bit // 8] ^= 1 << bit % 8
         data = bitstream(HEADER, [PAYLOADS[0], bytes(payload), *PAYLOADS[2:]])
@@ -152,7 +148,7 @@ def test_a_changed_bit_with_a_repaired_checksum_is_found_by_the_coder() -> None:
             _symbols(BitstreamReader(data))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     lost=st.sets(st.integers(0, GROUPS - 1)),
     noise=st.binary(max_size=40).filter(lambda part: part not in DATA),
@@ -185,10 +181,8 @@ def test_a_repeated_group_loses_nothing_and_a_missing_one_is_named() -> None:
 
 
 def test_a_group_of_another_file_is_not_read() -> None:
-    other = bitstream(replace(HEADER, source=1), PAYLOADS[::-1])
-    length = 8 + len(PAYLOADS[3])
-    data = DATA[: STARTS[1]] + other[48 + length : 48 + length + 8 + len(PAYLOADS[2])]
-    data += DATA[STARTS[2] :]
+    other = bitstream(replace(HEADER, source=1), PAYLOADS)
+    data = DATA[: STARTS[1]] + other[STARTS[1] : STARTS[2]] + DATA[STARTS[2] :]
     with pytest.raises(CorruptBitstreamError, match="group of pictures 1 damaged"):
         list(BitstreamReader(data))
     assert _symbols(BitstreamReader(data, strict=False)) == {k: TRUTH[k] for k in (0, 2, 3)}
@@ -246,15 +240,15 @@ def test_a_file_is_written_completely_or_does_not_exist(tmp_path: Path) -> None:
     assert path.stat().st_size == STARTS[1]
 
 
-@pytest.mark.parametrize("length", [0, 6, 9])
-def test_payloads_of_invalid_length_are_not_written(length: int) -> None:
-    stream = io.BytesIO()
-    with (
-        pytest.raises(ValueError, match=f"payload of {length} bytes"),
-        BitstreamWriter(stream, HEADER) as writer,
-    ):
-        writer.append(bytes(length))
-    assert stream.getvalue() == HEADER.pack()
+def test_payloads_of_invalid_length_are_not_written() -> None:
+    for length in (0, 6, 9):
+        stream = io.BytesIO()
+        with (
+            pytest.raises(ValueError, match=f"payload of {length} bytes"),
+            BitstreamWriter(stream, HEADER) as writer,
+        ):
+            writer.append(bytes(length))
+        assert stream.getvalue() == HEADER.pack()
 
 
 def test_missing_and_empty_files_and_folders_are_rejected(tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@pytest.mark.parametrize("escapes", [0.0, 0.0002, 0.1])
-def test_a_million_symbols_are_decoded_and_cost_at_most_half_a_percent_above_the_ideal(
+@pytest.mark.parametrize("escapes", [0.0, 0.1])
+def test_symbols_are_decoded_and_cost_at_most_half_a_percent_above_the_ideal(
     escapes: float,
 ) -> None:
-    symbols, table = random_symbols(1_000_000, escapes=escapes)
+    symbols, table = random_symbols(200_000, escapes=escapes)
     assert set(np.unique(table)) == set(range(64))
     payload = encode_symbols((symbols, table))
     np.testing.assert_array_equal(decode_symbols(payload, table), symbols)
@@ -39,7 +39,7 @@ def test_a_million_symbols_are_decoded_and_cost_at_most_half_a_percent_above_the
     assert len(payload) - 4 <= 1.005 * least + 6  # 4 bytes are the symbols' checksum
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     parts=st.lists(
         st.lists(st.tuples(st.integers(-32_767, 32_767), st.integers(0, 63)), max_size=30),
@@ -109,29 +109,21 @@ def test_an_escape_costs_its_symbol_and_sixteen_bits() -> None:
 def test_a_flipped_bit_is_found_by_the_end() -> None:
     symbols, table = random_symbols(500, escapes=0.01)
     payload = encode_symbols((symbols, table))
-    for bit in np.random.default_rng(0).integers(0, 8 * len(payload), 300).tolist():
+    for bit in np.random.default_rng(0).integers(0, 8 * len(payload), 100).tolist():
         damaged = bytearray(payload)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(
-            (DecodeMismatchError, CorruptBitstreamError), match="pictures 5"
-        ) as caught:
+        with pytest.raises(BitstreamError, match="pictures 5") as caught:
             decode_symbols(bytes(damaged), table, gop=5)
         assert isinstance(caught.value, DecodeMismatchError | CorruptBitstreamError)
         assert caught.value.gop == 5
 
 
-@pytest.mark.parametrize("change", [-2, 2])
-def test_missing_and_extra_words_are_found(change: int) -> None:
-    symbols, table = random_symbols(100)
-    payload = encode_symbols((symbols, table))
-    payload = payload[:change] if change < 0 else payload + bytes(change)
-    with pytest.raises(DecodeMismatchError, match=r"used up|left over"):
-        decode_symbols(payload, table)
-
-
-def test_one_wrong_table_is_found() -> None:
+def test_missing_and_extra_words_and_one_wrong_table_are_found() -> None:
     symbols, table = random_symbols(1_000)
     payload = encode_symbols((symbols, table))
+    for changed in (payload[:-2], payload + bytes(2)):
+        with pytest.raises(DecodeMismatchError, match=r"used up|left over"):
+            decode_symbols(changed, table)
     table[700] ^= 1
     with pytest.raises(DecodeMismatchError):
         decode_symbols(payload, table)
@@ -149,7 +141,7 @@ def test_symbols_swapped_within_a_table_are_found_by_the_checksum() -> None:
         decoder.finish()
 
 
-@pytest.mark.parametrize("value", [1, 0, -1, -32_768])
+@pytest.mark.parametrize("value", [1, -32_768])
 def test_an_escape_of_a_symbol_within_the_table_is_rejected(value: int) -> None:
     tables = gaussian_tables()
     escape = int(tables.offset[10]) + 2 * int(tables.radius[10]) + 1
@@ -159,13 +151,13 @@ def test_an_escape_of_a_symbol_within_the_table_is_rejected(value: int) -> None:
         GroupDecoder(payload, gop=0).pull(np.array([10]), tables)
 
 
-@pytest.mark.parametrize("payload", [b"", bytes(7), bytes(9)])
-def test_payloads_of_invalid_length_are_rejected(payload: bytes) -> None:
-    with pytest.raises(CorruptBitstreamError, match=f"{len(payload)} bytes"):
-        GroupDecoder(payload, gop=0)
+def test_payloads_of_invalid_length_are_rejected() -> None:
+    for payload in (b"", bytes(7), bytes(9)):
+        with pytest.raises(CorruptBitstreamError, match=f"{len(payload)} bytes"):
+            GroupDecoder(payload, gop=0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(payload=st.binary(min_size=8, max_size=60).filter(lambda data: len(data) % 2 == 0))
 def test_any_bytes_are_decoded_or_rejected(payload: bytes) -> None:
     table = np.arange(64, dtype=np.int32)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.coding.tables import (
@@ -46,6 +46,7 @@ def test_the_remainder_of_rounding_is_added_to_the_first_of_the_largest() -> Non
     assert quantised(np.array([0.0, 0.5, 0.5])).tolist() == [1, 32_768, 32_767]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40).filter(lambda row: sum(row) > 0.01))
 def test_any_distribution_gets_whole_frequencies_close_to_it(row: list[float]) -> None:
     probabilities = np.array(row) / sum(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from spike_zoo.coding import (
     ModelMismatchError,
     gaussian_tables,
 )
+from spike_zoo.tasks.protocols import Decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,19 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.protocols import Decoded
 
 LEVEL = 40  # a standard deviation of about 6
-
-
-class Sums(NamedTuple):
-    """Decoded features."""
-
-    header: Header
-    features: Tensor
-    feature_index: Tensor
-    motion: Tensor
-    errors: list[BitstreamError]
 
 
 class SumsCodec(nn.Module):
@@ -101,18 +91,11 @@ class SumsCodec(nn.Module):
                 before = sums
             yield encoder.finish()
 
-    def decompress(self, data: bytes, strict: bool = True) -> Sums:
+    def decompress(self, data: bytes, strict: bool = True) -> Decoded:
         reader = BitstreamReader(data, strict)
-        groups = list(self.decompress_stream(reader))
-        return Sums(
-            reader.header,
-            torch.cat([group.features for group in groups]),
-            torch.cat([group.feature_index for group in groups]),
-            torch.cat([group.motion for group in groups]),
-            reader.errors,
-        )
+        return Decoded.of_groups(self.decompress_stream(reader), reader)
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Sums]:
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
         header = reader.header
         if header.digest != self.digest:
             raise ModelMismatchError("made by another", of_file=header.digest, of_model=self.digest)
@@ -124,10 +107,9 @@ class SumsCodec(nn.Module):
                     raise
                 reader.errors.append(error)
                 continue
-            index = torch.arange(header.group_length(k)) + k * header.gop
             features = torch.from_numpy(sums / header.window).float()[:, None].repeat(1, 3, 1, 1)
-            motion = torch.zeros(len(index), 2, header.height, header.width)
-            yield Sums(header, features, index, motion, [])
+            motion = torch.zeros(len(features), 2, header.height, header.width)
+            yield Decoded.of_group(features, motion, k, header)
 
     def _group(self, payload: bytes, k: int, header: Header) -> NDArray[np.int32]:
         decoder, size = GroupDecoder(payload, k), header.height * header.width
@@ -142,7 +124,7 @@ class SumsCodec(nn.Module):
 
     def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
         for group in groups:
-            yield from zip(map(int, group.feature_index), self.reconstruct(group), strict=True)
+            yield from zip(group.feature_index, self.reconstruct(group), strict=True)
 
     def classify(self, decoded: Decoded) -> Tensor:
         light = self.reconstruct(decoded).mean()

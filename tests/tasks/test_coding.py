@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -16,8 +16,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import CodedScene, CodingModule, Compressed
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.images import SampleImages, SampleVideo
-from spike_zoo.training.per_image import PerImageMetrics
 
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
@@ -57,48 +57,65 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 def logged_metrics(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
     """Test a module with the callbacks of a run, and return the logged metrics."""
     images = folder / "images"
-    callbacks = [PerImageMetrics(folder), CostMeter(), SampleImages(images), SampleVideo(images)]
-    trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
-    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    (metrics,) = trainer.test(module, data, verbose=False)
+    callbacks = [PerImageMetrics(folder), SampleImages(images), SampleVideo(images)]
+    trainer = Trainer(logger=False, callbacks=[*callbacks, CostMeter()], **QUIET)
+    (metrics,) = trainer.test(module, data_of(archive), verbose=False)
     return dict(metrics)
 
 
-def scenes_of(archive: str) -> list[dict[str, Any]]:
-    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
+def data_of(archive: str) -> SceneDataModule:
+    return SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
+
+
+@pytest.fixture(scope="module")
+def scenes(archive: str) -> list[Any]:
+    data = data_of(archive)
     data.setup("test")
     return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
 
 
+class CodedTest(NamedTuple):
+    """A test of the rounding codec with its logged metrics and files."""
+
+    module: RoundingCodec
+    metrics: dict[str, float]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def run(archive: str, tmp_path_factory: pytest.TempPathFactory) -> CodedTest:
+    module, folder = RoundingCodec(), tmp_path_factory.mktemp("run")
+    return CodedTest(module, logged_metrics(module, archive, folder), folder)
+
+
 def test_rate_and_quality_of_every_rate_point_equal_closed_forms(
-    archive: str, tmp_path: Path
+    run: CodedTest, scenes: list[Any]
 ) -> None:
-    metrics = logged_metrics(RoundingCodec(), archive, tmp_path)
-    truths, rates = [], []
-    for batch in scenes_of(archive):
-        for name, images, spikes in zip(
-            batch["name"], batch["images"], batch["spikes"], strict=True
-        ):
-            truths.append(images)
-            rates.append(
-                [
-                    8 * ((2 * n + 2) * images.numel() // 8 + len(name)) / spikes.numel()
-                    for n in range(3)
-                ]
-            )
-    truth = torch.cat(truths)
+    truth = torch.cat([images for batch in scenes for images in batch["images"]])
     for n in range(3):
         steps = 4 ** (n + 1)
         quantised = ((truth * steps).floor().clamp(max=steps - 1) + 0.5) / steps
         errors = (quantised - truth).square().mean(dim=(1, 2, 3))
         decibels = float((-10 * errors.log10()).mean())
-        assert metrics[f"test/psnr_q{n}"] == pytest.approx(decibels, abs=1e-3)
-        expected = sum(rate[n] for rate in rates) / len(rates)
-        assert metrics[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
+        assert run.metrics[f"test/psnr_q{n}"] == pytest.approx(decibels, abs=1e-3)
+        rates = [
+            8 * ((2 * n + 2) * images.numel() // 8 + len(name)) / spikes.numel()
+            for batch in scenes
+            for name, images, spikes in zip(
+                batch["name"], batch["images"], batch["spikes"], strict=True
+            )
+        ]
+        expected = sum(rates) / len(rates)
+        assert run.metrics[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
+    for metric in ("psnr", "ssim"):
+        points = run.module.curves[f"rate_distortion/{metric}"]
+        logged = [(f"test/bpp_q{n}", f"test/{metric}_q{n}") for n in range(3)]
+        for point, names in zip(points, logged, strict=True):
+            assert point == pytest.approx([run.metrics[name] for name in names])
 
 
-def test_quality_is_measured_in_single_precision_within_autocast(archive: str) -> None:
-    (batch, *_), values = scenes_of(archive), []
+def test_quality_is_measured_in_single_precision_within_autocast(scenes: list[Any]) -> None:
+    batch, values = scenes[0], []
     for is_mixed in (False, True):
         module: Any = RoundingCodec()
         module.setup("test")
@@ -110,39 +127,24 @@ def test_quality_is_measured_in_single_precision_within_autocast(archive: str) -
         torch.testing.assert_close(values[1][name], expected, msg=name)
 
 
-def test_curves_contain_the_logged_metrics(archive: str, tmp_path: Path) -> None:
-    module = RoundingCodec()
-    metrics = logged_metrics(module, archive, tmp_path)
-    for metric in ("psnr", "ssim"):
-        points = module.curves[f"rate_distortion/{metric}"]
-        for n, (rate, quality) in enumerate(points):
-            assert rate == pytest.approx(metrics[f"test/bpp_q{n}"])
-            assert quality == pytest.approx(metrics[f"test/{metric}_q{n}"])
-        assert len(points) == 3
-
-
 def test_every_image_is_listed_in_the_file_with_the_rate_of_its_recording(
-    archive: str, tmp_path: Path
+    run: CodedTest, scenes: list[Any]
 ) -> None:
-    metrics = logged_metrics(RoundingCodec(), archive, tmp_path)
-    with (tmp_path / "per_image.csv").open(encoding="utf-8", newline="") as file:
+    with (run.folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    images = sum(
-        batch["images"].shape[0] * batch["images"].shape[1] for batch in scenes_of(archive)
-    )
-    assert len(lines) == images > 1
+    assert len(lines) == sum(len(images) for batch in scenes for images in batch["images"]) > 1
     mean = sum(float(line["psnr_q1"]) for line in lines) / len(lines)
-    assert mean == pytest.approx(metrics["test/psnr_q1"], abs=1e-4)
+    assert mean == pytest.approx(run.metrics["test/psnr_q1"], abs=1e-4)
     rates_of_recordings = {(line["name"], line["bpp_q2"]) for line in lines}
     assert len(rates_of_recordings) == len({line["name"] for line in lines})
-    assert sorted(tmp_path.rglob("*.png"))
-    assert (tmp_path / "images" / "test.mp4").is_file()
+    assert sorted(run.folder.rglob("*.png"))
+    assert (run.folder / "images" / "test.mp4").is_file()
 
 
-def test_lossless_coding_logs_only_a_rate(archive: str, tmp_path: Path) -> None:
+def test_lossless_coding_logs_only_a_rate(archive: str, scenes: list[Any], tmp_path: Path) -> None:
     module = RateEstimator()
     metrics = logged_metrics(module, archive, tmp_path)
-    spikes = torch.cat([batch["spikes"] for batch in scenes_of(archive)]).double()
+    spikes = torch.cat([batch["spikes"] for batch in scenes]).double()
     assert metrics == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
     assert not module.curves
     assert not (tmp_path / "images").exists()
@@ -151,8 +153,7 @@ def test_lossless_coding_logs_only_a_rate(archive: str, tmp_path: Path) -> None:
 def test_costs_of_compression_and_decompression_are_measured_per_image(archive: str) -> None:
     meter = CostMeter()
     trainer = Trainer(logger=False, callbacks=[meter], **QUIET)
-    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    trainer.test(RoundingCodec(), data, verbose=False)
+    trainer.test(RoundingCodec(), data_of(archive), verbose=False)
     assert set(meter.costs) == {"forward", "compress", "decompress"}
     assert meter.costs["forward"].size == (HEIGHT, WIDTH)
 
@@ -169,8 +170,8 @@ def test_clips_are_rejected_with_the_required_datamodule(
         trainer.test(module, clips, verbose=False)
 
 
-def test_predictions_are_images_or_numbers_of_bytes(archive: str) -> None:
-    batch: Any = scenes_of(archive)[0]
+def test_predictions_are_images_or_numbers_of_bytes(scenes: list[Any]) -> None:
+    batch = scenes[0]
     module = RoundingCodec()
     images = module.predict_step(batch, 0)
     predicted = module.sample_predictions(batch, images)

@@ -31,14 +31,11 @@ def test_weights_of_another_task_are_rejected() -> None:
         LoadedReconstruction("sci-digits")
 
 
-@pytest.mark.parametrize(("weights", "planes", "least"), [("plain", 81, 25), ("stir-small", 61, 0)])
-def test_the_test_command_runs_shipped_weights_without_a_checkpoint(
-    weights: str, planes: int, least: float, tmp_path: Path
-) -> None:
+def test_the_test_command_runs_shipped_weights_without_a_checkpoint(tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "a.h5")
-    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", weights]
+    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", "plain"]
     data = ["--data", "spike_zoo.data.ReconstructionDataModule", "--data.archive", str(archive)]
-    run = ["--data.clip_length", str(planes), "--run_dir", str(tmp_path / "run")]
+    run = ["--data.clip_length", "81", "--run_dir", str(tmp_path / "run")]
     assert main(["test", *arguments, *data, *run]) == 0
     result = RunResult.read(tmp_path / "run" / "test")
-    assert result.metrics["test/psnr"] > least
+    assert result.metrics["test/psnr"] > 25

@@ -33,7 +33,7 @@ WINDOWS = 4  # with all planes inside the recordings of the fixture
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of 140 planes, images at planes 10, 30, ..., 130; windows at 30..90 are inside."""
-    return tiny_archive(tmp_path_factory.mktemp("scenes") / "a.h5", 140, 32, 32, stride=20)
+    return tiny_archive(tmp_path_factory.mktemp("scenes") / "a.h5", 140, 16, 16, stride=20)
 
 
 def small_module(**arguments: Any) -> STIRModule:
@@ -202,31 +202,27 @@ def total_norm(values: dict[str, Tensor]) -> float:
     return float(torch.stack([value.norm() for value in values.values()]).norm())
 
 
-def test_the_trainer_clips_and_accumulates_gradients(archive: Path) -> None:
-    free = fit(archive, small_module(learning_rate=1e-12), 3)
-    clipped = fit(archive, small_module(learning_rate=1e-12), 3, gradient_clip_val=1e-3)
+def test_the_trainer_clips_accumulates_and_scales_gradients(archive: Path) -> None:
+    free = fit(archive, small_module(learning_rate=1e-12), 2)
+    clipped = fit(archive, small_module(learning_rate=1e-12), 1, gradient_clip_val=1e-3)
     assert total_norm(free.gradients[0]) > 1e-2
     assert total_norm(clipped.gradients[0]) == pytest.approx(1e-3, rel=1e-3)
-    both = fit(archive, small_module(learning_rate=1e-12), 2, accumulate_grad_batches=2)
+    both = fit(archive, small_module(learning_rate=1e-12), 1, accumulate_grad_batches=2)
     mean = {
         name: (free.gradients[0][name] + free.gradients[1][name]) / 2 for name in free.gradients[0]
     }
     assert_close(both.gradients[0], mean, 1e-3)
-
-
-def test_loss_scaling_of_half_precision_does_not_change_the_gradient(archive: Path) -> None:
-    exact = fit(archive, small_module(learning_rate=1e-12), 2)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     plugin = MixedPrecision("16-mixed", "cpu", scaler)
-    coarse = fit(archive, small_module(learning_rate=1e-12), 2, plugins=[plugin])
-    assert total_norm(coarse.gradients[0]) == pytest.approx(total_norm(exact.gradients[0]), rel=0.1)
+    coarse = fit(archive, small_module(learning_rate=1e-12), 1, plugins=[plugin])
+    assert total_norm(coarse.gradients[0]) == pytest.approx(total_norm(free.gradients[0]), rel=0.1)
 
 
 def test_a_resumed_run_ends_with_the_same_weights(archive: Path, tmp_path: Path) -> None:
     whole, resumed = small_module(), small_module()
     saving = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
-    fit(archive, whole, 6, saving=[saving])
-    fit(archive, resumed, 6, checkpoint=str(tmp_path / "step=3.ckpt"))
+    fit(archive, whole, 3, saving=[saving])
+    fit(archive, resumed, 3, checkpoint=str(tmp_path / "step=1.ckpt"))
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 

@@ -55,10 +55,6 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
         planes: ``(T, H, W)`` of zeros and ones.
         restart: Planes between restarts of the model, rounded to whole chunks.
 
-    Raises:
-        GeometryError: If the array is not 3-D, or a plane has more than 2^24 pixels.
-        ValueError: If a value is neither 0 nor 1, or ``restart`` is below 1.
-
     Example:
         >>> spikes = np.zeros((100, 20, 30), bool)
         >>> spikes[::4] = True  # every pixel fires on every fourth plane
@@ -72,11 +68,7 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
 
 
 def decode(data: bytes) -> NDArray[np.bool_]:
-    """Decode the planes ``(T, H, W)`` of a bitstream.
-
-    Raises:
-        BitstreamError: If the data are not a ``.spl`` bitstream, damaged or truncated.
-    """
+    """Decode the planes ``(T, H, W)`` of a bitstream."""
     stored = LosslessPlanes(data)
     return unpack_bits(stored[0 : stored.shape[0]], stored.header.width)
 
@@ -102,15 +94,6 @@ def write(
         restart: Planes between restarts of the model, rounded to whole chunks.
         progress: Called after each chunk with the number of coded planes and of all planes.
         chunks: The chunks of all segments in order, if :func:`segment` has already coded them.
-
-    Returns:
-        The path.
-
-    Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is False.
-        GeometryError: If a plane has more than 2^24 pixels.
-        RecordingError: If the file cannot be written.
-        ValueError: If ``restart`` is below 1.
     """
     header = _header(recording, restart)
     head = header.pack()
@@ -151,7 +134,6 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
             planes.
 
     Raises:
-        MissingFileError: If the file does not exist.
         BitstreamError: If the file is not a ``.spl`` bitstream or is truncated. Other damage is
             detected when planes are read.
     """
@@ -177,7 +159,6 @@ def salvage(
         the ranges.
 
     Raises:
-        MissingFileError: If the file does not exist.
         BitstreamError: If the header is damaged, or no plane is intact.
     """
     where = str(path)

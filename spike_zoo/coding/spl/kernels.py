@@ -117,14 +117,7 @@ def _mix_predictions(model: FiringModel, choice: tuple[int, int]) -> tuple[int, 
 def _update_model(
     model: FiringModel, choice: tuple[int, int], predicted: tuple[int, int], spike: int
 ) -> None:
-    """Adapt the tables and the weights to a coded spike.
-
-    Args:
-        model: The model; changed.
-        choice: Index of the weight set of each mixer.
-        predicted: Probability predicted by each mixer.
-        spike: 1 if the pixel fired.
-    """
+    """Adapt tables and weights to a coded spike, from weight set and prediction of each mixer."""
     first = ((spike << 16) - predicted[0]) * 10
     second = ((spike << 16) - predicted[1]) * 10
     target = ((1 << 22) - 1) * spike

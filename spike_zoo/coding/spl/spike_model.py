@@ -24,62 +24,32 @@ _STEP: Final = 18_374_827_034_086_858_297  # exp(-1/256) in 2**-64
 
 
 class Pixel(Protocol):
-    """State of one pixel. Its clock predicts the next spike, in ticks of 1/64 plane.
+    """State of one pixel. Its clock predicts the next spike, in ticks of 1/64 plane."""
 
-    Attributes:
-        elapsed: Planes since the last spike, or since the first plane.
-        interval: Planes between the last two spikes; 0 before the second spike.
-        spike_count: Number of spikes, at most 3.
-        period: Estimated inter-spike interval, in ticks.
-        due: Ticks until the next spike is due; a spike is on time from -63 to 0.
-        streak: Number of consecutive spikes on time, at most 15.
-        lateness: Twelve times the lateness of the last spike in ticks, below 0 if early; decays by
-            1/8 per plane.
-        light_interval: ``period``, or the elapsed time in ticks if that is longer; 0 before the
-            second spike.
-        phase: ``elapsed`` (upper four bits) and ``interval`` (lower four bits), each at most 15.
-    """
-
-    elapsed: int
-    interval: int
-    spike_count: int
-    period: int
-    due: int
-    streak: int
-    lateness: int
-    light_interval: int
-    phase: int
+    elapsed: int  # planes since the last spike, or since the first plane
+    interval: int  # planes between the last two spikes; 0 before the second spike
+    spike_count: int  # at most 3
+    period: int  # estimated inter-spike interval, in ticks
+    due: int  # ticks until the next spike is due; a spike is on time from -63 to 0
+    streak: int  # consecutive spikes on time, at most 15
+    lateness: int  # 12 times that of the last spike in ticks, < 0 if early; decays by 1/8 per plane
+    light_interval: int  # ``period``, or the elapsed ticks if more; 0 before the second spike
+    phase: int  # ``elapsed`` (upper four bits) and ``interval`` (lower four), each at most 15
 
 
 class FiringModel(NamedTuple):
-    """State of the context model. Arrays are int64 unless stated otherwise.
+    """State of the context model. Arrays are int64 unless stated otherwise."""
 
-    Attributes:
-        pixels: Record of int32 per :class:`Pixel`, row by row, with a border of one pixel that
-            never fires.
-        counts: Eight probability tables, uint32 ``(8, 2**18)``: a probability of 22 bits and a
-            count of 10 bits.
-        weights: ``(320 + 2048, 8)``, weight sets of the first mixer, then of the second; 65536
-            is 1.
-        neighbours: Offsets of the eight neighbours: left, above, right, below, then the corners.
-        odds: Probabilities of 12 bits to log odds in 1/256.
-        chance: Log odds in 1/256 to probabilities of 16 bits.
-        adaptation_rates: Adaptation rate of a probability, by its count; 65536 is 1.
-        octaves: Intervals in 1/16 planes to eighths of octaves.
-        contexts: Index into each probability table.
-        table_odds: Log odds predicted by each table.
-    """
-
-    pixels: NDArray[Any]
-    counts: NDArray[Any]
-    weights: NDArray[Any]
-    neighbours: NDArray[Any]
-    odds: NDArray[Any]
-    chance: NDArray[Any]
-    adaptation_rates: NDArray[Any]
-    octaves: NDArray[Any]
-    contexts: NDArray[Any]
-    table_odds: NDArray[Any]
+    pixels: NDArray[Any]  # record of int32 per Pixel, with a border of pixels that never fire
+    counts: NDArray[Any]  # eight probability tables, uint32 (8, 2**18): 22 bits, a count of 10 bits
+    weights: NDArray[Any]  # (320 + 2048, 8), sets of the first and second mixer; 65536 is 1
+    neighbours: NDArray[Any]  # offsets of the left, above, right, below and the corner neighbours
+    odds: NDArray[Any]  # probabilities of 12 bits to log odds in 1/256
+    chance: NDArray[Any]  # log odds in 1/256 to probabilities of 16 bits
+    adaptation_rates: NDArray[Any]  # of a probability, by its count; 65536 is 1
+    octaves: NDArray[Any]  # intervals in 1/16 planes to eighths of octaves
+    contexts: NDArray[Any]  # index into each probability table
+    table_odds: NDArray[Any]  # log odds predicted by each table
 
 
 def firing_model(height: int, width: int) -> FiringModel:

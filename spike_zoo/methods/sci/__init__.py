@@ -1,11 +1,16 @@
-"""SCI: joint compression and perception of spike streams."""
+"""SCI: joint compression and perception of spike streams.
+
+Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*. "The
+paper" in this package is this one.
+"""
 
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule
-from spike_zoo.methods.sci.baselines.bitstreams import SCIBitstreamModule
+from spike_zoo.methods.sci.analysis.recognition import (
+    PlaybackRecognitionModule,
+    SCIRecognitionModule,
+)
+from spike_zoo.methods.sci.baselines.bitstreams import LosslessModule, SCIBitstreamModule
 from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
-from spike_zoo.methods.sci.baselines.lossless import LosslessModule
-from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackRecognitionModule
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
@@ -13,8 +18,7 @@ from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesM
 from spike_zoo.methods.sci.training.codec import SCICodecModule
 from spike_zoo.methods.sci.training.joint import SCIJointModule
 from spike_zoo.methods.sci.training.motion import SCIMotionModule
-from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
-from spike_zoo.methods.sci.training.stage_table import STAGES
+from spike_zoo.methods.sci.training.options import STAGES, CodingOptions, NetworkOptions
 
 __all__ = [
     "FAM",

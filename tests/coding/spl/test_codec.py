@@ -37,19 +37,19 @@ DATA = encode(SMALL, restart=8)
 GOLDEN = ROOT / "tests" / "golden"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(spikes=spike_streams())
 def test_decoded_planes_equal_the_encoded_planes(spikes: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(decode(encode(spikes)), spikes)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (300, 1, 1), (7, 1, 17), (5, 31, 3), (70, 16, 16)])
-@pytest.mark.parametrize("rate", [0.0, 0.02, 0.5, 1.0])
 def test_recordings_of_any_size_and_rate_are_coded_losslessly(
-    shape: tuple[int, int, int], rate: float
+    shape: tuple[int, int, int],
 ) -> None:
-    spikes = random_spikes(*shape, rate=rate)
-    np.testing.assert_array_equal(decode(encode(spikes, restart=32)), spikes)
+    for rate in (0.0, 0.02, 0.5, 1.0):
+        spikes = random_spikes(*shape, rate=rate)
+        np.testing.assert_array_equal(decode(encode(spikes, restart=32)), spikes)
 
 
 def test_intervals_above_the_maximum_of_the_counter_are_coded_losslessly() -> None:
@@ -67,14 +67,14 @@ def test_the_golden_file_is_decoded_and_encoded_to_the_same_bytes() -> None:
 
 def test_a_lit_scene_takes_at_most_nine_tenths_of_the_bytes_of_zstd() -> None:
     zstandard = pytest.importorskip("zstandard")
-    spikes = lit_planes(120, 48, 48)
+    spikes = lit_planes(120, 32, 32)
     by_time = np.packbits(spikes, axis=0, bitorder="little").transpose(1, 2, 0)
     reference = zstandard.ZstdCompressor(level=19).compress(by_time.tobytes())
     assert len(encode(spikes)) <= 0.9 * len(reference)
 
 
 def test_noise_costs_little_more_than_its_bits() -> None:
-    spikes = random_spikes(64, 64, 64, rate=0.5)
+    spikes = random_spikes(32, 64, 64, rate=0.5)
     assert len(encode(spikes)) <= 1.03 * spikes.size / 8
 
 
@@ -82,33 +82,26 @@ def test_a_dark_recording_takes_less_than_300_bytes() -> None:
     assert len(encode(np.zeros((400, 40, 50), bool))) < 300
 
 
-@pytest.mark.parametrize("bit", [0x01, 0x80])
-def test_every_changed_byte_is_found(bit: int) -> None:
-    for place in range(len(DATA)):
+@pytest.mark.parametrize(
+    "places",
+    [range(0, len(DATA), 9), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_changed_bytes_and_truncations_are_found(places: range) -> None:
+    for place in places:
         changed = bytearray(DATA)
-        changed[place] ^= bit
-        with pytest.raises(BitstreamError):
-            decode(bytes(changed))
+        changed[place] ^= (0x01, 0x80)[place % 2]
+        for damaged in (bytes(changed), DATA[:place]):
+            with pytest.raises(BitstreamError):
+                decode(damaged)
 
 
-def test_every_truncation_is_found() -> None:
-    for length in range(len(DATA)):
-        with pytest.raises(BitstreamError):
-            decode(DATA[:length])
-
-
-def test_the_error_of_a_truncation_states_the_last_complete_chunk() -> None:
-    with pytest.raises(TruncatedBitstreamError, match=r"within planes 16 to 19") as caught:
+def test_errors_state_planes_and_bytes() -> None:
+    with pytest.raises(TruncatedBitstreamError, match=r"within planes 16 to 19") as truncated:
         decode(DATA[:-1])
-    assert caught.value.last_complete_gop == 1
-
-
-def test_bytes_after_the_last_plane_are_rejected() -> None:
+    assert truncated.value.last_complete_gop == 1
     with pytest.raises(CorruptBitstreamError, match="3 bytes follow the last part"):
         decode(DATA + b"abc")
-
-
-def test_the_error_of_damage_states_planes_and_bytes() -> None:
     changed = bytearray(DATA)
     changed[-1] ^= 1
     with pytest.raises(CorruptBitstreamError, match="planes 16 to 19 damaged") as caught:
@@ -128,7 +121,7 @@ def test_damage_is_found_without_decoding() -> None:
     ]
 
 
-@pytest.mark.parametrize("words", [b"", b"\x00\x00", bytes(200)])
+@pytest.mark.parametrize("words", [b"", bytes(200)])
 def test_a_chunk_with_a_valid_checksum_and_other_content_is_rejected(
     words: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,24 +135,13 @@ def test_a_chunk_with_a_valid_checksum_and_other_content_is_rejected(
 
 
 def test_planes_rate_scale_threshold_and_fps_are_read_back(tmp_path: Path) -> None:
-    recording = SpikeRecording.from_planes(SMALL, fps=20_000.5, threshold=2.0, rate_scale=0.1)
-    decoded_recording = read(write(recording, tmp_path / "clip.spl"))
-    assert (
-        decoded_recording.shape,
-        decoded_recording.fps,
-        decoded_recording.threshold,
-        decoded_recording.rate_scale,
-    ) == (*(SMALL.shape, 20_000.5, 2.0, 0.1),)
-    np.testing.assert_array_equal(decoded_recording[:], SMALL)
-
-
-def test_unknown_fields_stay_unknown(tmp_path: Path) -> None:
-    decoded_recording = read(write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl"))
-    assert (decoded_recording.fps, decoded_recording.threshold, decoded_recording.rate_scale) == (
-        0.0,
-        None,
-        None,
-    )
+    facts = {"fps": 20_000.5, "threshold": 2.0, "rate_scale": 0.1}
+    unknown = {"fps": 0.0, "threshold": None, "rate_scale": None}
+    for options, expected in ((facts, facts), ({}, unknown)):
+        source = SpikeRecording.from_planes(SMALL, **options)  # type: ignore[arg-type]  # of each
+        actual = read(write(source, tmp_path / "clip.spl", overwrite=True))
+        assert {name: getattr(actual, name) for name in facts} == expected
+        np.testing.assert_array_equal(actual[:], SMALL)
 
 
 def test_any_window_equals_that_of_the_recording(tmp_path: Path) -> None:
@@ -173,14 +155,13 @@ def test_any_window_equals_that_of_the_recording(tmp_path: Path) -> None:
     np.testing.assert_array_equal(part, expected)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
-def test_threads_may_read_one_recording(threads: int, tmp_path: Path) -> None:
-    spikes = lit_planes(64, 24, 24)
+def test_threads_may_read_one_recording(tmp_path: Path) -> None:
+    spikes = lit_planes(64, 12, 12)
     decoded_recording = read(
         write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8)
     )
     starts = [0, 40, 8, 56, 16, 48, 24, 32]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda start: decoded_recording[start : start + 8], starts))
     for start, planes in zip(starts, results, strict=True):
         np.testing.assert_array_equal(planes, spikes[start : start + 8])
@@ -249,7 +230,7 @@ def _peak(planes: int, path: Path) -> int:
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     _peak(32, tmp_path / "first.spl")  # imports and caches are loaded once
-    short, long = (_peak(planes, tmp_path / f"{planes}.spl") for planes in (64, 512))
+    short, long = (_peak(planes, tmp_path / f"{planes}.spl") for planes in (64, 256))
     assert long < 1.05 * short
 
 

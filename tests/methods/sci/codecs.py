@@ -9,10 +9,8 @@ from lightning import seed_everything
 from torch import Tensor, nn
 
 from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
-from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.codec.bitstream import scale_nets
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
-from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import pattern_take
@@ -33,27 +31,17 @@ def features_of(codec: SCICodec, source: SpikeRecording) -> list[Tensor]:
         return list(codec.features(spikes, torch.tensor([source.rate_scale or 1.0])).unbind(1))
 
 
-def random_codec(
-    context: Context = "condition",
-    temporal_prior: TemporalPrior = "full",
-    *,
-    fmvr: bool = True,
-    fam: FAM | ClassFAM | None = None,
-    final: bool = True,
-) -> SCICodec:
-    """Return a codec with symbols of magnitudes 0 to about 30 and scale indexes 0 to about 50.
+def random_codec() -> SCICodec:
+    """Return a final codec with symbols of up to about 30 and scale indexes of 0 to about 50.
 
     The scale indexes do not predict the symbols, so many symbols are escapes.
     """
     seed_everything(0, verbose=False)
-    coding = CodecNetworks.of_width(WIDTH, context, temporal_prior, fmvr=True)
-    codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), fam or FAM(width=WIDTH), coding)
+    coding = CodecNetworks.of_width(WIDTH, "condition", "full", fmvr=True)
+    codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), FAM(width=WIDTH), coding)
     _enlarge(codec)
     _estimate_steps(codec, recording(20))
-    if not fmvr:
-        codec.fmvr = None
-    if final:
-        codec.update_tables()
+    codec.update_tables()
     return codec.eval()
 
 

@@ -15,8 +15,7 @@ from spike_zoo.methods.sci import (
     SCIJointModule,
     SCIMotionModule,
 )
-from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
-from spike_zoo.methods.sci.training.stage_table import Stage
+from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions, Stage
 from spike_zoo.testing import tiny_archive
 
 MODULES: dict[str, Any] = {

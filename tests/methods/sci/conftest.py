@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 from lightning import seed_everything
+from torch import Tensor
 
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.sci import SCICodec
-from tests.methods.sci.codecs import random_codec, recording
+from spike_zoo.methods.sci.codec.bitstream import scale_nets
+from spike_zoo.tasks.protocols import Decoded
+from tests.methods.sci.codecs import features_of, random_codec, recording
 from tests.methods.sci.coding import small
 
 
@@ -47,6 +51,27 @@ def codec() -> SCICodec:
 
 
 @pytest.fixture(scope="session")
+def unfinished(codec: SCICodec) -> SCICodec:
+    """Return the same codec, not finalised."""
+    other = copy.deepcopy(codec)
+    for net in scale_nets(other):
+        net.is_final.fill_(False)
+    return other
+
+
+@pytest.fixture(scope="session")
+def features(codec: SCICodec) -> list[Tensor]:
+    """Return the ten features of the bitstream before coding."""
+    return features_of(codec, recording())
+
+
+@pytest.fixture(scope="session")
 def stream(codec: SCICodec) -> bytes:
     """Return a bitstream of ten features, in groups of four, four and two."""
     return codec.compress(recording(), quality=2, gop=4)
+
+
+@pytest.fixture(scope="session")
+def decoded(codec: SCICodec, stream: bytes) -> Decoded:
+    """Return the decoded bitstream."""
+    return codec.decompress(stream)

@@ -30,25 +30,18 @@ from spike_zoo.methods.sci.codec.entropy import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from spike_zoo.nn.eval_mode import eval_mode
 from tests.conftest import ROOT
-from tests.methods.sci.codecs import features_of, recording
+from tests.methods.sci.codecs import recording
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
 
 FLOAT_NETWORKS = (
-    "intra.entropy.raise_hyper",
-    "intra.entropy.fuse",
-    "intra.entropy.spatial",
-    "intra.synthesis",
+    *("intra.synthesis", "inter.motion_synthesis", "inter.contexts", "inter.synthesis"),
     "inter.entropy.prior",
-    "inter.entropy.motion.raise_hyper",
-    "inter.entropy.motion.fuse",
-    "inter.entropy.motion.spatial",
-    "inter.entropy.content.raise_hyper",
-    "inter.entropy.content.fuse",
-    "inter.entropy.content.spatial",
-    "inter.motion_synthesis",
-    "inter.contexts",
-    "inter.synthesis",
+    *(
+        f"{part}.{layers}"
+        for part in ("intra.entropy", "inter.entropy.motion", "inter.entropy.content")
+        for layers in ("raise_hyper", "fuse", "spatial")
+    ),
 )
 """All float networks of a decoder."""
 
@@ -109,57 +102,46 @@ def convolutions_of(codec: SCICodec) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    yield
-    torch.set_num_threads(before)
-
-
-@contextmanager
-def matmul_precision(precision: str) -> Iterator[None]:
-    torch.set_float32_matmul_precision(precision)
+def changed(setter: Callable[[Any], object], usual: object, value: object) -> Iterator[None]:
+    """Change a global setting of torch, and set its usual value afterwards."""
+    setter(value)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision("highest")
+        setter(usual)
 
 
-@contextmanager
-def denormals_as_zero() -> Iterator[None]:
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
+def matmul_precision(precision: str) -> Any:
+    return changed(torch.set_float32_matmul_precision, "highest", precision)
 
 
+THREADS = torch.set_num_threads, torch.get_num_threads()
 SETTINGS: dict[str, Callable[[], Any]] = {
-    **{f"{count} threads": functools.partial(threads, count) for count in (1, 2, 3, 4)},
-    "denormals as zero": denormals_as_zero,
+    "1 thread": functools.partial(changed, *THREADS, 1),
+    "3 threads": functools.partial(changed, *THREADS, 3),
+    "denormals as zero": functools.partial(changed, torch.set_flush_denormal, False, True),
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "bf16 products": lambda: matmul_precision("medium"),
     "no oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
 def test_a_stream_is_decoded_equally_in_any_setting(
-    codec: SCICodec,
-    symbols_of: Callable[[SCICodec], list[Tensor]],
-    expected: list[Tensor],
-    setting: str,
+    codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]], expected: list[Tensor]
 ) -> None:
-    with SETTINGS[setting]():
-        assert are_equal(symbols_of(codec), expected)
+    for name, setting in SETTINGS.items():
+        with setting():
+            assert are_equal(symbols_of(codec), expected), name
 
 
 def test_features_do_not_depend_on_the_precision_of_products(
     codec: SCICodec, stream: bytes
 ) -> None:
-    expected = codec.decompress(stream).features
+    reader = BitstreamReader(stream)
+    group = reader.payload(2), reader.header, 2
+    expected, _ = decoded_group(codec, *group)
     with matmul_precision("medium"):
-        torch.testing.assert_close(codec.decompress(stream).features, expected, rtol=0, atol=0)
+        assert torch.equal(decoded_group(codec, *group)[0], expected)
 
 
 SCRIPT = """
@@ -205,14 +187,16 @@ def test_a_stream_is_decoded_equally_with_the_instructions_of_other_processors(
     assert len(set(digests)) == 1, dict(zip(map(str, PROCESSORS), digests[1:], strict=True))
 
 
-@pytest.mark.parametrize("setting", ["autocast", "no oneDNN"])
-def test_a_stream_encoded_in_any_setting_is_decoded_in_the_default_setting(
-    codec: SCICodec, setting: str
+def test_bytes_do_not_depend_on_autocast_and_are_decoded_without_onednn(
+    codec: SCICodec, features: list[Tensor]
 ) -> None:
-    with SETTINGS[setting]():
-        bitstream_bytes = codec.compress(recording(20), quality=1)
-    features = codec.decompress(bitstream_bytes).features  # raises if a symbol differs
-    assert len(features) == 2
+    header = codec.header(recording(20), quality=1, gop=4)
+    usual = list(bitstream.payloads(codec, features[:2], header))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert list(bitstream.payloads(codec, features[:2], header)) == usual
+    with SETTINGS["no oneDNN"]():
+        (payload,) = bitstream.payloads(codec, features[:2], header)
+    decoded_group(codec, payload, header, 0)  # raises if a symbol differs
 
 
 def channels_last(codec: SCICodec) -> None:
@@ -249,47 +233,34 @@ def with_random_floats(codec: SCICodec) -> None:
             nn.init.normal_(parameter, std=0.05)
 
 
-@pytest.mark.parametrize("change", [channels_last, in_float64, with_noise, with_random_floats])
 def test_no_float_selects_a_table(
-    codec: SCICodec,
-    symbols_of: Callable[[SCICodec], list[Tensor]],
-    expected: list[Tensor],
-    change: Callable[[SCICodec], None],
+    codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]], expected: list[Tensor]
 ) -> None:
-    changed = copy.deepcopy(codec)
-    change(changed)
-    assert are_equal(symbols_of(changed), expected)
+    for change in (channels_last, in_float64, with_noise, with_random_floats):
+        other = copy.deepcopy(codec)
+        change(other)
+        assert are_equal(symbols_of(other), expected), change.__name__
 
 
 def test_small_differences_of_floats_change_features_slightly(
     codec: SCICodec, stream: bytes
 ) -> None:
     reader = BitstreamReader(stream)
-    usual, _ = decoded_group(codec, reader.payload(0), reader.header, 0)
+    group = reader.payload(2), reader.header, 2
+    usual, _ = decoded_group(codec, *group)
     noisy = copy.deepcopy(codec)
     with_noise(noisy)
-    noisy_features, _ = decoded_group(noisy, reader.payload(0), reader.header, 0)
-    assert 0 < (noisy_features - usual).abs().max() < 1e-3
+    assert 0 < (decoded_group(noisy, *group)[0] - usual).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("net", range(3))
-def test_a_changed_integer_selects_other_tables_and_raises(
-    codec: SCICodec, stream: bytes, net: int
-) -> None:
-    changed = copy.deepcopy(codec)
-    layers: Any = scale_nets(changed)[net].layers
-    layers[2].bias_integer += 4 * int(2 ** layers[2].shift.max() // layers[2].multiplier.max())
+def test_a_changed_integer_selects_other_tables_and_raises(codec: SCICodec, stream: bytes) -> None:
     reader = BitstreamReader(stream)
-    with pytest.raises(BitstreamError, match="group of pictures 0"):
-        decoded_group(changed, reader.payload(0), reader.header, 0)
-
-
-def test_bytes_do_not_depend_on_autocast(codec: SCICodec) -> None:
-    features = features_of(codec, recording(34))
-    header = codec.header(recording(34), quality=2, gop=4)
-    usual = list(bitstream.payloads(codec, features, header))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert list(bitstream.payloads(codec, features, header)) == usual
+    for net in range(3):
+        other = copy.deepcopy(codec)
+        layers: Any = scale_nets(other)[net].layers
+        layers[2].bias_integer += 4 * int(2 ** layers[2].shift.max() // layers[2].multiplier.max())
+        with pytest.raises(BitstreamError, match="group of pictures 2"):
+            decoded_group(other, reader.payload(2), reader.header, 2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -301,12 +272,11 @@ def test_streams_of_cpu_and_gpu_are_decoded_on_each_other(codec: SCICodec, strea
     assert len(back.features) == len(usual.features)
 
 
-def test_coding_restores_modes_and_settings(codec: SCICodec, stream: bytes) -> None:
+def test_coding_restores_modes_and_settings(codec: SCICodec) -> None:
     other = copy.deepcopy(codec).train()
     other.fem.eval()  # frozen
     flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
-    other.compress(recording(20))
-    other.decompress(stream)
+    other.decompress(other.compress(recording(13)))
     assert other.training
     assert not other.fem.training
     assert flags == (
@@ -321,12 +291,14 @@ def test_coding_restores_modes_and_settings(codec: SCICodec, stream: bytes) -> N
 def test_concurrent_decoding_restores_settings_and_gives_equal_features(
     codec: SCICodec, stream: bytes
 ) -> None:
-    torch.set_float32_matmul_precision("high")
-    try:
+    reader = BitstreamReader(stream)
+
+    def decode(_: int) -> Tensor:
+        return decoded_group(codec, reader.payload(2), reader.header, 2)[0]
+
+    with matmul_precision("high"):
         with ThreadPoolExecutor(4) as pool:
-            decoded = list(pool.map(codec.decompress, [stream] * 8))
+            features = list(pool.map(decode, range(8)))
         assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision("highest")
     assert not torch.are_deterministic_algorithms_enabled()
-    assert all(torch.equal(result.features, decoded[0].features) for result in decoded)
+    assert all(torch.equal(other, features[0]) for other in features)

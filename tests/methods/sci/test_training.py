@@ -17,7 +17,7 @@ from spike_zoo.coding import ModelMismatchError
 from spike_zoo.data import ClassificationDataModule, ReconstructionDataModule, SceneDataModule
 from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.fam import CENTRE
-from spike_zoo.methods.sci.training.stage_table import STAGES, Stage
+from spike_zoo.methods.sci.training.options import STAGES, Stage
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.smoothness import laplacian_norms
 from spike_zoo.testing import QUIET

@@ -55,12 +55,7 @@ class DeformableConv(nn.Module):
 
 
 class WarpBranch(nn.Module):
-    """Warp a neighbour along the given motion, and correct the errors of large motion.
-
-    Args:
-        channels: Channels of the embedded features.
-        blocks: Residual blocks.
-    """
+    """Warp a neighbour along the given motion, and correct the errors of large motion."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
@@ -76,11 +71,7 @@ class WarpBranch(nn.Module):
 
 
 class DeformableBranch(nn.Module):
-    """Align a neighbour by deformable convolutions at two sizes, for small and precise motion.
-
-    Args:
-        channels: Channels of the embedded features.
-    """
+    """Align a neighbour by deformable convolutions at two sizes, for small and precise motion."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -31,16 +31,11 @@ _MULTIPLE = 4  # H and W are padded to multiples
 
 
 class FAMOutput(NamedTuple):
-    """Outputs of FAM.
-
-    Shape:
-        - image, previous, following: ``(B, 1, H, W)``, not clamped: the image, and the preliminary
-          images of the previous and of the subsequent branch.
-    """
+    """Outputs of FAM, ``(B, 1, H, W)`` each, not clamped."""
 
     image: Tensor
-    previous: Tensor
-    following: Tensor
+    previous: Tensor  # preliminary image of the previous branch
+    following: Tensor  # preliminary image of the subsequent branch
 
 
 class FAM(nn.Module):
@@ -60,9 +55,6 @@ class FAM(nn.Module):
         - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2, any H and W.
         - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
         - Output: ``(B, 1, H, W)``, not clamped.
-
-    Raises:
-        ValueError: If an argument is outside its range, or inputs have other shapes.
 
     Source: Sec. IV-C of the paper: alignment by AFR, previous and subsequent branches, preliminary
     results, fusion. The skip connection from the feature's mean is ours.
@@ -116,15 +108,7 @@ class ClassFAM(nn.Module):
     classifier. The features of a clip are normalised to mean 0 and standard deviation 1, which
     removes brightness. Batch normalisation before the last layer removes the common mean of clips.
 
-    Args:
-        classes: Number of classes.
-        align: See :class:`Alignment`.
-        neighbors: See :class:`FAM`.
-        width: See :class:`FAM`.
-
-    Shape:
-        - features, motions: See :class:`FAM`.
-        - Output: logits ``(B, classes)``.
+    Arguments and inputs are those of :class:`FAM`; the output are logits ``(B, classes)``.
 
     Source: the paper classifies by another analysis module and does not describe it; the layers
     are ours.
@@ -138,11 +122,8 @@ class ClassFAM(nn.Module):
         if classes < 2:
             raise ValueError(f"classes must be at least 2, got {classes}")
         self.neighbors = neighbors
-        middle, last, pair = (
-            scale_channels(128, width),
-            scale_channels(256, width),
-            scale_repeats(2, width),
-        )
+        middle, last = scale_channels(128, width), scale_channels(256, width)
+        pair = scale_repeats(2, width)
         self.embed = nn.Sequential(
             conv3(FEATURES, channels, stride=2), residual_blocks(channels, 1)
         )
@@ -188,14 +169,7 @@ def align_neighbours(
 ) -> Tensor:
     """Align the neighbours that are used; the centre replaces the others.
 
-    Args:
-        alignment: Alignment network, with weights that all neighbours share.
-        embedded: ``(B, 5, C, H, W)``.
-        motions: ``(B, 4, 2, H, W)``, from the centre to each neighbour.
-        neighbors: 0, 2 (the nearest) or 4.
-
-    Returns:
-        ``(B, 4, C, H, W)``.
+    ``(B, 5, C, H, W)`` and motions ``(B, 4, 2, H, W)`` from the centre -> ``(B, 4, C, H, W)``.
     """
     centre = embedded[:, CENTRE : CENTRE + 1]
     if not neighbors:
@@ -235,15 +209,10 @@ def _padded(frames: Tensor) -> Tensor:
 
 
 class AnalysisInput(NamedTuple):
-    """Input of an analysis module.
+    """Input of an analysis module."""
 
-    Shape:
-        - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2.
-        - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
-    """
-
-    features: Tensor
-    motions: Tensor
+    features: Tensor  # (B, 5, 3, H, W) at t-2 .. t+2
+    motions: Tensor  # (B, 4, 2, H, W) in pixels, from t to t-2, t-1, t+1, t+2
 
 
 def gather_analysis_input(features: Tensor, motion: Tensor, target: int) -> AnalysisInput:

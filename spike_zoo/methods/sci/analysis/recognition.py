@@ -1,12 +1,14 @@
-"""Training and evaluation of SCI's recognition, from uncoded or decoded features."""
+"""SCI's recognition from uncoded or decoded features, and its baseline on playback images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.coding import rans
@@ -17,23 +19,20 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
-from spike_zoo.methods.sci.features.fem import CLIP
-from spike_zoo.methods.sci.training.augmentation import (
-    apply_affine,
-    apply_affine_to_motion,
-    check_distort,
-    sample_affine,
-)
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
+from spike_zoo.methods.sci.features.blocks import conv3
+from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
+from spike_zoo.methods.sci.training.options import DECODED, NETWORKS, STAGES, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
-from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES
 from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
-from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.recognition import ClassificationModule
+
+TURN = math.pi / 2  # largest rotation in radians, for an amount of 1
+_SHIFT = 0.8  # largest translation in halves of the shorter side, for an amount of 1
 
 
 class SCIRecognitionModule(StagedModule, ClassificationModule):
@@ -51,15 +50,14 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             codec decoded, at a random quality for each batch. None has no codec.
         fam: Checkpoint of this module without a codec to start from; read only with ``joint``.
         affine_augment: Amount of rotation, scaling, shear and translation in training, see
-            :func:`sample_affine`. Features and motion are apply_affine, not spikes.
+            :func:`sample_affine`. Features and motion are transformed, not spikes.
         label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         cache_gib: Memory in GiB for frozen features and motion in half precision, which are equal
             in every epoch; 0 computes them each time.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. V; the layers of the analysis are ours.
+    Source: Sec. V of the paper; the layers are ours.
     """
 
     stage = "fam"
@@ -104,10 +102,8 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             amount = self.hparams["affine_augment"]
             if amount:
                 affine = sample_affine(len(features), amount, generator)
-                features, motions = (
-                    apply_affine(features, affine),
-                    apply_affine_to_motion(motions, affine),
-                )
+                features = apply_affine(features, affine)
+                motions = apply_affine_to_motion(motions, affine)
         return self._fam(features.clone(), motions.clone())
 
     def _analysed(self, batch: LabelledBatch, quality: int | None) -> AnalysisInput:
@@ -179,41 +175,195 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
 
 
 class CodedClips(NamedTuple):
-    """A batch of clips, coded and decoded.
+    """A batch of clips, coded and decoded."""
 
-    Attributes:
-        analysis: Input of the analysis, around the decoded middle feature.
-        n_bytes: Size of the complete file of each clip.
-    """
-
-    analysis: AnalysisInput
-    n_bytes: list[int]
+    analysis: AnalysisInput  # around the decoded middle feature
+    n_bytes: list[int]  # of the complete file of each clip
 
 
 def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: int) -> CodedClips:
     """Encode and decode the features of clips, each as a bitstream of one group of pictures.
 
-    The encoder's closed loop yields the decoded features, so the bitstreams are not read.
-
-    Args:
-        codec: Finalised, with a coder.
-        spikes: ``(B, T, H, W)``, T at least 41.
-        rate_scale: Spikes per plane at white, ``(B,)``.
-        quality: 0 to 3.
+    The encoder's closed loop yields the decoded features, so the bitstreams are not read. Clips
+    ``(B, T, H, W)`` have at least 41 planes.
     """
     coding = coding_of(codec)
     check_exact(codec)
     encoders = [rans.GroupEncoder() for _ in spikes]
     with exact_context(spikes.device):
         features = codec.features(spikes, rate_scale).float()
-        frames = encode_frames(
-            coding,
-            SymbolEncoder(*encoders),
-            features.unbind(1),
-            quality,
-            estimation=codec.motion,
-            weight=codec.lambdas[quality],
-        )
+        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        symbols = SymbolEncoder(*encoders)
+        frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)
         decoded, motion = stack_frames(coding, list(frames))
         analysis = gather_analysis_input(decoded, motion, features.shape[1] // 2)
     return CodedClips(analysis, [file_bytes([encoder.finish()]) for encoder in encoders])
+
+
+def check_distort(amount: float) -> None:
+    """Raise unless an amount is from 0 to 1."""
+    if not 0 <= amount <= 1:
+        raise ValueError(f"affine_augment must be from 0 to 1, got {amount}")
+
+
+def sample_affine(count: int, amount: float, generator: torch.Generator) -> Tensor:
+    """Draw a random affine transform for each sample: rotation, scaling, shear and translation.
+
+    Args:
+        count: B, number of samples.
+        amount: Strength. 0.15 rotates by up to 13 degrees, scales each axis by up to 16 %, shears
+            by up to 0.15 and translates by up to 6 % of the shorter side.
+        generator: Random generator on the CPU.
+
+    Returns:
+        ``(B, 2, 3)``, from output to input coordinates, in units of half the shorter side with the
+        origin at the centre.
+    """
+    values = amount * (2 * torch.rand(count, 6, generator=generator) - 1)
+    turn, scale_x, scale_y, shear = (values[:, n] for n in range(4))
+    cosine, sine, zeros = (TURN * turn).cos(), (TURN * turn).sin(), torch.zeros(count)
+    rotation = torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2)
+    scaling = torch.stack([scale_x.exp(), shear, zeros, scale_y.exp()], dim=1).view(-1, 2, 2)
+    return torch.cat([rotation @ scaling, _SHIFT * values[:, 4:, None]], dim=2)
+
+
+def apply_affine(images: Tensor, distortion: Tensor) -> Tensor:
+    """Transform each image; outside its border the image is replicated.
+
+    Args:
+        images: ``(B, ..., H, W)``.
+        distortion: ``(B, 2, 3)``, see :func:`sample_affine`.
+    """
+    height, width = images.shape[-2:]
+    # affine_grid() has coordinates in halves of each side, not of the shorter side
+    halves = torch.tensor([width, height]) / min(width, height)
+    linear = distortion[:, :, :2] * halves[None, None, :] / halves[None, :, None]
+    translation = distortion[:, :, 2:] / halves[None, :, None]
+    flat = images.flatten(1, -3)
+    theta = torch.cat([linear, translation], dim=2).to(images)
+    grid = F.affine_grid(theta, [len(flat), 1, height, width], align_corners=False)
+    outputs = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    return outputs.view_as(images)
+
+
+def apply_affine_to_motion(motions: Tensor, distortion: Tensor) -> Tensor:
+    """Transform motions ``(B, n, 2, H, W)`` in pixels together with the images of a sample.
+
+    Vectors are multiplied by the inverse of the linear part.
+    """
+    inverse = torch.linalg.inv(distortion[:, :, :2]).to(motions)
+    return torch.einsum("bij,bnjhw->bnihw", inverse, apply_affine(motions, distortion))
+
+
+class NormalisedBlock(nn.Module):
+    """A residual block of two 3x3 convolutions with batch normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return non-negative values of the same shape."""
+        return (x + self.layers(x)).relu()
+
+
+class PlaybackClassifier(nn.Module):
+    """A residual network on one image, without motion, neighbours or pretrained stages.
+
+    Args:
+        classes: Number of classes.
+        channels: Channels at full size; twice as many at half and four times at a quarter size.
+        blocks: Residual blocks at each size.
+
+    Shape:
+        - picture: ``(B, 1, H, W)``.
+        - Output: logits ``(B, classes)``.
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        if min(classes - 1, channels, blocks) < 1:
+            raise ValueError(
+                f"classes, channels and blocks must be at least 2, 1 and 1, got {classes}, "
+                f"{channels} and {blocks}"
+            )
+        widths = [channels, 2 * channels, 4 * channels]
+        layers: list[nn.Module] = []
+        for before, width in zip([1, *widths], widths, strict=False):
+            stride = 1 if before == 1 else 2
+            layers += [conv3(before, width, stride=stride), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [NormalisedBlock(width) for _ in range(blocks)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(4 * channels, classes)
+
+    def pooled(self, picture: Tensor) -> Tensor:
+        """Return the pooled inputs of the last layer, ``(B, 4 channels)``."""
+        return self.layers(picture).mean(dim=(-2, -1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the logits of each picture."""
+        return self.head(self.pooled(picture))
+
+
+class PlaybackRecognitionModule(ClassificationModule):
+    """Train :class:`PlaybackClassifier` on playback, the mean of the 13 middle planes of a clip.
+
+    Args:
+        classes: Number of classes.
+        label_names: Names of the classes, by index.
+        channels: See :class:`PlaybackClassifier`.
+        blocks: See :class:`PlaybackClassifier`.
+        affine_augment: See :class:`SCIRecognitionModule`; here images are distorted.
+        label_smoothing: See :class:`ClassificationModule`.
+        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
+        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
+    """
+
+    clip_length = CLIP
+
+    def __init__(
+        self,
+        classes: int = 10,
+        label_names: Sequence[str] = (),
+        channels: int = 32,
+        blocks: int = 3,
+        affine_augment: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rate: float = 1e-3,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = 0.02,
+    ) -> None:
+        super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
+        check_distort(affine_augment)
+        check_schedule(schedule, learning_rate, warmup)
+        self.save_hyperparameters()
+        self.network = PlaybackClassifier(classes, channels, blocks)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
+        return self.network(self._playback(spikes, rate_scale))
+
+    def logits(self, batch: LabelledBatch) -> Tensor:
+        """Return the logits of a training batch, with augmentation."""
+        self.check_batch(batch)
+        picture = self._playback(batch["spikes"], batch["rate_scale"])
+        if amount := self.hparams["affine_augment"]:
+            affine = sample_affine(len(picture), amount, self.generator("clips"))
+            picture = apply_affine(picture, affine)
+        return self.network(picture)
+
+    def features(self, batch: LabelledBatch) -> Tensor:
+        """Return the inputs of the last layer for each clip."""
+        return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
+
+    def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        first = spikes.shape[1] // 2 - WINDOW // 2
+        rate = spikes[:, first : first + WINDOW].float().mean(dim=1, keepdim=True)
+        return rate / rate_scale.to(rate).view(-1, 1, 1, 1)

@@ -30,7 +30,7 @@ AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
 THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
-DEFAULT_WEIGHTS = "sci-small"  # shipped weights of SCI with FEM, motion estimation and FAM
+DEFAULT_WEIGHTS = "sci"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
 class CodedVideoModule(CodingModule):
@@ -78,9 +78,9 @@ class ReconstructingModule(CodedVideoModule):
     """Base class of baselines that reconstruct images before or after a video codec.
 
     Args:
-        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
-        qps: Quantisers, the coarsest first.
-        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci-small"``, or a
+        codec: See :class:`CodedVideoModule`.
+        qps: See :class:`CodedVideoModule`.
+        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci"``, or a
             checkpoint.
         window: Planes of the virtual exposure window, for methods with this option.
     """
@@ -108,17 +108,12 @@ class ReconstructingModule(CodedVideoModule):
         if not isinstance(method, Reconstructs):
             raise ConfigError(
                 f"reconstructor: {self.reconstructor_name} does not reconstruct images; name a "
-                "method that does, such as tfp or sci-small"
+                "method that does, such as tfp or sci"
             )
         self.reconstructor = cast("nn.Module", method).requires_grad_(False).eval()
 
     def pictures(self, spikes: Tensor, scene: CodedScene) -> Tensor:
-        """Reconstruct the images of a recording, ``(N, 1, H, W)`` in [0, 1].
-
-        Args:
-            spikes: ``(T, H, W)``, 0 or 1.
-            scene: Scene with the planes of the images and the rate scale.
-        """
+        """Reconstruct the images ``(N, 1, H, W)`` at the planes of a scene from its spikes."""
         planes = spikes.cpu().numpy().astype(bool)
         recording = SpikeRecording.from_planes(planes, rate_scale=scene.rate_scale)
         return cast("Reconstructs", self.reconstructor).reconstruct(recording, scene.planes)
@@ -129,8 +124,7 @@ class CTAModule(ReconstructingModule):
 
     Planes are coded as images of 0 and 255; decoded pixels of at least 128 are spikes.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Table III, with codecs that can run here.
+    Source: Table III of the paper, with codecs that can run here.
     """
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
@@ -146,13 +140,12 @@ class ATCModule(ReconstructingModule):
     """Analysis, then compression (ATC): reconstruct images in the encoder, and code them as video.
 
     Args:
-        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
-        qps: Quantisers, the coarsest first.
-        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci-small"``, or a
-            checkpoint.
-        window: Planes of the virtual exposure window, for methods with this option.
+        codec: See :class:`CodedVideoModule`.
+        qps: See :class:`CodedVideoModule`.
+        reconstructor: See :class:`ReconstructingModule`.
+        window: See :class:`ReconstructingModule`.
 
-    Source: Fig. 10 of the paper of SCI, with codecs that can run here.
+    Source: Fig. 10 of the paper, with codecs that can run here.
     """
 
     def __init__(
@@ -182,14 +175,14 @@ class CAASModule(CodedVideoModule):
     Without an analysis, images are the means of decoded features over their channels.
 
     Args:
-        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
-        qps: Quantisers, the coarsest first.
-        weights: Name or path for :func:`spike_zoo.load` of SCI: ``"sci-small"`` or a checkpoint of
+        codec: See :class:`CodedVideoModule`.
+        qps: See :class:`CodedVideoModule`.
+        weights: Name or path for :func:`spike_zoo.load` of SCI: ``"sci"`` or a checkpoint of
             stage ``"fam"``, with FEM, motion estimation and FAM; or one of stage ``"fem"``.
         motion: ``"decoded"`` estimates motion in the decoder, without bits; ``"none"`` is zero.
         channels: ``"all"``, or the ``"mean"`` of the three.
 
-    Source: Table IV and Fig. 11 of the paper of SCI, with codecs that can run here.
+    Source: Table IV and Fig. 11 of the paper, with codecs that can run here.
     """
 
     def __init__(
@@ -217,7 +210,7 @@ class CAASModule(CodedVideoModule):
         networks = getattr(load(self.weights), "codec", None)
         if not isinstance(networks, SCICodec) or isinstance(networks.fam, ClassFAM):
             raise ConfigError(
-                f"weights: {self.weights} is not of SCI with pictures; name sci-small, or a "
+                f"weights: {self.weights} is not of SCI with pictures; name sci, or a "
                 "checkpoint of stage 'fem' or 'fam'"
             )
         self.networks = networks.requires_grad_(False).eval().to(self.device)
@@ -265,26 +258,16 @@ class CAASModule(CodedVideoModule):
 
 
 class PreparedFeatures(NamedTuple):
-    """Features of a recording, quantised for a video codec.
+    """Features of a recording, quantised for a video codec."""
 
-    Attributes:
-        frames: Bytes ``(N, 3, H, W)``, or ``(N, H, W)`` for the means over channels.
-        maps: Slopes and offsets from the mean to the channels, ``(2, 3)``; None for all channels.
-    """
-
-    frames: NDArray[Any]
-    maps: Tensor | None
+    frames: NDArray[Any]  # bytes (N, 3, H, W), or (N, H, W) for the means over channels
+    maps: Tensor | None  # slopes and offsets from the mean to the channels, (2, 3)
 
 
 def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
-    """Fit slope and offset of each channel as a function of the mean, by least squares.
+    """Fit slope and offset of each channel as a function of the mean, by least squares: ``(2, 3)``.
 
-    Args:
-        features: ``(N, 3, H, W)``.
-        mean: ``(N, H, W)``.
-
-    Returns:
-        ``(2, 3)``.
+    Features are ``(N, 3, H, W)``, their means over channels ``(N, H, W)``.
     """
     dims = (0, 2, 3)
     contrast = (mean - mean.mean())[:, None]

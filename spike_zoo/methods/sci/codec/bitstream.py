@@ -7,22 +7,22 @@ import hashlib
 import itertools
 import threading
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
 from spike_zoo.coding import errors as coding_errors
-from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.coding.header import Header
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
+from spike_zoo.tasks.protocols import Decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,40 +47,6 @@ _NOT_DECODED: Final = {
     "HyperPrior": ("logits", "means", "log_scales"),
 }
 """State by class that decoding does not use: parameters behind integers and tables, and checks."""
-
-
-@dataclass
-class SCIDecoded:
-    """Decoded features and motion of a bitstream, or of some of its groups.
-
-    Shape:
-        - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
-        - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
-          for I-frames.
-
-    Attributes:
-        feature_index: Indexes of the features in the recording, ascending. Features of damaged
-            groups are missing.
-        header: Header of the file.
-        errors: Errors of damaged groups.
-    """
-
-    features: Tensor
-    motion: Tensor
-    feature_index: tuple[int, ...]
-    header: Header
-    errors: tuple[coding_errors.BitstreamError, ...] = field(default=())
-
-    @classmethod
-    def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> SCIDecoded:
-        """Return a decoded group of pictures, with the index ``group`` in the file."""
-        first = group * header.gop
-        return cls(features, motion, tuple(range(first, first + len(features))), header)
-
-    @property
-    def planes(self) -> tuple[int, ...]:
-        """Plane of the recording of each feature."""
-        return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 def digest_of(codec: SCINetworks) -> bytes:
@@ -138,32 +104,20 @@ def source_of(recording: SpikeRecording) -> int:
     return checksum
 
 
-def payloads(
-    codec: SCINetworks,
-    features: Iterable[Tensor],
-    header: Header,
-) -> Iterator[bytes]:
-    """Yield the payload of each group of pictures.
+def payloads(codec: SCINetworks, features: Iterable[Tensor], header: Header) -> Iterator[bytes]:
+    """Yield the payload of each group of pictures of features ``(1, 3, H, W)`` in order of time.
 
-    Args:
-        codec: Finalised, in evaluation mode.
-        features: All features in order of time, ``(1, 3, H, W)`` each.
-        header: Header of the bitstream.
+    The codec is in evaluation mode.
     """
     coding = coding_of(codec)
     check_exact(codec)
     device = next(codec.parameters()).device
     quality, remaining = header.quality, iter(features)
     for group in range(header.groups):
-        frames, encoder = (
-            itertools.islice(remaining, header.group_length(group)),
-            rans.GroupEncoder(),
-        )
-        symbols, weight = SymbolEncoder(encoder), codec.lambdas[quality]
+        frames, encoder = itertools.islice(remaining, header.group_length(group)), GroupEncoder()
+        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
         with exact_context(device):
-            for _ in encode_frames(
-                coding, symbols, frames, quality, estimation=codec.motion, weight=weight
-            ):
+            for _ in encode_frames(coding, SymbolEncoder(encoder), frames, quality, **options):
                 pass
         yield encoder.finish()
 
@@ -171,15 +125,10 @@ def payloads(
 def decoded_group(
     codec: SCINetworks, payload: bytes, header: Header, group: int
 ) -> tuple[Tensor, Tensor]:
-    """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``.
-
-    Raises:
-        DecodeMismatchError: If the decoded symbols differ from the encoded ones.
-        CorruptBitstreamError: If the payload is malformed.
-    """
+    """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``."""
     coding = coding_of(codec)
     device = next(codec.parameters()).device
-    decoder = rans.GroupDecoder(payload, group)
+    decoder = GroupDecoder(payload, group)
     count, size = header.group_length(group), (header.height, header.width)
     features, motions = torch.empty(count, FEATURES, *size), torch.empty(count, 2, *size)
     frames = decode_frames(coding, SymbolDecoder(decoder, device), size, header.quality, count)
@@ -199,15 +148,11 @@ def decoded_group(
     return features, motions
 
 
-def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[Decoded]:
     """Yield the decoded groups of pictures.
 
     If the reader is not strict, groups that cannot be decoded are left out, and their errors are
     appended to ``reader.errors``.
-
-    Raises:
-        ModelMismatchError: If the bitstream was written by another model; before any decoding.
-        BitstreamError: If a group cannot be decoded and the reader is strict.
     """
     header = reader.header
     check_model(codec, header)
@@ -220,21 +165,7 @@ def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[SCID
                 raise
             reader.errors.append(error)
             continue
-        yield SCIDecoded.of_group(features, motions, group, header)
-
-
-def join_groups(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
-    """Concatenate all decoded groups."""
-    parts, header = list(groups), reader.header
-    size = header.height, header.width
-    empty = torch.zeros(0, 3, *size), torch.zeros(0, 2, *size)
-    return SCIDecoded(
-        torch.cat([part.features for part in parts] or [empty[0]]),
-        torch.cat([part.motion for part in parts] or [empty[1]]),
-        tuple(index for part in parts for index in part.feature_index),
-        header,
-        tuple(reader.errors),
-    )
+        yield Decoded.of_group(features, motions, group, header)
 
 
 def check_model(codec: SCINetworks, header: Header) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,30 +13,27 @@ from torch import Tensor
 from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
-    SCIDecoded,
     coding_of,
     decoded_groups,
     digest_of,
-    join_groups,
     payloads,
     source_of,
 )
-from spike_zoo.methods.sci.codec.decoded import class_probabilities, pictures
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
-from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
-from spike_zoo.methods.sci.codec.networks import SCINetworks
-from spike_zoo.methods.sci.features.fem import MIN_SIDE, WINDOW
+from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
+from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
+from spike_zoo.tasks.protocols import Decoded
 
 
 class SCICodec(SCINetworks):
     """Networks of SCI with the functions of its bitstreams as methods; arguments as of the base.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV and Fig. 3.
+    Source: Sec. IV and Fig. 3 of the paper.
     """
 
     def update_tables(self) -> bytes:
@@ -71,17 +68,10 @@ class SCICodec(SCINetworks):
                 f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
                 f"at least {MIN_SIDE}"
             )
-        header = Header(
-            digest_of(self),
-            height,
-            width,
-            planes,
-            quality=quality,
-            gop=gop,
-            fps=recording.fps or None,
-            rate_scale=rate_scale or recording.rate_scale,
-            source=source_of(recording),
-        )
+        options: dict[str, Any] = {"quality": quality, "gop": gop, "fps": recording.fps or None}
+        options |= {"rate_scale": rate_scale or recording.rate_scale}
+        source = source_of(recording)
+        header = Header(digest_of(self), height, width, planes, source=source, **options)
         try:
             header.pack()
         except ValueError as error:
@@ -98,8 +88,7 @@ class SCICodec(SCINetworks):
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, with constant memory.
 
-        Arguments as of :meth:`compress`. :class:`spike_zoo.coding.BitstreamWriter` writes the
-        payloads to a file.
+        Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         with eval_mode(self):
@@ -123,12 +112,6 @@ class SCICodec(SCINetworks):
             gop: Features per group of pictures: one I-frame, then P-frames. Each group is decoded
                 independently.
             rate_scale: Spikes per plane at white; by default that of the recording, else 1.
-
-        Raises:
-            ConfigError: If this codec has no coder, or an argument is outside its range.
-            NotFinalizedError: If :meth:`update_tables` was not called.
-            PlaneRangeError: If the recording has fewer than 13 planes.
-            UsageError: If ``recording`` is not a :class:`SpikeRecording`.
         """
         options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
         target = io.BytesIO()
@@ -137,12 +120,12 @@ class SCICodec(SCINetworks):
                 writer.append(payload)
         return target.getvalue()
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
         """Yield the decoded groups of pictures of a bitstream, with constant memory."""
         with eval_mode(self):
             yield from decoded_groups(self, reader)
 
-    def decompress(self, data: bytes | str | Path, strict: bool = True) -> SCIDecoded:
+    def decompress(self, data: bytes | str | Path, strict: bool = True) -> Decoded:
         """Decode a bitstream to features and motion.
 
         Args:
@@ -154,17 +137,26 @@ class SCICodec(SCINetworks):
             BitstreamError: If the data are damaged or not a bitstream.
         """
         reader = BitstreamReader(data, strict)
-        return join_groups(reader, self.decompress_stream(reader))
+        return Decoded.of_groups(self.decompress_stream(reader), reader)
 
-    def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
+    @torch.inference_mode()
+    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.
 
         Memory is constant. ``groups`` must be in order of time.
         """
+        if isinstance(self.fam, ClassFAM):
+            raise ConfigError("these weights predict classes, not images; use those of sci")
         with eval_mode(self):
-            yield from pictures(self, groups)
+            if self.fam is None:
+                for decoded in groups:
+                    images = self.picture(decoded.features).clamp(0.0, 1.0)
+                    yield from zip(decoded.feature_index, images, strict=True)
+                return
+            for number, analysis in analysis_inputs(self, groups):
+                yield number, self.fam(*analysis)[0].float().clamp(0.0, 1.0).cpu()
 
-    def reconstruct(self, decoded: SCIDecoded) -> Tensor:
+    def reconstruct(self, decoded: Decoded) -> Tensor:
         """Return the images of decoded features, ``(N, 1, H, W)`` in [0, 1], on the CPU.
 
         Without FAM, an image is the mean of a feature over its channels.
@@ -172,11 +164,92 @@ class SCICodec(SCINetworks):
         images = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)
 
-    def classify(self, decoded: SCIDecoded) -> Tensor:
-        """Return the probability of each class, ``(classes,)``, for all features together.
+    def classify(self, decoded: Decoded) -> Tensor:
+        """Return the probability of each class, ``(classes,)``, from the mean logits over features.
+
+        Only features with all four neighbours are used, or the middle one if there are none.
 
         Raises:
             ConfigError: If these weights do not predict classes, or nothing was decoded.
         """
-        with eval_mode(self):
-            return class_probabilities(self, decoded)
+        if not isinstance(self.fam, ClassFAM):
+            raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
+        with eval_mode(self), torch.inference_mode():
+            inputs = list(analysis_inputs(self, [decoded]))
+            if not inputs:
+                raise ConfigError("nothing was decoded, so there is nothing to classify")
+            middle = inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
+            complete = inputs[NEIGHBOURS_PER_SIDE:-NEIGHBOURS_PER_SIDE] or middle
+            logits = torch.cat([self.fam(*analysis) for _, analysis in complete]).float().mean(0)
+            return torch.softmax(logits, dim=0).cpu()
+
+
+class DecodedFeature(NamedTuple):
+    """A decoded feature with the motion to the previous feature.
+
+    Shape:
+        - feature: ``(1, 3, H, W)``.
+        - motion: ``(1, 2, H, W)`` in pixels, refined.
+
+    Attributes:
+        number: Index of the feature in the recording.
+        group: Index of its group of pictures.
+    """
+
+    feature: Tensor
+    motion: Tensor
+    number: int
+    group: int
+
+
+def decoded_features(codec: SCINetworks, groups: Iterable[Decoded]) -> Iterator[DecodedFeature]:
+    """Yield each decoded feature with its motion for the analysis, on the codec's device.
+
+    FMVR refines the motion of P-frames. The motion of I-frames is zero, or estimated here if
+    ``codec.iframe_motion`` is ``"decoder_me"``.
+    """
+    device = next(codec.parameters()).device
+    previous: DecodedFeature | None = None
+    for decoded in groups:
+        for index, feature, motion in zip(
+            decoded.feature_index, decoded.features, decoded.motion, strict=True
+        ):
+            current, backward = feature[None].to(device), motion[None].to(device)
+            follows = previous is not None and previous.number == index - 1
+            if index % decoded.header.gop:
+                backward = backward if codec.fmvr is None else codec.fmvr(backward, current)
+            elif codec.iframe_motion == "decoder_me" and previous is not None and follows:
+                backward = codec.estimate_motion(current, previous.feature)
+            previous = DecodedFeature(current, backward, index, index // decoded.header.gop)
+            yield previous
+
+
+@torch.inference_mode()
+def analysis_inputs(
+    codec: SCINetworks, groups: Iterable[Decoded]
+) -> Iterator[tuple[int, AnalysisInput]]:
+    """Yield the index of each decoded feature and the input of its analysis.
+
+    At most five features are held in memory. If a neighbour is missing, at an end or because its
+    group is damaged, the nearest available feature is used.
+    """
+    run: list[DecodedFeature] = []  # consecutive features
+    target = 0
+    for decoded in decoded_features(codec, groups):
+        crosses = codec.boundary == "gop" and bool(run) and decoded.group != run[-1].group
+        if run and (crosses or decoded.number != run[-1].number + 1):
+            yield from (_around(run, place) for place in range(target, len(run)))
+            run, target = [], 0
+        run.append(decoded)
+        if target + NEIGHBOURS_PER_SIDE < len(run):
+            yield _around(run, target)
+            target += 1
+        if target > NEIGHBOURS_PER_SIDE:
+            run, target = run[1:], target - 1
+    yield from (_around(run, place) for place in range(target, len(run)))
+
+
+def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]:
+    features = torch.stack([decoded.feature for decoded in run], dim=1)
+    motions = torch.stack([decoded.motion for decoded in run], dim=1)
+    return run[target].number, gather_analysis_input(features, motions, target)

@@ -25,13 +25,14 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.coding import tables as frequency_tables
-from spike_zoo.methods.sci.codec.quantization import MIN_MASS, clamp_with_gradient
-from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, clamp_with_gradient
 from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
 
 RADIUS = 15
 """Largest symbol with a table entry; larger symbols are coded as escapes."""
+MIN_MASS = 2.0**-16
+"""Least probability of a symbol, as in 16-bit frequency tables."""
 _COMPONENTS = 3
 
 
@@ -87,16 +88,13 @@ class HyperPrior(nn.Module):
 
 
 class Symbols(Protocol):
-    """Interface of rate estimation, encoding and decoding of symbols."""
+    """Interface of rate estimation, encoding and decoding of symbols.
+
+    A decoder takes None for latents before rounding and for numbers.
+    """
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        """Return the symbols of a hyper latent, ``(B, Z, h, w)``.
-
-        Args:
-            latent: The hyper latent before rounding; None in a decoder.
-            prior: Its distribution.
-            size: Z, h and w.
-        """
+        """Return the symbols of a hyper latent, ``(B, Z, h, w)``; ``size`` is (Z, h, w)."""
         ...
 
     def residual(
@@ -104,30 +102,18 @@ class Symbols(Protocol):
     ) -> tuple[Tensor, Tensor]:
         """Return the decoded residuals of one pass and their symbols; zero outside the mask.
 
-        Args:
-            latent: The latent before rounding, ``(B, N, h, w)``; None in a decoder.
-            mean: Predicted means.
-            level: Scale index of each symbol.
-            mask: Elements of this pass, ``(N, h, w)`` bool.
+        Latent, predicted means and scale indexes (``level``) are ``(B, N, h, w)``.
         """
         ...
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
-        """Return the scale index of each symbol: integers for coding, differentiable in training.
-
-        Arguments as of :meth:`ScaleNet.forward`.
-        """
+        """Return the scale index of each symbol: integers for coding, gradients in training."""
         ...
 
     def number(self, value: int | None, stop: int) -> int:
-        """Return an equiprobable number of a frame header, from 0 to ``stop`` - 1.
-
-        Args:
-            value: The number; None in a decoder.
-            stop: One more than the largest number, at most 30.
-        """
+        """Return an equiprobable number of a frame header, below ``stop``, which is at most 30."""
         ...
 
 
@@ -168,65 +154,35 @@ class Gains(nn.Module):
         self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in logs.items()})
         self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in logs.items()})
 
-    def scale_latent(self, name: str, latent: Tensor, quality: int) -> Tensor:
-        """Multiply a latent ``(B, C, h, w)`` by the encoder's gains, before rounding."""
-        return latent * self.encoder[name][quality].exp().view(1, -1, 1, 1)
-
-    def unscale_latent(self, name: str, latent: Tensor, quality: int) -> Tensor:
-        """Multiply a decoded latent by the decoder's gains, before synthesis."""
-        return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
-
 
 class FrameCoder(NamedTuple):
-    """Coder of the latents of a frame.
-
-    Attributes:
-        symbols: Rate estimator, encoder or decoder of symbols.
-        gains: Gains of all latents.
-        quality: 0 to 3.
-    """
+    """Rate estimator, encoder or decoder of the latents of a frame, at a quality from 0 to 3."""
 
     symbols: Symbols
     gains: Gains
     quality: int
 
     def scale_latent(self, name: str, latent: Tensor) -> Tensor:
-        """Multiply a latent by the encoder's gains, before rounding."""
-        return self.gains.scale_latent(name, latent, self.quality)
+        """Multiply a latent ``(B, C, h, w)`` by the encoder's gains, before rounding."""
+        return latent * self.gains.encoder[name][self.quality].exp().view(1, -1, 1, 1)
 
     def unscale_latent(self, name: str, latent: Tensor) -> Tensor:
         """Multiply a decoded latent by the decoder's gains, before synthesis."""
-        return self.gains.unscale_latent(name, latent, self.quality)
+        return latent * self.gains.decoder[name][self.quality].exp().view(1, -1, 1, 1)
 
 
 class UncodedLatent(NamedTuple):
-    """A latent before rounding.
+    """A latent before rounding."""
 
-    Shape:
-        - latent: ``(B, N, h, w)``, after the encoder's gains.
-        - hyper: ``(B, Z, h/4, w/4)``, its hyper latent.
-    """
-
-    latent: Tensor
-    hyper: Tensor
+    latent: Tensor  # (B, N, h, w), after the encoder's gains
+    hyper: Tensor  # (B, Z, h/4, w/4), its hyper latent
 
 
 class DecodedLatent(NamedTuple):
-    """A decoded latent.
+    """A decoded latent."""
 
-    Shape:
-        - latent: ``(B, N, h, w)``, before the decoder's gains.
-        - symbols: ``(B, N, h, w)``, integers.
-    """
-
-    latent: Tensor
-    symbols: Tensor
-
-    @classmethod
-    def zeros(cls, like: Tensor, channels: int, size: Sequence[int]) -> DecodedLatent:
-        """Return zeros, for a frame without a previous frame."""
-        zeros = like.new_zeros(like.shape[0], channels, *size)
-        return cls(zeros, zeros)
+    latent: Tensor  # (B, N, h, w), before the decoder's gains
+    symbols: Tensor  # (B, N, h, w), integers
 
 
 class LatentEntropy(nn.Module):

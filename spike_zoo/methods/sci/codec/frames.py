@@ -63,19 +63,7 @@ class CodecNetworks(NamedTuple):
         skip: bool = False,
         block_transform: bool = False,
     ) -> CodecNetworks:
-        """Return untrained networks.
-
-        Args:
-            width: Multiplier of channels and block counts; 1 is the paper's budget.
-            context: See :class:`Inter`.
-            temporal_prior: See :class:`Inter`.
-            fmvr: Whether decoded motion is refined.
-            skip: See :class:`Inter`.
-            block_transform: See :class:`Intra`.
-
-        Raises:
-            ValueError: If an argument is outside its range.
-        """
+        """Return untrained networks; arguments as of :class:`Intra` and :class:`Inter`."""
         check_width("codec_width", width)
         check_choice("context", context, Context)
         check_choice("temporal_prior", temporal_prior, TemporalPrior)
@@ -89,19 +77,11 @@ class CodecNetworks(NamedTuple):
 
 
 class DecodedFrame(NamedTuple):
-    """A decoded frame.
+    """A decoded frame."""
 
-    Shape:
-        - feature: ``(B, 3, H, W)``, not clamped. The prediction of the next frame clamps it to
-          [0, 1].
-        - motion: ``(B, 2, H, W)`` in pixels, to the previous frame; zero for an I-frame.
-        - estimated: ``(B, 2, H, W)``, the motion before coding; None for an I-frame and in a
-          decoder.
-    """
-
-    feature: Tensor
-    motion: Tensor
-    estimated: Tensor | None = None
+    feature: Tensor  # (B, 3, H, W), not clamped; the prediction of the next frame clamps it
+    motion: Tensor  # (B, 2, H, W) in pixels, to the previous frame; zero for an I-frame
+    estimated: Tensor | None = None  # motion before coding; None for I-frames and in a decoder
 
     def cropped(self, size: tuple[int, int]) -> DecodedFrame:
         """Return the frame without padding, of ``size`` (H, W)."""
@@ -165,9 +145,6 @@ def decode_frames(
         size: H and W of a feature.
         quality: 0 to 3.
         count: Number of frames in the group.
-
-    Raises:
-        ValueError: If a P-frame leaves out more frames than remain in the group.
     """
     intra, inter, gains, _ = coding
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
@@ -223,14 +200,7 @@ class EncodedPFrames(NamedTuple):
     def with_gap(
         cls, before: ReferenceFrame, frame: DecodedPFrame, gap: int, estimated: Tensor
     ) -> EncodedPFrames:
-        """Return a P-frame after the frames that were left out before it.
-
-        Args:
-            before: The reference frame.
-            frame: The P-frame.
-            gap: Number of frames left out before it.
-            estimated: Its motion before coding.
-        """
+        """Return a P-frame, with its motion before coding, after ``gap`` interpolated frames."""
         decoded = DecodedFrame(frame.feature.float(), frame.motion, estimated)
         return cls(interpolated(before, decoded, gap), frame.reference())
 
@@ -280,14 +250,12 @@ class PFrameEncoder(NamedTuple):
             return self._halves(symbols, features, before)
         symbols = cast("EncodedSymbols", symbols)
         trials = symbols.trial(), symbols.trial()
-        options = (
-            self._last(trials[0], features, before),
-            self._halves(trials[1], features, before),
-        )
-        costs = [
-            self.cost(trial.bits, option, features)
-            for trial, option in zip(trials, options, strict=True)
+        options = [
+            encode(trial, features, before)
+            for encode, trial in zip((self._last, self._halves), trials, strict=True)
         ]
+        pairs = zip(trials, options, strict=True)
+        costs = [self.cost(trial.bits, option, features) for trial, option in pairs]
         cheapest = costs.index(min(costs))
         symbols.accept(trials[cheapest])
         return options[cheapest]

@@ -35,11 +35,7 @@ TemporalPrior = Literal["full", "symbols", "none"]
 
 
 class TemporalEntropy(nn.Module):
-    """Entropy models of motion and content, and the temporal prior of content.
-
-    Args:
-        width: Multiplier of the channels.
-    """
+    """Entropy models of motion and content, and the temporal prior of content."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -74,16 +70,10 @@ class TemporalEntropy(nn.Module):
 class ReferenceFrame(NamedTuple):
     """Decoded data of the previous frame, from which a P-frame is predicted.
 
-    Shape:
-        - feature: ``(B, 3, H, W)``, decoded and clamped to [0, 1].
-
-    Attributes:
-        motion: Latent and symbols of its motion; zeros for an I-frame.
-        content: Latent and symbols of its content; zeros for an I-frame, whose latent has another
-            transform.
+    Latents and symbols are zero after an I-frame, whose latent has another transform.
     """
 
-    feature: Tensor
+    feature: Tensor  # (B, 3, H, W), clamped to [0, 1]
     motion: DecodedLatent
     content: DecodedLatent
 
@@ -113,19 +103,11 @@ MODES: Final = tuple(
 
 
 class DecodedPFrame(NamedTuple):
-    """A decoded P-frame.
+    """A decoded P-frame."""
 
-    Shape:
-        - feature: ``(B, 3, H, W)``, not clamped.
-        - motion: ``(B, 2, H, W)`` in pixels, to the reference frame.
-
-    Attributes:
-        latents: Decoded latents and symbols of motion and content, for the next frame.
-    """
-
-    feature: Tensor
-    motion: Tensor
-    latents: tuple[DecodedLatent, DecodedLatent]
+    feature: Tensor  # (B, 3, H, W), not clamped
+    motion: Tensor  # (B, 2, H, W) in pixels, to the reference frame
+    latents: tuple[DecodedLatent, DecodedLatent]  # of motion and content, for the next frame
 
     def reference(self) -> ReferenceFrame:
         """Return the reference frame of the next P-frame."""
@@ -168,20 +150,13 @@ class Inter(nn.Module):
         """Return the reference frame of the first P-frame after an I-frame."""
         size = feature.shape[-2] // LATENT_STRIDE, feature.shape[-1] // LATENT_STRIDE
         models = self.entropy.motion, self.entropy.content
-        zeros = (DecodedLatent.zeros(feature, model.channels, size) for model in models)
-        return ReferenceFrame(feature, *zeros)
+        shapes = [(len(feature), model.channels, *size) for model in models]
+        return ReferenceFrame(feature, *(DecodedLatent(*feature.new_zeros(2, *s)) for s in shapes))
 
     def encode(
         self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
-        """Encode motion and content of a frame, and return the decoded frame.
-
-        Args:
-            coder: Coder of the frame.
-            feature: ``(B, 3, H, W)``.
-            motion: Estimated backward motion ``(B, 2, H, W)``.
-            before: The reference frame.
-        """
+        """Encode the estimated backward motion and the content of a feature, and decode them."""
         if self.skip:
             coder.symbols.number(MODES.index(CODED), len(MODES))
         base = self.encode_motion(coder, motion, before)

@@ -1,4 +1,7 @@
-"""Analysis, context mining and synthesis networks of P-frames."""
+"""Analysis, context mining and synthesis networks of P-frames.
+
+``width`` multiplies channels and block counts; 1 is the paper's budget.
+"""
 
 from __future__ import annotations
 
@@ -29,25 +32,15 @@ and motion must resolve a quarter of a pixel."""
 
 
 class Contexts(NamedTuple):
-    """Contexts of a frame, from the previous decoded frame and the decoded motion.
+    """Contexts of a frame at three sizes, from the decoded previous frame and motion."""
 
-    Shape:
-        - full: ``(B, C, H, W)``.
-        - half: ``(B, C, H/2, W/2)``.
-        - quarter: ``(B, C, H/4, W/4)``.
-    """
-
-    full: Tensor
-    half: Tensor
-    quarter: Tensor
+    full: Tensor  # (B, C, H, W)
+    half: Tensor  # (B, C, H/2, W/2)
+    quarter: Tensor  # (B, C, H/4, W/4)
 
 
 class MotionAnalysis(nn.Module):
-    """Analysis transforms of motion: latent and hyper latent.
-
-    Args:
-        width: Multiplier of the channels.
-    """
+    """Analysis transforms of motion: latent and hyper latent."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -73,11 +66,7 @@ class MotionAnalysis(nn.Module):
 
 
 class ContentAnalysis(nn.Module):
-    """Analysis transforms of content, conditioned on contexts: latent and hyper latent.
-
-    Args:
-        width: Multiplier of channels and block counts.
-    """
+    """Analysis transforms of content, conditioned on contexts: latent and hyper latent."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -109,11 +98,7 @@ class ContentAnalysis(nn.Module):
 
 
 class InterAnalysis(nn.Module):
-    """Analysis (encoder) networks of a P-frame, without motion estimation.
-
-    Args:
-        width: Multiplier of channels and block counts.
-    """
+    """Analysis (encoder) networks of a P-frame, without motion estimation."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -122,11 +107,7 @@ class InterAnalysis(nn.Module):
 
 
 class ContextMining(nn.Module):
-    """Extract contexts: features of the previous frame, warped by decoded motion, at three sizes.
-
-    Args:
-        width: Multiplier of the channels.
-    """
+    """Extract contexts: features of the previous frame at three sizes, warped by motion."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -141,12 +122,7 @@ class ContextMining(nn.Module):
         init_kaiming_linear(self)
 
     def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
-        """Return the contexts of a frame.
-
-        Args:
-            reference: ``(B, 3, H, W)``, the previous decoded feature.
-            motion: ``(B, 2, H, W)`` in pixels, decoded.
-        """
+        """Return the contexts of a frame, from the previous decoded feature and the motion."""
         full = self.enter(reference)
         half = self.to_half(full)
         quarter = self.to_quarter(half)
@@ -161,11 +137,7 @@ class ContextMining(nn.Module):
 
 
 class MotionSynthesis(nn.Sequential):
-    """Synthesis transform of motion, ``(B, N, H/16, W/16)`` -> ``(B, 2, H, W)``.
-
-    Args:
-        width: Multiplier of the channels.
-    """
+    """Synthesis transform of motion, ``(B, N, H/16, W/16)`` -> ``(B, 2, H, W)``."""
 
     def __init__(self, width: float) -> None:
         latent, wider, wide, narrow, last = (
@@ -189,9 +161,6 @@ class ContentSynthesis(nn.Module):
     """Synthesis transform of content: latent and contexts to the change of the warped frame.
 
     Before training, the output is zero.
-
-    Args:
-        width: Multiplier of the channels.
     """
 
     def __init__(self, width: float) -> None:

@@ -33,12 +33,7 @@ BLOCK_STEP = 0.13
 
 
 class IntraAnalysis(nn.Module):
-    """Analysis transforms of an I-frame: latent and hyper latent.
-
-    Args:
-        width: Multiplier of channels and block counts.
-        block_transform: Whether a linear transform of blocks is added to the latent.
-    """
+    """Analysis transforms of an I-frame (latent, hyper latent); arguments as of :class:`Intra`."""
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
         super().__init__()
@@ -68,10 +63,8 @@ class IntraAnalysis(nn.Module):
 class IntraSynthesis(nn.Module):
     """Synthesis transform of an I-frame: four upsampling layers, then a small U-Net.
 
-    Args:
-        width: Multiplier of channels and block counts.
-        block_transform: Whether the output is added to a linear transform of the latent, which the
-            U-Net also takes as input.
+    With ``block_transform``, the output is added to a linear transform of the latent, which the
+    U-Net also takes as input.
     """
 
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
@@ -151,23 +144,13 @@ class Intra(nn.Module):
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
     def encode(self, coder: FrameCoder, feature: Tensor) -> Tensor:
-        """Encode a feature and return the decoded feature, ``(B, 3, H, W)``, not clamped.
-
-        Args:
-            coder: Coder of the frame.
-            feature: ``(B, 3, H, W)``, H and W multiples of 64.
-        """
+        """Encode a feature ``(B, 3, H, W)`` with sides that are multiples of 64, and decode it."""
         latent = coder.scale_latent("intra", self.analysis(feature))
         uncoded = UncodedLatent(latent, self.analysis.hyper(latent))
         return self._code(coder, uncoded, grid_of(feature))
 
     def decode(self, coder: FrameCoder, size: tuple[int, int]) -> Tensor:
-        """Decode a feature, ``(1, 3, H, W)``, not clamped.
-
-        Args:
-            coder: Coder of the frame.
-            size: H and W, multiples of 64.
-        """
+        """Decode a feature of the given height and width, not clamped."""
         return self._code(coder, None, (size[0] // STRIDE, size[1] // STRIDE))
 
     def _code(

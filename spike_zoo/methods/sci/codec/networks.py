@@ -1,9 +1,9 @@
-"""Networks of SCI together, and their outputs for clips of spikes."""
+"""Networks of SCI together: their outputs for clips, for recordings, and profiling jobs."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,9 +11,17 @@ from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
-from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
+from spike_zoo.methods.sci.codec.intra import STRIDE
+from spike_zoo.methods.sci.codec.symbols import ExactSymbols
+from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chain_motions
+from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.tasks.clips import read_clip
 
 Boundary = Literal["sequence", "gop"]
 """Whether the analysis uses neighbours from other groups of pictures."""
@@ -23,6 +31,7 @@ LAMBDAS = (64.0, 128.0, 256.0, 512.0)
 """Weight of the mean square error in the rate-distortion loss, for each quality (paper)."""
 CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised for FEM
 _MAX_PIXELS = 2**24
+CACHE_SIZE = 32  # cached features and motions: enough for centres with a stride of 1
 
 
 class SCINetworks(nn.Module):
@@ -37,8 +46,7 @@ class SCINetworks(nn.Module):
             are luminance for every camera. The filters are linear: hardware can sum bits and scale
             the sums.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV and Fig. 3.
+    Source: Sec. IV and Fig. 3 of the paper.
     """
 
     def __init__(
@@ -78,10 +86,6 @@ class SCINetworks(nn.Module):
 
         Returns:
             ``(B, n, 3, H, W)`` in (0, 1) with n = (T - 13) // 7 + 1, for planes 6, 13, 20, ...
-
-        Raises:
-            ValueError: If spikes have another rank, are empty, or have values other than 0 and 1.
-            ConfigError: If there are fewer than 13 planes, or more than 2^24 pixels per plane.
         """
         check_spikes(spikes)
         windows = spikes.unfold(1, WINDOW, STEP).permute(0, 1, 4, 2, 3)
@@ -107,13 +111,9 @@ class SCINetworks(nn.Module):
         return self.motion(current, reference)
 
     def backward_motion(self, features: Tensor) -> Tensor:
-        """Estimate the backward motion from each feature to the previous feature.
+        """Estimate the motion from each feature to the previous one; zero for the first feature.
 
-        Args:
-            features: ``(B, n, 3, H, W)``.
-
-        Returns:
-            ``(B, n, 2, H, W)`` in pixels; zero for the first feature.
+        ``(B, n, 3, H, W)`` -> ``(B, n, 2, H, W)`` in pixels.
         """
         batch, count, _, height, width = features.shape
         motions = features.new_zeros(batch, count, 2, height, width, dtype=torch.float32)
@@ -176,3 +176,159 @@ def check_spikes(spikes: Tensor) -> None:
     is_real = not (spikes.is_meta or torch.compiler.is_compiling())
     if is_real and not ((spikes == 0) | (spikes == 1)).all():
         raise ValueError("spikes must be 0 or 1; they hold other values, or NaN")
+
+
+class FeatureStream:
+    """Compute features and images of a recording, with a cache of features and motion.
+
+    Centres 7 planes apart share four of their five features and the motion between them. Windows
+    are mirrored in time at the ends of the recording.
+
+    Args:
+        codec: Networks in evaluation mode.
+        recording: The spikes.
+        rate_scale: Spikes per plane at white.
+        kept: Number of cached features and of cached motions; 0 if each feature is used once.
+    """
+
+    def __init__(
+        self,
+        codec: SCINetworks,
+        recording: SpikeRecording,
+        rate_scale: float,
+        kept: int = CACHE_SIZE,
+    ) -> None:
+        self.codec = codec
+        self.recording = recording
+        self.device = next(codec.parameters()).device
+        self.scale = torch.full((1,), rate_scale, device=self.device)
+        self._kept = kept
+        self._features: dict[int, Tensor] = {}
+        self._motions: dict[int, Tensor] = {}
+
+    @torch.inference_mode()
+    def image(self, center: int) -> Tensor:
+        """Return the image of a plane, ``(1, H, W)`` in [0, 1], on the CPU."""
+        if self.codec.fam is None:
+            image = self.codec.picture(self.feature(center))
+        else:
+            offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
+            planes = [center + STEP * offset for offset in offsets]
+            features = torch.stack([self.feature(plane) for plane in planes], dim=1)
+            motions = chain_motions([self._motion(plane) for plane in planes[1:]])
+            image = self.codec.fam(features, motions)
+        return image[0].float().clamp(0.0, 1.0).cpu()
+
+    @torch.inference_mode()
+    def feature(self, plane: int) -> Tensor:
+        """Return the feature of the window around a plane, ``(1, 3, H, W)`` float32.
+
+        The recording is mirrored in time outside its ends.
+        """
+        if plane in self._features:
+            return self._features[plane]
+        window = read_clip(self.recording, plane, WINDOW, self.device)[None]
+        return self._store(self._features, plane, self.codec.feature(window, self.scale))
+
+    def _motion(self, plane: int) -> Tensor:
+        """Return the backward motion from a plane to the plane 7 before it."""
+        if plane in self._motions:
+            return self._motions[plane]
+        pair = self.feature(plane), self.feature(plane - STEP)
+        return self._store(self._motions, plane, self.codec.estimate_motion(*pair))
+
+    def _store(self, cache: dict[int, Tensor], plane: int, value: Tensor) -> Tensor:
+        """Add a value to a cache, remove the oldest if the cache is full, and return the value."""
+        cache[plane] = value
+        if len(cache) > self._kept:
+            del cache[next(iter(cache))]
+        return value
+
+
+class ZeroSymbols(ExactSymbols):
+    """Symbols that are all zero, so that decoding can be profiled without a bitstream."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self._device = device
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Return a hyper latent of zeros."""
+        return torch.zeros(1, *size, device=self._device)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return zeros."""
+        zeros = torch.zeros_like(mean)
+        return zeros, zeros
+
+    def number(self, value: int | None, stop: int) -> int:
+        """Return the largest number."""
+        return stop - 1
+
+
+@torch.no_grad()
+def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:
+    """Return the profiling jobs of I-frames (``_intra``) and P-frames (``_inter``).
+
+    - ``encode_``: FEM and the analysis transforms, as the paper counts the encoder.
+    - ``loop_``: The encoder as implemented. It also decodes the feature, which the next frame is
+      predicted from.
+    - ``decode_``: Entropy model, synthesis and FAM, or the mean over channels without FAM.
+
+    The codec is finalised; the window of spikes is ``(1, 13, H, W)``.
+    """
+    coding, motion = codec.coding, codec.motion
+    assert coding is not None
+    assert motion is not None
+    coder = FrameCoder(ZeroSymbols(window.device), coding.gains, 0)
+
+    def extract() -> Tensor:
+        return pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+
+    feature = extract()
+    size = feature.shape[-2], feature.shape[-1]
+    reference = coding.inter.start(feature)
+    zero_motion = torch.zeros_like(feature[:, :2])
+    contexts = coding.inter.contexts(feature, zero_motion)
+
+    def encode_intra() -> Tensor:
+        return coding.intra.analysis.hyper(coding.intra.analysis(extract()))
+
+    def encode_inter() -> tuple[Tensor, Tensor]:
+        current, analysis = extract(), coding.inter.analysis
+        motion_latent = analysis.motion(motion(current, reference.feature))
+        latent = analysis.content(current, contexts)
+        return analysis.motion.hyper(motion_latent), analysis.content.hyper(latent)
+
+    def decode_intra() -> Tensor:
+        return coding.intra.decode(coder, size)
+
+    def decode_inter() -> DecodedPFrame:
+        return coding.inter.decode(coder, CODED, reference)
+
+    def analyse_inter() -> Tensor:
+        frame = decode_inter()
+        refined = frame.motion if coding.fmvr is None else coding.fmvr(frame.motion, frame.feature)
+        return _analyse(codec, frame.feature, refined)
+
+    jobs: dict[str, Callable[[], object]] = {
+        "encode_intra": encode_intra,
+        "encode_inter": encode_inter,
+        "loop_intra": lambda: (encode_intra(), decode_intra()),
+        "loop_inter": lambda: (encode_inter(), decode_inter()),
+        "decode_intra": lambda: _analyse(codec, decode_intra(), zero_motion),
+        "decode_inter": analyse_inter,
+    }
+    image = window.shape[-2], window.shape[-1]
+    return {name: ProfiledCall(torch.no_grad()(job), image) for name, job in jobs.items()}
+
+
+def _analyse(codec: SCINetworks, feature: Tensor, motion: Tensor) -> Tensor:
+    """Return the output of FAM for five copies of a feature."""
+    if codec.fam is None:
+        return codec.picture(feature)
+    count = 2 * NEIGHBOURS_PER_SIDE + 1
+    features, motions = (x[:, None].expand(-1, count, -1, -1, -1) for x in (feature, motion))
+    return codec.fam(*gather_analysis_input(features, motions, NEIGHBOURS_PER_SIDE))

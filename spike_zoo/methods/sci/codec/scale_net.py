@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.coding import errors as coding_errors
-from spike_zoo.methods.sci.codec.quantization import LEVELS, clamp_with_gradient, ste_round
+from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.nn.precision import exact_device
 
 QUALITIES = 4
+LEVELS = len(frequency_tables.SIGMAS)
+"""Number of Gaussian probability tables, that is of scale indexes. Symbols with index 0, the
+narrowest, are not coded."""
 MAX_HYPER = 127  # inputs are clipped: hyper latent symbols to +-127
 MAX_SYMBOL = 15  # other symbols to +-15
 MAX_ACTIVATION = 255
@@ -30,6 +34,32 @@ _MOMENTUM = 0.99
 _QUANTILE = 0.999
 _QUANTILE_SAMPLES = 2**15  # about the number of activations for the quantile
 _PROBE_SIDE = 8
+
+
+def ste_round(x: Tensor) -> Tensor:
+    """Round half to even, with a straight-through gradient."""
+    return x + (x.round() - x).detach()
+
+
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:  # noqa: ANN401  (torch's)
+        ctx.save_for_backward(x)
+        ctx.bounds = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: ANN401  (torch's)
+        (x,) = ctx.saved_tensors
+        low, high = ctx.bounds
+        # gradient descent raises a value that is too small if its gradient is negative
+        passes = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
+        return gradient * passes, None, None
+
+
+def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp; outside the range, only gradients that move a value back into the range pass."""
+    return _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch's
 
 
 class IntegerLayer(nn.Module):
@@ -117,9 +147,7 @@ class IntegerLayer(nn.Module):
     def export(self, input_step: Tensor, largest_inputs: Tensor) -> None:
         """Compute the integer weights, biases, multipliers and shifts from the float weights.
 
-        Args:
-            input_step: Quantisation step of the input.
-            largest_inputs: Largest magnitude of each input channel, ``(C,)``.
+        ``largest_inputs`` is the largest magnitude of each input channel, ``(C,)``.
         """
         steps = self.weight_steps()
         weight = (self.weight / steps.view(-1, 1, 1, 1)).round()
@@ -235,13 +263,7 @@ class ScaleNet(nn.Module):
 
     @torch.no_grad()
     def scale_indexes(self, hyper: Tensor, context: Sequence[Tensor], quality: int) -> Tensor:
-        """Return the exact scale index of each symbol, int64 ``(B, N, h, w)``.
-
-        Arguments as of :meth:`forward`.
-
-        Raises:
-            NotFinalizedError: If :meth:`finalize` was not called.
-        """
+        """Return the exact scale index of each symbol, int64; arguments as of :meth:`forward`."""
         if not self.is_final:
             raise coding_errors.NotFinalizedError(
                 "this codec's entropy model is not final yet: call update_tables() once its "
@@ -274,10 +296,9 @@ class ScaleNet(nn.Module):
         self.is_final.fill_(True)
 
     def check(self, device: torch.device) -> None:
-        """Compare the output of a device for the test input with the stored checksum.
+        """Raise DeviceNotExactError if the output of a device has another checksum than stored.
 
-        Raises:
-            DeviceNotExactError: If they differ, for example if float64 is emulated inexactly.
+        This happens if float64 is emulated inexactly.
         """
         crc = self._probe(device)
         if crc != int(self.probe_crc):
@@ -302,13 +323,7 @@ class ScaleNet(nn.Module):
 
 
 def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Return the input of the network: all symbols at the latent's size, clipped.
-
-    Args:
-        hyper: ``(B, Z, h/4, w/4)``.
-        context: ``(B, C_i, h, w)`` each.
-        dtype: Type of the result.
-    """
+    """Return the input of the network: all symbols at the latent's size, clipped."""
     repeated = hyper.repeat_interleave(4, dim=-2).repeat_interleave(4, dim=-1)
     parts = [clamp_with_gradient(repeated, -MAX_HYPER, MAX_HYPER)]
     parts += [clamp_with_gradient(symbols, -MAX_SYMBOL, MAX_SYMBOL) for symbols in context]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -14,17 +14,17 @@ from torch import Tensor
 
 from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
-from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
-from spike_zoo.methods.sci.codec.quantization import (
-    add_uniform_noise,
-    gaussian_bits,
-    sigma_of,
+from spike_zoo.methods.sci.codec.entropy import MIN_MASS, RADIUS, HyperPrior
+from spike_zoo.methods.sci.codec.scale_net import (
+    LEVELS,
+    ScaleNet,
+    clamp_with_gradient,
     ste_round,
 )
-from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 ESCAPE_BITS = 16.0
 """Bits that follow an escape, for a symbol beyond the radius of its table."""
+_NARROWEST, _WIDEST = float(frequency_tables.SIGMAS[0]), float(frequency_tables.SIGMAS[-1])
 
 
 class RateEstimator:
@@ -84,9 +84,7 @@ class RateEstimator:
         counted = symbols if self._is_exact else self._quantised(residual)
         bits = gaussian_bits(counted, sigma_of(level))
         if self._is_exact:
-            radius = torch.from_numpy(frequency_tables.gaussian_tables().radius.copy()).to(
-                level.device
-            )
+            radius = torch.tensor(frequency_tables.gaussian_tables().radius, device=level.device)
             bits = bits + ESCAPE_BITS * (symbols.abs() > radius[level.long()])
             bits = torch.where(level > 0, bits, 0.0)
         self.bits = self.bits + torch.where(mask, bits, 0.0).sum()
@@ -113,6 +111,32 @@ class RateEstimator:
         return add_uniform_noise(values, self._generator)
 
 
+def add_uniform_noise(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Add uniform noise in [-1/2, 1/2), a differentiable substitute of rounding."""
+    device = x.device if generator is None else generator.device
+    drawn = torch.rand(x.shape, generator=generator, device=device)
+    return x + drawn.to(x.device, x.dtype) - 0.5
+
+
+def sigma_of(level: Tensor) -> Tensor:
+    """Return the standard deviation of a scale index: 0.11 for 0, 64 for 63; may be fractional."""
+    return _NARROWEST * torch.exp(level * (math.log(_WIDEST / _NARROWEST) / (LEVELS - 1)))
+
+
+def gaussian_bits(value: Tensor, sigma: Tensor) -> Tensor:
+    """Return the bits of each value: -log2 of the zero-mean normal mass of its unit interval."""
+    distance = value.abs()  # by symmetry; the CDF is more precise in the lower tail
+    mass = _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
+    return -torch.log2(clamp_with_gradient(mass, MIN_MASS, 1.0))
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    return 0.5 * torch.erfc(-x * math.sqrt(0.5))
+
+
+_Part: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], frequency_tables.FrequencyTables]
+
+
 class ExactSymbols:
     """Base class of encoders and decoders: exact scale indexes, and cached tables."""
 
@@ -133,11 +157,7 @@ class ExactSymbols:
 
 
 class SymbolEncoder(ExactSymbols):
-    """Write the symbols of groups of pictures, one group for each sample of a batch.
-
-    Args:
-        encoders: Entropy coder of each sample.
-    """
+    """Write the symbols of groups of pictures; each sample of a batch has its own encoder."""
 
     def __init__(self, *encoders: rans.GroupEncoder | _SymbolRecorder) -> None:
         super().__init__()
@@ -194,26 +214,14 @@ class _SymbolRecorder:
     """Recorder of symbols, with the interface of :class:`GroupEncoder`."""
 
     def __init__(self) -> None:
-        self.parts: list[
-            tuple[NDArray[np.int32], NDArray[np.int32], frequency_tables.FrequencyTables]
-        ] = []
+        self.parts: list[_Part] = []
 
-    def push(
-        self,
-        symbols: NDArray[np.int32],
-        table: NDArray[np.int32],
-        tables: frequency_tables.FrequencyTables,
-    ) -> None:
-        self.parts.append((symbols, table, tables))
+    def push(self, *part: *_Part) -> None:
+        self.parts.append(part)
 
 
 class SymbolDecoder(ExactSymbols):
-    """Read the symbols of a group of pictures.
-
-    Args:
-        decoder: Entropy decoder of the group.
-        device: Device of the symbols.
-    """
+    """Read the symbols of a group of pictures to a device."""
 
     def __init__(self, decoder: rans.GroupDecoder, device: torch.device) -> None:
         super().__init__()

@@ -32,11 +32,7 @@ def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Res(nn.Module):
-    """A residual block: ``x + conv3(relu(conv3(x)))``.
-
-    Args:
-        channels: Channels of input and output.
-    """
+    """A residual block: ``x + conv3(relu(conv3(x)))``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

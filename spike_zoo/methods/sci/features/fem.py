@@ -126,9 +126,7 @@ class FilterBank(nn.Module):
 class PFU(nn.Module):
     """Pathway fusing unit: add ventral content to the dorsal pathway, which gates the ventral one.
 
-    Args:
-        ventral: Channels of the ventral pathway, at full size.
-        dorsal: Channels of the dorsal pathway, at half size.
+    The arguments are the channels of the ventral (full size) and of the dorsal pathway (half size).
 
     Source: the paper's Eq. (7). The paper does not describe the layers.
     """
@@ -151,12 +149,7 @@ class PFU(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """Replacement of a PFU in the ablation: a 1x1 convolution of both pathways.
-
-    Args:
-        ventral: Channels of the ventral pathway.
-        dorsal: Channels of the dorsal pathway.
-    """
+    """Replacement of a PFU in the ablation: a 1x1 convolution of both pathways."""
 
     def __init__(self, ventral: int, dorsal: int) -> None:
         super().__init__()
@@ -186,13 +179,8 @@ class FEM(nn.Module):
         - planes: ``(B, 13, H, W)`` float; any H and W of at least 16.
         - Output: ``(B, 3, H, W)`` in (0, 1).
 
-    Raises:
-        ValueError: If an argument is outside its range, or planes have another shape.
-        ConfigError: If H or W is below 16.
-
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-A. The paper describes the windows of the filters and that they are binary. The other
-    layers are ours, with the paper's budgets of parameters.
+    Source: Sec. IV-A of the paper, which describes the windows of the filters and that they are
+    binary. The other layers are ours, with the paper's budgets of parameters.
 
     Example:
         >>> planes = (torch.rand(1, 13, 24, 32) < 0.3).float()

@@ -27,11 +27,7 @@ FAINTEST = 1e-3
 
 
 class LevelNet(nn.Module):
-    """Network of one pyramid level, which predicts a correction of the motion.
-
-    Args:
-        width: Multiplier of the channels.
-    """
+    """Network of one pyramid level, which predicts a correction of the motion."""
 
     def __init__(self, width: float) -> None:
         super().__init__()

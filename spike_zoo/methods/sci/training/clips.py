@@ -18,36 +18,34 @@ from spike_zoo.methods.sci.analysis.fam import (
     gather_analysis_input,
 )
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
+from spike_zoo.methods.sci.features.fem import CLIP, NEIGHBOURS_PER_SIDE, STEP
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
-from spike_zoo.methods.sci.training.options import check_weights
+from spike_zoo.methods.sci.training.options import STAGES, check_weights, with_part
 from spike_zoo.methods.sci.training.stage_module import SCIStageModule, arguments_of
-from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
-from spike_zoo.methods.sci.training.static_scene import static_scene_deviation
 from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 ANCHOR_WEIGHT: Final = 0.1  # weight of the anchor of features, if FEM is trained with FAM
 PREVIOUS = 1  # index of the previous neighbour in the five features
 
+STATIC_SCENE: Final = SceneSpec(
+    name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0
+)
+
 
 class Intermediates(NamedTuple):
-    """Intermediate outputs of a batch, for pictures.
-
-    Attributes:
-        codec: The networks.
-        feature: Feature of the middle plane, ``(B, 3, H, W)``.
-        image: ``(B, 1, H, W)``, not clamped.
-        analysis: Input of FAM; None in stage ``fem``.
-    """
+    """Intermediate outputs of a batch, for pictures."""
 
     codec: SCICodec
-    feature: Tensor
-    image: Tensor
-    analysis: AnalysisInput | None
+    feature: Tensor  # of the middle plane, (B, 3, H, W)
+    image: Tensor  # (B, 1, H, W), not clamped
+    analysis: AnalysisInput | None  # None in stage ``fem``
 
     @classmethod
     def of(cls, codec: SCICodec, batch: ReconstructionBatch) -> Intermediates:
@@ -145,8 +143,7 @@ class SCIFeaturesModule(ClipStageModule):
         smoothness_weight: Weight of the smoothness constraint.
         options: Options of :class:`ClipStageModule`.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-A.
+    Source: Sec. IV-A of the paper.
     """
 
     stage = "fem"
@@ -190,8 +187,7 @@ class SCIAnalysisModule(ClipStageModule):
             anchor of stage ``fem`` is then added to the loss. The paper freezes it.
         options: Options of :class:`ClipStageModule`.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-C.
+    Source: Sec. IV-C of the paper.
     """
 
     stage = "fam"
@@ -217,9 +213,8 @@ class SCIAnalysisModule(ClipStageModule):
         output = self._fam.branches(*gather_analysis_input(features, motion, NEIGHBOURS_PER_SIDE))
         terms = reconstruction_terms(output, batch["image"])
         if self.hparams["train_fem"]:
-            anchor = extraction_terms(features[:, NEIGHBOURS_PER_SIDE], batch["image"], 0.0)[
-                "total"
-            ]
+            centre = features[:, NEIGHBOURS_PER_SIDE]
+            anchor = extraction_terms(centre, batch["image"], 0.0)["anchor"]
             terms |= {"anchor": anchor, "total": terms["total"] + ANCHOR_WEIGHT * anchor}
         return terms
 
@@ -244,3 +239,14 @@ def stretch_contrast(values: Tensor) -> Tensor:
     """Scale values to [0, 1]; return zeros if all values are equal."""
     least, largest = torch.aminmax(values)
     return (values - least) / (largest - least).clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def static_scene_deviation(method: Reconstructs) -> Tensor:
+    """Measure the flicker of a method's images of a static scene, see :func:`frame_deviation`.
+
+    The scene is simulated and equal for all methods: dead leaves, with the camera's noise only.
+    """
+    recording = simulate_take(STATIC_SCENE, image_stride=STATIC_SCENE.planes, margin=0).recording
+    margin = CLIP // 2
+    centers = list(range(margin, len(recording) - margin, STEP))
+    return smoothness.frame_deviation(method.reconstruct(recording, centers))

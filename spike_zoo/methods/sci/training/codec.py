@@ -13,28 +13,34 @@ from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.coding.header import Header, file_bytes
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.codec.bitstream import SCIDecoded, decoded_group, payloads
-from spike_zoo.methods.sci.codec.costs import coding_calls
+from spike_zoo.methods.sci.codec.bitstream import decoded_group, payloads
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
+from spike_zoo.methods.sci.codec.networks import coding_calls
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
-from spike_zoo.methods.sci.training.options import CODING, CodingOptions
+from spike_zoo.methods.sci.training.options import (
+    CODING,
+    STAGES,
+    CodingOptions,
+    StageSpec,
+    with_part,
+)
 from spike_zoo.methods.sci.training.stage_module import (
     FeatureBatch,
     SCIStageModule,
     arguments_of,
     check_patch,
 )
-from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_part
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.protocols import Decoded
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
 
@@ -55,8 +61,6 @@ ROLLOUT = 2 * NEIGHBOURS_PER_SIDE + 1
 """Frames of one sample in phase ``"rollout"``, and of one analysis."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
 """Metrics of a validation: rate-distortion cost, and rate and PSNR of features per quality."""
-MOTION = ("epe", "epe_still", "motion_spread")
-"""Metrics of decoded motion at the best quality, if the data have ground-truth motion."""
 _MOTION_CODER = (
     *("inter.analysis.motion", "inter.entropy.motion", "inter.motion_synthesis"),
     *("gains.encoder.motion", "gains.decoder.motion"),
@@ -102,8 +106,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of bitstreams (test) and of estimated rates (validation)."""
-        names = (*ESTIMATED, *MOTION)
-        metrics: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+        metrics: dict[str, Metric | MetricCollection] = {n: MeanOfValues() for n in ESTIMATED}
         metrics |= dict(super().make_metrics().items())
         return MetricCollection(metrics, compute_groups=False)
 
@@ -154,13 +157,13 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         """Return the decoded images at the planes of the scene's images."""
         header, encoded = coded.content
         groups = (
-            SCIDecoded.of_group(*decoded_group(self.codec, payload, header, number), number, header)
+            Decoded.of_group(*decoded_group(self.codec, payload, header, number), number, header)
             for number, payload in enumerate(encoded)
         )
         return images_at(scene.planes, self.codec.reconstruct_stream(groups))
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
     ) -> Tensor:
         """Return the distortion of a scene in a validation."""
         raise NotImplementedError
@@ -182,7 +185,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
         self.log_means("val", {name: cast("MeanOfValues", metrics[name]) for name in ESTIMATED})
 
-    def _measure_flow(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
+    def _measure_flow(self, split: Split, scene: CodedScene, groups: list[Decoded]) -> None:
         """Update the metrics with the errors and the directional spread of decoded motion."""
         frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
         flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])
@@ -200,16 +203,10 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             "epe": flow_errors.end_point_error(decoded, truth),
             "epe_still": flow_errors.still_error(decoded, truth),
         }
-        metrics = cast("MetricCollection", self.split_metrics[split])
-        for name, value in {
-            **values,
-            "motion_spread": flow_errors.motion_spread(decoded)[None],
-        }.items():
-            metrics[name].update(value)
-            self.log_means(split, {name: cast("MeanOfValues", metrics[name])})
+        self.log_means(split, {**values, "motion_spread": flow_errors.motion_spread(decoded)[None]})
         self.measure_speeds(split, [scene.name] * len(pairs), values)
 
-    def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
+    def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[Decoded]]:
         """Return the estimated bits per pixel of a feature, and the decoded groups."""
         header, options = prepared.header, {"estimation": self.codec.motion}
         coding, weight = cast("CodecNetworks", self.codec.coding), self.codec.lambdas[quality]
@@ -222,7 +219,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
                 frames = list(coded)
                 features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
                 motion = torch.cat([frame.motion for frame in frames])
-                groups.append(SCIDecoded.of_group(features, motion, group, header))
+                groups.append(Decoded.of_group(features, motion, group, header))
         return rate_of(symbols, prepared.features), groups
 
 
@@ -235,12 +232,11 @@ class SCICodecModule(CodingStageModule):
         codec: Checkpoint of this stage to start from, in place of ``motion``. With both, motion
             estimation is that of ``motion``, and the coder of motion is not initialised.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
-        cache_gib: GiB for features of the frozen FEM, if data are not cropped; 0: no cache.
-        patch: Side of square, randomly turned or flipped crops of features; None: whole scenes.
+        cache_gib: See :class:`SCIMotionModule`.
+        patch: See :class:`SCIMotionModule`.
         options: Options of :class:`SCIStageModule`.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-B; the phases are ours.
+    Source: Sec. IV-B of the paper; the phases are ours.
     """
 
     stage = "codec"
@@ -322,7 +318,7 @@ class SCICodecModule(CodingStageModule):
         self.codec.update_tables()  # in place; the checkpoint shares these tensors
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
     ) -> Tensor:
         """Return the mean square error of features, or of images if these are the target."""
         decoded = torch.cat([group.features for group in groups])
@@ -333,11 +329,9 @@ class SCICodecModule(CodingStageModule):
 
 
 def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:
-    """Return the phase of training, and the progress in this phase from 0 to 1.
+    """Return the phase at a progress of the run, and the progress in this phase, from 0 to 1.
 
-    Args:
-        progress: Progress of the run, from 0 to 1.
-        phases: Relative lengths of the phases ``"intra"``, ``"pair"`` and ``"rollout"``.
+    ``phases`` are the relative lengths of the phases ``"intra"``, ``"pair"`` and ``"rollout"``.
     """
     kinds, now = get_args(Kind), progress * sum(phases)
     for kind, part in zip(kinds, phases, strict=True):
@@ -370,12 +364,7 @@ def sample_group(features: Tensor, kind: Kind, generator: torch.Generator) -> li
     return [pairs[:, 0::2].flatten(0, 1), pairs[:, 1::2].flatten(0, 1)]
 
 
-def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """Stack the images at some planes of a recording.
-
-    Args:
-        planes: The planes.
-        found: Index and image of each feature.
-    """
-    images = dict(found)
+def images_at(planes: Sequence[int], numbered: Iterable[tuple[int, Tensor]]) -> Tensor:
+    """Stack the images at some planes of a recording, from index and image of each feature."""
+    images = dict(numbered)
     return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in planes])

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
-from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import warp_features
@@ -23,12 +22,13 @@ from spike_zoo.methods.sci.training.codec import (
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
 from spike_zoo.methods.sci.training.options import (
     CODING,
+    STAGES,
     CodingOptions,
 )
 from spike_zoo.methods.sci.training.stage_module import arguments_of
-from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.tasks.coding import CodedScene
+from spike_zoo.tasks.protocols import Decoded
 from spike_zoo.tasks.scene_training import check_scenes
 
 FEATURE_WEIGHT = 0.1
@@ -43,12 +43,11 @@ class SCIJointModule(CodingStageModule):
         codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation is used.
         fam: Checkpoint of stage ``"fam"``, likewise.
         coding: Rate-distortion weights, see :class:`CodingOptions`; the phases are not used.
-        cache_gib: Memory in GiB for features of the frozen FEM, see :class:`SCICodecModule`.
-        patch: Side in pixels of square crops of features, see :class:`SCICodecModule`.
+        cache_gib: See :class:`SCIMotionModule`.
+        patch: See :class:`SCIMotionModule`.
         options: Options of :class:`SCIStageModule`.
 
-    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
-    Sec. IV-D, Eq. (6).
+    Source: Sec. IV-D, Eq. (6) of the paper.
     """
 
     stage = "joint"
@@ -94,7 +93,7 @@ class SCIJointModule(CodingStageModule):
         return {**terms, "consistency": consistency, "total": total}
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
     ) -> Tensor:
         """Return the mean square error of images."""
         images = images_at(scene.planes, self.codec.reconstruct_stream(groups))

@@ -21,15 +21,10 @@ PRELIMINARY = 0.1
 
 
 def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -> dict[str, Tensor]:
-    """Return the terms of stage ``fem``: the anchor and the smoothness constraint.
+    """Return the terms of stage ``fem``: the anchor and the weighted smoothness constraint.
 
-    The anchor is the error of the mean over channels, without trainable layers. It prevents
-    features from becoming smooth by losing contrast.
-
-    Args:
-        feature: ``(B, 3, H, W)``.
-        image: ``(B, 1, H, W)`` in [0, 1], the luminance at the feature's time.
-        smoothness_weight: Weight of the two Laplacian norms.
+    The anchor is the error of the feature's mean over channels against the image, without trainable
+    layers. It prevents features from becoming smooth by losing contrast.
     """
     anchor = F.mse_loss(feature.float().mean(dim=1, keepdim=True), image)
     values = smoothness.laplacian(feature.float())
@@ -51,8 +46,7 @@ def motion_terms(
         motions: Motion of each level, the coarsest first, see :meth:`MotionEstimation.pyramid`.
         current: ``(B, 3, H, W)``, of the size of the last motion.
         reference: The previous feature, ``(B, 3, H, W)``.
-        truth: Ground-truth backward motion ``(B, 2, H, W)``, NaN if unknown; None without ground
-            truth.
+        truth: Ground-truth backward motion ``(B, 2, H, W)``, NaN if unknown, or None.
         flow_loss_weight: Weight of the end-point errors.
     """
     photometric = F.mse_loss(warp_features(reference.float(), motions[-1]), current.float())
@@ -64,14 +58,9 @@ def motion_terms(
     return terms
 
 
-def reconstruction_terms(found: FAMOutput, image: Tensor) -> dict[str, Tensor]:
-    """Return the terms of stage ``fam``: errors of the image and of the preliminary images.
-
-    Args:
-        found: Outputs of FAM.
-        image: ``(B, 1, H, W)`` in [0, 1].
-    """
-    final, previous, following = (F.mse_loss(output.float(), image) for output in found)
+def reconstruction_terms(output: FAMOutput, truth: Tensor) -> dict[str, Tensor]:
+    """Return the terms of stage ``fam``: errors of the image and of the preliminary images."""
+    final, previous, following = (F.mse_loss(image.float(), truth) for image in output)
     preliminary = previous + following
     total = final + PRELIMINARY * preliminary
     return {"image": final, "preliminary": preliminary, "total": total}

@@ -13,14 +13,13 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
-from spike_zoo.methods.sci.training.options import check_weights
+from spike_zoo.methods.sci.training.options import STAGES, check_weights
 from spike_zoo.methods.sci.training.stage_module import (
     FeatureBatch,
     SCIStageModule,
     arguments_of,
     check_patch,
 )
-from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.padding import pad_to_multiple
@@ -32,17 +31,11 @@ from spike_zoo.tasks.scene_training import check_scenes
 
 
 class FeaturePairs(NamedTuple):
-    """Pairs of neighbouring features, from all scenes of a batch.
+    """Pairs of neighbouring features, from all scenes of a batch."""
 
-    Shape:
-        - current, reference: ``(P, 3, H, W)``, a feature and the previous feature.
-        - truth: ``(P, 2, H, W)``, ground-truth backward motion in pixels, NaN if unknown; None
-          without ground truth.
-    """
-
-    current: Tensor
-    reference: Tensor
-    truth: Tensor | None
+    current: Tensor  # (P, 3, H, W)
+    reference: Tensor  # the previous features, (P, 3, H, W)
+    truth: Tensor | None  # backward motion, (P, 2, H, W) in pixels, NaN if unknown
 
 
 class SCIMotionModule(SCIStageModule, ReconstructionModule):
@@ -56,8 +49,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
             changes linearly. With 0, the errors of slow and fast motion increased again.
         cache_gib: Memory in GiB for features of the frozen FEM in half precision, if the data are
             neither cropped nor turned; 0 computes them in each epoch.
-        patch: Side in pixels of square crops of features, which are also turned or flipped; None
-            uses whole scenes.
+        patch: Side of square, randomly turned or flipped crops of features; None: whole scenes.
         options: Options of :class:`SCIStageModule`.
 
     Source: not in the paper, which does not describe how motion estimation is trained.

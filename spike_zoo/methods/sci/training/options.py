@@ -1,10 +1,11 @@
-"""Options of networks and of coding, which SCI's training modules share."""
+"""Training stages of SCI (trained, frozen and absent parts), and options that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
@@ -12,14 +13,81 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.networks import LAMBDAS, Boundary, IFrameMotion
-from spike_zoo.methods.sci.codec.quantization import Quantisation
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-from spike_zoo.methods.sci.training.stage_table import StageSpec
 from spike_zoo.nn.options import check_choice
 
+Stage = Literal["fem", "motion", "codec", "fam", "joint"]
+Quantisation = Literal["mixed", "noise", "ste"]
 Target = Literal["features", "images"]
+
+
+class StageSpec(NamedTuple):
+    """One stage of the training.
+
+    Attributes:
+        learns: Parts of :class:`SCICodec` that are trained.
+        frozen: Parts that are used but not trained, in evaluation mode.
+        absent: Parts that are not built.
+        starts_from: Stages whose checkpoints the stage starts from.
+        clip_length: Planes of a sample, or of each image in a sample of several images.
+    """
+
+    learns: tuple[str, ...]
+    frozen: tuple[str, ...]
+    absent: tuple[str, ...]
+    starts_from: tuple[Stage, ...]
+    clip_length: int
+
+
+_CODEC = ("intra", "inter", "gains")
+_DECODER = (
+    *("intra.synthesis", "inter.motion_synthesis", "inter.contexts", "inter.synthesis"),
+    "gains.decoder",
+)
+_ENCODER = (
+    *("intra.analysis", "inter.analysis", "gains.encoder", "intra.entropy", "inter.entropy"),
+)
+STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
+    {  # parts that are trained, frozen and absent; earlier stages; planes
+        "fem": StageSpec(("fem",), (), ("motion", *_CODEC, "fmvr", "fam"), (), 13),
+        "motion": StageSpec(("motion",), ("fem",), (*_CODEC, "fmvr", "fam"), ("fem",), 13),
+        "codec": StageSpec((*_CODEC, "motion"), ("fem",), ("fmvr", "fam"), ("fem", "motion"), 13),
+        "fam": StageSpec(("fam",), ("fem", "motion"), (*_CODEC, "fmvr"), ("fem", "motion"), 41),
+        "joint": StageSpec(
+            *((*_DECODER, "fmvr", "fam"), ("fem", "motion", *_ENCODER), ()),
+            *(("fem", "codec", "fam"), 41),
+        ),
+    }
+)
+"""All stages, in order.
+
+Source: the paper's three stages of training, ``fem``, ``fam`` and ``joint``. ``motion`` and
+``codec`` are ours, for the parts that the paper calls pre-trained.
+"""
+
+
+TRAINED_PARTS: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
+    {
+        **{stage: row.learns for stage, row in STAGES.items()},
+        "joint": ("fem", "motion", "intra", "inter", "gains", "fmvr"),
+    }
+)
+"""Parts of a stage's checkpoint that later stages load."""
+
+DECODED: Final = StageSpec(("fam",), TRAINED_PARTS["joint"], (), ("joint", "fam"), 41)
+"""Stage ``fam`` for classes from decoded features; the networks of stage ``joint`` are frozen."""
+
+
+def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "absent"]) -> StageSpec:
+    """Return a stage with a part moved to another group: trained, frozen or absent."""
+    groups: dict[str, Any] = {
+        name: tuple(other for other in getattr(row, name) if other != part)
+        for name in ("learns", "frozen", "absent")
+    }
+    groups[group] += (part,)
+    return row._replace(**groups)
 
 
 def check_weights(**weights: float) -> None:
@@ -68,22 +136,15 @@ class NetworkOptions:
     scale_input: bool = True
 
     def codec(self, row: StageSpec, classes: int | None = None) -> SCICodec:
-        """Build the networks of a stage.
-
-        Args:
-            row: Specification of the stage.
-            classes: Number of classes that the analysis predicts; None for images.
-        """
+        """Build the networks of a stage, with an analysis of images or of classes."""
         analysis: FAM | ClassFAM | None = None
         if "fam" not in row.absent:
             options = (self.align, self.neighbors, self.fam_width)
             analysis = FAM(*options) if classes is None else ClassFAM(classes, *options)
         coding = None
         if "intra" not in row.absent:
-            prior = (self.context, self.temporal_prior)
             coding = CodecNetworks.of_width(
-                self.codec_width,
-                *prior,
+                *(self.codec_width, self.context, self.temporal_prior),
                 fmvr="fmvr" not in row.absent,
                 skip=self.skip,
                 block_transform=self.block_transform,
@@ -120,9 +181,6 @@ class CodingOptions:
             or not (``"gop"``).
         iframe_motion: Motion from an I-frame to the previous frame: ``"zero"``, or estimated by
             the decoder (``"decoder_me"``).
-
-    Raises:
-        ValueError: If an option is outside its range; names the option.
     """
 
     lambdas: Sequence[float] = LAMBDAS
@@ -136,14 +194,10 @@ class CodingOptions:
     iframe_motion: IFrameMotion = "zero"
 
     def __post_init__(self) -> None:
-        choices = {
-            "quantization": Quantisation,
-            "target": Target,
-            "boundary": Boundary,
-            "iframe_motion": IFrameMotion,
-        }
-        for name, kind in choices.items():
-            check_choice(name, getattr(self, name), kind)
+        check_choice("quantization", self.quantization, Quantisation)
+        check_choice("target", self.target, Target)
+        check_choice("boundary", self.boundary, Boundary)
+        check_choice("iframe_motion", self.iframe_motion, IFrameMotion)
         lambdas, phases = list(self.lambdas), list(self.phase_fractions)
         if len(lambdas) != QUALITIES or not all(0 < weight < float("inf") for weight in lambdas):
             raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")

@@ -15,11 +15,12 @@ from torch.optim import Optimizer
 from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.codec.feature_stream import FeatureStream
+from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
-from spike_zoo.methods.sci.training.stage_table import (
+from spike_zoo.methods.sci.training.options import (
+    NETWORKS,
     TRAINED_PARTS,
+    NetworkOptions,
     Stage,
     StageSpec,
     with_part,
@@ -32,7 +33,7 @@ from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.utils.files import weights_file
+from spike_zoo.utils.files import how_to_make, weights_file
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
@@ -47,47 +48,32 @@ _WARPING = (
 
 
 class FeatureBatch(NamedTuple):
-    """Features of a batch of scenes, with ground truth.
+    """Features of a batch of scenes, in order of time, with ground truth."""
 
-    Shape:
-        - features: ``(B, N, 3, H, W)``, in order of time.
-        - images: ``(B, N, 1, H, W)``, ground truth at the same times.
-        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN if unknown; None without
-          ground truth.
-    """
-
-    features: Tensor
-    images: Tensor
-    motion: Tensor | None
+    features: Tensor  # (B, N, 3, H, W)
+    images: Tensor  # (B, N, 1, H, W)
+    motion: Tensor | None  # backward, (B, N, 2, H, W) in pixels, NaN if unknown
 
     def patch(self, side: int, generator: torch.Generator) -> FeatureBatch:
         """Return a random square crop of each scene, randomly turned or flipped.
 
-        Args:
-            side: Side of the square in pixels. A smaller scene is not cropped, and only turned if
-                its shape does not change.
-            generator: Random generator on the CPU.
+        A smaller scene is not cropped, and only turned if its shape does not change.
         """
         height, width = self.features.shape[-2:]
         rows, columns = min(side, height), min(side, width)
         modes = range(len(turning.MODES)) if rows == columns else turning.SHAPE_KEEPING_MODES
-        crops = []
+        cuts: list[list[Tensor]] = [[], [], []]
         for sample in range(len(self.features)):
             top, left, mode = (
                 int(torch.randint(stop, (), generator=generator))
                 for stop in (height - rows + 1, width - columns + 1, len(modes))
             )
-            region = slice(top, top + rows), slice(left, left + columns)
-            crops.append((sample, *region, modes[mode]))
-        parts = (
-            None if part is None else torch.stack([cut(part, *crop) for crop in crops])
-            for part, cut in (
-                (self.features, _crop),
-                (self.images, _crop),
-                (self.motion, _crop_motion),
-            )
-        )
-        return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
+            for cut, part in zip(cuts, self, strict=True):
+                if part is not None:
+                    cropped = part[sample, ..., top : top + rows, left : left + columns]
+                    turn = turning.turn_motion if part is self.motion else turning.apply_mode
+                    cut.append(turn(cropped, modes[mode]))
+        return FeatureBatch(*(torch.stack(cut) if cut else None for cut in cuts))  # type: ignore[arg-type]  # only motion may be None
 
     def clean_features(self) -> Tensor:
         """Return features without noise: the images, mapped to each channel of the features.
@@ -131,7 +117,7 @@ class StagedModule(TaskModule):
             row: Specification of the stage.
             arguments: The constructor's arguments that :class:`SCIStageModule` does not have. All
                 are saved as hyper-parameters.
-            classes: See :meth:`NetworkOptions.codec`.
+            classes: Number of classes that the analysis predicts; None for images.
         """
         arguments = {**self._options, **arguments}
         networks = options_of(NetworkOptions, arguments["networks"])
@@ -154,7 +140,6 @@ class StagedModule(TaskModule):
         """Create the metrics; before a fit, read the parts that the stage starts from.
 
         Nothing is read if the run resumes from a checkpoint, or if weights are loaded already.
-        Errors are those of :meth:`begin`.
         """
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
@@ -165,11 +150,6 @@ class StagedModule(TaskModule):
         """Load the parts that the stage starts from, from the checkpoints of earlier stages.
 
         A fit calls this method. Without a fit, it combines separately trained parts.
-
-        Raises:
-            ConfigError: If the path of a checkpoint is not set; names the setting.
-            MissingFileError: If there is no such file.
-            WeightsError: If the checkpoint has another network, for example of another width.
         """
         for stage in self.row.starts_from:
             path = self.hparams.get(stage)
@@ -181,10 +161,13 @@ class StagedModule(TaskModule):
                 )
             file = weights_file(path)
             if not file.is_file():
-                raise MissingFileError(
-                    f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
+                command = (
                     f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
-                    f"runs/sci/{stage}', or name another in model.init_args.{stage}",
+                    f"runs/sci/{stage}' trains it"
+                )
+                raise MissingFileError(
+                    f"{file}: there is no such checkpoint of stage {stage!r}; "
+                    f"{how_to_make(file) or command}, or name another in model.init_args.{stage}",
                     path=str(file),
                 )
             for part in TRAINED_PARTS[stage]:
@@ -281,17 +264,10 @@ class SCIStageModule(StagedModule):
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator("patches"))
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the ratios of motion errors to those of zero motion, if motion is measured."""
-        super().on_validation_epoch_end()
-        self.log_dict(flow_errors.error_ratios(self.trainer.callback_metrics))
-
     def on_test_epoch_end(self) -> None:
-        """Log the ratios of motion errors to those of zero motion, and warn if they are high."""
+        """Log the metrics, and warn of high ratios of motion errors to those of zero motion."""
         super().on_test_epoch_end()
-        ratios = flow_errors.error_ratios(self.trainer.callback_metrics)
-        self.log_dict(ratios)
-        if failure := failed_motion(ratios):
+        if failure := failed_motion(flow_errors.error_ratios(self.trainer.callback_metrics)):
             rank_zero_warn(failure)
 
     def configure_gradient_clipping(
@@ -340,8 +316,7 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
 def failed_motion(ratios: Mapping[str, Tensor]) -> str:
     """Return a warning for the speeds at which motion was not learned; empty if it was.
 
-    Args:
-        ratios: Ratios of errors by name, see :func:`error_ratios`.
+    The ratios are those of :func:`error_ratios`.
     """
     failed = {
         speed: float(value)
@@ -364,11 +339,3 @@ def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hoo
 def serves_whole_scenes(served: object) -> bool:
     """Return whether a data module neither crops nor augments scenes, so that windows repeat."""
     return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
-
-
-def _crop(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
-    return turning.apply_mode(part[sample, ..., rows, columns], mode)
-
-
-def _crop_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
-    return turning.turn_motion(part[sample, ..., rows, columns], mode)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
@@ -13,12 +11,12 @@ from spike_zoo.methods.sci.analysis.alignment import Align, DeformableConv
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
 
 
-def random_inputs(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+def random_inputs(height: int = 12, width: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(2, 5, 3, height, width), torch.randn(2, 4, 2, height, width)
 
 
 @pytest.mark.parametrize(
-    ("align", "neighbors"), list(itertools.product(get_args(Align), (0, 2, 4)))
+    ("align", "neighbors"), [("afr", 4), ("afr", 0), ("dcn", 2), ("warp", 4), ("none", 2)]
 )
 def test_every_alignment_takes_any_size_and_number_of_neighbours(
     align: Align, neighbors: int
@@ -30,18 +28,14 @@ def test_every_alignment_takes_any_size_and_number_of_neighbours(
     assert ClassFAM(7, align, neighbors, 0.125)(features, motions).shape == (2, 7)
 
 
-@pytest.mark.parametrize(
-    ("neighbors", "expected"), [(0, {2}), (2, {1, 2, 3}), (4, {0, 1, 2, 3, 4})]
-)
-def test_the_image_depends_only_on_the_selected_neighbours(
-    neighbors: int, expected: set[int]
-) -> None:
-    torch.manual_seed(0)
-    fam, (features, motions) = FAM("afr", neighbors, 0.125), random_inputs()
-    features.requires_grad_()
-    fam(features, motions).square().sum().backward()
-    assert features.grad is not None
-    assert {n for n in range(5) if features.grad[:, n].any()} == expected
+def test_the_image_depends_only_on_the_selected_neighbours() -> None:
+    for neighbors, expected in ((0, {2}), (2, {1, 2, 3}), (4, {0, 1, 2, 3, 4})):
+        torch.manual_seed(0)
+        fam, (features, motions) = FAM("afr", neighbors, 0.125), random_inputs()
+        features.requires_grad_()
+        fam(features, motions).square().sum().backward()
+        assert features.grad is not None
+        assert {n for n in range(5) if features.grad[:, n].any()} == expected
 
 
 def test_an_untrained_deformable_convolution_is_a_plain_convolution() -> None:
@@ -94,11 +88,8 @@ def surroundings_of(count: int, target: int) -> tuple[list[float], list[float]]:
     return actual.features[0, :, 0, 0, 0].tolist(), actual.motions[0, :, 0, 4, 4].tolist()
 
 
-def test_a_target_gets_its_neighbours_and_the_motion_to_each() -> None:
+def test_a_target_gets_its_neighbours_or_the_nearest_and_the_motion_to_each() -> None:
     assert surroundings_of(7, 3) == ([1, 2, 3, 4, 5], [2, 1, -1, -2])
-
-
-def test_missing_neighbours_are_replaced_by_the_nearest_with_the_motion_to_it() -> None:
     assert surroundings_of(7, 0) == ([0, 0, 0, 1, 2], [0, 0, -1, -2])
     assert surroundings_of(7, 1) == ([0, 0, 1, 2, 3], [1, 1, -1, -2])
     assert surroundings_of(7, 5) == ([3, 4, 5, 6, 6], [2, 1, -1, -1])

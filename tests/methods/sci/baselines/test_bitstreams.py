@@ -105,4 +105,4 @@ def test_weights_without_a_codec_are_rejected(all_stage_files: dict[str, str]) -
     with pytest.raises(ConfigError, match="is not of SCI with a codec"):
         SCIBitstreamModule(all_stage_files["fam"]).read_weights()
     with pytest.raises(ConfigError, match="gop: 1 feature or more, got 0"):
-        SCIBitstreamModule("sci-small", gop=0)
+        SCIBitstreamModule("sci", gop=0)

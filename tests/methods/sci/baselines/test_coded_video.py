@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any, get_args
 
 import h5py
@@ -15,32 +14,27 @@ from numpy.typing import NDArray
 
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.coding.spl import codec as lossless
-from spike_zoo.errors import ConfigError, MediaError, MissingFileError
+from spike_zoo.errors import ConfigError, MediaError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, LosslessModule
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
+from spike_zoo.methods.sci.baselines.bitstreams import Coder, coded_spikes, packed_in_time
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
-from spike_zoo.methods.sci.baselines.lossless import Coder, coded_spikes, packed_in_time
 from spike_zoo.tasks import CodedScene, Compressed
 from tests.methods.sci.coding import small
 
-PLANES, SIDE, SCALE = 41, 48, 0.6
+PLANES, SIDE, SCALE = 41, 32, 0.6
 
 
 @pytest.fixture(scope="module")
 def scene() -> CodedScene:
     """Return noise-free spikes of a smooth moving image."""
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    images = torch.stack(
-        [
-            0.5 + 0.3 * torch.sin((columns + 0.2 * t) / 6) * torch.cos(rows / 7)
-            for t in range(PLANES)
-        ]
-    )
-    charge = (images * SCALE).cumsum(0) + torch.rand(
-        SIDE, SIDE, generator=torch.Generator().manual_seed(0)
-    )
+    times = 0.2 * torch.arange(PLANES).view(-1, 1, 1)
+    images = 0.5 + 0.3 * torch.sin((columns + times) / 6) * torch.cos(rows / 7)
+    start = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    charge = (images * SCALE).cumsum(0) + start
     spikes = charge.floor().diff(dim=0, prepend=charge[:1].floor()).to(torch.uint8)
     planes = [6, 13, 20, 27, 34]
     return CodedScene(spikes, images[planes][:, None], planes, SCALE, "waves")
@@ -149,8 +143,9 @@ def test_channels_mean_codes_the_mean_and_affine_maps_with_fewer_bytes(
     assert float(module.prepared(scene).maps.abs().sum()) > 0  # type: ignore[union-attr]  # it has them
 
 
-@pytest.mark.parametrize("codec", coded_video.CODECS)
-@pytest.mark.parametrize("kind", [CTAModule, ATCModule, CAASModule])
+@pytest.mark.parametrize(
+    ("kind", "codec"), [(CTAModule, "x264"), (ATCModule, "x265"), (CAASModule, "svtav1")]
+)
 def test_a_coarser_quantiser_takes_fewer_bytes(
     kind: Any, codec: str, scene: CodedScene, weights: str
 ) -> None:
@@ -175,6 +170,7 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: LosslessModule("zip"), "one of raw, zstd, blosc, context, got 'zip'"),  # type: ignore[arg-type]  # an invalid value
         (lambda: CTAModule("vvc"), "codec: one of x264, x265, svtav1, got 'vvc'"),
         (lambda: CTAModule(qps=[22, 32]), r"the coarsest first, got \[22, 32\]"),
         (lambda: CTAModule(qps=[]), "the coarsest first"),
@@ -191,11 +187,6 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
 def test_invalid_settings_are_rejected_by_name(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
-
-
-def test_missing_weights_are_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"none\.ckpt"):
-        CAASModule(weights=str(tmp_path / "none.ckpt")).read_weights()
 
 
 def test_a_missing_video_codec_raises_before_computation(
@@ -246,15 +237,12 @@ def unfiltered(coded: bytes, coder: Coder, size: tuple[int, int], depth: int) ->
 
 
 @pytest.mark.parametrize("coder", CODERS)
-@pytest.mark.parametrize("shape", [(41, 16, 24), (8, 5, 7), (13, 33, 20)])
-def test_lossless_coders_restore_every_spike(coder: Coder, shape: tuple[int, int, int]) -> None:
-    spikes = regular_spikes(*shape)
-    np.testing.assert_array_equal(decoded(coded_spikes(spikes, coder), coder, shape), spikes)
-
-
-@pytest.mark.parametrize("shape", [(41, 16, 24), (41, 5, 7)])
-def test_raw_spikes_take_one_bit_for_any_size(shape: tuple[int, int, int]) -> None:
-    assert len(coded_spikes(regular_spikes(*shape), "raw")) == -(-np.prod(shape) // 8)
+def test_lossless_coders_restore_every_spike(coder: Coder) -> None:
+    for shape in ((41, 16, 24), (8, 5, 7), (13, 33, 20)):
+        spikes = regular_spikes(*shape)
+        coded = coded_spikes(spikes, coder)
+        np.testing.assert_array_equal(decoded(coded, coder, shape), spikes)
+        assert coder != "raw" or len(coded) == -(-spikes.size // 8)
 
 
 def test_planes_of_a_pixel_are_packed_into_bytes_with_the_first_in_the_lowest_bit() -> None:
@@ -267,7 +255,7 @@ def test_planes_of_a_pixel_are_packed_into_bytes_with_the_first_in_the_lowest_bi
 
 
 def test_the_context_coder_takes_at_least_10_percent_less_than_zstandard() -> None:
-    spikes = regular_spikes(161, 96, 96)
+    spikes = regular_spikes(161, 64, 64)
     assert len(coded_spikes(spikes, "context")) <= 0.9 * len(coded_spikes(spikes, "zstd"))
 
 
@@ -278,9 +266,3 @@ def test_a_coder_without_its_library_raises_with_the_package_to_install(
     with pytest.raises(ConfigError, match=r"pip install 'spike-zoo\[cold\]'"):
         LosslessModule("blosc").setup("test")
     LosslessModule("raw").setup("test")
-
-
-def test_an_unknown_coder_is_rejected_by_name() -> None:
-    wrong: Any = "zip"
-    with pytest.raises(ConfigError, match="coder: one of raw, zstd, blosc, context, got 'zip'"):
-        LosslessModule(wrong)

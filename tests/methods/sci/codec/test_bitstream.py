@@ -31,21 +31,12 @@ from spike_zoo.methods.sci.codec.bitstream import (
     digest_of,
 )
 from spike_zoo.spikes import SpikeRecording
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, random_codec, recording
+from spike_zoo.tasks.protocols import Decoded
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, recording
 
 
 def planes_of(count: int, height: int = HEIGHT, width: int = COLUMNS) -> SpikeRecording:
     return SpikeRecording.from_planes(np.zeros((count, height, width), bool), rate_scale=0.6)
-
-
-def changed(codec: SCICodec, name: str) -> SCICodec:
-    """Return a copy of a codec with one changed value in one tensor."""
-    other = copy.deepcopy(codec)
-    other.state_dict()[name].view(-1)[0] += 1
-    return other
-
-
-# Contents.
 
 
 def test_the_header_states_the_recording_the_settings_and_the_model(codec: SCICodec) -> None:
@@ -61,74 +52,47 @@ def test_the_header_states_the_recording_the_settings_and_the_model(codec: SCICo
     assert codec.header(source, rate_scale=0.25).rate_scale == 0.25
 
 
-def test_a_bitstream_is_its_header_followed_by_its_chunks(codec: SCICodec, stream: bytes) -> None:
-    source = recording()
-    header = codec.header(source, quality=2, gop=4)
-    payloads = list(codec.compress_stream(source, quality=2, gop=4))
-    seed = header.checksum
-    chunks = [pack_chunk(number, payload, seed) for number, payload in enumerate(payloads)]
-    assert stream == header.pack() + b"".join(chunks)
-    assert len(stream) == 48 + 8 * 3 + sum(map(len, payloads))
-    assert HEADER_BYTES == 48
-
-
-def test_a_group_of_another_recording_is_rejected_as_damaged(
-    codec: SCICodec, stream: bytes
-) -> None:
-    """Exchange groups of two files of equal size, quality and model."""
-    other = codec.compress(recording(seed=1), quality=2, gop=4)
-    first, second = BitstreamReader(stream), BitstreamReader(other)
-    ends = [len(part.header.pack()) + 8 + len(part.payload(0)) for part in (first, second)]
-    spliced = stream[: ends[0]] + other[ends[1] :]
-    with pytest.raises(CorruptBitstreamError, match="group of pictures 1 damaged"):
-        codec.decompress(spliced)
-    assert set(codec.decompress(spliced, strict=False).feature_index) == set(range(4))
-
-
-@pytest.mark.parametrize(("switch", "value"), [("temporal_prior", "none"), ("context", "residual")])
-def test_options_of_the_decoder_are_part_of_the_model_digest(
-    codec: SCICodec, stream: bytes, switch: str, value: str
-) -> None:
-    other = copy.deepcopy(codec)
-    setattr(other.inter, switch, value)
-    with pytest.raises(ModelMismatchError):
-        other.decompress(stream)
-
-
-def test_the_same_recording_gives_the_same_bytes(codec: SCICodec, stream: bytes) -> None:
-    assert codec.compress(recording(), quality=2, gop=4) == stream
-
-
 def test_a_better_quality_takes_more_bytes(codec: SCICodec) -> None:
-    sizes = [len(codec.compress(recording(27), quality=quality)) for quality in range(4)]
+    sizes = [len(codec.compress(recording(20), quality=quality)) for quality in range(4)]
     assert sizes == sorted(sizes)
     assert len(set(sizes)) == 4
 
 
-# Digests of models.
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "intra.entropy.fuse.0.narrow.weight",
-        "intra.entropy.quality",
-        "intra.entropy.scales.layers.0.weight_integer",
-        "intra.entropy.scales.layers.2.shift",
-        "intra.entropy.prior.frequencies",
-        "intra.synthesis.mend.leave.bias",
-        "inter.entropy.prior.0.weight",
-        "inter.entropy.motion.scales.layers.1.multiplier",
-        "inter.contexts.enter.0.weight",
-        "inter.motion_synthesis.0.spatial.weight",
-        "inter.synthesis.at_full.0.weight",
-        "gains.decoder.content",
-    ],
+DECODER = (
+    *("intra.entropy.fuse.0.narrow.weight", "intra.entropy.quality"),
+    *("intra.entropy.scales.layers.0.weight_integer", "intra.entropy.scales.layers.2.shift"),
+    *("intra.entropy.prior.frequencies", "intra.synthesis.mend.leave.bias"),
+    *("inter.entropy.prior.0.weight", "inter.entropy.motion.scales.layers.1.multiplier"),
+    *("inter.contexts.enter.0.weight", "inter.motion_synthesis.0.spatial.weight"),
+    *("inter.synthesis.at_full.0.weight", "gains.decoder.content"),
 )
-def test_another_decoder_is_rejected_with_both_digests(
-    codec: SCICodec, stream: bytes, name: str
+OTHERS = (
+    *("fem.tail.0.weight", "fam.embed.weight", "fmvr.layers.0.weight"),
+    *("motion.levels.0.last.weight", "intra.analysis.transform.0.weight"),
+    *("inter.analysis.content.at_full.weight", "gains.encoder.intra"),
+    *("intra.entropy.scales.layers.0.weight", "intra.entropy.scales.layers.1.step"),
+    "inter.entropy.content.prior.means",
+)
+
+
+def test_every_part_of_the_decoder_changes_the_digest_and_no_other(
+    codec: SCICodec, stream: bytes
 ) -> None:
-    other = changed(codec, name)
+    other = copy.deepcopy(codec)
+    state = other.state_dict()
+    for name in OTHERS:
+        state[name].view(-1)[0] += 1
+    assert digest_of(other) == digest_of(codec)
+    reader = BitstreamReader(stream)
+    features = [
+        decoded_group(model, reader.payload(2), reader.header, 2)[0] for model in (other, codec)
+    ]
+    assert torch.equal(*features)
+    digests = {digest_of(codec)}
+    for name in DECODER:
+        state[name].view(-1)[0] += 1
+        digests.add(digest_of(other))
+    assert len(digests) == len(DECODER) + 1
     with pytest.raises(ModelMismatchError, match="decode with the weights that made it") as caught:
         other.decompress(stream)
     assert caught.value.of_file == digest_of(codec)
@@ -138,35 +102,10 @@ def test_another_decoder_is_rejected_with_both_digests(
         assert digest.hex() in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "fem.tail.0.weight",
-        "fam.embed.weight",
-        "fmvr.layers.0.weight",
-        "motion.levels.0.last.weight",
-        "intra.analysis.transform.0.weight",
-        "inter.analysis.content.at_full.weight",
-        "gains.encoder.intra",
-        "intra.entropy.scales.layers.0.weight",
-        "intra.entropy.scales.layers.1.step",
-        "inter.entropy.content.prior.means",
-    ],
-)
-def test_weights_not_used_in_decoding_do_not_change_the_digest(
-    codec: SCICodec, stream: bytes, name: str
-) -> None:
-    other = changed(codec, name)
-    assert digest_of(other) == digest_of(codec)
-    reader = BitstreamReader(stream)
-    features = [
-        decoded_group(model, reader.payload(2), reader.header, 2)[0] for model in (other, codec)
-    ]
-    assert torch.equal(*features)
-
-
 def test_the_digest_depends_only_on_the_weights(codec: SCICodec) -> None:
-    other = random_codec(final=False)
+    other = copy.deepcopy(codec)
+    for value in other.parameters():
+        value.data.zero_()
     assert digest_of(other) != digest_of(codec)
     other.load_state_dict(codec.state_dict())
     assert digest_of(other) == digest_of(codec)
@@ -181,12 +120,10 @@ def test_finalised_half_precision_weights_do_not_change_when_loaded_and_finalise
 ) -> None:
     rounded = copy.deepcopy(codec).half().float()
     digest = rounded.update_tables()
-    bitstream_bytes = rounded.compress(recording(27))
     file = {n: t.half() if t.is_floating_point() else t for n, t in rounded.state_dict().items()}
-    loaded = random_codec(final=False)
+    loaded = copy.deepcopy(codec)
     loaded.load_state_dict(file)
     assert digest_of(loaded) == digest != digest_of(codec)
-    assert loaded.compress(recording(27)) == bitstream_bytes
     assert loaded.update_tables() == digest, "a second finalisation changes nothing"
 
 
@@ -196,7 +133,7 @@ def test_a_device_that_fails_the_exactness_check_raises_in_both_directions(
     other = copy.deepcopy(codec)
     other.get_buffer("inter.entropy.motion.scales.probe_crc").bitwise_xor_(1)
     actions: list[Callable[[], object]] = [
-        lambda: other.compress(recording(27)),
+        lambda: other.compress(recording(13)),
         lambda: other.decompress(stream),
     ]
     for action in actions:
@@ -204,42 +141,15 @@ def test_a_device_that_fails_the_exactness_check_raises_in_both_directions(
             action()
 
 
-# Rejected input.
-
-
 @pytest.mark.parametrize(
     ("source", "options", "error", "message"),
     [
         (planes_of(12), {}, PlaneRangeError, "each of 13 planes; this recording has 12"),
-        (
-            planes_of(13, height=15),
-            {},
-            ConfigError,
-            r"planes of 48 x 15 pixels .* cannot be coded: both",
-        ),
+        (planes_of(13, 15), {}, ConfigError, r"planes of 48 x 15 pixels .* cannot be coded: both"),
         (planes_of(13, width=8), {}, ConfigError, "both sides must be at least 16"),
-        (
-            planes_of(13, 16, 65536),
-            {},
-            ConfigError,
-            "width 65536; it is 1 to 65535",
-        ),
-        (
-            planes_of(13, 4097, 4097),
-            {},
-            ConfigError,
-            "4097 x 4097 pixels; at most 16777216 are decoded",
-        ),
-        (planes_of(13), {"quality": 4}, ConfigError, "quality 4; it is 0 to 3"),
+        (planes_of(13, 16, 65536), {}, ConfigError, "width 65536; it is 1 to 65535"),
         (planes_of(13), {"quality": -1}, ConfigError, "quality -1; it is 0 to 3"),
-        (planes_of(13), {"gop": 0}, ConfigError, "gop 0; it is 1 to 65535"),
         (planes_of(13), {"gop": 65536}, ConfigError, "gop 65536; it is 1 to 65535"),
-        (
-            planes_of(13 + 7 * 7, 4096, 4096),
-            {},
-            ConfigError,
-            "groups of 8 frames of 4096 x 4096 pixels; at most 4 frames",
-        ),
     ],
 )
 def test_recordings_and_options_that_cannot_be_coded_are_rejected(
@@ -261,68 +171,56 @@ def test_other_probability_tables_change_the_model_digest(
         codec.decompress(stream)
 
 
-@pytest.mark.parametrize("changes", [{"window": 19}, {"step": 4}, {"channels": 5}])
 def test_headers_with_another_window_step_or_channels_are_rejected(
-    codec: SCICodec, stream: bytes, changes: dict[str, Any]
+    codec: SCICodec, stream: bytes
 ) -> None:
     header = Header.parse(stream)
-    other = replace(header, **changes).pack() + stream[HEADER_BYTES:]
-    with pytest.raises(BitstreamError, match="SCI's have 13, 7 and 3: another program wrote it"):
-        codec.decompress(other)
+    for other in (replace(header, window=19), replace(header, step=4), replace(header, channels=5)):
+        with pytest.raises(BitstreamError, match="SCI's have 13, 7 and 3: another program wrote"):
+            codec.decompress(other.pack() + stream[HEADER_BYTES:])
 
 
-@pytest.mark.parametrize("value", [False, True])
-def test_dark_and_saturated_recordings_are_coded(codec: SCICodec, value: bool) -> None:
-    source = SpikeRecording.from_planes(np.full((20, 16, 17), value), rate_scale=0.6)
-    decoded = codec.decompress(codec.compress(source))
+def test_dark_and_saturated_recordings_are_coded(codec: SCICodec) -> None:
+    spikes = np.zeros((20, 16, 17), bool)
+    spikes[13:] = True
+    decoded = codec.decompress(codec.compress(SpikeRecording.from_planes(spikes, rate_scale=0.6)))
     assert decoded.features.shape == (2, 3, 16, 17)
     assert torch.isfinite(decoded.features).all()
     assert torch.isfinite(decoded.motion).all()
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (
-            lambda: random_codec(final=False),
-            NotFinalizedError,
-            r"call update_tables\(\) once its training",
-        ),
-        (lambda: SCICodec(FEM(0.125)), ConfigError, r"these weights have no codec.*'codec' or"),
-    ],
-)
-def test_weights_without_a_final_codec_raise(
-    make: Callable[[], SCICodec], error: type[Exception], message: str, stream: bytes
-) -> None:
-    codec = make()
-    for action in (lambda: codec.compress(recording(13)), lambda: codec.decompress(stream)):
+def test_weights_without_a_final_codec_raise(unfinished: SCICodec, stream: bytes) -> None:
+    for codec, error, message in (
+        (unfinished, NotFinalizedError, r"call update_tables\(\) once its training"),
+        (SCICodec(FEM(0.125)), ConfigError, r"these weights have no codec.*'codec' or"),
+    ):
         with pytest.raises(error, match=message):
-            action()
+            codec.compress(recording(13))
+        with pytest.raises(error, match=message):
+            codec.decompress(stream)
 
 
 def test_features_of_nan_are_rejected(codec: SCICodec) -> None:
-    header = codec.header(recording(20))
-    broken = [torch.full((1, 3, HEIGHT, COLUMNS), torch.nan)] * 2
+    header = codec.header(recording(13))
+    broken = [torch.full((1, 3, HEIGHT, COLUMNS), torch.nan)]
     with pytest.raises(ValueError, match="a symbol is not a number"):
         list(bitstream.payloads(codec, broken, header))
-
-
-# Damage.
 
 
 def test_damaged_payloads_raise_in_decoding(codec: SCICodec, stream: bytes) -> None:
     reader = BitstreamReader(stream)
     payload = reader.payload(2)
-    for position in range(0, len(payload), 37):
+    for position in range(5, len(payload), 131):
         damaged = bytearray(payload)
         damaged[position] ^= 0x10
         with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 2"):
             decoded_group(codec, bytes(damaged), reader.header, 2)
 
 
-def test_a_damaged_group_does_not_change_the_other_groups(codec: SCICodec, stream: bytes) -> None:
-    whole, reader = codec.decompress(stream), BitstreamReader(stream)
-    lengths = reader.payload_bytes()
+def test_a_damaged_group_does_not_change_the_other_groups(
+    codec: SCICodec, stream: bytes, decoded: Decoded
+) -> None:
+    lengths = BitstreamReader(stream).payload_bytes()
     damaged = bytearray(stream)
     damaged[HEADER_BYTES + 8 + lengths[0] + 8 + 20] ^= 0xFF  # inside group 1
     with pytest.raises(CorruptBitstreamError, match="group of pictures 1") as caught:
@@ -331,8 +229,8 @@ def test_a_damaged_group_does_not_change_the_other_groups(codec: SCICodec, strea
     partial = codec.decompress(bytes(damaged), strict=False)
     assert partial.feature_index == (0, 1, 2, 3, 8, 9)
     assert partial.planes == (6, 13, 20, 27, 62, 69)
-    assert torch.equal(partial.features, whole.features[[0, 1, 2, 3, 8, 9]])
-    assert torch.equal(partial.motion, whole.motion[[0, 1, 2, 3, 8, 9]])
+    assert torch.equal(partial.features, decoded.features[[0, 1, 2, 3, 8, 9]])
+    assert torch.equal(partial.motion, decoded.motion[[0, 1, 2, 3, 8, 9]])
     assert [type(error) for error in partial.errors] == [CorruptBitstreamError]
 
 
@@ -346,11 +244,11 @@ def test_a_group_with_wrong_symbols_and_a_valid_chunk_is_omitted(
         pack_chunk(number, bytes(part), reader.header.checksum) for number, part in enumerate(parts)
     ]
     forged = stream[:HEADER_BYTES] + b"".join(chunks)
-    with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="group of pictures 1"):
-        codec.decompress(forged)
     partial = codec.decompress(forged, strict=False)
     assert partial.feature_index == (0, 1, 2, 3, 8, 9)
-    assert len(partial.errors) == 1
+    (error,) = partial.errors
+    assert isinstance(error, (DecodeMismatchError, CorruptBitstreamError))
+    assert "group of pictures 1" in str(error)
 
 
 def test_the_complete_groups_of_a_truncated_bitstream_are_decoded(

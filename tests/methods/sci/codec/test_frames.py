@@ -26,9 +26,11 @@ from spike_zoo.methods.sci.codec.inter import MODES, FrameMode, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, recording
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from spike_zoo.methods.sci import SCICodecModule
@@ -43,16 +45,9 @@ def encode_group(
     encoder = GroupEncoder()
     assert codec.coding is not None
     with exact_context(CPU):
-        frames = list(
-            encode_frames(
-                codec.coding,
-                SymbolEncoder(encoder),
-                features,
-                quality,
-                estimation=codec.motion,
-                weight=weight,
-            )
-        )
+        options: Any = {"estimation": codec.motion, "weight": weight}
+        symbols = SymbolEncoder(encoder)
+        frames = list(encode_frames(codec.coding, symbols, features, quality, **options))
     return encoder.finish(), frames
 
 
@@ -65,10 +60,10 @@ def decode_group(codec: SCICodec, payload: bytes, count: int) -> list[DecodedFra
     return frames
 
 
-def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec) -> None:
-    payload, ours = encode_group(codec, features_of(codec, recording())[:FRAMES])
-    theirs = decode_group(codec, payload, FRAMES)
-    assert len(ours) == len(theirs) == FRAMES  # an I-frame and 8 P-frames
+def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec, features: list[Tensor]) -> None:
+    payload, ours = encode_group(codec, features[:4])
+    theirs = decode_group(codec, payload, 4)
+    assert len(ours) == len(theirs) == 4  # an I-frame and 3 P-frames
     for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
         assert torch.equal(frame.feature, other.feature), number
         assert frame.feature.shape == (1, 3, *SIZE)
@@ -76,7 +71,7 @@ def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec) -> None:
         assert bool(frame.motion.any()) == (number > 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def skipping(codec: SCICodec) -> SCICodec:
     """Return a codec with the option ``skip``."""
     skipping = copy.deepcopy(codec)
@@ -86,9 +81,9 @@ def skipping(codec: SCICodec) -> SCICodec:
 
 
 def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
-    skipping: SCICodec,
+    skipping: SCICodec, features: list[Tensor]
 ) -> None:
-    still = [features_of(skipping, recording())[0]] * FRAMES
+    still = [features[0]] * FRAMES
     payload, frames = encode_group(skipping, still, weight=1e-3)
     # the encoder raises the quality of the I-frame by 1
     alone, _ = encode_group(skipping, still[:1], weight=1e-3, quality=3)
@@ -100,9 +95,18 @@ def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
         assert torch.equal(frame.feature, other.feature)
 
 
-@pytest.mark.parametrize("mode", MODES)
+FAST_MODES = MODES[1], MODES[5], MODES[8], MODES[15]  # gaps of 0, 1 and 3; all pairs of parts
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [mode if mode in FAST_MODES else pytest.param(mode, marks=pytest.mark.slow) for mode in MODES],
+)
 def test_every_mode_is_decoded_as_encoded(
-    skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
+    skipping: SCICodec,
+    features: list[Tensor],
+    mode: FrameMode,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Replace the costs, so that each mode is chosen."""
     part_costs = [not mode.motion, 0.5, not mode.content, 0.5]
@@ -115,7 +119,7 @@ def test_every_mode_is_decoded_as_encoded(
 
     monkeypatch.setattr(PFrameEncoder, "cost", cost)
     count = 2 + mode.gap
-    payload, ours = encode_group(skipping, features_of(skipping, recording())[:count], weight=1.0)
+    payload, ours = encode_group(skipping, features[:count], weight=1.0)
     theirs = decode_group(skipping, payload, count)
     for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
         assert torch.equal(frame.feature, other.feature)
@@ -141,19 +145,22 @@ def test_omitted_frames_are_interpolated_along_the_motion() -> None:
         assert torch.equal(frame.motion, motion / 4)
 
 
-def test_a_gap_longer_than_the_group_is_rejected(skipping: SCICodec) -> None:
-    still = [features_of(skipping, recording())[0]] * 5
+def test_a_gap_longer_than_the_group_is_rejected(
+    skipping: SCICodec, features: list[Tensor]
+) -> None:
+    still = features[:1] * 5
     payload, _ = encode_group(skipping, still, weight=1e-3)  # one P-frame with a gap of 3
     with pytest.raises(ValueError, match="leaves out 3 frames of the 2 that remain"):
         decode_group(skipping, payload, 3)
 
 
-def test_the_encoder_chooses_the_lowest_rate_distortion_cost(skipping: SCICodec) -> None:
+def test_the_encoder_chooses_the_lowest_rate_distortion_cost(
+    skipping: SCICodec, features: list[Tensor]
+) -> None:
     """Compare the rate-distortion cost of the choice with that of coding all parts."""
-    features = features_of(skipping, recording())[:2]
     weight, costs = 50.0, []
     for chosen in (weight, None):
-        payload, frames = encode_group(skipping, features, chosen)
+        payload, frames = encode_group(skipping, features[:2], chosen)
         error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
         costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
     assert costs[0] <= costs[1] + 0.02  # payloads are whole 16-bit words
@@ -196,12 +203,21 @@ def coded_cost(
     return float(symbols.bits) / features[0][0, 0].numel() + weight * float(errors.sum()), decoded
 
 
-@pytest.mark.parametrize("event", ["flash", "blinking", "thin fast bar"])
-def test_short_events_between_equal_features_are_coded(shipped: SCICodec, event: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "qualities"),
+    [
+        ("flash", (0, 3)),
+        pytest.param("blinking", range(4), marks=pytest.mark.slow),
+        pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
+    ],
+)
+def test_short_events_between_equal_features_are_coded(
+    shipped: SCICodec, event: str, qualities: Sequence[int]
+) -> None:
     """Of the features that are encoded jointly, the last one equals the I-frame."""
     features, pixels = event_features(event)
     originals, psnrs = torch.cat(features), []
-    for quality in range(4):
+    for quality in qualities:
         cost, decoded = coded_cost(shipped, features, quality, chooses=True)
         assert cost <= coded_cost(shipped, features, quality, chooses=False)[0]
         psnrs.append(float(psnr(decoded[..., pixels][None], originals[..., pixels][None])))
@@ -209,10 +225,12 @@ def test_short_events_between_equal_features_are_coded(shipped: SCICodec, event:
     assert psnrs[0] > 15
 
 
-def test_rate_estimation_makes_the_same_choices_as_encoding(skipping: SCICodec) -> None:
-    features = features_of(skipping, recording())[:6]
+def test_rate_estimation_makes_the_same_choices_as_encoding(
+    skipping: SCICodec, features: list[Tensor]
+) -> None:
+    features = features[:4]
     payload, expected = encode_group(skipping, features, weight=64.0)
-    for frame, other in zip(decode_group(skipping, payload, 6), expected, strict=True):
+    for frame, other in zip(decode_group(skipping, payload, 4), expected, strict=True):
         assert torch.equal(frame.feature, other.feature)
     assert skipping.coding is not None
     options: Any = {"weight": 64.0, "estimation": skipping.motion}
@@ -245,8 +263,9 @@ def test_a_block_transform_of_full_width_is_invertible() -> None:
     assert torch.allclose(restored, blocks, atol=1e-5)
 
 
-def test_a_p_frame_depends_on_the_decoded_frame_before_it(codec: SCICodec) -> None:
-    features = features_of(codec, recording())
+def test_a_p_frame_depends_on_the_decoded_frame_before_it(
+    codec: SCICodec, features: list[Tensor]
+) -> None:
     _, usual = encode_group(codec, features[:2])
     _, other = encode_group(codec, [1 - features[0], features[1]])
     assert not torch.equal(usual[1].feature, other[1].feature)

@@ -36,7 +36,7 @@ def net() -> ScaleNet:
         layers[0].bias += torch.linspace(-1, 1, QUALITIES)[:, None]  # differ between qualities
         for layer, factor in zip(layers, (3.0, 3.0, 2.0), strict=True):
             layer.weight *= factor
-        for seed in range(20):
+        for seed in range(12):
             hyper, context = random_symbols(seed=seed)
             net(hyper, [context], seed % QUALITIES)
     net.finalize()
@@ -75,25 +75,17 @@ def reference_scale_indexes(
     return x
 
 
-@pytest.mark.parametrize("quality", range(QUALITIES))
-def test_scale_indexes_equal_integer_arithmetic(net: ScaleNet, quality: int) -> None:
-    hyper, context = random_symbols(batch=2, seed=100 + quality)
-    scale_indexes = net.scale_indexes(hyper, [context], quality)
-    assert scale_indexes.dtype == torch.int64
-    for sample in range(2):
-        expected = reference_scale_indexes(net, hyper[sample], context[sample], quality)
-        np.testing.assert_array_equal(scale_indexes[sample].numpy(), expected)
-    assert scale_indexes.unique().numel() > 30, "scale indexes must vary in this test"
+def test_scale_indexes_equal_integer_arithmetic_at_every_quality(net: ScaleNet) -> None:
+    for quality in range(QUALITIES):
+        hyper, context = random_symbols(batch=1, seed=100 + quality)
+        scale_indexes = net.scale_indexes(hyper, [context], quality)
+        assert scale_indexes.dtype == torch.int64
+        expected = reference_scale_indexes(net, hyper[0], context[0], quality)
+        np.testing.assert_array_equal(scale_indexes[0].numpy(), expected)
+        assert scale_indexes.unique().numel() > 30, "scale indexes must vary in this test"
 
 
-def test_scale_indexes_differ_between_qualities(net: ScaleNet) -> None:
-    hyper, context = random_symbols()
-    indexes = [net.scale_indexes(hyper, [context], quality) for quality in range(QUALITIES)]
-    assert all(not torch.equal(indexes[0], other) for other in indexes[1:])
-
-
-@pytest.mark.parametrize("batch", [1, 4, 8])
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (4, 2), (8, 4)])
 @pytest.mark.usefixtures("_threads")
 def test_scale_indexes_do_not_depend_on_batch_or_threads(
     net: ScaleNet, batch: int, threads: int
@@ -131,7 +123,7 @@ def test_scale_indexes_of_gpu_and_cpu_are_equal(net: ScaleNet) -> None:
 
 def test_training_output_agrees_with_the_exact_scale_indexes(net: ScaleNet) -> None:
     different = count = 0
-    for seed in range(200, 216):
+    for seed in range(200, 208):
         hyper, context = random_symbols(seed=seed)
         exact = net.scale_indexes(hyper, [context], seed % QUALITIES)
         with torch.no_grad():
@@ -183,14 +175,8 @@ def test_a_device_with_other_results_is_rejected(net: ScaleNet) -> None:
         damaged.check(cpu)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("layers.2.weight", value) for value in (1e9, float("nan"), float("inf"))),
-        # a bias of 1e6 exceeds 2^31 in units of the weights' step
-        *(("layers.0.bias", value) for value in (1e6, float("nan"), float("inf"))),
-    ],
-)
+@pytest.mark.parametrize("value", [1e9, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["layers.2.weight", "layers.0.bias"])
 def test_finalising_diverged_weights_raises(name: str, value: float) -> None:
     net = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
     net.get_parameter(name).data.view(-1)[-1] = value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
@@ -13,12 +11,9 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathway
 
 
-@pytest.mark.parametrize("plane", range(13))
-def test_filters_depend_exactly_on_the_planes_of_their_windows(plane: int) -> None:
+def test_filters_depend_exactly_on_the_planes_of_their_windows() -> None:
     torch.manual_seed(0)
     fem = FEM(0.25, attention=False, binarize=False)
-    impulse = torch.zeros(1, 13, 16, 16)
-    impulse[:, plane] = 1.0
     for bank, windows in (
         (fem.ventral, [(3, 9), (2, 10), (1, 11), (0, 12)]),  # 7, 9, 11, 13 around plane 6
         (fem.dorsal, [(3, 12), (2, 11), (1, 10), (0, 9)]),  # ten planes, the latest first
@@ -27,9 +22,11 @@ def test_filters_depend_exactly_on_the_planes_of_their_windows(plane: int) -> No
         for layer, (first, last), (start, stop) in zip(
             bank.filters, windows, bank.planes, strict=True
         ):
+            impulses = torch.eye(13)[:, start:stop, None, None].expand(-1, -1, 8, 8)
             with torch.no_grad():
-                response = layer(impulse[:, start:stop]) - layer(0 * impulse[:, start:stop])
-            assert bool(response.abs().sum() > 0) == (first <= plane <= last)
+                responses = layer(impulses) - layer(0 * impulses)
+            reached = responses.abs().sum(dim=(1, 2, 3)) > 0
+            assert reached.tolist() == [first <= plane <= last for plane in range(13)]
 
 
 def test_binary_weights_have_two_values_per_channel_and_pass_gradients() -> None:
@@ -57,9 +54,15 @@ def test_the_ventral_pathway_has_no_parameters_of_the_dorsal_pathway() -> None:
 
 @pytest.mark.parametrize(
     ("pathway", "pfu", "attention", "binarize"),
-    list(itertools.product(get_args(Pathway), get_args(Fusion), (True, False), (True, False))),
+    [
+        ("dual", "pfu", True, True),
+        ("dual", "concat", False, True),
+        ("dual", "none", True, False),
+        ("ventral", "pfu", True, True),
+        ("dorsal", "none", False, False),
+    ],
 )
-def test_every_combination_of_options_gives_features_and_gradients_for_all_parameters(
+def test_every_option_gives_features_and_gradients_for_all_parameters(
     pathway: Pathway, pfu: Fusion, attention: bool, binarize: bool
 ) -> None:
     torch.manual_seed(0)

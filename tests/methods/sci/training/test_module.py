@@ -18,11 +18,11 @@ from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.training.clips import (
     Intermediates,
+    static_scene_deviation,
     stretch_contrast,
 )
+from spike_zoo.methods.sci.training.options import Stage
 from spike_zoo.methods.sci.training.stage_module import failed_motion
-from spike_zoo.methods.sci.training.stage_table import Stage
-from spike_zoo.methods.sci.training.static_scene import static_scene_deviation
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.testing import (
     MethodTester,
@@ -33,7 +33,7 @@ from spike_zoo.testing import (
 )
 from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.batches import batch_of
-from tests.methods.sci.coding import small
+from tests.methods.sci.coding import SPLITS, small
 
 
 class TestExtraction(ReconstructionTester, MethodTester):
@@ -51,8 +51,8 @@ class TestAnalysis(ReconstructionTester, MethodTester):
 
     height = 24
     width = 24
-    overfit_steps = 120
-    overfit_psnr = 16.0  # features of a random FEM have little contrast
+    overfit_steps = 80
+    overfit_psnr = 15.0  # features of a random FEM have little contrast
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
@@ -63,17 +63,16 @@ class TestAnalysis(ReconstructionTester, MethodTester):
         return small("fam", **self.files)
 
 
-@pytest.mark.parametrize("stage", ["motion", "fam"])
 def test_missing_and_unsuitable_checkpoints_of_earlier_stages_are_rejected(
-    stage: Stage, stage_files: dict[str, str], tmp_path: Path
+    stage_files: dict[str, str], tmp_path: Path
 ) -> None:
-    module = small(stage)
+    module = small("motion")
     with pytest.raises(ConfigError, match=r"fem: this stage starts from.*configs/sci_fem\.yaml"):
         training_loss(module, batch_of(module))
-    missing = small(stage, **{**stage_files, "fem": str(tmp_path / "none.ckpt")})
+    missing = small("motion", **{**stage_files, "fem": str(tmp_path / "none.ckpt")})
     with pytest.raises(MissingFileError, match=r"none\.ckpt: there is no such checkpoint of stage"):
         training_loss(missing, batch_of(missing))
-    wider = small(stage, **{**stage_files, "fem_width": 0.25})
+    wider = small("motion", **{**stage_files, "fem_width": 0.25})
     with pytest.raises(WeightsError, match=r"fem\.safetensors: its part codec\.fem is not FEM"):
         training_loss(wider, batch_of(wider))
 
@@ -87,9 +86,9 @@ def test_training_features_with_the_analysis_lowers_the_loss(
         module = small("fam", train_fem=train_fem, **stage_files)
         module.setup("fit")
         motion = {name: value.clone() for name, value in module.codec.motion.state_dict().items()}
-        batch = batch_of(module)
+        batch = batch_of(module, 16, 16)
         optimizer = torch.optim.Adam((p for p in module.parameters() if p.requires_grad), 3e-3)
-        for _ in range(30):
+        for _ in range(20):
             optimizer.zero_grad()
             terms = module.terms(batch)
             terms["total"].backward()
@@ -97,16 +96,13 @@ def test_training_features_with_the_analysis_lowers_the_loss(
         losses[train_fem] = float(terms["image"].detach())
         after = module.codec.motion.state_dict()
         assert all(torch.equal(value, after[name]) for name, value in motion.items())
-    assert losses[True] < 0.8 * losses[False]
-    assert terms["anchor"] < 0.05, "the mean of the channels is near the image"
+    assert losses[True] < 0.9 * losses[False]
+    assert terms["anchor"] < 0.1, "the mean of the channels is near the image"
 
 
-@pytest.mark.parametrize("is_shipped", [True, False])
-def test_frozen_parts_equal_the_checkpoints(stage_files: dict[str, str], is_shipped: bool) -> None:
-    files = dict.fromkeys(stage_files, "sci-small") if is_shipped else stage_files
-    source = cast("SCICodecModule", spike_zoo.load(files["motion"]))
-    widths = {name: value for name, value in source.hparams["networks"].items() if "width" in name}
-    module = small("fam", **widths, **files)
+def test_frozen_parts_equal_the_checkpoints(stage_files: dict[str, str]) -> None:
+    source = cast("SCICodecModule", spike_zoo.load(stage_files["motion"]))
+    module = small("fam", **stage_files)
     module.setup("fit")
     for part in ("fem", "motion"):
         theirs, ours = (owner.codec.get_submodule(part).state_dict() for owner in (source, module))
@@ -124,7 +120,7 @@ def test_a_checkpoint_loads_without_files_of_earlier_stages(
     loaded.setup("fit")  # must not read the missing files, because weights are loaded
 
 
-def test_images_with_shared_features_equal_single_images(
+def test_images_with_shared_features_equal_single_images_and_forward(
     stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_everything(0)
@@ -132,6 +128,10 @@ def test_images_with_shared_features_equal_single_images(
     module.setup("fit")
     recording = pattern_take(3, planes=70).recording
     alone = torch.cat([module.reconstruct(recording, [plane]) for plane in (30, 37, 44)])
+    clip = torch.from_numpy(recording[10:51])[None].float()
+    with torch.no_grad():
+        image = module.eval()(clip, torch.tensor([recording.rate_scale or 1.0]))
+    torch.testing.assert_close(alone[:1], image, rtol=0, atol=1e-5)
     counts: list[int] = []
     fem = module.codec.fem.forward
 
@@ -143,20 +143,6 @@ def test_images_with_shared_features_equal_single_images(
     together = module.reconstruct(recording, [30, 37, 44])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
     assert sum(counts) == 7  # planes 16, 23, ..., 58: 7 features instead of 3 x 5
-
-
-def test_reconstruct_of_a_clip_equals_forward_at_its_middle(
-    stage_files: dict[str, str],
-) -> None:
-    seed_everything(0)
-    module = small("fam", **stage_files)
-    module.setup("fit")
-    module.eval()
-    recording = pattern_take(3, planes=41).recording
-    spikes = torch.from_numpy(recording[0:41])[None].float()
-    with torch.no_grad():
-        image = module(spikes, torch.tensor([recording.rate_scale or 1.0]))
-    torch.testing.assert_close(module.reconstruct(recording, [20]), image, rtol=0, atol=1e-5)
 
 
 def test_network_input_is_divided_by_the_rate_scale_if_scale_input_is_set() -> None:
@@ -191,12 +177,11 @@ def test_invalid_spikes_are_rejected(
         small("fem").codec.features(spikes)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_dark_and_saturated_spikes_are_valid(value: float, stage_files: dict[str, str]) -> None:
-    module = small("fam", **stage_files).eval()
+def test_dark_and_saturated_spikes_are_valid(stage_files: dict[str, str]) -> None:
+    module, spikes = small("fam", **stage_files).eval(), torch.zeros(2, 41, 16, 16)
+    spikes[1] = 1
     with torch.no_grad():
-        image = module(torch.full((1, 41, 16, 16), value), torch.tensor([0.6]))
-    assert torch.isfinite(image).all()
+        assert torch.isfinite(module(spikes, torch.tensor([0.6, 0.6]))).all()
 
 
 def test_a_short_clip_gives_a_warning_and_a_shorter_recording_raises(
@@ -239,8 +224,7 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return an archive of small sequences with ground-truth motion."""
     path = tmp_path_factory.mktemp("sequences") / "sequence.h5"
     options = {"train": 3, "val": 3, "test": 3, "height": 32, "width": 32}
-    request = RECIPES["sequence"].request("small", 0, options)
-    takes = request.takes()
+    takes = RECIPES["sequence"].request("small", 0, options).takes()
     with spike_zoo.archive.ArchiveWriter(path) as writer:
         for split, jobs in takes.items():
             for name, job in jobs.items():
@@ -252,16 +236,8 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str, str]) -> None:
     seed_everything(0)
     module = small("motion", **stage_files)
-    whole = ["train", "val", "test"]
-    data = SceneDataModule(
-        sequences,
-        13,
-        images_per_sample=2,
-        full_sequence_splits=whole,
-        crop=32,
-        batch_size=2,
-        seed=0,
-    )
+    options: dict[str, Any] = {"images_per_sample": 2, "full_sequence_splits": SPLITS, "crop": 32}
+    data = SceneDataModule(sequences, 13, **options, batch_size=2, seed=0)
     quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
     trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
@@ -304,12 +280,7 @@ def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
 
 @pytest.mark.parametrize(
     ("align", "steps"),
-    [
-        ("afr", ["warped", "deformed", "fused"]),
-        ("dcn", ["embedded", "deformed"]),
-        ("warp", ["warped"]),
-        ("none", ["embedded"]),
-    ],
+    [("afr", ["warped", "deformed", "fused"]), ("dcn", ["embedded", "deformed"])],
 )
 def test_pictures_of_a_sample_contain_every_step_of_its_alignment(
     align: Align, steps: list[str]
@@ -317,13 +288,13 @@ def test_pictures_of_a_sample_contain_every_step_of_its_alignment(
     seed_everything(0)
     module = small("fam", align=align)
     with torch.no_grad():
-        intermediates = Intermediates.of(module.codec, batch_of(module, 17, 22))
+        intermediates = Intermediates.of(module.codec, batch_of(module, 17, 18))
         pictures = intermediates.pictures(1)
     feature, motion, *names = pictures
     assert feature == "feature"
     assert motion.startswith("motion, up to")
     assert names == steps
-    assert pictures["feature"].shape == (3, 17, 22)
+    assert pictures["feature"].shape == (3, 17, 18)
     assert all(0 <= picture.min() <= picture.max() <= 1 for picture in pictures.values())
 
 
