@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError, SpikeZooError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import DeblurModule, MeasuredImage, Origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torchmetrics import MetricCollection
-
-    from spike_zoo.tasks.batch import DeblurBatch
+from spike_zoo.tasks.batch import DeblurBatch
 
 SPAN = (20, 117)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 import torch
+from torch import Tensor
 
 import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
-from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec
+from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent
 from spike_zoo.methods.sci.codec.frames import (
@@ -27,13 +29,6 @@ from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synt
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.methods.sci import SCICodecModule
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
