@@ -63,7 +63,10 @@ hashes: setup $(STAMPS)/audit ## write the pinned versions with the hashes of th
 	$(BIN)/uv pip compile constraints.txt --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11.7 --quiet --output-file requirements.txt
 
 data/%.h5: | $(STAMPS)/setup
-	$(RUN) archive $@
+	$(RUN) file $@
+
+experiments/%.safetensors: | $(STAMPS)/setup
+	$(RUN) file $@
 
 ablation-table: setup ## run the missing rows of METHOD under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
 	$(RUN) ablation-table $(METHOD) --profile $(PROFILE) $(ARGS)

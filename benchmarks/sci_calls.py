@@ -99,7 +99,7 @@ def _with_a_sampler_each(
 
 
 def untrained_codec() -> SCICodec:
-    """Return a codec with the layer sizes of sci-small and random weights."""
+    """Return a codec with the layer sizes of sci_joint and random weights."""
     torch.manual_seed(0)
     module = SCICodecModule(networks=NetworkOptions(fem_width=0.5, codec_width=0.25)).eval()
     module.codec.update_tables()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SCENES = "medium", "fast"  # the first test scene of each speed
 FAM_WEIGHTS = "experiments/sci/weights/fam.safetensors"
+OWN_WEIGHTS = "experiments/sci/weights/sci_joint.safetensors"
 SPIKES, PICTURES, FEATURES, OWN = (
     51,
     33,
@@ -77,7 +78,7 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
         "CTA, x265": (cta, 0),
         "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=FAM_WEIGHTS), 0),
         "CAAS, x265": (CAASModule("x265", [FEATURES], weights=FAM_WEIGHTS), 0),
-        "SCI": (SCIBitstreamModule("sci-small"), OWN),
+        "SCI": (SCIBitstreamModule(OWN_WEIGHTS), OWN),
     }
     for name, (module, point) in ways.items():
         rate, images = _through(module, scene, point)
@@ -101,9 +102,9 @@ def _through(module: CodingModule, scene: CodedScene, point: int) -> tuple[float
 
 def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
     """Return the decoded flow at every rate, before and after refinement, in one colour scale."""
-    codec = cast("SCICodec", load("sci-small").codec)
+    codec = cast("SCICodec", load(OWN_WEIGHTS).codec)
     assert codec.fmvr is not None
-    module = SCIBitstreamModule("sci-small")
+    module = SCIBitstreamModule(OWN_WEIGHTS)
     module.read_weights()
     frame, panels = 4, []  # of the first group of pictures
     for quality in QUALITIES:

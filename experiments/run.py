@@ -1,7 +1,8 @@
 """Resumable jobs of the Makefile: ``python experiments/run.py JOB``.
 
 YAML files describe the jobs: ``needs.yaml`` (archives, and other methods of a table),
-``stages.yaml`` (training stages in order), ``recipes.yaml`` (shipped weights), ``demo.yaml``.
+``stages.yaml`` (training stages in order), ``recipes.yaml`` (shipped weights, and those that
+experiments start from), ``demo.yaml``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Final
 
 import yaml
@@ -41,6 +43,7 @@ class Jobs:
 
     def __init__(self, *, dry_run: bool = False, simulate: Sequence[str] = ()) -> None:
         self.dry_run, self.simulate = dry_run, tuple(simulate)
+        self.fit_options: tuple[str, ...] = ()  # of the recipes of weights
         self.deadline: float | None = None
         self.done: set[str] = set()
 
@@ -69,11 +72,32 @@ class Jobs:
         if code := self.call(*command):
             sys.exit(code)
 
-    def archive(self, path: str) -> None:
-        """Simulate an archive if it does not exist."""
+    def file(self, path: str) -> None:
+        """Make an archive, or weights that experiments start from, if the file does not exist."""
         if path not in self.done and not Path(path).is_file():
-            self.run(*ZOO, *command_of(path).split(), *self.simulate, "--out", path)
+            if path in recipes("weights"):
+                self.weights(path)
+            else:
+                self.run(*ZOO, *command_of(path).split(), *self.simulate, "--out", path)
         self.done.add(path)
+
+    def weights(self, path: str) -> None:
+        """Restore weights from the history of the repository; without it, run their recipe."""
+        if commit := last_commit_with(path):
+            print(f"git show {commit}:{path} > {path}", flush=True)
+            if not self.dry_run:
+                show = subprocess.run(["git", "show", f"{commit}:{path}"], check=True, stdout=PIPE)
+                Path(path).write_bytes(show.stdout)
+            return
+        command = str(recipes("weights")[path] or "").split()
+        if not command:
+            sys.exit(f"{path}: only the history of the repository has it: git fetch --unshallow")
+        for part in command:
+            self.prepare(part)
+        run_dir = Path("runs", "weights", path.replace("/", "-"))
+        resume = ("--run_dir", run_dir, "--ckpt_path", "last")
+        self.run(*ZOO, *command, *self.fit_options, *resume)
+        self.run(*ZOO, "export", run_dir / "checkpoints" / "best.ckpt", path, "--half")
 
     def fit(self, config: str, run_dir: Path, *options: str) -> None:
         """Train a configuration, and before it the stages whose checkpoints it reads.
@@ -94,10 +118,10 @@ class Jobs:
             self.run(*ZOO, "fit", "--config", config, "--run_dir", run_dir, *resume, *options)
 
     def prepare(self, config: str) -> None:
-        """Simulate the archives that a configuration reads."""
-        for value in values_of(load(config)):
-            if re.fullmatch(r"data/\S+\.h5", value):
-                self.archive(value)
+        """Make the archives and weights that a configuration reads, or the weights themselves."""
+        for value in [config, *(values_of(load(config)) if config.endswith(".yaml") else ())]:
+            if re.fullmatch(r"data/\S+\.h5", value) or value in recipes("weights"):
+                self.file(value)
 
     def train(self, method: str, options: Sequence[str] = ()) -> None:
         """Train the stages of a method in order."""
@@ -133,14 +157,14 @@ class Jobs:
             reason = f", because {why}" if why else ""
             print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
             sweep = ("--profile", profile, *smoke, *options, of_profile(name, "sweep", profile))
-            paths = needed_archives(sweep)
+            paths = needed_files(sweep)
             missing = [path for path in paths if not Path(path).is_file()]
-            print(f"archives to simulate: {', '.join(missing) or 'none'}", flush=True)
+            print(f"files to make: {', '.join(missing) or 'none'}", flush=True)
             plans.append((name, sweep, paths))
         worst = 0
         for name, sweep, paths in plans:
             for path in paths:
-                self.archive(path)
+                self.file(path)
             worst = max(worst, self.call(*ZOO, "sweep", *sweep))
             if worst > 1:
                 sys.exit(worst)
@@ -165,8 +189,7 @@ class Jobs:
             self.run(*ZOO, *export)
             write = ("--method", weights, "--stride", "2", "--out", video, "--overwrite")
             self.run(*ZOO, "reconstruct", recording, *write)
-        page = ("--title", "Spike Zoo demo", "--out", runs / "index.html", "--overwrite")
-        self.run(*ZOO, "report", runs, *page)
+        self.run(*ZOO, "report", runs, "--out", runs / "index.html", "--overwrite")
 
     def precision(self) -> str:
         """Return the fastest precision of this machine."""
@@ -177,12 +200,13 @@ class Jobs:
 
     def smoke_tables(self) -> None:
         """Run and check the table of every method; small archives are removed afterwards."""
-        missing = [path for path in archives() if not Path(path).is_file()]
+        missing = [path for path in smoke_files() if not Path(path).is_file()]
         self.simulate = ("--size", "small")
+        self.fit_options = ("--config", "configs/profiles/smoke.yaml")
         pytest = (sys.executable, "-m", "pytest", "-q")
         try:
             for path in missing:
-                self.archive(path)
+                self.file(path)
             parallel = ("-W", "default", "-n", "auto", "--maxprocesses", "4")
             os.environ.setdefault("OMP_NUM_THREADS", "1")
             self.run(*pytest, *parallel, "tests/rendered/smoke_runs.py")
@@ -202,7 +226,7 @@ class Jobs:
             sys.exit(f"{' '.join(names)}: no sweep_gpu.yaml and no stages.yaml in {EXPERIMENTS}")
         for name in names:
             for path in read_needs(EXPERIMENTS / name / "needs.yaml").archives:
-                self.archive(path)
+                self.file(path)
         report = Path("runs", "gpu.md")
         if not report.is_file():
             self.run(sys.executable, "-m", "benchmarks.report", "gpu", "--out", report)
@@ -213,16 +237,25 @@ class Jobs:
             self.train(name, ["--config", "configs/profiles/gpu.yaml"])
 
 
-def needed_archives(sweep: Sequence[object]) -> list[str]:
-    """Print the plan of a sweep, and return the archives of the runs that are not finished."""
+def needed_files(sweep: Sequence[object]) -> list[str]:
+    """Print the plan of a sweep, and return archives and weights of the runs that are missing."""
     from spike_zoo.cli.main import main as zoo  # loads torch
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         code = zoo(["sweep", "--dry-run", *map(str, sweep)])
     if code:
         sys.exit(code)
-    commands = map(shlex.split, printed.getvalue().splitlines())
-    return sorted(set(filter(None, map(archive_of, commands))))
+    commands = [*map(shlex.split, printed.getvalue().splitlines())]
+    weights = {value for command in commands for value in options_of(command)} & {
+        *recipes("weights")
+    }
+    return sorted({*filter(None, map(archive_of, commands)), *weights})
+
+
+def options_of(command: Sequence[str]) -> Iterator[str]:
+    """Yield the values of all options and configuration files of a command."""
+    for option, _, value in (part.partition("=") for part in command):
+        yield from values_of(load(value)) if option == "--config" else (value,)
 
 
 def archive_of(command: Sequence[str]) -> str | None:
@@ -247,10 +280,17 @@ def methods() -> list[str]:
     return sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
 
 
-def archives() -> list[str]:
-    """Return the archives of all ablations."""
+def smoke_files() -> list[str]:
+    """Return the archives of all ablations, and the weights that can be trained."""
     needs = [read_needs(EXPERIMENTS / name / "needs.yaml") for name in methods()]
-    return sorted({path for need in needs for path in need.archives})
+    weights = {path for path, command in recipes("weights").items() if command}
+    return sorted({path for need in needs for path in need.archives} | weights)
+
+
+def last_commit_with(path: str) -> str:
+    """Return the last commit that contains a file; an empty text without the history."""
+    log = ("log", "-n", "1", "--diff-filter=AM", "--no-renames", "--format=%H", "--", path)
+    return subprocess.run(["git", *log], capture_output=True, text=True).stdout.strip()
 
 
 def stages_of(method: str) -> dict[str, str]:
@@ -260,7 +300,7 @@ def stages_of(method: str) -> dict[str, str]:
 
 
 def recipes(part: str) -> dict[str, str]:
-    """Return the mapping ``recipes`` or ``records``, merged over all files of recipes."""
+    """Return a mapping such as ``recipes`` or ``weights``, merged over all files of recipes."""
     files = [load(path).get(part, {}) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
     return {name: path for file in files for name, path in file.items()}
 
@@ -313,9 +353,9 @@ def stop(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a job; unknown options are passed to ``fit`` or ``sweep``."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    jobs = "demo", "smoke-tables", "archive", "train", "reproduce", "ablation-table", "gpu"
+    jobs = "demo", "smoke-tables", "file", "train", "reproduce", "ablation-table", "gpu"
     parser.add_argument("job", choices=jobs)
-    parser.add_argument("names", nargs="*", help="methods, or a path of archive, or weights")
+    parser.add_argument("names", nargs="*", help="methods, weights, or archives and other files")
     parser.add_argument("--profile", default="cpu", help="of ablation-table")
     parser.add_argument("--minutes", type=float, default=9.0, help="of gpu")
     about = "print the plan and the commands, and write nothing"
@@ -324,7 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
     names = parsed.names
-    if parsed.job in ("archive", "train", "reproduce") and not names:
+    if parsed.job in ("file", "train", "reproduce") and not names:
         parser.error(f"{parsed.job} needs a name")
     if parsed.job == "ablation-table":
         return max(work.table(name, parsed.profile, options) for name in names or methods())
@@ -334,9 +374,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work.demo(options)
     elif parsed.job == "smoke-tables":
         work.smoke_tables()
-    for name in names if parsed.job in ("archive", "train", "reproduce") else ():
-        if parsed.job == "archive":
-            work.archive(name)
+    for name in names if parsed.job in ("file", "train", "reproduce") else ():
+        if parsed.job == "file":
+            work.file(name)
         elif parsed.job == "train":
             work.train(name, options)
         else:

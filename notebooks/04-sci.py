@@ -18,7 +18,7 @@
 #
 # SCI computes from 13 spike planes a **feature** that is similar to an image, so that a codec can
 # compress it. Images and classes are computed from five features and the motion between them. This
-# notebook shows the parts with the shipped weights `sci-small`, compresses a recording,
+# notebook shows the parts with the shipped weights `sci`, compresses a recording,
 # reconstructs images from the bitstream, and classifies with the same features.
 
 # %%
@@ -78,7 +78,7 @@ to_pillow(
 # are shown as red, green and blue.
 
 # %%
-method = spike_zoo.load("sci-small")
+method = spike_zoo.load("sci")
 codec = method.codec
 clip = recording.to_tensor(plane - 20, plane + 21)[None].float()
 scale = torch.tensor([recording.rate_scale])
@@ -177,7 +177,7 @@ stripes = folder / "notebook_stripes.h5"
 if not stripes.exists():
     labelled_archive(stripes, height=32, width=32)
 torch.manual_seed(0)
-weights = str(shipped_weights()["sci-small"])
+weights = str(shipped_weights()["sci"])
 classifier = SCIRecognitionModule(
     2,
     ["along", "across"],
@@ -213,7 +213,7 @@ with spike_zoo.SpikeArchive(stripes) as labelled:
 # ## On the command line
 #
 # ```
-# python -m spike_zoo reconstruct street.h5 --method sci-small --stride 7 --out street.mp4
+# python -m spike_zoo reconstruct street.h5 --method sci --stride 7 --out street.mp4
 # python -m spike_zoo compress street.h5 --quality 2 --out street.sci
 # python -m spike_zoo info street.sci
 # python -m spike_zoo decompress street.sci --out decoded.mp4

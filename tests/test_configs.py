@@ -5,6 +5,7 @@ Most variants of experiments/ run in ``make smoke-tables``; here they are built.
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,16 @@ def test_a_variant_builds_the_module_that_it_states(
     assert_builds(path, [verb, *_arguments(path, archive, tmp_path)])
 
 
-@pytest.mark.parametrize("name", EXCEPTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # one configuration of each requirement is fast enough
+        name
+        if number == list(EXCEPTIONS.values()).index(error)
+        else pytest.param(name, marks=pytest.mark.slow)
+        for number, (name, error) in enumerate(EXCEPTIONS.items())
+    ],
+)
 def test_the_error_of_a_missing_requirement_names_it(
     name: str,
     archive: str,
@@ -144,12 +154,17 @@ def test_profiles_set_only_arguments_of_all_data_modules(path: Path) -> None:
     assert arguments.keys() <= SHARED_DATA_ARGUMENTS
 
 
+@functools.cache
+def _trainer_arguments(file: str) -> dict[str, Any]:
+    content = yaml.safe_load((ROOT / file).read_text()) or {}
+    return content.get("trainer") or {}
+
+
 def _stacked(files: Iterable[str]) -> dict[str, Any]:
     """Return the merged trainer arguments of stacked files."""
-    contents = [yaml.safe_load((ROOT / file).read_text()) or {} for file in files]
     trainer: dict[str, Any] = {}
-    for content in contents:
-        trainer |= content.get("trainer") or {}
+    for file in files:
+        trainer |= _trainer_arguments(file)
     return trainer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -96,10 +95,9 @@ def test_uv_sets_up_an_environment_in_which_the_command_runs(tmp_path: Path) -> 
     call: dict[str, Any] = {"cwd": tmp_path, "env": environment}
     call |= {"check": True, "capture_output": True}
     subprocess.run(["uv", "sync"], **call)
-    report = subprocess.run(
-        ["uv", "run", "spike-zoo", "doctor", "--json"], text=True, **call
-    ).stdout
-    assert Version(json.loads(report)["Versions"]["torch"]).public == str(_tested()["torch"])
+    report = subprocess.run(["uv", "run", "spike-zoo", "doctor"], text=True, **call).stdout
+    versions = dict(line.split()[:2] for line in report.split("\n\n")[0].splitlines()[1:])
+    assert Version(versions["torch"]).public == str(_tested()["torch"])
 
 
 def test_declared_and_imported_dependencies_are_equal() -> None:

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.repo
 
 NEEDS = sorted((ROOT / "experiments").glob("*/needs*.yaml"))
+RECIPES = sorted((ROOT / "experiments").glob("*/recipes.yaml"))
 STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
 OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set if make runs these tests
 FAKE_PYTHON = """#!/bin/sh
@@ -69,7 +70,7 @@ def checkout(tmp_path: Path) -> Path:
 def methods(tmp_path: Path) -> Path:
     """Experiments and configurations of the project, without data and runs."""
     for folder in ("experiments", "configs"):
-        files = shutil.ignore_patterns("results")
+        files = shutil.ignore_patterns("results", "*.safetensors")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=files)
     return tmp_path
 
@@ -146,19 +147,57 @@ def test_a_table_whose_runs_are_finished_needs_no_archive(
             ROOT / "experiments" / name / "results", methods / f"experiments/{name}/results"
         )
     printed = _plan(methods, "colour")
-    assert "plan of the table of colour, profile cpu:\narchives to simulate: none" in printed
+    assert "plan of the table of colour, profile cpu:\nfiles to make: none" in printed
     assert "simulate --" not in printed
     assert "to do" in capfd.readouterr().err
 
 
 def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(methods: Path) -> None:
     command = "simulate --testing three --test 8 --out data/default.h5"
-    assert command in _dry_run(methods, "archive", "data/default.h5")
+    assert command in _dry_run(methods, "file", "data/default.h5")
     (methods / "data").mkdir()
     (methods / "data" / "default.h5").touch()
-    assert "simulate" not in _dry_run(methods, "archive", "data/default.h5")
+    assert "simulate" not in _dry_run(methods, "file", "data/default.h5")
     with pytest.raises(subprocess.CalledProcessError):
-        _dry_run(methods, "archive", "data/unknown.h5")
+        _dry_run(methods, "file", "data/unknown.h5")
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_removed_weights_are_restored_from_the_history(methods: Path) -> None:
+    path = "experiments/sci/weights/sci_start.safetensors"
+    _git(methods, "init")
+    (methods / path).write_bytes(b"weights")
+    for step in ("add", "rm"):
+        _git(methods, step, path)
+        _git(methods, "commit", "-m", step)
+    command = [sys.executable, "experiments/run.py", "file", path]
+    subprocess.run(command, cwd=methods, check=True, capture_output=True)
+    assert (methods / path).read_bytes() == b"weights"
+
+
+def test_weights_are_trained_after_those_they_start_from_if_there_is_no_history(
+    methods: Path,
+) -> None:
+    printed = _dry_run(methods, "file", "experiments/ssdm/weights/teacher.safetensors")
+    exported = re.findall(r"export \S+ experiments/ssdm/weights/(\w+)\.safetensors", printed)
+    assert exported == ["bsn", "edsr", "teacher"]
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _dry_run(methods, "file", "experiments/sci/weights/sci_start.safetensors")
+    assert "git fetch --unshallow" in failed.value.stderr
+
+
+def test_weights_that_experiments_start_from_exist_or_have_a_recipe() -> None:
+    files = [*(ROOT / "experiments").rglob("*.yaml"), *(ROOT / "configs").rglob("*.yaml")]
+    pattern = r"(?:experiments|spike_zoo)/\S+[a-z0-9]\.safetensors"
+    named = {path for file in files for path in re.findall(pattern, file.read_text())}
+    recipes = [yaml.safe_load(file.read_text()) for file in RECIPES]
+    made = {path for recipe in recipes for path in recipe.get("weights", ())}
+    assert made <= named
+    assert [path for path in named - made if not (ROOT / path).is_file()] == []
 
 
 @pytest.mark.parametrize("file", STAGES, ids=lambda file: file.parent.name)
@@ -178,11 +217,11 @@ def test_stages_train_in_order_and_continue_after_a_stop(methods: Path, file: Pa
     assert remaining == [config for _, config in later]
 
 
-def test_shipped_weights_are_trained_after_the_stages_they_start_from(methods: Path) -> None:
-    printed = _dry_run(methods, "reproduce", "sci-small")
+def test_shipped_weights_are_trained_and_compared_with_the_record(methods: Path) -> None:
+    (methods / "experiments/sci/weights/sci_start.safetensors").touch()
+    printed = _dry_run(methods, "reproduce", "sci")
     runs = re.findall(r"fit --config \S+ --run_dir (\S+)", printed)
-    assert runs[-1] == "runs/reproduce/sci-small"
-    assert runs[:-1] == [f"runs/sci/{stage}" for stage in ("fem", "motion", "codec", "fam")]
+    assert runs == ["runs/reproduce/sci"]
     assert "benchmarks.reproduced" in printed
     with pytest.raises(subprocess.CalledProcessError) as failed:
         _dry_run(methods, "reproduce", "unknown")
@@ -212,7 +251,6 @@ def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:
     "job",
     [
         ("reproduce", "ssdm-student"),
-        ("reproduce", "sci-small"),
         ("reproduce", "stir-small"),
         ("train", "ssdm", "sci"),
     ],

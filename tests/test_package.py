@@ -35,6 +35,7 @@ SUBPACKAGES = sorted(
 )
 
 
+@pytest.mark.slow
 def test_every_subpackage_is_an_attribute_imported_on_first_use() -> None:
     names = f"for n in {SUBPACKAGES}: assert getattr(spike_zoo, n).__name__ == 'spike_zoo.' + n"
     done = run_python(

@@ -190,7 +190,7 @@ class ArchiveWriter:
     def file(self) -> OutputFile:
         """The HDF5 file being written."""
         if self._file is None:
-            raise RecordingError(f"{self.path}: open the writer with a with statement first")
+            raise RecordingError(f"{self.path}: use the writer in a with block")
         return self._file
 
     def _make_room(self, name: str, *, overwrite: bool) -> None:

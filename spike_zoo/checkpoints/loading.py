@@ -64,10 +64,10 @@ def load(
     """
     name = str(name_or_path)
     if name in WEIGHTLESS:
-        blueprint = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
+        saved = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
-        blueprint = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
-    return _built(blueprint, trust=trust).to(device).eval()
+        saved = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
+    return _built(saved, trust=trust).to(device).eval()
 
 
 def rebuild(checkpoint: dict[str, Any]) -> None:
@@ -97,10 +97,10 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
     Raises:
         WeightsError: If the weights do not fit; with ``strict=False`` only if no entry fits.
     """
-    blueprint = read_saved_model(file, PUBLISHED)
-    state, expected = blueprint.state, module.state_dict()
-    if blueprint.is_published:
-        state = _built(blueprint, trust=False).state_dict()
+    saved = read_saved_model(file, PUBLISHED)
+    state, expected = saved.state, module.state_dict()
+    if saved.is_published:
+        state = _built(saved, trust=False).state_dict()
     fitting = {
         name: tensor
         for name, tensor in state.items()
@@ -111,7 +111,7 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
         way_out = ", or leave entries out with --init_strict false" if fitting else ""
         raise WeightsError(
             f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
-            f"{_other_arguments(module, blueprint)}Give the model the same arguments{way_out}.",
+            f"{_other_arguments(module, saved)}Give the model the same arguments{way_out}.",
             path=str(file),
         )
     module.load_state_dict(fitting, strict=False)
@@ -123,11 +123,11 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
     return [f"{len(names)} {what}: {', '.join(names)}" for what, names in left_out.items() if names]
 
 
-def _other_arguments(module: nn.Module, blueprint: SavedModel) -> str:
+def _other_arguments(module: nn.Module, saved: SavedModel) -> str:
     """Return a sentence that lists the arguments of the weights that differ from the module's."""
     own = plain_hyper_parameters(module.hparams)
-    saved = blueprint.hyper_parameters.items()
-    others = [f"{name}={value}" for name, value in saved if name in own and own[name] != value]
+    stored = saved.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in stored if name in own and own[name] != value]
     return f"They were made with {', '.join(others[:8])}. " if others else ""
 
 
@@ -195,53 +195,53 @@ def _rounded(module: nn.Module) -> nn.Module:
     return copied
 
 
-def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
-    source = blueprint.source
-    module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
+def _built(saved: SavedModel, *, trust: bool) -> nn.Module:
+    source = saved.source
+    module_class: Any = _resolve(saved.class_path, source, trust=trust)
     # Lightning's command line keeps the arguments of the module it builds in a context variable. A
     # module built inside it would save those as its hyperparameters, hence the empty context.
     empty = contextvars.Context()
-    if blueprint.is_published:
+    if saved.is_published:
         module = cast("nn.Module", empty.run(module_class.from_official, source))
         _check_finite(module, source)
         return module
     try:
-        module = empty.run(_construct, module_class, blueprint)
+        module = empty.run(_construct, module_class, saved)
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:
         raise WeightsError(
-            f"{source}: {blueprint.class_path} cannot be built with the arguments in the file "
+            f"{source}: {saved.class_path} cannot be built with the arguments in the file "
             f"({first_line(error)}); the file is damaged, or another version wrote it"
         ) from error
-    faults = differences(blueprint.state, module.state_dict())
+    faults = differences(saved.state, module.state_dict())
     if faults:
         raise WeightsError(
-            f"{source}: the weights do not fit {blueprint.class_path}: {'; '.join(faults)}"
+            f"{source}: the weights do not fit {saved.class_path}: {'; '.join(faults)}"
         )
-    module.load_state_dict(blueprint.state)
+    module.load_state_dict(saved.state)
     _check_finite(module, source)
     return module
 
 
-def _construct(module_class: Any, blueprint: SavedModel) -> nn.Module:  # noqa: ANN401  (a class)
+def _construct(module_class: Any, saved: SavedModel) -> nn.Module:  # noqa: ANN401  (a class)
     """Call the constructor with the arguments of a file.
 
     Classes of other packages, which the user trusts, get them as the command line passes them:
     converted by the hints of the constructor, so that lists become tuples, and networks that are
     arguments are built. The classes of this package take plain values.
     """
-    saved = blueprint.hyper_parameters
-    if blueprint.class_path.startswith(PACKAGE):
-        return module_class(**saved)
+    values = saved.hyper_parameters
+    if saved.class_path.startswith(PACKAGE):
+        return module_class(**values)
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(module_class, fail_untyped=False)
-    arguments = parser.instantiate(parser.parse_object(saved, defaults=False))
+    arguments = parser.instantiate(parser.parse_object(values, defaults=False))
     module: nn.Module = module_class(**vars(arguments))
     stored = getattr(module, "hparams", {})  # of a LightningModule; an export stores plain values
-    stored.update({name: saved[name] for name in stored if name in saved})
+    stored.update({name: values[name] for name in stored if name in values})
     return module
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from spike_zoo.checkpoints.artifacts import is_artifact
 from spike_zoo.checkpoints.hub import is_on_hub
 from spike_zoo.errors import MissingFileError, closest
-from spike_zoo.utils.files import EXPORT_NAME, shipped_weights, weights_file
+from spike_zoo.utils.files import EXPORT_NAME, how_to_make, shipped_weights, weights_file
 
 
 class Weightless(NamedTuple):
@@ -111,6 +111,8 @@ def located_weights(name_or_path: str | Path) -> Path:
                 "best.ckpt",
                 path=name,
             )
+        if command := how_to_make(name):
+            raise MissingFileError(f"{name}: there is no such file. {command}", path=name)
         raise MissingFileError(
             f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
             f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "

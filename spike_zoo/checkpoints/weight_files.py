@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from spike_zoo.errors import MissingFileError, WeightsError, first_line
+from spike_zoo.utils.files import how_to_make
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +49,8 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a fi
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingFileError(f"{file}: there is no such file of weights", path=str(file))
+        advice = f". {command}" if (command := how_to_make(file)) else ""
+        raise MissingFileError(f"{file}: there is no such file of weights{advice}", path=str(file))
     try:
         if file.suffix == ".safetensors":
             return load(file.read_bytes())  # load_file maps the file; some file systems cannot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -60,7 +61,6 @@ def archive_build(
     cluster: str | None = None,
     shards: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
-    along_time: bool = False,
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
@@ -86,8 +86,6 @@ def archive_build(
             of equal size, so that jobs on several machines write one archive each. Training reads
             all of them with data.archive: 'data/part-*.h5'.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
-        along_time: Pack bits along time. Compressed archives have half the size, but a recording
-            can only be read as a whole.
     """
     part = _parse_shards(shards)
     rule = None
@@ -107,7 +105,6 @@ def archive_build(
             n_jobs=min(jobs or -1, len(takes.jobs)),
             cluster=cluster,
             compression=compression,
-            bit_layout="tpack" if along_time else "wpack",
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
             origin=takes.origin,
@@ -121,11 +118,7 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
     """Parse "3/16" into the number of a part and the number of parts."""
     if text is None:
         return None
-    first, _, second = text.partition("/")
-    try:
-        number, parts = int(first), int(second)
-    except ValueError:
-        number, parts = 0, 0
+    number, parts = (int(n) if n.isdecimal() else 0 for n in text.partition("/")[::2])
     if not 1 <= number <= parts:
         raise UsageError(f"--shards {text}: expected K/N with K from 1 to N, such as 3/16")
     return number, parts
@@ -163,13 +156,12 @@ def archive_info(path: str, *, json: bool = False) -> None:
     if json:
         print(dumps(facts, indent=2))
         return
-    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(visible(f"{path}: archive of {count} recordings, {size}"))
+    print(visible(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}"))
     for split, names in facts["splits"].items():
         print(visible(f"split {split}: {len(names)}"))
     _print_classes(facts)
     rows = []
-    for row in recordings:
+    for row in facts["recordings"]:
         planes, height, width = row["shape"]
         texts = row | {"planes": planes, "size": f"{width} x {height}"}
         rows.append([_cell(texts[key]) for key in _COLUMNS.values()])
@@ -195,24 +187,19 @@ def _print_classes(facts: dict[str, Any]) -> None:
 
 
 def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
-    """Return the content of an archive as plain values; no digest if pictures are damaged.
-
-    Args:
-        archive: The archive.
-        most: Number of recordings to list, from the first; None lists all.
-    """
+    """Return the content of an archive, and its first ``most`` recordings, as plain values."""
     recordings = []
     splits = {split: archive.names(split) for split in archive.splits()}
-    splits_of: dict[str, list[str]] = {}
-    for split, names in splits.items():
-        for name in names:
-            splits_of.setdefault(name, []).append(split)
+    members = {split: set(names) for split, names in splits.items()}
+    digest = None
+    with contextlib.suppress(FormatError):  # a damaged archive is listed; verify reports the damage
+        digest = archive.data_sha256()
     for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {
                 "name": name,
-                "splits": splits_of.get(name, []),
+                "splits": [split for split, names in members.items() if name in names],
                 "shape": list(recording.shape),
                 "fps": recording.fps or None,
                 "rate_scale": recording.rate_scale,
@@ -229,7 +216,7 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
         "bytes": archive.size,
         "splits": splits,
         "classes": _classes(archive, splits),
-        "data_sha256": _digest(archive),
+        "data_sha256": digest,
         "recordings": recordings,
     }
 
@@ -238,7 +225,7 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
     """Return the number of takes of each class in total and per split, if classes have names."""
     try:
         names = archive.label_names
-    except FormatError:  # damaged: as for the digest below
+    except FormatError:  # damaged: as for the digest
         return []
     labels = {name: archive.facts(name).label for name in archive} if names else {}
     takes = Counter(labels.values())
@@ -254,35 +241,23 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
     ]
 
 
-def _digest(archive: SpikeArchive) -> str | None:
-    try:
-        return archive.data_sha256()
-    except FormatError:  # a damaged archive is still listed; verify reports the damage
-        return None
-
-
-def archive_verify(path: str, *, json: bool = False, jobs: NonNegativeInt = 0) -> int:
+def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     """Check an archive against all rules of the schema, and all checksums.
 
-    The exit code is 0 if the archive is valid, else 1.
+    Each finding is printed on a line (CODE path message). The exit code is 0 if the archive is
+    valid, else 1.
 
     Args:
         path: The archive.
-        json: Print the findings as JSON instead of lines (CODE path message).
     """
     findings = verify_archive(Path(path), jobs=jobs or -1)
     errors = sum(finding.severity == "error" for finding in findings)
-    if json:
-        keys = ("code", "severity", "path", "message")
-        rows = [{key: getattr(finding, key) for key in keys} for finding in findings]
-        print(dumps({"path": path, "valid": errors == 0, "findings": rows}, indent=2))
-    else:
-        for finding in findings:
-            print(visible(str(finding)))
-        counts = {"error": errors, "warning": len(findings) - errors}
-        listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
-        detail = f" ({', '.join(listed)})" if listed else ""
-        echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
+    for finding in findings:
+        print(visible(str(finding)))
+    counts = {"error": errors, "warning": len(findings) - errors}
+    listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+    detail = f" ({', '.join(listed)})" if listed else ""
+    echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
 
 
@@ -306,11 +281,10 @@ def _cell(value: object) -> str:
 
 def readable_bytes(size: int) -> str:
     """Return a number of bytes with a decimal unit and three digits."""
-    value, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while value >= 1000 and unit != "TB":
-        value, unit = value / 1000, next(units)
-    return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+    value, units = float(size), ["TB", "GB", "MB", "kB", "bytes"]
+    while value >= 1000 and len(units) > 1:
+        value, _ = value / 1000, units.pop()
+    return f"{value:.3g} {units[-1]}"
 
 
 def archive_export(

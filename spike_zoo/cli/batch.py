@@ -46,16 +46,8 @@ _BLOCK_PLANES: Final = 256
 def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     """Run a command for each recording of a batch; keep results of the same input and options.
 
-    Args:
-        command: The command.
-        given: Name -> value of all arguments, options of .dat files in ``dat``. A folder or a
-            pattern as ``recording`` or a pattern as ``name`` is a batch.
-
-    Returns:
-        False if the arguments are of a single recording, for which nothing is done.
-
-    Raises:
-        SpikeZooError: If recordings failed. The message lists them; all others are finished.
+    A folder or a pattern as ``recording`` or a pattern as ``name`` is a batch. Returns False if the
+    arguments are of a single recording, for which nothing is done.
     """
     of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in of_batch}
@@ -88,19 +80,7 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
 def find_units(
     recording: str, name: str | None, out: str, dat: DatSize
 ) -> dict[str, RecordingSource]:
-    """Return the outputs of a batch and their recordings; empty for a single recording.
-
-    Args:
-        recording: A folder, or a pattern such as ``'clips/*.dat'``; a file is a single recording
-            unless ``name`` is a pattern.
-        name: Pattern of names in archives.
-        out: Path of the results, with ``{name}``.
-        dat: Options of ``.dat`` files.
-
-    Raises:
-        UsageError: If ``out`` has no ``{name}``, or two recordings have the same output.
-        MissingFileError: If there are no recordings.
-    """
+    """Return the outputs of a batch and their recordings; empty for a single recording."""
     path = Path(recording)
     if is_address(recording):  # its query is no pattern
         return {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import RecordingSource, chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
@@ -61,8 +61,7 @@ def classify(
         probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
         scale = chosen_rate_scale(opened, None, rate_scale)
-        report_rate_scale(scale)
-        probabilities = module.classify(opened, rate_scale=scale.value)
+        probabilities = module.classify(opened, rate_scale=scale)
     best = _best(probabilities, module.label_names)
     for line in _remarks(method, module.label_names, probabilities):
         echo(line, sys.stderr)

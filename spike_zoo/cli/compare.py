@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spike_zoo.cli.console import echo, is_quiet, silenced
+from spike_zoo.cli.console import echo, silenced_if_quiet
 from spike_zoo.cli.table import table
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.training.configs import find_config, shipped_configs
@@ -18,32 +18,29 @@ _SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale", "eval
 _HERE = ("--trainer.accelerator=auto", "--trainer.devices=1", "--trainer.precision=32-true")
 
 
-def compare(
-    run: str, *, methods: list[str] | None = None, out: str | None = None, json: bool = False
-) -> None:
+def compare(run: str, *, methods: list[str] | None = None) -> None:
     """Test methods without training on the images that a run was tested on; print a table.
+
+    The runs of these methods and the table are written to the folder RUN/beside.
 
     Args:
         run: The folder of a fitted run that reconstructs.
         methods: Names of configurations in configs/classical, or configuration files. Default: tfp,
             tfi, tfi9 and tfi_aligned.
-        out: Folder for the runs of these methods and the table. Default: RUN/beside.
-        json: Print only the table, as JSON.
     """
     folder = Path(run)
     configs = [_config_of(method) for method in methods or _DEFAULT]
     options = _options_of(folder)
-    target = Path(out) if out else folder / "beside"
+    target = folder / "beside"
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     for config in configs:
-        with silenced(wanted=json or is_quiet()):
+        with silenced_if_quiet():
             run_trainer(
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
             )
-    table(str(folder), results=[str(target)] if out else None, out=str(target), json=json)
-    if not json:
-        echo(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
+    table(str(folder), out=str(target))
+    echo(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
 
 
 def _options_of(folder: Path) -> list[str]:

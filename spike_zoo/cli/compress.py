@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import (
-    echo,
-    quiet,
-    report_clipping,
-    report_rate_scale,
-    warn_of_filters,
-)
-from spike_zoo.cli.inputs import (
-    RecordingSource,
-    chosen_rate_scale,
-    images_of,
-    load_method,
-    share,
-)
+from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
+from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatFile, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.spikes.rate_scale import RateScale, stated_rate_scale
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
@@ -122,9 +111,7 @@ def compress(
     stated_rate_scale(rate_scale)
     check_absent(target, overwrite=overwrite)
     source = RecordingSource(recording, name, dat, start, stop)
-    is_shared = jobs > 1 or cluster is not None
-    shared = partial(share, jobs=jobs, cluster=cluster)
-    work = _Compression(source, target, overwrite, rate_scale, is_shared, shared)
+    work = _Compression(source, jobs, cluster, target, overwrite, rate_scale)
     if suffix == LOSSLESS:
         echo(_code_lossless(work))
         return
@@ -135,18 +122,13 @@ def compress(
         echo(_code_features(work, prepare, QUALITY if quality is None else quality, gop or GOP))
 
 
-class _Compression(NamedTuple):
-    """A recording to compress, its output, its rate scale as an option, and the processes.
+@dataclass(frozen=True)
+class _Compression(SharedWork):
+    """A recording to compress, its output, and its rate scale as an option."""
 
-    ``share`` applies a function to blocks of places, in several processes if ``is_shared``.
-    """
-
-    source: RecordingSource
     target: Path
     overwrite: bool
     rate_scale: float | str
-    is_shared: bool
-    share: Callable[..., Iterator[Any]]
 
     @property
     def origin(self) -> str:
@@ -154,14 +136,13 @@ class _Compression(NamedTuple):
         start = self.source.start
         return f" from plane {start} (plane 0 of the bitstream)" if start else ""
 
-    def open(self, prepare: partial[nn.Module]) -> tuple[SpikeRecording, nn.Module, RateScale]:
-        """Open the recording, load the method, and choose the rate scale."""
+    def open(self, prepare: partial[nn.Module]) -> tuple[SpikeRecording, nn.Module]:
+        """Open the recording, and load the method."""
         method = prepare.args[0]
         check_method(method)
         recording = self.source.open(check_rows=True)
         warn_of_filters(recording, method)
-        module = prepare()
-        return recording, module, chosen_rate_scale(recording, module, self.rate_scale)
+        return recording, prepare()
 
 
 def _checked_suffix(target: Path, *, lossless: bool) -> str:
@@ -200,9 +181,9 @@ def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
 
 def _code_features(work: _Compression, prepare: partial[nn.Module], quality: int, gop: int) -> str:
     """Write the bitstream of a method; return a line with its path and size."""
-    recording, module, scale = work.open(prepare)
-    report_rate_scale(scale)
-    options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale.value}
+    recording, module = work.open(prepare)
+    scale = chosen_rate_scale(recording, module, work.rate_scale)
+    options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale}
     coder = codec_from(module, f"--method {prepare.args[0]}")
     header = coder.header(recording, **options)
     payloads = coder.compress_stream(recording, **options)
@@ -237,7 +218,7 @@ def _code_images(
     work: _Compression, prepare: partial[nn.Module], codec: str, crf: int | None, stride: int
 ) -> str:
     """Write the images of a method as a video; return a line with its path and bit rate."""
-    recording, loaded, scale = work.open(prepare)
+    recording, loaded = work.open(prepare)
     method = prepare.args[0]
     module = require_ability(loaded, Reconstructs, f"--method {method}")
     if getattr(module, "channels", 1) != 1:  # the video would contain only luminance
@@ -246,26 +227,30 @@ def _code_images(
             f"reconstruct --method {method} --out X{VIDEO}"
         )
     centers = centers_with_stride(len(recording), stride)
-    if scale.is_estimated:
-        scale = _unclipped(module, recording, centers)
-    if work.is_shared:
-        make = partial(images_of, prepare, work.source, scale.value)
-        images = work.share(make, centers)
-    else:
-        images = module.reconstruct_stream(recording, centers, rate_scale=scale.value)
-    clipped = ClippedPixels(scale.value)
-    first = work.source.start, stride, len(centers)
-    metadata = _metadata(loaded, method, recording, (codec, crf), first, scale.value)
-    _write_video(work, metadata, clipped.counted(images))
+    own = getattr(module, "own_rate_scale", None)
+    scales = stated_rate_scale(work.rate_scale), recording.rate_scale, own
+    scale = next((value for value in scales if value is not None), None)
+    scale = _unclipped_scale(module, recording, centers) if scale is None else float(scale)
+    clipped = ClippedPixels(scale)
+    images = clipped.counted(work.images(prepare, recording, centers, scale, module))
+    from spike_zoo.media.video import VideoWriter
+
+    planes = work.source.start, stride, len(centers)
+    metadata = _metadata(loaded, method, recording, (codec, crf), planes, scale)
+    options: dict[str, Any] = {"codec": metadata.codec, "crf": metadata.crf}
+    options |= {"comment": metadata.as_text(), "overwrite": work.overwrite}
+    with VideoWriter(work.target, FPS, **options) as video:
+        for image in with_progress(images, metadata.images, "compressing"):
+            video.write(image)
     report_clipping(clipped)
     size = work.target.stat().st_size
     cost = _cost(size, metadata.bits_per_pixel(size))
     return f"video: {work.target} (lossy, {len(centers)} images of {len(recording)} planes, {cost})"
 
 
-def _unclipped(
+def _unclipped_scale(
     module: Reconstructs, recording: SpikeRecording, centers: Sequence[int]
-) -> RateScale:
+) -> float:
     """Estimate and print a rate scale that clips at most 0.01 % of the pixels."""
     measured = centers[:: -(-len(centers) // _MEASURED)]
     images = module.reconstruct_stream(recording, measured, rate_scale=1.0)
@@ -276,7 +261,7 @@ def _unclipped(
         "sets it)",
         sys.stderr,
     )
-    return RateScale(value)
+    return value
 
 
 def _metadata(
@@ -298,16 +283,6 @@ def _metadata(
     crf = VIDEO_CODECS[codec].crf if crf is None else crf
     fps = recording.fps or None
     return CodedPictures(method, digest, codec, crf, *images, *recording.shape, rate_scale, fps)
-
-
-def _write_video(work: _Compression, metadata: CodedPictures, images: Iterable[Tensor]) -> None:
-    from spike_zoo.media.video import VideoWriter
-
-    options: dict[str, Any] = {"codec": metadata.codec, "crf": metadata.crf}
-    options |= {"comment": metadata.as_text(), "overwrite": work.overwrite}
-    with VideoWriter(work.target, FPS, **options) as video:
-        for image in with_progress(images, metadata.images, "compressing"):
-            video.write(image)
 
 
 def _cost(size: int, rate: float, *further: str) -> str:

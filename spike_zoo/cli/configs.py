@@ -10,15 +10,15 @@ from spike_zoo.training.configs import shipped_configs, summary_of
 from spike_zoo.utils.files import new_file
 
 
-def configs(*, copy: list[str] | None = None, out: str = "configs") -> None:
+def configs(*, copy: list[str] | None = None) -> None:
     """List the configurations of the package, or copy some of them to edit.
 
     Commands accept a configuration by its name, such as ``--config stir --config profiles/cpu``. A
     file configs/stir.yaml in the working folder has priority over the one of the package.
 
     Args:
-        copy: Names of configurations to copy, such as ``stir paper/stir``. No file is replaced.
-        out: Folder for the copies.
+        copy: Names of configurations to copy to the folder configs, such as ``stir paper/stir``. No
+            file is replaced.
     """
     shipped = shipped_configs()
     if copy is None:
@@ -32,7 +32,7 @@ def configs(*, copy: list[str] | None = None, out: str = "configs") -> None:
                 f"--copy {name}: no such configuration in the package.{closest(name, shipped)} "
                 "'spike-zoo configs' lists all"
             )
-    targets = {name: Path(out, f"{name}.yaml") for name in copy}
+    targets = {name: Path("configs", f"{name}.yaml") for name in copy}
     for target in targets.values():
         if target.exists():
             raise ExistingFileError(f"{target} exists already; remove it first", path=str(target))

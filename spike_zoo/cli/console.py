@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.media.clipping import ClippedPixels
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.spikes.rate_scale import RateScale
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -31,20 +28,9 @@ def is_quiet() -> bool:
 
 
 def echo(text: str, file: IO[str] | None = None) -> None:
-    """Print a message about an output or about progress, unless ``--quiet`` is set.
-
-    Args:
-        text: One or more lines.
-        file: The stream; by default stdout.
-    """
+    """Print a message about an output or about progress, unless ``--quiet`` is set."""
     if not is_quiet():
         print(text, file=file or sys.stdout)
-
-
-def report_rate_scale(scale: RateScale) -> None:
-    """Print an estimated rate scale on stderr, and the option that sets it."""
-    if scale.is_estimated:
-        echo(scale.note, sys.stderr)
 
 
 def report_clipping(clipped: ClippedPixels) -> None:
@@ -64,21 +50,12 @@ def warn_of_filters(recording: SpikeRecording, method: str) -> None:
 
 
 def configure_streams() -> None:
-    """Escape characters that the terminal cannot encode.
-
-    Raises:
-        RecordingError: If stdout is closed.
-    """
+    """Escape characters that the terminal cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
         raise RecordingError("stdout is closed; redirect it to a file, a pipe or /dev/null")
-
-
-def is_unwritable(error: BaseException) -> bool:
-    """Return whether an error says that a disk is full or a file system is read-only."""
-    return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 def drop_unwritten() -> None:
@@ -122,9 +99,9 @@ def _progress_lines() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def silenced(*, wanted: bool = True) -> Iterator[None]:
-    """Suppress stdout and log messages below WARNING of Lightning, which has no option for it."""
-    if not wanted:
+def silenced_if_quiet() -> Iterator[None]:
+    """With ``--quiet``, suppress stdout and log messages of Lightning, which has no such option."""
+    if not is_quiet():
         yield
         return
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}

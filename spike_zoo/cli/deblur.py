@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 
 FRAMES = 7  # sharp images per exposure by default
 SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package
-
-
-Pair: TypeAlias = tuple[Path, Path]
-"""A blurry image and the recording of its exposure."""
+Pair: TypeAlias = tuple[Path, Path]  # a blurry image and the recording of its exposure
 
 
 def deblur(
@@ -54,7 +51,6 @@ def deblur(
     frames: PositiveInt | None = None,
     exposure_start: NonNegativeInt | None = None,
     exposure_length: PositiveInt | None = None,
-    fps: float = 25.0,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -81,7 +77,7 @@ def deblur(
     """
     kind = kind_of(out)
     frames = _frame_count(kind, frames)
-    target = Target.of(out, fps=fps, overwrite=overwrite)
+    target = Target.of(out, overwrite=overwrite)
     pairs = find_pairs(Path(image), Path(spikes))
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
@@ -95,12 +91,7 @@ def deblur(
 
 
 def find_pairs(images: Path, spikes: Path) -> list[Pair]:
-    """Return the blurry images with their recordings, in the order of their names.
-
-    Args:
-        images: One image or a folder.
-        spikes: One recording or a folder.
-    """
+    """Return the blurry images with their recordings, in the order of their names."""
     for path, what in ((images, "blurry image"), (spikes, "spike recording")):
         if not path.exists():
             raise MissingFileError(f"{path}: there is no such {what}", path=str(path))
@@ -152,11 +143,7 @@ def _frame_count(kind: Kind, frames: int | None) -> int:
 
 
 def _opened(
-    name: str | None,
-    dat: DatSize,
-    exposure: tuple[int | None, int | None],
-    pair: Pair,
-    ratio: int,
+    name: str | None, dat: DatSize, exposure: tuple[int | None, int | None], pair: Pair, ratio: int
 ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
     """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
     picture = load_picture(pair[0])
@@ -236,7 +223,6 @@ def _write(
                 yield f"{pair[0].stem}-{plane:06d}", image
 
     planes = first[0]
-    detail = f"planes {planes[0]} to {planes[-1]}"
-    if target.kind == "picture":
-        detail = f"plane {planes[0]}"
+    is_single = target.kind == "picture"
+    detail = f"plane {planes[0]}" if is_single else f"planes {planes[0]} to {planes[-1]}"
     return target.write(results(), count=frames * len(pairs), detail=detail, doing="deblurring")

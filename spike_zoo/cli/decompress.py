@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-METHOD, FPS = "sci", 25.0
+METHOD = "sci"
 _FILES = (".mp4", ".npz")  # outputs of an .sci bitstream that are no folder
 RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix != SUFFIX)
 
@@ -117,7 +117,7 @@ def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
         )
     from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
 
-    target = Target.of(out, fps=FPS, overwrite=overwrite)
+    target = Target.of(out, overwrite=overwrite)
     description, stem = CodedPictures.read(bitstream), Path(bitstream).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in read_pictures(bitstream))
     detail = f"planes {description.first} to {description.plane(description.images - 1)}"
@@ -132,7 +132,7 @@ def _target(out: str, *, overwrite: bool) -> Target | Path:
         return Path(out)
     if suffix == ".png":
         raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all pictures")
-    return Target.of(out, fps=FPS, overwrite=overwrite, files=_FILES)
+    return Target.of(out, overwrite=overwrite, files=_FILES)
 
 
 def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:

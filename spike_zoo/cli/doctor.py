@@ -6,7 +6,6 @@ import os
 import platform
 import re
 from importlib import metadata
-from json import dumps
 from typing import Final
 
 import spike_zoo
@@ -19,7 +18,7 @@ _DEVELOPMENT: Final = ("dev", "audit", "docs", "fuzz")  # extras for developers
 _EXTRA: Final = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)")
 
 
-def doctor(*, precision: bool = False, json: bool = False) -> None:
+def doctor(*, precision: bool = False) -> None:
     """Show versions, devices, optional packages, and the search paths of weights and backbones.
 
     Args:
@@ -29,9 +28,6 @@ def doctor(*, precision: bool = False, json: bool = False) -> None:
 
     if precision:
         print("bf16-mixed" if has_fast_bf16() else "32-true")
-        return
-    if json:
-        print(dumps({title: dict(rows) for title, rows in _sections()}, indent=2))
         return
     for title, rows in _sections():
         width = max(len(name) for name, _ in rows)

@@ -84,13 +84,7 @@ def export(
 
 
 def _write_graph(
-    source: str,
-    target: Path,
-    size: tuple[int, int],
-    *,
-    half: bool,
-    trust: bool,
-    overwrite: bool,
+    source: str, target: Path, size: tuple[int, int], *, half: bool, trust: bool, overwrite: bool
 ) -> None:
     """Write the network of a source as a graph; print inputs, output and numerical difference."""
     if half:
@@ -127,7 +121,7 @@ def _write_folder(
 ) -> None:
     """Write weights, model card and record, with secrets and home directories redacted."""
     from spike_zoo.training.model_card import model_card
-    from spike_zoo.training.redaction import redact
+    from spike_zoo.training.provenance import redact
 
     module = _loaded(source, trust=trust)
     result = _record(Path(source))

@@ -143,12 +143,15 @@ def lossless_facts(path: str) -> dict[str, Any]:
 def _plane_lines(facts: dict[str, Any]) -> dict[str, str]:
     """Return the facts of all formats as labels and text."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
-    return {
+    lines = {
         "planes": f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)",
         "fps": "unknown" if fps is None else f"{fps:g}",
         "duration": "unknown" if seconds is None else f"{seconds * 1000:.4g} ms",
         "rate scale": "unknown" if scale is None else f"{scale:g} spikes per plane at white",
     }
+    if facts.get("threshold") is not None:
+        lines["threshold"] = f"{facts['threshold']:g}"
+    return lines
 
 
 def _size_lines(facts: dict[str, Any]) -> dict[str, str]:
@@ -169,8 +172,6 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
         f"{facts['firing_rate']:.4g} spikes per pixel and plane "
         f"({facts['planes_sampled']} planes of {facts['planes']})"
     )
-    if facts["threshold"] is not None:
-        lines["threshold"] = f"{facts['threshold']:g}"
     return _FORMATS[facts["format"]], lines | {key: str(v) for key, v in facts["meta"].items()}
 
 
@@ -200,9 +201,5 @@ def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 def _lossless_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Return the kind of a lossless bitstream, and its own facts as labels and text."""
-    lines = _size_lines(facts)
-    if facts["threshold"] is not None:
-        lines["threshold"] = f"{facts['threshold']:g}"
-    if facts["cfa"] is not None:
-        lines["cfa"] = facts["cfa"]
-    return "lossless bitstream", lines
+    cfa = {} if facts["cfa"] is None else {"cfa": facts["cfa"]}
+    return "lossless bitstream", _size_lines(facts) | cfa

@@ -1,23 +1,26 @@
-"""Recordings and methods of commands, and images that several processes share."""
+"""Recordings and methods of commands, and work that several processes share."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from spike_zoo.cli.console import quiet
+from spike_zoo.cli.console import echo, quiet
 from spike_zoo.formats import read_recording
-from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
     from spike_zoo.cli.options import DatSize
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task
 
@@ -25,15 +28,7 @@ Item = TypeVar("Item")
 
 
 class RecordingSource(NamedTuple):
-    """Location of a recording, which worker processes open.
-
-    Attributes:
-        recording: The file.
-        name: Name of the recording in an archive; None for other files.
-        dat: Options of ``.dat`` files.
-        start: First plane.
-        stop: Plane after the last; None: the end of the recording.
-    """
+    """Planes ``[start, stop)`` of a recording, which worker processes open."""
 
     recording: str
     name: str | None
@@ -54,42 +49,60 @@ def load_method(method: str, device: str, *, trust: bool) -> nn.Module:
     return load(method, device=pick_device(device), trust=trust)
 
 
-def chosen_rate_scale(
-    recording: SpikeRecording, module: object, option: float | str = "auto"
-) -> RateScale:
-    """Return the rate scale: of the option, the recording, the method, else an estimate."""
+def chosen_rate_scale(recording: SpikeRecording, module: object, option: float | str) -> float:
+    """Return the rate scale of option, recording or method, else an estimate, which is printed."""
     own = getattr(module, "own_rate_scale", None)
-    return rate_scale_of(recording, stated_rate_scale(option), own=own)
+    scale = rate_scale_of(recording, stated_rate_scale(option), own=own)
+    if scale.is_estimated:
+        echo(scale.note, sys.stderr)
+    return scale.value
 
 
-def share(
-    make: Callable[[Sequence[int]], Sequence[Item]],
-    places: Sequence[int],
-    size: int | None = None,
-    *,
-    jobs: int,
-    cluster: str | None,
-) -> Iterator[Item]:
-    """Apply a function to blocks of planes or group numbers in parallel; yield results in order.
+@dataclass(frozen=True)
+class SharedWork:
+    """A recording whose images or bitstream are made by several processes, or by a cluster."""
 
-    Args:
-        make: Function of a block, returns one item per place in order; it is pickled.
-        places: All planes or group numbers.
-        size: Places per block; by default 32.
-        jobs: Processes on this machine.
-        cluster: Dask cluster to use instead of processes.
-    """
-    size = size or _BLOCK
-    blocks = [places[first : first + size] for first in range(0, len(places), size)]
-    tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
-    finished: dict[int, Sequence[Item]] = {}
-    following = 0
-    with contextlib.closing(run_tasks(tasks, jobs=max(jobs, 1), cluster=cluster)) as results:
-        for number, items in results:
-            finished[number] = items
-            while following in finished:
-                yield from finished.pop(following)
-                following += 1
+    source: RecordingSource
+    jobs: int
+    cluster: str | None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes do the work."""
+        return self.jobs > 1 or self.cluster is not None
+
+    def share(
+        self,
+        make: Callable[[Sequence[int]], Sequence[Item]],
+        places: Sequence[int],
+        size: int | None = None,
+    ) -> Iterator[Item]:
+        """Apply a function to blocks of planes or group numbers; yield its items in order."""
+        size = size or _BLOCK
+        blocks = [places[first : first + size] for first in range(0, len(places), size)]
+        tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
+        finished: dict[int, Sequence[Item]] = {}
+        following = 0
+        processes = run_tasks(tasks, jobs=max(self.jobs, 1), cluster=self.cluster)
+        with contextlib.closing(processes) as results:
+            for number, items in results:
+                finished[number] = items
+                while following in finished:
+                    yield from finished.pop(following)
+                    following += 1
+
+    def images(
+        self,
+        prepare: Callable[[], Any],
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        rate_scale: float,
+        module: Reconstructs,
+    ) -> Iterable[Tensor]:
+        """Yield the images of a method, which ``prepare`` loads in other processes."""
+        if self.is_shared:
+            return self.share(partial(_images, prepare, self.source, rate_scale), centers)
+        return module.reconstruct_stream(recording, centers, rate_scale=rate_scale)
 
 
 def _numbered(
@@ -98,17 +111,9 @@ def _numbered(
     return number, make(block)
 
 
-def images_of(
+def _images(
     prepare: Callable[[], Any], source: RecordingSource, rate_scale: float, centers: Sequence[int]
 ) -> list[Tensor]:
-    """Reconstruct images at some planes; called in a worker process.
-
-    Args:
-        prepare: Function that loads the method.
-        source: The recording.
-        rate_scale: Spikes per plane at white.
-        centers: Planes of the images.
-    """
     with quiet():
         module = prepare()
         return list(module.reconstruct_stream(source.open(), centers, rate_scale=rate_scale))

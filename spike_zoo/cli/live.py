@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo, report_rate_scale
-from spike_zoo.cli.inputs import load_method
+from spike_zoo.cli.console import echo
+from spike_zoo.cli.inputs import chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
 from spike_zoo.formats.remote import local_path
 from spike_zoo.pages.live_sources import open_source
-from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
@@ -59,14 +59,13 @@ def live(
     module = require_ability(
         load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
     )
-    from spike_zoo.pages.live_player import Player
-    from spike_zoo.pages.live_server import LiveServer
+    from spike_zoo.pages.live import LiveServer, Player
 
     scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
-    known = next((scale for scale in scales if scale is not None), None)
-    scale = rate_scale_of(_newest_planes(source)) if known is None else RateScale(known)
-    report_rate_scale(scale)
-    player = Player(source, module, scale.value, fps=fps, stride=stride, follows=not source.ended)
+    scale = next((scale for scale in scales if scale is not None), None)
+    if scale is None:
+        scale = chosen_rate_scale(_newest_planes(source), module, "auto")
+    player = Player(source, module, scale, fps=fps, stride=stride, follows=not source.ended)
     server = LiveServer(player, port, Path(recording).name)
     echo(f"page: {server.address} (Ctrl-C ends it)")
     server.serve()

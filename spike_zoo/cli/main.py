@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import inspect
@@ -17,7 +18,7 @@ from argparse import ArgumentError
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
+from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
 from spike_zoo.cli.options import resolve_types, types_of
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # full disk, read-only file system
 
 _RESUMES = "; --run_dir FOLDER --ckpt_path last resumes the run"
 EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
@@ -149,11 +151,7 @@ def _complete(line: str) -> None:
 
 
 def imported(target: str | dict[str, str]) -> Any:  # noqa: ANN401  (one function or a group)
-    """Import the function of a command, or the functions of a group of commands.
-
-    Args:
-        target: Module and function, such as ``"spike_zoo.cli.info:info"``, or a dictionary of them.
-    """
+    """Import the function of a command, or the functions of a group of commands."""
     if isinstance(target, dict):
         return {name: imported(path) for name, path in target.items()}
     module, _, name = target.partition(":")
@@ -210,10 +208,6 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     Hyphens in options (``--rate-scale``) become underscores. A boolean option without a value
     (``--overwrite``) is set to true. Several values of an option become a list: ``--results runs/a
     runs/b`` becomes ``--results=["runs/a", "runs/b"]``.
-
-    Args:
-        arguments: Arguments of the command line.
-        types: Names and types of the parameters of the command.
     """
     parsed: list[str] = []
     name = ""
@@ -285,7 +279,7 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         drop_unwritten()
         return 0, ""
-    if isinstance(error, OSError) and is_unwritable(error):
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         drop_unwritten()
         return INVALID, _not_written(error, arguments[:1])
     if isinstance(error, SystemExit):

@@ -122,8 +122,6 @@ class SceneOptions(TypedDict, total=False):
             in the paper. Default: 2.
         motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
         limit: Largest number of pictures of each split, evenly from all classes.
-        balanced: Number of test images of each digit, drawn from the whole set; only with
-            "s-mnist".
     """
 
     train: NonNegativeInt | None
@@ -144,7 +142,6 @@ class SceneOptions(TypedDict, total=False):
     threshold: Literal[2, 4, 8] | None
     motions: PositiveInt | None
     limit: PositiveInt | None
-    balanced: PositiveInt | None
 
 
 def resolve_types(command: Callable[..., Any]) -> None:

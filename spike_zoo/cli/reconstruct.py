@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, report_clipping, report_rate_scale, warn_of_filters
-from spike_zoo.cli.inputs import (
-    RecordingSource,
-    chosen_rate_scale,
-    images_of,
-    load_method,
-    share,
-)
+from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
+from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import stem_of
@@ -34,12 +28,8 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 STRIDE = 20
-_BUDGET = 60.0
-"""Seconds that the default method may take for all images, on one core."""
-_ALIGNED_SECONDS = 1.4e-6
-"""Seconds of tfi-aligned per pixel of an image, on one core."""
-_COLOUR_SECONDS = 8e-6
-"""Seconds of tfi-aligned-colour per pixel of an image, on one core."""
+_BUDGET = 60.0  # seconds that the default method may take for all images, on one core
+_ALIGNED_SECONDS, _COLOUR_SECONDS = 1.4e-6, 8e-6  # per pixel, of tfi-aligned and in colour
 
 
 def reconstruct(
@@ -112,19 +102,18 @@ def reconstruct(
     prepare = functools.partial(_prepared, method, device, trust=trust, **settings)
     module = prepare()
     if getattr(module, "channels", 1) == 1:
-        _check_grey(method, white_balance, black_level)
+        if white_balance is not None or black_level:
+            raise UsageError(
+                f"--white-balance and --black-level are for colour; {method} is grey. Give --cfa "
+                "RGGB, BGGR, GRBG or GBRG, or leave --method out"
+            )
         warn_of_filters(opened, method)
     scale = chosen_rate_scale(opened, module, rate_scale)
-    report_rate_scale(scale)
-    if target.kind != "picture" and (jobs > 1 or cluster is not None):
-        make = functools.partial(images_of, prepare, source, scale.value)
-        images = share(make, centers, jobs=jobs, cluster=cluster)
-    else:
-        images = module.reconstruct_stream(opened, centers, rate_scale=scale.value)
-    clipped = ClippedPixels(scale.value)
-    images = clipped.counted(images)
+    clipped = ClippedPixels(scale)
+    work = SharedWork(source, *((1, None) if target.kind == "picture" else (jobs, cluster)))
+    images = clipped.counted(work.images(prepare, opened, centers, scale, module))
     if white_balance is not None or black_level:
-        balance = WhiteBalance.of(white_balance, black_level, opened, scale.value)
+        balance = WhiteBalance.of(white_balance, black_level, opened, scale)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
     echo(_write(target, stem_of(recording), centers, images, len(opened)))
@@ -161,15 +150,6 @@ def _prepared(method: str, device: str, *, trust: bool, **settings: Any) -> Reco
     return module
 
 
-def _check_grey(method: str, white_balance: str | None, black_level: float) -> None:
-    """Reject options for colour if the method is grey."""
-    if white_balance is not None or black_level:
-        raise UsageError(
-            f"--white-balance and --black-level are for colour; {method} is grey. Give --cfa RGGB, "
-            "BGGR, GRBG or GBRG, or leave --method out"
-        )
-
-
 def _default_method(
     source: SpikeRecording, images: int, window: int | None, average: int | None
 ) -> tuple[str, int | None]:
@@ -177,12 +157,12 @@ def _default_method(
 
     ``window`` selects tfp and ``average`` selects tfi, regardless of the time.
     """
-    colour = source.cfa is not None
-    suffix = "-colour" if colour else ""
+    suffix, per_pixel = (
+        ("", _ALIGNED_SECONDS) if source.cfa is None else ("-colour", _COLOUR_SECONDS)
+    )
     if window is not None or average is not None:
         return f"{'tfp' if average is None else 'tfi'}{suffix}", average
-    pixels = images * source.shape[1] * source.shape[2]
-    seconds = pixels * (_COLOUR_SECONDS if colour else _ALIGNED_SECONDS)
+    seconds = images * source.shape[1] * source.shape[2] * per_pixel
     if seconds <= _BUDGET:
         echo(f"method: tfi-aligned{suffix}, about {seconds:.0f} s on one core", sys.stderr)
         return f"tfi-aligned{suffix}", None
@@ -208,11 +188,7 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
 
 
 def _choose_centers(
-    planes: int,
-    kind: Kind,
-    center: int | None,
-    stride: int | None,
-    span: tuple[int, int | None],
+    planes: int, kind: Kind, center: int | None, stride: int | None, span: tuple[int, int | None]
 ) -> list[int]:
     """Return the planes of the images, from the options center, start, stop and stride."""
     start, stop = span[0], planes if span[1] is None else span[1]
@@ -221,12 +197,12 @@ def _choose_centers(
             f"--start {start} --stop {stop}: the recording has planes 0..{planes - 1}, and stop is "
             "the plane after the last"
         )
-    if kind != "picture" and center is not None:
+    if kind != "picture":
+        if center is None:
+            return centers_with_stride(stop, stride or STRIDE, start)
         raise UsageError(
             f"--center {center} makes one picture: give --out X.png, or leave --center out"
         )
-    if kind != "picture":
-        return centers_with_stride(stop, stride or STRIDE, start)
     if stride is not None:
         raise UsageError(
             f"--stride {stride} makes several pictures: give a folder or X.mp4, or leave it out"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
@@ -14,22 +14,14 @@ from spike_zoo.pages.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.utils.files import check_absent
 
-#: Options that a report takes as they are.
-_PASSED: Final = (
-    *("center", "pictures", "planes", "start", "stop", "scenes", "truth", "codec", "rates"),
-    *("dat", "device", "trust"),
-)
-
 
 def report(
     source: str,
     *,
     out: str | None = None,
-    title: str | None = None,
     methods: list[str] | None = None,
     center: int | None = None,
     pictures: PositiveInt = 5,
-    planes: PositiveInt = 61,
     start: int = 0,
     stop: int | None = None,
     scenes: NonNegativeInt = 1,
@@ -49,13 +41,11 @@ def report(
         source: A recording (.dat, .npz, .npy, .h5 or .spl), an archive (.h5), a bitstream (.sci),
             or a folder of runs.
         out: The report, X.html. Default: the name of the source with .html, in the working folder.
-        title: Title of the report. Default: the name of the source.
         methods: Methods to compare: names, checkpoints or export folders, with settings such as
             tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir; stir
             reconstructs one plane only, because it takes about a second per picture.
         center: Plane of the first picture, counted from 0. Default: the middle plane.
         pictures: Number of planes to reconstruct, spread over the recording.
-        planes: Number of raw planes to play, around the centre.
         scenes: Number of recordings to show, of an archive or of the test of a run. For runs, 0
             shows only the pictures in their folders and computes nothing.
         name: Names of the recordings of an archive. Default: recordings of the test split.
@@ -63,24 +53,20 @@ def report(
         codec: The method that decodes a bitstream, and compresses with --rates.
         rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
     """
-    given: dict[str, Any] = locals()
+    given: dict[str, Any] = locals()  # first, while they are only the arguments
+    options = given.keys() - {"source", "out", "overwrite"}
     stem = stem_of(source if is_address(source) else Path(source).resolve())
     target = Path(f"{stem}.html" if out is None else out)
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)
-    stated = stated_rate_scale(rate_scale)
+    given["rate_scale"] = stated_rate_scale(rate_scale)
     for method in methods or ():
         check_method(split_settings(method)[0])
     from spike_zoo.media import write_page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of
 
-    choices = Choices(
-        methods=tuple(methods or ()),
-        names=tuple(name or ()),
-        rate_scale=stated,
-        **{option: given[option] for option in _PASSED},
-    )
-    write_page(report_of(local_path(source), title, choices), target)
+    choices = Choices(**{option: given[option] for option in options})
+    write_page(report_of(local_path(source), choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

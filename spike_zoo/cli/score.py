@@ -44,10 +44,13 @@ def score(
     files = _pictures(Path(pictures))
     if out is not None:
         check_absent(Path(out), overwrite=overwrite)
-    from spike_zoo.metrics.noreference import no_reference_metrics  # loads torch
+    from spike_zoo.metrics.noreference import MIN_SIDE, no_reference_metrics  # loads torch
 
     for file in files:
-        _check_size(file)
+        height, width = load_grey(file).shape
+        if min(height, width) < MIN_SIDE:
+            reason = f"pictures need at least {MIN_SIDE} of both"
+            raise MediaError.at(file, f"{height} rows and {width} columns; {reason}")
     metrics = no_reference_metrics(niqe, brisque)
     scores: dict[str, list[float]] = {}
     for file in files:
@@ -76,16 +79,6 @@ def _pictures(place: Path) -> list[Path]:
     if not files:
         raise MediaError(f"{place}: the folder contains no picture", path=str(place))
     return files
-
-
-def _check_size(file: Path) -> None:
-    from spike_zoo.metrics.noreference import MIN_SIDE
-
-    height, width = load_grey(file).shape
-    if min(height, width) < MIN_SIDE:
-        raise MediaError.at(
-            file, f"{height} rows and {width} columns; pictures need at least {MIN_SIDE} of both"
-        )
 
 
 def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> list[float]:

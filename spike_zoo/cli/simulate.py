@@ -33,7 +33,6 @@ def simulate(
     inserted: PositiveInt = 7,
     images: str | None = None,
     jobs: NonNegativeInt = 0,
-    cluster: str | None = None,
     overwrite: bool = False,
     **scene: Unpack[SceneOptions],
 ) -> None:
@@ -68,8 +67,8 @@ def simulate(
     given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
     if video is None and (interpolation, inserted) != ("flow", 7):
         raise UsageError("--interpolation and --inserted go with --video")
-    if video is not None and (images is not None or {"limit", "balanced"} & given.keys()):
-        raise UsageError("--images, --limit and --balanced do not go with --video; leave them out")
+    if video is not None and (images is not None or "limit" in given):
+        raise UsageError("--images and --limit do not go with --video; leave them out")
     _check_inputs(video, images)
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
@@ -81,7 +80,7 @@ def simulate(
         threshold, noise = float(given.get("threshold", 2)), given.get("noise", "ssdm-v1")
         footage = Footage(inserted, interpolation, threshold, noise, seed)
         request, default = footage_request(video, footage), RECIPES["deblur"].out
-    _make(Path(out or default), request, jobs, cluster, overwrite)
+    _make(Path(out or default), request, jobs, overwrite)
 
 
 def _of_kind(
@@ -92,8 +91,8 @@ def _of_kind(
     from spike_zoo.simulation.kinds.recipes import RECIPES
 
     if images is None and kind in RECIPES:
-        if "limit" in given or "balanced" in given:
-            raise UsageError("--limit and --balanced go with --images")
+        if "limit" in given:
+            raise UsageError("--limit goes with --images")
         return RECIPES[kind].request(size, seed, given), RECIPES[kind].out
     if kind not in PICTURE_SETS:
         raise UsageError(f"--images goes with --kind {', '.join(PICTURE_SETS)}, not with {kind}")
@@ -123,9 +122,7 @@ def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) 
         raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
 
 
-def _make(
-    path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
-) -> None:
+def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
     """Write the archive, unless it exists and was made with the same options."""
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
@@ -144,7 +141,6 @@ def _make(
                 {name: job for named in takes.values() for name, job in named.items()},
                 splits={split: list(named) for split, named in takes.items()},
                 n_jobs=jobs or -1,
-                cluster=cluster,
                 overwrite=overwrite,
                 generator=json.dumps(request.options),
                 label_names=request.label_names,

@@ -24,14 +24,13 @@ from spike_zoo.tables.sweeps import (
     points_of,
     read_sweep,
     record_of,
-    repetitions,
     run_all,
     run_on_cluster,
     with_origins,
 )
 from spike_zoo.tables.sweeps.plan import (
-    check_archives,
     check_commands,
+    check_files,
     check_profile,
     check_tables,
     planned_runs,
@@ -60,12 +59,7 @@ class Stage:
     waiting: list[PlannedRun] = field(default_factory=list)
 
     def sort(self, later: Sequence[PlannedRun], *, retry: bool) -> None:
-        """Sort all runs into finished, failed and waiting runs.
-
-        Args:
-            later: Waiting runs of later stages, which may need a checkpoint of this stage.
-            retry: Whether failed runs are waiting again.
-        """
+        """Sort all runs; waiting runs of later stages may need a checkpoint of this stage."""
         for run in self.runs:
             if run.is_fit and any(_starts_from(other, run) for other in later):
                 run = replace(run, needs_checkpoint=True)
@@ -102,37 +96,30 @@ def sweep(
     cluster: str | None = None,
     retry: bool = False,
     dry_run: bool = False,
-    count: int | None = None,
     only: str | None = None,
 ) -> int:
     """Run the unfinished runs of a W&B sweep file, each in its own process.
 
     All configurations are checked before the first run starts. A run is finished if its result.json
     exists in its folder or in the folder results next to the sweep file. Another call runs the
-    remaining runs, also after Ctrl-C or a crash. Supports grid and random search. The same file can
-    be used with ``wandb sweep`` and ``wandb agent``.
+    remaining runs, also after Ctrl-C or a crash. Supports grids. The same file can be used with
+    ``wandb sweep`` and ``wandb agent``, which also run other searches.
 
     Args:
         source: The sweep file (.yaml). The sweeps of a needs.yaml in the same folder run first.
         profile: Size and duration of the runs: the name of a file in configs/profiles. Default: the
             environment variable PROFILE, else cpu.
         jobs: Number of runs at a time; 0: one per core.
-        cluster: Run on a Dask cluster, one run per thread of its workers: tcp://HOST:PORT, its
-            scheduler file, or slurm:FILE.yaml.
         retry: Run the runs again that failed in an earlier call.
         dry_run: Only print the commands.
-        count: Number of runs of a random search. Default: its run_cap.
         only: NAME=VALUE of a parameter, such as seed_everything=0, to run only the runs with this
             value.
-
-    Returns:
-        0 if every run is finished, else 1.
     """
     check_jobs(jobs)
     jobs = jobs or usable_cores()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)
-    stages = _stages(source, environment, count, only, retry=retry)
+    stages = _stages(source, environment, only, retry=retry)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet())
     waiting = _announce(stages, profile, jobs, console)
     if dry_run:
@@ -140,7 +127,7 @@ def sweep(
             print(shlex.join(run.command))
         return 0
     for stage in stages:
-        check_archives(stage.spec, stage.waiting)
+        check_files(stage.spec, stage.waiting)
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
@@ -153,7 +140,7 @@ def sweep(
     if failed:
         console.print(f"{len(failed)} runs failed; --retry runs them again")
     runs = [run for stage in stages for run in stage.runs]
-    echo(f"results: {', '.join(sorted({str(run.records or run.run_dir.parent) for run in runs}))}")
+    echo(f"results: {', '.join(sorted({str(run.records) for run in runs}))}")
     return 1 if failed else 0
 
 
@@ -168,12 +155,7 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
 
 
 def _stages(
-    source: str,
-    environment: dict[str, str],
-    count: int | None,
-    only: str | None,
-    *,
-    retry: bool,
+    source: str, environment: dict[str, str], only: str | None, *, retry: bool
 ) -> list[Stage]:
     """Plan and sort all runs; repeat finished runs whose lost checkpoint a waiting run needs."""
     specs = needed_first(read_sweep(source))
@@ -184,8 +166,8 @@ def _stages(
         names = ", ".join(path.name for path in without_row)
         echo(f"note: no row of a table shows {names}", sys.stderr)
     if only:
-        _check_only(specs[-1], count, only)
-    points = {spec.path: only_points(points_of(spec, count), only) for spec in specs}
+        _check_only(specs[-1], only)
+    points = {spec.path: only_points(points_of(spec), only) for spec in specs}
     for spec in specs:
         check_commands(spec, points[spec.path], environment)
     from spike_zoo.tables.sweeps.line_reader import LineReader  # loads torch: after cheap checks
@@ -193,7 +175,6 @@ def _stages(
     reader = LineReader()
     stages: list[Stage] = []
     for spec in specs:
-        _announce_differences(spec, count)
         planned = planned_runs(spec, points[spec.path], environment, reader)
         earlier = [run for stage in stages for run in stage.runs]
         stages.append(Stage(spec, with_origins(planned, earlier)))
@@ -204,33 +185,16 @@ def _stages(
     return stages
 
 
-def _announce_differences(spec: SweepSpec, count: int | None) -> None:
-    """Print notes on the differences from the runs of W&B's agent."""
-    if repeated := repetitions(spec, count):
-        remaining = len(points_of(spec, count))
-        echo(
-            f"note: {spec.path}: {repeated} of {remaining + repeated} draws repeat an earlier "
-            f"point and are left out; {remaining} runs remain",
-            sys.stderr,
-        )
-    if spec.stops_early:
-        echo(
-            f"note: {spec.path}: early_terminate is not applied here: every run is trained to its "
-            "end. W&B's agent applies it.",
-            sys.stderr,
-        )
-
-
 def _starts_from(run: PlannedRun, other: PlannedRun) -> bool:
     return any(other.run_dir == origin.run_dir for origin in run.weight_sources.values())
 
 
-def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
+def _check_only(spec: SweepSpec, only: str) -> None:
     """Check that a run of the sweep has the parameter and value of ``--only``.
 
     A seed is accepted for a sweep without seeds and selects all of its runs.
     """
-    points = points_of(spec, count)
+    points = points_of(spec)
     chosen = only_points(points, only)
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
@@ -267,11 +231,7 @@ def _announce(
 
 
 def _run_stage(
-    stage: Stage,
-    environment: dict[str, str],
-    jobs: int,
-    cluster: str | None,
-    console: Console,
+    stage: Stage, environment: dict[str, str], jobs: int, cluster: str | None, console: Console
 ) -> list[PlannedRun]:
     """Run the waiting runs of a stage; return the failed runs."""
     if not stage.waiting:
@@ -305,7 +265,7 @@ def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
     """Return the median time of finished runs, also of outdated records; None without any."""
     seconds = []
     for run in runs:
-        stored = read_records(run.records).get(run.name) if run.records else None
+        stored = read_records(run.records).get(run.name)
         try:
             record: RunResult | None = RunResult.read(run.result)
         except SpikeZooError:  # missing or damaged: the run is repeated

@@ -1,4 +1,4 @@
-"""Command ``table``: tables of results and published values as Markdown, CSV and JSON."""
+"""Command ``table``: tables of results and published values as Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from spike_zoo.tables import (
     fill_tables,
     read_table_file,
     render_csv,
-    render_json,
     render_markdown,
     runs_of_sweep,
     table_of_runs,
@@ -34,7 +33,6 @@ def table(
     out: str | None = None,
     profile: str | None = None,
     sweep: str | None = None,
-    json: bool = False,
 ) -> None:
     """Fill tables with the results of runs, and print them as Markdown.
 
@@ -47,7 +45,6 @@ def table(
             curves. Default for a table file: a folder in runs/tables.
         profile: Use only runs of this profile.
         sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
-        json: Print JSON instead.
     """
     is_file = Path(source).suffix in (".yaml", ".yml")
     if sweep and not is_file:
@@ -60,9 +57,6 @@ def table(
         spec = table_of_runs([run for run in runs if profile in (None, run.result.profile)])
         file = TableFile(spec.title, (spec,), Path(source))
         tables = [fill_table(spec, runs, profile)]
-    if json:
-        print(render_json(tables, file.title))
-        return
     targets = _targets(file, out, is_file=is_file)
     for target in targets:
         _write(file, tables, target)

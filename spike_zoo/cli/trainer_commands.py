@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from spike_zoo.cli.console import is_quiet, silenced
-from spike_zoo.training.configs import check_configs, with_files
-from spike_zoo.training.early_checks import check_early
+from spike_zoo.cli.console import silenced_if_quiet
+from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import import_trusted_only
 
 TRAINER_VERBS = {
@@ -70,10 +69,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         return
     options = [argument for argument in arguments if argument != SAFE]
     check_configs(options)
-    check_early(verb, with_files(options))
     if len(options) < len(arguments):
         import_trusted_only()
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
-    with silenced(wanted=is_quiet()):
+    with silenced_if_quiet():
         run_trainer(verb, ["--help"] if options == ["--help", "all"] else options)

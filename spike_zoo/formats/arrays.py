@@ -184,7 +184,10 @@ def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
 
 def _scalar(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> object:
     if header.dtype.itemsize > _BLOCK_BYTES:
-        raise FormatError(f"{path}: {info.filename}: a scalar of {header.dtype.itemsize} bytes")
+        raise FormatError(
+            f"{path}: {info.filename}: the scalar has {header.dtype.itemsize} bytes, expected at "
+            f"most {_BLOCK_BYTES}"
+        )
     with archive.open(info) as stream:
         return npy.read_array(stream, allow_pickle=False).item()
 

@@ -8,7 +8,7 @@ from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.media.charts import confusion_chart, map_chart
-    from spike_zoo.media.page import Page
+    from spike_zoo.media.page import Page, render_page, write_page
     from spike_zoo.media.pictures import (
         contact_sheet,
         load_picture,
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         to_bytes,
         to_pillow,
     )
-    from spike_zoo.media.rendering import render_page, write_page
     from spike_zoo.media.video import VideoWriter, save_video
     from spike_zoo.media.viewer import Layer, SpikePlanes, Viewer
 
@@ -42,10 +41,9 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("confusion_chart", "map_chart"), "charts"),
-    "Page": "page",
+    **dict.fromkeys(("Page", "render_page", "write_page"), "page"),
     **dict.fromkeys(("contact_sheet", "load_picture", "save_picture"), "pictures"),
     **dict.fromkeys(("side_by_side", "to_bytes", "to_pillow"), "pictures"),
-    **dict.fromkeys(("render_page", "write_page"), "rendering"),
     **dict.fromkeys(("VideoWriter", "save_video"), "video"),
     **dict.fromkeys(("Layer", "SpikePlanes", "Viewer"), "viewer"),
 }

@@ -29,10 +29,6 @@ class ArraysWriter:
         path: The file; missing folders are created.
         overwrite: Replace an existing file.
 
-    Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is off.
-        MediaError: At the end of the block, if no part was written.
-
     Example:
         >>> with ArraysWriter("a.npz") as arrays:
         ...     for number in range(3):
@@ -52,11 +48,7 @@ class ArraysWriter:
         return self
 
     def append(self, **parts: NDArray[np.generic]) -> None:
-        """Append a part to each array.
-
-        Raises:
-            MediaError: If the type or the size of a part differs from that of the first.
-        """
+        """Append a part to each array."""
         for name, part in parts.items():
             if name not in self._growing:
                 spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  (the stack closes it)

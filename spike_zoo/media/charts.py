@@ -114,9 +114,6 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> NDArray[
 
     Returns:
         uint8 ``(H, W, 3)``, R,G,B. Numbers are omitted if the cells are too small.
-
-    Raises:
-        ValueError: If the counts do not match the names.
     """
     classes = len(names)
     if counts.shape != (classes, classes) or not classes:
@@ -162,9 +159,6 @@ def map_chart(
 
     Returns:
         uint8 ``(H, W, 3)``, R,G,B.
-
-    Raises:
-        ValueError: If there is no point, or the number of classes differs from that of points.
     """
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or len(classes) != len(points):
         raise ValueError(f"{len(classes)} classes need points (N, 2), got {points.shape}")

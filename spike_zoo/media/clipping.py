@@ -19,8 +19,7 @@ _MARGIN: Final = 1.05  # images between the measured ones may be brighter
 class ClippedPixels:
     """Counter of the pixels at white, the highest value, in images in [0, 1].
 
-    Args:
-        rate_scale: Spikes per plane at white. A scale of 1 clips nothing.
+    A rate scale of 1 spike per plane clips nothing.
     """
 
     def __init__(self, rate_scale: float) -> None:
@@ -51,10 +50,6 @@ class ClippedPixels:
 
 
 def unclipped_rate_scale(images: Iterable[Tensor]) -> float:
-    """Return a rate scale that clips at most 0.01 % of the pixels.
-
-    Args:
-        images: Some images of the recording at a rate scale of 1.
-    """
+    """Return a rate scale that clips at most 0.01 % of the pixels of images at a scale of 1."""
     brightest = max(float(np.quantile(image.numpy(), _QUANTILE)) for image in images)
     return min(max(_MARGIN * brightest, 1e-3), 1.0)

@@ -24,35 +24,20 @@ FORMAT: Final = "spike-zoo pictures 1"
 
 @dataclass(frozen=True)
 class CodedPictures:
-    """Metadata of an MP4 file of reconstructed images.
-
-    Attributes:
-        method: Name of the method that reconstructed the images.
-        digest: Start of the SHA-256 of its weights.
-        codec: Name of the video codec.
-        crf: Constant rate factor of the codec.
-        first: Plane of the first image.
-        stride: Planes from one image to the next.
-        images: Number of images.
-        planes: Number of planes of the recording, for the bits per pixel and plane.
-        height: Rows of an image; the video may have more, for a multiple of 8.
-        width: Columns of an image; the video may have more, for a multiple of 8.
-        rate_scale: Spikes per plane at white.
-        fps: Planes per second of the camera; None if unknown.
-    """
+    """Metadata of an MP4 file of reconstructed images."""
 
     method: str
-    digest: str
+    digest: str  # start of the SHA-256 of its weights
     codec: str
     crf: int
-    first: int
-    stride: int
+    first: int  # plane of the first image
+    stride: int  # planes from one image to the next
     images: int
-    planes: int
-    height: int
+    planes: int  # of the recording, for the bits per pixel and plane
+    height: int  # of an image; the video may be larger, for a multiple of 8
     width: int
     rate_scale: float
-    fps: float | None = None
+    fps: float | None = None  # planes per second of the camera
 
     def plane(self, number: int) -> int:
         """Return the plane of an image."""
@@ -68,12 +53,7 @@ class CodedPictures:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the metadata of a file.
-
-        Raises:
-            MissingFileError: If there is no such file.
-            FormatError: If the file is no video, or was not written by ``compress --codec``.
-        """
+        """Read the metadata of a file."""
         if not Path(path).is_file():
             raise MissingFileError(f"{path}: there is no such file", path=str(path))
         try:
@@ -98,12 +78,7 @@ class CodedPictures:
 
 
 def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1].
-
-    Raises:
-        FormatError: If the metadata cannot be read, or images are missing.
-        MediaError: If the video is damaged.
-    """
+    """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1]."""
     metadata, frames = CodedPictures.read(path), VideoFrames(path)
     if len(frames) != metadata.images:
         raise FormatError(

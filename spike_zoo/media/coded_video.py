@@ -28,19 +28,12 @@ CHANNELS: Final = 3
 class Codec(NamedTuple):
     """Names and options of a codec in FFmpeg.
 
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        decoder: FFmpeg's name of the decoder.
-        options: Options of the encoder, with ``{qp}`` for the quantiser and ``{unit}`` for the
-            largest coding unit.
-        largest_qp: The coarsest quantiser.
-        is_planar: Whether three channels are coded at full size (4:4:4); if not, only the luma of
-            4:2:0 is used.
+    ``is_planar``: three channels are coded at full size (4:4:4), else only the luma of 4:2:0.
     """
 
     encoder: str
     decoder: str
-    options: dict[str, str]
+    options: dict[str, str]  # with ``{qp}`` and ``{unit}`` for the largest coding unit
     largest_qp: int
     is_planar: bool
 
@@ -48,11 +41,7 @@ class Codec(NamedTuple):
 #: One thread, constant quantiser, tuned for PSNR, by which the codecs are compared.
 CODECS: Final[dict[str, Codec]] = {
     "x264": Codec(
-        "libx264",
-        "h264",
-        {"qp": "{qp}", "preset": "slow", "tune": "psnr"},
-        51,
-        is_planar=True,
+        "libx264", "h264", {"qp": "{qp}", "preset": "slow", "tune": "psnr"}, 51, is_planar=True
     ),
     "x265": Codec(
         "libx265",
@@ -105,12 +94,7 @@ def available_codecs() -> tuple[str, ...]:
 
 
 def codec_of(codec: str) -> Codec:
-    """Return a codec that this build of PyAV supports.
-
-    Raises:
-        MediaError: If this build of PyAV does not have the codec; names the available ones.
-        ValueError: If the name is unknown.
-    """
+    """Return a codec that this build of PyAV supports."""
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
     if missing := _missing(codec):
@@ -127,8 +111,7 @@ def codec_of(codec: str) -> Codec:
 def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     """Code frames with a constant quantiser; the same frames give the same bytes.
 
-    The encoder may look ahead and use B-frames. Frames are padded to multiples of 8 with their edge
-    values, and cropped after decoding.
+    Frames are padded to multiples of 8 with their edge values, and cropped after decoding.
 
     Args:
         frames: uint8 ``(N, H, W)``, or ``(N, 3, H, W)`` with channels coded as 4:4:4 planes. The
@@ -136,11 +119,6 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             image of one channel.
         codec: A name of :data:`CODECS`.
         qp: Quantiser, from 0 (finest) to 51 (x264, x265) or 63 (SVT-AV1).
-
-    Raises:
-        MediaError: If this build of PyAV does not have the codec; names the available ones.
-        ValueError: If the codec is unknown, the quantiser outside its range, or the frames have
-            another type or shape or are empty.
     """
     settings = codec_of(codec)
     if not 0 <= qp <= settings.largest_qp:
@@ -189,12 +167,7 @@ def normal_priority() -> Iterator[None]:
 
 
 def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
-    """Return the frames of a coded video in display order, cropped to their original shape.
-
-    Raises:
-        MediaError: If this build of PyAV does not have the decoder, or the stream is damaged or has
-            another number of frames.
-    """
+    """Return the frames of a coded video in display order, cropped to their original shape."""
     settings = codec_of(coded.codec)
     context = _context(settings.decoder, "r")
     try:
@@ -218,14 +191,12 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
 def _missing(codec: str) -> str:
     """Return the name of the encoder or decoder that this build of PyAV lacks, else ""."""
     settings = CODECS[codec]
-    try:
-        av.Codec(settings.encoder, "w")
-    except (ValueError, av.FFmpegError):  # PyAV's UnknownCodecError is a ValueError
-        return f"encoder {settings.encoder}"
-    try:
-        av.Codec(settings.decoder, "r")
-    except (ValueError, av.FFmpegError):
-        return f"decoder {settings.decoder}"
+    modes: tuple[Literal["r", "w"], ...] = ("w", "r")
+    for kind, name, mode in zip(("encoder", "decoder"), settings[:2], modes, strict=True):
+        try:
+            av.Codec(name, mode)
+        except (ValueError, av.FFmpegError):  # PyAV's UnknownCodecError is a ValueError
+            return f"{kind} {name}"
     return ""
 
 

@@ -25,15 +25,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
 class FrameSource(Protocol):
-    """Frames in temporal order. Picklable; no file is open between reads.
-
-    Attributes:
-        path: The file or folder.
-        fps: Frames per second; 0 if unknown.
-    """
+    """Frames in temporal order. Picklable; no file is open between reads."""
 
     path: Path
-    fps: float
+    fps: float  # 0 if unknown
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -43,12 +38,7 @@ class FrameSource(Protocol):
 
 
 class FolderFrames:
-    """The images of a folder, in the natural order of their names, as frames.
-
-    Raises:
-        MissingFileError: If there is no such folder.
-        MediaError: If the folder contains no image.
-    """
+    """The images of a folder, in the natural order of their names, as frames."""
 
     fps = 0.0
 
@@ -66,11 +56,7 @@ class FolderFrames:
         return len(self.files)
 
     def read(self, first: int, last: int) -> Iterator[Frame]:
-        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
-
-        Raises:
-            MediaError: If a file is no picture.
-        """
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
         for file in self.files[first:last]:
             pixels = to_bytes(load_picture(file))
             yield pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
@@ -81,10 +67,6 @@ class VideoFrames:
 
     Args:
         path: The file, of any format that FFmpeg reads.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        MediaError: If the file contains no video, or frames without time stamps.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -107,11 +89,7 @@ class VideoFrames:
         return len(self.times)
 
     def read(self, first: int, last: int) -> Iterator[Frame]:
-        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
-
-        Raises:
-            MediaError: If the video is damaged in this range.
-        """
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
         times = iter(self.times[first:last])
         expected = next(times, None)
         if expected is None:
@@ -137,11 +115,6 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     Returns:
         Name -> frames. In a folder the name is the relative path without suffix, such as
         ``train/GOPR0372``.
-
-    Raises:
-        MissingFileError: If the path does not exist.
-        MediaError: If there are no frames.
-        UsageError: If two videos or folders have the same name.
     """
     root = Path(path)
     if root.is_file():
@@ -181,11 +154,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def middle_image(path: str | Path) -> NDArray[np.uint8]:
-    """Return the image in the middle of a video, ``(H, W, 3)``.
-
-    Raises:
-        MediaError: If the video cannot be read.
-    """
+    """Return the image in the middle of a video, ``(H, W, 3)``."""
     path = Path(path)
     with _opened(path) as (container, stream):
         middle = (stream.start_time or 0) + (stream.duration or 0) // 2

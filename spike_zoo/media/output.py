@@ -34,15 +34,7 @@ Item = TypeVar("Item")
 
 
 def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
-    """Return the kind of output of ``--out``.
-
-    Args:
-        out: Value of ``--out``.
-        files: Suffixes of files that the command writes, for the message.
-
-    Raises:
-        UsageError: If the suffix is not supported.
-    """
+    """Return the kind of output of ``--out``, for a command that writes ``files`` or folders."""
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
         return "picture"
@@ -68,14 +60,7 @@ def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """Output of the images of a command, checked before any computation.
-
-    Attributes:
-        path: The file or folder.
-        kind: Picture, video or folder.
-        fps: Images per second of a video.
-        overwrite: Replace existing files.
-    """
+    """Output of the images of a command, checked before any computation."""
 
     path: Path
     kind: Kind
@@ -83,13 +68,10 @@ class Target:
     overwrite: bool
 
     @classmethod
-    def of(cls, out: str, *, fps: float, overwrite: bool, files: Sequence[str] = FILES) -> Self:
-        """Return the target of ``--out``, ``--fps`` and ``--overwrite``.
-
-        Raises:
-            UsageError: If the suffix is not supported, or ``fps`` not above 0 and at most 1000.
-            ExistingFileError: If the target exists, or is a file instead of a folder.
-        """
+    def of(
+        cls, out: str, *, fps: float = 25.0, overwrite: bool, files: Sequence[str] = FILES
+    ) -> Self:
+        """Return the target of ``--out``, ``--fps`` and ``--overwrite``."""
         kind = kind_of(out, files)
         if not 0 < fps <= 1000:
             raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000 images per second")

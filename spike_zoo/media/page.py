@@ -1,28 +1,31 @@
-"""Content of an HTML page: sections, tables, pictures, viewers, videos and commands."""
+"""HTML pages with sections, tables, pictures, viewers, videos and commands, each in one file.
+
+A Content-Security-Policy blocks every external source: it allows the style sheet and the script by
+their digests, and pictures and videos as data URIs.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup, escape
+
 from spike_zoo.media.viewer import SpikePlanes, Viewer, picture_source
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from markupsafe import Markup
-
     from spike_zoo.media.pictures import Picture
 
-
-@dataclass(frozen=True)
-class Block:
-    """One part of a page: the name of a macro of the template, and its arguments."""
-
-    kind: str
-    content: dict[str, Any]
+_SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # concatenated in this order
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Page:
 
     title: str
     subtitle: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     viewers: list[Viewer | SpikePlanes] = field(default_factory=list)
 
     def add_section(self, heading: str, text: str = "") -> None:
@@ -68,9 +71,6 @@ class Page:
             rows: The cells, row by row.
             caption: Caption above the table.
             notes: Notes below the table.
-
-        Raises:
-            ValueError: If a row and the header have different numbers of cells.
         """
         for row in rows:
             if len(row) != len(header):
@@ -108,16 +108,81 @@ class Page:
         self._add("commands", commands=commands)
 
     def add_video(self, path: str | Path, caption: str = "") -> None:
-        """Add an MP4 file; the image in its middle is shown until the video plays.
-
-        Raises:
-            MissingFileError: If there is no such file.
-            MediaError: If the video cannot be read.
-        """
+        """Add an MP4 file; the image in its middle is shown until the video plays."""
         from spike_zoo.media.frames import middle_image
 
         source, poster = picture_source(Path(path)), picture_source(middle_image(path))
         self._add("video", source=source, caption=caption, poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:
-        self.blocks.append(Block(kind, content))
+        self.blocks.append((kind, content))
+
+
+def write_page(page: Page, path: str | Path) -> None:
+    """Write a page as one HTML file, atomically; replace an existing file."""
+    html = render_page(page)
+    with new_file(Path(path), overwrite=True) as temporary:
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+
+
+def render_page(page: Page) -> str:
+    """Return a page as HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow import
+
+    environment = Environment(
+        loader=PackageLoader("spike_zoo.media", package_path="."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["emphasised"] = _emphasised
+    style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
+    return environment.get_template("page.html").render(
+        page=page,
+        policy=_policy(style, script if page.viewers else ""),
+        style=Markup(style),
+        script=Markup(script),
+        data=_as_json([item.as_data() for item in page.viewers]),
+    )
+
+
+def _part(name: str) -> str:
+    return files("spike_zoo.media").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy of a page."""
+    rules = {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "media-src": "data:",
+        "style-src": _digest(style),
+        "style-src-attr": "'unsafe-inline'",  # line styles in SVG drawings
+        "script-src": _digest(script) if script else "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _as_json(data: object) -> Markup:
+    """Return data as JSON for a script element, with characters escaped that could end it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _emphasised(text: object) -> Markup:
+    """Escape a text unless it is Markup; make a text in ``**...**`` bold."""
+    if isinstance(text, Markup):
+        return text
+    plain = str(text)
+    if len(plain) > 4 and plain.startswith("**") and plain.endswith("**"):
+        return Markup("<strong>{}</strong>").format(plain[2:-2])
+    return escape(plain)

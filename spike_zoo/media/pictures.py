@@ -135,9 +135,6 @@ def side_by_side(
     Returns:
         float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
 
-    Raises:
-        ValueError: If there is no image, or the number of captions differs from that of images.
-
     Example:
         >>> dark, bright = np.zeros((20, 30)), np.ones((20, 30))
         >>> side_by_side([dark, bright]).shape  # 6 pixels around each
@@ -158,10 +155,6 @@ def contact_sheet(
 
     Returns:
         float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
-
-    Raises:
-        ValueError: If there is no image or no column, or the number of captions differs from that
-            of images.
     """
     if not images or columns < 1:
         raise ValueError("a contact sheet needs at least one image and one column")

@@ -28,22 +28,15 @@ if TYPE_CHECKING:
 class VideoCodec(NamedTuple):
     """An encoder of videos with a constant rate factor.
 
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        tag: Four-character code of the codec in an MP4 file.
-        options: Options of the encoder, with ``{unit}`` for the largest coding unit. The encoder
-            uses one thread, so that the same images give the same bytes.
-        crf: Default constant rate factor; lower values give better quality.
-        largest_crf: Largest constant rate factor.
-        multiple: Number that divides both sides of the coded image.
+    It uses one thread, so that the same images give the same bytes.
     """
 
-    encoder: str
-    tag: str
-    options: dict[str, str]
-    crf: int
+    encoder: str  # FFmpeg's name
+    tag: str  # four-character code in an MP4 file
+    options: dict[str, str]  # with ``{unit}`` for the largest coding unit
+    crf: int  # default; lower values give better quality
     largest_crf: int
-    multiple: int
+    multiple: int  # divides both sides of the coded image
 
 
 _X265 = "ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none"
@@ -139,9 +132,6 @@ class VideoWriter:
         Args:
             image: An image as for :func:`spike_zoo.media.to_bytes`; all have the same shape. Sides
                 are padded with their last row or column to a multiple that the codec supports.
-
-        Raises:
-            MediaError: If the shape differs from that of the first image, or is below 2x2.
         """
         pixels = to_bytes(image)
         if self._shape is None:
@@ -201,10 +191,6 @@ def save_video(
     images: Iterable[Picture], path: str | Path, fps: float = 25.0, *, overwrite: bool = False
 ) -> None:
     """Write images as an MP4 video with :class:`VideoWriter`.
-
-    Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is off.
-        MediaError: If there is no image, or their sizes differ.
 
     Example:
         >>> save_video([np.full((16, 16), level) for level in (0.0, 1.0)], "fade.mp4")

@@ -68,10 +68,6 @@ class Viewer:
         has_differences: Whether the viewer offers difference images between layers.
         has_strip: Whether all moments of the right layer are shown as small pictures.
         first: Index of the initial moment.
-
-    Raises:
-        ValueError: If there is no layer or no moment, or the number of pictures of a layer is
-            neither 1 nor the number of moments.
     """
 
     label: str
@@ -160,12 +156,7 @@ class SpikePlanes:
 
 
 def picture_source(picture: Picture | str | Path) -> str:
-    """Return an image (as for ``to_bytes``) or a file as a data URI; keep a data URI unchanged.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        ValueError: If the suffix of the file is not supported.
-    """
+    """Return an image (as for ``to_bytes``) or a file as a data URI; keep a data URI unchanged."""
     if isinstance(picture, str) and picture.startswith("data:"):
         return picture
     if not isinstance(picture, str | Path):

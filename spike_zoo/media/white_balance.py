@@ -37,18 +37,7 @@ class WhiteBalance:
     def of(
         cls, option: str | None, black: float, recording: SpikeRecording, rate_scale: float
     ) -> Self:
-        """Return the white balance of the options ``--white-balance`` and ``--black-level``.
-
-        Args:
-            option: Three gains such as ``"1.8,1,1.4"``, or ``"grey-world"`` for equal means of the
-                channels; None: gains of 1.
-            black: The value of black.
-            recording: Recording of a sensor with Bayer filters.
-            rate_scale: Spikes per plane at white.
-
-        Raises:
-            UsageError: If an option is outside its range, or the recording states no filters.
-        """
+        """Return the white balance of the options ``--white-balance`` and ``--black-level``."""
         if not 0 <= black < 1:
             raise UsageError(f"--black-level {black:g}: must be at least 0 and below 1")
         if option is None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from spike_zoo.pages.live_player import Player
-    from spike_zoo.pages.live_server import LiveServer
+    from spike_zoo.pages.live import LiveServer, Player
     from spike_zoo.pages.live_sources import GrowingFile, Pipe, StoredRecording
 
 __all__ = [
@@ -23,9 +22,9 @@ __getattr__ = lazy_attributes(
     __name__,
     {
         "GrowingFile": "live_sources",
-        "LiveServer": "live_server",
+        "LiveServer": "live",
         "Pipe": "live_sources",
-        "Player": "live_player",
+        "Player": "live",
         "StoredRecording": "live_sources",
     },
 )

@@ -23,7 +23,7 @@ from spike_zoo.pages.app_work import (
     report_page,
     restore_file_name,
 )
-from spike_zoo.pages.local_requests import HOST, is_local
+from spike_zoo.pages.live import HOST, is_local
 from spike_zoo.pages.methods import DEFAULTS
 from spike_zoo.spikes.cfa import Cfa
 
@@ -110,11 +110,7 @@ def build(setting: Setting) -> gradio.Blocks:
 
 
 def serve(setting: Setting, port: int) -> None:
-    """Serve the app to this machine only, until Ctrl-C.
-
-    Raises:
-        UsageError: If the port is in use.
-    """
+    """Serve the app to this machine only, until Ctrl-C."""
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise UsageError(f"--port {port}: the port is in use; give another one")

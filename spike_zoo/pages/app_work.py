@@ -44,17 +44,7 @@ _ESCAPED: Final = {"%22": '"', "%0D": " ", "%0A": " "}  # escapes of browsers in
 
 @dataclass(frozen=True)
 class Source:
-    """An uploaded file with the fields of the form.
-
-    Attributes:
-        path: The file.
-        name: Name of the recording in an archive; by default the first one of a report.
-        height: Rows of a ``.dat`` file.
-        width: Columns of a ``.dat`` file.
-        rate_scale: Spikes per plane at white; by default the value that the recording states, else
-            an estimate.
-        cfa: Layout of the Bayer filters; by default as the recording states.
-    """
+    """An uploaded file with the fields of the form; None is a field that is not filled in."""
 
     path: Path
     name: str | None = None
@@ -164,16 +154,16 @@ def report_page(
 ) -> str:
     """Return the report of a source as HTML."""
     choices = Choices(
-        methods=tuple(methods),
+        methods=methods,
         limits_slow=True,
         pictures=pictures,
-        names=() if source.name is None else (source.name,),
+        name=None if source.name is None else [source.name],
         rate_scale=source.rate_scale,
         dat={"height": source.height, "width": source.width, "cfa": source.cfa},
         device=device,
         trust=trust,
     )
-    return render_page(report_of(source.path, source.name, choices))
+    return render_page(report_of(source.path, choices))
 
 
 def reconstruct_files(
@@ -188,17 +178,8 @@ def reconstruct_files(
 ) -> tuple[dict[str, Path], list[str]]:
     """Write a picture, a video and a bitstream of a recording.
 
-    Args:
-        source: The uploaded recording.
-        method: Method that reconstructs.
-        folder: Folder of the files.
-        moment: Time of the picture, from 0 (first plane) to 1 (last plane).
-        codec: Method that compresses.
-        device: Device of both methods.
-        trust: Whether classes from outside this package may be imported.
-
-    Returns:
-        Suffix -> file, and a list of problems for files that could not be made.
+    ``moment`` is the time of the picture, from 0 (first plane) to 1 (last plane). Returns the files
+    by their suffix, and a list of problems for files that could not be made.
     """
     from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture

@@ -1,4 +1,4 @@
-"""Report of an ``.sci`` bitstream: facts, bits per frame, decoded pictures and motion."""
+"""Report of an ``.sci`` bitstream, and rate-distortion curve of a recording."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Page, Viewer
 from spike_zoo.media.charts import COLOURS, new_chart, to_svg
+from spike_zoo.media.output import with_progress
+from spike_zoo.spikes import SpikeRecording
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from torch import Tensor
 
     from spike_zoo.pages.choices import Choices
+    from spike_zoo.pages.scene import ReportScene
     from spike_zoo.tasks.protocols import Compresses
 
 _MAX_FRAMES: Final = 48  # decoded frames
+_MAX_PLANES: Final = 97  # planes to compress
 
 
 def bitstream_page(source: Path, title: str, choices: Choices) -> Page:
-    """Return the report of a bitstream, which may be damaged.
-
-    Raises:
-        BitstreamError: If the header is damaged.
-    """
+    """Return the report of a bitstream, which may be damaged."""
     reader = BitstreamReader(source, strict=False)
     header = reader.header
     page = Page(title, f"{source.name}: a bitstream of spikes")
@@ -82,16 +82,11 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
-    from spike_zoo.checkpoints.loading import load, pick_device
     from spike_zoo.pages.methods import method_label
-    from spike_zoo.tasks.protocols import codec_from
 
     page.add_section("Pictures", f"Decoded by {method_label(choices.codec)}.")
-    device = pick_device(choices.device)
     try:
-        loaded = load(choices.codec, device=device, trust=choices.trust)
-        codec = codec_from(loaded, f"--codec {choices.codec}")
-        _add_viewers(page, reader, codec)
+        _add_viewers(page, reader, _load_codec(choices))
     except (SpikeZooError, ValueError) as error:
         page.add_warning(f"The pictures cannot be made: {error}")
 
@@ -99,7 +94,6 @@ def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
 def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
     import torch
 
-    from spike_zoo.media.output import with_progress
     from spike_zoo.pages.motion import add_motion_viewer
 
     header = reader.header
@@ -141,3 +135,74 @@ def _viewer(pictures: Tensor, features: Tensor, moments: tuple[str, ...]) -> Vie
         caption="The picture, and the decoded features with three channels as red, green and blue.",
         has_differences=False,
     )
+
+
+def _load_codec(choices: Choices) -> Compresses:
+    from spike_zoo.checkpoints.loading import load, pick_device
+    from spike_zoo.tasks.protocols import codec_from
+
+    loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
+    return codec_from(loaded, f"--codec {choices.codec}")
+
+
+def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
+    """Compress a recording at every quality; add PSNR against bits per pixel and plane."""
+    from spike_zoo.pages.methods import method_label
+    from spike_zoo.tables.curves import FilledCurve, Line, curve_chart
+    from spike_zoo.tables.spec import CurveSpec
+
+    name = method_label(choices.codec)
+    page.add_section(
+        "Rate and distortion",
+        f"The recording compressed by {name} at {QUALITIES} qualities.",
+    )
+    try:
+        points, compared = _measured(_load_codec(choices), scene, choices)
+    except (SpikeZooError, ValueError) as error:
+        page.add_warning(f"No bitstream can be made: {error}")
+        return
+    spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", "log")
+    curve = FilledCurve(spec, (Line(name, points),))
+    page.add_drawings(
+        [(curve_chart(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
+    )
+
+
+def _measured(
+    codec: Compresses, scene: ReportScene, choices: Choices
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Return (bits per pixel and plane, PSNR) of each quality, and the name of the reference.
+
+    The reference is the ground truth at the planes of the pictures, or the pictures of the best
+    quality if none exists.
+    """
+    import torch
+
+    from spike_zoo.metrics import psnr
+
+    part = _part(scene, choices)
+    coded: list[tuple[float, Tensor]] = []
+    planes: list[int] = []
+    for quality in with_progress(range(QUALITIES), QUALITIES, f"{choices.codec}: qualities"):
+        data = codec.compress(part, quality=quality)
+        decoded = codec.decompress(data)
+        indices = [int(index) for index in decoded.feature_index]
+        planes = [decoded.header.plane(index) for index in indices]
+        coded.append((decoded.header.bits_per_pixel(len(data)), codec.reconstruct(decoded).cpu()))
+    with_truth = [at for at, plane in enumerate(planes) if plane in scene.truths]
+    if with_truth and scene.has_truth:
+        truths = torch.stack([torch.from_numpy(scene.truths[planes[at]]) for at in with_truth])
+        points = [(rate, float(psnr(images[with_truth], truths).mean())) for rate, images in coded]
+        return tuple(points), "to the truth"
+    best = coded[-1][1]
+    points = [(rate, float(psnr(images, best).mean())) for rate, images in coded[:-1]]
+    return tuple(points), "to the pictures of the best quality"
+
+
+def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:
+    """Return the first planes of a recording, at most 97."""
+    recording = scene.recording
+    stop = min(len(recording), _MAX_PLANES)
+    scale = scene.rate_scale(choices).value
+    packed = recording.read_packed(0, stop)
+    return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

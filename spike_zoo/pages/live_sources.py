@@ -43,29 +43,17 @@ class PlaneSource(Protocol):
     rate_scale: float | None
 
     def span(self) -> tuple[int, int]:
-        """Return the first available plane and the plane after the last one.
-
-        Raises:
-            FormatError: If a file became shorter, or a pipe was closed without a plane.
-        """
+        """Return the first available plane and the plane after the last one."""
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return planes ``[start, stop)`` without the first ones that are no longer kept.
-
-        Raises:
-            PlaneRangeError: If none of them is kept.
-        """
+        """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
 
     def arrival(self, plane: int) -> float | None:
         """Return when a plane arrived, by ``time.monotonic``; None if unknown."""
 
 
 class StoredRecording:
-    """Source of the planes of a complete recording.
-
-    Args:
-        recording: The spikes.
-    """
+    """Source of the planes of a complete recording."""
 
     ended = True
 
@@ -107,9 +95,6 @@ class GrowingFile:
     Args:
         path: The file.
         dat: Options of :func:`read_recording`.
-
-    Raises:
-        MissingGeometryError: If the size of the planes is unknown.
     """
 
     ended = False
@@ -125,11 +110,7 @@ class GrowingFile:
         self.span()
 
     def span(self) -> tuple[int, int]:
-        """Return 0 and the number of complete planes.
-
-        Raises:
-            FormatError: If the file became shorter.
-        """
+        """Return 0 and the number of complete planes."""
         size = self.path.stat().st_size if self.path.is_file() else 0
         if size < self._size:
             raise FormatError(
@@ -166,9 +147,6 @@ class Pipe:
         layout: Layout of the planes.
         sidecar: Metadata of the recording.
         kept_bytes: Memory for the kept planes, at least 512 planes.
-
-    Raises:
-        GeometryError: If planes do not start at a byte.
     """
 
     def __init__(
@@ -206,11 +184,7 @@ class Pipe:
         self.ended = True
 
     def span(self) -> tuple[int, int]:
-        """Return the first kept plane and the plane after the last one.
-
-        Raises:
-            FormatError: If the pipe was closed without a plane.
-        """
+        """Return the first kept plane and the plane after the last one."""
         ended, (first, stop) = self.ended, self._planes.span()
         if ended and not stop:
             raise FormatError(
@@ -221,11 +195,7 @@ class Pipe:
         return first, stop
 
     def window(self, start: int, stop: int) -> SpikeRecording:
-        """Return planes ``[start, stop)`` without the first ones that are no longer kept.
-
-        Raises:
-            PlaneRangeError: If none of them is kept.
-        """
+        """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
         recording = dat_recording(self._planes.part(start, stop), self._sidecar)
         complete(recording, self._planes.path, "dat", self._sidecar)
         return recording
@@ -287,18 +257,9 @@ class _MemoryPlanes(DatPlanes):
 
 
 def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any) -> PlaneSource:
-    """Open a recording, a growing file or a pipe as a source of planes.
+    """Open a recording, a growing file (``follow``) or a named pipe as a source of planes.
 
-    Args:
-        path: A recording of any format, or a named pipe with the content of a ``.dat`` file.
-        name: Name of the recording in an archive.
-        follow: Whether a ``.dat`` file is still being written.
-        dat: Options of :func:`read_recording` for ``.dat`` files.
-
-    Raises:
-        MissingGeometryError: If the size of the planes of a pipe or a ``.dat`` file is unknown.
-        GeometryError: If planes of a pipe do not start at a byte.
-        FormatError: If ``follow`` is set and the file is not a ``.dat`` file.
+    Options of ``.dat`` files are those of :func:`read_recording`.
     """
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         layout, sidecar = _settings(path, dat)

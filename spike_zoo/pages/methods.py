@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 #: Methods that a report compares by default, by increasing quality.
 DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
-_SCI: Final = "sci and sci-small are networks of the SCI paper, here without compression."
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
 NETWORKS: Final = {
     "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
     "stir": "stir corrects tfi-aligned by a network.",
     "stir-small": "stir-small is the network of the STIR paper at half its width.",
-    "sci": _SCI,
-    "sci-small": _SCI,
+    "sci": "sci is the network of the SCI paper, here without compression.",
 }
 
 
@@ -31,11 +29,7 @@ NETWORKS: Final = {
 class LabelledMethod:
     """A method with its name in a report.
 
-    Attributes:
-        name: The name.
-        module: The method.
-        has_one_picture: Whether the method reconstructs only the plane of the first picture,
-            because it takes seconds per picture.
+    Methods that take seconds per picture reconstruct only the plane of the first picture.
     """
 
     name: str
@@ -61,11 +55,6 @@ def load_methods(
         trust: Whether classes from outside this package may be imported.
         limits_slow: Whether named slow methods also come last and have one picture.
         colour: Whether the default methods are those for colour.
-
-    Raises:
-        UsageError: If a method does not reconstruct or does not have a setting.
-        MissingFileError: If there is no method of a name.
-        WeightsError: As for :func:`spike_zoo.load`.
     """
     defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []

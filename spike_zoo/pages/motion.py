@@ -39,15 +39,9 @@ def add_motion(
     pictures: Mapping[str, Mapping[int, Tensor]],
     choices: Choices,
 ) -> None:
-    """Add the optical flow of each method that estimates flow, once per flow estimator.
+    """Add the optical flow of each method that has pictures, once per flow estimator.
 
-    Args:
-        page: The page.
-        scene: The recording.
-        methods: All methods of the page.
-        pictures: Name of a method -> plane -> picture ``(1, H, W)``. Methods without pictures are
-            left out.
-        choices: Options of the report.
+    ``pictures``: name of a method -> plane -> picture ``(1, H, W)``.
     """
     _, height, width = scene.recording.shape
     added = set()

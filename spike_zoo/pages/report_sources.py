@@ -14,8 +14,14 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
-from spike_zoo.pages.bitstream import bitstream_page
-from spike_zoo.pages.scene import recordings_to_show, scene_of_archive, scene_of_file
+from spike_zoo.pages.bitstream import add_rates, bitstream_page
+from spike_zoo.pages.scene import (
+    add_facts,
+    add_spikes,
+    recordings_to_show,
+    scene_of_archive,
+    scene_of_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +32,9 @@ if TYPE_CHECKING:
     from spike_zoo.tables import RecordedRun
 
 
-def report_of(source: Path, title: str | None, choices: Choices) -> Page:
-    """Return the report of a source.
-
-    Args:
-        source: A recording, an archive, a bitstream, or a folder of runs.
-        title: Heading; by default the source's name.
-        choices: Options of the report.
-
-    Raises:
-        MissingFileError: If the source does not exist, or a folder contains no run.
-        SpikeZooError: If the source cannot be read.
-    """
-    heading = source.resolve().name if title is None else title
+def report_of(source: Path, choices: Choices) -> Page:
+    """Return the report of a recording, an archive, a bitstream, or a folder of runs."""
+    heading = source.resolve().name
     if source.is_dir():
         return _report_of_runs(source, heading, choices)
     if not source.exists():
@@ -47,7 +43,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
-    name = choices.names[0] if choices.names else None
+    name = choices.name[0] if choices.name else None
     recording = read_recording(source, name, **choices.dat, check_rows=True)
     part = recording.between(choices.start, choices.stop)
     scene = scene_of_file(source.name, part, choices)
@@ -129,11 +125,8 @@ def _add_scene(
     named: bool = False,
 ) -> None:
     """Add all sections of one recording."""
-    from spike_zoo.pages.deblurring import add_deblurring
     from spike_zoo.pages.motion import add_motion
-    from spike_zoo.pages.pictures import add_pictures
-    from spike_zoo.pages.rates import add_rates
-    from spike_zoo.pages.spikes import add_facts, add_spikes
+    from spike_zoo.pages.pictures import add_deblurring, add_pictures
 
     if named:
         page.add_section(scene.name)
@@ -158,7 +151,7 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.pages.methods import load_methods
 
     return load_methods(
-        choices.methods,
+        choices.methods or (),
         device=pick_device(choices.device),
         trust=choices.trust,
         limits_slow=choices.limits_slow,
@@ -167,14 +160,7 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
 
 
 def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
-    """Add example commands for a recording.
-
-    Args:
-        page: The page.
-        source: The recording or archive; only its name is shown.
-        choices: Options of the report; sizes and rate scale are repeated in the commands.
-        name: The recording of an archive.
-    """
+    """Add example commands for a recording; sizes and rate scale are repeated in them."""
     options = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
     words = [shlex.quote(source.name)]
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]

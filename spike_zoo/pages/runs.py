@@ -47,11 +47,7 @@ def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
 
 
 def find_runs(source: Path) -> list[RecordedRun]:
-    """Return the runs in a folder and its subfolders, sorted by test PSNR, the best last.
-
-    Raises:
-        MissingFileError: If there are no runs.
-    """
+    """Return the runs in a folder and its subfolders, sorted by test PSNR, the best last."""
     runs = [run for run in collect_runs([source]) if run.folder is not None]
     return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 

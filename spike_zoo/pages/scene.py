@@ -1,16 +1,17 @@
-"""Recording of a report with its ground truth and exposures, and the choice of planes."""
+"""Recording of a report with its ground truth and exposures: facts, planes, playback."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from spike_zoo.errors import GeometryError
-from spike_zoo.media import load_picture
+from spike_zoo.media import SpikePlanes, load_picture
 from spike_zoo.spikes import spread_planes
-from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.take import LUMA
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.media import Page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.spikes import SpikeRecording
 
+_LOGGER: Final = logging.getLogger(__name__)
 _MARGIN: Final = 30  # planes at either end, where windows reach past the recording
 
 
@@ -83,16 +86,11 @@ class ReportScene:
 
     def rate_scale(self, choices: Choices) -> RateScale:
         """Return the spikes per plane at white, stated or estimated."""
-        return rate_scale_of(self.recording, choices.rate_scale)
+        return rate_scale_of(self.recording, stated_rate_scale(choices.rate_scale))
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
-    """Return the scene of a recording file, with the ground truth of ``--truth``.
-
-    Raises:
-        MissingFileError, MediaError: If the picture cannot be read.
-        GeometryError: If the size of the picture differs from that of the planes.
-    """
+    """Return the scene of a recording file, with the ground truth of ``--truth``."""
     if choices.truth is None:
         return ReportScene(name, recording)
     image = load_picture(choices.truth)
@@ -124,8 +122,8 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
 
 def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
     """Return the names of the recordings to show, by default recordings of a split."""
-    if choices.names:
-        return list(choices.names)
+    if choices.name:
+        return list(choices.name)
     names = archive.names(split) if split in archive.splits() else archive.names()
     return [names[index] for index in _spread(0, len(names), choices.scenes)]
 
@@ -144,6 +142,55 @@ def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
     inner = spread[1:-1, 1:-1]
     row, column = np.unravel_index(int(inner.argmax()), inner.shape)
     return (float(column) + 1.5) / blocks, (float(row) + 1.5) / blocks
+
+
+def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
+    """Add the facts of a recording, and a warning if the rate scale is estimated."""
+    recording = scene.recording
+    planes, height, width = recording.shape
+    scale = scene.rate_scale(choices)
+    fps = recording.fps
+    page.add_facts(
+        [
+            ("planes", planes),
+            ("pixels", f"{width} x {height}"),
+            ("planes per second", f"{fps:g}" if fps else "unknown"),
+            ("duration", f"{1000 * planes / fps:.4g} ms" if fps else "unknown"),
+            ("rate scale", f"{scale.value:.3g}{' (estimated)' if scale.is_estimated else ''}"),
+            ("true images", len(scene.truths) or "none"),
+        ]
+    )
+    if scale.is_estimated:
+        _LOGGER.info(scale.note)
+        page.add_warning(
+            "The recording does not state its rate scale, the spikes per plane at white: "
+            f"{scale.value:.3g} is an estimate at which the brightest 0.5 % of the pixels are "
+            "white. --rate-scale sets it, in the app the field 'spikes per plane at white'."
+        )
+
+
+def add_spikes(page: Page, scene: ReportScene, choices: Choices) -> None:
+    """Add the raw planes around the centre."""
+    recording = scene.recording
+    planes, height, width = recording.shape
+    center = scene.center(choices)
+    count = min(choices.planes_that_fit(height, width), planes)
+    start = min(max(0, center - count // 2), planes - count)
+    scale = scene.rate_scale(choices).value
+    page.add_section(
+        "Spikes",
+        "One plane is one bit per pixel. Averaging more planes reduces noise and increases motion "
+        "blur.",
+    )
+    page.add_viewer(
+        SpikePlanes.of(
+            recording[start : start + count],
+            first=start,
+            rate_scale=scale,
+            label=f"spikes of {scene.name}",
+            caption=f"Planes {start} to {start + count - 1} of {planes}, averaged in the browser.",
+        )
+    )
 
 
 def _spread(start: int, stop: int, count: int) -> list[int]:

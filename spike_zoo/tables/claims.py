@@ -108,11 +108,11 @@ def _student(freedom: float) -> Any:  # noqa: ANN401  (scipy has no hints)
 
 @dataclass(frozen=True)
 class RecordingTest:
-    """The paired test over recordings; no p-value if all have the same difference."""
+    """The paired test over recordings."""
 
     result: Result
-    count: int
-    p_value: float | None
+    count: int  #: number of recordings
+    p_value: float | None  #: None if all have the same difference
 
     @property
     def text(self) -> str:
@@ -159,15 +159,9 @@ def evaluate_claim(
 ) -> ClaimResult:
     """Return the result of a claim.
 
-    Let d be the improvement of ``row`` over ``other`` in the column's direction. The claim *better*
-    is d > margin (d >= margin if a margin is given); the claim *close* is |d| <= margin. A value
-    must reach its limit, d >= 0; a BD-rate must be below its limit, d > 0.
-
-    The remainder is d - margin or margin - |d|. The claim is *within noise* if the absolute
-    remainder is not larger than the bound of its standard error. A claim within noise is
-    *undecidable* if this bound is larger than the claimed difference. Otherwise the sign of the
-    remainder decides. If the noise is not known, the result is *one seed*. A claim with ``above``
-    is *not applicable* unless the means of both rows are better than that of the row ``above``.
+    Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
+    margin - |d|. The claim is *within noise* if the remainder is not larger than its noise;
+    otherwise its sign decides. :data:`NOISE_RULE` describes the noise and the other results.
 
     Args:
         claim: The claim.
@@ -273,8 +267,7 @@ def claim_text(claim: Claim, column: Column, than: Column | None = None) -> str:
     if claim.limit is not None:
         limit = column.text(claim.limit)
         if claim.anchor is not None:
-            method = "" if claim.method == "cubic" else f", {claim.method}"
-            return f"{row} below {limit} against {claim.anchor} ({column.heading}{method})"
+            return f"{row} below {limit} against {claim.anchor} ({column.heading})"
         way = "at most" if column.better == "lower" else "at least"
         return f"{row} {way} {limit} ({column.heading})"
     if claim.is_close:
@@ -283,15 +276,6 @@ def claim_text(claim: Claim, column: Column, than: Column | None = None) -> str:
     if than is not None:
         return f"{row}: {column.heading} better than {than.heading}{by}"
     return f"{row} better than {other}{by} ({column.heading})"
-
-
-def by_origin(results: Sequence[ClaimResult]) -> dict[str, list[ClaimResult]]:
-    """Return headings -> results: the claims of the paper, then our own claims."""
-    groups = {
-        "Claims of the paper": [one for one in results if one.claim.paper],
-        "Our claims": [one for one in results if not one.claim.paper],
-    }
-    return {heading: group for heading, group in groups.items() if group}
 
 
 def summarize_claims(results: Sequence[ClaimResult]) -> str:
@@ -314,11 +298,8 @@ def false_discoveries(results: Sequence[ClaimResult]) -> str:
     The correction for multiple tests controls the false discovery rate (Benjamini-Hochberg).
     """
     paired = [one.recordings for one in results if one.recordings]
-    over: dict[str, Sequence[ClaimResult | RecordingTest]] = {
-        "seeds": results,
-        "recordings": paired,
-    }
-    parts = [f"over {level} {text}" for level, tests in over.items() if (text := _remaining(tests))]
+    over = (("seeds", _remaining(results)), ("recordings", _remaining(paired)))
+    parts = [f"over {level} {text}" for level, text in over if text]
     rate = "At a false discovery rate of 5 % (Benjamini-Hochberg)"
     return f"{rate}, these results remain significant: {'; '.join(parts)}." if parts else ""
 

@@ -77,22 +77,14 @@ def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) 
         yield f"{missing} runs have no per_image.csv: n/a in columns of selected scenes."
     if spec.command:
         profiles = sorted({run.result.profile for run in listed if run.result.profile})
-        yield f"To reproduce: {spec.command.format(profile=(*profiles, 'cpu')[0])}"
+        yield f"To reproduce: {spec.command.replace('{profile}', (*profiles, 'cpu')[0])}"
     elif listed:
         yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(listed[0])}"
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
-    published = [row for row in spec.rows if row.published or row.curves]
-    if spec.source and any(not row.source for row in published):
+    if spec.source and any(row.published or row.curves for row in spec.rows):
         yield f"[ ] published: {spec.source}."
-    names = defaultdict[str, list[str]](list)
-    for row in published:
-        if row.source:
-            names[row.source].append(row.name)
-    yield from (
-        f"[ ] published for {' / '.join(rows)}: {source}." for source, rows in names.items()
-    )
     columns = defaultdict[str, list[str]](list)
     for column in spec.published_columns:
         columns[column.source].append(f"[{column.name}]")

@@ -43,12 +43,7 @@ def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[
 
 
 def read_table_file(path: str | Path) -> TableFile:
-    """Read a table file: a single table, or a list of tables below the key ``tables``.
-
-    Raises:
-        MissingFileError: If the file does not exist.
-        ConfigError: If a key, or the name of a row, column, metric or file is not valid.
-    """
+    """Read a table file: a single table, or a list of tables below the key ``tables``."""
     file = Path(path)
     if not file.is_file():
         raise MissingFileError(f"{file}: there is no such table file", path=str(file))
@@ -228,7 +223,7 @@ def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Claim, 
     keys = []
     for claim in claims:
         parts = claim.row, claim.other or claim.anchor, claim.by, claim.within is None, claim.than
-        keys.append(" / ".join(map(str, parts)) + (claim.method if claim.anchor else ""))
+        keys.append(" / ".join(map(str, parts)))
     _check_unique(keys, "claim", place)
     return tuple(claims)
 
@@ -250,7 +245,7 @@ def _complete(spec: TableSpec, claim: Claim, place: str) -> Claim:
         return claim
     row, other = rows[claim.row], rows[claim.better_than]
     values = row.published.get(claim.by), other.published.get(claim.by)
-    if row.source != other.source or values[0] is None or values[1] is None:
+    if values[0] is None or values[1] is None:
         return claim
     difference = column.sign * (values[0] - values[1])
     return replace(claim, reported=difference) if difference > 0 else claim

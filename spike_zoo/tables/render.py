@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.claims import NOISE_RULE, by_origin, false_discoveries, summarize_claims
+from spike_zoo.tables.claims import NOISE_RULE, false_discoveries, summarize_claims
 from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
@@ -118,7 +118,10 @@ def _curve_lines(curve: FilledCurve) -> Iterator[str]:
 
 
 def _claims(table: FilledTable) -> Iterator[str]:
-    for heading, results in by_origin(table.claims).items():
+    for is_paper, heading in ((True, "Claims of the paper"), (False, "Our claims")):
+        results = [result for result in table.claims if result.claim.paper == is_paper]
+        if not results:
+            continue
         yield from ("", f"{heading}: {summarize_claims(results)}.", "")
         for result in results:
             statement = f": {result.claim.statement}" if result.claim.statement else ""

@@ -142,9 +142,6 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
 
     Args:
         places: Files or folders.
-
-    Raises:
-        MissingFileError: If a path does not exist, or if no path has a record.
     """
     runs: dict[str, RecordedRun] = {}
     listed = [Path(place) for place in places]
@@ -178,11 +175,6 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
     Args:
         path: ``entity/project/sweep``.
         api: Replacement of ``wandb.Api()``.
-
-    Raises:
-        UsageError: If the path has another form.
-        MissingFileError: If no run of the sweep has finished.
-        FormatError: If a finished run's summary was not written by this package.
     """
     if len(list(filter(None, path.split("/")))) != 3:
         raise UsageError(f"--sweep {path}: give entity/project/sweep, as W&B's page shows it")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from spike_zoo.errors import ConfigError, closest
-from spike_zoo.metrics.rate import Interpolation
 from spike_zoo.tables.columns import ARROWS, Column, plain_column
 from spike_zoo.training.result import RunResult
 
@@ -24,7 +23,7 @@ DEFAULT_COLUMNS: Final = (
 _KINDS: Final[dict[str, tuple[set[str], set[str]]]] = {
     "better_than": (set(), {"at_least", "above", "reported"}),
     "within": ({"of"}, {"above"}),
-    "bd_rate_below": ({"anchor"}, {"method"}),
+    "bd_rate_below": ({"anchor"}, set()),
     "at_most": (set(), set()),
     "at_least": (set(), set()),
     "than": (set(), set()),
@@ -40,7 +39,6 @@ class Row:
     variant: Path | None = None
     #: name of a column -> published value
     published: Mapping[str, float] = field(default_factory=dict)
-    source: str | None = None  #: source of the published values, if it differs from the table's
     archive: str | None = None  #: name of the archive of its runs, if it differs from the table's
     #: name of a curve -> its published points
     curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -64,7 +62,6 @@ class Claim:
     #: the row's BD-rate in percent against ``anchor`` must be lower
     bd_rate_below: float | None = None
     anchor: str | None = None  #: name of the row with the anchor curve
-    method: Interpolation = "cubic"  #: interpolation of the BD-rate
     #: name of a row that both rows must exceed; otherwise the claim is not applicable
     above: str | None = None
     reported: float | None = None  #: difference that the source reports, above 0
@@ -205,12 +202,6 @@ class TableSpec:
     file: Path | None = None  #: the table file
     curves: tuple[CurveSpec, ...] = ()  #: charts below the numbers
     published_columns: tuple[PublishedColumn, ...] = ()  #: columns of values from other sources
-
-    def __post_init__(self) -> None:
-        try:
-            (self.command or "").format(profile="cpu")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"command: only {{profile}} is replaced: {self.command}") from error
 
     def entry(self, kind: str, name: str) -> str:
         """Return the location of an entry, for error messages."""

@@ -28,7 +28,7 @@ from spike_zoo.testing.patterns import (
     pattern_take,
     tiny_archive,
 )
-from spike_zoo.training.predictions import PredictionFiles
+from spike_zoo.training.evaluation import PredictionFiles
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule

@@ -10,12 +10,9 @@ if TYPE_CHECKING:
     from spike_zoo.training.cost import CostMeter, count_macs
     from spike_zoo.training.csv_logger import AppendingCSVLogger
     from spike_zoo.training.divergence import SkipDivergedUpdates
-    from spike_zoo.training.images import SampleImages, SampleVideo
-    from spike_zoo.training.per_image import PerImageMetrics
-    from spike_zoo.training.predictions import PredictionFiles
-    from spike_zoo.training.provenance import commit, config_hash, versions
-    from spike_zoo.training.recognition import ConfusionPicture, FeatureMap
-    from spike_zoo.training.redaction import redact
+    from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
+    from spike_zoo.training.images import ConfusionPicture, FeatureMap, SampleImages, SampleVideo
+    from spike_zoo.training.provenance import commit, config_hash, redact, versions
     from spike_zoo.training.result import RunResult, variant_and_profile
     from spike_zoo.training.wandb_logger import SafeWandbLogger, finish_wandb
 
@@ -44,11 +41,11 @@ __getattr__ = lazy_attributes(
     __name__,
     {
         "AppendingCSVLogger": "csv_logger",
-        "ConfusionPicture": "recognition",
+        "ConfusionPicture": "images",
         "CostMeter": "cost",
-        "FeatureMap": "recognition",
-        "PerImageMetrics": "per_image",
-        "PredictionFiles": "predictions",
+        "FeatureMap": "images",
+        "PerImageMetrics": "evaluation",
+        "PredictionFiles": "evaluation",
         "RunResult": "result",
         "SafeWandbLogger": "wandb_logger",
         "SampleImages": "images",
@@ -58,7 +55,7 @@ __getattr__ = lazy_attributes(
         "config_hash": "provenance",
         "count_macs": "cost",
         "finish_wandb": "wandb_logger",
-        "redact": "redaction",
+        "redact": "provenance",
         "variant_and_profile": "result",
         "versions": "provenance",
     },

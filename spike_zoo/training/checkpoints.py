@@ -19,15 +19,17 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
 from spike_zoo.errors import SpikeZooError
+from spike_zoo.training.folders import FOLDER, LAST
+from spike_zoo.training.libraries import (
+    checkpoint_in_memory,
+    discard_loader,
+    is_update_uncounted,
+)
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from lightning import LightningModule, Trainer
 
-FOLDER = "checkpoints"
-BEST, LAST = "best.ckpt", "last.ckpt"
 PREVIOUS_LAST = "last.before.ckpt"
 #: Key in this package's checkpoints: the first step that a resumed run logs.
 LOG_STEP = "spike_zoo_log_step"
@@ -73,25 +75,18 @@ class RunCheckpoint(ModelCheckpoint):
         _save_logs(trainer)
         self._is_log_ahead = True
         state = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]
-        loop = trainer.fit_loop.epoch_loop
-        batches = loop.batch_progress.current
         # Lightning's own checkpoints are saved before it counts and logs their last batch
-        is_uncounted = batches.processed > batches.completed and not loop._should_accumulate()  # type: ignore[attr-defined]  # of its subclass
-        checkpoint[LOG_STEP] = state[STEPPED] + (trainer.validating or is_uncounted)
+        checkpoint[LOG_STEP] = state[STEPPED] + (trainer.validating or is_update_uncounted(trainer))
         if self._is_stopping and self._validated == trainer.global_step:
             # Lightning counts a batch a second time if it resumes after the batch's evaluation.
             state[STEPPED] -= 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read back a checkpoint in memory, before hours of training depend on it.
-
-        Raises:
-            WeightsError: If the checkpoints of this run could not be read.
-        """
+        """Read back a checkpoint in memory, before hours of training depend on it."""
         super().on_train_start(trainer, pl_module)
         if not self.save_on_exception:  # one checkpoint of a run is sufficient
             return
-        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        content = checkpoint_in_memory(trainer)
         if not trainer.is_global_zero:
             return
         content = read_back(plain(content))
@@ -149,17 +144,14 @@ def _save_logs(trainer: Trainer) -> None:
         logger.save()
 
 
-def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the best checkpoint of a run, and the metrics with its validation metrics.
-
-    Args:
-        metrics: Last value of every logged metric.
-        callbacks: Checkpoint callbacks of the run.
+def with_best(trainer: Trainer) -> tuple[str, dict[str, Any]]:
+    """Return the best checkpoint of a fit, and its metrics with those of this checkpoint.
 
     Returns:
         Path of the best checkpoint; if nothing was validated, of the last one; empty if there is
         none. And the metrics, where those of validation are replaced by the best checkpoint's.
     """
+    metrics, callbacks = trainer.callback_metrics, trainer.checkpoint_callbacks
     checkpoints = [callback for callback in callbacks if isinstance(callback, RunCheckpoint)]
     saved = [checkpoint for checkpoint in checkpoints if checkpoint.best_model_path]
     best = next((checkpoint for checkpoint in saved if checkpoint.monitor), None)
@@ -172,25 +164,17 @@ def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str
 def checkpoints_of(
     run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool
 ) -> list[Callback]:
-    """Return callbacks that save the last state and, if validated, the best one.
+    """Return callbacks that save the last state and, if ``monitored`` is validated, the best one.
 
     The last state is saved after every epoch and if the run is stopped.
-
-    Args:
-        run_dir: Folder of the run.
-        monitored: Module that states the metric of the best checkpoint; None without validation.
-        is_resumed: See :class:`RunCheckpoint`.
     """
-    last = RunCheckpoint(
-        run_dir / FOLDER / LAST,
-        is_resumed=is_resumed,
-        save_on_train_epoch_end=True,
-        save_on_exception=True,
-    )
+    folder = run_dir / FOLDER
+    moments = {"save_on_train_epoch_end": True, "save_on_exception": True}
+    last = RunCheckpoint(folder / LAST, is_resumed=is_resumed, **moments)
     if monitored is None or not hasattr(monitored, "monitor"):
         return [last]
     chosen = {"monitor": monitored.monitor, "mode": monitored.monitor_mode}
-    return [RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, **chosen), last]
+    return [RunCheckpoint(folder / "best.ckpt", is_resumed=is_resumed, **chosen), last]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -208,11 +192,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: Any = None,  # noqa: ANN401  (Lightning's)
     ) -> None:
-        """Write a checkpoint; if that fails, the previous one is unchanged.
-
-        Raises:
-            RecordingError: If the file cannot be written, for example because the disk is full.
-        """
+        """Write a checkpoint; if that fails, the previous one is unchanged."""
         target, content = Path(path), io.BytesIO()
         # in memory: torch's error does not mention a full disk
         torch.save(plain(checkpoint), content)
@@ -221,7 +201,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.write(content.getbuffer())
                 synchronise(file)
             if target.name == LAST and target.is_file():
-                _keep_before(target)
+                part = target.with_name(f".{PREVIOUS_LAST}.part")
+                part.unlink(missing_ok=True)
+                link_or_copy(target, part)
+                part.replace(target.with_name(PREVIOUS_LAST))
 
 
 class RestoredData(Callback):
@@ -234,7 +217,7 @@ class RestoredData(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Discard the loader; Lightning creates it again and restores its position."""
         if trainer.ckpt_path:
-            trainer.fit_loop._combined_loader = None
+            discard_loader(trainer)
 
 
 class WallClock(Callback):
@@ -248,27 +231,13 @@ class WallClock(Callback):
         self.begin = begin
         self.before = 0.0
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of this session and the earlier ones."""
-        return self.before + time.perf_counter() - self.begin
-
     def state_dict(self) -> dict[str, Any]:
-        """Return the elapsed seconds."""
-        return {"seconds": self.seconds}
+        """Return the seconds of this session and the earlier ones."""
+        return {"seconds": self.before + time.perf_counter() - self.begin}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the seconds of earlier sessions."""
         self.before = float(state_dict["seconds"])
-
-
-def _keep_before(last: Path) -> None:
-    """Keep a checkpoint that is about to be replaced as ``last.before.ckpt``, atomically."""
-    before = last.with_name(PREVIOUS_LAST)
-    part = before.with_name(f".{before.name}.part")
-    part.unlink(missing_ok=True)
-    link_or_copy(last, part)
-    part.replace(before)
 
 
 def _moved(state: Any, before: str, here: str) -> Any:  # noqa: ANN401  (plain values)

@@ -1,4 +1,4 @@
-"""Lookup and checks of configuration files, in the working folder and in the package."""
+"""Configuration files in the working folder and in the package, and the options of a run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError, MissingFileError, closest
+from spike_zoo.training.libraries import whole_numbers_first
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from lightning.pytorch.cli import LightningArgumentParser
+    from torch import nn
 
 FOLDER = "configs"  # in a checkout and in the working folder
 SHIPPED = Path(__file__).parent.parent / FOLDER
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
+_COMPILER = "inductor"  # the default of torch.compile
+_TORCH_MODULES = "torch.nn."  # layers and containers, which torch.compile skips if compiled alone
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -84,13 +90,7 @@ def _named_configs(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def check_configs(arguments: Sequence[str]) -> None:
-    """Check the file of every ``--config``. Needs no import of PyTorch.
-
-    Raises:
-        MissingFileError: If a file does not exist. The message names the nearest configuration of
-            the package.
-        ConfigError: If a file is not a mapping in YAML, or has a key twice.
-    """
+    """Raise an error unless the file of every ``--config`` is a mapping; needs no PyTorch."""
     for file in config_files(arguments):
         if not Path(file).is_file():
             near = closest(file.removesuffix(".yaml"), shipped_configs())
@@ -99,14 +99,11 @@ def check_configs(arguments: Sequence[str]) -> None:
                 "the configurations of the package",
                 path=file,
             )
-        content = read_yaml(Path(file))
-        if content is None:
+        if not isinstance(content := read_yaml(Path(file)), dict):
             raise ConfigError(
-                f"{file}: empty; write its settings, such as 'trainer: {{max_epochs: 3}}'"
-            )
-        if not isinstance(content, dict):
-            raise ConfigError(
-                f"{file}: must be a mapping of keys, found {type(content).__name__}", path=file
+                f"{file}: must be a mapping, such as 'trainer: {{max_epochs: 3}}', found "
+                f"{type(content).__name__}",
+                path=file,
             )
 
 
@@ -126,3 +123,78 @@ def _with_underscores(argument: str) -> str:
 
 def _name_of(named: str) -> str:
     return named.removeprefix(f"{FOLDER}/").removesuffix(".yaml")
+
+
+def add_run_options(parser: LightningArgumentParser) -> None:
+    """Add the options for folder, initial weights, test and compilation."""
+    whole_numbers_first(parser)
+    parser.add_argument(
+        "--run_dir",
+        type=str | None,
+        default=None,
+        help="Folder of the run. {variant}, {profile}, {seed} and {hash} (of the settings that "
+        "change the result) are replaced. Default: runs/<configuration>-<UTC time>.",
+    )
+    parser.add_argument(
+        "--init_from",
+        type=str | None,
+        default=None,
+        help="Weights that a new fit starts from, with a new optimiser and schedule: a shipped "
+        "name, a checkpoint or an export.",
+    )
+    parser.add_argument(
+        "--init_strict",
+        type=bool,
+        default=True,
+        help="Whether all initial weights must fit the model; false skips those that do not.",
+    )
+    parser.add_argument(
+        "--test_after_fit",
+        type=bool,
+        default=True,
+        help="Whether a fit ends by testing its best checkpoint on one device.",
+    )
+    parser.add_argument(
+        "--compile",
+        type=bool | str,
+        default=False,
+        help="Whether to compile the networks with torch.compile, or the name of its backend.",
+    )
+
+
+def compile_networks(module: nn.Module, chosen: bool | str) -> None:
+    """Compile a module, its networks and their parts with torch.compile at their first call.
+
+    Each is compiled separately, because a module may call its network or single parts of the
+    network. A part causes no graph break inside a compiled network. Names of weights do not change.
+
+    Args:
+        module: Changed in place.
+        chosen: Whether to compile, or a backend of torch.compile; True is inductor.
+    """
+    if chosen is False:
+        return
+    import torch
+
+    backend = _COMPILER if chosen is True else chosen
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if backend not in backends:
+        raise ConfigError(
+            f"compile: torch has no backend {backend!r}.{closest(backend, backends)} It has "
+            f"{', '.join(backends)}; true is {_COMPILER}"
+        )
+    networks = list(_called(module))
+    parts = [part for network in networks for part in _called(network)]
+    for part in (module, *networks, *parts):
+        part.compile(backend=backend)
+
+
+def _called(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield child modules that are no layers of torch and no metrics; search inside containers."""
+    from torchmetrics import Metric, MetricCollection
+
+    for child in module.children():
+        if type(child).__module__.startswith(_TORCH_MODULES):
+            yield from _called(child)
+        elif not isinstance(child, Metric | MetricCollection):
+            yield child

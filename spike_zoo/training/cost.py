@@ -55,9 +55,6 @@ class CostMeter(Callback):
     """
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
         self._measured: dict[str, _Measured] = {}
         self._batches = 0
 
@@ -68,7 +65,7 @@ class CostMeter(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Clear the data of an earlier test."""
-        self._reset()
+        self._measured, self._batches = {}, 0
 
     def on_test_batch_end(
         self,
@@ -90,8 +87,7 @@ class CostMeter(Callback):
                 if name not in self._measured:
                     macs, size = _counted(job)
                     self._measured[name] = _Measured(macs // count, size)
-                seconds = _seconds(job, pl_module.device) / count
-                self._measured[name].seconds.append(seconds)
+                self._measured[name].seconds.append(_seconds(job, pl_module.device) / count)
 
 
 def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
@@ -106,13 +102,9 @@ def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:
     """Return the seconds of a job, until the device has finished it."""
-    _synchronise(device)
+    synchronise = torch.accelerator.synchronize if device.type != "cpu" else lambda _: None
+    synchronise(device)
     begin = time.perf_counter()
     job()
-    _synchronise(device)
+    synchronise(device)
     return time.perf_counter() - begin
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

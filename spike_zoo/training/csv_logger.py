@@ -27,7 +27,7 @@ class AppendingWriter(ExperimentWriter):
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         path = Path(self.metrics_file_path)
-        write_rows(path, read_rows(path), fieldnames)
+        write_rows(path, _read_rows(path), fieldnames)
 
 
 class AppendingCSVLogger(CSVLogger):
@@ -51,21 +51,19 @@ class AppendingCSVLogger(CSVLogger):
 
 
 def keep_rows_before(path: Path, step: int) -> None:
-    """Remove the rows of a log from a step on, because the resumed run writes them again.
-
-    Args:
-        path: ``metrics.csv``; it may be missing.
-        step: First step of the resumed run. A truncated last row is removed, too.
-    """
-    if not path.is_file():
-        return
-    rows = read_rows(path)
-    kept = [row for row in rows if _step_of(row) < step]
+    """Remove the rows of a log from a step on, and a truncated last row, if the log exists."""
+    rows = _read_rows(path) if path.is_file() else []
+    steps = [row.get("step") or "" for row in rows]
+    kept = [
+        row
+        for row, text in zip(rows, steps, strict=True)
+        if text.isdigit() and int(text) < step and None not in row.values()
+    ]
     if len(kept) < len(rows):
         write_rows(path, kept, list(rows[0]))
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+def _read_rows(path: Path) -> list[dict[str, str]]:
     """Read the rows of a log; in a truncated row the last values are None."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -85,10 +83,3 @@ def write_rows(
         writer = csv.DictWriter(file, names, restval="", lineterminator=end)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _step_of(row: dict[str, str]) -> float:
-    """Return the step of a row; infinity for a truncated row."""
-    if None in row.values() or not (row.get("step") or "").isdigit():
-        return float("inf")
-    return int(row["step"])

@@ -93,17 +93,17 @@ class StopAtDivergence(_BufferCopies):
         if torch.isfinite(loss.detach()).all():
             return
         self._loss = float(loss.detach().sum())
-        if trainer.world_size == 1 and not _skips(trainer):
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
+        skips = any(isinstance(callback, SkipDivergedUpdates) for callback in callbacks)
+        if trainer.world_size == 1 and not skips:
             raise self._error(trainer, f"the loss is {self._loss}")
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Check the gradients.
+        """Raise DivergenceError for gradients that are not finite; names the first parameter.
 
-        Raises:
-            DivergenceError: If a gradient is not finite; names the first parameter. Not in float16
-                training, whose loss scaler skips such updates.
+        In float16 training the loss scaler skips such updates.
         """
         gradients = _gradients(pl_module)
         if _are_finite(gradients):
@@ -151,9 +151,6 @@ class SkipDivergedUpdates(_BufferCopies):
 
     Args:
         limit: Largest number of skipped updates of a run.
-
-    Raises:
-        ValueError: If the limit is negative.
     """
 
     def __init__(self, limit: int = 10) -> None:
@@ -186,11 +183,6 @@ class SkipDivergedUpdates(_BufferCopies):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the number of skipped updates."""
         self.skipped = state_dict["skipped"]
-
-
-def _skips(trainer: Trainer) -> bool:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
-    return any(isinstance(callback, SkipDivergedUpdates) for callback in callbacks)
 
 
 def _has_scaler(trainer: Trainer) -> bool:

@@ -1,18 +1,20 @@
-"""Folder of a run: choice of its name, lock during training, removal if the run fails early."""
+"""Folder of a run: name, lock during training, record of the start, removal after a failure."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
+import shutil
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.training import run_start as start
+from spike_zoo.errors import ExistingFileError, FormatError, UsageError
 from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME
-from spike_zoo.training.run_start import is_child
-from spike_zoo.utils.files import lock
+from spike_zoo.utils.files import lock, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +25,15 @@ LOCK_FILENAME = ".lock"  # locked during training
 #: A sweep passes the folder of a run in this variable and holds the lock of the folder. The folder
 #: stays the planned one even if the code is edited before the run starts.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
-CHECKPOINTS, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
+FOLDER, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
+START_FILENAME = "start.json"
 #: Files that a run writes before training or evaluation starts.
-_INITIAL_FILES = {"config.yaml", "hparams.yaml", start.FILENAME}
+_INITIAL_FILES = {"config.yaml", "hparams.yaml", START_FILENAME}
+
+
+def is_child() -> bool:
+    """Return whether this process was started by another process of the same run."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
@@ -34,10 +42,6 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
     Args:
         named: Value of ``--run_dir``; None, the default, creates a new folder in ``runs``.
         configs: Configuration files in their order; the new folder is named after the first.
-
-    Raises:
-        UsageError: If ``named`` is a file, or if several processes have no common id to name a new
-            folder.
     """
     if named is not None:
         folder = Path(named)
@@ -54,11 +58,7 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
 
 
 def shared_id() -> str | None:
-    """Return the id that a launcher gave all processes of a run; None without such a launcher.
-
-    Raises:
-        UsageError: If torchrun started several processes without an id.
-    """
+    """Return the id that a launcher gave all processes of a run; None without such a launcher."""
     environment = os.environ
     if "WANDB_RUN_ID" in environment:
         return environment["WANDB_RUN_ID"].replace("/", "-")
@@ -77,26 +77,22 @@ def shared_id() -> str | None:
 def _new_folder(stem: str) -> Path:
     """Create a folder named after the UTC time, with a number if it exists already."""
     name = f"{stem}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
-    Path("runs").mkdir(exist_ok=True)
-    number = 1
-    while True:
+    for number in itertools.count(1):
         folder = Path("runs", name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def check_no_earlier_fit(run_dir: Path) -> None:
     """Raise ExistingFileError if a folder has a ``last.ckpt`` or the record of another fit."""
-    if (run_dir / FILENAME).exists() and not (run_dir / CHECKPOINTS / LAST).exists():
+    if (run_dir / FILENAME).exists() and not (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
             f"{run_dir}: contains the record of a run, but not its checkpoints; choose another "
             "--run_dir, or remove the folder"
         )
-    if (run_dir / CHECKPOINTS / LAST).exists():
+    if (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
             f"{run_dir}: contains a run already. Resume it with --ckpt_path last, also with "
             "more --trainer.max_epochs, or choose another --run_dir."
@@ -128,9 +124,6 @@ def lock_for_training(run_dir: Path) -> Iterator[None]:
     """Lock a run's folder during training.
 
     Child processes of a run and runs of a sweep take no lock: their parent holds it.
-
-    Raises:
-        ExistingFileError: If another fit is training in the folder.
     """
     if is_child() or RUN_DIR_VARIABLE in os.environ:
         yield
@@ -158,13 +151,47 @@ def remove_failed_run(run_dir: Path, out: Path) -> None:
         if folder.is_dir() and all(
             path.name in _INITIAL_FILES or path.is_dir() for path in folder.rglob("*")
         ):
-            _remove(folder)
+            shutil.rmtree(folder)
 
 
-def _remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink()
-    folder.rmdir()
+@dataclass(frozen=True)
+class RunStart:
+    """Digests of the files that the configuration of a run names.
+
+    Attributes:
+        data_sha256: Digest of the archive; None for data without a digest.
+        begins_with: Dotted key of the configuration -> identity of the checkpoint, from
+            :func:`spike_zoo.training.initial_weights.checkpoint_identity`.
+    """
+
+    data_sha256: str | None = None
+    begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write ``start.json`` into a run's folder, atomically."""
+        with new_file(folder / START_FILENAME, overwrite=True) as temporary:
+            temporary.write_text(f"{json.dumps(asdict(self), indent=2)}\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read ``start.json`` of a run's folder; None without the file."""
+        file = folder / START_FILENAME
+        if not file.is_file():
+            return None
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise FormatError(
+                f"{file}: not a record of the start of a run ({error}); start the run again",
+                path=str(file),
+            ) from error
+
+    def changes(self, now: RunStart) -> Iterator[str]:
+        """Yield a description of each difference between the start of a run and now."""
+        if self.data_sha256 and now.data_sha256 and self.data_sha256 != now.data_sha256:
+            yield f"the data are {now.data_sha256[:12]}, were {self.data_sha256[:12]}"
+        for key in sorted(self.begins_with.keys() | now.begins_with.keys()):
+            before, after = (start.begins_with.get(key, {}).get("sha256") for start in (self, now))
+            if before != after:
+                path = now.begins_with.get(key, self.begins_with.get(key, {})).get("path")
+                yield f"{key}: the weights in {path} have changed"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
-from spike_zoo.training.provenance import effective_config, leaves, plain_numbers
+from spike_zoo.training.provenance import digest_of, effective_config, leaves, plain_numbers
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.utils.files import weights_file
 
@@ -22,12 +22,7 @@ SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
 
 
 def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Yield dotted key and file of every existing checkpoint that a configuration names.
-
-    Args:
-        config: Complete configuration, with ``model`` and optionally ``ckpt_path`` or
-            ``init_from``.
-    """
+    """Yield dotted key and file of every existing checkpoint that a configuration names."""
     arguments = (config.get("model") or {}).get("init_args") or {}
     paths = {f"{MODEL}{name}": value for name, value in leaves(arguments)}
     paths |= {key: config.get(key) for key in (CKPT_PATH, INIT_FROM)}
@@ -82,8 +77,7 @@ def weights_sha256(path: Path) -> str:
 
 def recipe_digest(record: RunResult) -> str:
     """Return a digest of :func:`recipe`."""
-    text = json.dumps(recipe(record), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest_of(recipe(record))
 
 
 def recipe(record: RunResult) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import visible
-from spike_zoo.training.redaction import redact
+from spike_zoo.training.provenance import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from spike_zoo.training.result import RunResult
 
-LIBRARY = "spike-zoo"
 #: Command -> example of its use with weights.
 _LINES = {
     "reconstruct": "reconstruct street.npz --method {} --out street.mp4",
@@ -48,18 +47,33 @@ def model_card(
         licence: Licence of the weights, by its short name on the Hub.
     """
     class_name = str(described["class_path"]).rpartition(".")[2]
-    header = yaml.safe_dump(_header(name, class_name, result, licence), sort_keys=False)
-    parts = [f"---\n{header}---", f"# {_inert(name.rpartition('/')[2])}"]
-    summary = _inert(described.get("summary", ""))
-    parts.append(f"Weights of {_as_code(class_name)} of Spike Zoo. {summary}".strip())
-    parts += [
-        _use(name, str(described.get("command"))),
-        *_measured(result),
-        *_data(result),
-        *_recipe(described, result),
+    short = name.rpartition("/")[2]
+    source = " ".join((f"hf:{name}" if "/" in name else name).split())
+    command = _LINES.get(str(described.get("command")), _LINES["reconstruct"])
+    arguments = yaml.safe_dump(redact(described.get("hyper_parameters") or {}), sort_keys=False)
+    metrics = _test_metrics(result)
+    head = yaml.safe_dump(_header(short, class_name, metrics, result, licence), sort_keys=False)
+    loading = (
+        f"import spike_zoo\n\nmethod = spike_zoo.load({json.dumps(source, ensure_ascii=False)})"
+    )
+    parts = [
+        f"---\n{head}---",
+        f"# {_inert(short)}",
+        f"Weights of {_as_code(class_name)} of Spike Zoo. {_inert(described.get('summary', ''))}",
+        "## Use",
+        _fenced(
+            "sh", f"pip install 'spike-zoo[hub]'\nspike-zoo {command.format(shlex.quote(source))}"
+        ),
+        _fenced("python", loading),
+        "The file contains only tensors and plain values; loading it runs no code.",
+        *_results(metrics, result),
+        "## How it was made",
+        f"Arguments of {_as_code(described['class_path'])}:",
+        _fenced("yaml", arguments.strip()),
+        *_facts(result),
+        f"## Licence\n\nThe weights: {_inert(licence)}, as their publisher states.",
     ]
-    parts.append(f"## Licence\n\nThe weights: {_inert(licence)}, as their publisher states.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _inert(text: object) -> str:
@@ -79,103 +93,80 @@ def _fenced(language: str, text: str) -> str:
     return f"{fence}{language}\n{visible(text)}\n{fence}"
 
 
-def _header(name: str, class_name: str, result: RunResult | None, licence: str) -> dict[str, Any]:
+def _table(head: str, rows: Mapping[str, object]) -> str:
+    lines = [f"| {_inert(key)} | {_inert(value)} |" for key, value in rows.items()]
+    return "\n".join([head, *lines])
+
+
+def _test_metrics(result: RunResult | None) -> dict[str, float]:
+    """Return the test metrics by name, without metrics of single classes, as ``f1_3``."""
+    logged = sorted((result.metrics if result else {}).items())
+    tested = {key.removeprefix("test/"): x for key, x in logged if key.startswith("test/")}
+    return {k: x for k, x in tested.items() if "/" not in k and not re.search(r"(^|_)\d+$", k)}
+
+
+def _header(
+    name: str,
+    class_name: str,
+    metrics: Mapping[str, float],
+    result: RunResult | None,
+    licence: str,
+) -> dict[str, Any]:
     method = result.method if result else class_name.removesuffix("Module").lower()
-    header: dict[str, Any] = {
-        "license": licence,
-        "library_name": LIBRARY,
-        "tags": ["spike-camera", "neuromorphic", method],
-    }
-    measured = dict(_tested(result))
-    if result is None or not measured:
+    tags = ["spike-camera", "neuromorphic", method]
+    header: dict[str, Any] = {"license": licence, "library_name": "spike-zoo", "tags": tags}
+    if result is None or not metrics:
         return header
-    kind = "image-classification" if "accuracy" in measured else "image-to-image"
-    metrics = [{"type": key, "value": value} for key, value in measured.items()]
     archive = _archive(result) or "unknown"
-    data = {"type": archive, "name": archive, "split": "test"}
-    entry = {"task": {"type": kind}, "dataset": data, "metrics": metrics}
-    return {
-        **header,
-        "metrics": list(measured),
-        "model-index": [{"name": name.rpartition("/")[2], "results": [entry]}],
+    entry = {
+        "task": {"type": "image-classification" if "accuracy" in metrics else "image-to-image"},
+        "dataset": {"type": archive, "name": archive, "split": "test"},
+        "metrics": [{"type": key, "value": value} for key, value in metrics.items()],
     }
-
-
-def _tested(result: RunResult | None) -> Iterator[tuple[str, float]]:
-    """Yield name and value of the test metrics, without metrics of single classes."""
-    for key, value in sorted((result.metrics if result else {}).items()):
-        split, _, metric = key.partition("/")
-        if split == "test" and "/" not in metric and not metric.rpartition("_")[2].isdigit():
-            yield metric, value
+    index = [{"name": name, "results": [entry]}]
+    return {**header, "metrics": list(metrics), "model-index": index}
 
 
 def _archive(result: RunResult) -> str | None:
-    data = result.config.get("data") or {}
-    source = (data.get("init_args") or {}).get("archive") or []
+    source = ((result.config.get("data") or {}).get("init_args") or {}).get("archive") or []
     files = source if isinstance(source, list) else [source]
     return ", ".join(str(file).replace("\\", "/").rpartition("/")[2] for file in files) or None
 
 
-def _use(name: str, command: str) -> str:
-    source = " ".join((f"hf:{name}" if "/" in name else name).split())
-    line = _LINES.get(command, _LINES["reconstruct"]).format(shlex.quote(source))
-    quoted = json.dumps(source, ensure_ascii=False)
-    parts = [
-        "## Use",
-        _fenced("sh", f"pip install 'spike-zoo[hub]'\nspike-zoo {line}"),
-        _fenced("python", f"import spike_zoo\n\nmethod = spike_zoo.load({quoted})"),
-        "The file contains only tensors and plain values; loading it runs no code.",
-    ]
-    return "\n\n".join(parts)
-
-
-def _measured(result: RunResult | None) -> Iterator[str]:
-    if result is None or not dict(_tested(result)):
-        yield "## Results\n\nNo test record of these weights is available."
-        return
-    lines = ["| measured | value |", "|---|---:|"]
-    lines += [f"| {_inert(metric)} | {value:.4g} |" for metric, value in _tested(result)]
-    lines.append(f"| parameters | {result.parameters:,} |")
+def _results(metrics: Mapping[str, float], result: RunResult | None) -> list[str]:
+    if result is None or not metrics:
+        return ["## Results", "No test record of these weights is available."]
+    rows = {name: f"{value:.4g}" for name, value in metrics.items()}
+    rows["parameters"] = f"{result.parameters:,}"
     if result.macs is not None and result.image_size is not None:
         size = " x ".join(map(str, result.image_size))
-        lines.append(f"| multiply-accumulates of one image of {size} | {result.macs / 1e9:.3g} G |")
+        rows[f"multiply-accumulates of one image of {size}"] = f"{result.macs / 1e9:.3g} G"
     images = f" of {result.images} images" if result.images else ""
-    yield "## Results\n\n" + "\n".join(lines) + f"\n\nMeans{images}, one run, test split."
-
-
-def _data(result: RunResult | None) -> Iterator[str]:
-    if result is None:
-        return
     archive = _archive(result)
-    lines = [f"Archive {_as_code(archive)}" if archive else "Not an archive of Spike Zoo"]
+    data = f"Archive {_as_code(archive)}" if archive else "Not an archive of Spike Zoo"
     if result.data_sha256:
-        lines.append(
-            f"digest {_as_code(result.data_sha256)} (`spike-zoo archive info --json` shows it)"
-        )
-    yield f"## Data\n\n{', '.join(lines)}. Numbers on other data will differ."
+        shown = "(`spike-zoo archive info --json` shows it)"
+        data += f", digest {_as_code(result.data_sha256)} {shown}"
+    return [
+        "## Results",
+        _table("| measured | value |\n|---|---:|", rows),
+        f"Means{images}, one run, test split.",
+        f"## Data\n\n{data}. Numbers on other data will differ.",
+    ]
 
 
-def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[str]:
-    arguments = redact(described.get("hyper_parameters") or {})
-    yaml_text = yaml.safe_dump(arguments, sort_keys=False).strip()
-    heading = f"Arguments of {_as_code(described['class_path'])}:"
-    text = f"## How it was made\n\n{heading}\n\n{_fenced('yaml', yaml_text)}"
-    if result is not None:
-        facts = {
-            "configurations": ", ".join(result.configs) or None,
-            "profile": result.profile,
-            "seed": result.seed,
-            "hours": f"{result.wall_seconds / 3600:.2g}",
-            "commit": result.commit,
-            "torch": result.versions.get("torch"),
-            "initialised from": ", ".join(
-                str(origin.get("path")) for origin in result.begins_with.values()
-            )
-            or None,
-        }
-        lines = [
-            f"| {key} | {_inert(value)} |" for key, value in facts.items() if value is not None
-        ]
-        text += "\n\n| | |\n|---|---|\n" + "\n".join(lines)
-        text += "\n\nThe complete configuration is in `result.json`."
-    yield text
+def _facts(result: RunResult | None) -> list[str]:
+    if result is None:
+        return []
+    facts = {
+        "configurations": ", ".join(result.configs),
+        "profile": result.profile,
+        "seed": result.seed,
+        "hours": f"{result.wall_seconds / 3600:.2g}",
+        "commit": result.commit,
+        "torch": result.versions.get("torch"),
+        "initialised from": ", ".join(str(x.get("path")) for x in result.begins_with.values()),
+    }
+    rows = {key: value for key, value in facts.items() if value not in (None, "")}
+    closing = "The complete configuration is in `result.json`."
+    return [_table("| | |\n|---|---|", rows), closing]

@@ -24,30 +24,19 @@ if TYPE_CHECKING:
 
 VERBS = ("fit", "validate", "test", "predict")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
-_SHORT_HASH = 8
 #: Passes the files that a run starts from, as JSON: pattern of the configuration -> file.
 FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Plan of a run.
+    """Plan of a run."""
 
-    Attributes:
-        verb: ``"fit"``, ``"test"``, ...
-        configs: Configuration files in the order of the command line.
-        config: The complete configuration.
-        config_hash: Digest of the settings that change the result.
-        variant: Name of the row in a table.
-        profile: Name of the profile.
-        seed: Seed of the run.
-    """
-
-    verb: str
-    configs: list[str]
-    config: dict[str, Any]
-    config_hash: str
-    variant: str
+    verb: str  # fit, test, ...
+    configs: list[str]  # files in the order of the command line
+    config: dict[str, Any]  # complete
+    config_hash: str  # digest of the settings that change the result
+    variant: str  # name of the row in a table
     profile: str | None
     seed: int | None
 
@@ -57,16 +46,14 @@ class Plan:
             "variant": self.variant,
             "profile": self.profile or "none",
             "seed": str(self.seed),
-            "hash": self.config_hash[:_SHORT_HASH],
+            "hash": self.config_hash[:8],
         }
 
-        def value(match: re.Match[str]) -> str:
-            if match[1] not in names:
+        for name in _PLACEHOLDER.findall(template):
+            if name not in names:
                 known = ", ".join(f"{{{name}}}" for name in names)
-                raise UsageError(f"{template}: {match[0]} is unknown, known are {known}")
-            return names[match[1]]
-
-        return _PLACEHOLDER.sub(value, template)
+                raise UsageError(f"{template}: {{{name}}} is unknown, known are {known}")
+        return _PLACEHOLDER.sub(lambda match: names[match[1]], template)
 
     @property
     def initial_weights(self) -> dict[str, str]:
@@ -111,10 +98,6 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
     An ``init_from`` or a string argument of the model with a placeholder is a file of another run,
     such as ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep states the file of
     the run that it planned. Without a sweep, exactly one file must match.
-
-    Raises:
-        MissingFileError: If no file matches.
-        ConfigError: If several files match, from runs with different configurations.
     """
     if config.run_dir and _PLACEHOLDER.search(config.run_dir):
         planned = os.environ.get(RUN_DIR_VARIABLE)
@@ -132,12 +115,7 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
 
 
 def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """Return dotted key -> value of the settings at their default.
-
-    Args:
-        config: The complete configuration.
-        stated: The configuration without defaults.
-    """
+    """Return dotted key -> value of the settings at their default; ``stated`` is without them."""
     trainer = config.get("trainer", {})
     result = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
     for part in ("model", "data"):

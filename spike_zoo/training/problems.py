@@ -1,4 +1,4 @@
-"""Explanations of errors of argument parsing, Lightning and torch.compile in one line."""
+"""Explanations of common errors of argument parsing, Lightning and torch.compile in one line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from spike_zoo.errors import ConfigError, UsageError, closest, first_line
+from spike_zoo.errors import UsageError, closest, first_line
 from spike_zoo.training.configs import config_files
 from spike_zoo.training.libraries import TRUSTED
 from spike_zoo.training.provenance import argument_defaults, leaves
@@ -19,25 +17,11 @@ from spike_zoo.utils.yaml_files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-
 _STATE_DICT_ERROR = "Error(s) in loading state_dict"  # torch's report
-#: Errors of a path that is no file, no folder or not readable.
-_FILE_ERRORS = (
-    *(FileNotFoundError, FileExistsError),
-    *(IsADirectoryError, NotADirectoryError, PermissionError),
-)
-#: Part of the name of a module of Lightning -> options that its errors concern but do not name.
-_OPTIONS = {
-    "utilities.seed": "seed_everything: ",
-    "callbacks.timer": "trainer.max_time: ",
-    "plugins.precision": "trainer.precision: ",
-    "strategies": "trainer.strategy: ",
-    "loggers": "trainer.logger: ",
-    "accelerator": "trainer.accelerator, devices and strategy: ",
-    "device_parser": "trainer.accelerator and devices: ",
-}
 _OF_LIGHTNING = (ValueError, TypeError, RuntimeError, ImportError)
+_CALLBACKS = "lightning.pytorch.callbacks."
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
+_COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
 #: Unknown option -> the option that does it.
 _SYNONYMS = {
     **dict.fromkeys(("--plane", "--frame", "--index"), "--center"),
@@ -45,14 +29,12 @@ _SYNONYMS = {
     **dict.fromkeys(("--scale", "--gain"), "--rate-scale"),
     "--force": "--overwrite",
 }
-_COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
-#: jsonargparse's reports of an unknown option.
+#: jsonargparse's reports of an unknown option, and of an unknown key in a file.
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
-#: jsonargparse's report of an unknown key in a file.
 _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
-#: argparse's report of a value that is not among the choices.
+#: argparse's reports of a value that is not among the choices, and of missing arguments.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
-_REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
+_REQUIRED = re.compile(r"arguments are required: (.+)")
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed")  # jsonargparse's, with --safe
 #: jsonargparse's reports of a number outside its range, and of a value of another type.
 _RESTRICTION = re.compile(r"does not conform to restriction (.+)")
@@ -63,12 +45,7 @@ _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's
 
 
 def unknown_option(given: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown option, with the nearest known option.
-
-    Args:
-        given: The option, possibly with a value.
-        known: All options, with their hyphens.
-    """
+    """Return the message for an unknown option, possibly with a value, with the nearest one."""
     name = re.split(r"[ =]", given, maxsplit=1)[0]
     if not name.startswith("-"):
         return f"{given}: unexpected argument; --help lists the options"
@@ -88,13 +65,12 @@ def check_options_known(
         arguments: The command line, to find the configuration with the unknown key.
     """
     if unknown := _UNKNOWN.search(str(error)):
+        known = [*known, *(f"--{name}" for name in _arguments_of_class(str(error)))]
         raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
     if unknown := _UNKNOWN_KEY.search(str(error)):
-        key, keys = unknown[1], [option.lstrip("-") for option in known]
-        holders = [file for file in config_files(arguments) if _has_path(_read(file), key)]
-        files = ", ".join(holders or config_files(arguments))
-        where = f"{files}: " if files else ""
-        raise UsageError(f"{where}{key}: unknown key.{closest(key, keys)}") from error
+        near = closest(unknown[1], [option.lstrip("-") for option in known])
+        message = f"{unknown[1]}: unknown key.{near}"
+        raise UsageError(_in_file(unknown[1], arguments) + message) from error
 
 
 def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
@@ -117,22 +93,18 @@ def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Return a message of one line for a usage error, None for an internal error."""
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
-        return _of_arguments(error, arguments)
+        return _of_arguments(str(error), error, arguments)
     if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
-        cause = innermost(error)
-        return _of_lightning(cause) or _flat(cause)
-    if isinstance(error, _FILE_ERRORS):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    if explained := _of_lightning(error):
-        return explained
-    if type(error).__module__.startswith(_COMPILER_MODULES):
-        reason = first_line(innermost(error))
-        return (
-            f"compile: the networks cannot be compiled here ({reason}). Leave --compile out, or "
-            "name a backend that needs no compiler, such as --compile aot_eager"
-        )
-    if isinstance(error, yaml.YAMLError):
+        return _flat(innermost(error))
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if _is_of_lightning(error):
         return " ".join(str(error).split())
+    if type(error).__module__.startswith(_COMPILER_MODULES):
+        return (
+            f"compile: the networks cannot be compiled here ({first_line(innermost(error))}). "
+            "Leave --compile out, or name one that needs no compiler, as --compile aot_eager"
+        )
     if isinstance(error, RuntimeError) and str(error).startswith(_STATE_DICT_ERROR):
         first = str(error).splitlines()[1:2]
         return f"the weights do not fit the configured model: {''.join(first).strip()}"
@@ -146,33 +118,27 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _of_lightning(error: BaseException) -> str | None:
-    """Return the message of an error that Lightning or one of its callbacks raised, else None."""
+def _is_of_lightning(error: BaseException) -> bool:
+    """Return whether Lightning or one of its callbacks rejects its arguments with an error."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     homes = [str(frame.f_globals.get("__name__", "")) for frame in frames]
-    text = " ".join(str(error).split())
-    own = [n for n, home in enumerate(homes) if home.startswith(("lightning.", "spike_zoo."))]
-    if own and homes[own[-1]].startswith("lightning.pytorch.callbacks."):
-        owner = type(frames[own[-1]].f_locals.get("self"))
-        if owner.__module__.startswith("lightning.") and "timer" not in homes[own[-1]]:
-            return f"trainer.callbacks: {owner.__name__}: {text}"
+    own = [home for home in homes if home.startswith(("lightning.", "spike_zoo."))]
     is_raised_there = bool(homes) and homes[-1].startswith(("lightning.", "lightning_utilities."))
-    if type(error).__name__ == "MisconfigurationException" or (
-        is_raised_there and isinstance(error, _OF_LIGHTNING)
-    ):
-        home = homes[own[-1]] if own else ""
-        return next((option for part, option in _OPTIONS.items() if part in home), "") + text
-    return None
+    return (
+        type(error).__name__ == "MisconfigurationException"
+        or (is_raised_there and isinstance(error, _OF_LIGHTNING))
+        or bool(own and own[-1].startswith(_CALLBACKS))
+    )
 
 
-def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
-    message = str(error)
-    option = re.search(r"Option '([^']+)' is not accepted", message)
-    if option:
-        return _of_unknown_option(option[1], message, arguments)
+def _of_arguments(message: str, error: BaseException, arguments: Sequence[str]) -> str:
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    if option := re.search(r"Option '([^']+)' is not accepted", message):
+        name = ".init_args.".join([*keys[:1], option[1]])
+        near = closest(option[1].rpartition(".")[2], _arguments_of_class(message))
+        return f"{_in_file(option[1], arguments)}{name}: unknown key.{near}"
     if unknown := _UNKNOWN.search(message):
         return unknown_option(unknown[1].splitlines()[0], ())
-    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     if needed := _REQUIRED.search(message):
         names = [".".join([*keys, name]) for name in needed[1].split(", ")]
         if any(name.split(".")[-1] in ("data", "model") for name in names):
@@ -181,24 +147,24 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     if absent := re.search(r'expected "subcommand" to be one of \{([^}]*)\}', message):
         return f"name one of {absent[1].replace(',', ', ')}; --help describes them"
     if chosen := _CHOICES.search(message):
-        known = re.findall(r"'([^']+)'", chosen[2])
-        listed = ", ".join(known)
-        return f"{chosen[1]!r} is not a choice.{closest(chosen[1], known)} Choose from {listed}"
+        choices = re.findall(r"'([^']+)'", chosen[2])
+        near = closest(chosen[1], choices)
+        return f"{chosen[1]!r} is not a choice.{near} Choose from {', '.join(choices)}"
     is_command = len(keys) == 1 and "." not in keys[0] and not _DENIED.search(message)
     if is_command and (typed := _typed_value(keys[0], arguments)):
         return f"{typed}: {_expectation(str(innermost(error)))}"
-    where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
-    name = ".init_args.".join(keys)
-    return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
+    name = f"{'.init_args.'.join(keys)}: " if keys else ""
+    return f"{_in_file(keys[-1] if keys else '', arguments)}{name}{_flat(innermost(error))}"
+
+
+def _arguments_of_class(message: str) -> list[str]:
+    """Return the dotted arguments of the class that jsonargparse names in a message."""
+    path = re.search(r"class_path '([^']+)'", message)
+    return [key for key, _ in leaves(argument_defaults(path[1]))] if path else []
 
 
 def _typed_value(name: str, arguments: Sequence[str]) -> str:
-    """Return an option and its value as they were typed, "" if the command line has no such option.
-
-    Args:
-        name: Name of the option without hyphens, such as ``rate_scale``.
-        arguments: The command line.
-    """
+    """Return an option (``name`` without hyphens) and its value as they were typed, else ""."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, equals, value = argument.partition("=")
         if option.startswith("--") and option[2:].replace("-", "_") == name:
@@ -233,46 +199,19 @@ def _flat(error: BaseException) -> str:
     return text.replace("a typing.Literal", "one of ").replace("typing.", "")[:400]
 
 
-def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str:
-    key = re.search(r'Parser key "([^"]+)"', message)
-    path = re.search(r"class_path '([^']+)'", message)
-    leaf = name.rsplit(".", 1)[-1]
-    where = _file_with(leaf, arguments)
-    accepted = list(dict(leaves(argument_defaults(path[1])))) if path else []
-    place = f" of {path[1]}" if path else ""
-    listed = f" It takes: {', '.join(accepted)}." if accepted else ""
-    full = f"{key[1]}.init_args.{name}" if key and path else name
-    return (
-        f"{where + ': ' if where else ''}{full}: unknown key{place}."
-        f"{closest(leaf, accepted)}{listed}"
-    )
+def _in_file(key: str, arguments: Sequence[str]) -> str:
+    """Return the last configuration file with a dotted key and a colon, to start a message.
 
-
-def _file_with(key: str, arguments: Sequence[str]) -> str | None:
-    """Return the last configuration file with a key, which has priority over the ones before.
-
-    None if an option of the command line sets the key: options have priority over files.
+    Empty if an option of the command line sets the key: options have priority over files.
     """
+    leaf = key.rpartition(".")[2]
     options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-    if any(re.split("--|[.]", option.removesuffix(".class_path"))[-1] == key for option in options):
-        return None
-    return next((f for f in reversed(config_files(arguments)) if _holds(_read(f), key)), None)
-
-
-def _read(file: str) -> Any:  # noqa: ANN401  (any YAML value)
-    """Return the content of a configuration file, None if it cannot be read."""
-    try:
-        return read_yaml(Path(file))
-    except (OSError, ConfigError):
-        return None
-
-
-def _has_path(content: Any, dotted: str) -> bool:  # noqa: ANN401  (any YAML value)
-    for key in dotted.split("."):
-        if not isinstance(content, dict) or key not in content:
-            return False
-        content = content[key]
-    return True
+    if any(
+        re.split("--|[.]", option.removesuffix(".class_path"))[-1] == leaf for option in options
+    ):
+        return ""
+    files = (f for f in reversed(config_files(arguments)) if _holds(read_yaml(Path(f)), leaf))
+    return next((f"{file}: " for file in files), "")
 
 
 def _holds(content: Any, key: str) -> bool:  # noqa: ANN401  (any YAML value)

@@ -14,8 +14,6 @@ from lightning.pytorch.utilities import rank_zero_only
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
-INTERVAL_SECONDS = 60.0  # seconds between two lines
-
 
 def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:
     """Return progress callbacks for output without a terminal, and disable the progress bar.
@@ -27,8 +25,7 @@ def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:
     if sys.stdout.isatty() or settings["enable_progress_bar"] is False:
         return []
     callbacks = settings["callbacks"] or []
-    if not isinstance(callbacks, list):
-        callbacks = [callbacks]
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     if any(isinstance(callback, ProgressBar) for callback in callbacks):
         return []  # Lightning rejects the user's bar if enable_progress_bar is False
     settings["enable_progress_bar"] = False
@@ -42,7 +39,7 @@ class ProgressLines(Callback):
         every: Seconds between two lines.
     """
 
-    def __init__(self, every: float = INTERVAL_SECONDS) -> None:
+    def __init__(self, every: float = 60.0) -> None:
         self.every = every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

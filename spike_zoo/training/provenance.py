@@ -1,8 +1,9 @@
-"""Provenance of results: commit, library versions and digests of configurations."""
+"""Provenance of results: commit, versions, digests of configurations, redaction of secrets."""
 
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import hashlib
 import importlib
 import inspect
@@ -27,18 +28,17 @@ INCIDENTAL = (
     "init_strict",  # may reject a run, but does not change its numbers
 )
 INCIDENTAL_TRAINER = (
-    "logger",
-    "default_root_dir",
-    "enable_checkpointing",
-    "enable_progress_bar",
-    "enable_model_summary",
-    "log_every_n_steps",
+    *("logger", "default_root_dir", "enable_checkpointing", "enable_progress_bar"),
+    *("enable_model_summary", "log_every_n_steps"),
 )
 #: Keys that affect numbers only if set; records of earlier versions do not contain them.
 OPTIONAL = ("compile", "init_from")
 _NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys without effect on numbers that digests of earlier records include.
 INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.cache_dir")
+HIDDEN = "(hidden)"
+_SECRET_NAME = re.compile(r"(api_?key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # user:token@ before the host of an address
 
 
 def versions() -> dict[str, str]:
@@ -53,14 +53,18 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit of this package's checkout, with ``-dirty`` if files differ.
-
-    Returns:
-        The commit; None without a checkout.
-    """
+    """Return the commit of this checkout, with ``-dirty`` if files differ; None without one."""
     root = Path(spike_zoo.__file__).resolve().parent.parent
-    described = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    return described or None
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(
+            [*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def effective_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -70,12 +74,8 @@ def effective_config(config: dict[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in INCIDENTAL and (value or key not in OPTIONAL)
     }
-    if isinstance(effective.get("trainer"), dict):
-        effective["trainer"] = {
-            key: value
-            for key, value in effective["trainer"].items()
-            if key not in INCIDENTAL_TRAINER
-        }
+    if isinstance(trainer := effective.get("trainer"), dict):
+        effective["trainer"] = {k: v for k, v in trainer.items() if k not in INCIDENTAL_TRAINER}
     return effective
 
 
@@ -91,7 +91,12 @@ def config_hash(
     content = effective_config(config)
     if begins_with:
         content["begins_with"] = {key: origin.get("sha256") for key, origin in begins_with.items()}
-    text = json.dumps(plain_numbers(content), sort_keys=True, default=str)
+    return digest_of(plain_numbers(content))
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """Return a digest of plain values."""
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -121,7 +126,11 @@ def differences(
         defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
         apart_from: Dotted keys that are ignored.
     """
-    before, now = (_effective_leaves(config, apart_from) for config in (recorded, wanted))
+    ignored = {*INCIDENTAL_KEYS, *apart_from}
+    before, now = (
+        {key: value for key, value in leaves(effective_config(config)) if key not in ignored}
+        for config in (recorded, wanted)
+    )
     changes = [
         f"{key}: {value!r}, was {before[key]!r}"
         for key, value in now.items()
@@ -131,11 +140,6 @@ def differences(
     changes += [f"{key}: {now[key]!r}, was not set" for key in added]
     removed = [key for key in before if key not in now and not key.startswith("trainer.")]
     return changes + [f"{key}: not set, was {before[key]!r}" for key in removed]
-
-
-def _effective_leaves(config: dict[str, Any], apart_from: Collection[str]) -> dict[str, Any]:
-    ignored = {*INCIDENTAL_KEYS, *apart_from}
-    return {key: value for key, value in leaves(effective_config(config)) if key not in ignored}
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
@@ -152,17 +156,6 @@ def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML val
     if isinstance(wanted, str) and isinstance(recorded, str) and "{" in wanted:
         return recorded == wanted or fnmatchcase(recorded, re.sub(r"\{\w*\}", "*", wanted))
     return bool(recorded == wanted)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    if not (root / ".git").exists():
-        return ""
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def arguments_of(cls: type) -> dict[str, inspect.Parameter]:
@@ -194,3 +187,43 @@ def _as_yaml(default: Any) -> Any:  # noqa: ANN401  (any default)
     if dataclasses.is_dataclass(default) and not isinstance(default, type):
         return {name: _as_yaml(value) for name, value in vars(default).items()}
     return list(default) if isinstance(default, tuple) else default
+
+
+def redact(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
+    """Return a configuration or record without secrets and personal folder names.
+
+    Values of keys such as ``token`` or ``password`` are replaced by ``(hidden)``. User and password
+    are removed from addresses. Paths inside the working folder become relative. In other absolute
+    paths the home folder becomes ``~`` and the user name becomes ``USER``.
+
+    Args:
+        value: Plain values, in dictionaries and lists.
+    """
+    if isinstance(value, dict):
+        return {
+            redact(name): HIDDEN if item and _SECRET_NAME.search(str(name)) else redact(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return _redacted_text(str(value)) if isinstance(value, str | Path) else value
+
+
+def _redacted_text(text: str) -> str:
+    text = _CREDENTIALS.sub("", text)
+    if not text.startswith("/"):
+        return text
+    path = Path(text)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    if path.is_relative_to(Path.home()):
+        return str(Path("~") / path.relative_to(Path.home()))
+    root, *parts = path.parts
+    return str(Path(root, *("USER" if part == _user() else part for part in parts)))
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # the user of a container may have no name
+        return None

@@ -118,21 +118,17 @@ class RunResult:
     @property
     def macs(self) -> int | None:
         """Multiply-accumulates of one reconstruction."""
-        return self._forward.macs
+        return self.costs.get(FORWARD, Cost()).macs
 
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of the image on which the cost of a reconstruction was measured."""
-        return self._forward.size
+        return self.costs.get(FORWARD, Cost()).size
 
     @property
     def seconds_per_image(self) -> float | None:
         """Median time of one reconstruction."""
-        return self._forward.seconds
-
-    @property
-    def _forward(self) -> Cost:
-        return self.costs.get(FORWARD, Cost())
+        return self.costs.get(FORWARD, Cost()).seconds
 
     def content(self) -> dict[str, Any]:
         """Return the fields as written; the cost of a reconstruction is repeated at top level."""
@@ -161,9 +157,6 @@ class RunResult:
             summary: The run's summary.
             shown: Configuration in the tracking service, with the run's configuration below the
                 key ``config``.
-
-        Raises:
-            FormatError: If a field is missing; states the field.
         """
         metrics = {
             name: float(value)
@@ -177,13 +170,7 @@ class RunResult:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a record from a file, or from ``result.json`` in a folder.
-
-        Raises:
-            MissingFileError: If the file does not exist.
-            VersionError: If the record has another schema version.
-            FormatError: If the file is not a record; states the field.
-        """
+        """Read a record from a file, or from ``result.json`` in a folder."""
         file = Path(path)
         file = file / FILENAME if file.is_dir() else file
         if not file.is_file():
@@ -211,9 +198,6 @@ class RunResult:
             content: The fields.
             what: Name of the content in error messages.
             path: File of the content; None if there is no file.
-
-        Raises:
-            FormatError: If a field is missing, or if costs or curves are damaged.
         """
         names = cls.__dataclass_fields__
         for name, item in names.items():
@@ -221,17 +205,17 @@ class RunResult:
                 raise FormatError(f"{what} lacks the field {name!r}", path=path)
         fields = {name: content[name] for name in names if name in content}
         try:
-            fields["costs"] = {name: _cost(item) for name, item in content["costs"].items()}
+            fields["costs"] = {
+                name: Cost(
+                    item.get("macs"), item.get("seconds"), tuple(item.get("size") or ()) or None
+                )
+                for name, item in content["costs"].items()
+            }
             listed = content.get("curves") or {}
             fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise FormatError(f"{what} has damaged costs or curves ({error})", path=path) from error
         return cls(**fields)
-
-
-def _cost(content: Mapping[str, Any]) -> Cost:
-    size = content.get("size")
-    return Cost(content.get("macs"), content.get("seconds"), size and (size[0], size[1]))
 
 
 def as_curve(points: Iterable[Iterable[float]]) -> Curve:

@@ -1,8 +1,9 @@
-"""Choice of a checkpoint, its model arguments, and checks before a run is resumed."""
+"""Resumed runs: checkpoint, arguments of its model, checks, and restored settings."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import re
 from dataclasses import replace
@@ -11,30 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from jsonargparse import Namespace
+from lightning import Callback
+from lightning.pytorch.callbacks import EarlyStopping
 
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
 from spike_zoo.checkpoints.saved_model import class_and_arguments, plain, read_checkpoint
-from spike_zoo.errors import (
-    ConfigError,
-    FormatError,
-    MissingFileError,
-    UsageError,
-    WeightsError,
-)
-from spike_zoo.training.checkpoints import FOLDER, LAST, LOG_STEP, PREVIOUS_LAST, STEPPED
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError, WeightsError
+from spike_zoo.nn.schedules import RunSchedule
+from spike_zoo.training.checkpoints import LOG_STEP, PREVIOUS_LAST, STEPPED
 from spike_zoo.training.csv_logger import keep_rows_before
-from spike_zoo.training.folders import check_no_earlier_fit
+from spike_zoo.training.folders import FOLDER, LAST, RunStart, check_no_earlier_fit
 from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.provenance import differences
-from spike_zoo.training.run_start import RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-CHECKPOINT_NAMES = ("best", "last")
+    from lightning import LightningModule, Trainer
+
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
-_LENGTHS = ("max_epochs", "max_steps")
 _ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
+_SCHEDULED = {"lr", "momentum", "betas"}  # options of an optimiser that schedules change
+_PROGRESS = {"last_epoch", "schedulers"}  # constructor arguments that are not settings
 
 
 def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path | None:
@@ -46,18 +45,12 @@ def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path |
         run_dir: The run's folder.
         allow_missing: Whether to return None for ``last`` if the run has no checkpoint, to start a
             new fit.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        WeightsError: If the file cannot be read or downloaded.
-        ConfigError: If a new fit would start in a folder with other checkpoints.
-        ExistingFileError: If a new fit would start in a folder with a record.
     """
     folder = run_dir / FOLDER
     if is_artifact(named):
         path = fetch_artifact(named)
     else:
-        path = folder / f"{named}.ckpt" if named in CHECKPOINT_NAMES else Path(named)
+        path = folder / f"{named}.ckpt" if named in ("best", "last") else Path(named)
     if named == "last" and (whole := _whole_last(folder)) is not None:
         return whole
     if path.is_file():
@@ -106,19 +99,6 @@ def check_has_optimizer(checkpoint: Path) -> None:
         )
 
 
-def check_initial_weights(arguments: Sequence[str]) -> None:
-    """Raise UsageError if ``--init_from`` is given to a verb that does not train."""
-    if any(argument.partition("=")[0] == "--init_from" for argument in arguments):
-        raise UsageError(
-            "--init_from is an option of fit; name the checkpoint to evaluate with --ckpt_path"
-        )
-
-
-def is_in_run_folder(checkpoint: Path, run_dir: Path) -> bool:
-    """Return whether a checkpoint is in the run's folder, so that a fit resumes the run."""
-    return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
-
-
 def explicit_arguments(arguments: Sequence[str]) -> set[str]:
     """Return the dotted names of the model's arguments that are options of a command line."""
     stated = (re.match(r"--model\.(?:init_args\.)?([\w.]+)", argument) for argument in arguments)
@@ -137,13 +117,12 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
 
     Returns:
         Whether anything changed.
-
-    Raises:
-        WeightsError: If the checkpoint is of another class, or an argument is unknown or not a
-            plain value.
     """
     class_path, arguments = class_and_arguments(read_checkpoint(checkpoint))
-    if class_path is not None and class_path not in _names_of(model.class_path):
+    module, _, name = model.class_path.rpartition(".")
+    bases = getattr(importlib.import_module(module), name).__mro__
+    accepted = {model.class_path, *(f"{base.__module__}.{base.__qualname__}" for base in bases)}
+    if class_path is not None and class_path not in accepted:
         raise WeightsError(
             f"{checkpoint}: is a checkpoint of {class_path}, but the configuration names "
             f"{model.class_path}; name the configuration of its training, or another checkpoint",
@@ -188,13 +167,6 @@ def _as_stored(value: Any) -> Any:  # noqa: ANN401  (any value of a configuratio
     return plain(value)
 
 
-def _names_of(class_path: str) -> set[str]:
-    """Return the path of a class as the user named it, and the paths of its base classes."""
-    module, _, name = class_path.rpartition(".")
-    cls = getattr(importlib.import_module(module), name)
-    return {class_path, *(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)}
-
-
 def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
     """Return whether a value contains only plain types and no ``class_path`` to import."""
     if isinstance(value, dict):
@@ -205,9 +177,9 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
 
 
 def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> bool:
-    """Reject resuming a run with other settings, which its record would not state correctly.
+    """Raise ConfigError if settings differ from those of the run's start.
 
-    The run may become longer.
+    The record of the resumed run would not state them correctly. The run may become longer.
 
     Args:
         run_dir: Folder of the run, with the ``config.yaml`` of its start.
@@ -216,10 +188,6 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
 
     Returns:
         Whether the run becomes longer.
-
-    Raises:
-        ConfigError: If settings differ; names every difference.
-        FormatError: If ``config.yaml`` is damaged.
     """
     file = run_dir / "config.yaml"
     if not file.is_file():
@@ -235,7 +203,14 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
             path=str(file),
         )
     before, now = (content.get("trainer", {}) for content in (recorded, config))
-    longer = [name for name in _LENGTHS if _length(now.get(name)) > _length(before.get(name))]
+    limits = [
+        {
+            name: math.inf if x.get(name) in (None, -1) else x[name]
+            for name in ("max_epochs", "max_steps")
+        }
+        for x in (before, now)
+    ]
+    longer = [name for name, limit in limits[1].items() if limit > limits[0][name]]
     apart_from = (_CALLBACKS, _ARCHIVE, *(f"trainer.{name}" for name in longer))
     changed = differences(recorded, config, defaults, apart_from=apart_from)
     if changed:
@@ -245,10 +220,6 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
     for name in longer:
         print(f"{run_dir}: continues with trainer.{name} {now[name]}, was {before.get(name)}")
     return bool(longer)
-
-
-def _length(limit: int | None) -> float:
-    return math.inf if limit in (None, -1) else float(limit)
 
 
 def earlier_start(run_dir: Path) -> dict[str, Any]:
@@ -278,12 +249,7 @@ def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
 
 
 def truncate_log(log: Path, checkpoint: Path | None) -> None:
-    """Remove the rows of a log that a resumed run will write again.
-
-    Args:
-        log: ``metrics.csv``.
-        checkpoint: The checkpoint to resume from; None for a new run, which removes the log.
-    """
+    """Remove the rows of a log that a run resumed from a checkpoint (None: a new run) writes."""
     if checkpoint is None:
         log.unlink(missing_ok=True)
         return
@@ -291,3 +257,65 @@ def truncate_log(log: Path, checkpoint: Path | None) -> None:
     loops = content.get("loops", {}).get("fit_loop", {})
     stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # in older checkpoints
     keep_rows_before(log, int(content.get(LOG_STEP, stepped)))
+
+
+class SettingsOfThisRun(Callback):
+    """Apply this run's settings of optimiser and schedule after a checkpoint has been restored.
+
+    A checkpoint also contains the settings of its run. Without this callback, a run in another
+    folder would train with the old settings and record the new ones. Moments of the optimiser and
+    progress of the schedule are restored. Settings of schedules from outside this package cannot
+    be changed in a resumed run.
+    """
+
+    def __init__(self) -> None:
+        self._groups: list[list[dict[str, Any]]] = []
+        self._schedules: list[dict[str, Any]] = []
+        self._patience: dict[EarlyStopping, int] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Store the patience of early stopping before the checkpoint is restored."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
+        stopping = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+        self._patience = {callback: callback.patience for callback in stopping}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Store the settings of optimisers and schedules before the checkpoint is restored."""
+        self._groups = [
+            [{key: value for key, value in group.items() if key != "params"} for group in groups]
+            for groups in (optimizer.param_groups for optimizer in trainer.optimizers)
+        ]
+        self._schedules = [_settings(config.scheduler) for config in trainer.lr_scheduler_configs]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Apply the settings; raise ConfigError if those of a schedule cannot be changed."""
+        for callback, patience in self._patience.items():
+            callback.patience = patience
+        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        for schedule, settings in zip(schedules, self._schedules, strict=True):
+            _check_settings(schedule, settings, str(trainer.ckpt_path))
+        others = [s.optimizer for s in schedules if not isinstance(s, RunSchedule)]
+        for optimizer, groups in zip(trainer.optimizers, self._groups, strict=True):
+            kept = _SCHEDULED if optimizer in others else set()
+            for group, settings in zip(optimizer.param_groups, groups, strict=True):
+                group.update({key: value for key, value in settings.items() if key not in kept})
+
+
+def _settings(schedule: Any) -> dict[str, Any]:  # noqa: ANN401  (torch's kinds have no common base)
+    """Return the settings in a schedule's state; that of RunSchedule holds none."""
+    if isinstance(schedule, RunSchedule):
+        return {}
+    named = {"base_lrs", *inspect.signature(type(schedule).__init__).parameters} - _PROGRESS
+    state = schedule.state_dict()
+    return {key: value for key, value in state.items() if key.lstrip("_") in named}
+
+
+def _check_settings(schedule: Any, settings: dict[str, Any], checkpoint: str) -> None:  # noqa: ANN401  (as in _settings)
+    restored = _settings(schedule)
+    for key, value in settings.items():
+        if restored.get(key) != value:
+            raise ConfigError(
+                f"{type(schedule).__name__}: {key} is {value} in this run and {restored.get(key)} "
+                f"in {checkpoint}. This learning-rate schedule cannot be changed while it runs; "
+                f"keep its settings, or start a new run with --init_from {checkpoint}"
+            )

@@ -11,16 +11,13 @@ import torch
 from lightning import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from spike_zoo.training.run_start import is_child
+from spike_zoo.training.folders import is_child
+from spike_zoo.training.libraries import stop_after_batch
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from lightning import LightningModule, Trainer
-
-    Handler = Any  # argument and result of signal.signal
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopBetweenBatches(Callback):
@@ -38,7 +35,7 @@ class StopBetweenBatches(Callback):
     def __init__(self) -> None:
         self.received: int | None = None
         self.has_begun = False
-        self._before: dict[int, Handler] = {}
+        self._before: dict[int, Any] = {}  # handlers
 
     @property
     def is_interrupted(self) -> bool:
@@ -49,7 +46,8 @@ class StopBetweenBatches(Callback):
         """Install the signal handlers."""
         self.has_begun = True
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
     def on_train_batch_end(
         self,
@@ -69,11 +67,7 @@ class StopBetweenBatches(Callback):
             self._stop_if_signalled(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the signal handlers; stop the run before its test if a signal arrived.
-
-        Raises:
-            SIGTERMException: If a signal arrived.
-        """
+        """Restore the signal handlers; stop the run before its test if a signal arrived."""
         self._synchronise(trainer)
         self._restore_handlers()
         if self.received is not None:
@@ -90,7 +84,7 @@ class StopBetweenBatches(Callback):
     def _stop_if_signalled(self, trainer: Trainer) -> None:
         self._synchronise(trainer)
         if self.received is not None:
-            trainer._signal_connector.received_sigterm = True
+            stop_after_batch(trainer)
 
     def _synchronise(self, trainer: Trainer) -> None:
         """Set :attr:`received` to the signal that any of the processes received."""

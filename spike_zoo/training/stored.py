@@ -24,15 +24,10 @@ ImageMetrics = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """The record of a run and the metrics of each test image.
-
-    Attributes:
-        result: The record.
-        images: ``name`` of the recording, ``plane`` and metrics of each image.
-    """
+    """The record of a run and the metrics of each test image."""
 
     result: RunResult
-    images: ImageMetrics = ()
+    images: ImageMetrics = ()  # name of the recording, plane and metrics
 
     @classmethod
     def of_run(cls, folder: Path) -> Self:
@@ -41,11 +36,7 @@ class StoredRecord:
 
     @classmethod
     def from_line(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Build a record from the parsed JSON of a line.
-
-        Raises:
-            FormatError: If a field is missing.
-        """
+        """Build a record from the parsed JSON of a line."""
         columns = content.get("per_image", {})
         rows = zip(*columns.values(), strict=True)
         images = tuple(dict(zip(columns, row, strict=True)) for row in rows)
@@ -59,34 +50,23 @@ class StoredRecord:
 
 
 def read_per_image(folder: Path) -> ImageMetrics:
-    """Read ``per_image.csv`` of a run's folder; empty if the file does not exist.
-
-    Raises:
-        FormatError: If a value is not a number.
-    """
+    """Read ``per_image.csv`` of a run's folder; empty if the file does not exist."""
     path = folder / PER_IMAGE_FILENAME
     if not path.is_file():
         return ()
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-        return tuple(
-            {key: value if key == "name" else _number(value) for key, value in line.items()}
-            for line in lines
-        )
+            return tuple(
+                {key: value if key == "name" else _number(value) for key, value in line.items()}
+                for line in csv.DictReader(file)
+            )
     except (AttributeError, TypeError, ValueError, csv.Error) as error:
-        raise FormatError(f"{path}: not written by a test ({error})", path=str(path)) from error
+        raise FormatError.at(path, f"not a per_image.csv of a test ({error})") from error
 
 
 def read_records(path: Path) -> Mapping[str, StoredRecord]:
-    """Read a ``records.jsonl``: name of a run -> its record; empty if the file does not exist.
-
-    Raises:
-        FormatError: If a line is not a record; states file and line.
-    """
-    if not path.is_file():
-        return {}
-    return _read(path, path.stat().st_mtime_ns)
+    """Read a ``records.jsonl``: name of a run -> its record; empty if the file does not exist."""
+    return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
 def store_record(path: Path, name: str, folder: Path) -> None:

@@ -24,65 +24,27 @@ from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.training import resuming
-from spike_zoo.training.checkpoints import (
-    FOLDER,
-    LAST,
-    PREVIOUS_LAST,
-    AtomicCheckpointIO,
-    RestoredData,
-    WallClock,
-    checkpoints_of,
-    with_best,
+from spike_zoo.training import (
+    checkpoints,
+    defaults,
+    folders,
+    initial_weights,
+    libraries,
+    resuming,
 )
-from spike_zoo.training.configs import check_configs, with_files
+from spike_zoo.training.configs import add_run_options, check_configs, compile_networks, with_files
 from spike_zoo.training.cost import CostMeter
-from spike_zoo.training.default_callbacks import (
-    SaveRunConfig,
-    evaluation_callbacks,
-    picture_callbacks,
-)
-from spike_zoo.training.default_loggers import (
-    configure_loggers,
-    loggers_of,
-    method_of,
-    report_result,
-)
 from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
-from spike_zoo.training.folders import (
-    check_no_earlier_fit,
-    check_no_predictions,
-    folder_of,
-    lock_for_training,
-    remove_failed_run,
-)
+from spike_zoo.training.evaluation import PerImageMetrics
+from spike_zoo.training.folders import FOLDER, LAST, is_child
 from spike_zoo.training.images import SampleImages
-from spike_zoo.training.initial_weights import (
-    CKPT_PATH,
-    checkpoint_identity,
-    named_checkpoints,
-    relative_to_cwd,
-    weights_sha256,
-)
-from spike_zoo.training.libraries import process_arguments, quiet_libraries
-from spike_zoo.training.options import add_run_options, compile_networks
-from spike_zoo.training.per_image import PerImageMetrics
+from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.training.problems import check_options_known
 from spike_zoo.training.progress import progress_callbacks
 from spike_zoo.training.provenance import commit, config_hash, versions
-from spike_zoo.training.restored_settings import SettingsOfThisRun
 from spike_zoo.training.result import FILENAME, RunResult, as_curve
-from spike_zoo.training.run_start import RunStart, is_child
 from spike_zoo.training.stopping import StopBetweenBatches
-from spike_zoo.training.trainer_arguments import (
-    check_limits,
-    check_precision,
-    configure_devices,
-    no_training_message,
-    tester_of,
-    warn_about_slow_precision,
-)
 from spike_zoo.training.wandb_logger import finish_wandb
 from spike_zoo.utils.yaml_files import limit_aliases_of_options
 
@@ -91,16 +53,14 @@ if TYPE_CHECKING:
 
     from jsonargparse import Namespace
 
-    from spike_zoo.training.result import Curve
-
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
-    quiet_libraries()
+    libraries.quiet_libraries()
     check_configs(arguments)
     exit_code = 1  # until the run ends: W&B lists it as failed otherwise
     try:
-        with process_arguments([verb, *with_files(arguments)]):
+        with libraries.process_arguments([verb, *with_files(arguments)]):
             ZooCLI(**cli_settings())
         exit_code = 0
     finally:
@@ -116,7 +76,7 @@ def cli_settings() -> dict[str, Any]:
     return {
         "model_class": LightningModule,
         "datamodule_class": LightningDataModule,
-        "save_config_callback": SaveRunConfig,
+        "save_config_callback": defaults.SaveRunConfig,
         "save_config_kwargs": {"save_to_log_dir": False},
         "subclass_mode_model": True,
         "subclass_mode_data": True,
@@ -139,33 +99,34 @@ class ZooCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            of_verb = self._subcommand_parsers[sys.argv[1]]
-            options = [name for action in of_verb._actions for name in action.option_strings]
-            check_options_known(error, options, sys.argv[1:])
+            check_options_known(
+                error, libraries.options_of(self._parser(sys.argv[1])), sys.argv[1:]
+            )
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         if verb != "fit":
-            resuming.check_initial_weights(sys.argv)
+            if any(argument.partition("=")[0] == "--init_from" for argument in sys.argv):
+                raise UsageError("--init_from is an option of fit; evaluation takes --ckpt_path")
             config.init_from = None  # it may come from the configuration of a fit
         elif config.init_from is not None:
             config.init_from = str(fetch_weights(config.init_from))
         self.plan = plan_of(verb, config, parser)
         fill_in(config, self.plan)
-        self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
+        self.run_dir, is_named = folders.folder_of(config.run_dir, self.plan.configs)
         config.run_dir = str(self.run_dir)
         self.out = self.plan.out(self.run_dir)
         self.resumes = self.is_longer = False
         with self._folder_removed_on_failure():
             if verb == "predict" and not is_child():
-                check_no_predictions(self.out)
+                folders.check_no_predictions(self.out)
             if config.ckpt_path is not None:
                 checkpoint = resuming.find_checkpoint(
                     config.ckpt_path, self.run_dir, allow_missing=verb == "fit" and is_named
                 )
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
-                check_no_earlier_fit(self.run_dir)
+                folders.check_no_earlier_fit(self.run_dir)
 
     def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
@@ -176,7 +137,8 @@ class ZooCLI(LightningCLI):
             return
         if is_fit := self.config.subcommand == "fit":
             resuming.check_has_optimizer(checkpoint)
-        self.resumes = is_fit and resuming.is_in_run_folder(checkpoint, self.run_dir)
+        is_of_run = checkpoint.resolve().parent == (self.run_dir / FOLDER).resolve()
+        self.resumes = is_fit and is_of_run
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
             defaults = defaults_of(content, stated)
@@ -197,10 +159,10 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Set the options that are the same for every run."""
         config = self.config[self.subcommand]
-        check_limits(self.subcommand, config.trainer)
+        libraries.check_limits(self.subcommand, config.trainer)
         config.weights_only = True  # a checkpoint must not run code
         config.trainer.default_root_dir = str(self.out)
-        configure_loggers(config.trainer.logger, self.out)
+        defaults.configure_loggers(config.trainer.logger, self.out)
         if self.subcommand != "fit":
             config.trainer.enable_checkpointing = False
         if self.subcommand == "predict":
@@ -220,24 +182,25 @@ class ZooCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers, callbacks and checkpoint plugin."""
         given = self._get(self.config_init, "trainer")
-        configure_devices(self.subcommand, given)
-        warn_about_slow_precision(given)
-        given["logger"] = loggers_of(
+        libraries.configure_devices(self.subcommand, given)
+        given["logger"] = defaults.loggers_of(
             given["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
         configured = [*_as_list(given["callbacks"]), *progress_callbacks(given)]
         given["callbacks"] = [*configured, *self._callbacks(given)]
         plugins = _as_list(given["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            given["plugins"] = [*plugins, AtomicCheckpointIO()]
+            given["plugins"] = [*plugins, checkpoints.AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
-        check_precision(trainer)
+        libraries.check_precision(trainer)
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        lock = lock_for_training(self.run_dir) if subcommand == "fit" else nullcontext()
+        lock = folders.lock_for_training(self.run_dir) if subcommand == "fit" else nullcontext()
         with self._folder_removed_on_failure(), lock:
-            self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
+            self.start = folders.RunStart(
+                getattr(self.datamodule, "data_sha256", None), self._origins()
+            )
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
@@ -255,20 +218,18 @@ class ZooCLI(LightningCLI):
         if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
         before = {} if self.stopper.has_begun else self._metrics_without_training()
-        best, metrics = with_best(trainer.callback_metrics, trainer.checkpoint_callbacks)
+        best, metrics = checkpoints.with_best(trainer)
         is_main = trainer.is_global_zero
         if trainer.world_size > 1:
             torch.distributed.destroy_process_group()
         if is_main:
             self._test_and_record(best, {**before, **metrics})
-            (self.run_dir / FOLDER / PREVIOUS_LAST).unlink(missing_ok=True)
+            (self.run_dir / FOLDER / checkpoints.PREVIOUS_LAST).unlink(missing_ok=True)
 
     def after_test(self) -> None:
         """Write ``result.json`` below ``test/``."""
-        meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
-        checkpoint = self._get(self.config, CKPT_PATH)
-        tested = next(c for c in self.trainer.callbacks if isinstance(c, PerImageMetrics))  # type: ignore[attr-defined]  # Lightning's list
-        self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
+        trainer: Any = self.trainer
+        self._record(trainer.callbacks, trainer.callback_metrics, self._get(self.config, CKPT_PATH))
 
     def after_validate(self) -> None:
         """Print the path of the metrics."""
@@ -281,11 +242,14 @@ class ZooCLI(LightningCLI):
     def _metrics_without_training(self) -> dict[str, float]:
         """Report a fit without any batch, and return the metrics of the run's earlier record.
 
-        Raises:
-            ConfigError: If the run is not resumed: its record would describe the training of
-                another run.
+        A new run without training is rejected: its record would describe that of another run.
         """
-        reason = no_training_message(self.trainer)
+        trainer = self.trainer
+        reason = (
+            f"nothing was trained: {trainer.current_epoch} epochs and {trainer.global_step} "
+            f"updates are done, trainer.max_epochs is {trainer.max_epochs}, trainer.max_steps "
+            f"{trainer.max_steps}, trainer.limit_train_batches {trainer.limit_train_batches}"
+        )
         if not self.resumes:
             raise ConfigError(
                 f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
@@ -294,25 +258,25 @@ class ZooCLI(LightningCLI):
         return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
-        meter, tested = CostMeter(), PerImageMetrics(self.out)
+        callbacks = defaults.measuring_callbacks(self.out)
         if self._get(self.config, "test_after_fit"):
-            callbacks = [meter, *picture_callbacks(self.out), tested]
-            tester = tester_of(self._get(self.config_init, "trainer"), self.trainer, callbacks)
+            tester = libraries.tester_of(
+                self._get(self.config_init, "trainer"), self.trainer, callbacks
+            )
             tester.test(
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
             metrics.update(tester.callback_metrics)
-        self._record(meter, metrics, best or None, tested)
+        self._record(callbacks, metrics, best or None)
 
     def _record(
-        self,
-        meter: CostMeter,
-        metrics: dict[str, Any],
-        checkpoint: str | None,
-        tested: PerImageMetrics,
+        self, callbacks: Sequence[Callback], metrics: dict[str, Any], checkpoint: str | None
     ) -> None:
+        meter = next(c for c in callbacks if isinstance(c, CostMeter))
+        tested = next(c for c in callbacks if isinstance(c, PerImageMetrics))
+        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
         result = RunResult(
-            method=method_of(self.model),
+            method=defaults.method_of(self.model),
             variant=self.plan.variant,
             configs=self.plan.configs,
             profile=self.plan.profile,
@@ -321,28 +285,23 @@ class ZooCLI(LightningCLI):
             metrics={name: float(value) for name, value in sorted(metrics.items())},
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             costs=meter.costs,
-            wall_seconds=self.clock.seconds,
+            wall_seconds=self.clock.state_dict()["seconds"],
             config=dumped(self._parser(self.subcommand), self.config[self.subcommand]),
             config_hash=config_hash(self.plan.config, self.start.begins_with),
             versions=versions(),
             commit=commit(),
-            checkpoint=checkpoint and relative_to_cwd(checkpoint),
-            checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
+            checkpoint=checkpoint and initial_weights.relative_to_cwd(checkpoint),
+            checkpoint_sha256=checkpoint and initial_weights.weights_sha256(Path(checkpoint)),
             begins_with=self.start.begins_with,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tested.images,
             images_sha256=tested.images_sha256,
-            curves=self._curves(),
+            curves={name: as_curve(points) for name, points in curves.items()},
         )
-        path = self.out / "result.json"
+        path = self.out / FILENAME
         result.write(path)
-        report_result(self.trainer.loggers, result, self.out / FOLDER)
+        defaults.report_result(self.trainer.loggers, result, self.out / FOLDER)
         _print(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
-
-    def _curves(self) -> dict[str, Curve]:
-        """Return the curves that the method measured during its test."""
-        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
-        return {name: as_curve(points) for name, points in curves.items()}
 
     def _origins(self) -> dict[str, dict[str, Any]]:
         """Return option -> identity of the checkpoints that the run starts from.
@@ -350,12 +309,15 @@ class ZooCLI(LightningCLI):
         The checkpoint of a resumed run is left out, unless the run becomes longer with it.
         """
         config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
-        origins = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
+        origins = {
+            key: initial_weights.checkpoint_identity(path)
+            for key, path in initial_weights.named_checkpoints(config)
+        }
         if self.resumes and not self.is_longer:
             origins.pop(CKPT_PATH, None)
             origins |= resuming.earlier_start(self.run_dir)
         return {
-            key: {**origin, "path": relative_to_cwd(origin["path"])}
+            key: {**origin, "path": initial_weights.relative_to_cwd(origin["path"])}
             for key, origin in origins.items()
         }
 
@@ -374,21 +336,21 @@ class ZooCLI(LightningCLI):
             raise
         finally:
             if has_failed and not is_child():
-                remove_failed_run(self.run_dir, self.out)
+                folders.remove_failed_run(self.run_dir, self.out)
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
         """Return the callbacks of the verb that no configuration has to name."""
-        self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()
+        self.clock, self.stopper = checkpoints.WallClock(self.begin), StopBetweenBatches()
         if self.subcommand != "fit":
-            return evaluation_callbacks(self.subcommand, self.out)
+            return defaults.evaluation_callbacks(self.subcommand, self.out)
         monitored = self.model if trainer["limit_val_batches"] != 0 else None
-        checkpointing = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
+        checkpointing = checkpoints.checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
-            callbacks.append(SettingsOfThisRun())
-        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
+            callbacks.append(resuming.SettingsOfThisRun())
+        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, checkpoints.RestoredData()]
         return [*callbacks, pictures, *rates, *checkpointing]
 
 

@@ -18,9 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from spike_zoo.checkpoints.saved_model import plain_hyper_parameters, read_checkpoint
 from spike_zoo.errors import first_line
-from spike_zoo.training.provenance import commit
-from spike_zoo.training.redaction import redact
-from spike_zoo.training.wandb_settings import remove_invalid_variables, valid_names, valid_settings
+from spike_zoo.training.provenance import commit, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +26,12 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import ModelCheckpoint
     from wandb import Run
 
-FINISH_SECONDS = 600.0  # time limit of uploads at the end of a run
-INIT_SECONDS = 30.0
 PROJECT = "spike_zoo"
 ONLINE_MODES = (None, "online", "run", "shared")
 TENSORS = ("state_dict", "optimizer_states", "lr_schedulers", "loops")  # of a checkpoint
 MAX_TAG, MAX_ARTIFACT_NAME = 64, 128  # W&B's limits
+_RESERVED = re.compile(r"[\\/:;,#?%']")  # not allowed in names of projects and ids of runs
+_SERVICE = "WANDB_SERVICE"  # of a W&B process that another process started
 #: Settings that disable W&B's metadata: it includes the command line with all values, user, host,
 #: and the git remote, whose URL may contain a token; the captured console contains paths. This
 #: package logs configuration, commit and versions instead. System metrics stay on.
@@ -45,8 +43,8 @@ SETTINGS = {
     "disable_code": True,
     "save_code": False,
     "console": "off",
-    "init_timeout": INIT_SECONDS,
-    "finish_timeout": FINISH_SECONDS,  # data not uploaded by then are still on disk
+    "init_timeout": 30.0,
+    "finish_timeout": 600.0,  # data not uploaded by then are still on disk
 }
 
 
@@ -125,9 +123,7 @@ class SafeWandbLogger(WandbLogger):
         tags: Sequence[str] = (),
         is_resumed: bool = False,
     ) -> None:
-        """Set name, group, job type and tags before the run starts.
-
-        Values of the configuration take precedence.
+        """Set name, group, job type and tags, unless the configuration states them.
 
         Args:
             name: Name of the run.
@@ -139,8 +135,9 @@ class SafeWandbLogger(WandbLogger):
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._save_dir = self._wandb_init["dir"] = str(folder)
-        earlier = _online_id(folder) if is_resumed else None
-        defaults = {"name": name, "group": group, "job_type": job_type, "id": earlier}
+        earlier = sorted((folder / "wandb").glob("run-*-*")) if is_resumed else []
+        run_id = earlier[-1].name.rpartition("-")[2] if earlier else None
+        defaults = {"name": name, "group": group, "job_type": job_type, "id": run_id}
         for key, value in defaults.items():
             self._wandb_init[key] = self._wandb_init.get(key) or value
         all_tags = [*(self._wandb_init.get("tags") or ()), *tags]
@@ -236,11 +233,7 @@ def _start_locally(arguments: Mapping[str, Any], mode: Any) -> Run:  # noqa: ANN
 
 
 def finish_wandb(exit_code: int = 0) -> None:
-    """Finish the W&B run of this process, if there is one, so that the next fit starts a new run.
-
-    Args:
-        exit_code: Exit code that W&B records; 0 means success.
-    """
+    """Finish the W&B run of this process, if there is one; exit code 0 means success."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=exit_code)
@@ -257,7 +250,48 @@ def _shareable(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def _online_id(folder: Path) -> str | None:
-    """Return the id of the latest online run in a folder."""
-    runs = sorted((folder / "wandb").glob("run-*-*"))
-    return runs[-1].name.rpartition("-")[2] if runs else None
+def valid_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that W&B accepts; warn of the others."""
+    import wandb
+
+    valid = dict(given)
+    for name, value in given.items():
+        try:
+            wandb.Settings(**{name: value})
+        except (ValueError, wandb.errors.Error) as error:
+            _warn(f"logger settings {name}", error)
+            del valid[name]
+    return valid
+
+
+def valid_names(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a run with ``-`` for reserved characters of its project and id."""
+    valid = dict(arguments)
+    for name in ("project", "id"):
+        value = arguments.get(name)
+        if isinstance(value, str) and _RESERVED.search(value):
+            valid[name] = _RESERVED.sub("-", value)
+            warnings.warn(f"W&B: {name} {value!r} is changed to {valid[name]!r}", stacklevel=2)
+    return valid
+
+
+def remove_invalid_variables() -> None:
+    """Remove variables ``WANDB_*`` that W&B rejects from the environment, and warn of them."""
+    import wandb
+    from wandb.sdk.lib.service.service_token import WandbServiceConnectionError
+
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        try:
+            if name == _SERVICE:
+                wandb.setup()
+            else:
+                wandb.Settings().update_from_env_vars({name: os.environ[name]})
+        except (ValueError, OSError, WandbServiceConnectionError, wandb.errors.Error) as error:
+            _warn(f"variable {name}", error)
+            del os.environ[name]
+
+
+def _warn(what: str, error: Exception) -> None:
+    reasons = getattr(error, "errors", None)  # of pydantic, whose text repeats the value
+    text = reasons()[0]["msg"] if callable(reasons) else first_line(error)
+    warnings.warn(f"W&B: {what} is ignored ({text})", stacklevel=2)

@@ -262,6 +262,13 @@ def weights_file(path: str | Path) -> Path:
     return file / EXPORT_NAME if file.is_dir() else file
 
 
+def how_to_make(path: str | Path) -> str:
+    """Return the command that makes missing weights of an experiment; empty for other files."""
+    if not Path(path).match("experiments/*/weights/*.safetensors"):
+        return ""
+    return f"'make {Path(*Path(path).parts[-4:])}' makes it"
+
+
 def check_absent(path: Path, *, overwrite: bool = False) -> None:
     """Raise an error if the target is a folder, or if it exists and must not be overwritten.
 

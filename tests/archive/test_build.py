@@ -150,7 +150,7 @@ def slow_build(script: Path, target: Path, n_jobs: int) -> subprocess.Popen[str]
     )
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_build_leaves_no_file(tmp_path: Path, n_jobs: int) -> None:
     folder = tmp_path / "out"
     process = slow_build(tmp_path / "build.py", folder / "a.h5", n_jobs)
@@ -167,6 +167,7 @@ def test_an_interrupted_build_leaves_no_file(tmp_path: Path, n_jobs: int) -> Non
     assert not folder.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 4])  # one of the four workers gets no job
 def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
     tmp_path: Path, n_jobs: int

@@ -20,7 +20,7 @@ from tests.helpers.archives import (
     write_archive,
 )
 
-REWRITE_OPTIONS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
+REWRITE_OPTIONS = [(), ("--compression", "gzip")]
 PACKING = ("layout", "sha256")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # raised by the exporters of torch
-SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci-small": (48, 64)}
+SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci": (48, 64)}
 
 
 class Mean(ReconstructionModule):

@@ -41,7 +41,6 @@ CLIPS = [
 MAX_VALUE = {
     "sci": 8e6,
     "sci-digits-coded": 8e6,
-    "sci-small": 8e6,
     "stir": 11e6,
 }  # bytes; the limit of other weights is 3.5e6
 
@@ -146,7 +145,7 @@ def psnr_gain_over_tfi(take: Take, scale: float, planes: list[int], reconstructe
 
 @pytest.mark.parametrize("quality", range(4))
 def test_p_frames_of_a_static_scene_cost_few_bits_and_lose_no_quality(quality: int) -> None:
-    """P-frames of ``sci-small`` cost a quarter of an I-frame or more and lost decibels."""
+    """P-frames of ``sci_joint`` cost a quarter of an I-frame or more and lost decibels."""
     codec = cast("Any", spike_zoo.load("sci")).codec
     row = np.linspace(0.1, 0.9, 64, dtype=np.float32)
     image = torch.from_numpy(np.minimum.outer(row, row[::-1]).copy())
@@ -162,11 +161,8 @@ def test_p_frames_of_a_static_scene_cost_few_bits_and_lose_no_quality(quality: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sci", "sci-small"])
-def test_sci_exceeds_tfi_on_unseen_fast_scenes(
-    name: str, fast_takes: list[tuple[Take, float]]
-) -> None:
-    module = spike_zoo.load(name)
+def test_sci_exceeds_tfi_on_unseen_fast_scenes(fast_takes: list[tuple[Take, float]]) -> None:
+    module = spike_zoo.load("sci")
     assert isinstance(module, ReconstructionModule)
     gains = [
         psnr_gain_over_tfi(take, scale, [48], module.reconstruct(take.recording, [48]))
@@ -176,11 +172,10 @@ def test_sci_exceeds_tfi_on_unseen_fast_scenes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sci", "sci-small"])
 def test_sci_codes_fast_scenes_below_a_tenth_of_a_bit_and_exceeds_tfi(
-    name: str, fast_takes: list[tuple[Take, float]]
+    fast_takes: list[tuple[Take, float]],
 ) -> None:
-    codec = cast("Any", spike_zoo.load(name)).codec
+    codec = cast("Any", spike_zoo.load("sci")).codec
     gains = []
     for take, scale in fast_takes:
         bitstream = codec.compress(take.recording, quality=3)

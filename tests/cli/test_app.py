@@ -25,7 +25,7 @@ def test_without_gradio_the_app_states_what_to_install(
 
 
 def test_a_port_in_use_is_rejected(tmp_path: Path) -> None:
-    setting = Setting((), "sci-small", "cpu", False, tmp_path)
+    setting = Setting((), "sci", "cpu", False, tmp_path)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -10,12 +10,14 @@ import pytest
 from distributed import LocalCluster
 
 from spike_zoo import SpikeRecording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.batch import _method_sha256
 from spike_zoo.formats import write_recording
 from spike_zoo.media.frames import find_footage
 from spike_zoo.media.pictures import load_picture
 from tests.helpers.archives import write_archive
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.codecs import SumsModule
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
@@ -41,9 +43,8 @@ def outputs(folder: str) -> list[str]:
     return sorted(path.as_posix() for path in files if not path.parent.name.startswith("."))
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(jobs: str, zoo: Zoo) -> None:
-    result = zoo(f"reconstruct clips --out made/{{name}}.png --jobs {jobs} {FRAMES}")
+def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(zoo: Zoo) -> None:
+    result = zoo(f"reconstruct clips --out made/{{name}}.png --jobs 2 {FRAMES}")
     assert outputs("made") == ["deep/three.png", "one.png", "two.png"]
     assert "recordings: 3 made, 0 unchanged, 0 failed" in result.out
     assert zoo(f"reconstruct clips/one.npz --out single.png {FRAMES}").code == 0
@@ -155,10 +156,8 @@ def test_a_cluster_writes_the_same_files_as_a_local_process(zoo: Zoo) -> None:
     ("line", "outs", "planes"),
     [
         ("reconstruct --method tfi --rate-scale=0.5 --stride=3", ("folder", "a.mp4"), 120),
-        ("reconstruct --method tfi-aligned --rate-scale=0.5 --stride=3", ("folder",), 120),
         ("compress --start=3", ("a.spl",), 2100),  # three restarts of the model
-        ("compress --gop=2 --start=1 --rate-scale=0.5", ("a.sci",), 48),
-        ("compress --codec=x265 --method=tfi --stride=3 --rate-scale=0.5", ("a.mp4",), 90),
+        ("compress --method=mine --trust --gop=2 --start=1 --rate-scale=0.5", ("a.sci",), 48),
     ],
 )
 def test_two_processes_write_the_same_files_as_one(
@@ -166,6 +165,7 @@ def test_two_processes_write_the_same_files_as_one(
 ) -> None:
     monkeypatch.setattr("spike_zoo.cli.inputs._BLOCK", 7)
     write_recording(random_spikes(planes, 24, 32, rate=0.3), Path("long.npz"))
+    export(SumsModule(), Path("mine"))
     for jobs in ("1", "2"):
         for out in outs:
             assert zoo(f"{line} long.npz --jobs {jobs} --out {jobs}/{out}").code == 0

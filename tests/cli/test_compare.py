@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
@@ -89,8 +88,6 @@ def test_the_documented_commands_make_a_table_of_the_tree(
     assert "left out" not in table
     assert "page: " not in table
     assert f"spike_zoo report {run}" in capsys.readouterr().out
-    assert main(["compare", str(run), "--methods", "tfp", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["tables"], "stdout contains only JSON"
 
 
 def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(

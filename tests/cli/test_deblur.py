@@ -102,10 +102,10 @@ def test_a_folder_gets_one_picture_for_each_plane(zoo: Zoo) -> None:
 def test_a_picture_shows_the_middle_of_the_exposure_and_a_video_seven_images(zoo: Zoo) -> None:
     assert "a.png (plane 68)" in run(zoo, f"{PAIR} --out a.png").out
     check_picture("a.png", expected_images([68])[0])
-    assert "(7 images, 10 a second)" in run(zoo, f"{PAIR} --fps 10 --out a.mp4").out
+    assert "(7 images, 25 a second)" in run(zoo, f"{PAIR} --out a.mp4").out
     with av.open("a.mp4") as container:
         images = list(container.decode(video=0))
-        assert container.streams.video[0].average_rate == 10
+        assert container.streams.video[0].average_rate == 25
     assert [(image.height, image.width) for image in images] == [(4 * HEIGHT, 4 * WIDTH)] * 7
 
 

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import json
+import re
 import tomllib
 from importlib import metadata
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.cli.main import main
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.commands import Zoo
+
+
+def rows(zoo: Zoo, title: str) -> dict[str, str]:
+    """Return the rows of a section, by their name."""
+    (section,) = (part for part in zoo("doctor").out.split("\n\n") if part.startswith(title))
+    pairs = (re.split("  +", line.strip(), maxsplit=1) for line in section.splitlines()[1:])
+    return {name: " ".join(text) for name, *text in pairs}
 
 
 def test_doctor_lists_versions_devices_methods_and_backbone_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Zoo
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
-    assert main(["doctor"]) == 0
-    output = capsys.readouterr().out
-    for fact in (
-        torch.__version__.split("+")[0],
-        "cores",
-        "tfstp",
-        str(tmp_path / "alexnet-owt-7be5be79.pth"),
-    ):
-        assert fact in output
-    assert "vgg16-397923af.pth" in output
+    assert rows(zoo, "Versions")["torch"] == torch.__version__
+    assert "cores" in rows(zoo, "Devices")["cpu"]
+    assert "tfstp" in rows(zoo, "Methods")
+    backbones = rows(zoo, "Backbones")
+    assert backbones["alexnet-owt-7be5be79.pth"] == str(tmp_path / "alexnet-owt-7be5be79.pth")
+    assert "vgg16-397923af.pth" in backbones
 
 
 def test_doctor_lists_the_packages_of_every_extra_for_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Zoo
 ) -> None:
     (tmp_path / "gradiolike").mkdir()  # a folder is no installed package
     monkeypatch.syspath_prepend(tmp_path)
@@ -42,15 +48,13 @@ def test_doctor_lists_the_packages_of_every_extra_for_users(
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = {*content["project"]["optional-dependencies"]} - {"dev", "audit", "docs", "fuzz"}
-    assert main(["doctor", "--json"]) == 0
-    parts = json.loads(capsys.readouterr().out)["Optional parts"]
+    parts = rows(zoo, "Optional parts")
     assert parts["gradiolike"] == "not installed (extra 'app')"
     assert {text.partition("'")[2].rstrip("')") for text in parts.values()} == extras
 
 
-def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--precision"]) == 0
-    assert capsys.readouterr().out.strip() in ("bf16-mixed", "32-true")
+def test_doctor_prints_the_fast_precision_for_scripts(zoo: Zoo) -> None:
+    assert zoo("doctor --precision").out.strip() in ("bf16-mixed", "32-true")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     build: str,
     driver: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    zoo: Zoo,
 ) -> None:
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
@@ -74,7 +78,6 @@ def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     monkeypatch.setattr(
         "spike_zoo.checkpoints.loading.device_problem", lambda name: f"no driver for {name}"
     )
-    assert main(["doctor", "--json"]) == 0
-    devices = json.loads(capsys.readouterr().out)["Devices"]
+    devices = rows(zoo, "Devices")
     assert (devices["torch built for"], devices["driver"]) == (build, driver)
     assert devices["--device auto"] == "cpu"

@@ -27,7 +27,7 @@ SILENT_COMMANDS = (
     "archive export takes.h5 out",
     "archive build street.npz b.h5 --split test",
     "archive verify takes.h5",
-    "configs --copy stir --out copies",
+    "configs --copy stir",
     "export tfi weights.safetensors",
     "table table.yaml --out t.csv",
 )
@@ -61,7 +61,7 @@ def test_a_quiet_report_command_prints_the_report(command: str, zoo: Zoo) -> Non
     assert quiet.out
 
 
-@pytest.mark.parametrize("command", ["--help", "table table.yaml", SILENT_COMMANDS[0]])
+@pytest.mark.parametrize("command", ["--help", "table table.yaml"])
 def test_a_closed_pipe_ends_a_command_quietly(command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

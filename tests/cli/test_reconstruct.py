@@ -50,13 +50,7 @@ def check_picture(path: str, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "measured"),
-    [
-        ("--method tfi", 21.78),
-        ("--method tfi --average 21", 35.83),
-        ("--method tfp", 31.60),
-        ("--method tfp --window=21", 29.10),
-    ],
+    ("options", "measured"), [("--method tfi --average 21", 35.83), ("--method tfp", 31.60)]
 )
 def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
     shared: Path, options: str, measured: float, zoo: Zoo
@@ -67,13 +61,12 @@ def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
     assert -10 * np.log10(np.mean(error**2)) == pytest.approx(measured, abs=0.05)
 
 
-@pytest.mark.parametrize("method", ["tfi", "tfp"])
 def test_a_lossless_recording_gives_the_same_pictures_as_the_original(
-    recording: SpikeRecording, method: str, zoo: Zoo
+    recording: SpikeRecording, zoo: Zoo
 ) -> None:
     lossless.write(recording, Path("street.spl"), restart=16)
     for suffix in ("npz", "spl"):
-        assert zoo(f"reconstruct street.{suffix} --out {suffix} --method {method} --stride 9")
+        assert zoo(f"reconstruct street.{suffix} --out {suffix} --method tfi --stride 9")
     assert len(names("npz")) == 8
     for name in names("npz"):
         assert Path("spl", name).read_bytes() == Path("npz", name).read_bytes()

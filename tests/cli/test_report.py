@@ -28,7 +28,7 @@ from tests.helpers.results import make_result
 if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
 
-QUICK = "--methods tfp tfi --pictures 2 --planes 5"
+QUICK = "--methods tfp tfi --pictures 2"
 Page = tuple[str, list[dict[str, Any]]]
 Make = Callable[..., Page]
 
@@ -65,7 +65,7 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     assert layers(pictures) == ["tfp", "tfi"]
     assert len(pictures["moments"]) == 2
     assert pictures["differences"]
-    assert spikes["shape"] == [5, 32, 48]
+    assert spikes["shape"] == [61, 32, 48]
     assert "PSNR" not in html, "no PSNR without ground truth"
     assert "TFP (texture from playback) averages the spikes" in html
     assert "TFI (texture from interval) takes one over the time" in html
@@ -181,7 +181,7 @@ def test_rates_are_measured_at_every_quality_against_the_ground_truth(
 ) -> None:
     html, _ = report("street.npz", f"{QUICK} --rates --codec stir-small")
     assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
-    monkeypatch.setattr("spike_zoo.pages.rates.load", lambda *_, **__: SumsCodec())
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
     html, _ = report(clips_archive, f"{QUICK} --rates")
     assert html.count("<use xlink:href=") >= 3, "a point of each quality"
     assert "bits per pixel and plane" in html

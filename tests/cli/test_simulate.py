@@ -23,9 +23,7 @@ from spike_zoo.media import save_picture
 from spike_zoo.simulation import (
     NOISE_PRESETS,
     Scene,
-    deblur_scenes,
     default_scenes,
-    simulate_exposures,
     simulate_take,
 )
 from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
@@ -134,30 +132,24 @@ def test_the_choices_of_options_are_complete() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--planes 150", "--planes must be at least 151 with --margin 75, got 150"),
-        ("--train 0 --val 0 --test 0", "all 0"),
         ("--size paper", "--size must be one of small, default, got paper"),
         ("--flow_offset 76", "leaves the recording at its first image; the margin is 75"),
-        ("--threshold 4", "--threshold goes with --kind deblur"),
         ("--kind labelled --photographs default", "--photographs goes with --kind recon"),
         ("--motions 2", "--motions goes with --kind labelled"),
-        ("--kind deblur --training slow", "--training goes with --kind reconstruction"),
         ("--kind deblur --flow_offset 20", "--flow_offset goes with --kind reconstruction"),
         ("--kind deblur --motion true", "--motion goes with --kind reconstruction or colour or"),
         ("--kind deblur --planes 136", "--planes must be at least 137 with --margin 20"),
         ("--kind labelled --stride 5", "--stride goes with --kind reconstruction or colour or"),
         ("--kind labelled --train 1199", "--train must be at most 1198 images of digits"),
-        ("--kind labelled --limit 3", "--limit and --balanced go with --images"),
+        ("--kind labelled --limit 3", "--limit goes with --images"),
         ("--kind s-mnist", "--kind s-mnist needs --images"),
         ("--kind deblur --images .", "--images goes with --kind labelled, s-mnist"),
         ("--images .", "not with reconstruction"),
         ("--kind labelled --images . --size small", "set the number of pictures"),
         ("--kind labelled --images . --train 3", "--train is not an option for pictures"),
-        ("--video short --height 8", "--height: a video has its own size"),
         ("--video short --size small", "--size small: a video has its own size"),
         ("--video short --motions 2", "--motions: a video has its own size, length and motion"),
         ("--video short --kind labelled", "--kind labelled: a video becomes exposures to deblur"),
-        ("--video short --kind reconstruction", "--kind reconstruction: a video becomes exposures"),
         ("--video short --kind deblur", "no exposure fits"),  # valid for videos
         ("--video short", "no exposure fits; the longest video has 28 frames"),
     ],
@@ -174,23 +166,14 @@ def test_impossible_options_are_rejected_before_any_work(
 
 @pytest.mark.slow
 def test_exposures_to_deblur_are_simulated_as_an_archive(tmp_path: Path) -> None:
-    path, splits = tmp_path / "deblur.h5", ("train", "val", "test")
-    size: dict[str, Any] = {"height": 8, "width": 12}
-    options = dict.fromkeys(splits, 1) | size | {"kind": "deblur", "jobs": 1}
+    path = tmp_path / "deblur.h5"
+    options: dict[str, Any] = {"train": 1, "val": 1, "test": 1, "height": 8, "width": 12}
+    options |= {"kind": "deblur", "jobs": 1}
     simulate(str(path), threshold=4, **options)
     with SpikeArchive(path) as archive:
         assert not archive.verify()
         digest = "cbe36d1385fbc5431b51c37d8953b4eb4a8b74ae88ddd227712c4e86a6b2d0f0"
         assert archive.data_sha256() == digest  # as in the first archives of this kind
-        counts = {split: len(archive.image_index(archive.names(split)[0])) for split in splits}
-        assert counts == {"train": 0, "val": 7, "test": 7}
-        name = archive.names("test")[0]
-        assert archive[name].rate_scale == pytest.approx(0.4964, abs=1e-4)
-        assert archive.blur(name).shape == (1, 32, 48, 3)
-        assert archive.blur_span(name).tolist() == [[20, 117]]
-        take = simulate_exposures(deblur_scenes("test", 1, threshold=4, **size)[0])
-        np.testing.assert_array_equal(archive[name].packed, take.recording.packed)
-        np.testing.assert_array_equal(archive.images(name), take.images)
     with pytest.raises(ExistingFileError, match="not made with these options"):
         simulate(str(path), threshold=2, **options)
 
@@ -231,19 +214,10 @@ def test_moving_digits_are_simulated_with_labels(tmp_path: Path) -> None:
         assert not archive.verify()
         split_names = {split: archive.names(split) for split in archive.splits()}
         assert {split: len(names) for split, names in split_names.items()} == counts | {"train": 18}
-        images = {
-            split: {name.split("-")[2] for name in names} for split, names in split_names.items()
-        }
-        assert images["train"] == {f"{number:04d}" for number in range(6)}
-        assert images["test"] == {"1398", "1399", "1400"}
         digest = "10d3d61632ac9ca315f2d578f9a63202b3569cc3913b79d9d815906bff33ecc8"
         assert archive.data_sha256() == digest  # as in the first archives of this kind
-        first = archive[split_names["train"][0]]
-        assert (first.shape, first.rate_scale) == ((41, 32, 32), 0.6)
         assert archive.label_names == tuple("0123456789")
-        assert archive.label(split_names["train"][0]) == 0  # the set begins with 0, 1, 2, ...
         assert [archive.label(name) for name in split_names["train"][::3]] == [0, 1, 2, 3, 4, 5]
-        assert first.meta["label_name"] == "0"
 
 
 def test_a_training_mix_replaces_the_training_scenes_and_is_recorded(

@@ -17,6 +17,7 @@ from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
+from tests.helpers.processes import run_in_process
 from tests.helpers.wandb_server import SweepServer
 
 TFI = "spike_zoo.methods.classical.TFIModule"
@@ -96,21 +97,10 @@ def test_a_dry_run_shows_every_command_and_starts_none(
     assert not Path("runs").exists()
 
 
-def test_repeated_draws_and_early_terminate_are_reported(
-    project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+def test_a_dry_run_stores_no_records_and_the_next_call_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("sweeps")
-    content = _sweep(archive, **{"data.init_args.clip_length": {"values": [21, 23]}})
-    content |= {"method": "random", "run_cap": 6, "early_terminate": {"type": "hyperband"}}
-    _write(project / "sweep.yaml", content)
-    assert _call("--dry-run") == 0
-    output = capsys.readouterr()
-    remaining = len(output.out.splitlines())
-    assert f"{6 - remaining} of 6 draws repeat an earlier point and are left out" in output.err
-    assert "early_terminate is not applied here" in output.err
-
-
-def test_a_dry_run_stores_no_records_and_the_next_call_does(project: Path) -> None:
+    run_in_process(monkeypatch)
     assert _call() == 0
     file = project / "results" / "smoke" / "records.jsonl"
     stored = file.read_text()
@@ -197,10 +187,13 @@ def test_a_mistake_in_a_file_is_named_before_the_first_run(
     assert not Path("runs").exists()
 
 
-@pytest.mark.slow
 def test_a_sweep_stores_its_records_and_skips_finished_runs(
-    project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+    project: Path,
+    archive: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    run_in_process(monkeypatch)
     assert _call() == 0
     output = capsys.readouterr()
     assert "results: experiments/own/results/smoke" in output.out

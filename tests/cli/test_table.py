@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.media import load_picture
-from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
+from tests.helpers.tables import SPEC, make_run, write_spec
 
 
 @pytest.fixture
@@ -37,25 +36,6 @@ def test_a_table_file_is_printed_and_written_in_two_formats(
     assert any(line.startswith("| full | **31.00**") for line in lines)
     assert any(line.startswith("**Warning: The rows mix profiles") for line in lines)
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
-
-
-def test_a_table_is_printed_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_spec(folder, SPEC + THEIRS)
-    assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
-    (table,) = json.loads(capsys.readouterr().out)["tables"]
-    lines = {line["row"]: line for line in table["lines"]}
-    values = (
-        "test/psnr",
-        "test/psnr deviation",
-        "test/psnr published",
-        "DAVIS test/psnr published",
-    )
-    assert [lines["full"][name] for name in values] == [31.0, None, 38.8, None]
-    assert [lines["half"][name] for name in values] == [29.0, None, None, 35.33]
-    assert any(warning.startswith("The rows mix profiles") for warning in table["warnings"])
-    (tested,) = table["claims"]
-    assert (tested["result"], tested["noise"], tested["p_value"]) == ("one seed", None, None)
-    assert (tested["recordings"], tested["difference"]) == (None, 2.0)
 
 
 def test_profile_and_results_select_the_shown_results(

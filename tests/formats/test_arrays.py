@@ -194,7 +194,7 @@ def test_a_damaged_byte_never_raises_an_unexpected_error(tmp_path: Path, name: s
     write_recording(random_spikes(3, 8, 16), tmp_path / "whole" / name)
     data = (tmp_path / "whole" / name).read_bytes()
     random, messages = np.random.default_rng(0), []
-    for position in random.integers(0, len(data), 300):
+    for position in random.integers(0, len(data), 100):
         broken = bytearray(data)
         broken[position] ^= int(random.integers(1, 256))
         (tmp_path / name).write_bytes(broken)

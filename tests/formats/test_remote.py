@@ -173,7 +173,7 @@ def test_suffix_and_sidecar_are_those_of_the_part_before_the_query(
     assert {f"/{name}?{query}", f"/{name}.yaml?{query}"} == set(requests)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_training_data_are_read_from_addresses(
     server: tuple[Path, str, Requests], workers: int
 ) -> None:

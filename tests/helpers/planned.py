@@ -82,7 +82,6 @@ def change_stored_record(
     run: PlannedRun, change: Callable[[dict[str, Any]], Any] | None = None
 ) -> None:
     """Change the stored record of a run by ``change``, or remove the record if None."""
-    assert run.records is not None
     lines = map(json.loads, run.records.read_text().splitlines())
     remaining = [line for line in lines if change or line["name"] != run.name]
     for line in remaining:

@@ -57,7 +57,7 @@ def test_an_encoder_does_not_change_the_priority_of_the_process(codec: str, tmp_
         assert os.sched_getscheduler(0) == before
 
 
-@pytest.mark.parametrize("shape", [(13, 64, 64), (9, 33, 51), (1, 16, 16), (3, 5, 7)])
+@pytest.mark.parametrize("shape", [(9, 33, 51), (1, 16, 16), (3, 5, 7)])
 @pytest.mark.parametrize("channels", [0, 3])
 def test_frames_are_decoded_in_order_at_any_size(
     codec: str, shape: tuple[int, int, int], channels: int
@@ -71,13 +71,13 @@ def test_frames_are_decoded_in_order_at_any_size(
     assert np.abs(decoded.astype(float) - frames).mean() < 3
 
 
-@pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 33), (64, 64), (128, 64), (40, 72)])
+@pytest.mark.parametrize("size", [(16, 16), (32, 32), (64, 64), (40, 72)])
 def test_the_same_frames_give_the_same_bytes(codec: str, size: tuple[int, int]) -> None:
     """On binary noise, bytes of x265 differed if a coding unit was as wide as the image."""
     frames = np.random.default_rng(0).choice(
         np.array([0, 255], np.uint8), (12, *size), p=(0.7, 0.3)
     )
-    assert len({encode_video(frames, codec, 48).packets for _ in range(4)}) == 1
+    assert len({encode_video(frames, codec, 48).packets for _ in range(3)}) == 1
 
 
 def test_a_coarser_quantiser_gives_fewer_bytes_and_larger_errors(codec: str) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.sci_reference import reference_deform_conv2d
 from spike_zoo.nn import deform_conv2d, deformable
 
 
@@ -115,14 +114,6 @@ def test_output_equals_the_papers_equation_pixel_by_pixel(case: Case) -> None:
     torch.testing.assert_close(case.convolve(), convolve_by_loops(case), rtol=0, atol=1e-10)
 
 
-def test_reference_of_the_benchmarks_gives_the_same_output() -> None:
-    case = make_case((2, 8, 9, 7), groups=4, reach=1.0, dtype=torch.float64)
-    smooth = case._replace(offset=(0.9 * case.offset.detach().sin() + 0.01).requires_grad_())
-    actual, expected = smooth.convolve(), reference_deform_conv2d(*smooth)
-    torch.testing.assert_close(actual, expected)
-    torch.testing.assert_close(smooth.gradients(actual), smooth.gradients(expected))
-
-
 def test_without_offset_and_mask_output_equals_a_convolution() -> None:
     image, offset, weight, bias, mask = make_case()
     no_offset = torch.zeros_like(offset, requires_grad=True)
@@ -174,9 +165,8 @@ def test_an_offset_that_is_not_finite_or_huge_samples_zeros(bad: float) -> None:
     assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_memory_format_of_the_arguments_does_not_change_the_output(dtype: torch.dtype) -> None:
-    case = make_case(dtype=dtype)
+def test_the_memory_format_of_the_arguments_does_not_change_the_output() -> None:
+    case = make_case()
     expected = case.convolve()
     channels_last = Case(
         *(t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in case)
@@ -217,14 +207,6 @@ def test_flops_equal_a_convolution_forwards_and_backwards(device: str) -> None:
         counts.append((forwards.get_total_flops(), backwards.get_total_flops()))
     forward = 2 * 2 * 6 * 5 * 8 * 4 * 9
     assert counts == [(forward, 2 * forward)] * 2
-
-
-def test_flops_of_the_papers_layer_equal_the_specification() -> None:
-    image, offset = torch.empty(1, 64, 256, 256), torch.empty(1, 144, 256, 256)
-    weight, mask = torch.empty(64, 64, 3, 3), torch.empty(1, 72, 256, 256)
-    with FlopCounterMode(display=False) as counter:
-        deform_conv2d(image.to("meta"), offset.to("meta"), weight.to("meta"), mask=mask.to("meta"))
-    assert counter.get_total_flops() == 2 * 2_415_919_104
 
 
 def test_convolution_can_be_exported() -> None:

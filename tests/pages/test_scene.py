@@ -95,7 +95,7 @@ def test_a_scene_of_an_archive_has_its_images_and_exposures(
 
 
 def test_large_sensors_show_fewer_planes_and_pictures() -> None:
-    choices = Choices(pictures=5, planes=61)
+    choices = Choices(pictures=5)
     assert choices.planes_that_fit(250, 400) == 61
     assert choices.planes_that_fit(1000, 1000) == 15
     assert choices.pictures_that_fit(7, 250, 400) == 5

@@ -33,7 +33,7 @@ def _pixels(canvas: Locator) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def report(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report") / "page.html"
-    ids = ["--methods", "tfp", "tfi:average=9", "--pictures", "3", "--planes", "21"]
+    ids = ["--methods", "tfp", "tfi:average=9", "--pictures", "3"]
     assert main(["report", str(clips_archive), *ids, "--out", str(target)]) == 0
     return target
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ SPEC = SceneSpec(name="leaves", height=48, width=56, planes=152, seed=3)
 SIZE = {"height": 48, "width": 56, "planes": 152, "noise": "none"}
 
 
+@functools.cache
 def spikes(condition: str, value: float) -> np.ndarray:
     return ConditionedScene(SPEC, condition, value).take().recording.read()
 

@@ -56,14 +56,16 @@ def test_within_noise_agrees_with_a_t_test_at_95_percent(
     assume(len(set(first)) > 1 or len(set(second)) > 1)
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
-    result = evaluate_claim(BETTER, PSNR, *_rows(first, second)).result
-    assert (result is Result.NOISE) == (p_value > 0.05)
+    tested = evaluate_claim(BETTER, PSNR, *_rows(first, second))
+    assert (tested.result is Result.NOISE) == (p_value > 0.05)
+    assert tested.p_value == pytest.approx(p_value)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "result"),
     [
         ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Result.SUPPORTED),
+        ([40.0, 40.5], [30.0, 31.0], Result.SUPPORTED),
         ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Result.NOT_SUPPORTED),
         ([30.0, 32.0], [30.5, 31.0], Result.NOISE),
     ],
@@ -72,13 +74,6 @@ def test_better_means_a_higher_psnr(
     first: list[float], second: list[float], result: Result
 ) -> None:
     assert evaluate_claim(BETTER, PSNR, *_rows(first, second)).result is result
-
-
-def test_better_means_a_lower_value_for_metrics_where_lower_is_better() -> None:
-    claim = Claim("A", "test/lpips", better_than="B")
-    tested = evaluate_claim(claim, LPIPS, *_rows([0.10, 0.11], [0.30, 0.31]))
-    assert tested.result is Result.SUPPORTED
-    assert tested.difference == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +92,7 @@ def test_better_means_a_lower_value_for_metrics_where_lower_is_better() -> None:
         (ABOVE, PSNR, (30.4, 30.2), Result.NOT_MEASURED),
         (ABOVE, LPIPS, (0.1, 0.1, 0.2), Result.SUPPORTED),
         (ABOVE, LPIPS, (0.1, 0.3, 0.2), Result.NOT_APPLICABLE),
+        (dataclasses.replace(BETTER, by="test/lpips"), LPIPS, (0.1, 0.3), Result.SUPPORTED),
         (AT_MOST, LPIPS, (0.3,), Result.SUPPORTED),
         (AT_MOST, LPIPS, (0.5,), Result.NOT_SUPPORTED),
         (AT_MOST, LPIPS, (), Result.NOT_MEASURED),
@@ -189,17 +185,6 @@ def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
         assert tested.detail.endswith(", claimed 1.00, which 6 seeds can detect")
 
 
-@pytest.mark.parametrize(
-    ("shift", "result"), [(9.0, Result.SUPPORTED), (-9.0, Result.NOT_SUPPORTED)]
-)
-def test_a_difference_above_the_noise_decides_for_any_reported_difference(
-    shift: float, result: Result
-) -> None:
-    claim = dataclasses.replace(BETTER, reported=0.01)
-    samples = _rows([30.0 + shift, 31.0 + shift], [30.0, 31.0])
-    assert evaluate_claim(claim, PSNR, *samples).result is result
-
-
 def test_the_margin_replaces_a_missing_reported_difference() -> None:
     samples = _rows([30.0, 31.0], [30.0, 30.8])
     close = dataclasses.replace(CLOSE, within=0.5)
@@ -240,14 +225,6 @@ def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
         "over seeds 1 of 2 supported and 0 of 0 not supported (tests: 4)."
     )
     assert false_discoveries([evaluate_claim(BETTER, PSNR, Sample(2.0), Sample(1.0))]) == ""
-
-
-def test_a_pooled_deviation_of_two_rows_gives_the_p_value_of_a_t_test() -> None:
-    first, second = [31.0, 31.2, 31.1], [30.9, 31.1]
-    samples = _rows(first, second)
-    expected = scipy.stats.ttest_ind(first, second).pvalue
-    difference = samples[0].mean - samples[1].mean
-    assert noise_of(samples).p_value(difference) == pytest.approx(expected)
 
 
 def test_a_second_seed_never_makes_the_bound_larger() -> None:
@@ -294,14 +271,10 @@ def _claim(folder: Path, text: str) -> Claim:
     [
         ("published: {test/psnr: 38.1},", pytest.approx(0.7)),
         ("published: {test/psnr: 38.9},", None),  # the source reports the opposite
-        (
-            "published: {test/psnr: 38.1}, source: another,",
-            None,
-        ),  # values of two sources are not compared
         ("", None),
     ],
 )
-def test_a_reported_difference_is_computed_from_two_values_of_one_source(
+def test_a_reported_difference_is_computed_from_two_published_values(
     tmp_path: Path, half: str, reported: float | None
 ) -> None:
     assert _claim(tmp_path, SPEC.replace(HALF, f"{HALF} {half}")).reported == reported
@@ -325,19 +298,9 @@ def test_the_reported_difference_of_a_claim_overrides_published_values(tmp_path:
     ("claim", "message"),
     [
         ("better_than: never run, reported: 0", "claim 2: reported: .* above 0, got 0"),
-        ("better_than: never run, reported: -0.1", "claim 2: reported: .* above 0, got -0.1"),
-        ("better_than: never run, reported: .inf", "claim 2: reported: .* finite number"),
         ("better_than: never run, reported: .nan", "claim 2: reported: .* finite number"),
         (
-            "better_than: never run, reported: much",
-            "claim 2: reported: expected float [|] None",
-        ),
-        (
             "within: 1, of: half, reported: 0.4",
-            "claim 2: a claim with \\w+ does not take the key 'reported'",
-        ),
-        (
-            "at_least: 30, reported: 0.4",
             "claim 2: a claim with \\w+ does not take the key 'reported'",
         ),
     ],

@@ -87,15 +87,9 @@ def test_a_row_tested_on_its_training_scenes_is_flagged(spec: TableSpec) -> None
     assert not fill_table(spec, [run]).warnings
 
 
-def test_sources_of_a_table_and_of_single_rows_are_listed_separately(tmp_path: Path) -> None:
-    other = "{name: half, source: Another paper, published: {test/psnr: 20.0},"
-    text = SPEC.replace("{name: half,", other)
-    notes = filled(tmp_path, [], text).notes
-    assert notes == (
-        "[ ] published: Fan et al., NeurIPS 2024.",
-        "[ ] published for half: Another paper.",
-        "No runs yet.",
-    )
+def test_a_table_without_runs_states_the_source_of_its_values(tmp_path: Path) -> None:
+    notes = filled(tmp_path, []).notes
+    assert notes == ("[ ] published: Fan et al., NeurIPS 2024.", "No runs yet.")
 
 
 def test_a_note_counts_runs_without_values_for_columns_of_selected_scenes(tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
         ),
         (("variant: variants/half.yaml", "published: [3]"), "row 2: published: expected Mapping"),
         (("variants/half.yaml", "[half]"), "row 2: variant: expected Path"),
-        (("rows:", "command: make {table}\nrows:"), "only {profile} is replaced"),
         (("rows:", "command: [make]\nrows:"), "command: expected str"),
         (
             ("rows:", "published_columns: {A: {full: 1}}\nrows:"),

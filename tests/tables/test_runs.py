@@ -120,7 +120,7 @@ def test_a_column_of_chosen_scenes_is_the_mean_over_their_images() -> None:
 def test_a_damaged_file_of_single_images_is_named(tmp_path: Path) -> None:
     make_result().write(tmp_path / "result.json")
     (tmp_path / "per_image.csv").write_text("name,plane,psnr\na,1,loud\n")
-    with pytest.raises(FormatError, match=r"per_image\.csv: not written by a test"):
+    with pytest.raises(FormatError, match=r"per_image\.csv: not a per_image.csv of a test"):
         collect_runs([tmp_path])
 
 

@@ -16,8 +16,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import CodedScene, CodingModule, Compressed
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.images import SampleImages, SampleVideo
-from spike_zoo.training.per_image import PerImageMetrics
 
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 

@@ -10,7 +10,13 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import MissingFileError
 from spike_zoo.tables.sweeps.plan import check_profile
 from spike_zoo.testing import tiny_archive
-from spike_zoo.training.configs import find_config, recorded_name, summary_of, with_files
+from spike_zoo.training.configs import (
+    check_configs,
+    find_config,
+    recorded_name,
+    summary_of,
+    with_files,
+)
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 
@@ -70,12 +76,10 @@ def test_a_run_outside_the_checkout_records_the_configuration_paths_of_the_check
     assert (result.variant, result.profile) == ("tfi9", "smoke")
 
 
-def test_an_unknown_name_is_rejected_with_the_closest_one(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["test", "--config", "paper/stri"]) == 2
-    error = capsys.readouterr().err
-    assert "paper/stri: there is no such configuration file. Did you mean 'paper/stir'?" in error
+def test_an_unknown_name_is_rejected_with_the_closest_one() -> None:
+    message = r"paper/stri: there is no such configuration file\. Did you mean 'paper/stir'\?"
+    with pytest.raises(MissingFileError, match=message):
+        check_configs(["--config", "paper/stri"])
 
 
 def test_sweeps_accept_only_shipped_profiles() -> None:

@@ -12,13 +12,13 @@ from lightning import Trainer
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from spike_zoo.cli.main import main
+from spike_zoo.data import DeblurDataModule
+from spike_zoo.methods.ssdm import DistillationOptions, SSDMStudentModule
 from spike_zoo.tasks import Evaluation, Origin, TaskModule
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.cost import CostMeter
-from spike_zoo.training.result import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,14 +123,10 @@ def test_only_the_first_batches_of_a_long_test_are_timed() -> None:
 
 def test_the_cost_of_deblurring_refers_to_the_size_of_the_sharp_image(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
-    call = ["fit", "--model", "spike_zoo.methods.ssdm.SSDMStudentModule"]
-    call += ["--model.loss.use_teacher", "false", "--trainer.max_steps", "1"]
-    call += ["--data", "spike_zoo.data.DeblurDataModule", "--data.init_args.archive", str(archive)]
-    call += ["--data.init_args.crop", "16"]
-    call += ["--trainer.enable_progress_bar", "false", "--run_dir", str(tmp_path / "run")]
-    assert main(call) == 0
-    result = RunResult.read(tmp_path / "run")
-    assert result.image_size == (64, 96)
-    assert result.macs is not None
+    module, meter = SSDMStudentModule(loss=DistillationOptions(use_teacher=False)), CostMeter()
+    trainer = Trainer(callbacks=[meter], logger=False, limit_test_batches=1, **QUIET)
+    trainer.test(module, datamodule=DeblurDataModule(str(archive), crop=16), verbose=False)
+    cost = meter.costs["forward"]
+    assert cost.size == (64, 96)
     # the network of the authors, counted by hand: 15.90 GMAC at 720 x 1280
-    assert result.macs / (64 * 96) == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)
+    assert cost.macs_per_pixel == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning import LightningModule, Trainer
 
 import spike_zoo
 from spike_zoo.checkpoints.weight_files import first_invalid
-from spike_zoo.cli.main import main
-from tests.conftest import ROOT
-from tests.helpers.checkpoints import write_checkpoint
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import ConfigError, DivergenceError, WeightsError
+from spike_zoo.tasks import Evaluation, Origin, SamplePictures
+from spike_zoo.testing import QUIET
+from spike_zoo.training import SkipDivergedUpdates
+from spike_zoo.training.checkpoints import AtomicCheckpointIO, checkpoints_of
+from spike_zoo.training.defaults import NoRandomWeights
+from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
 from tests.helpers.modules import DoubledModule
 
-FIT = [
-    *("fit", "--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"),
-    *("--data.init_args.clip_length", "9", "--data.init_args.crop", "16"),
-    *("--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "3"),
-]
-Fit = Callable[..., int]
+Fit = Callable[..., Trainer]
 
 
 class DivergingModule(DoubledModule):
@@ -56,52 +58,57 @@ class DivergingModule(DoubledModule):
 
 
 @pytest.fixture
-def fit(clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
-    monkeypatch.chdir(ROOT)
+def fit(clips_archive: Path, tmp_path: Path) -> Fit:
+    """Return a function that trains a module for three epochs of two updates, as the command."""
 
-    def run(*options: str) -> int:
-        model = ["--model", "tests.training.test_divergence.DivergingModule"]
-        data = ["--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path / "run")]
-        return main([*FIT, *model, *data, *options])
+    def run(module: LightningModule, *callbacks: Any, **options: Any) -> Trainer:
+        data = ReconstructionDataModule(
+            str(clips_archive), 9, batch_size=2, crop=16, samples_per_epoch=4
+        )
+        quiet = {"logger": False, "max_epochs": 3, "num_sanity_val_steps": 0, **options}
+        monitored = module if quiet.get("limit_val_batches") != 0 else None
+        saving = checkpoints_of(tmp_path, monitored, is_resumed=False)
+        guards = [StopAtDivergence(tmp_path / "checkpoints" / "last.ckpt"), *saving]
+        settings: Any = {**QUIET, **quiet, "enable_checkpointing": True}
+        trainer = Trainer(
+            **settings, callbacks=[*callbacks, *guards], plugins=[AtomicCheckpointIO()]
+        )
+        trainer.fit(module, data)
+        return trainer
 
     return run
 
 
-def _error(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    return line
+def _last(tmp_path: Path) -> dict[str, Any]:
+    """Return the last checkpoint after a check that its weights are finite."""
+    content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(torch.isfinite(tensor).all() for tensor in content["state_dict"].values())
+    return dict(content)
 
 
-def test_a_loss_of_nan_names_step_term_and_recordings(
-    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fit() == 1
-    line = _error(capsys)
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+def test_a_loss_of_nan_names_step_term_and_recordings(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError) as error:
+        fit(DivergingModule())
+    line = str(error.value)
     assert "training diverged at step 3: the loss is nan." in line
     assert "not finite: train/bad_term." in line
     assert "Recordings of the batch: train-" in line
-    assert f"The last good checkpoint is {last}." in line
-    checkpoint = torch.load(last, weights_only=True)
-    assert checkpoint["global_step"] == 2, "the end of the first epoch"
-    assert all(torch.isfinite(tensor).all() for tensor in checkpoint["state_dict"].values())
+    assert f"The last good checkpoint is {tmp_path / 'checkpoints' / 'last.ckpt'}." in line
+    assert _last(tmp_path)["global_step"] == 2, "the end of the first epoch"
 
 
-def test_a_gradient_that_is_not_finite_names_its_parameter(
-    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fit("--model.what", "gradient", "--model.at", "0") == 1
-    line = _error(capsys)
-    assert "step 0: the gradient of network.0.first.layer.weight is not finite." in line
-    assert "No checkpoint was saved yet." in line
-    assert not (tmp_path / "run" / "checkpoints").exists()
+def test_a_gradient_that_is_not_finite_names_its_parameter(fit: Fit, tmp_path: Path) -> None:
+    message = r"step 0: the gradient of network\.0\.first\.layer\.weight is not finite\..* No check"
+    with pytest.raises(DivergenceError, match=message):
+        fit(DivergingModule(at=0, what="gradient"))
+    assert not (tmp_path / "checkpoints").exists()
 
 
 class NormalisedModule(DoubledModule):
     """Get a batch of infinity at the first update, which enters the statistics of a batch norm."""
 
-    def __init__(self, learning_rate: float = 1e-2) -> None:
-        super().__init__()
+    def __init__(self, learning_rate: float = 1e-2, lpips: str = "off") -> None:
+        super().__init__(learning_rate, lpips)
         self.save_hyperparameters()
         self.norm = torch.nn.BatchNorm2d(9)
         self.register_buffer("mask", torch.full((1,), -torch.inf))  # is valid
@@ -117,10 +124,13 @@ class NormalisedModule(DoubledModule):
 @pytest.mark.filterwarnings("ignore:step 0")
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_a_skipped_update_restores_the_buffers(fit: Fit, tmp_path: Path, accumulated: int) -> None:
-    model = "tests.training.test_divergence.NormalisedModule"
-    count = f"--trainer.accumulate_grad_batches={accumulated}"
-    assert fit("--model", model, *SKIP, count, "--trainer.max_epochs=1") == 0
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    fit(
+        NormalisedModule(),
+        SkipDivergedUpdates(),
+        accumulate_grad_batches=accumulated,
+        max_epochs=1,
+    )
+    last = tmp_path / "checkpoints" / "last.ckpt"
     state = torch.load(last, weights_only=True)["state_dict"]
     assert torch.isfinite(state["norm.running_var"]).all()
     assert int(state["norm.num_batches_tracked"]) == 2 - accumulated
@@ -131,68 +141,53 @@ def test_a_skipped_update_restores_the_buffers(fit: Fit, tmp_path: Path, accumul
     assert first_invalid(module) == "norm.running_var"
 
 
-SKIP = ("--trainer.callbacks+", "spike_zoo.training.SkipDivergedUpdates")
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:step [45]")
 @pytest.mark.parametrize(("what", "skipped"), [("loss", 1), ("gradient", 3)])
 def test_updates_that_are_not_finite_can_be_skipped(
     fit: Fit, tmp_path: Path, what: str, skipped: int
 ) -> None:
     with pytest.warns(UserWarning, match="step 3: the gradients are not finite; this update is"):
-        assert fit("--model.what", what, *SKIP) == 0
-    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 6
-    assert all(torch.isfinite(tensor).all() for tensor in checkpoint["state_dict"].values())
-    assert checkpoint["callbacks"]["SkipDivergedUpdates"] == {"skipped": skipped}
+        fit(DivergingModule(what=what), SkipDivergedUpdates())
+    content = _last(tmp_path)
+    assert content["global_step"] == 6
+    assert content["callbacks"]["SkipDivergedUpdates"] == {"skipped": skipped}
 
 
-def test_a_run_stops_when_the_limit_of_skipped_updates_is_reached(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fit("--model.what", "gradient", *SKIP, "--trainer.callbacks.limit", "0") == 1
-    assert "training diverged at step 3: the gradient of" in _error(capsys)
+def test_a_run_stops_when_the_limit_of_skipped_updates_is_reached(fit: Fit) -> None:
+    with pytest.raises(DivergenceError, match="diverged at step 3: the gradient of"):
+        fit(DivergingModule(what="gradient"), SkipDivergedUpdates(0))
+    with pytest.raises(ValueError, match="limit must be at least 0"):
+        SkipDivergedUpdates(-1)
 
 
 @pytest.mark.parametrize("validates", [True, False])
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(
-    fit: Fit, tmp_path: Path, validates: bool, capsys: pytest.CaptureFixture[str]
+    fit: Fit, tmp_path: Path, validates: bool
 ) -> None:
-    options = [] if validates else ["--trainer.limit_val_batches", "0"]
-    assert fit("--model.what", "weight", *options) == 1
-    line = _error(capsys)
-    assert "step 4: the weights network.0.first.layer.weight are not finite" in line
-    for file in (tmp_path / "run" / "checkpoints").iterdir():
-        state = torch.load(file, weights_only=True)["state_dict"]
-        assert all(torch.isfinite(tensor).all() for tensor in state.values()), file
+    message = r"step 4: the weights network\.0\.first\.layer\.weight are not finite"
+    with pytest.raises(DivergenceError, match=message):
+        fit(DivergingModule(what="weight"), limit_val_batches=1.0 if validates else 0)
+    assert _last(tmp_path)["global_step"] == 2
 
 
-def test_weights_that_are_not_finite_are_not_evaluated(
-    clips_archive: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(ROOT)
-    path = write_checkpoint(tmp_path / "nan.ckpt")
-    content = torch.load(path, weights_only=True)
-    name = next(iter(content["state_dict"]))
-    content["state_dict"][name][:] = torch.nan
-    torch.save(content, path)
-    call = ["test", "--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
-    call += ["--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path / "run")]
-    assert main([*call, "--ckpt_path", str(path)]) == 1
-    assert f"nan.ckpt: the weights {name} are not finite" in _error(capsys)
+def test_random_weights_and_those_that_are_not_finite_are_not_evaluated() -> None:
+    check: Any = NoRandomWeights().on_predict_start
+    module = DoubledModule()
+    with pytest.raises(ConfigError, match="DoubledModule has random weights: name a checkpoint"):
+        check(SimpleNamespace(ckpt_path=None), module)
+    check(SimpleNamespace(ckpt_path="nan.ckpt"), module)
+    torch.nn.init.constant_(next(module.parameters()), torch.nan)
+    with pytest.raises(WeightsError, match=r"nan\.ckpt: the weights network.* are not finite"):
+        check(SimpleNamespace(ckpt_path="nan.ckpt"), module)
 
 
-class CollapsedModule(DoubledModule):
-    """Reconstruct the same grey for all images."""
-
-    def forward(self, spikes: torch.Tensor, rate_scale: torch.Tensor | None = None) -> torch.Tensor:
-        return super().forward(spikes, rate_scale).mul(0).add(0.5)
-
-
-def test_constant_images_are_reported(fit: Fit) -> None:
-    model = "tests.training.test_divergence.CollapsedModule"
+def test_constant_images_are_reported() -> None:
+    callback: Any = WarnOfConstantImages()
+    for is_constant in (False, True):
+        image = torch.full((1, 8, 8), 0.5) if is_constant else torch.rand(1, 8, 8)
+        sample = SamplePictures(Origin("a", 0), {"reconstruction": image}, "a-0")
+        callback.on_validation_batch_end(None, None, Evaluation([sample]), None, 0)
+        if not is_constant:
+            callback.on_validation_end(None, None)
     with pytest.warns(UserWarning, match="all 1 images are constant: the network has collapsed"):
-        assert fit("--model", model, "--model.learning_rate", "0.01") == 0
+        callback.on_validation_end(None, None)

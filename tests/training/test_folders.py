@@ -1,4 +1,4 @@
-"""Tests of run folders: names, locks, removal if a run fails before training."""
+"""Tests of run folders: names, removal if a run fails early, records of the start."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.training.folders import PARENT_RUN_DIR, check_no_predictions, folder_of
-from tests.conftest import ROOT
+from spike_zoo.errors import ExistingFileError, FormatError, UsageError
+from spike_zoo.training.folders import (
+    PARENT_RUN_DIR,
+    RunStart,
+    check_no_earlier_fit,
+    check_no_predictions,
+    folder_of,
+    remove_failed_run,
+)
 
-FIT = [
-    *("fit", "--config", str(ROOT / "configs/stir_demo.yaml")),
-    *("--trainer.enable_progress_bar", "false"),
-]
-
-
+KEY = "model.init_args.teacher"
+TEACHER = {"path": "runs/t/checkpoints/best.ckpt", "sha256": "12" * 32, "recipe": None}
+START = RunStart("ab" * 32, {KEY: TEACHER})
+CHANGED_WEIGHTS = f"{KEY}: the weights in runs/t/checkpoints/best.ckpt have changed"
 STARTERS = (
     *("LOCAL_RANK", "WORLD_SIZE", "WANDB_RUN_ID", "TORCHELASTIC_RUN_ID"),
     *("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"),
@@ -78,28 +82,32 @@ def test_processes_without_a_common_name_are_rejected_naming_run_dir(
     assert folder_of("runs/mine", []) == (Path("runs/mine"), True)
 
 
-@pytest.mark.parametrize("options", [[], ["--run_dir", "runs/mine"]])
 @pytest.mark.parametrize(
-    "mistake",
-    [
-        ["--data.init_args.archive", "nowhere.h5"],
-        ["--model.loss.perceptual", "0.2", "--model.loss.backbone", "nowhere.pth"],
-        ["--ckpt_path", "nowhere.ckpt"],
-    ],
+    "mistake", ["--data.archive=nowhere.h5", "--ckpt_path=nowhere.ckpt --run_dir=runs/mine"]
 )
-def test_a_run_that_cannot_start_leaves_no_folder(
-    options: list[str], mistake: list[str], tmp_path: Path
-) -> None:
-    assert main([*FIT, *mistake, *options]) in (1, 2)
+def test_a_run_that_cannot_start_leaves_no_folder(mistake: str, tmp_path: Path) -> None:
+    assert main(["fit", "--config=stir_demo", *mistake.split()]) == 2
     assert not list(tmp_path.rglob("runs/*"))
 
 
-def test_other_files_in_the_folder_are_kept(tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "mine"
-    folder.mkdir(parents=True)
-    (folder / "notes.txt").write_text("mine")
-    assert main([*FIT, "--data.init_args.archive", "nowhere.h5", "--run_dir", str(folder)]) == 2
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+def test_other_files_in_the_folder_of_a_failed_run_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "test"
+    (out / "images").mkdir(parents=True)
+    (out / "config.yaml").touch()
+    (out.parent / "notes.txt").write_text("mine")
+    remove_failed_run(out.parent, out)
+    assert [path.name for path in out.parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_record_without_checkpoints_is_not_overwritten(tmp_path: Path) -> None:
+    check_no_earlier_fit(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ExistingFileError, match="contains the record of a run, but not"):
+        check_no_earlier_fit(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(ExistingFileError, match="Resume it with --ckpt_path last"):
+        check_no_earlier_fit(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["street-000040.png", "predictions.csv"])
@@ -112,3 +120,37 @@ def test_a_folder_with_a_prediction_rejects_another_one(name: str, tmp_path: Pat
     (out / name).touch()
     with pytest.raises(ExistingFileError, match=r"predict: .*another --run_dir, or remove"):
         check_no_predictions(out)
+
+
+def test_a_start_record_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    assert RunStart.read(tmp_path) is None, "a run of an older version"
+    RunStart("cd" * 32).write(tmp_path)
+    START.write(tmp_path)  # the run is started again
+    assert RunStart.read(tmp_path) == START
+    assert [path.name for path in tmp_path.iterdir()] == ["start.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"unknown": 1}', "\x00"])
+def test_a_damaged_start_record_is_rejected_with_advice(tmp_path: Path, content: str) -> None:
+    (tmp_path / "start.json").write_text(content)
+    with pytest.raises(FormatError, match=r"start\.json: not a record .* start the run again"):
+        RunStart.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("start", "changes"),
+    [
+        (START, []),
+        (RunStart(None, {KEY: TEACHER}), []),  # data without a digest are not compared
+        (RunStart("cd" * 32, {KEY: TEACHER}), ["the data are cdcdcdcdcdcd, were abababababab"]),
+        (RunStart("ab" * 32, {KEY: {**TEACHER, "sha256": "34" * 32}}), [CHANGED_WEIGHTS]),
+        (RunStart("ab" * 32, {KEY: {**TEACHER, "path": "moved.ckpt"}}), []),
+        (RunStart("ab" * 32), [CHANGED_WEIGHTS]),
+        (
+            RunStart("ab" * 32, {KEY: TEACHER, "ckpt_path": {"path": "a", "sha256": "1"}}),
+            ["ckpt_path: the weights in a have changed"],
+        ),
+    ],
+)
+def test_changes_since_the_start_are_listed(start: RunStart, changes: list[str]) -> None:
+    assert list(START.changes(start)) == changes

@@ -9,45 +9,33 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
+from spike_zoo.errors import UsageError
+from spike_zoo.tables.sweeps.line_reader import LineReader
 from spike_zoo.training.planning import defaults_of
 from spike_zoo.training.provenance import differences
-from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 
-BASE = ["--config", "configs/classical/tfi.yaml", "--config", "configs/profiles/smoke.yaml"]
+BASE = ["--config=classical/tfi", "--config=profiles/smoke"]
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+@pytest.fixture(scope="module")
+def reader() -> LineReader:
+    return LineReader()
 
 
-@pytest.fixture
-def archive(clips_archive: Path) -> str:
-    return str(clips_archive)
+def test_placeholders_in_run_dir_are_replaced(reader: LineReader) -> None:
+    folders = set()
+    for seed in (3, 4):
+        plan, _, _ = reader.read("test", [*BASE, f"--seed_everything={seed}"])
+        folder = plan.filled("{profile}/{variant}-{seed}-{hash}")
+        assert folder == f"smoke/tfi-{seed}-{plan.config_hash[:8]}"
+        folders.add(folder.rpartition("-")[2])
+    assert len(folders) == 2, "another seed is another run"
+    with pytest.raises(UsageError, match=r"\{varient\} is unknown, known are \{variant\}"):
+        plan.filled("runs/{varient}")
 
 
-def test_placeholders_in_run_dir_are_replaced(archive: str, tmp_path: Path) -> None:
-    data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
-    run_dir = f"{tmp_path}/{{profile}}/{{variant}}-{{seed}}-{{hash}}"
-    assert main(["test", *BASE, *data, "--seed_everything", "3", "--run_dir", run_dir]) == 0
-    folder = next((tmp_path / "smoke").glob("tfi-3-*"))
-    record = RunResult.read(folder / "test")
-    assert folder.name == f"tfi-3-{record.config_hash[:8]}"
-    assert main(["test", *BASE, *data, "--seed_everything", "4", "--run_dir", run_dir]) == 0
-    assert len(list((tmp_path / "smoke").iterdir())) == 2, "another seed is another run"
-
-
-def test_an_unknown_placeholder_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["test", *BASE, "--run_dir", "runs/{varient}"]) == 2
-    error = capsys.readouterr().err
-    assert "{varient} is unknown" in error
-    assert "{variant}" in error
-
-
-def test_a_missing_input_file_of_a_model_is_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_missing_input_file_of_a_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     lpips = "runs/nowhere/{profile}/*-{seed}-*/best.ckpt"
     assert main(["test", *BASE, "--model.init_args.lpips", lpips]) == 2
     error = capsys.readouterr().err
@@ -56,21 +44,17 @@ def test_a_missing_input_file_of_a_model_is_named(
 
 
 def test_a_saved_configuration_keeps_nulls_and_no_deprecated_call_is_made(
-    archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "all")
-    data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
+    call = ["validate", *BASE, f"--data.archive={clips_archive}", f"--run_dir={tmp_path}"]
     with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
-        assert main(["test", *BASE, *data, "--run_dir", str(tmp_path)]) == 0
+        assert main([*call, "--trainer.enable_progress_bar=false"]) == 0
     package = ROOT / "spike_zoo"
-    messages = [
-        str(warning.message)
-        for warning in caught_warnings
-        if package in Path(warning.filename).parents
-    ]
+    messages = [str(w.message) for w in caught_warnings if package in Path(w.filename).parents]
     assert messages == []
-    saved = yaml.safe_load((tmp_path / "test/config.yaml").read_text())
+    saved = yaml.safe_load((tmp_path / "validate/config.yaml").read_text())
     assert saved["trainer"]["limit_train_batches"] is None  # null is written explicitly
 
 

@@ -1,10 +1,14 @@
-"""Digests and differences of effective configurations."""
+"""Digests and differences of effective configurations, and redaction of secrets."""
 
 from __future__ import annotations
 
+import getpass
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from spike_zoo.training.provenance import config_hash, differences
+from spike_zoo.training.provenance import config_hash, differences, redact
 
 
 def test_digest_ignores_run_folder_and_logger() -> None:
@@ -49,3 +53,30 @@ def test_options_of_workers_and_caches_are_no_difference(
     assert not differences(before, after, {})
     after[group]["init_args"]["crop"] = 64
     assert differences(before, after, {}) == [f"{group}.init_args.crop: 64, was 96"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"api_key": "abc", "width": 1.0}, {"api_key": "(hidden)", "width": 1.0}),
+        ({"init_args": [{"HF_TOKEN": "abc"}]}, {"init_args": [{"HF_TOKEN": "(hidden)"}]}),
+        ({"api_key": None}, {"api_key": None}),
+        ("https://ghp_abc@example.org/zoo.git", "https://example.org/zoo.git"),
+        ("s3://me:secret@bucket/x", "s3://bucket/x"),
+        ("data/default.h5", "data/default.h5"),
+        ({"tokens_per_batch": 4, "monkey": "x"}, {"tokens_per_batch": 4, "monkey": "x"}),
+    ],
+)
+def test_secrets_are_hidden_and_everything_else_is_kept(value: Any, expected: Any) -> None:
+    assert redact(value) == expected
+
+
+def test_working_folder_home_and_user_are_removed_from_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setattr(getpass, "getuser", lambda: "alice")
+    assert redact(tmp_path / "runs" / "a") == "runs/a"
+    assert redact("/home/alice/data/x.h5") == "~/data/x.h5"
+    assert redact("/scratch/alice/x.h5") == "/scratch/USER/x.h5"

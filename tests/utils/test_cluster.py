@@ -55,6 +55,7 @@ def test_a_cluster_builds_the_same_archive_as_local_processes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.h5", "there.h5"]
 
 
+@pytest.mark.slow
 def test_takes_of_killed_workers_are_computed_again(cluster: LocalCluster, tmp_path: Path) -> None:
     build_archive(tmp_path / "quiet.h5", _takes(24), n_jobs=1)
     finished = threading.Event()
@@ -81,6 +82,7 @@ def test_takes_of_killed_workers_are_computed_again(cluster: LocalCluster, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.h5", "quiet.h5"]
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same_damage_as_one_process(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", 70)
     with h5py.File(path, "r+") as file:
@@ -122,6 +124,7 @@ def _start(program: str, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_scheduler_raises_an_error(tmp_path: Path) -> None:
     """Dask reports the tasks of a lost scheduler as completed."""
     file = str(tmp_path / "dask.json")
@@ -157,7 +160,6 @@ def test_the_loss_of_the_scheduler_raises_an_error(tmp_path: Path) -> None:
         ("slurm:list.yaml", "list.yaml: needs 'jobs: N'"),
         ("slurm:wrong.yaml", "sbatch rejected a job: sbatch: error: invalid partition"),
         ("tcp://127.0.0.1:1", "no scheduler with workers answers"),
-        ("tls://127.0.0.1:1", "no scheduler with workers answers"),
     ],
 )
 def test_an_unreachable_cluster_is_an_error_of_the_option(

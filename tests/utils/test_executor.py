@@ -48,6 +48,7 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
     assert output == b""
 
 
+@pytest.mark.slow
 def test_a_worker_with_increased_memory_is_replaced_if_warnings_are_errors(tmp_path: Path) -> None:
     """The warning used to end joblib's thread that distributes the tasks."""
     line = [sys.executable, "-c", BUILD, str(tmp_path / "a.h5")]

@@ -12,6 +12,7 @@ from spike_zoo.utils.torchvision_builds import TorchvisionGuard, install_guard
 from tests.helpers.processes import run_python
 
 
+@pytest.mark.slow
 def test_libraries_that_need_torchvision_import_after_the_package() -> None:
     done = run_python("import spike_zoo, lightning, torchmetrics, lpips, torchvision; print('ok')")
     assert done.stdout.strip() == "ok", done.stderr

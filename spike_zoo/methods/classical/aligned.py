@@ -10,18 +10,16 @@ import numpy as np
 import torch
 
 from spike_zoo.methods.classical.alignment import (
-    BLACK,
     DEBLUR_MARGIN,
     GROUP,
     HALF,
     WINDOW,
-    Intervals,
     PlaneAlignment,
 )
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, estimate_velocities, warp_velocity
+from spike_zoo.methods.classical.intervals import BLACK, Intervals
 from spike_zoo.methods.classical.methods import ClassicalMethod
-from spike_zoo.methods.classical.plans import MAX_INTERVAL
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
 from spike_zoo.tasks.clips import FlowFields
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.cfa import Cfa
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of this
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins
@@ -198,12 +197,14 @@ class AlignedTFI(ClassicalMethod, FlowFields):
         return deblurred(image, intervals, alignment, weights) if self.unblurs else image
 
 
-def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:
+def read_intervals(
+    recording: SpikeRecording, start: int, stop: int, cfa: Cfa | None = None
+) -> Intervals:
     """Measure the intervals of planes of a recording; they may end outside ``start..stop``."""
-    before = nearest_in_recording(recording, start, -1, MAX_INTERVAL)
-    after = nearest_in_recording(recording, stop, 1, MAX_INTERVAL)
+    before = nearest_in_recording(recording, start, -1)
+    after = nearest_in_recording(recording, stop, 1)
     spikes = torch.from_numpy(recording.read(start, stop)).view(torch.uint8)
-    return Intervals.of(spikes, before - start, after - start)
+    return Intervals.of(spikes, before - start, after - start, cfa)
 
 
 def white_of(rates: Tensor) -> float:

@@ -8,14 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.aligned import white_of
-from spike_zoo.methods.classical.alignment import (
-    GROUP,
-    WINDOW,
-    Intervals,
-    PlaneAlignment,
-)
+from spike_zoo.methods.classical.alignment import GROUP, WINDOW, PlaneAlignment
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights
 from spike_zoo.methods.classical.flow import estimate_velocities
+from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.flow import FLOW_OFFSET

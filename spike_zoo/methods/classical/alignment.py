@@ -1,4 +1,4 @@
-"""Inter-spike intervals of a block of planes, and their averages along optical flow.
+"""Averages of inter-spike intervals along optical flow.
 
 Tensors on the CPU are processed by compiled kernels, others by equivalent operations of torch.
 The tests use the latter as the reference.
@@ -6,125 +6,29 @@ The tests use the latter as the reference.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 from spike_zoo.methods.classical import kernels
-from spike_zoo.methods.classical.demosaicking import luminance
-from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
-from spike_zoo.methods.classical.plans import MAX_INTERVAL
+from spike_zoo.methods.classical.intervals import is_compiled_for
 from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.methods.classical.intervals import Intervals
 
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
 DEBLUR_MARGIN: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
-BLACK: Final = 43  # a pixel stays black at an end of the recording after as many silent planes
 _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Inter-spike intervals of each pixel across the end of each plane.
-
-    Attributes:
-        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255.
-        until: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255.
-        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval
-            is longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block).
-        cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
-    """
-
-    since: Tensor
-    until: Tensor
-    rates: Tensor
-    cfa: Cfa | None = None
-
-    @functools.cached_property
-    def brightness(self) -> Tensor:
-        """Rates, or the luminance of the rates of a Bayer mosaic, ``(T, H, W)``."""
-        return self.rates if self.cfa is None else luminance(self.rates)
-
-    @classmethod
-    def of(cls, spikes: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Self:
-        """Measure the intervals of a block of planes.
-
-        Args:
-            spikes: uint8 ``(T, H, W)``, 0 or 1.
-            before: float32 ``(H, W)``, plane of the last spike before the block, negative; minus
-                infinity (the default) if there is no spike.
-            after: float32 ``(H, W)``, plane of the first spike after the block, T or more;
-                infinity (the default) if there is no spike.
-        """
-        never = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
-        outside = (-never if before is None else before, never if after is None else after)
-        if not is_compiled_for(spikes.device):
-            return cls._by_scans(spikes, *outside)
-        from spike_zoo.methods.classical.alignment_kernels import measure_intervals
-
-        # numpy allocates large pages: reading along the flow is twice as fast
-        types = (np.uint8, np.uint8, np.float32)
-        arrays = [np.empty(tuple(spikes.shape), dtype) for dtype in types]
-        job = (spikes.contiguous().numpy(), tuple(plane.numpy() for plane in outside), *arrays)
-        kernels.over_rows(measure_intervals, spikes.shape[1], spikes.numel(), *job)
-        since, until, rates = map(torch.from_numpy, arrays)
-        return cls(since, until, rates)
-
-    @classmethod
-    def _by_scans(cls, spikes: Tensor, before: Tensor, after: Tensor) -> Self:
-        count = len(spikes)
-        planes = torch.arange(count, dtype=torch.float32, device=spikes.device).view(-1, 1, 1)
-        fires = spikes != 0
-        last = torch.where(fires, planes, before).cummax(dim=0).values
-        following = torch.where(fires, planes, after).flip(0).cummin(dim=0).values.flip(0)
-        following = torch.cat([following[1:], after[None]])
-        rates = (1 / (following - last)).masked_fill(following - last > MAX_INTERVAL, 0)
-        since, until = planes - last, following - planes
-        return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
-
-    def fill_ends(self, before: int = 0, after: int = 0) -> None:
-        """Fill rates, in place, if the recording begins or ends within an interval.
-
-        The rate is that of the pixel's nearest interval, at most one over the number of planes
-        without a spike. It stays 0 after 43 or more planes without a spike, and for pixels without
-        an interval in the block.
-
-        Args:
-            before: Planes of the recording before the block.
-            after: Planes of the recording after the block.
-        """
-        if min(before, after) >= BLACK:
-            return
-        if not is_compiled_for(self.rates.device):
-            self.rates.copy_(self._filled(before, after))
-            return
-        from spike_zoo.methods.classical.alignment_kernels import fill_ends
-
-        job = (self.rates.numpy(), (before, after), BLACK)
-        kernels.over_rows(fill_ends, self.rates.shape[1], self.rates.numel(), *job)
-
-    def _filled(self, before: int, after: int) -> Tensor:
-        rates = self.rates
-        planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
-        for away in (before, after):
-            first = (rates > 0).to(torch.uint8).argmax(dim=0, keepdim=True)
-            silent = first + away
-            nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
-            rates = torch.where((planes < first) & (silent < BLACK), nearest, rates).flip(0)
-        return rates
 
 
 @dataclass(frozen=True)
@@ -156,20 +60,12 @@ class PlaneAlignment:
         return abs(sum(group) / len(group) - self.middle)
 
     def each_plane(self, values: Tensor) -> Tensor:
-        """Return the planes of all groups, aligned to the middle plane, ``(P, H, W)``.
-
-        Args:
-            values: ``(T, H, W)``.
-        """
-        return self._sampled(values, grouped=False)
+        """Return planes ``(T, H, W)`` of all groups, aligned to the middle plane, ``(P, H, W)``."""
+        return self._sampled(values, [1] * len(self.planes))
 
     def means(self, values: Tensor) -> Tensor:
-        """Return the mean of every group, aligned to the middle plane, ``(N, H, W)``.
-
-        Args:
-            values: ``(T, H, W)``.
-        """
-        return self._sampled(values, grouped=True)
+        """Return the mean of planes ``(T, H, W)`` of every group, aligned, ``(N, H, W)``."""
+        return self._sampled(values, [len(group) for group in self.groups])
 
     def whole(self, intervals: Intervals, clip: range) -> Tensor:
         """Return whether the interval of each group's middle plane is inside the clip.
@@ -229,9 +125,8 @@ class PlaneAlignment:
             motion = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
             job = (*inputs, *motion, excess.numpy())
             kernels.over_rows(measure_excess, image.shape[1], excess.numel(), *job)
-        else:
-            excess = self._excess(image, intervals, clip, range(first, stop))
-        return excess
+            return excess
+        return self._excess(image, intervals, clip, range(first, stop))
 
     @property
     def from_first(self) -> PlaneAlignment:
@@ -268,28 +163,21 @@ class PlaneAlignment:
     def _is_compiled(self) -> bool:
         return is_compiled_for(self.velocity.device) and min(self.velocity.shape[2:]) > 1
 
-    def _sampled(self, values: Tensor, *, grouped: bool) -> Tensor:
-        planes = self.planes
-        size = (len(self.groups if grouped else planes), *values.shape[1:])
+    def _sampled(self, values: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the means of consecutive runs of the planes of all groups."""
+        planes, size = self.planes, (len(sizes), *values.shape[1:])
+        slots = np.repeat(np.arange(len(sizes)), sizes)  # index of the output of each plane
+        shares = np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import sample_along
 
             motion = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
             sums = np.zeros(size, np.float32)
-            job = (values.contiguous().numpy(), *motion, *self._slots(grouped), sums)
+            job = (values.contiguous().numpy(), *motion, slots, shares, sums)
             kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
             return torch.from_numpy(sums)
         out = torch.zeros(size, device=values.device)
-        aligned = (
-            warp_planes(values[plane], displacements_at([plane], self.middle, self.velocity)[0])
-            for plane in planes
-        )
-        for image, slot, share in zip(aligned, *self._slots(grouped), strict=True):
-            out[slot] += float(share) * image
+        for plane, slot, share in zip(planes, slots, shares, strict=True):
+            (shift,) = displacements_at([plane], self.middle, self.velocity)
+            out[slot] += float(share) * warp_planes(values[plane], shift)
         return out
-
-    def _slots(self, grouped: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the index of the output image and the weight of each plane."""
-        sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)
-        slots = np.repeat(np.arange(len(sizes)), sizes)
-        return slots, np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Compiled CPU kernels that measure inter-spike intervals and sample along optical flow.
+"""Compiled CPU kernels that sample along optical flow.
 
 Each kernel computes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
 """
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spike_zoo.methods.classical.plans import MAX_INTERVAL
-from spike_zoo.spikes.compiling import compiled, compiled_inline
+from spike_zoo.spikes.compiling import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,100 +20,12 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int32]
     Planes = NDArray[np.int64]
 
-_MAX_PLANES = np.float32(255)  # largest number of planes that a byte can hold
-_MAX_LENGTH = np.float32(MAX_INTERVAL)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
 _FINITE = ("nnan", "ninf", "nsz", "contract")
 _RUN = 32  # consecutive pixels of a row that are loaded as vectors
 _kernel = partial(compiled, fastmath=_FINITE)
 _inline = partial(compiled, inline=True, fastmath=_FINITE)
-
-
-@compiled
-def measure_intervals(
-    spikes: Bytes,
-    outside: tuple[Floats, Floats],
-    since: Bytes,
-    until: Bytes,
-    rates: Floats,
-    top: int,
-    bottom: int,
-) -> None:
-    """Measure planes since the last spike, planes until the next spike, and one over their sum.
-
-    Args:
-        spikes: ``(T, H, W)``, 0 or 1.
-        outside: ``(H, W)`` each: plane of the last spike before the block, negative, and of the
-            first spike after it, T or more; minus infinity and infinity if there is no spike.
-        since: Output ``(T, H, W)``: 0 at a spike, 255 at most.
-        until: Output ``(T, H, W)``: 1 or more, 255 at most.
-        rates: Output ``(T, H, W)``: inverse intervals, 0 if a spike is missing or the interval is
-            longer than :data:`MAX_INTERVAL`.
-        top: First row.
-        bottom: Past the last row.
-    """
-    planes, _, width = spikes.shape
-    last = np.empty((planes, width), np.float32)
-    for row in range(top, bottom):
-        latest = outside[0][row].copy()
-        for plane in range(planes):
-            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
-            last[plane] = latest
-        following = outside[1][row].copy()
-        for plane in range(planes - 1, -1, -1):
-            places = (np.float32(plane), last[plane], following)
-            _write_intervals(places, since[plane, row], until[plane, row], rates[plane, row])
-            _set_where_fired(following, spikes[plane, row], np.float32(plane))
-
-
-@compiled_inline
-def _set_where_fired(place: Floats, fired: Bytes, plane: np.float32) -> None:
-    for column in range(place.size):
-        earlier = place[column]
-        place[column] = plane if fired[column] else earlier
-
-
-@compiled_inline
-def _write_intervals(
-    places: tuple[np.float32, Floats, Floats], since: Bytes, until: Bytes, rates: Floats
-) -> None:
-    plane, last, following = places
-    for column in range(last.size):
-        since[column] = np.uint8(min(plane - last[column], _MAX_PLANES))
-        until[column] = np.uint8(min(following[column] - plane, _MAX_PLANES))
-    for column in range(last.size):  # a second loop: a loop over three outputs is not vectorised
-        interval = following[column] - last[column]
-        rates[column] = _ONE / interval if interval <= _MAX_LENGTH else _ZERO
-
-
-@_kernel
-def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bottom: int) -> None:
-    """Extrapolate rates before a pixel's first interval and after the last interval.
-
-    Args:
-        rates: ``(T, H, W)``, 0 if there is no interval; changed in place.
-        away: Planes of the recording before the block and after it.
-        longest: Number of planes without a spike at which a pixel stays black.
-        top: First row.
-        bottom: Past the last row.
-    """
-    planes, _, width = rates.shape
-    for row in range(top, bottom):
-        for column in range(width):
-            for end in range(2):
-                step = 1 if end == 0 else -1
-                start = 0 if end == 0 else planes - 1
-                silent = 0
-                while silent < planes and rates[start + step * silent, row, column] == 0:
-                    silent += 1
-                total = silent + away[end]
-                if silent == 0 or silent == planes or total >= longest:
-                    continue
-                nearest = rates[start + step * silent, row, column]
-                rate = min(nearest, _ONE / np.float32(max(total, 1)))
-                for index in range(silent):
-                    rates[start + step * index, row, column] = rate
 
 
 @_inline

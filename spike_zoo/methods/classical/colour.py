@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -10,14 +9,11 @@ from torch.nn import functional as F
 
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical.aligned import AlignedTFI, read_intervals
-from spike_zoo.methods.classical.alignment import (
-    WINDOW,
-    Intervals,
-    PlaneAlignment,
-)
+from spike_zoo.methods.classical.alignment import WINDOW, PlaneAlignment
 from spike_zoo.methods.classical.deblurring import blur_clip, trusted_excess
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
+from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod
 from spike_zoo.spikes.cfa import cfa_masks
 from spike_zoo.spikes.recording import stated_cfa
@@ -158,7 +154,7 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
 
     def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
         """Return the mean along the flow, ``(3, H, W)``."""
-        intervals = replace(Intervals.of((spikes != 0).byte()), cfa=cfa)
+        intervals = Intervals.of((spikes != 0).byte(), cfa=cfa)
         intervals.fill_ends()
         return self._mean(intervals, center).rate
 
@@ -168,7 +164,7 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
             yield mean.rate
 
     def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
-        return replace(read_intervals(recording, start, stop), cfa=stated_cfa(recording))
+        return read_intervals(recording, start, stop, stated_cfa(recording))
 
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor

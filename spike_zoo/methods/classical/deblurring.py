@@ -10,14 +10,15 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, HALF, WINDOW
-from spike_zoo.methods.classical.dispatch import is_compiled_for
+from spike_zoo.methods.classical.intervals import is_compiled_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
-    from spike_zoo.methods.classical.alignment import Intervals, PlaneAlignment
+    from spike_zoo.methods.classical.alignment import PlaneAlignment
+    from spike_zoo.methods.classical.intervals import Intervals
 
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # difference that does not reduce a weight, in noise powers

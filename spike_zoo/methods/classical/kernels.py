@@ -1,4 +1,4 @@
-"""Compiled CPU kernels of TFP, TFI and the search for the nearest spikes.
+"""Compiled CPU kernels of spike counts, inter-spike intervals and nearest spikes.
 
 One pass over a row that stays in the cache is about ten times as fast as a chain of tensor
 operations on planes (TFI of every plane of a 301x250x400 clip: 0.02 s of processor time instead
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+    Planes = NDArray[np.int64]
+
+_MAX_COUNT: Final = np.float32(255)  # largest number of planes that a byte can hold
 MIN_PARALLEL_PIXELS: Final = 1 << 20
 """Pixels times planes below which a second thread costs more than it saves."""
 
@@ -52,36 +57,34 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
 
 @compiled
 def mean_in_windows(
-    entering: tuple[NDArray[np.uint8], int],
-    leaving: tuple[NDArray[np.uint8], int],
-    state: tuple[int, int],
+    entering: tuple[Bytes, int],
+    leaving: tuple[Bytes, int],
+    window: tuple[int, int],
     counts: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    out: NDArray[np.float32],
+    starts: Planes,
+    stops: Planes,
+    out: Floats,
     top: int,
     bottom: int,
 ) -> None:
-    """Count spikes in sliding windows of planes, rows ``[top, bottom)``.
+    """Compute the spikes per plane in sliding windows of planes, rows ``[top, bottom)``.
 
     Args:
         entering: Planes ``(E, H, W)`` that windows add, and the index of the first of these
             planes; values other than 0 are spikes.
         leaving: Planes ``(L, H, W)`` that windows drop, and the index of the first; may be the
             same array.
-        state: The window ``[lo, hi)`` of ``counts`` on entry.
+        window: The window ``[lo, hi)`` of ``counts`` on entry.
         counts: ``(H, W)``, spikes in the window, updated in place to the last window.
         starts: First plane of each window, ``(N,)``, not descending.
         stops: Past the last plane of each window, not descending.
-        weights: Factor of each count.
         out: Output ``(N, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
     # each plane is added once and subtracted once: run time does not depend on the window
     for row in range(top, bottom):
-        lo, hi = state
+        lo, hi = window
         count = counts[row]
         for index in range(starts.size):
             if starts[index] >= hi:  # no plane in common with the previous window
@@ -92,11 +95,11 @@ def mean_in_windows(
             for plane in range(lo, starts[index]):
                 _count(count, leaving[0][plane - leaving[1], row], -1)
             lo, hi = max(lo, starts[index]), max(hi, stops[index])
-            _scale(count, weights[index], out[index, row])
+            _scale(count, np.float32(1 / (stops[index] - starts[index])), out[index, row])
 
 
 @compiled_inline
-def _count(count: NDArray[np.int32], fired: NDArray[np.uint8], sign: int) -> None:
+def _count(count: NDArray[np.int32], fired: Bytes, sign: int) -> None:
     """Add the spikes of one row to its counts, or subtract them."""
     for column in range(count.size):
         # the sign is a constant after inlining: no multiplication per pixel
@@ -104,121 +107,180 @@ def _count(count: NDArray[np.int32], fired: NDArray[np.uint8], sign: int) -> Non
 
 
 @compiled_inline
-def _scale(count: NDArray[np.int32], weight: np.float32, rates: NDArray[np.float32]) -> None:
+def _scale(count: NDArray[np.int32], weight: np.float32, rates: Floats) -> None:
     for column in range(count.size):
         rates[column] = np.float32(count[column]) * weight
 
 
 @compiled
 def _row_of_intervals(
-    spikes: NDArray[np.uint8],
+    spikes: Bytes,
     row: int,
-    boundaries: NDArray[np.int64],
-    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
-    limits: tuple[np.float32, np.float32],
-    out: NDArray[np.float32],
-    out_row: int,
+    first: int,
+    needed: NDArray[np.bool_],
+    outside: tuple[Floats, Floats],
+    limit: np.float32,
+    counts: tuple[Bytes, Bytes],
+    rates: Floats,
+    rates_row: int,
 ) -> None:
-    """Write one over the interval across each boundary, for one row.
+    """Write one over the interval across consecutive boundaries, for one row.
 
     The backward pass writes the next spike after each boundary, the forward pass subtracts the
     last spike before the boundary. Missing spikes lie at infinity and give 0.
+
+    Args:
+        spikes: Planes ``(T, H, W)``; not 0 means a spike.
+        row: The row.
+        first: First boundary.
+        needed: ``(N,)``, whether the output at a boundary is needed; others are not written.
+        outside: ``(H, W)`` each: plane of the last spike before plane 0, and of the first spike at
+            plane T or later, or infinity.
+        limit: Longer intervals count as 0.
+        counts: Outputs: planes since the last spike and until the next one, at most 255;
+            ``(0, H, W)`` to skip them.
+        rates: Output, one image for each boundary.
+        rates_row: Row of ``rates`` to write.
     """
-    planes = spikes.shape[0]
-    # two passes of T steps cover all boundaries: run time does not depend on the intervals
-    latest = outside[1][row].copy()
-    index = boundaries.size - 1
-    for plane in range(planes, -1, -1):
-        if plane < planes:
-            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
-        while index >= 0 and boundaries[index] == plane:
+    # two passes cover all boundaries: run time does not depend on the intervals
+    latest, last = np.empty(spikes.shape[2], np.float32), first + rates.shape[0] - 1
+    _set_nearest(latest, spikes, row, range(last, spikes.shape[0]), outside[1][row])
+    for index in range(rates.shape[0] - 1, -1, -1):
+        if first + index < last:
+            _set_where_fired(latest, spikes[first + index, row], np.float32(first + index))
+        if needed[index]:
             # the output holds the next spikes until the forward pass: no temporary array
-            out[index, out_row][:] = latest
-            index -= 1
-    latest[:] = outside[0][row]
-    index = 0
-    for plane in range(planes + 1):
-        if plane > 0:
-            _set_where_fired(latest, spikes[plane - 1, row], np.float32(plane - 1))
-        while index < boundaries.size and boundaries[index] == plane:
-            _invert(out[index, out_row], latest, np.float32(plane), limits)
-            index += 1
+            rates[index, rates_row][:] = latest
+    _set_nearest(latest, spikes, row, range(first - 1, -1, -1), outside[0][row])
+    for index in range(rates.shape[0]):
+        plane = first + index - 1
+        if index > 0:
+            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
+        if not needed[index]:
+            continue
+        following = rates[index, rates_row]
+        if counts[0].shape[0]:
+            ends = (latest, following)
+            _write_counts(ends, np.float32(plane), counts[0][index, row], counts[1][index, row])
+        _invert(following, latest, limit)
 
 
 @compiled_inline
-def _set_where_fired(
-    latest: NDArray[np.float32], fired: NDArray[np.uint8], plane: np.float32
-) -> None:
+def _set_nearest(nearest: Floats, spikes: Bytes, row: int, planes: range, outside: Floats) -> None:
+    """Write the first spike of each pixel in a range of planes, or the one outside the planes."""
+    nearest[:] = np.float32(np.inf)
+    for plane in planes:
+        fired, pending = spikes[plane, row], 0
+        for column in range(nearest.size):
+            is_first = fired[column] != 0 and np.isinf(nearest[column])
+            nearest[column] = np.float32(plane) if is_first else nearest[column]
+            # counted in the same loop: the search ends when no pixel of the row is pending
+            pending += np.isinf(nearest[column])
+        if pending == 0:
+            return
+    for column in range(nearest.size):
+        nearest[column] = outside[column] if np.isinf(nearest[column]) else nearest[column]
+
+
+@compiled_inline
+def _set_where_fired(latest: Floats, fired: Bytes, plane: np.float32) -> None:
     """Set ``latest`` to a plane for pixels that fired; a selection, not a branch: vectorised."""
     for column in range(latest.size):
         latest[column] = plane if fired[column] else latest[column]
 
 
 @compiled_inline
-def _invert(
-    rates: NDArray[np.float32],
-    last: NDArray[np.float32],
-    edge: np.float32,
-    limits: tuple[np.float32, np.float32],
+def _write_counts(
+    ends: tuple[Floats, Floats], plane: np.float32, since: Bytes, until: Bytes
 ) -> None:
+    for column in range(since.size):
+        since[column] = np.uint8(min(plane - ends[0][column], _MAX_COUNT))
+        until[column] = np.uint8(min(ends[1][column] - plane, _MAX_COUNT))
+
+
+@compiled_inline
+def _invert(rates: Floats, last: Floats, limit: np.float32) -> None:
     """Replace the next spikes after a boundary by one over the intervals across the boundary."""
-    limit, fallback = limits
     for column in range(last.size):
-        following = rates[column]
-        # a missing spike at infinity exceeds any finite limit; without a limit it gives 1 / inf = 0
-        near = edge - last[column] <= limit and following - edge <= limit - 1
-        rate = np.float32(1) / (following - last[column])
-        rates[column] = rate if near else fallback
+        interval = rates[column] - last[column]
+        # without a limit, a missing spike gives 1 / inf = 0
+        rates[column] = np.float32(1) / interval if interval <= limit else np.float32(0)
 
 
 @compiled
-def mean_inverse_intervals(
-    spikes: NDArray[np.uint8],
-    boundaries: NDArray[np.int64],
-    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
-    limits: tuple[np.float32, np.float32],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    out: NDArray[np.float32],
+def measure_intervals(
+    spikes: Bytes,
+    outside: tuple[Floats, Floats],
+    limit: np.float32,
+    since: Bytes,
+    until: Bytes,
+    rates: Floats,
+    top: int,
+    bottom: int,
+) -> None:
+    """Measure the intervals across the end of each plane.
+
+    Args:
+        spikes: ``(T, H, W)``, not 0 means a spike.
+        outside: As in :func:`mean_intervals`.
+        limit: Longer intervals count as 0.
+        since: Output ``(T, H, W)``, planes since the last spike: 0 at a spike, 255 at most.
+        until: Output ``(T, H, W)``, planes until the next spike: 1 or more, 255 at most.
+        rates: Output ``(T, H, W)``, inverse intervals, 0 if a spike is missing.
+        top: First row.
+        bottom: Past the last row.
+    """
+    every = np.ones(rates.shape[0], np.bool_)
+    for row in range(top, bottom):
+        _row_of_intervals(spikes, row, 1, every, outside, limit, (since, until), rates, row)
+
+
+@compiled
+def mean_intervals(
+    spikes: Bytes,
+    outside: tuple[Floats, Floats],
+    limit: np.float32,
+    starts: Planes,
+    stops: Planes,
+    out: Floats,
     top: int,
     bottom: int,
 ) -> None:
     """Compute means of one over the intervals across boundaries between planes.
 
-    Boundary b lies between planes b - 1 and b. Its interval begins at the last spike before plane
-    b and ends at the first spike at plane b or later.
-
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        boundaries: ``(B,)`` in 0..T, ascending.
         outside: ``(H, W)`` each: plane of the last spike before plane 0, negative or minus
-            infinity, and of the first spike at plane T or later, or infinity. The values are not
-            checked.
-        limits: Largest distance of a spike (last >= b - limit, next < b + limit), and the value
-            if a spike is further away.
-        starts: Index of the first boundary of each mean, ``(N,)``, not descending.
-        stops: Index past the last boundary of each mean, not descending.
+            infinity, and of the first spike at plane T or later, or infinity.
+        limit: Longer intervals count as 0.
+        starts: First boundary of each mean, ``(N,)``, not descending.
+        stops: Past the last boundary of each mean, not descending.
         out: Output ``(N, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
-    is_plain = starts.size == boundaries.size and (stops - starts).max() == 1
+    first, count = starts[0], stops[-1] - starts[0]
+    needed = np.zeros(count, np.bool_)
+    for index in range(starts.size):
+        needed[starts[index] - first : stops[index] - first] = True
+    is_plain = starts.size == count and (stops - starts).max() == 1 and needed.all()
     # rates of one row at a time, so that they stay in the cache until they are averaged
-    rates = np.empty((0 if is_plain else boundaries.size, 1, spikes.shape[2]), np.float32)
+    rates = np.empty((0 if is_plain else count, 1, spikes.shape[2]), np.float32)
+    rules = (limit, (np.empty((0, 0, 0), np.uint8), np.empty((0, 0, 0), np.uint8)))
     for row in range(top, bottom):
         if is_plain:
-            _row_of_intervals(spikes, row, boundaries, outside, limits, out, row)
+            _row_of_intervals(spikes, row, first, needed, outside, *rules, out, row)
         else:
-            _row_of_intervals(spikes, row, boundaries, outside, limits, rates, 0)
-            _row_of_means(rates, starts, stops, out, row)
+            _row_of_intervals(spikes, row, first, needed, outside, *rules, rates, 0)
+            _row_of_means(rates, starts - first, stops - first, out, row)
 
 
 @compiled
 def _row_of_means(
-    rates: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    out: NDArray[np.float32],
+    rates: Floats,
+    starts: Planes,
+    stops: Planes,
+    out: Floats,
     row: int,
 ) -> None:
     """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, by sliding sums."""
@@ -240,59 +302,19 @@ def _row_of_means(
 
 
 @compiled_inline
-def _add(total: NDArray[np.float64], rate: NDArray[np.float32], sign: float) -> None:
+def _add(total: NDArray[np.float64], rate: Floats, sign: float) -> None:
     """Add the rates of one row to its sums, or subtract them."""
     for column in range(total.size):
         total[column] += sign * rate[column]
 
 
 @compiled
-def nearest_spikes(
-    spikes: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    step: int,
-    beyond: NDArray[np.float32],
-    out: NDArray[np.float32],
-    top: int,
-    bottom: int,
-) -> None:
-    """Find the first spike of each pixel from one plane to another.
-
-    Args:
-        spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        start: First plane to search.
-        stop: Past the last plane to search.
-        step: 1 to search forward, -1 to search backward.
-        beyond: ``(H, W)``, spikes at this plane or nearer do not count.
-        out: Output ``(H, W)``: planes, or infinity with the sign of ``step`` if there is no spike.
-        top: First row.
-        bottom: Past the last row.
-    """
-    for row in range(top, bottom):
-        nearest, least = out[row], beyond[row]
-        nearest[:] = np.float32(step) * np.float32(np.inf)
-        pending = nearest.size
-        for plane in range(start, stop, step):
-            fired, now = spikes[plane, row], np.float32(plane)
-            pending = 0
-            for column in range(nearest.size):
-                further = (now - least[column]) * step > 0
-                is_first = fired[column] != 0 and further and np.isinf(nearest[column])
-                nearest[column] = now if is_first else nearest[column]
-                # counted in the same loop: the search ends when no pixel of the row is pending
-                pending += np.isinf(nearest[column])
-            if pending == 0:
-                break
-
-
-@compiled
 def nearest_packed_spikes(
-    packed: NDArray[np.uint8],
+    packed: Bytes,
     plane: int,
     step: int,
-    pending: NDArray[np.uint8],
-    found: NDArray[np.float32],
+    pending: Bytes,
+    found: Floats,
     top: int,
     bottom: int,
 ) -> None:
@@ -324,10 +346,10 @@ def nearest_packed_spikes(
 
 @compiled_inline
 def _search(
-    packed: NDArray[np.uint8],
-    pending: NDArray[np.uint8],
-    found: NDArray[np.float32],
-    columns: NDArray[np.int64],
+    packed: Bytes,
+    pending: Bytes,
+    found: Floats,
+    columns: Planes,
     left: int,
     plane: int,
 ) -> int:
@@ -346,3 +368,32 @@ def _search(
             columns[kept] = column
             kept += 1
     return kept
+
+
+@compiled
+def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bottom: int) -> None:
+    """Extrapolate rates before a pixel's first interval and after the last interval.
+
+    Args:
+        rates: ``(T, H, W)``, 0 if there is no interval; changed in place.
+        away: Planes of the recording before the block and after it.
+        longest: Number of planes without a spike at which a pixel stays black.
+        top: First row.
+        bottom: Past the last row.
+    """
+    planes, _, width = rates.shape
+    for row in range(top, bottom):
+        for column in range(width):
+            for end in range(2):
+                step = 1 if end == 0 else -1
+                start = 0 if end == 0 else planes - 1
+                silent = 0
+                while silent < planes and rates[start + step * silent, row, column] == 0:
+                    silent += 1
+                total = silent + away[end]
+                if silent == 0 or silent == planes or total >= longest:
+                    continue
+                nearest = rates[start + step * silent, row, column]
+                rate = min(nearest, np.float32(1) / np.float32(max(total, 1)))
+                for index in range(silent):
+                    rates[start + step * index, row, column] = rate

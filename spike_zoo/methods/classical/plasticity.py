@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import torch
 
-from spike_zoo.methods.classical.functional import as_clips, match_input_dims
+from spike_zoo.methods.classical.functional import in_order
 from spike_zoo.methods.classical.streams import block_planes
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -95,11 +95,12 @@ def plasticity_rates(spikes: Tensor, center: int) -> PlasticityRates:
     Raises:
         PlaneRangeError: If the plane lies outside the clip.
     """
-    clips = as_clips(spikes).bool()
-    wanted_planes(center, clips.shape[1])
-    (state,) = _run(clips.unbind(dim=1), [center])
-    rates = state.rates()
-    return rates if spikes.ndim == 4 else PlasticityRates(*(rate[0] for rate in rates))
+
+    def both(clips: Tensor, ordered: list[int]) -> Tensor:
+        (state,) = _run(clips.bool().unbind(dim=1), ordered)
+        return torch.stack(state.rates(), dim=1)
+
+    return PlasticityRates(*in_order(both, spikes, [center]).unbind(-3))
 
 
 def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
@@ -123,17 +124,15 @@ def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
     """
     if isinstance(center, int):
         return tfstp(spikes, [center]).squeeze(-3)
-    clips = as_clips(spikes).bool()
-    wanted_planes(center, clips.shape[1])
 
-    def video(ordered: list[int]) -> Tensor:
+    def video(clips: Tensor, ordered: list[int]) -> Tensor:
         batch, _, height, width = clips.shape
         out = torch.empty(batch, len(ordered), height, width, device=clips.device)
-        for index, state in enumerate(_run(clips.unbind(dim=1), ordered)):
+        for index, state in enumerate(_run(clips.bool().unbind(dim=1), ordered)):
             out[:, index] = _mean(state.rates())
         return out
 
-    return match_input_dims(video, list(center), spikes)
+    return in_order(video, spikes, center)
 
 
 def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical.dispatch import (
-    OutsideSpikes,
+from spike_zoo.methods.classical.intervals import (
+    MAX_INTERVAL,
     large_array,
     mean_intervals,
+    windows_around,
 )
-from spike_zoo.methods.classical.plans import MAX_INTERVAL, interval_runs, playback_windows
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -48,45 +48,40 @@ def tfp_stream(
         PlaneRangeError: If a centre lies outside the recording.
         ValueError: If the window is below 1.
     """
-    planes = range(len(recording)) if centers is None else centers
-    centers = wanted_planes(planes, len(recording))
-    playback_windows([], len(recording), window, "shrink")  # checks the window before any work
+    centers = _checked(recording, centers, window)
     return _playback(recording, centers, window)
 
 
 def tfi_stream(
-    recording: SpikeRecording,
-    centers: Sequence[int] | None = None,
-    average: int = 1,
-    max_search: int = MAX_INTERVAL,
+    recording: SpikeRecording, centers: Sequence[int] | None = None, average: int = 1
 ) -> Iterator[Tensor]:
     """Yield the rates of ``tfi_video`` at planes of a recording, block by block.
 
-    Unlike ``tfi_video``, a spike further than ``max_search`` planes from the centre counts as
-    missing. This bounds the planes that are read ahead. If ``max_search`` is at least the
-    recording's length, the results are equal.
+    Unlike in ``tfi_video``, the rate of intervals longer than :data:`MAX_INTERVAL` is 0. This
+    bounds the planes that are read ahead.
 
     Args:
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
         average: Planes around each centre over which rates are averaged; held in memory.
-        max_search: Planes to search forward and backward.
 
     Yields:
         float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
 
     Raises:
         PlaneRangeError: If a centre lies outside the recording.
-        ValueError: If ``average`` or ``max_search`` is below 1.
+        ValueError: If ``average`` is below 1.
     """
-    for name, value in (("average", average), ("max_search", max_search)):
-        if value < 1:
-            raise ValueError(f"{name} is at least 1 plane, got {value}")
-    planes = range(len(recording)) if centers is None else centers
-    centers = wanted_planes(planes, len(recording))
+    centers = _checked(recording, centers, average)
     if len(centers) == average == 1:
-        return iter([_single_image(recording, centers[0], max_search)])
-    return _intervals(recording, centers, average, max_search)
+        return iter([_single_image(recording, centers[0])])
+    return _intervals(recording, centers, average)
+
+
+def _checked(recording: SpikeRecording, centers: Sequence[int] | None, window: int) -> list[int]:
+    """Return the centres of windows, by default every plane, after a check of both."""
+    windows_around([], len(recording), window)
+    return wanted_planes(range(len(recording)) if centers is None else centers, len(recording))
 
 
 def block_planes(recording: SpikeRecording) -> int:
@@ -115,19 +110,19 @@ def _playback(recording: SpikeRecording, centers: Sequence[int], window: int) ->
     held = (0, 0)
     span = block_planes(recording)
     for block in ascending_blocks(centers, span):
-        windows = playback_windows(block, planes, window, "shrink")
-        starts, stops = np.array(windows.starts), np.array(windows.stops)
+        windows = windows_around(block, planes, window)
+        (first, last), (stop, end) = (edges[[0, -1]].tolist() for edges in windows)
         # counts of the block's first window; the kernel slides from there
-        held = _move_window(recording, counts, held, (windows.starts[0], windows.stops[0]))
+        held = _move_window(recording, counts, held, (first, stop))
         # uint8 instead of bool: the kernel is compiled once for clips and recordings
-        entering = recording.read(held[1], max(held[1], windows.stops[-1])).view(np.uint8)
-        leaving = recording.read(held[0], windows.starts[-1]).view(np.uint8)
+        entering, leaving = (
+            (recording.read(low, max(low, high)).view(np.uint8), low)
+            for low, high in ((stop, end), (first, last))
+        )
         rates = large_array(len(block), height, width)
-        weights = np.array(windows.weights, np.float32)
-        moving = (entering, held[1]), (leaving, held[0])
-        job = (*moving, held, counts, starts, stops, weights, rates)
+        job = (entering, leaving, held, counts, *windows, rates)
         kernels.over_rows(kernels.mean_in_windows, height, rates.size, *job)
-        held = windows.starts[-1], windows.stops[-1]
+        held = last, end
         yield torch.from_numpy(rates)
 
 
@@ -151,30 +146,26 @@ def _move_window(
     return start, stop
 
 
-def _intervals(
-    recording: SpikeRecording, centers: Sequence[int], average: int, max_search: int
-) -> Iterator[Tensor]:
+def _intervals(recording: SpikeRecording, centers: Sequence[int], average: int) -> Iterator[Tensor]:
     before = after = None
     for block in ascending_blocks(centers, block_planes(recording)):
-        runs = interval_runs(block, len(recording), average, "forward")
-        low, high = runs.boundaries[0], runs.boundaries[-1]
-        before = previous_spikes(recording, low, max_search, before)
-        after = next_spikes(recording, high, max_search, after)
-        around = OutsideSpikes(before.planes[None] - low, after.planes[None] - low, max_search)
+        boundaries = windows_around(block, len(recording), average).shifted(1)
+        low, high = int(boundaries.starts[0]), int(boundaries.stops[-1]) - 1
+        before = previous_spikes(recording, low, before)
+        after = next_spikes(recording, high, after)
+        spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)[None]
         # the kernel's indexes are relative to the first plane read
-        shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
-        spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
-        yield mean_intervals(spikes[None], shifted, around)[0]
+        ends = before.planes - low, after.planes - low
+        yield mean_intervals(spikes, boundaries.shifted(-low), *ends, MAX_INTERVAL)[0]
 
 
-def _single_image(recording: SpikeRecording, center: int, max_search: int) -> Tensor:
+def _single_image(recording: SpikeRecording, center: int) -> Tensor:
     """Return the rates at one plane ``(1, H, W)`` without Numba, which takes a second to load."""
-    (boundary,) = interval_runs([center], len(recording), 1, "forward").boundaries
     before, after = (
-        nearest_in_recording(recording, boundary, step, max_search, is_compiled=False)
-        for step in (-1, 1)
+        nearest_in_recording(recording, center + 1, step, is_compiled=False) for step in (-1, 1)
     )
-    return (1 / (after - before))[None]
+    intervals = after - before
+    return (1 / intervals).masked_fill(intervals > MAX_INTERVAL, 0)[None]
 
 
 class NearestSpikes(NamedTuple):
@@ -191,44 +182,42 @@ class NearestSpikes(NamedTuple):
 
 
 def previous_spikes(
-    recording: SpikeRecording, boundary: int, max_search: int, cached: NearestSpikes | None = None
+    recording: SpikeRecording, boundary: int, cached: NearestSpikes | None = None
 ) -> NearestSpikes:
     """Return the last spikes before a boundary.
 
     Args:
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
-        max_search: Planes to search.
         cached: Result for an earlier boundary; only planes since that boundary are searched.
     """
     if cached is None or cached.boundary > boundary:
-        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, -1, max_search))
+        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, -1))
     # the earlier result remains valid for pixels without a spike since then
-    since = min(max_search, boundary - cached.boundary)
-    nearest = nearest_in_recording(recording, boundary, -1, since).maximum(cached.planes)
-    return NearestSpikes(boundary, nearest.masked_fill(nearest < boundary - max_search, -torch.inf))
+    since = min(MAX_INTERVAL, boundary - cached.boundary)
+    nearest = nearest_in_recording(recording, boundary, -1, since)
+    return NearestSpikes(boundary, nearest.maximum(cached.planes))
 
 
 def next_spikes(
-    recording: SpikeRecording, boundary: int, max_search: int, cached: NearestSpikes | None = None
+    recording: SpikeRecording, boundary: int, cached: NearestSpikes | None = None
 ) -> NearestSpikes:
     """Return the first spikes after a boundary.
 
     Args:
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
-        max_search: Planes to search.
         cached: Result for an earlier boundary. Only two kinds of pixels are searched: those that
             fired since that boundary, and those without a spike, in planes beyond that search.
     """
-    if cached is None or not 0 <= boundary - cached.boundary <= max_search:
-        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, 1, max_search))
+    if cached is None or not 0 <= boundary - cached.boundary <= MAX_INTERVAL:
+        return NearestSpikes(boundary, nearest_in_recording(recording, boundary, 1))
     # a spike of the earlier result that is still after the boundary remains the nearest
     fired, silent = cached.planes < boundary, cached.planes.isinf()
-    following = nearest_in_recording(recording, boundary, 1, max_search, fired)
-    later = cached.boundary + max_search
-    further = nearest_in_recording(recording, later, 1, boundary + max_search - later, silent)
-    nearest = cached.planes.masked_fill(fired, torch.inf).minimum(following).minimum(further)
+    following = nearest_in_recording(recording, boundary, 1, wanted=fired)
+    further, planes = cached.boundary + MAX_INTERVAL, boundary - cached.boundary
+    later = nearest_in_recording(recording, further, 1, planes, silent)
+    nearest = cached.planes.masked_fill(fired, torch.inf).minimum(following).minimum(later)
     return NearestSpikes(boundary, nearest)
 
 
@@ -236,7 +225,7 @@ def nearest_in_recording(
     recording: SpikeRecording,
     boundary: int,
     step: int,
-    max_search: int,
+    max_search: int | None = None,
     wanted: Tensor | None = None,
     *,
     is_compiled: bool = True,
@@ -249,7 +238,7 @@ def nearest_in_recording(
         recording: The spikes.
         boundary: Index of the first plane after the boundary.
         step: 1 searches forward from the boundary, -1 backward.
-        max_search: Planes to search.
+        max_search: Planes to search, by default :data:`MAX_INTERVAL`.
         wanted: bool ``(H, W)``, pixels to search; all by default.
         is_compiled: Whether compiled code is used. NumPy takes twice as long, but Numba, which
             compiles, takes a second to load.
@@ -258,6 +247,7 @@ def nearest_in_recording(
         float32 ``(H, W)``; infinity with the sign of ``step`` if there is no spike.
     """
     planes, height, width = recording.shape
+    max_search = MAX_INTERVAL if max_search is None else max_search
     max_search = min(max_search, planes - boundary if step > 0 else boundary)
     # the padding bits of a row's last byte are 0, so they are never pending
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())

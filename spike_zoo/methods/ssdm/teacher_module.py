@@ -20,7 +20,7 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
-from spike_zoo.utils.files import weights_file
+from spike_zoo.utils.files import how_to_make, weights_file
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
 Part = Literal["bsn", "edsr"]
@@ -237,10 +237,10 @@ def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) 
             )
         file = weights_file(path)
         if not file.is_file():
+            command = f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml' trains them"
             raise MissingFileError(
-                f"{file}: there is no such file of {name}'s weights; train them with "
-                f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or set {part} to "
-                "another file",
+                f"{file}: there is no such file of {name}'s weights; "
+                f"{how_to_make(file) or command}, or set {part} to another file",
                 path=str(file),
             )
         load_part(network, file, f"teacher.{part}", optional=FIXED[part])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.datasets.sampling import draw, part
@@ -41,7 +41,7 @@ _SPLIT_FOLDERS: Final[dict[str, Split]] = {
 }
 
 
-def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPictures:
+def find_mnist(folder: Path, seed: int) -> FoundPictures:
     """Return the images of MNIST by split.
 
     The validation split is a tenth of each digit of the training images, drawn by the seed.
@@ -49,22 +49,9 @@ def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPic
     Args:
         folder: Folder of the four files, plain or ``.gz``, or of ``raw`` or ``MNIST/raw`` with
             these files.
-        seed: Seed of the draws.
-        balanced: Number of images of each digit that are drawn from the whole set for the test
-            split; the other images are for training. None uses the split of the data set.
+        seed: Seed of the draw.
     """
     train, test = (_mnist_images(folder, *names) for names in (("train",) * 2, ("test", "t10k")))
-    if balanced is not None:
-        needed = balanced
-
-        def count(label: str, size: int) -> int:
-            if size <= needed:
-                raise UsageError(
-                    f"--balanced must be below {size}, the images of {label!r}; got {needed}"
-                )
-            return needed
-
-        test, train = draw([*train, *test], count, seed, "test")
     val, train = draw(train, part(1 / 10), seed, "val")
     return FoundPictures({"train": train, "val": val, "test": test}, _DIGITS)
 

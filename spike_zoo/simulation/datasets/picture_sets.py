@@ -60,23 +60,21 @@ def _drifting(
     side: int,
     *,
     mirrored: bool,
-    further: tuple[str, ...] = (),
 ) -> PictureSet:
     """Return a data set of labelled pictures in linear motion.
 
     Args:
         name: Name of the data set.
-        find: Function that returns the pictures of a folder, from a seed and further options.
+        find: Function that returns the pictures of a folder, from a seed.
         side: Rows and columns of a plane.
         mirrored: Whether pictures fill the plane and are mirrored beyond their edges. Otherwise
             they move over a dark plane.
-        further: Options of ``find``.
     """
 
     def request(folder: Path, seed: int, values: Options) -> ArchiveRequest:
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
         DriftSpec("", mirrored=mirrored, **motion)  # rejects invalid options before files are read
-        pictures = find(folder, seed, **{name: values[name] for name in further})
+        pictures = find(folder, seed)
         splits = _limited(pictures.splits, values["limit"])
 
         def takes() -> TakesBySplit:
@@ -94,7 +92,7 @@ def _drifting(
         return ArchiveRequest(metadata, takes, pictures.label_names)
 
     size = {"height": side, "width": side, "planes": DRIFT_PLANES}
-    options = size | {"noise": "none", "motions": 1} | dict.fromkeys((*further, "limit"))
+    options = size | {"noise": "none", "motions": 1, "limit": None}
     return PictureSet(name, options, request)
 
 
@@ -110,7 +108,7 @@ def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
 PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
     {
         "labelled": _drifting("", find_class_folders, 64, mirrored=True),
-        "s-mnist": _drifting("s-mnist", find_mnist, 64, mirrored=False, further=("balanced",)),
+        "s-mnist": _drifting("s-mnist", find_mnist, 64, mirrored=False),
         "s-cifar": _drifting("s-cifar", find_cifar, 64, mirrored=True),
         "s-caltech": _drifting("s-caltech", find_caltech, 128, mirrored=True),
         "s-vimeo": PictureSet("s-vimeo", {"noise": "none", "limit": None}, _septuplets),

@@ -5,7 +5,6 @@ from spike_zoo.tables.sweeps.points import (
     expand_command,
     only_points,
     points_of,
-    repetitions,
 )
 from spike_zoo.tables.sweeps.records import PlannedRun, keep_record, record_of, with_origins
 from spike_zoo.tables.sweeps.runner import Outcome, keep_finished, run_all, run_on_cluster
@@ -24,7 +23,6 @@ __all__ = [
     "points_of",
     "read_sweep",
     "record_of",
-    "repetitions",
     "run_all",
     "run_on_cluster",
     "with_origins",

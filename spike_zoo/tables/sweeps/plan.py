@@ -21,7 +21,9 @@ from spike_zoo.tables.sweeps.spec import SweepSpec
 from spike_zoo.training.configs import PROFILES, check_configs, known_profiles
 from spike_zoo.training.planning import VERBS
 from spike_zoo.training.problems import explain
+from spike_zoo.training.provenance import leaves
 from spike_zoo.training.stored import RECORDS_FILENAME
+from spike_zoo.utils.files import how_to_make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,9 +111,9 @@ def _planned(
         defaults=defaults,
         config_hash=plan.config_hash,
         profile=plan.profile,
+        records=records,
         archive=archive,
         data_sha256=digests[str(archive)],
-        records=records if spec.method == "grid" else None,
         initial_weights=plan.initial_weights,
     )
 
@@ -152,8 +154,13 @@ def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
     )
 
 
-def check_archives(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
-    """Check that the archives of runs exist."""
+def check_files(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
+    """Check that the archives of runs and their initial weights of experiments exist."""
+    for path in (str(value) for run in runs for _, value in leaves(run.config.get("model"))):
+        if (command := how_to_make(path)) and not Path(path).is_file():
+            raise MissingFileError(
+                f"{spec.path}: {path}: there are no such weights. {command}", path=path
+            )
     for source in (run.archive for run in runs if run.archive is not None):
         try:
             files = archive_files(source)

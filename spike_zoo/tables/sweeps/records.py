@@ -43,13 +43,12 @@ class PlannedRun:
     defaults: Mapping[str, Any] = field(repr=False)
     config_hash: str  #: digest of ``config``
     profile: str | None  #: name of the profile
+    records: Path  #: the ``records.jsonl`` that stores the record
     #: the archive, or a list or pattern of archives; None for a run without one
     archive: str | list[str] | None = None
     #: digest of the archive; None if it does not exist. A record is then identified by the
     #: configuration alone.
     data_sha256: str | None = None
-    #: the ``records.jsonl`` that stores the record; None for random searches
-    records: Path | None = None
     #: dotted key of the configuration -> file of initial weights; ``*`` matches any part of the
     #: name
     initial_weights: Mapping[str, str] = field(default_factory=dict)
@@ -137,7 +136,7 @@ def record_of(run: PlannedRun) -> RunResult | None:
         The record; None if there is no valid record, or if the required checkpoint is missing.
     """
     record = _folder_record(run)
-    if record is None and run.records is not None and not run.needs_checkpoint:
+    if record is None and not run.needs_checkpoint:
         stored = read_records(run.records).get(run.name)
         return stored.result if stored is not None and _is_valid(run, stored.result) else None
     checkpoints = [run.run_dir / CHECKPOINTS / name for name in ("best.ckpt", "last.ckpt")]
@@ -152,7 +151,7 @@ def keep_record(run: PlannedRun) -> None:
     An invalid record, for example of other data, does not replace a stored record. The caller must
     hold the run's lock.
     """
-    if run.records is None or (record := _folder_record(run)) is None:
+    if (record := _folder_record(run)) is None:
         return
     stored = read_records(run.records).get(run.name)
     if stored is None or stored.result != record:

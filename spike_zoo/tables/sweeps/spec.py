@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,7 +11,6 @@ from typing import Any, Final, Literal
 from jsonargparse.typing import PositiveInt
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.sweeps.parameters import read_parameters
 from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
 
 NEEDS_FILENAME = "needs.yaml"  # not part of the sweep file: W&B warns about unknown keys
@@ -18,7 +18,7 @@ TABLE_FILENAME = "table.yaml"
 #: Keys of W&B's schema for sweeps that have no effect here.
 _IGNORED: Final = {
     *("apiVersion", "kind", "controller", "description", "job", "image_uri", "entity"),
-    *("project", "metrics", "scheduler"),
+    *("project", "metric", "metrics", "early_terminate", "scheduler"),
 }
 
 
@@ -29,36 +29,24 @@ class SweepSpec:
     path: Path  #: the file
     name: str  #: name of the sweep
     method: Literal["grid", "random", "bayes"]  #: the search
-    parameters: dict[str, dict[str, Any]]  #: dotted option -> W&B's distribution of its values
+    parameters: dict[str, dict[str, Any]]  #: dotted option -> its values, as W&B describes them
     command: tuple[str, ...]  #: command of a run, with W&B's macros
     program: str | None = None  #: value of the macro ``${program}``
     run_cap: PositiveInt | None = None  #: largest number of runs
-    stops_early: bool = False  #: whether W&B's agent ends poor runs early (``early_terminate``)
     needs: tuple[Path, ...] = ()  #: sweep files whose runs must be finished first
     #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class SweepMetric:
-    """The metric that W&B's search optimises."""
+class GridParameter:
+    """Values of an option in a grid."""
 
-    name: str
-    goal: Literal["maximize", "minimize"] = "minimize"
-    target: float | None = None
-    impute: str | None = None
-
-
-@dataclass(frozen=True)
-class EarlyTermination:
-    """Settings of the early termination of poor runs by W&B's agent."""
-
-    type: str
-    min_iter: int | None = None
-    max_iter: int | None = None
-    s: int | None = None
-    eta: float | None = None
-    strict: bool | None = None
+    value: Any = None  #: a single value
+    values: list[Any] | None = None  #: the values
+    min: int | None = None  #: the first of consecutive whole numbers
+    max: int | None = None  #: the last of consecutive whole numbers
+    distribution: Literal["constant", "categorical", "int_uniform"] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,35 +65,37 @@ class Needs:
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
-    """Read a sweep file and its requirements in ``needs.yaml``.
-
-    Raises:
-        MissingFileError: If the file, a required sweep or a required table does not exist.
-        ConfigError: If a key is missing, unknown or of another type; states file and key.
-    """
+    """Read a sweep file and its requirements in ``needs.yaml``."""
     file = Path(path)
     content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
     content.setdefault("name", file.stem)
-    stops_early = content.get("early_terminate") is not None
-    for key, kind in (("metric", SweepMetric), ("early_terminate", EarlyTermination)):
-        if (value := content.pop(key, None)) is not None:
-            parse_dataclass(kind, value, f"{file}: {key}")
     if "needs" in content:
         raise ConfigError(f"{file}: needs: list them in {NEEDS_FILENAME} beside the sweep")
-    if "parameters" not in content:
-        raise ConfigError(f"{file}: the key 'parameters' is missing")
-    parameters = read_parameters(file, content.pop("parameters"))
+    parameters = content.pop("parameters", None)  # jsonargparse would read the text 'null' as None
+    if not isinstance(parameters, dict) or not parameters:
+        raise ConfigError(f"{file}: parameters: expected a mapping of options, got {parameters!r}")
     needs = read_needs(file.with_name(NEEDS_FILENAME))
-    return parse_dataclass(
+    spec = parse_dataclass(
         SweepSpec,
         content,
         str(file),
         path=file,
         parameters=parameters,
-        stops_early=stops_early,
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )
+    for name, parameter in spec.parameters.items() if spec.method == "grid" else ():
+        _check_parameter(parameter, f"{file}: parameters.{name}")
+    return spec
+
+
+def _check_parameter(parameter: Mapping[str, Any], place: str) -> None:
+    parse_dataclass(GridParameter, deepcopy(parameter), place)  # parsing changes lists
+    choices = parameter.get("values", [parameter.get("value", "")])
+    if not ({"value", "values"} & parameter.keys() or {"min", "max"} <= parameter.keys()):
+        raise ConfigError(f"{place}: a grid needs 'value', 'values' or 'min' and 'max'")
+    if not choices or None in choices:
+        raise ConfigError(f"{place}: expected values; W&B passes null as 'None', write 'null'")
 
 
 def needed_first(spec: SweepSpec) -> list[SweepSpec]:

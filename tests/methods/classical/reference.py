@@ -25,10 +25,10 @@ def per_pixel(
     return out
 
 
-def rate_in_window(pixel: list[int], center: int, window: int, edge: str) -> float:
+def rate_in_window(pixel: list[int], center: int, window: int) -> float:
     first = center - window // 2
     inside = [pixel[t] for t in range(first, first + window) if 0 <= t < len(pixel)]
-    return sum(inside) / (window if edge == "zero" else len(inside))
+    return sum(inside) / len(inside)
 
 
 def inverse_interval(
@@ -36,28 +36,15 @@ def inverse_interval(
     center: int,
     convention: str = "forward",
     missing: str = "zero",
-    max_search: int | None = None,
-    out_of_reach: float | None = None,
+    limit: float = float("inf"),
 ) -> float:
     times = [t for t, fired in enumerate(pixel) if fired]
-    if convention == "forward":
-        past, future = [s for s in times if s <= center], [s for s in times if s > center]
-    else:
-        past, future = [s for s in times if s < center], [s for s in times if s >= center]
-    if max_search is not None:
-        m, late = max_search, int(convention == "backward")
-        past = [s for s in past if s >= center - m + 1 - late]
-        future = [s for s in future if s <= center + m - late]
-        if not (past and future):
-            return 1 / (2 * m) if out_of_reach is None else out_of_reach
-    if past and future:
-        return 1 / (future[0] - past[-1])
-    if missing == "zero" or (missing == "hold" and len(times) < 2):
+    boundary = center + (convention == "forward")
+    past, future = [s for s in times if s < boundary], [s for s in times if s >= boundary]
+    if missing == "zero" and not (past and future):
         return 0.0
-    if missing == "hold":
-        near = times[:2] if not past else times[-2:]
-        return 1 / (near[1] - near[0])
-    return 1 / ((future[0] if future else len(pixel)) - (past[-1] if past else -1))
+    interval = (future[0] if future else len(pixel)) - (past[-1] if past else -1)
+    return 1 / interval if interval <= limit else 0.0
 
 
 def mean_inverse_interval(pixel: list[int], center: int, average: int, **rules: Any) -> float:

@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from spike_zoo.methods.classical import AlignedTFI, alignment, deblurring
-from spike_zoo.methods.classical.alignment import (
-    Intervals,
-    PlaneAlignment,
-)
+from spike_zoo.methods.classical import AlignedTFI, alignment, deblurring, intervals
+from spike_zoo.methods.classical.alignment import PlaneAlignment
 from spike_zoo.methods.classical.deblurring import box_filter, deblurred
+from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
@@ -119,16 +117,16 @@ def test_intervals_are_from_the_last_to_the_next_spike(
 ) -> None:
     count, *size = spikes.shape
     outside = torch.full(size, -before), torch.full(size, count - 1 + after)
-    intervals = Intervals.of(torch.from_numpy(spikes).byte(), *outside)
+    measured = Intervals.of(torch.from_numpy(spikes).byte(), *outside)
     for (plane, row, column), _ in np.ndenumerate(spikes):
         fired = np.flatnonzero(spikes[:, row, column]).tolist()
         last = max((k for k in fired if k <= plane), default=-before)
         following = min((k for k in fired if k > plane), default=count - 1 + after)
         at = (plane, row, column)
-        assert intervals.since[at] == min(plane - last, 255)
-        assert intervals.until[at] == min(following - plane, 255)
+        assert measured.since[at] == min(plane - last, 255)
+        assert measured.until[at] == min(following - plane, 255)
         interval = following - last
-        assert intervals.rates[at] == pytest.approx(1 / interval if interval <= 1024 else 0)
+        assert measured.rates[at] == pytest.approx(1 / interval if interval <= 1024 else 0)
 
 
 @given(spikes=SPIKES, seed=st.integers(0, 99), speed=st.floats(0, 2))
@@ -144,17 +142,17 @@ def test_the_compiled_kernels_equal_torch(
     middle = count // 2
 
     def compute_all() -> list[torch.Tensor]:
-        intervals = Intervals.of(torch.from_numpy(spikes).byte())
-        intervals.fill_ends(2, 3)
+        measured = Intervals.of(torch.from_numpy(spikes).byte())
+        measured.fill_ends(2, 3)
         aligned = PlaneAlignment(middle, groups, velocity)
-        values = [intervals.since, intervals.until, intervals.rates]
-        values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]
-        values.append(aligned.whole(intervals, clip))
-        return [*values, aligned.excess(image[None], intervals, clip), box_filter(image[None], 5)]
+        values = [measured.since, measured.until, measured.rates]
+        values += [aligned.each_plane(measured.rates), aligned.means(measured.rates)]
+        values.append(aligned.whole(measured, clip))
+        return [*values, aligned.excess(image[None], measured, clip), box_filter(image[None], 5)]
 
     compiled = compute_all()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (alignment, deblurring):
+        for module in (alignment, deblurring, intervals):
             patch.setattr(module, "is_compiled_for", lambda device: False)
         plain = compute_all()
     for fast, slow in zip(compiled, plain, strict=True):
@@ -174,6 +172,6 @@ def test_intervals_cut_by_the_ends_of_a_recording_get_the_nearest_rate(
     rates: list[float], before: int, after: int, filled: list[float]
 ) -> None:
     planes = torch.zeros(5, 1, 1, dtype=torch.uint8)
-    intervals = Intervals(planes, planes, torch.tensor(rates).view(5, 1, 1))
-    intervals.fill_ends(before, after)
-    torch.testing.assert_close(intervals.rates.flatten(), torch.tensor(filled))
+    measured = Intervals(planes, planes, torch.tensor(rates).view(5, 1, 1))
+    measured.fill_ends(before, after)
+    torch.testing.assert_close(measured.rates.flatten(), torch.tensor(filled))

@@ -105,15 +105,3 @@ def test_adjusted_returns_a_new_method_and_does_not_change_the_original() -> Non
     assert TFSTP().adjusted().hparams == {}
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
         method.adjusted(window=0)
-
-
-def test_methods_and_modules_make_the_same_images(
-    recording: SpikeRecording,
-) -> None:
-    for method, module in (
-        (TFP(9), TFPModule(9)),
-        (TFI(5), TFIModule(5)),
-        (TFSTP(), TFSTPModule()),
-    ):
-        images = method.reconstruct(recording, [3, 50])
-        assert torch.equal(images, module.reconstruct(recording, [3, 50]))

@@ -300,8 +300,8 @@ def test_a_variant_states_every_option_and_changes_only_those_of_its_study(path:
 def test_shipped_weights_have_the_options_of_the_variants_that_start_from_them(stem: str) -> None:
     stated = arguments_of(stem)
     for stage in ("fem", "motion", "codec", "joint", "fam"):
-        if stated.get(stage) is None:
-            continue
+        if stated.get(stage) is None or not (ROOT / stated[stage]).is_file():
+            continue  # weights that are not in the repository
         saved = read_saved_model(ROOT / stated[stage], {})
         assert getattr(sci, saved.class_path.rpartition(".")[2]).stage == stage
         saved_options = flat(dict(saved.hyper_parameters))

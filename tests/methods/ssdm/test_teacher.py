@@ -25,23 +25,14 @@ def scene(planes: int = 137, height: int = 8, width: int = 12) -> tuple[Tensor, 
     return blur, torch.rand(2, planes, height, width, generator=generator) < 0.4
 
 
-@pytest.mark.parametrize("memory", [1e-9, 5e-3, 10.0])
+@pytest.mark.parametrize("memory", [1e-9, 5e-3])
 def test_labels_do_not_depend_on_the_memory_limit(bsn: BSN, edsr: EDSR, memory: float) -> None:
     blur, spikes = scene()
     times = [20, 44, 68, 92, 116]
     labels = SSDMTeacher(bsn, edsr, memory_gib=memory)(blur, spikes, times)
     alone = [SSDMTeacher(bsn, edsr)(blur, spikes, times=[time])[0] for time in times]
+    assert not labels.requires_grad
     torch.testing.assert_close(labels, torch.stack(alone), rtol=0.0, atol=1e-5)
-
-
-def test_a_memory_limit_of_0_is_rejected(bsn: BSN, edsr: EDSR) -> None:
-    teacher = SSDMTeacher(bsn, edsr)
-    with pytest.raises(ValueError, match="memory_gib must be above 0"):
-        teacher.times_at_once(scene()[0], memory_gib=0.0)
-
-
-def test_labels_require_no_gradient(bsn: BSN, edsr: EDSR) -> None:
-    assert not SSDMTeacher(bsn, edsr)(*scene(), times=[68]).requires_grad
 
 
 def test_without_networks_the_teacher_is_the_deblurring_model_on_upsampled_rates() -> None:
@@ -120,9 +111,6 @@ def test_the_number_of_images_follows_from_the_memory_limit() -> None:
     assert images_at_once(2**28, 1.0, CPU) == 4
     assert images_at_once(2**28 + 1, 1.0, CPU) == 3
     assert images_at_once(2**40, 1.0, CPU) == 1
-
-
-def test_accelerators_take_more_images_by_default() -> None:
     assert images_at_once(2**25, None, GPU) > images_at_once(2**25, None, CPU)
 
 

@@ -92,7 +92,7 @@ def test_a_cascade_without_networks_has_no_parameters_and_equals_the_plain_teach
 def test_aligned_rates_give_the_teacher_higher_psnr_than_a_window_of_planes() -> None:
     plain = SSDMCascadeModule(PLAIN)
     along = SSDMCascadeModule(replace(PLAIN, align_input=True))
-    for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
+    for scene in deblur_scenes("test", 1, seed=7, height=48, width=48):
         take = simulate_exposures(scene)
         batch = exposure_batch(take)
         assert take.images is not None

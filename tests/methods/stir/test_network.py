@@ -38,16 +38,6 @@ PUBLISHED_PARAMETERS = [
     ({"hidden_channels": 4}, 5_014_024),
     ({"hidden_channels": 16}, 5_299_288),
 ]
-PUBLISHED_PARTS = {
-    "embedding": (3_476, 10_197.0),
-    "encoder": (365_725, 59_664.0),
-    "attention": (141_014, 888.609375),
-    "decoders.5": (2_253_605, 8_798.625),
-    "decoders.4": (1_442_972, 22_092.765625),
-    "decoders.3": (396_764, 23_595.0625),
-    "decoders.2": (229_676, 54_948.25),
-    "decoders.1": (274_728, 262_481.0),
-}
 VARIANTS: list[dict[str, Any]] = [
     {"pyramid_levels": 3},
     {"flow_fields": 1},
@@ -113,15 +103,6 @@ def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:
         network = STIR()
     assert round(count_flops(network, 250, 400).get_total_flops() / 2e9, 3) == 45.329
     assert round(count_flops(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
-
-
-def test_cost_of_every_part_equals_the_published_value() -> None:
-    with torch.device("meta"):
-        network = STIR()
-    flops = count_flops(network, 64, 64).get_flop_counts()
-    for name, (parameters, macs) in PUBLISHED_PARTS.items():
-        assert parameters_of(network.get_submodule(name)) == parameters
-        assert sum(flops[f"STIR.{name}"].values()) / 2 == macs * 64 * 64
 
 
 @pytest.mark.parametrize(

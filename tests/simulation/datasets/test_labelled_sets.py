@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spike_zoo.errors import FormatError, MediaError, MissingFileError, UsageError
+from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.simulation.datasets.labelled_sets import (
     find_caltech,
     find_cifar,
@@ -58,23 +58,6 @@ def test_files_with_a_dot_in_their_names_are_found(tmp_path: Path) -> None:
     for path in list(write_mnist(tmp_path, MNIST_TRAIN, MNIST_TEST).iterdir()):
         path.rename(path.with_name(path.name.replace("-idx", ".idx")))
     assert len(find_mnist(tmp_path, 0).splits["test"]) == 4
-
-
-def test_a_balanced_draw_has_equally_many_images_of_each_digit(tmp_path: Path) -> None:
-    write_mnist(tmp_path, MNIST_TRAIN, MNIST_TRAIN)
-    data_set = find_mnist(tmp_path, 3, balanced=4)
-    names = {
-        split: {picture.name for picture in pictures} for split, pictures in data_set.splits.items()
-    }
-    assert Counter(picture.label for picture in data_set.splits["test"]) == dict.fromkeys(
-        range(10), 4
-    )
-    assert {name.partition("-")[0] for name in names["test"]} == {"train", "test"}
-    assert len(names["train"] | names["val"] | names["test"]) == 100
-    other_seed = find_mnist(tmp_path, 4, balanced=4).splits["test"]
-    assert {picture.name for picture in other_seed} != names["test"]
-    with pytest.raises(UsageError, match="--balanced must be below 10, the images of '0'; got 10"):
-        find_mnist(tmp_path, 0, balanced=10)
 
 
 def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:

@@ -121,7 +121,6 @@ def test_an_archive_is_named_after_its_data_set_or_folder(tmp_path: Path) -> Non
     ("kind", "options", "message"),
     [
         ("labelled", {"stride": 5}, "--stride is not an option for pictures of --kind labelled"),
-        ("s-cifar", {"balanced": 5}, "it goes with --kind s-mnist"),
         ("s-vimeo", {"height": 64}, "it goes with --kind labelled or s-mnist"),
         ("labelled", {"planes": 1}, "--planes must be at least 2"),
         ("s-mnist", {"height": 31}, "31x64 are too small"),

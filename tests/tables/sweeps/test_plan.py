@@ -89,14 +89,6 @@ def test_a_record_of_other_shipped_weights_is_not_accepted(
         assert run.has_same_initial_weights(record) == is_alike
 
 
-def test_runs_of_a_random_search_have_no_stored_records(
-    spec: SweepSpec, reader: LineReader
-) -> None:
-    pytest.importorskip("sweeps")
-    (run,) = _planned(replace(spec, method="random", run_cap=1), reader)
-    assert run.records is None
-
-
 def test_other_parameters_are_distinguished_by_a_stable_digest(
     spec: SweepSpec, reader: LineReader
 ) -> None:

@@ -30,7 +30,7 @@ AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
 THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
-DEFAULT_WEIGHTS = "sci-small"  # shipped weights of SCI with FEM, motion estimation and FAM
+DEFAULT_WEIGHTS = "sci"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
 class CodedVideoModule(CodingModule):
@@ -80,7 +80,7 @@ class ReconstructingModule(CodedVideoModule):
     Args:
         codec: See :class:`CodedVideoModule`.
         qps: See :class:`CodedVideoModule`.
-        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci-small"``, or a
+        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci"``, or a
             checkpoint.
         window: Planes of the virtual exposure window, for methods with this option.
     """
@@ -108,7 +108,7 @@ class ReconstructingModule(CodedVideoModule):
         if not isinstance(method, Reconstructs):
             raise ConfigError(
                 f"reconstructor: {self.reconstructor_name} does not reconstruct images; name a "
-                "method that does, such as tfp or sci-small"
+                "method that does, such as tfp or sci"
             )
         self.reconstructor = cast("nn.Module", method).requires_grad_(False).eval()
 
@@ -177,7 +177,7 @@ class CAASModule(CodedVideoModule):
     Args:
         codec: See :class:`CodedVideoModule`.
         qps: See :class:`CodedVideoModule`.
-        weights: Name or path for :func:`spike_zoo.load` of SCI: ``"sci-small"`` or a checkpoint of
+        weights: Name or path for :func:`spike_zoo.load` of SCI: ``"sci"`` or a checkpoint of
             stage ``"fam"``, with FEM, motion estimation and FAM; or one of stage ``"fem"``.
         motion: ``"decoded"`` estimates motion in the decoder, without bits; ``"none"`` is zero.
         channels: ``"all"``, or the ``"mean"`` of the three.
@@ -210,7 +210,7 @@ class CAASModule(CodedVideoModule):
         networks = getattr(load(self.weights), "codec", None)
         if not isinstance(networks, SCICodec) or isinstance(networks.fam, ClassFAM):
             raise ConfigError(
-                f"weights: {self.weights} is not of SCI with pictures; name sci-small, or a "
+                f"weights: {self.weights} is not of SCI with pictures; name sci, or a "
                 "checkpoint of stage 'fem' or 'fam'"
             )
         self.networks = networks.requires_grad_(False).eval().to(self.device)

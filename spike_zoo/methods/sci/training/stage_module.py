@@ -33,7 +33,7 @@ from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.utils.files import weights_file
+from spike_zoo.utils.files import how_to_make, weights_file
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
@@ -161,10 +161,13 @@ class StagedModule(TaskModule):
                 )
             file = weights_file(path)
             if not file.is_file():
-                raise MissingFileError(
-                    f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
+                command = (
                     f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
-                    f"runs/sci/{stage}', or name another in model.init_args.{stage}",
+                    f"runs/sci/{stage}' trains it"
+                )
+                raise MissingFileError(
+                    f"{file}: there is no such checkpoint of stage {stage!r}; "
+                    f"{how_to_make(file) or command}, or name another in model.init_args.{stage}",
                     path=str(file),
                 )
             for part in TRAINED_PARTS[stage]:

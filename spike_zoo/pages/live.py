@@ -1,58 +1,57 @@
-"""Player of the live view: pictures at a constant rate, dropped if late, in constant memory."""
+"""Player and local web page of the live view: pictures at a constant rate, dropped if late."""
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
-from spike_zoo.errors import PlaneRangeError
+from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.media.pictures import to_bytes
 
 if TYPE_CHECKING:
     from spike_zoo.pages.live_sources import PlaneSource
     from spike_zoo.tasks.protocols import Reconstructs
 
+HOST: Final = "127.0.0.1"
 _AROUND: Final = 128  # planes before and after the shown plane that a method gets
 _JPEG_QUALITY: Final = 90
 _RATES: Final = 25  # pictures over which the rate is measured
 _IDLE: Final = 15.0  # seconds without a request, after which the player pauses
+_MAX_BYTES: Final = 1000  # of the body of a POST request
+_POLICY: Final = (
+    "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
 class LiveState:
     """State of the player with its latest picture.
 
-    Attributes:
-        number: Number of pictures so far.
-        plane: Plane of the picture.
-        first: First plane that can be shown, with the planes before it that the method needs.
-        last: Last plane that can be shown, with the planes after it that the method needs.
-        stop: Plane after the last available one.
-        playing: Whether the player advances.
-        following: Whether the newest plane is shown.
-        ended: Whether the source will have no more planes.
-        seconds: Time to compute the picture.
-        latency: Seconds from the arrival of the last plane that the picture needs to the picture;
-            None if the time of arrival is unknown.
-        rate: Pictures per second, over the last 25 pictures.
-        dropped: Total number of dropped pictures.
+    Around ``first`` to ``last`` all planes that the method needs are available. ``latency`` is the
+    time from the arrival of the last needed plane to the picture, if known.
     """
 
-    number: int
+    number: int  # pictures so far
     plane: int
     first: int
     last: int
-    stop: int
+    stop: int  # plane after the last available one
     playing: bool
-    following: bool
-    ended: bool
-    seconds: float
+    following: bool  # the newest plane is shown
+    ended: bool  # the source will have no more planes
+    seconds: float  # to compute the picture
     latency: float | None
-    rate: float
+    rate: float  # pictures per second, over the last 25 pictures
     dropped: int
 
 
@@ -135,10 +134,7 @@ class Player:
     ) -> None:
         """Play or pause, go to a plane, or follow the newest one.
 
-        Args:
-            playing: Whether the player advances, from the first plane if a recording has ended.
-            plane: The next plane to show.
-            follow: Whether to show the newest plane.
+        A recording that has ended is played from its first plane.
         """
         with self._changed:
             if playing is not None:
@@ -154,12 +150,7 @@ class Player:
         self._controlled.set()
 
     def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
-        """Wait for a picture after ``number``; return the latest state and its JPEG.
-
-        Args:
-            number: Number of the last picture that the caller has.
-            timeout: Seconds to wait.
-        """
+        """Wait for a picture after ``number``; return the latest state and its JPEG."""
         now = time.monotonic()
         if now - self._requested >= _IDLE:
             self._controlled.set()
@@ -242,3 +233,131 @@ class Player:
         pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV expects B,G,R
         _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return coded.tobytes()
+
+
+class LiveServer(ThreadingHTTPServer):
+    """Serve the pictures of a player.
+
+    Args:
+        player: The player.
+        port: Port of the server; 0 selects a free one.
+        title: Name of the recording.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, player: Player, port: int, title: str) -> None:
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise UsageError(f"--port {port}: {error.strerror}; give another one") from error
+        self.player, self.title = player, title
+
+    @property
+    def address(self) -> str:
+        """URL of the page."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def serve(self) -> None:
+        """Serve until the player is stopped, or the source of planes raises an error.
+
+        The player runs in the calling thread, so that Ctrl-C interrupts a computation.
+        """
+        requests = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        requests.start()
+        try:
+            self.player.run()
+        finally:
+            self.shutdown()
+            self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Handler of requests of the page."""
+
+    server: LiveServer
+
+    def do_GET(self) -> None:
+        """Send the page, the latest picture, or the state as JSON."""
+        if not self._is_local():
+            return
+        answers = {"/": self._page, "/picture": self._picture, "/state": self._state}
+        answer = answers.get(urlsplit(self.path).path)
+        if answer is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            answer()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the page was closed
+
+    def do_POST(self) -> None:
+        """Control the player with the JSON of the request."""
+        if not self._is_local():
+            return
+        try:
+            size = int(self.headers.get("Content-Length", ""))
+            command = json.loads(self.rfile.read(size)) if 0 < size <= _MAX_BYTES else None
+            self.server.player.control(**_checked(command))
+        except (ValueError, TypeError):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
+        self._send("application/json", b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no requests."""
+
+    def _is_local(self) -> bool:
+        """Return whether a request is from this machine; send an error if not."""
+        if is_local(self.headers.get("Host"), self.headers.get("Origin")):
+            return True
+        self.send_error(HTTPStatus.FORBIDDEN)
+        return False
+
+    def _page(self) -> None:
+        text = files("spike_zoo.pages").joinpath("page.html").read_text(encoding="utf-8")
+        self._send("text/html; charset=utf-8", text.encode())
+
+    def _state(self) -> None:
+        """Send the state; with ``?after=N``, wait for a picture after number N."""
+        after = parse_qs(urlsplit(self.path).query).get("after", ["-1"])[0]
+        latest, _ = self.server.player.wait(int(after) if after.isdecimal() else -1)
+        state = {"title": self.server.title, "stride": self.server.player.stride}
+        facts = {} if latest is None else asdict(latest)
+        self._send("application/json", json.dumps(state | facts).encode())
+
+    def _picture(self) -> None:
+        latest, jpeg = self.server.player.wait(-1)
+        if latest is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        else:
+            self._send("image/jpeg", jpeg)
+
+    def _send(self, kind: str, body: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def is_local(host: str | None, origin: str | None) -> bool:
+    """Return whether a request is for a local host name and not from a page of another site.
+
+    A remote site that resolves to this machine (DNS rebinding) has another name in the header
+    ``Host``; any port is allowed, for example of a tunnel. Browsers send ``Origin`` with requests.
+    """
+    name = (host or "").partition(":")[0]
+    return name in (HOST, "localhost") and origin in (None, f"http://{host}")
+
+
+def _checked(command: object) -> dict[str, Any]:
+    """Check names and types of the arguments of ``Player.control``; raise ValueError."""
+    kinds = {"playing": bool, "plane": int, "follow": bool}
+    if not isinstance(command, dict) or not all(
+        name in kinds and type(value) is kinds[name] for name, value in command.items()
+    ):
+        raise ValueError(command)
+    return command

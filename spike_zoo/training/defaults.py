@@ -1,4 +1,4 @@
-"""Loggers of a run: CSV always, W&B and others as configured."""
+"""Callbacks and loggers of every run: saved configuration, checks, pictures, CSV and W&B."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from lightning import Callback
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from spike_zoo.errors import UsageError
+from spike_zoo.checkpoints.weight_files import first_invalid
+from spike_zoo.errors import ConfigError, UsageError, WeightsError
+from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.csv_logger import AppendingCSVLogger
+from spike_zoo.training.divergence import WarnOfConstantImages
+from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
 from spike_zoo.training.folders import RUN_DIR_VARIABLE
+from spike_zoo.training.images import ConfusionPicture, FeatureMap, SampleImages, SampleVideo
+from spike_zoo.training.initial_weights import CKPT_PATH
+from spike_zoo.training.planning import dumped
+from spike_zoo.training.provenance import versions
 from spike_zoo.training.wandb_logger import SafeWandbLogger
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
-    from lightning import LightningModule
+    from lightning import LightningModule, Trainer
 
     from spike_zoo.training.planning import Plan
     from spike_zoo.training.result import RunResult
@@ -25,7 +37,61 @@ if TYPE_CHECKING:
 SWEEP_ID = "WANDB_SWEEP_ID"  # set by W&B's agent, which waits for a report of the run
 OURS = "spike_zoo.training.wandb_logger.SafeWandbLogger"
 _METHODS_FOLDER = "methods"  # parent of the folders of methods
-TENSORBOARD = ("tensorboard", "tensorboardX")  # one of them is sufficient
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Write the complete configuration into the run's folder and to W&B."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write ``config.yaml`` without ``ckpt_path``, which would override that of a later run."""
+        content = dumped(self.parser, self.config)
+        content.pop(CKPT_PATH, None)
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        with new_file(path, overwrite=True) as temporary:
+            temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        for logger in trainer.loggers:
+            if isinstance(logger, SafeWandbLogger):
+                logger.log_hyperparams({"config": content, "versions": versions()})
+
+
+class NoRandomWeights(Callback):
+    """Reject the evaluation of random weights.
+
+    The check runs when evaluation starts, so other errors are reported first. A module that loads
+    its own weights sets the attribute ``has_own_weights``.
+    """
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise ConfigError for random weights and WeightsError for weights that are not finite."""
+        method = type(pl_module).__name__
+        learns = any(parameter.requires_grad for parameter in pl_module.parameters())
+        has_own = getattr(pl_module, "has_own_weights", False)
+        if learns and not trainer.ckpt_path and not has_own:
+            raise ConfigError(
+                f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
+                "--ckpt_path best and the --run_dir of a fit"
+            )
+        if (name := first_invalid(pl_module)) is not None:
+            raise WeightsError(
+                f"{trainer.ckpt_path or method}: the weights {name} are not finite; name another "
+                "checkpoint"
+            )
+
+    on_test_start = on_predict_start = on_validation_start
+
+
+def evaluation_callbacks(verb: str | None, out: Path) -> list[Callback]:
+    """Return the callbacks of ``validate``, ``test`` or ``predict``, which write into ``out``."""
+    if verb == "predict":
+        return [NoRandomWeights(), PredictionFiles(out)]
+    return [NoRandomWeights(), WarnOfConstantImages(), *measuring_callbacks(out)]
+
+
+def measuring_callbacks(out: Path) -> list[Callback]:
+    """Return the callbacks that measure a test and write its pictures into ``out``."""
+    images = out / "images"
+    pictures = [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]
+    return [CostMeter(), *pictures, PerImageMetrics(out)]
 
 
 def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
@@ -34,16 +100,13 @@ def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parse
     Args:
         given: ``trainer.logger`` as parsed; changed in place.
         folder: Output folder of the verb.
-
-    Raises:
-        UsageError: If TensorBoard is configured and not installed.
     """
     for logger in given if isinstance(given, list) else [given]:
         name = str(getattr(logger, "class_path", "")).rpartition(".")[2]
         arguments = getattr(logger, "init_args", None) or {}
         if name == "WandbLogger":
             _make_safe(logger)
-        if name == "TensorBoardLogger" and not any(map(find_spec, TENSORBOARD)):
+        if name == "TensorBoardLogger" and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
             raise UsageError(
                 "TensorBoard is not installed: pip install 'spike-zoo[tensorboard]', or remove its "
                 "logger from the configuration"
@@ -59,11 +122,11 @@ def _make_safe(logger: Any) -> None:  # noqa: ANN401  (parsed arguments)
     accepted = inspect.signature(SafeWandbLogger).parameters
     lightnings = inspect.signature(WandbLogger).parameters
     for name, value in list(vars(logger.init_args).items()):
-        default = lightnings[name].default if name in lightnings else None
-        if name not in accepted and value != default:
+        if name in accepted and value is not None:
+            continue
+        if name not in accepted and name in lightnings and value != lightnings[name].default:
             raise UsageError(f"{name}: {OURS} has no such argument; it has {', '.join(accepted)}")
-        if name not in accepted or value is None:
-            del logger.init_args[name]
+        del logger.init_args[name]
     logger.class_path = OURS
 
 
@@ -86,9 +149,10 @@ def loggers_of(
     """
     if given is False:
         return False
-    others = given if isinstance(given, list) else [given]
     others = [
-        item for item in others if isinstance(item, Logger) and not isinstance(item, CSVLogger)
+        logger
+        for logger in (given if isinstance(given, list) else [given])
+        if isinstance(logger, Logger) and not isinstance(logger, CSVLogger)
     ]
     if SWEEP_ID in os.environ and not any(isinstance(logger, SafeWandbLogger) for logger in others):
         others.append(SafeWandbLogger(log_model=True))
@@ -122,9 +186,8 @@ def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -
 def method_of(module: LightningModule) -> str:
     """Return the name of a module's method: its folder, or its file if it has no folder.
 
-    ``spike_zoo.methods.stir.module`` is ``"stir"``, ``spike_zoo.methods.sci.training.module`` is
-    ``"sci"``. Outside this package ``mine``, ``mine.module`` and ``theirs.methods.mine`` (a folder
-    or a file) are ``"mine"``.
+    ``spike_zoo.methods.sci.training.module`` is ``"sci"``. Outside this package ``mine``,
+    ``mine.module`` and ``theirs.methods.mine`` (a folder or a file) are ``"mine"``.
     """
     home = type(module).__module__
     *above, name = home.split(".")

@@ -1,23 +1,33 @@
-"""Files of predictions: images and tables."""
+"""Tables of metrics per image, and files of predictions."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from spike_zoo.cli.main import main
 from spike_zoo.media import load_picture
 from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import Origin, SamplePrediction, TaskModule, base
-from spike_zoo.testing import QUIET
-from spike_zoo.training.predictions import PredictionFiles
+from spike_zoo.testing import QUIET, tiny_archive
+from spike_zoo.training.evaluation import PredictionFiles, image_set_digest
+from spike_zoo.training.result import RunResult
+
+IMAGES = st.lists(
+    st.tuples(st.sampled_from(["street", "alley", "a-1"]), st.integers(0, 9)), unique=True
+)
 
 
 class _Counts(TaskModule):
@@ -70,12 +80,13 @@ def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) ->
 def test_predictions_without_a_plane_are_numbered(
     indices: list[int] | None, tmp_path: Path
 ) -> None:
-    batch = {"name": ["street", "street"]}
-    files = _write_predictions(
-        tmp_path, BlurryInputModule(), batch, indices, batches=1 if indices else 4
-    )
+    writer: Any = PredictionFiles(tmp_path)
+    images, batch = torch.full((2, 1, 12, 16), 0.5), {"name": ["street", "street"]}
+    for number in range(1 if indices else 4):
+        writer.write_on_batch_end(None, BlurryInputModule(), images, indices, batch, number, 0)
+    files = sorted(path.name for path in tmp_path.iterdir())
     first = 6 if indices else 0
-    assert sorted(files) == [f"street-{number:06d}.png" for number in range(first, 8)]
+    assert files == [f"street-{number:06d}.png" for number in range(first, 8)]
 
 
 def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
@@ -122,16 +133,31 @@ def test_the_table_contains_the_predictions_of_all_processes_once(
         assert [row["name"] for row in csv.DictReader(file)] == ["take0", "take1", "take2"]
 
 
-def _write_predictions(
-    folder: Path,
-    module: TaskModule,
-    batch: dict[str, Any],
-    indices: list[int] | None,
-    batches: int = 1,
-) -> dict[str, float]:
-    """Write two predictions per batch; return the mean grey value of each file."""
-    writer: Any = PredictionFiles(folder)
-    predictions = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
-    for number in range(batches):
-        writer.write_on_batch_end(None, module, predictions, indices, batch, number, 0)
-    return {path.name: float(load_picture(path).mean()) for path in folder.iterdir()}
+def test_a_test_writes_a_row_per_image_and_their_means_equal_its_metrics(tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "tiny.h5", planes=201, height=32, width=48, stride=20)
+    arguments = ["--config=classical/tfi9", f"--data.archive={archive}", f"--run_dir={tmp_path}"]
+    arguments += ["--data.eval_batch_size=2", "--trainer.enable_progress_bar=false"]
+    assert main(["test", *arguments]) == 0
+    with (tmp_path / "test" / "per_image.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    result = RunResult.read(tmp_path / "test")
+    for name in ("psnr", "ssim"):
+        mean = sum(float(row[name]) for row in rows) / len(rows)
+        assert mean == pytest.approx(result.metrics[f"test/{name}"], rel=1e-6)
+    assert len({(row["name"], row["plane"]) for row in rows}) == len(rows) > 2
+    assert all(float(row["rate_scale"]) > 0 for row in rows)
+
+
+def test_the_digest_equals_the_sha256_of_a_sorted_text_list() -> None:
+    content = b"alley\t7\nstreet\t40"  # name, tabulator, plane; sorted
+    assert image_set_digest([("street", 40), ("alley", "7")]) == hashlib.sha256(content).hexdigest()
+
+
+@given(images=IMAGES, others=IMAGES, seed=st.integers(0, 9))
+def test_digests_of_images_are_equal_if_the_images_are_equal_in_any_order(
+    images: list[tuple[str, int]], others: list[tuple[str, int]], seed: int
+) -> None:
+    shuffled = random.Random(seed).sample(images, len(images))
+    assert image_set_digest(shuffled) == image_set_digest(images)
+    is_same = set(images) == set(others)
+    assert (image_set_digest(images) == image_set_digest(others)) is is_same
