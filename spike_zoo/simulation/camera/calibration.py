@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import yaml
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.camera.noise import CameraNoise
     from spike_zoo.simulation.camera.uniform_light import Map
     from spike_zoo.spikes.recording import SpikeRecording
+
+
+_HOT: Final = 10  # times the median of the dark rates
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def calibrate(dark: SpikeRecording, flats: Sequence[SpikeRecording]) -> Calibrat
     check_levels(levels)
     black, grey, white = levels[0], levels[1], levels[-1]
     local = ndimage.uniform_filter(white.rate, WINDOW, mode="reflect")
-    defective = (white.rate < 0.5 * local) | (black.rate > 0.5 * grey.mean)
+    hottest = max(0.5 * grey.mean, _HOT * float(np.median(black.rate)))
+    defective = (white.rate < 0.5 * local) | (black.rate > hottest)
     check_scene(white, defective)
     intervals = grey.intervals()
     sums = grouped_sums(black, grey, white, intervals, ~defective)

@@ -153,7 +153,8 @@ def _check_constant(level: UniformLight) -> None:
     """Raise if the light changes with time, in both halves of the pixels."""
     kernel = np.ones(_SMOOTHED) / _SMOOTHED
     series = [np.convolve(s, kernel, "valid")[::_SMOOTHED] / s.mean() - 1 for s in level.series]
-    flicker = math.sqrt(max(float((series[0] * series[1]).mean()), 0.0))
+    chance = 4 * series[0].std() * series[1].std() / math.sqrt(len(series[0]))
+    flicker = math.sqrt(max(float((series[0] * series[1]).mean() - chance), 0.0))
     first, second = level.halves.mean(axis=(1, 2))
     drift = abs(second - first) / max(level.mean, 1e-9)
     if max(flicker, drift) > _MAX_CHANGE:
