@@ -26,7 +26,7 @@ NOISES = {
     "lowlight-v1": NOISE_PRESETS["lowlight-v1"],
 }
 SIZES = {"64x64": (64, 64), "128x128": (128, 128), "250x400": (250, 400)}
-LEVELS = (0.0, 0.04, 0.8)
+LEVELS = (0.0, 0.035, 0.8)
 NAMES = [field.name for field in fields(CameraNoise)[:-1]]
 
 
