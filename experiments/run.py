@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -377,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
     names = parsed.names
-    of_names = {
+    of_names: dict[str, Callable[[str], None]] = {
         "file": work.file,
         "train": partial(work.train, options=options),
         "reproduce": partial(work.reproduce, options=options),
