@@ -203,10 +203,7 @@ class Jobs:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def smoke_tables(self, *, every: bool) -> None:
-        """Run and check tables with tiny runs: one of each kind, or those of every method.
-
-        Archives and weights that did not exist are removed afterwards.
-        """
+        """Run tables of each kind or of every method with tiny runs; remove the files they need."""
         sweeps = [str(path) for path in smoke_sweeps(every=every)]
         os.environ["SMOKE_SWEEPS"] = " ".join(sweeps)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
