@@ -158,8 +158,8 @@ def tfi_video(
         shifted = windows.shifted(1 if convention == "forward" else 0)
         ends = (-1.0, float(planes)) if missing == "bound" else (-torch.inf, torch.inf)
         # not like the clips: other strides would compile the kernel again
-        edges = (clips.new_full(clips.shape[2:], end, dtype=torch.float32) for end in ends)
-        return mean_intervals(clips, shifted, *edges)
+        before, after = (clips.new_full(clips.shape[2:], end, dtype=torch.float32) for end in ends)
+        return mean_intervals(clips, shifted, before, after)
 
     return in_order(video, spikes, centers)
 
