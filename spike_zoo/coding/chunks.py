@@ -5,10 +5,11 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from spike_zoo.coding.errors import (
 )
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.utils.files import memory_map
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _HEAD: Final = struct.Struct("<II")  # length of the payload, checksum
 _NUMBERED: Final = struct.Struct("<II")  # number of the chunk, length: part of the checksum

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from spike_zoo.coding.chunks import Chunks, mapped_file, pack_chunk
+from spike_zoo.coding.errors import BitstreamError
 from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
-    from spike_zoo.coding.errors import BitstreamError
 
 
 class BitstreamWriter:

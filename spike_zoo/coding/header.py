@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from spike_zoo.coding.chunks import HEAD_BYTES, MAX_PIXELS, check_header, with_checksum
 from spike_zoo.coding.errors import BitstreamError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from mmap import mmap
 
 MAGIC: Final = b"SCI2"
 MAX_GROUP_PIXELS: Final = 1 << 26

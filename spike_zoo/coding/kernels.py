@@ -6,16 +6,13 @@ frequencies of 16 bits. The arithmetic is integer only, so the bytes are the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.coding.tables import FrequencyTables
 from spike_zoo.spikes.compiling import compiled
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.tables import FrequencyTables
 
 DONE: Final = 0
 OUT_OF_WORDS: Final = 1

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.tables import FrequencyTables
+from spike_zoo.coding.tables import FrequencyTables
 
 MAX_VALUE: Final = 32767
 """Largest magnitude of a symbol."""

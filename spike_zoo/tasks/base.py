@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from lightning import LightningModule
-from torch import nn
+from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.checkpoints.saved_model import plain, plain_hyper_parameters
@@ -20,16 +21,8 @@ from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates
+from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from lightning import LightningDataModule
-    from lightning.pytorch.utilities.types import OptimizerLRScheduler
-    from torch import Tensor
-
-    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.cfa import Cfa
 
 Split = Literal["train", "val", "test"]
 

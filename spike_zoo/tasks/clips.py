@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
-from spike_zoo.spikes.windows import centred_window, mirrored_planes, wanted_planes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.spikes.windows import Planes
+from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
 
 class ClipReconstruction(nn.Module):

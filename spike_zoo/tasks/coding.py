@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
+from lightning import LightningDataModule
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
@@ -12,6 +15,7 @@ from spike_zoo.metrics.image import MeanOfValues, psnr, ssim
 from spike_zoo.metrics.rate import bpp, bpp_f
 from spike_zoo.nn.precision import without_autocast
 from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
@@ -22,14 +26,6 @@ from spike_zoo.tasks.evaluation import (
     SamplePrediction,
     playback,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from lightning import LightningDataModule
-    from torch import Tensor
-
-    from spike_zoo.tasks.batch import SceneBatch, Split
 
 CURVES = "rate_distortion"
 """Prefix of the curves' names in records, as in ``rate_distortion/psnr``."""

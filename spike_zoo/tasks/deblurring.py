@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import psnr
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
-from spike_zoo.spikes.windows import spread_planes, wanted_planes
+from spike_zoo.spikes.windows import Planes, spread_planes, wanted_planes
 from spike_zoo.tasks.base import EVALUATED_SPLITS, ImageModule
+from spike_zoo.tasks.batch import DeblurBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
@@ -31,16 +36,6 @@ from spike_zoo.tasks.exposures import (
     exposures,
     whole_windows,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lightning import LightningDataModule
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.spikes.windows import Planes
-    from spike_zoo.tasks.batch import DeblurBatch, Split
 
 BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # window of the playback shown with a deblurred image

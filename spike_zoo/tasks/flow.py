@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
+from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.metrics.flow import end_point_error, still_error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.tasks.batch import ReconstructionBatch
+from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Sequence
+from typing import Final, cast
 
 import torch
 import torch.nn.functional as F
+from lightning import LightningDataModule
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import ClipModule
+from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.evaluation import (
     Evaluation,
@@ -24,15 +29,6 @@ from spike_zoo.tasks.evaluation import (
     SamplePrediction,
     playback,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lightning import LightningDataModule
-    from torchmetrics import MetricCollection
-
-    from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.batch import LabelledBatch, Split
 
 PREVIEW_PLANES = 13  # moving objects are still sharp in playback over 13 planes
 PREVIEW_WIDTH = 240  # pixels, wide enough for a caption

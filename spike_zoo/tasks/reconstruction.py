@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from spike_zoo.checkpoints.loading import load
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
 from spike_zoo.tasks.base import ClipModule, ImageModule
+from spike_zoo.tasks.batch import ReconstructionBatch, Split
 from spike_zoo.tasks.clips import ClipReconstruction
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -22,11 +24,6 @@ from spike_zoo.tasks.evaluation import (
     playback,
 )
 from spike_zoo.tasks.flow import field_errors, field_pictures
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from spike_zoo.tasks.batch import ReconstructionBatch, Split
 
 PREVIEW_PLANES = 21  # window of the playback shown with a reconstruction
 

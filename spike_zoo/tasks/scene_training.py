@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, cast
 
 import torch
+from lightning import LightningModule
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
+from spike_zoo.tasks.base import ClipModule
+from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from lightning import LightningModule
-
-    from spike_zoo.tasks.base import ClipModule
-    from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
-
-    TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
+TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:

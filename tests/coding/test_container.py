@@ -6,7 +6,7 @@ import io
 import itertools
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,9 +31,6 @@ from tests.helpers.bitstreams import (
     random_symbols,
     small_header,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GROUPS = 4
 SYMBOLS = [random_symbols(30 + 11 * k, seed=k, escapes=0.05) for k in range(GROUPS)]

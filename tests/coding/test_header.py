@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,6 @@ from spike_zoo.coding import (
 )
 from spike_zoo.coding.header import is_bitstream
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOLDEN = ROOT / "tests" / "golden" / "header.sci"
 DIGEST = bytes(range(0xA0, 0xAC))
@@ -79,7 +77,7 @@ def test_frames_and_groups_follow_from_the_planes() -> None:
                 header.group_length(beyond)
 
 
-IMPOSSIBLE = [
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"height": 0}, "height 0; it is 1 to 65535"),
     ({"width": 70_000}, "width 70000; it is 1 to 65535"),
     ({"height": 4_097, "width": 4_096}, "4096 x 4097 pixels; at most 16777216"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from spike_zoo.coding import (
     BitstreamError,
@@ -22,9 +22,6 @@ from spike_zoo.coding import (
 )
 from spike_zoo.coding.tables import from_frequencies, quantised
 from tests.helpers.bitstreams import decode_symbols, encode_symbols, random_symbols
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @pytest.mark.parametrize("escapes", [0.0, 0.1])

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 import torch
+from lightning import LightningDataModule
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import MeanPerImage, psnr
 from spike_zoo.tasks import Evaluation, Origin, TaskModule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lightning import LightningDataModule
-    from torch import Tensor
-
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 
 class Brighter(TaskModule):

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError, SpikeZooError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import DeblurModule, MeasuredImage, Origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torchmetrics import MetricCollection
-
-    from spike_zoo.tasks.batch import DeblurBatch
+from spike_zoo.tasks.batch import DeblurBatch
 
 SPAN = (20, 117)
 
@@ -113,10 +109,7 @@ def test_a_video_has_seven_images_evenly_spaced_over_the_exposure(module: Clock)
     assert [sample.origin.plane for sample in images] == [20, 36, 52, 68, 84, 100, 116]
     shades = [sample.pictures["reconstruction"].unique().item() for sample in images]
     assert shades == pytest.approx([plane / 200 for plane in (20, 36, 52, 68, 84, 100, 116)])
-
-
-def test_a_prediction_is_the_middle_image_of_an_exposure(module: Clock) -> None:
-    image = module.predict_step(_batch(), 0)
+    image = module.predict_step(_batch(), 0)  # the middle image
     assert image.shape == (1, 3, 16, 16)
     assert image.unique().item() == pytest.approx(68 / 200)
     assert module.origins(_batch()) == [Origin("street")]

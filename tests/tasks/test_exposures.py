@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, whole_windows
+from spike_zoo.tasks.exposures import Exposure, check_pair, whole_windows
 
 
 def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
@@ -29,14 +29,6 @@ def test_the_middle_image_is_nearest_to_the_middle_of_the_exposure(
     exposure = _exposure(planes, (start, start + length))
     distances = np.abs(np.array(planes) - exposure.middle)
     assert distances[exposure.middle_image] == distances.min()
-
-
-def test_a_blurry_image_has_three_channels_in_the_unit_range() -> None:
-    assert as_image(np.full((3, 2, 2), 51, np.uint8)).unique().tolist() == pytest.approx([0.2])
-    assert as_image(torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64)).dtype == torch.float32
-    for shape in ((2, 3, 4, 4), (4, 4), (4, 4, 3)):
-        with pytest.raises(GeometryError, match=r"R,G,B of shape \(3, H, W\)"):
-            as_image(torch.zeros(shape))
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), ratio=st.integers(1, 4))

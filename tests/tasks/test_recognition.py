@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +15,9 @@ from spike_zoo.data import ClassificationDataModule
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import ClassificationModule, MeasuredImage, Origin
+from spike_zoo.tasks.batch import LabelledBatch
 from spike_zoo.testing import QUIET, labelled_archive, training_loss
 from tests.helpers.modules import StripesModule
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import LabelledBatch
 
 LENGTH = 4
 NAMES = ("no", "one", "two", "three")
@@ -57,20 +55,16 @@ def _module(**options: Any) -> Counts:
     return module
 
 
-def test_every_clip_has_metrics_under_its_name() -> None:
-    evaluation = _module().test_step(_batch(0, 3, 2), 0)
+def test_every_clip_has_metrics_and_labels_under_its_name() -> None:
+    evaluation = _module(label_names=NAMES).test_step(_batch(0, 3, 2), 0)
     assert evaluation.values["accuracy"].tolist() == [1, 0, 1]
     # three times as likely as each of the three others: 1/2, and 1/6 for each other
     assert evaluation.values["truth_probability"].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 2])
     assert evaluation.measured[1] == MeasuredImage(Origin("take1", 8), 8, 1.0)
-
-
-def test_a_step_returns_labels_with_names_and_no_features_if_the_method_has_none() -> None:
-    labels = _module(label_names=NAMES).test_step(_batch(0, 3), 0).labels
+    labels = evaluation.labels
     assert labels is not None
-    assert (labels.truth.tolist(), labels.predicted.tolist()) == ([0, 1], [0, 3])
-    assert tuple(labels.names) == NAMES
-    assert labels.features is None
+    assert (labels.truth.tolist(), labels.predicted.tolist()) == ([0, 1, 2], [0, 3, 2])
+    assert (tuple(labels.names), labels.features) == (NAMES, None)
 
 
 def test_features_are_computed_only_in_tests() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,10 +13,8 @@ from torch.utils.data import DataLoader
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import MeasuredImage, Origin, ReconstructionModule
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.testing import QUIET
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 LENGTH = 25
 
@@ -51,31 +49,22 @@ def module() -> Grey:
     return module
 
 
-def test_every_clip_has_metrics_under_its_name(module: Grey) -> None:
+def test_every_clip_is_measured_and_shown(module: Grey) -> None:
     evaluation = module.test_step(_batch(), 3)
     assert evaluation.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
+    origins = [Origin("street", 40), Origin("alley", 12)]
+    assert module.origins(_batch()) == origins
     assert evaluation.measured == [
-        MeasuredImage(Origin("street", 40), 40, 0.5),
-        MeasuredImage(Origin("alley", 12), 12, 0.25),
+        MeasuredImage(origins[0], 40, 0.5),
+        MeasuredImage(origins[1], 12, 0.25),
     ]
-
-
-def test_a_clip_is_shown_as_playback_reconstruction_and_truth(module: Grey) -> None:
-    street, alley = module.test_step(_batch(), 3).samples
-    assert (street.caption, alley.caption) == ("street, plane 40", "alley, plane 12")
-    assert (street.stem, alley.stem) == ("street-plane40", "alley-plane12")
-    assert list(street.pictures) == ["playback, 21 planes", "reconstruction", "ground truth"]
-    values = [
-        [picture.unique().item() for picture in sample.pictures.values()]
-        for sample in (street, alley)
-    ]
-    assert values[0] == pytest.approx([7 / 21 / 0.5, 0.5, 0.6])
-    assert values[1] == pytest.approx([0.0, 0.5, 0.51])
-
-
-def test_predictions_are_images_of_the_clips_in_their_order(module: Grey) -> None:
-    assert module.predict_step(_batch(), 0).shape == (2, 1, 12, 16)
-    assert module.origins(_batch()) == [Origin("street", 40), Origin("alley", 12)]
+    expected = [[7 / 21 / 0.5, 0.5, 0.6], [0.0, 0.5, 0.51]]
+    for sample, origin, values in zip(evaluation.samples, origins, expected, strict=True):
+        assert sample.caption == f"{origin.name}, plane {origin.plane}"
+        assert sample.stem == f"{origin.name}-plane{origin.plane}"
+        assert list(sample.pictures) == ["playback, 21 planes", "reconstruction", "ground truth"]
+        shades = [picture.unique().item() for picture in sample.pictures.values()]
+        assert shades == pytest.approx(values)
 
 
 def test_clips_of_another_length_are_rejected_with_the_required_length(module: Grey) -> None:
@@ -83,11 +72,8 @@ def test_clips_of_another_length_are_rejected_with_the_required_length(module: G
     batch["spikes"] = batch["spikes"][:, 1:]
     with pytest.raises(ConfigError, match=r"clips have 24 planes, Grey takes 25; set it to 25$"):
         module.predict_step(batch, 0)
-
-
-def test_the_clip_length_of_the_data_is_checked_if_stated(module: Grey) -> None:
     data: Any = SimpleNamespace()
-    module.check_data(data, "fit")  # these are checked batch by batch
+    module.check_data(data, "fit")  # data without a length are checked batch by batch
     data.clip_length = LENGTH
     module.check_data(data, "fit")
     data.clip_length = LENGTH + 2
@@ -104,9 +90,8 @@ def logged_metrics(names: list[list[str]], verb: str = "test") -> dict[str, floa
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-@pytest.mark.parametrize("verb", ["validate", "test"])
-def test_recordings_of_each_speed_have_separate_means(verb: str) -> None:
-    split = verb[:3] if verb == "validate" else verb
+@pytest.mark.parametrize(("verb", "split"), [("validate", "val"), ("test", "test")])
+def test_recordings_of_each_speed_have_separate_means(verb: str, split: str) -> None:
     plain = logged_metrics([["street", "alley"], ["street", "alley"]], verb)
     by_speed = logged_metrics([["street-fast-1", "alley-slow"], ["breakfast", "alley_fast"]], verb)
     assert {name: by_speed[name] for name in plain} == plain

@@ -16,29 +16,23 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
-from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
+from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
+from spike_zoo.coding.spl.spike_model import FiringModel
 from spike_zoo.errors import GeometryError
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
-from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.recording import PackedPlanes, Selection, SpikeRecording
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from mmap import mmap
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.errors import BitstreamError
-    from spike_zoo.coding.spl.spike_model import FiringModel
-    from spike_zoo.spikes.recording import PackedPlanes, Selection
 
 RESTART: Final = 1024
 """Approximate number of planes between restarts of the model, for random access."""

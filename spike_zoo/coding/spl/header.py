@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from spike_zoo.coding.chunks import MAX_PIXELS, check_header, with_checksum
 from spike_zoo.coding.errors import BitstreamError
-from spike_zoo.spikes.cfa import LAYOUTS
-
-if TYPE_CHECKING:
-    from mmap import mmap
-
-    from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa
 
 MAGIC: Final = b"SPL1"
 SUFFIX: Final = ".spl"

@@ -16,17 +16,21 @@ every machine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spike_zoo.coding.spl.spike_model import CHOICES, MAX_COUNT, MAX_INTERVAL, MAX_LOG_ODDS, TABLES
+from spike_zoo.coding.spl.spike_model import (
+    CHOICES,
+    MAX_COUNT,
+    MAX_INTERVAL,
+    MAX_LOG_ODDS,
+    TABLES,
+    FiringModel,
+    Pixel,
+)
 from spike_zoo.spikes.compiling import compiled, compiled_inline
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.spl.spike_model import FiringModel, Pixel
 
 FIRST_STATE: Final = 1 << 16
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane

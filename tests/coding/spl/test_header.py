@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spike_zoo.coding import BitstreamError, TruncatedBitstreamError
 from spike_zoo.coding.spl.header import LosslessHeader, has_lossless_magic, is_lossless
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEADER = LosslessHeader(301, 250, 400, 41, 24, fps=20_000.0, rate_scale=0.6)
 

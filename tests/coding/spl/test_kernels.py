@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from spike_zoo.coding.spl import kernels
 from spike_zoo.coding.spl.spike_model import firing_model
 from tests.helpers.firing import lit_planes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PLANES = lit_planes(40, 4, 5).view(np.uint8)
 

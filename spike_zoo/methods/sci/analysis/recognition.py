@@ -27,8 +27,8 @@ from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import LabelledBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.recognition import ClassificationModule
 
 TURN = math.pi / 2  # largest rotation in radians, for an amount of 1
@@ -127,7 +127,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         features, motions = joined.split([15, 8], dim=1)  # 5 x 3 and 4 x 2 channels
         return AnalysisInput(features.unflatten(1, (5, 3)), motions.unflatten(1, (4, 2)))
 
-    def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
+    def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> results.Evaluation:
         """Classify a batch and, in a test, also after coding at each quality."""
         evaluation = super().evaluate(batch, split, batch_idx)
         if split == "test" and self.codec.coding is not None:

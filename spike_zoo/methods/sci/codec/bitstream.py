@@ -7,29 +7,26 @@ import hashlib
 import itertools
 import threading
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from spike_zoo.coding import errors as coding_errors
+from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
+from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import Header
-from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
+from spike_zoo.methods.sci.codec.networks import SCINetworks
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.protocols import Decoded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from spike_zoo.coding.container import BitstreamReader
-    from spike_zoo.methods.sci.codec.networks import SCINetworks
-    from spike_zoo.spikes import SpikeRecording
 
 DIGEST_BYTES: Final = 12
 _DECODER: Final = (
@@ -114,7 +111,10 @@ def payloads(codec: SCINetworks, features: Iterable[Tensor], header: Header) -> 
     device = next(codec.parameters()).device
     quality, remaining = header.quality, iter(features)
     for group in range(header.groups):
-        frames, encoder = itertools.islice(remaining, header.group_length(group)), GroupEncoder()
+        frames, encoder = (
+            itertools.islice(remaining, header.group_length(group)),
+            rans.GroupEncoder(),
+        )
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
         with exact_context(device):
             for _ in encode_frames(coding, SymbolEncoder(encoder), frames, quality, **options):
@@ -128,7 +128,7 @@ def decoded_group(
     """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``."""
     coding = coding_of(codec)
     device = next(codec.parameters()).device
-    decoder = GroupDecoder(payload, group)
+    decoder = rans.GroupDecoder(payload, group)
     count, size = header.group_length(group), (header.height, header.width)
     features, motions = torch.empty(count, FEATURES, *size), torch.empty(count, 2, *size)
     frames = decode_frames(coding, SymbolDecoder(decoder, device), size, header.quality, count)

@@ -185,21 +185,12 @@ class SCICodec(SCINetworks):
 
 
 class DecodedFeature(NamedTuple):
-    """A decoded feature with the motion to the previous feature.
+    """A decoded feature with the motion to the previous feature."""
 
-    Shape:
-        - feature: ``(1, 3, H, W)``.
-        - motion: ``(1, 2, H, W)`` in pixels, refined.
-
-    Attributes:
-        number: Index of the feature in the recording.
-        group: Index of its group of pictures.
-    """
-
-    feature: Tensor
-    motion: Tensor
-    number: int
-    group: int
+    feature: Tensor  # (1, 3, H, W)
+    motion: Tensor  # (1, 2, H, W) in pixels, refined
+    number: int  # index of the feature in the recording
+    group: int  # index of its group of pictures
 
 
 def decoded_features(codec: SCINetworks, groups: Iterable[Decoded]) -> Iterator[DecodedFeature]:

@@ -38,19 +38,12 @@ MAX_LOOKAHEAD = MAX_GAP + 1
 
 
 class CodecNetworks(NamedTuple):
-    """Networks that encode and decode features.
+    """Networks that encode and decode features."""
 
-    Attributes:
-        intra: Networks of I-frames.
-        inter: Networks of P-frames, without motion estimation.
-        gains: Gains of the latents of both.
-        fmvr: Refinement of decoded motion for the analysis; None for no refinement.
-    """
-
-    intra: Intra
-    inter: Inter
-    gains: Gains
-    fmvr: FMVR | None = None
+    intra: Intra  # of I-frames
+    inter: Inter  # of P-frames, without motion estimation
+    gains: Gains  # of the latents of both
+    fmvr: FMVR | None = None  # refinement of decoded motion for the analysis, if any
 
     @classmethod
     def of_width(
@@ -206,22 +199,13 @@ class EncodedPFrames(NamedTuple):
 
 
 class PFrameEncoder(NamedTuple):
-    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over all choices.
-
-    Attributes:
-        inter: Networks of P-frames.
-        gains: Gains of their latents.
-        estimation: Motion estimation.
-        quality: 0 to 3.
-        weight: Weight of the mean square error against the bits per pixel of a feature; None codes
-            every frame.
-    """
+    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over all choices."""
 
     inter: Inter
     gains: Gains
     estimation: MotionEstimation
     quality: int
-    weight: float | None
+    weight: float | None  # of the mean square error against the bits per pixel of a feature
 
     @property
     def chooses_modes(self) -> bool:

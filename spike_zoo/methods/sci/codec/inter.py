@@ -79,17 +79,11 @@ class ReferenceFrame(NamedTuple):
 
 
 class FrameMode(NamedTuple):
-    """Parts of a P-frame that a bitstream contains.
+    """Parts of a P-frame that a bitstream contains."""
 
-    Attributes:
-        motion: Whether motion is coded; otherwise motion is zero.
-        content: Whether content is coded; otherwise the frame is the warped reference frame.
-        gap: Number of frames left out before it, which decoders interpolate.
-    """
-
-    motion: bool = True
-    content: bool = True
-    gap: int = 0
+    motion: bool = True  # otherwise motion is zero
+    content: bool = True  # otherwise the frame is the warped reference frame
+    gap: int = 0  # frames left out before it, which decoders interpolate
 
 
 CODED: Final = FrameMode()

@@ -26,8 +26,8 @@ from spike_zoo.metrics import smoothness
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -103,7 +103,9 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
         self.protocols = tuple(protocols)
         self._options = {**self._options, "protocols": protocols}
 
-    def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
+    def evaluate(
+        self, batch: ReconstructionBatch, split: Split, batch_idx: int
+    ) -> results.Evaluation:
         """Measure images; pictures also show the intermediate outputs of the networks."""
         self.check_clip(batch["spikes"].shape[1])
         outputs = Intermediates.of(self.codec, batch)

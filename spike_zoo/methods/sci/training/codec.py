@@ -37,9 +37,9 @@ from spike_zoo.methods.sci.training.stage_module import (
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
-from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.protocols import Decoded
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
@@ -115,12 +115,12 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         parts = coding_calls(self.codec, batch["spikes"][:1, :WINDOW], batch["rate_scale"][:1])
         return {**super().profiled_calls(batch), **parts}
 
-    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
         """Measure bitstreams in a test; estimate rates in a validation."""
         if split != "test":
             for scene in self.scenes(batch):
                 self._estimate(scene)
-            return Evaluation(())
+            return results.Evaluation(())
         for scene in self.scenes(batch):
             if scene.flow is not None:
                 _, best = self._coded(self.prepared(scene), QUALITIES - 1)

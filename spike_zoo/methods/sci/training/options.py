@@ -24,21 +24,13 @@ Target = Literal["features", "images"]
 
 
 class StageSpec(NamedTuple):
-    """One stage of the training.
+    """One stage of the training."""
 
-    Attributes:
-        learns: Parts of :class:`SCICodec` that are trained.
-        frozen: Parts that are used but not trained, in evaluation mode.
-        absent: Parts that are not built.
-        starts_from: Stages whose checkpoints the stage starts from.
-        clip_length: Planes of a sample, or of each image in a sample of several images.
-    """
-
-    learns: tuple[str, ...]
-    frozen: tuple[str, ...]
-    absent: tuple[str, ...]
-    starts_from: tuple[Stage, ...]
-    clip_length: int
+    learns: tuple[str, ...]  # parts of SCICodec that are trained
+    frozen: tuple[str, ...]  # parts that are used but not trained, in evaluation mode
+    absent: tuple[str, ...]  # parts that are not built
+    starts_from: tuple[Stage, ...]  # stages whose checkpoints the stage starts from
+    clip_length: int  # planes of a sample, or of each image in a sample of several images
 
 
 _CODEC = ("intra", "inter", "gains")

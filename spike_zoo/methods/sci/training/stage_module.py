@@ -33,7 +33,7 @@ from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.utils.files import how_to_make, weights_file
+from spike_zoo.utils import files
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
@@ -159,15 +159,15 @@ class StagedModule(TaskModule):
                     f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
                     f"configs/sci_{stage}.yaml trains"
                 )
-            file = weights_file(path)
+            file = files.weights_file(path)
             if not file.is_file():
-                command = (
+                command = files.how_to_make(file) or (
                     f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
                     f"runs/sci/{stage}' trains it"
                 )
                 raise MissingFileError(
-                    f"{file}: there is no such checkpoint of stage {stage!r}; "
-                    f"{how_to_make(file) or command}, or name another in model.init_args.{stage}",
+                    f"{file}: there is no such checkpoint of stage {stage!r}; {command}, or name "
+                    f"another in model.init_args.{stage}",
                     path=str(file),
                 )
             for part in TRAINED_PARTS[stage]:

@@ -26,8 +26,8 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
     def _set_files(self, stage_files: dict[str, str]) -> None:
         type(self).files = stage_files
 
-    height = 24
-    width = 24
+    height = 16
+    width = 16
     overfit_steps = 150  # features of a random FEM have little contrast
 
     def make_module(self) -> SCIRecognitionModule:

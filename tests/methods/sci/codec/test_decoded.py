@@ -64,7 +64,7 @@ def test_images_of_a_stream_are_returned_as_soon_as_their_neighbours_are_decoded
             decoded_numbers.extend(range(first, last))
             yield parts_of(decoded, *range(first, last))
 
-    images = []
+    images: list[Tensor] = []
     for number, image in codec.reconstruct_stream(groups()):
         assert number == len(images)
         images.append(image)

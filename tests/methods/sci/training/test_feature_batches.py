@@ -97,16 +97,11 @@ def test_clean_features_are_images_scaled_to_the_contrast_of_each_channel() -> N
     assert torch.isfinite(flat).all()
 
 
-def test_features_of_scenes_equal_features_of_the_windows_around_the_images() -> None:
-    module, batch = small("motion").eval(), scene_batch(3)
-    with torch.no_grad():
-        expected = module.codec.features(batch["spikes"], batch["rate_scale"])
-    torch.testing.assert_close(module.feature_scenes(batch).features, expected)
-
-
 def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module, batch = small("motion").eval(), scene_batch(3)
     module._features = TensorCache(1.0)
+    with torch.no_grad():
+        expected = module.codec.features(batch["spikes"], batch["rate_scale"])
     feature = module.codec.feature
     windows: list[torch.Tensor] = []
 
@@ -117,6 +112,7 @@ def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module.codec, "feature", counting_feature)
     first = module.feature_scenes(batch).features
     assert len(windows) == 6
+    torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-3)  # half precision
     reversed_batch: Any = {
         name: value[::-1] if isinstance(value, list) else value.flip(0)
         for name, value in batch.items()

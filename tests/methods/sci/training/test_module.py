@@ -18,7 +18,6 @@ from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.training.clips import (
     Intermediates,
-    static_scene_deviation,
     stretch_contrast,
 )
 from spike_zoo.methods.sci.training.options import Stage
@@ -49,8 +48,8 @@ class TestExtraction(ReconstructionTester, MethodTester):
 class TestAnalysis(ReconstructionTester, MethodTester):
     """Tests of stage ``fam`` with frozen features."""
 
-    height = 24
-    width = 24
+    height = 16
+    width = 16
     overfit_steps = 80
     overfit_psnr = 15.0  # features of a random FEM have little contrast
     files: dict[str, str]
@@ -98,15 +97,6 @@ def test_training_features_with_the_analysis_lowers_the_loss(
         assert all(torch.equal(value, after[name]) for name, value in motion.items())
     assert losses[True] < 0.9 * losses[False]
     assert terms["anchor"] < 0.1, "the mean of the channels is near the image"
-
-
-def test_frozen_parts_equal_the_checkpoints(stage_files: dict[str, str]) -> None:
-    source = cast("SCICodecModule", spike_zoo.load(stage_files["motion"]))
-    module = small("fam", **stage_files)
-    module.setup("fit")
-    for part in ("fem", "motion"):
-        theirs, ours = (owner.codec.get_submodule(part).state_dict() for owner in (source, module))
-        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
 def test_a_checkpoint_loads_without_files_of_earlier_stages(
@@ -175,13 +165,6 @@ def test_invalid_spikes_are_rejected(
 ) -> None:
     with pytest.raises(error, match=message):
         small("fem").codec.features(spikes)
-
-
-def test_dark_and_saturated_spikes_are_valid(stage_files: dict[str, str]) -> None:
-    module, spikes = small("fam", **stage_files).eval(), torch.zeros(2, 41, 16, 16)
-    spikes[1] = 1
-    with torch.no_grad():
-        assert torch.isfinite(module(spikes, torch.tensor([0.6, 0.6]))).all()
 
 
 def test_a_short_clip_gives_a_warning_and_a_shorter_recording_raises(
@@ -261,10 +244,9 @@ def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str
 
 
 def test_failed_motion_reports_ratios_above_0_4() -> None:
-    ratios = {f"test/epe_ratio_{speed}": torch.tensor(0.45) for speed in ("slow", "medium", "fast")}
-    message = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
-    assert "to that of zero flow is 0.45 on fast scenes, above 0.4" in message
-    assert failed_motion({"test/epe_ratio_slow": torch.tensor(2.0)}) == ""
+    values = {"slow": 0.45, "medium": 0.39, "fast": 0.45}
+    ratios = {f"test/epe_ratio_{name}": torch.tensor(value) for name, value in values.items()}
+    assert "to that of zero flow is 0.45 on fast scenes, above 0.4" in failed_motion(ratios)
 
 
 def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
@@ -272,10 +254,9 @@ def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
 ) -> None:
     module = small("motion", flow_loss_weight=0.8, flow_loss_weight_end=0.25, **stage_files)
     run = {"training": True, "estimated_stepping_batches": 10, "max_epochs": 1}
-    module._trainer = cast("Any", SimpleNamespace(global_step=5, **run))
-    assert module.flow_loss_weight == pytest.approx(0.5)
-    module._trainer = cast("Any", SimpleNamespace(global_step=12, **run))
-    assert module.flow_loss_weight == pytest.approx(0.2)
+    for step, weight in ((5, 0.5), (12, 0.2)):
+        module._trainer = cast("Any", SimpleNamespace(global_step=step, **run))
+        assert module.flow_loss_weight == pytest.approx(weight)
 
 
 @pytest.mark.parametrize(
@@ -301,18 +282,6 @@ def test_pictures_of_a_sample_contain_every_step_of_its_alignment(
 def test_stretching_fills_the_unit_range_and_maps_constants_to_0() -> None:
     assert stretch_contrast(torch.tensor([[2.0, 4.0, 3.0]])).tolist() == [[0.0, 1.0, 0.5]]
     assert stretch_contrast(torch.full((2, 2), 7.0)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
-
-
-def test_the_deviation_of_constant_images_is_0() -> None:
-    class Constant:
-        def __init__(self, step: float) -> None:
-            self.step = step
-
-        def reconstruct(self, recording: object, centers: list[int]) -> torch.Tensor:
-            return torch.stack([torch.full((1, 4, 4), self.step * n) for n in range(len(centers))])
-
-    assert static_scene_deviation(cast("Any", Constant(0.0))) == 0
-    assert static_scene_deviation(cast("Any", Constant(0.1))) > 0.1
 
 
 def test_a_test_measures_features_and_the_deviation_of_a_still_scene(tmp_path: Path) -> None:
