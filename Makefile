@@ -71,8 +71,8 @@ experiments/%.safetensors: | $(STAMPS)/setup
 ablation-table: setup ## run the missing rows of METHOD under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
 	$(RUN) ablation-table $(METHOD) --profile $(PROFILE) $(ARGS)
 
-smoke-tables: setup ## run every table of every method from scratch with tiny runs (minutes), and check them
-	$(RUN) smoke-tables
+smoke-tables: setup ## run a table of each kind from scratch with tiny runs (minutes), and check them; ALL=1: every table
+	$(RUN) smoke-tables $(if $(ALL),--all)
 
 train: setup ## train the stages of METHOD in order, continuing interrupted runs (short: make METHOD)
 	$(RUN) train $(or $(METHOD),$(STAGED)) $(ARGS)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
@@ -30,7 +31,7 @@ EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
-SMOKE_OPTIONS: Final = ("--only", "seed_everything=0", "--jobs", "0")
+SMOKE_OPTIONS: Final = ("--profile", "smoke", "--only", "seed_everything=0", "--jobs", "0")
 
 
 class Jobs:
@@ -78,7 +79,10 @@ class Jobs:
             if path in recipes("weights"):
                 self.weights(path)
             else:
-                self.run(*ZOO, *command_of(path).split(), *self.simulate, "--out", path)
+                command = command_of(path)
+                if "small" in self.simulate:  # the size has a number of training scenes
+                    command = re.sub(r" --train [1-9]\d+", "", command)
+                self.run(*ZOO, *command.split(), *self.simulate, "--out", path)
         self.done.add(path)
 
     def weights(self, path: str) -> None:
@@ -151,12 +155,12 @@ class Jobs:
         only for runs that are not finished.
         """
         others = read_needs(of_profile(method, "needs", profile)).tables
-        smoke = SMOKE_OPTIONS if profile == "smoke" else ()
+        sized = SMOKE_OPTIONS if profile == "smoke" else ("--profile", profile)
         plans = []
         for name, why in [*others.items(), (method, "")]:
             reason = f", because {why}" if why else ""
             print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
-            sweep = ("--profile", profile, *smoke, *options, of_profile(name, "sweep", profile))
+            sweep = (*sized, *options, of_profile(name, "sweep", profile))
             paths = needed_files(sweep)
             missing = [path for path in paths if not Path(path).is_file()]
             print(f"files to make: {', '.join(missing) or 'none'}", flush=True)
@@ -198,20 +202,28 @@ class Jobs:
             return f"$({shlex.join(command)})"
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    def smoke_tables(self) -> None:
-        """Run and check the table of every method; small archives are removed afterwards."""
-        missing = [path for path in smoke_files() if not Path(path).is_file()]
+    def smoke_tables(self, *, every: bool) -> None:
+        """Run and check tables with tiny runs: one of each kind, or those of every method.
+
+        Archives and weights that did not exist are removed afterwards.
+        """
+        sweeps = [str(path) for path in smoke_sweeps(every=every)]
+        os.environ["SMOKE_SWEEPS"] = " ".join(sweeps)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.simulate = ("--size", "small")
         self.fit_options = ("--config", "configs/profiles/smoke.yaml")
+        files = {path for sweep in sweeps for path in needed_files((*SMOKE_OPTIONS, sweep))}
+        missing = [path for path in sorted(files) if not Path(path).is_file()]
         pytest = (sys.executable, "-m", "pytest", "-q")
         try:
             for path in missing:
                 self.file(path)
             parallel = ("-W", "default", "-n", "auto", "--maxprocesses", "4")
-            os.environ.setdefault("OMP_NUM_THREADS", "1")
             self.run(*pytest, *parallel, "tests/rendered/smoke_runs.py")
-            if any(self.table(method, "smoke") for method in methods()):
-                sys.exit(1)
+            for sweep in sweeps:
+                self.run(*ZOO, "sweep", *SMOKE_OPTIONS, sweep)
+                table = Path(sweep).with_name("table.yaml")
+                self.run(*ZOO, "table", "--profile", "smoke", table)
             self.run(*pytest, "tests/rendered/smoke_tables.py")
         finally:
             for path in missing:
@@ -280,11 +292,11 @@ def methods() -> list[str]:
     return sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
 
 
-def smoke_files() -> list[str]:
-    """Return the archives of all ablations, and the weights that can be trained."""
-    needs = [read_needs(EXPERIMENTS / name / "needs.yaml") for name in methods()]
-    weights = {path for path, command in recipes("weights").items() if command}
-    return sorted({path for need in needs for path in need.archives} | weights)
+def smoke_sweeps(*, every: bool) -> list[Path]:
+    """Return the sweeps that ``smoke.yaml`` lists, or those of every method."""
+    if every:
+        return [EXPERIMENTS / name / "sweep.yaml" for name in methods()]
+    return [Path(path) for path in load(EXPERIMENTS / "smoke.yaml")]
 
 
 def last_commit_with(path: str) -> str:
@@ -357,6 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("job", choices=jobs)
     parser.add_argument("names", nargs="*", help="methods, weights, or archives and other files")
     parser.add_argument("--profile", default="cpu", help="of ablation-table")
+    parser.add_argument("--all", action="store_true", help="of smoke-tables: every method")
     parser.add_argument("--minutes", type=float, default=9.0, help="of gpu")
     about = "print the plan and the commands, and write nothing"
     parser.add_argument("--dry-run", action="store_true", help=about)
@@ -364,7 +377,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
     names = parsed.names
-    if parsed.job in ("file", "train", "reproduce") and not names:
+    of_names = {
+        "file": work.file,
+        "train": partial(work.train, options=options),
+        "reproduce": partial(work.reproduce, options=options),
+    }
+    if parsed.job in of_names and not names:
         parser.error(f"{parsed.job} needs a name")
     if parsed.job == "ablation-table":
         return max(work.table(name, parsed.profile, options) for name in names or methods())
@@ -373,14 +391,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif parsed.job == "demo":
         work.demo(options)
     elif parsed.job == "smoke-tables":
-        work.smoke_tables()
-    for name in names if parsed.job in ("file", "train", "reproduce") else ():
-        if parsed.job == "file":
-            work.file(name)
-        elif parsed.job == "train":
-            work.train(name, options)
-        else:
-            work.reproduce(name, options)
+        work.smoke_tables(every=parsed.all)
+    else:
+        for name in names:
+            of_names[parsed.job](name)
     return 0
 
 

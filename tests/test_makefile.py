@@ -190,6 +190,12 @@ def test_weights_are_trained_after_those_they_start_from_if_there_is_no_history(
     assert "git fetch --unshallow" in failed.value.stderr
 
 
+def test_smoke_tables_run_existing_sweeps_of_tables() -> None:
+    for path in yaml.safe_load((ROOT / "experiments/smoke.yaml").read_text(encoding="utf-8")):
+        assert (ROOT / path).is_file()
+        assert (ROOT / path).with_name("table.yaml").is_file()
+
+
 def test_weights_that_experiments_start_from_exist_or_have_a_recipe() -> None:
     files = [*(ROOT / "experiments").rglob("*.yaml"), *(ROOT / "configs").rglob("*.yaml")]
     pattern = r"(?:experiments|spike_zoo)/\S+[a-z0-9]\.safetensors"

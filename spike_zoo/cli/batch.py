@@ -96,7 +96,7 @@ def find_units(
     files = [file for file in files if file.is_file()]
     recordings = [(file, item) for file in files for item in _names(file, name or "*")]
     if not recordings:
-        raise MissingFileError(f"{recording}: no recording there", path=recording)
+        raise MissingFileError.at(recording, "no recording there")
     if _PLACE not in out:
         raise UsageError(
             f"--out {out}: one name for {len(recordings)} recordings; add {_PLACE}, such as "

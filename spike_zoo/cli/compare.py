@@ -49,10 +49,10 @@ def _options_of(folder: Path) -> list[str]:
 
     config, result = folder / "config.yaml", folder / FILENAME
     if not config.is_file() or not result.is_file():
-        raise MissingFileError(
-            f"{folder}: no {config.name if result.is_file() else FILENAME}; name the folder of a "
+        raise MissingFileError.at(
+            folder,
+            f"no {config.name if result.is_file() else FILENAME}; name the folder of a "
             "finished fit",
-            path=str(folder),
         )
     content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
     data = content.get("data") or {}

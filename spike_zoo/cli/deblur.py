@@ -94,7 +94,7 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
     """Return the blurry images with their recordings, in the order of their names."""
     for path, what in ((images, "blurry image"), (spikes, "spike recording")):
         if not path.exists():
-            raise MissingFileError(f"{path}: there is no such {what}", path=str(path))
+            raise MissingFileError.at(path, f"there is no such {what}")
     if images.is_dir() != spikes.is_dir():
         raise UsageError(
             f"{images} and {spikes}: give one image with one recording, or a folder with a folder"
@@ -104,17 +104,16 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
     named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
     unmatched = [path for stem, path in named.items() if stem not in recorded]
     if unmatched:
-        raise MissingFileError(
-            f"{unmatched[0]}: there is no recording {unmatched[0].stem}.* in {spikes} "
+        raise MissingFileError.at(
+            unmatched[0],
+            f"there is no recording {unmatched[0].stem}.* in {spikes} "
             f"({len(unmatched)} of {len(named)} images have none); add it, or move such images "
             "elsewhere",
-            path=str(unmatched[0]),
         )
     if not named:
-        raise MissingFileError(
-            f"{images}: no image ({' '.join(PICTURE_SUFFIXES)}) with a recording of its name in "
-            f"{spikes}",
-            path=str(images),
+        raise MissingFileError.at(
+            images,
+            f"no image ({' '.join(PICTURE_SUFFIXES)}) with a recording of its name in {spikes}",
         )
     return [(path, recorded[stem]) for stem, path in named.items()]
 

@@ -110,7 +110,8 @@ def reconstruct(
         warn_of_filters(opened, method)
     scale = chosen_rate_scale(opened, module, rate_scale)
     clipped = ClippedPixels(scale)
-    work = SharedWork(source, *((1, None) if target.kind == "picture" else (jobs, cluster)))
+    is_single = target.kind == "picture"
+    work = SharedWork(source, 1 if is_single else jobs, None if is_single else cluster)
     images = clipped.counted(work.images(prepare, opened, centers, scale, module))
     if white_balance is not None or black_level:
         balance = WhiteBalance.of(white_balance, black_level, opened, scale)

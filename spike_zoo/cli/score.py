@@ -72,12 +72,12 @@ def score(
 def _pictures(place: Path) -> list[Path]:
     """Return the pictures of a folder, or a single picture as a list."""
     if not place.exists():
-        raise MissingFileError(f"{place}: there is no such picture or folder", path=str(place))
+        raise MissingFileError.at(place, "there is no such picture or folder")
     if place.is_file():
         return [place]
     files = [file for file in entries_below(place) if file.suffix.lower() in PICTURE_SUFFIXES]
     if not files:
-        raise MediaError(f"{place}: the folder contains no picture", path=str(place))
+        raise MediaError.at(place, "the folder contains no picture")
     return files
 
 

@@ -33,6 +33,7 @@ def simulate(
     inserted: PositiveInt = 7,
     images: str | None = None,
     jobs: NonNegativeInt = 0,
+    cluster: str | None = None,
     overwrite: bool = False,
     **scene: Unpack[SceneOptions],
 ) -> None:
@@ -69,7 +70,9 @@ def simulate(
         raise UsageError("--interpolation and --inserted go with --video")
     if video is not None and (images is not None or "limit" in given):
         raise UsageError("--images and --limit do not go with --video; leave them out")
-    _check_inputs(video, images)
+    for option, path, what in (("video", video, "video or folder"), ("images", images, "folder")):
+        if path is not None and not Path(path).exists():  # checked before libraries are loaded
+            raise MissingFileError(f"--{option} {path}: there is no such {what}", path=path)
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
     else:
@@ -80,7 +83,7 @@ def simulate(
         threshold, noise = float(given.get("threshold", 2)), given.get("noise", "ssdm-v1")
         footage = Footage(inserted, interpolation, threshold, noise, seed)
         request, default = footage_request(video, footage), RECIPES["deblur"].out
-    _make(Path(out or default), request, jobs, overwrite)
+    _make(Path(out or default), request, jobs, cluster, overwrite)
 
 
 def _of_kind(
@@ -104,13 +107,6 @@ def _of_kind(
     return request, PICTURE_SETS[kind].out(Path(images or ""))
 
 
-def _check_inputs(video: str | None, images: str | None) -> None:
-    """Check that inputs exist, before libraries are loaded."""
-    for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
-        if path is not None and not Path(path).exists():
-            raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
-
-
 def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) -> None:
     """Reject options of scenes or pictures, which have no effect on a video."""
     if kind not in (None, "deblur"):
@@ -122,7 +118,9 @@ def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) 
         raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
 
 
-def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
+def _make(
+    path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
+) -> None:
     """Write the archive, unless it exists and was made with the same options."""
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
@@ -141,6 +139,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
                 {name: job for named in takes.values() for name, job in named.items()},
                 splits={split: list(named) for split, named in takes.items()},
                 n_jobs=jobs or -1,
+                cluster=cluster,
                 overwrite=overwrite,
                 generator=json.dumps(request.options),
                 label_names=request.label_names,

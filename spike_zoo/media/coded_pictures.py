@@ -55,13 +55,13 @@ class CodedPictures:
     def read(cls, path: str | Path) -> Self:
         """Read the metadata of a file."""
         if not Path(path).is_file():
-            raise MissingFileError(f"{path}: there is no such file", path=str(path))
+            raise MissingFileError.at(path, "there is no such file")
         try:
             with av.open(str(path), metadata_errors="replace") as container:
                 comment = container.metadata.get("comment", "")
         except (FFmpegError, OSError) as error:
-            raise FormatError(
-                f"{path}: cannot be read as a video ({error}); copy the file again", path=str(path)
+            raise FormatError.at(
+                path, f"cannot be read as a video ({error}); copy the file again"
             ) from error
         try:
             content = json.loads(comment)
@@ -69,10 +69,10 @@ class CodedPictures:
             if content["format"] != FORMAT:
                 raise ValueError(content["format"])
         except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(
-                f"{path}: an MP4 without the description that 'compress --codec' stores, so its "
+            raise FormatError.at(
+                path,
+                "an MP4 without the description that 'compress --codec' stores, so its "
                 "planes are unknown; it can only be played",
-                path=str(path),
             ) from error
         return cls(**values)
 
@@ -81,9 +81,8 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]
     """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1]."""
     metadata, frames = CodedPictures.read(path), VideoFrames(path)
     if len(frames) != metadata.images:
-        raise FormatError(
-            f"{path}: has {len(frames)} of {metadata.images} images; copy the file again",
-            path=str(path),
+        raise FormatError.at(
+            path, f"has {len(frames)} of {metadata.images} images; copy the file again"
         )
     for number, frame in enumerate(frames.read(0, metadata.images)):
         pixels = frame[: metadata.height, : metadata.width, 0]

@@ -45,7 +45,7 @@ class FolderFrames:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise MissingFileError(f"{self.path}: there is no such folder", path=str(self.path))
+            raise MissingFileError.at(self.path, "there is no such folder")
         self.files = images_in(self.path)
         if not self.files:
             raise MediaError(
@@ -72,7 +72,7 @@ class VideoFrames:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise MissingFileError(f"{self.path}: there is no such video", path=str(self.path))
+            raise MissingFileError.at(self.path, "there is no such video")
         with _opened(self.path) as (container, stream):
             self.fps = float(stream.average_rate or 0)
             packets = container.demux(stream)  # a list of packets would load the whole file
@@ -112,15 +112,13 @@ class VideoFrames:
 def find_footage(path: str | Path) -> dict[str, FrameSource]:
     """Return the frames of a video, of a folder of images, or of a folder with several of these.
 
-    Returns:
-        Name -> frames. In a folder the name is the relative path without suffix, such as
-        ``train/GOPR0372``.
+    In a folder their name is the relative path without suffix, such as ``train/GOPR0372``.
     """
     root = Path(path)
     if root.is_file():
         return {root.stem: VideoFrames(root)}
     if not root.is_dir():
-        raise MissingFileError(f"{root}: there is no such video or folder", path=str(root))
+        raise MissingFileError.at(root, "there is no such video or folder")
     if images_in(root):
         return {root.resolve().name: FolderFrames(root)}
     sources: dict[str, FrameSource] = {}
@@ -165,7 +163,7 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
             if frame.pts is None or frame.pts >= middle:
                 break
         if image is None:
-            raise MediaError(f"{path}: the video has no image", path=str(path))
+            raise MediaError.at(path, "the video has no image")
         return _pixels(image)
 
 

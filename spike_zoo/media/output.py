@@ -81,7 +81,7 @@ class Target:
     def write(
         self, images: Iterable[tuple[str, Picture]], *, count: int, detail: str, doing: str
     ) -> str:
-        """Write images from an iterator, and show progress.
+        """Write images from an iterator, show progress, and return a line with path and number.
 
         Args:
             images: Pairs of a file name without suffix and an image, ``(C, H, W)`` in [0, 1]. A
@@ -89,9 +89,6 @@ class Target:
             count: Number of images, for the progress bar.
             detail: Description of the images for the returned line.
             doing: Label of the progress bar.
-
-        Returns:
-            A line with the path and the number of images.
         """
         if self.kind == "picture":
             save_picture(next(iter(images))[1], self.path, overwrite=self.overwrite)

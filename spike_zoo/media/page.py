@@ -64,13 +64,9 @@ class Page:
         caption: str = "",
         notes: Sequence[str] = (),
     ) -> None:
-        """Add a table; its first column is text, the others are numbers.
+        """Add a table with a caption above and notes below it.
 
-        Args:
-            header: Headings of the columns.
-            rows: The cells, row by row.
-            caption: Caption above the table.
-            notes: Notes below the table.
+        The first column is text, the others are numbers.
         """
         for row in rows:
             if len(row) != len(header):

@@ -101,11 +101,6 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
         MissingFileError: If there is no such file.
         MediaError: If the file cannot be read, see
             :func:`~spike_zoo.media.image_files.read_image`.
-
-    Example:
-        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
-        >>> load_picture("grey.png").shape
-        (1, 4, 6)
     """
     levels = read_image(path)
     white = np.iinfo(levels.dtype).max if levels.dtype.kind == "u" else 1
@@ -126,14 +121,7 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def side_by_side(
     images: Sequence[Picture], captions: Sequence[str] | None = None
 ) -> NDArray[np.float32]:
-    """Arrange images in a row, with captions above them.
-
-    Args:
-        images: Images as for :func:`to_bytes`; sizes may differ.
-        captions: One caption per image.
-
-    Returns:
-        float32 ``(1, H, W)``, or ``(3, H, W)`` if an image is in colour, in [0, 1].
+    """Arrange images in a row, with captions above them; see :func:`contact_sheet`.
 
     Example:
         >>> dark, bright = np.zeros((20, 30)), np.ones((20, 30))

@@ -35,7 +35,6 @@ class Layer:
     """Pictures of a method, the ground truth or a flow field in a viewer.
 
     Attributes:
-        name: Name of the layer.
         pictures: Data URIs, one per moment, or one for all moments; empty for a missing picture.
         notes: A note per picture, such as its PSNR; may be empty.
     """
@@ -168,7 +167,7 @@ def picture_source(picture: Picture | str | Path) -> str:
     if kind is None:
         raise ValueError(f"{path}: a page shows {', '.join(MIME_TYPES)}")
     if not path.is_file():
-        raise MissingFileError(f"{path}: there is no such file to show", path=str(path))
+        raise MissingFileError.at(path, "there is no such file to show")
     return _encoded(path.read_bytes(), kind)
 
 

@@ -46,15 +46,7 @@ POLICY: Final = (
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings of the app.
-
-    Attributes:
-        methods: Methods to choose from.
-        codec: Method that compresses.
-        device: Device of the methods.
-        trust: Whether classes from outside this package may be imported.
-        folder: Folder of all files that the app writes.
-    """
+    """Methods to choose from, the method that compresses, and the folder of all written files."""
 
     methods: Sequence[str]
     codec: str

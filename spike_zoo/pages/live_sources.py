@@ -113,10 +113,10 @@ class GrowingFile:
         """Return 0 and the number of complete planes."""
         size = self.path.stat().st_size if self.path.is_file() else 0
         if size < self._size:
-            raise FormatError(
-                f"{self.path}: became shorter while it was read ({size} bytes, {self._size} "
+            raise FormatError.at(
+                self.path,
+                f"became shorter while it was read ({size} bytes, {self._size} "
                 "before); start the command again",
-                path=str(self.path),
             )
         if size > self._size and self._layout.planes_in(size)[0]:
             with warnings.catch_warnings():
@@ -187,10 +187,10 @@ class Pipe:
         """Return the first kept plane and the plane after the last one."""
         ended, (first, stop) = self.ended, self._planes.span()
         if ended and not stop:
-            raise FormatError(
-                f"{self._planes.path}: no plane arrived; the writing program closed it before "
+            raise FormatError.at(
+                self._planes.path,
+                f"no plane arrived; the writing program closed it before "
                 f"it wrote {self._planes.layout.bytes_for(1)} bytes, one plane",
-                path=str(self._planes.path),
             )
         return first, stop
 
@@ -281,8 +281,8 @@ def _settings(path: Path, dat: Mapping[str, Any]) -> tuple[DatLayout, Sidecar]:
 
 def _check_alignment(name: str, layout: DatLayout) -> None:
     if layout.runs_on:
-        raise GeometryError(
-            f"{name}: frame_align bit cannot be read from a pipe, whose planes must start at a "
+        raise GeometryError.at(
+            name,
+            "frame_align bit cannot be read from a pipe, whose planes must start at a "
             "byte; write them to a .dat file and use --follow",
-            path=name,
         )

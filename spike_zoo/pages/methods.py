@@ -45,16 +45,10 @@ def load_methods(
     limits_slow: bool = False,
     colour: bool = False,
 ) -> list[LabelledMethod]:
-    """Load methods.
+    """Load methods by name, checkpoint or export folder, with settings as in ``tfi:average=9``.
 
-    Args:
-        wanted: Names, checkpoints or export folders, with optional settings such as
-            ``"tfi:average=9"``. If empty, the default methods; slow ones among them come last and
-            have one picture.
-        device: Device of the methods.
-        trust: Whether classes from outside this package may be imported.
-        limits_slow: Whether named slow methods also come last and have one picture.
-        colour: Whether the default methods are those for colour.
+    Without names, the default methods (``colour``: for recordings with filters) are loaded. Slow
+    ones among them, with ``limits_slow`` also named ones, come last and have one picture.
     """
     defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []

@@ -104,12 +104,8 @@ def add_motion_viewer(
 ) -> None:
     """Add a viewer of pictures and optical flow, with a legend of the colours.
 
-    Args:
-        page: The page.
-        label: Label of the viewer.
-        moments: Names of the N moments.
-        images: ``(N, C, H, W)`` in [0, 1].
-        fields: Name -> flow ``(N, 2, H, W)`` in pixels, (dx, dy).
+    ``images`` are ``(N, C, H, W)`` in [0, 1] at N moments; ``fields`` are flows ``(N, 2, H, W)`` in
+    pixels, (dx, dy), by their names.
     """
     lengths = torch.cat([field.norm(dim=1).flatten() for field in fields.values()])
     largest = max(

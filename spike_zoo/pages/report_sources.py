@@ -38,7 +38,7 @@ def report_of(source: Path, choices: Choices) -> Page:
     if source.is_dir():
         return _report_of_runs(source, heading, choices)
     if not source.exists():
-        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+        raise MissingFileError.at(source, "there is no such file or folder")
     if is_bitstream(source):
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):

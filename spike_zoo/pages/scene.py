@@ -37,14 +37,7 @@ class ReportExposure(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportScene:
-    """A recording with its ground truth and exposures.
-
-    Attributes:
-        name: Name of the recording.
-        recording: The spikes.
-        truths: Plane -> sharp image ``(C, H, W)`` in [0, 1].
-        exposures: Blurry images.
-    """
+    """A recording with its sharp images ``(C, H, W)`` in [0, 1] by plane, and its exposures."""
 
     name: str
     recording: SpikeRecording
@@ -96,10 +89,10 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     image = load_picture(choices.truth)
     image = image if recording.cfa is not None and len(image) == 3 else _grey(image)
     if image.shape[1:] != recording.shape[1:]:
-        raise GeometryError(
-            f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
+        raise GeometryError.at(
+            choices.truth,
+            f"a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
             f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth needs this size",
-            path=choices.truth,
         )
     center = len(recording) // 2 if choices.center is None else choices.center
     return ReportScene(name, recording, {center: image})

@@ -162,15 +162,8 @@ def evaluate_claim(
     Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
     margin - |d|. The claim is *within noise* if the remainder is not larger than its noise;
     otherwise its sign decides. :data:`NOISE_RULE` describes the noise and the other results.
-
-    Args:
-        claim: The claim.
-        column: The column of ``by``.
-        row: Result of the claim's row.
-        other: Result of the other row or column; None for a claim about a limit.
-        above: Result of the row to exceed.
-        than: The other column.
-        paired: Differences between row and other, one for each recording.
+    ``above`` is the row that both must exceed, ``than`` the other column, and ``paired`` has the
+    difference of each recording.
     """
     text = claim_text(claim, column, than)
     if claim.limit is not None and other is None:

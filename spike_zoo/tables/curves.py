@@ -112,14 +112,7 @@ class FilledCurve:
         return next((line for line in self.lines if line.row == row), Line(row, ()))
 
     def bd_rate(self, line: Line, method: Interpolation, anchor: str | None = None) -> RowBDRate:
-        """Return the BD-rates of a line, one for each seed.
-
-        Args:
-            line: The line.
-            method: Interpolation of the rates.
-            anchor: Name of the anchor row, by default that of the chart; its curve is the mean over
-                seeds, or the published one if it has no runs.
-        """
+        """Return the BD-rates of a line, one for each seed, against the anchor's mean curve."""
         points = self.line_of(anchor or str(self.spec.anchor)).points
         if not line.points or not points:
             return RowBDRate(reason="the anchor was not measured" if line.points else "")
@@ -136,11 +129,6 @@ class FilledCurve:
         """Return the BD-rate of a claim's row, and the claim's limit with the noise of the anchor.
 
         The spread over seeds is pooled over all trained rows with a BD-rate against the anchor.
-
-        Args:
-            claim: A claim about a BD-rate.
-            method: Interpolation of the rates.
-            trained: Names of the trained rows.
         """
         line, anchor = self.line_of(claim.row), self.line_of(str(claim.anchor))
         rates = [

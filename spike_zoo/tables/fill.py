@@ -84,11 +84,6 @@ def fill_tables(
 
     A row uses the runs of one configuration, the newest in the first searched path, and the first
     run of each seed. The spread over seeds is pooled over the rows of all tables.
-
-    Args:
-        specs: The tables.
-        runs: All runs; runs of other variants are ignored.
-        profile: Profile of the used runs; None uses all profiles.
     """
     candidates = [run for run in runs if profile in (None, run.result.profile)]
     tables = [_without_claims(spec, candidates) for spec in specs]
@@ -180,12 +175,7 @@ def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) 
 
 
 def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[ClaimResult, ...]:
-    """Return the results of a table's claims.
-
-    Args:
-        table: The table.
-        tables: All tables of the file; the deviation over seeds is pooled over their rows.
-    """
+    """Return the results of a table's claims."""
     columns = {column.name: column for column in table.spec.columns}
     spreads = {name: _pooled(tables, column) for name, column in columns.items()}
 

@@ -48,11 +48,8 @@ def warnings_of(spec: TableSpec, runs: RunsByRow) -> Iterator[str]:
 def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) -> Iterator[str]:
     """Yield notes on the origin of a table's numbers, and the command that reproduces them.
 
-    Args:
-        spec: The table.
-        runs: Name of a row -> its runs.
-        repeats: Number of runs that were excluded because they repeat a seed.
-        others: Name of a row -> runs of its variant with another configuration.
+    ``repeats`` counts the excluded runs that repeat a seed; ``others`` are the runs of a row's
+    variant with another configuration.
     """
     listed = [run for row_runs in runs.values() for run in row_runs]
     if spec.note:

@@ -32,12 +32,7 @@ _LISTS = ("columns", "rows", "curves", "published_columns", "claims")
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
-    """Check a table file, and return the configurations of a sweep that are in no row.
-
-    Args:
-        path: The table file.
-        variants: Configurations of the sweep.
-    """
+    """Check a table file, and return the configurations of a sweep that are in no row."""
     in_table = {variant.resolve() for variant in read_table_file(path).variants}
     return tuple(Path(variant) for variant in variants if Path(variant).resolve() not in in_table)
 
@@ -68,12 +63,7 @@ def read_table_file(path: str | Path) -> TableFile:
 
 
 def read_points(path: Path) -> dict[str, Curve]:
-    """Read published curves by name, in the order of the file.
-
-    Args:
-        path: CSV with a header and the columns name of the method, x and y, as ``name,bpp,psnr``.
-            Lines with the same name are the points of one curve.
-    """
+    """Read published curves by name: a CSV with a header and lines such as ``name,bpp,psnr``."""
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
     try:

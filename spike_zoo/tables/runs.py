@@ -139,9 +139,6 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
 
     A run that is also stored in the ``records.jsonl`` of its sweep is returned once, with its
     folder.
-
-    Args:
-        places: Files or folders.
     """
     runs: dict[str, RecordedRun] = {}
     listed = [Path(place) for place in places]
@@ -170,12 +167,7 @@ def _runs_of_file(file: Path, place: int) -> Iterator[RecordedRun]:
 
 
 def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN401  (wandb has no hints)
-    """Read the finished runs of a W&B sweep.
-
-    Args:
-        path: ``entity/project/sweep``.
-        api: Replacement of ``wandb.Api()``.
-    """
+    """Read the finished runs of a W&B sweep."""
     if len(list(filter(None, path.split("/")))) != 3:
         raise UsageError(f"--sweep {path}: give entity/project/sweep, as W&B's page shows it")
     if api is None:
@@ -271,10 +263,9 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
 
 
 def describe_test_splits(runs: Sequence[RecordedRun]) -> str:
-    """Return a sentence on the test splits of runs.
+    """Return a sentence on the test splits of runs, and on the training splits if all differ.
 
-    The sentence states the training splits if every trained run was trained on a split other than
-    its test split. The record of a test does not contain the training data of its checkpoint.
+    The record of a test does not contain the training data of its checkpoint.
     """
     tested = [(run.archive, run.test_split) for run in runs]
     if not tested or any(None in pair or "" in pair for pair in tested):

@@ -40,11 +40,8 @@ STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for log
 class RunCheckpoint(ModelCheckpoint):
     """Best or last checkpoint of a run, in addition to those of a configuration.
 
-    Args:
-        path: The file.
-        is_resumed: Whether the run resumes in its own folder. Otherwise the best checkpoint and
-            its metrics are not restored, because they belong to another run.
-        options: Options of Lightning's callback.
+    Unless the run resumes in its own folder, the best checkpoint and its metrics are not restored,
+    because they belong to another run.
 
     Attributes:
         best_metrics: Validation metrics at the time when the best checkpoint was saved, by log key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, MissingFileError, closest
 from spike_zoo.training.libraries import whole_numbers_first
@@ -21,6 +21,16 @@ SHIPPED = Path(__file__).parent.parent / FOLDER
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
+#: Option of a run, in addition to model, data and trainer -> its help text.
+_RUN_OPTIONS = {
+    "run_dir": "Folder of the run. {variant}, {profile}, {seed} and {hash} (of the settings that "
+    "change the result) are replaced. Default: runs/<configuration>-<UTC time>.",
+    "init_from": "Weights that a new fit starts from, with a new optimiser and schedule: a shipped "
+    "name, a checkpoint or an export.",
+    "init_strict": "Whether all initial weights must fit the model; false skips those that do not.",
+    "test_after_fit": "Whether a fit ends by testing its best checkpoint on one device.",
+    "compile": "Whether to compile the networks with torch.compile, or the name of its backend.",
+}
 _COMPILER = "inductor"  # the default of torch.compile
 _TORCH_MODULES = "torch.nn."  # layers and containers, which torch.compile skips if compiled alone
 
@@ -63,11 +73,7 @@ def recorded_name(file: str) -> str:
 
 
 def with_files(arguments: Sequence[str]) -> list[str]:
-    """Return arguments of a verb in the form that its parser accepts.
-
-    The value of every ``--config`` is replaced by its file. Options without a dot, such as
-    ``--run-dir``, are written with underscores.
-    """
+    """Return arguments with the file of every ``--config``, and ``--run-dir`` as ``--run_dir``."""
     parsed = [_with_underscores(argument) for argument in arguments]
     for position, option, name in _named_configs(arguments):
         parsed[position] = f"{option}{find_config(name)}"
@@ -128,38 +134,14 @@ def _name_of(named: str) -> str:
 def add_run_options(parser: LightningArgumentParser) -> None:
     """Add the options for folder, initial weights, test and compilation."""
     whole_numbers_first(parser)
-    parser.add_argument(
-        "--run_dir",
-        type=str | None,
-        default=None,
-        help="Folder of the run. {variant}, {profile}, {seed} and {hash} (of the settings that "
-        "change the result) are replaced. Default: runs/<configuration>-<UTC time>.",
-    )
-    parser.add_argument(
-        "--init_from",
-        type=str | None,
-        default=None,
-        help="Weights that a new fit starts from, with a new optimiser and schedule: a shipped "
-        "name, a checkpoint or an export.",
-    )
-    parser.add_argument(
-        "--init_strict",
-        type=bool,
-        default=True,
-        help="Whether all initial weights must fit the model; false skips those that do not.",
-    )
-    parser.add_argument(
-        "--test_after_fit",
-        type=bool,
-        default=True,
-        help="Whether a fit ends by testing its best checkpoint on one device.",
-    )
-    parser.add_argument(
-        "--compile",
-        type=bool | str,
-        default=False,
-        help="Whether to compile the networks with torch.compile, or the name of its backend.",
-    )
+    for name, text in _RUN_OPTIONS.items():
+        kind: Any = str | None
+        default: Any = None
+        if name in ("init_strict", "test_after_fit"):
+            kind, default = bool, True
+        elif name == "compile":
+            kind, default = bool | str, False
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
 
 def compile_networks(module: nn.Module, chosen: bool | str) -> None:
@@ -167,10 +149,6 @@ def compile_networks(module: nn.Module, chosen: bool | str) -> None:
 
     Each is compiled separately, because a module may call its network or single parts of the
     network. A part causes no graph break inside a compiled network. Names of weights do not change.
-
-    Args:
-        module: Changed in place.
-        chosen: Whether to compile, or a backend of torch.compile; True is inductor.
     """
     if chosen is False:
         return

@@ -68,15 +68,10 @@ class CostMeter(Callback):
         self._measured, self._batches = {}, 0
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (Lightning's signature)
-        batch: Any,  # noqa: ANN401  (the task's batch)
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any
     ) -> None:
         """Measure the jobs on one of the first batches."""
+        _, batch, *_ = arguments
         if self._batches > TIMED or not isinstance(pl_module, TaskModule):
             return
         self._batches += 1

@@ -31,11 +31,7 @@ class AppendingWriter(ExperimentWriter):
 
 
 class AppendingCSVLogger(CSVLogger):
-    """Write ``metrics.csv`` and ``hparams.yaml`` into a run's folder; append to existing rows.
-
-    Args:
-        folder: Folder of the run.
-    """
+    """Write ``metrics.csv`` and ``hparams.yaml`` into a run's folder; append to existing rows."""
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder, name="", version="", flush_logs_every_n_steps=20)

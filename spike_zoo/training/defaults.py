@@ -95,12 +95,7 @@ def measuring_callbacks(out: Path) -> list[Callback]:
 
 
 def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
-    """Set the folder of configured loggers, and replace Lightning's W&B logger by ours.
-
-    Args:
-        given: ``trainer.logger`` as parsed; changed in place.
-        folder: Output folder of the verb.
-    """
+    """Set the folder of configured loggers, and replace Lightning's W&B logger by ours."""
     for logger in given if isinstance(given, list) else [given]:
         name = str(getattr(logger, "class_path", "")).rpartition(".")[2]
         arguments = getattr(logger, "init_args", None) or {}
@@ -138,15 +133,7 @@ def loggers_of(
     *,
     is_resumed: bool = False,
 ) -> list[Logger] | bool:
-    """Return the CSV logger and the configured loggers; False if logging is disabled.
-
-    Args:
-        given: ``trainer.logger`` after its classes are instantiated.
-        plan: Plan of the run.
-        run_dir: Folder of the run.
-        module: The module that is trained or evaluated.
-        is_resumed: Whether an earlier run is resumed.
-    """
+    """Return the CSV logger and the instantiated loggers; False if logging is disabled."""
     if given is False:
         return False
     others = [

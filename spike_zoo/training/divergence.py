@@ -42,13 +42,10 @@ class _BufferCopies(Callback):
     _buffers: dict[str, Tensor]
 
     def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,  # noqa: ANN401  (any batch)
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any
     ) -> None:
         """Copy the buffers before the first batch of an update."""
+        _, batch_idx = arguments
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._buffers = {name: x.detach().clone() for name, x in pl_module.named_buffers()}
 
@@ -74,15 +71,12 @@ class StopAtDivergence(_BufferCopies):
         self._loss: float | None = None  # loss of the batch if it is not finite
 
     def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,  # noqa: ANN401  (any batch)
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any
     ) -> None:
         """Store the names of the batch's recordings for the message; copy the buffers."""
+        batch, _ = arguments
         if _has_scaler(trainer):
-            super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+            super().on_train_batch_start(trainer, pl_module, *arguments)
         self._names = list(batch.get("name", ())) if isinstance(batch, Mapping) else []
         self._loss = None
 
@@ -119,17 +113,14 @@ class StopAtDivergence(_BufferCopies):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the weights before an evaluation."""
-        self._check_weights(trainer, pl_module)
+        if (name := first_invalid(pl_module)) is not None:
+            raise self._error(trainer, f"the weights {name} are not finite")
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Check the weights before they replace the last good checkpoint."""
-        self._check_weights(trainer, pl_module)
-
-    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
-        if (name := first_invalid(module)) is not None:
-            raise self._error(trainer, f"the weights {name} are not finite")
+        self.on_validation_start(trainer, pl_module)
 
     def _error(self, trainer: Trainer, what: str) -> DivergenceError:
         logged = trainer.callback_metrics.items()

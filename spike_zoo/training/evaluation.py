@@ -51,16 +51,9 @@ class EvaluationCallback(Callback):
         if self.has_validation:
             self.on_test_batch_end(*arguments)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation if the module is a TaskModule)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Pass on the batch's evaluation."""
+    def on_test_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+        """Pass on the batch's evaluation; the output of a task module's step is one."""
+        _, outputs, _, batch_idx, *_ = arguments
         if isinstance(outputs, Evaluation):
             self.on_evaluation(trainer, outputs, batch_idx)
 
@@ -69,9 +62,6 @@ class PerImageMetrics(EvaluationCallback):
     """Write ``per_image.csv``: recording, plane, rate scale and every metric of each test image.
 
     The values are those of the module's evaluations, so nothing is measured twice.
-
-    Args:
-        folder: Folder of the file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,9 +108,6 @@ class PredictionFiles(BasePredictionWriter):
 
     Images are written as PNG files named after recording and plane, or sample number if the sample
     has no plane. Values are written as a line of ``predictions.csv``.
-
-    Args:
-        folder: Folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -130,16 +117,10 @@ class PredictionFiles(BasePredictionWriter):
         self._done = 0
 
     def write_on_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        prediction: Any,  # noqa: ANN401  (the task's)
-        batch_indices: Sequence[int] | None,
-        batch: Any,  # noqa: ANN401  (the task's batch)
-        batch_idx: int,
-        dataloader_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any
     ) -> None:
         """Write the images of one batch, and keep its values."""
+        prediction, batch_indices, batch, *_ = arguments
         if not isinstance(pl_module, TaskModule):
             return
         samples = pl_module.sample_predictions(batch, prediction)

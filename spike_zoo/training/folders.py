@@ -37,11 +37,9 @@ def is_child() -> bool:
 
 
 def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
-    """Return the folder of a run, and whether ``--run_dir`` was given.
+    """Return the folder of a run, and whether ``--run_dir`` was given (``named``).
 
-    Args:
-        named: Value of ``--run_dir``; None, the default, creates a new folder in ``runs``.
-        configs: Configuration files in their order; the new folder is named after the first.
+    By default it is a new folder in ``runs`` that is named after the first configuration.
     """
     if named is not None:
         folder = Path(named)
@@ -156,15 +154,10 @@ def remove_failed_run(run_dir: Path, out: Path) -> None:
 
 @dataclass(frozen=True)
 class RunStart:
-    """Digests of the files that the configuration of a run names.
-
-    Attributes:
-        data_sha256: Digest of the archive; None for data without a digest.
-        begins_with: Dotted key of the configuration -> identity of the checkpoint, from
-            :func:`spike_zoo.training.initial_weights.checkpoint_identity`.
-    """
+    """Digests of the archive and of the checkpoints that the configuration of a run names."""
 
     data_sha256: str | None = None
+    #: Dotted key -> :func:`spike_zoo.training.initial_weights.checkpoint_identity`.
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:

@@ -95,9 +95,6 @@ class SampleVideo(EvaluationCallback):
     If an evaluation has a sequence (for example of one exposure with its blurry image), the video
     shows the sequence. Otherwise it shows the recording's consecutive test images with their ground
     truth.
-
-    Args:
-        folder: Folder of ``test.mp4``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -171,9 +168,6 @@ class ConfusionPicture(EvaluationCallback):
 
     The classes are those of the module's evaluations; a task without classes writes nothing. The
     picture is logged to W&B and TensorBoard.
-
-    Args:
-        folder: Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -222,10 +216,6 @@ class FeatureMap(EvaluationCallback):
     test. The picture is logged to W&B and TensorBoard.
 
     Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
-
-    Args:
-        folder: Folder of the run.
-        most: Largest number of samples in the map.
     """
 
     def __init__(self, folder: Path, most: int = MAX_SAMPLES) -> None:

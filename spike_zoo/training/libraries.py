@@ -222,13 +222,7 @@ def check_precision(trainer: Trainer) -> None:
 
 
 def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Callback]) -> Trainer:
-    """Return a trainer that tests on one device and continues the log of a fit.
-
-    Args:
-        settings: The trainer's arguments of the fit.
-        trained: The trainer of the fit.
-        callbacks: Callbacks that measure and write pictures.
-    """
+    """Return a trainer that tests on one device and continues the log of a fit's trainer."""
     from lightning import Trainer
 
     tester = Trainer(

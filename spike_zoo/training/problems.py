@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _STATE_DICT_ERROR = "Error(s) in loading state_dict"  # torch's report
+#: Errors of a path that is no file, no folder or not readable.
+_FILE_ERRORS = (
+    *(FileNotFoundError, FileExistsError),
+    *(IsADirectoryError, NotADirectoryError, PermissionError),
+)
 _OF_LIGHTNING = (ValueError, TypeError, RuntimeError, ImportError)
 _CALLBACKS = "lightning.pytorch.callbacks."
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
@@ -59,10 +64,7 @@ def check_options_known(
 ) -> None:
     """Raise UsageError with the nearest known option if a parser reports an unknown one.
 
-    Args:
-        error: Error of the parser.
-        known: All options, with their hyphens.
-        arguments: The command line, to find the configuration with the unknown key.
+    For an unknown key the message names its configuration among the ``arguments``.
     """
     if unknown := _UNKNOWN.search(str(error)):
         known = [*known, *(f"--{name}" for name in _arguments_of_class(str(error)))]
@@ -74,12 +76,7 @@ def check_options_known(
 
 
 def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
-    """Raise UsageError if a parser reports missing arguments; name them as they are typed.
-
-    Args:
-        error: Error of the parser.
-        options: Names of arguments that are options, such as ``out``.
-    """
+    """Raise UsageError if a parser reports missing arguments; name options as they are typed."""
     if required := _REQUIRED.search(str(error)):
         names = [name.rpartition(".")[2] for name in required[1].split(", ")]
         typed = [
@@ -96,8 +93,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return _of_arguments(str(error), error, arguments)
     if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
         return _flat(innermost(error))
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, _FILE_ERRORS):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if _is_of_lightning(error):
         return " ".join(str(error).split())
     if type(error).__module__.startswith(_COMPILER_MODULES):

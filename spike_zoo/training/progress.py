@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 
 def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:
-    """Return progress callbacks for output without a terminal, and disable the progress bar.
+    """Return progress callbacks for output without a terminal; they replace the progress bar.
 
-    Args:
-        settings: Arguments of the trainer. ``enable_progress_bar`` is set to False if lines replace
-            the bar; None, the default, means True.
+    The option ``enable_progress_bar`` in a trainer's ``settings`` is then set to False.
     """
     if sys.stdout.isatty() or settings["enable_progress_bar"] is False:
         return []
@@ -33,11 +31,7 @@ def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:
 
 
 class ProgressLines(Callback):
-    """Print epoch, metrics of the progress bar and remaining time at regular intervals.
-
-    Args:
-        every: Seconds between two lines.
-    """
+    """Print epoch, metrics of the progress bar and remaining time every few seconds."""
 
     def __init__(self, every: float = 60.0) -> None:
         self.every = every
@@ -47,14 +41,7 @@ class ProgressLines(Callback):
         self._printed = time.monotonic()
         self._begin: float | None = None  # set after the first batch, which also compiles kernels
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (Lightning's)
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Print a line if the last one is at least ``every`` seconds old."""
         now = time.monotonic()
         if self._begin is None:

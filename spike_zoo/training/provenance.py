@@ -82,11 +82,9 @@ def effective_config(config: dict[str, Any]) -> dict[str, Any]:
 def config_hash(
     config: dict[str, Any], begins_with: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
-    """Return a digest of the effective configuration, independent of names and folders of a run.
+    """Return a digest of the effective configuration and of the initial weights of a run.
 
-    Args:
-        config: Complete configuration.
-        begins_with: Checkpoints of initial weights; the digest includes their ``sha256``.
+    It is independent of names and folders of the run.
     """
     content = effective_config(config)
     if begins_with:
@@ -118,13 +116,7 @@ def differences(
 ) -> list[str]:
     """Return descriptions of the differences between two effective configurations.
 
-    New parameters with their default value are not a difference.
-
-    Args:
-        recorded: Complete configuration of a run.
-        wanted: Complete configuration of another run.
-        defaults: Dotted key -> value, for keys of ``wanted`` that have their default.
-        apart_from: Dotted keys that are ignored.
+    Parameters that were added since, and have their default (``defaults``), are no difference.
     """
     ignored = {*INCIDENTAL_KEYS, *apart_from}
     before, now = (
@@ -190,14 +182,11 @@ def _as_yaml(default: Any) -> Any:  # noqa: ANN401  (any default)
 
 
 def redact(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
-    """Return a configuration or record without secrets and personal folder names.
+    """Return a configuration or record (plain values) without secrets and personal folder names.
 
     Values of keys such as ``token`` or ``password`` are replaced by ``(hidden)``. User and password
     are removed from addresses. Paths inside the working folder become relative. In other absolute
     paths the home folder becomes ``~`` and the user name becomes ``USER``.
-
-    Args:
-        value: Plain values, in dictionaries and lists.
     """
     if isinstance(value, dict):
         return {

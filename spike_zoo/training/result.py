@@ -34,17 +34,11 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one job for one image.
+    """Cost of one job for one image."""
 
-    Attributes:
-        macs: Multiply-accumulates of convolutions and matrix products.
-        seconds: Median time, without the first measurement.
-        size: Height and width of the image.
-    """
-
-    macs: int | None = None
-    seconds: float | None = None
-    size: tuple[int, int] | None = None
+    macs: int | None = None  # multiply-accumulates of convolutions and matrix products
+    seconds: float | None = None  # median, without the first measurement
+    size: tuple[int, int] | None = None  # height and width of the image
 
     @property
     def macs_per_pixel(self) -> float | None:
@@ -67,8 +61,6 @@ class RunResult:
         variant: Name of the row in a table: the last configuration that is not a profile or a
             logger.
         configs: Configuration files, as stacked.
-        profile: Name of the profile among them.
-        seed: Seed of the run.
         data_sha256: Digest of the archive.
         metrics: Log key -> value.
         parameters: Number of the network's parameters.
@@ -78,18 +70,14 @@ class RunResult:
         wall_seconds: Time of the run, summed over interruptions and resumptions.
         config: The complete configuration.
         config_hash: Digest of the effective configuration and the initial weights.
-        versions: Versions of the libraries.
-        commit: Commit of the code.
         checkpoint: The tested checkpoint.
         checkpoint_sha256: Digest of the weights in ``checkpoint``.
         begins_with: Dotted key of the configuration -> checkpoint of initial weights, as ``path``,
             ``sha256`` of the weights and ``recipe`` of the run that trained them.
         finished: End of the run, UTC.
         images: Number of images that the metrics are averaged over.
-        images_sha256: Digest that identifies these images, from
-            :class:`spike_zoo.training.PerImageMetrics`.
+        images_sha256: Digest that identifies these images.
         curves: Name, as ``"rate_distortion/psnr"`` -> points ``(x, y)``.
-        schema: Version of the record's schema.
     """
 
     method: str
@@ -151,12 +139,9 @@ class RunResult:
     def from_summary(
         cls, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None
     ) -> Self:
-        """Rebuild a record from :meth:`summary` and the logged metrics.
+        """Rebuild a record from :meth:`summary` with the logged metrics.
 
-        Args:
-            summary: The run's summary.
-            shown: Configuration in the tracking service, with the run's configuration below the
-                key ``config``.
+        ``shown`` is the configuration in the tracking service, with the run's below ``config``.
         """
         metrics = {
             name: float(value)
@@ -192,13 +177,7 @@ class RunResult:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
-        """Build a record from a mapping of its fields.
-
-        Args:
-            content: The fields.
-            what: Name of the content in error messages.
-            path: File of the content; None if there is no file.
-        """
+        """Build a record from its fields; ``what`` names them in error messages."""
         names = cls.__dataclass_fields__
         for name, item in names.items():
             if name not in content and item.default is item.default_factory is MISSING:

@@ -37,14 +37,9 @@ _PROGRESS = {"last_epoch", "schedulers"}  # constructor arguments that are not s
 
 
 def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path | None:
-    """Return the file of a checkpoint.
+    """Return the file of a checkpoint; None for a missing ``last``, if a new fit may start.
 
-    Args:
-        named: Value of ``--ckpt_path``: a file, an artifact of W&B, or ``best`` or ``last`` of the
-            run's folder.
-        run_dir: The run's folder.
-        allow_missing: Whether to return None for ``last`` if the run has no checkpoint, to start a
-            new fit.
+    ``named`` is a file, an artifact of W&B, or ``best`` or ``last`` of the run's folder.
     """
     folder = run_dir / FOLDER
     if is_artifact(named):
@@ -110,13 +105,8 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
 
     Nothing that the checkpoint names is imported, because the file is not trusted.
 
-    Args:
-        model: ``class_path`` and ``init_args`` as parsed; changed in place.
-        checkpoint: The file.
-        explicit: Names of arguments that are not copied.
-
     Returns:
-        Whether anything changed.
+        Whether anything in ``model`` (parsed ``class_path`` and ``init_args``) changed.
     """
     class_path, arguments = class_and_arguments(read_checkpoint(checkpoint))
     module, _, name = model.class_path.rpartition(".")
@@ -181,11 +171,6 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
 
     The record of the resumed run would not state them correctly. The run may become longer.
 
-    Args:
-        run_dir: Folder of the run, with the ``config.yaml`` of its start.
-        config: Complete configuration now.
-        defaults: Dotted key -> value of the settings at their default.
-
     Returns:
         Whether the run becomes longer.
     """
@@ -203,14 +188,11 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
             path=str(file),
         )
     before, now = (content.get("trainer", {}) for content in (recorded, config))
-    limits = [
-        {
-            name: math.inf if x.get(name) in (None, -1) else x[name]
-            for name in ("max_epochs", "max_steps")
-        }
-        for x in (before, now)
+    longer = [
+        name
+        for name in ("max_epochs", "max_steps")
+        if _length(now.get(name)) > _length(before.get(name))
     ]
-    longer = [name for name, limit in limits[1].items() if limit > limits[0][name]]
     apart_from = (_CALLBACKS, _ARCHIVE, *(f"trainer.{name}" for name in longer))
     changed = differences(recorded, config, defaults, apart_from=apart_from)
     if changed:
@@ -220,6 +202,10 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
     for name in longer:
         print(f"{run_dir}: continues with trainer.{name} {now[name]}, was {before.get(name)}")
     return bool(longer)
+
+
+def _length(limit: int | None) -> float:
+    return math.inf if limit in (None, -1) else float(limit)
 
 
 def earlier_start(run_dir: Path) -> dict[str, Any]:

@@ -49,15 +49,9 @@ class StopBetweenBatches(Callback):
             signals = (signal.SIGINT, signal.SIGTERM)
             self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (Lightning's signature)
-        batch: Any,  # noqa: ANN401  (any batch)
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Stop after this batch if a signal arrived and no accumulated gradient is pending."""
+        *_, batch_idx = arguments
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._stop_if_signalled(trainer)
 

@@ -123,15 +123,9 @@ class SafeWandbLogger(WandbLogger):
         tags: Sequence[str] = (),
         is_resumed: bool = False,
     ) -> None:
-        """Set name, group, job type and tags, unless the configuration states them.
+        """Set what the configuration does not state, the folder of ``wandb/``, and further tags.
 
-        Args:
-            name: Name of the run.
-            folder: Folder of ``wandb/``.
-            group: Name shared by repetitions of a run.
-            job_type: Kind of the run.
-            tags: Tags in addition to those of the configuration.
-            is_resumed: Resume the latest online run of the folder, if there is one.
+        A resumed run continues the latest online run of the folder, if there is one.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._save_dir = self._wandb_init["dir"] = str(folder)
@@ -171,11 +165,7 @@ class SafeWandbLogger(WandbLogger):
         """Upload checkpoints as versions of one artefact named after the run.
 
         ``spike_zoo.load("wandb:entity/project/name:best")`` loads them. Offline runs, and those
-        with ``log_model: false``, upload nothing.
-
-        Args:
-            files: Alias -> checkpoint.
-            metadata: Metadata of the artefacts.
+        with ``log_model: false``, upload nothing. ``files`` is alias -> checkpoint.
         """
         import wandb
 

@@ -44,7 +44,7 @@ def outputs(folder: str) -> list[str]:
 
 
 def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(zoo: Zoo) -> None:
-    result = zoo(f"reconstruct clips --out made/{{name}}.png --jobs 2 {FRAMES}")
+    result = zoo(f"reconstruct clips --out made/{{name}}.png --jobs 1 {FRAMES}")
     assert outputs("made") == ["deep/three.png", "one.png", "two.png"]
     assert "recordings: 3 made, 0 unchanged, 0 failed" in result.out
     assert zoo(f"reconstruct clips/one.npz --out single.png {FRAMES}").code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from skimage.io import imsave
@@ -18,6 +19,9 @@ from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of, commands_of
 from tests.helpers.splits import archive_of
 from tests.training.test_resuming import SMALL
+
+if TYPE_CHECKING:
+    from tests.helpers.commands import Zoo
 
 SIZE = {"250": "32", "400": "40"}  # sizes in the documents -> sizes in the tests
 TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}
@@ -113,18 +117,11 @@ def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
     assert method_record.images_sha256 == run_record.images_sha256
 
 
-def test_unfinished_and_other_runs_and_unknown_methods_are_rejected(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["compare", str(tmp_path)]) == 2
-    assert "name the folder of a finished fit" in capsys.readouterr().err
-    (tmp_path / "result.json").write_text("{}")
-    (tmp_path / "config.yaml").write_text("data: {class_path: Other, init_args: {}}")
-    assert main(["compare", str(tmp_path)]) == 2
-    assert "its data are Other, not clips to reconstruct" in capsys.readouterr().err
-    (tmp_path / "config.yaml").write_text("data: {init_args: {clip_length: 41}}")
-    assert main(["compare", str(tmp_path), "--methods", "magic"]) == 2
-    assert (
-        "known names are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
-        in capsys.readouterr().err
-    )
+def test_unfinished_and_other_runs_and_unknown_methods_are_rejected(zoo: Zoo) -> None:
+    assert "name the folder of a finished fit" in zoo("compare .").err
+    Path("result.json").write_text("{}")
+    Path("config.yaml").write_text("data: {class_path: Other, init_args: {}}")
+    assert "its data are Other, not clips to reconstruct" in zoo("compare .").err
+    Path("config.yaml").write_text("data: {init_args: {clip_length: 41}}")
+    known = "known names are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
+    assert known in zoo("compare . --methods magic").err

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("spike-zoo rec", "reconstruct"),
         ("spike-zoo archive ver", "verify"),
         ("spike-zoo archive build a b --lay", "--layout"),
-        ("spike-zoo reconstruct a.dat --pre", "--precision"),
     ],
 )
 def test_the_tab_key_completes_commands_and_options(

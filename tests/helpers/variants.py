@@ -25,8 +25,13 @@ EXPERIMENTS = ROOT / "experiments"
 
 
 def smoke_variants(method: str) -> set[Path]:
-    """Return the variants of a sweep and its required sweeps, which ``make smoke-tables`` runs."""
-    specs = needed_first(read_sweep(EXPERIMENTS / method / "sweep.yaml"))
+    """Return the variants of a method that ``make smoke-tables ALL=1`` runs."""
+    return variants_of(EXPERIMENTS / method / "sweep.yaml")
+
+
+def variants_of(sweep: Path) -> set[Path]:
+    """Return the variants of a sweep and its required sweeps."""
+    specs = needed_first(read_sweep(sweep))
     configs = (spec.parameters.get("config", {}) for spec in specs)
     return {ROOT / name for config in configs for name in config.get("values", [])}
 

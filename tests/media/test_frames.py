@@ -163,11 +163,3 @@ def test_videos_are_turned_as_they_state(tmp_path: Path, turn: int) -> None:
     for frame in (*VideoFrames(path).read(0, 3), middle_image(path)):
         assert frame.shape == expected.shape
         assert np.abs(frame.astype(int) - expected).mean() < 4
-
-
-def test_frames_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for number, frame in enumerate(numbered_frames(12)):
-        save_picture(frame, tmp_path / f"{number}.png")
-        (tmp_path / f"._{number}.png").write_bytes(b"metadata of macOS")
-    levels = [int(frame[0, 0, 0]) for frame in FolderFrames(tmp_path).read(0, 99)]
-    assert levels == [10 * number + 5 for number in range(12)]

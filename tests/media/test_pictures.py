@@ -116,13 +116,6 @@ def test_pictures_of_any_kind_become_grey_or_colour(
     assert (image == 1).all()
 
 
-def test_sixteen_bits_keep_their_precision(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    levels = np.array([[0, 1, 32768, 65535]], np.uint16)
-    Image.fromarray(levels).save(path)
-    np.testing.assert_allclose(load_picture(path)[0], levels / 65535, atol=1e-7)
-
-
 def test_grey_is_the_luma_for_any_channels_and_bit_depth(tmp_path: Path) -> None:
     colour = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50]]], np.uint8)
     expected = [76, 150, 29, 124]  # 0.299 R + 0.587 G + 0.114 B

@@ -11,17 +11,14 @@ import pytest
 
 from spike_zoo.cli.main import main
 from tests.helpers.processes import run_in_process
-from tests.rendered.smoke_tables import EXPERIMENTS, METHODS
+from tests.rendered.smoke_tables import SWEEPS
 
 
-@pytest.mark.timeout(3600)  # seconds for all runs of a method
-@pytest.mark.parametrize(
-    "method", METHODS
-)  # the first calls of all methods precede the second ones
+@pytest.mark.timeout(3600)  # seconds for all runs of a sweep
+@pytest.mark.parametrize("sweep", SWEEPS)  # the first calls of all precede the second ones
 @pytest.mark.parametrize("call", ["first", "second"])
 def test_every_run_of_the_smoke_profile_succeeds(
-    method: str, call: str, monkeypatch: pytest.MonkeyPatch
+    sweep: str, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process(monkeypatch)
-    sweep = str(EXPERIMENTS / method / "sweep.yaml")
     assert main(["sweep", sweep, "--profile", "smoke", "--only", "seed_everything=0"]) == 0

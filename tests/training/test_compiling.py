@@ -13,8 +13,9 @@ from torch._dynamo.utils import counters
 
 import spike_zoo
 from spike_zoo.cli.main import main
+from spike_zoo.errors import ConfigError
 from spike_zoo.testing import tiny_archive
-from spike_zoo.training.provenance import config_hash
+from spike_zoo.training.configs import compile_networks
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.modules import DoubledModule
@@ -52,13 +53,17 @@ def _compiled_frames() -> int:
     return counters["frames"]["ok"]
 
 
-def test_a_compiled_fit_saves_the_same_weights_and_names_as_an_uncompiled_one(
-    tmp_path: Path,
+def test_a_compiled_fit_saves_and_resumes_the_same_weights_as_an_uncompiled_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*FIT, "plain"]) == 0
     assert _compiled_frames() == 0
-    assert main([*FIT, "compiled", "--compile", "aot_eager"]) == 0
+    compiled_fit = [*FIT, "compiled", "--compile", "aot_eager"]
+    assert main([*compiled_fit, "--trainer.max_epochs", "1"]) == 0
     assert _compiled_frames() >= 3, "two parts for training, the whole for prediction"
+    assert main([*FIT, "compiled", "--ckpt_path", "last"]) == 2
+    assert "compile: not set, was 'aot_eager'" in capsys.readouterr().err
+    assert main([*compiled_fit, "--ckpt_path", "last"]) == 0
     plain, compiled = _weights(tmp_path / "plain"), _weights(tmp_path / "compiled")
     assert list(plain) == list(compiled)
     torch.testing.assert_close(compiled, plain)
@@ -69,32 +74,10 @@ def test_a_compiled_fit_saves_the_same_weights_and_names_as_an_uncompiled_one(
     assert records[0].config_hash != records[1].config_hash
 
 
-def test_a_resumed_compiled_fit_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    compiled = ["--compile", "eager"]
-    assert main([*FIT, "whole", *compiled]) == 0
-    stop = "--trainer.callbacks+=tests.helpers.stopping.StopAfter"
-    assert main([*FIT, "parts", *compiled, stop]) == 130
-    resume = [*FIT, "parts", "--ckpt_path", "last"]
-    assert main(resume) == 2
-    assert "compile: not set, was 'eager'" in capsys.readouterr().err
-    assert main([*resume, *compiled]) == 0
-    for name, value in _weights(tmp_path / "whole").items():
-        assert torch.equal(_weights(tmp_path / "parts")[name], value), name
-
-
-def test_the_digest_of_an_uncompiled_run_equals_that_of_a_record_without_the_option() -> None:
-    config = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 1}}
-    assert config_hash({**config, "compile": False}) == config_hash(config)
-    assert config_hash({**config, "compile": True}) != config_hash(config)
-
-
-def test_an_unknown_backend_is_rejected_with_the_known_ones(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main([*FIT, "wrong", "--compile", "inductr"]) == 2
-    assert "no backend 'inductr'. Did you mean 'inductor'? It has" in capsys.readouterr().err
+def test_an_unknown_backend_is_rejected_with_the_known_ones() -> None:
+    message = r"no backend 'inductr'\. Did you mean 'inductor'\? It has"
+    with pytest.raises(ConfigError, match=message):
+        compile_networks(torch.nn.Identity(), "inductr")
 
 
 @pytest.mark.slow

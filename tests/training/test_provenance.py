@@ -24,6 +24,10 @@ def test_digest_depends_on_initial_weights_only_if_they_are_given() -> None:
     initialised = config_hash({**without, "init_from": "stir-small"})
     assert initialised != config_hash(before)
     assert initialised == config_hash({**without, "init_from": "stir-small", "init_strict": False})
+    one, other = ({"ckpt_path": {"sha256": digest}} for digest in ("12", "34"))
+    assert config_hash(before, one) != config_hash(before, other)
+    assert config_hash({**before, "compile": False}) == config_hash(before)
+    assert config_hash({**before, "compile": True}) != config_hash(before)
 
 
 def test_digest_depends_on_model_seed_and_length() -> None:

@@ -17,7 +17,6 @@ import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from spike_zoo.cli.main import main
 from spike_zoo.training.stopping import StopBetweenBatches
 from tests.conftest import ROOT
 
@@ -206,15 +205,4 @@ def test_signal_handlers_are_restored_after_training(restored_handlers: None) ->
     stopper.on_train_start(_trainer(), None)
     assert signal.getsignal(signal.SIGTERM) == stopper._on_signal
     stopper.on_train_end(_trainer(), None)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-def test_signal_handlers_are_restored_after_a_stopped_run(
-    clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", str(clips_archive)]
-    call += ["--run_dir", str(tmp_path), "--trainer.callbacks+=tests.helpers.stopping.StopAfter"]
-    assert main(call) == 130
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -157,8 +157,9 @@ def tfi_video(
         # the interval of plane t spans the boundary after t or before t
         shifted = windows.shifted(1 if convention == "forward" else 0)
         ends = (-1.0, float(planes)) if missing == "bound" else (-torch.inf, torch.inf)
-        before, after = (torch.full_like(clips[0, 0], end, dtype=torch.float32) for end in ends)
-        return mean_intervals(clips, shifted, before, after)
+        # not like the clips: other strides would compile the kernel again
+        edges = (clips.new_full(clips.shape[2:], end, dtype=torch.float32) for end in ends)
+        return mean_intervals(clips, shifted, *edges)
 
     return in_order(video, spikes, centers)
 

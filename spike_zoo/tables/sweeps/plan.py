@@ -37,14 +37,7 @@ _NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always p
 def planned_runs(
     spec: SweepSpec, points: Sequence[Point], environment: Mapping[str, str], reader: LineReader
 ) -> list[PlannedRun]:
-    """Return the runs of a sweep, with configurations parsed as in the processes of the runs.
-
-    Args:
-        spec: The sweep.
-        points: Its points.
-        environment: Environment variables of the commands.
-        reader: Parser of the commands.
-    """
+    """Return the runs of a sweep, with configurations parsed as in the processes of the runs."""
     digests: dict[str, str | None] = {}
     runs: dict[Path, PlannedRun] = {}
     for point in points:

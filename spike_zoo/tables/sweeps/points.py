@@ -36,12 +36,7 @@ def points_of(spec: SweepSpec) -> list[Point]:
 
 
 def only_points(points: list[Point], only: str | None) -> list[Point]:
-    """Return the points at which a parameter has a value; all points if no point has the value.
-
-    Args:
-        points: Points of a sweep.
-        only: ``NAME=VALUE``; None returns all points.
-    """
+    """Return the points at which a parameter has a value; all points if no point has the value."""
     if only is None:
         return points
     name, is_pair, value = only.partition("=")

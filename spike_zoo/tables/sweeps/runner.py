@@ -70,12 +70,6 @@ def run_all(
     Each run has a lock, which its process inherits. Therefore several calls share the work, and a
     process that outlived a killed call is awaited instead of started twice. On Ctrl-C and SIGTERM
     the processes receive SIGTERM and save their checkpoints.
-
-    Args:
-        runs: The runs, in the order of execution.
-        environment: Environment of the processes.
-        jobs: Number of parallel processes.
-        report: Called when a run starts and ends.
     """
     work = _Work(environment, jobs, report, deque(runs))
     with contextlib.ExitStack() as stack:
@@ -97,13 +91,6 @@ def run_on_cluster(
 
     If this call is interrupted, started runs continue to their end, and the next call reads their
     records.
-
-    Args:
-        runs: The runs; workers share the file system of this process.
-        environment: Environment of the runs. Workers receive the variables that differ from the
-            environment of this process.
-        cluster: See :func:`spike_zoo.utils.executor.run_tasks`.
-        report: Called when a run ends.
     """
     changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     outcomes = []

@@ -111,7 +111,7 @@ def test_psnr_is_higher_than_tfi_on_moving_and_on_still_scenes() -> None:
 def test_flow_error_on_moving_photographs_is_below_the_values_of_the_readme() -> None:
     """Check the flow error over 20 planes in scenes without objects against the README's value."""
     errors: dict[str | None, list[float]] = {}
-    for scene in default_scenes("test", 3, planes=121):
+    for scene in default_scenes("test", 6, planes=121):
         take = simulate_take(dataclasses.replace(scene, objects=()), margin=60, flow_offset=20)
         assert take.image_index is not None
         assert take.around is not None

@@ -22,19 +22,9 @@ if TYPE_CHECKING:
     from spike_zoo.tasks import ReconstructionModule
 
 
-class TestTFPModule(ReconstructionTester):
-    def make_module(self) -> ReconstructionModule:
-        return TFPModule(window=9, clip_length=31)
-
-
 class TestTFIModule(ReconstructionTester):
     def make_module(self) -> ReconstructionModule:
         return TFIModule(average=5, clip_length=31)
-
-
-class TestTFSTPModule(ReconstructionTester):
-    def make_module(self) -> ReconstructionModule:
-        return TFSTPModule(clip_length=31)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +42,3 @@ def test_testing_and_predicting_need_no_training(
     assert metrics["test/psnr"] > 15
     (image,) = trainer.predict(module, data) or []
     assert torch.as_tensor(image).shape == (1, 1, 40, 48)
-
-
-def test_tfi_has_higher_psnr_than_tfp(tmp_path: Path) -> None:
-    archive = tiny_archive(tmp_path / "tiny.h5", planes=61)
-    data = ReconstructionDataModule(str(archive), clip_length=61)
-    trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
-    psnrs = []
-    for module in (TFIModule(5, lpips="off"), TFPModule(21, lpips="off")):
-        (metrics,) = trainer.test(module, data, verbose=False)
-        psnrs.append(metrics["test/psnr"])
-    assert psnrs[0] > psnrs[1]

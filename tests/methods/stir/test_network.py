@@ -20,8 +20,6 @@ from spike_zoo.nn.fast.layout import is_eager_inference
 PUBLISHED_COST = [
     ({}, 5_107_960, 442_665.3125),
     ({"flow_fields": 1}, 4_944_776, 284_297.3125),
-    ({"flow_fields": 2}, 5_014_448, 351_753.3125),
-    ({"flow_fields": 4}, 5_225_312, 557_033.3125),
     ({"flow_fields": 5}, 5_366_504, 694_857.3125),
 ]
 PUBLISHED_PARAMETERS = [
@@ -135,7 +133,7 @@ def test_other_numbers_of_planes_than_61_are_rejected(shape: tuple[int, ...], sm
         small(torch.zeros(shape))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(height=st.integers(16, 41), width=st.integers(16, 41), batch=st.integers(1, 2))
 def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, batch: int) -> None:
     torch.manual_seed(0)

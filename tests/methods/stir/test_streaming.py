@@ -68,12 +68,10 @@ def test_images_with_shared_blocks_equal_images_of_single_windows(
         (range(0, 121, 20), 7 + 2),  # one new block a window
         (range(120, -1, -20), 7 + 2),
         (range(0, 121, 10), 13 + 4),
-        (range(0, 121, 5), 25 + 8),
         (range(41), 41 + 40),
         ([50, 50, 50], 3),
         ([0, 60, 120], 9),  # nothing in common
         ([0, 40, 80], 7),
-        ([0, *range(61, 80), 0], 57 + 3),
         ([0, *range(61, 81), 0], 60 + 6),  # too far apart to be cached
     ],
 )
@@ -92,7 +90,7 @@ def test_every_block_is_encoded_once(
     assert sum(stacks) == encoded
 
 
-@pytest.mark.parametrize("stride", [1, 3, 20])
+@pytest.mark.parametrize("stride", [3, 20])
 def test_only_blocks_of_the_next_windows_are_cached(stride: int, module: STIRModule) -> None:
     stream = WindowStream(module.network, recording(16, 16))
     centers = list(range(0, LENGTH, stride))
