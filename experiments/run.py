@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -203,10 +203,7 @@ class Jobs:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def smoke_tables(self, *, every: bool) -> None:
-        """Run and check tables with tiny runs: one of each kind, or those of every method.
-
-        Archives and weights that did not exist are removed afterwards.
-        """
+        """Run tables of each kind or of every method with tiny runs; remove the files they need."""
         sweeps = [str(path) for path in smoke_sweeps(every=every)]
         os.environ["SMOKE_SWEEPS"] = " ".join(sweeps)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -377,7 +374,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     work = Jobs(dry_run=parsed.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
     names = parsed.names
-    of_names = {
+    of_names: dict[str, Callable[[str], None]] = {
         "file": work.file,
         "train": partial(work.train, options=options),
         "reproduce": partial(work.reproduce, options=options),

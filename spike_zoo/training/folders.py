@@ -75,10 +75,11 @@ def shared_id() -> str | None:
 def _new_folder(stem: str) -> Path:
     """Create a folder named after the UTC time, with a number if it exists already."""
     name = f"{stem}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
+    Path("runs").mkdir(exist_ok=True)
     for number in itertools.count(1):
         folder = Path("runs", name if number == 1 else f"{name}-{number}")
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            folder.mkdir()
             break
     return folder
 

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
+    MissingFileError,
     RecordingError,
     SpikeZooError,
     UsageError,
@@ -260,6 +261,15 @@ def weights_file(path: str | Path) -> Path:
     """Return the weights file of a shipped name, a file or the folder of an export."""
     file = shipped_weights().get(str(path), Path(path))
     return file / EXPORT_NAME if file.is_dir() else file
+
+
+def required_weights(path: str | Path, what: str, advice: str) -> Path:
+    """Return the existing weights file of a name or path; otherwise raise an error with advice."""
+    file = weights_file(path)
+    if not file.is_file():
+        advice = how_to_make(file) or advice
+        raise MissingFileError(f"{file}: there is no such {what}; {advice}", path=str(file))
+    return file
 
 
 def how_to_make(path: str | Path) -> str:

@@ -7,12 +7,11 @@ to get an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
 from spike_zoo.methods.classical.intervals import mean_in_windows, mean_intervals, windows_around
-from spike_zoo.nn.options import check_choice
 from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
@@ -148,8 +147,12 @@ def tfi_video(
         >>> tfi_video(torch.rand(61, 4, 6) < 0.5, average=9).shape
         torch.Size([61, 4, 6])
     """
-    check_choice("convention", convention, Convention)
-    check_choice("missing", missing, Missing)
+    for name, value, kind in (
+        ("convention", convention, Convention),
+        ("missing", missing, Missing),
+    ):
+        if value not in get_args(kind):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
 
     def video(clips: Tensor, ordered: list[int]) -> Tensor:
         planes = clips.shape[1]
@@ -158,8 +161,8 @@ def tfi_video(
         shifted = windows.shifted(1 if convention == "forward" else 0)
         ends = (-1.0, float(planes)) if missing == "bound" else (-torch.inf, torch.inf)
         # not like the clips: other strides would compile the kernel again
-        edges = (clips.new_full(clips.shape[2:], end, dtype=torch.float32) for end in ends)
-        return mean_intervals(clips, shifted, *edges)
+        before, after = (clips.new_full(clips.shape[2:], end, dtype=torch.float32) for end in ends)
+        return mean_intervals(clips, shifted, before, after)
 
     return in_order(video, spikes, centers)
 

@@ -70,9 +70,9 @@ def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     planes = clips.contiguous().numpy()
     out = large_array(len(planes), len(windows.starts), *planes.shape[2:])
     for clip, rates in zip(planes, out, strict=True):
-        counts = np.zeros(clip.shape[1:], np.int32)
-        job = ((clip, 0), (clip, 0), (0, 0), counts, *windows, rates)
-        kernels.over_rows(kernels.mean_in_windows, len(counts), clip.size, *job)
+        spikes = np.zeros(clip.shape[1:], np.int32)
+        job = ((clip, 0), (clip, 0), (0, 0), spikes, *windows, rates)
+        kernels.over_rows(kernels.mean_in_windows, clip.shape[1], clip.size, *job)
     return torch.from_numpy(out)
 
 
@@ -181,7 +181,8 @@ class Intervals:
         limit = np.float32(MAX_INTERVAL)
         job = (spikes.contiguous().numpy(), tuple(edge.numpy() for edge in outside), limit, *arrays)
         kernels.over_rows(kernels.measure_intervals, spikes.shape[1], spikes.numel(), *job)
-        return cls(*map(torch.from_numpy, arrays), cfa)
+        since, until, rates = map(torch.from_numpy, arrays)
+        return cls(since, until, rates, cfa)
 
     def fill_ends(self, before: int = 0, after: int = 0) -> None:
         """Fill rates, in place, if the recording begins or ends within an interval.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.checkpoints.partial import load_part
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
@@ -20,7 +20,7 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
-from spike_zoo.utils.files import how_to_make, weights_file
+from spike_zoo.utils.files import required_weights
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
 Part = Literal["bsn", "edsr"]
@@ -235,14 +235,8 @@ def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) 
                 f"{part}: the teacher needs weights of {name}; give the checkpoint that "
                 f"configs/ssdm_{stage}.yaml trained, or disable the network"
             )
-        file = weights_file(path)
-        if not file.is_file():
-            command = f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml' trains them"
-            raise MissingFileError(
-                f"{file}: there is no such file of {name}'s weights; "
-                f"{how_to_make(file) or command}, or set {part} to another file",
-                path=str(file),
-            )
+        advice = f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml' trains them"
+        file = required_weights(path, f"file of {name}'s weights", advice)
         load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 
 

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from spike_zoo.checkpoints import partial
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
@@ -33,7 +33,7 @@ from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording, turning
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.utils import files
+from spike_zoo.utils.files import required_weights
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
@@ -159,17 +159,11 @@ class StagedModule(TaskModule):
                     f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
                     f"configs/sci_{stage}.yaml trains"
                 )
-            file = files.weights_file(path)
-            if not file.is_file():
-                command = files.how_to_make(file) or (
-                    f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
-                    f"runs/sci/{stage}' trains it"
-                )
-                raise MissingFileError(
-                    f"{file}: there is no such checkpoint of stage {stage!r}; {command}, or name "
-                    f"another in model.init_args.{stage}",
-                    path=str(file),
-                )
+            advice = (
+                f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
+                f"runs/sci/{stage}' trains it"
+            )
+            file = required_weights(path, f"checkpoint of stage {stage!r}", advice)
             for part in TRAINED_PARTS[stage]:
                 if getattr(self.codec, part) is not None:
                     partial.load_part(self.codec.get_submodule(part), file, f"codec.{part}")
