@@ -76,7 +76,7 @@ def grouped_sums(
     }
     rows, columns = np.indices(dark.shape) // _TILE
     groups = ((rows * (columns.max() + 1) + columns) % GROUPS)[valid]
-    sums = {name: np.bincount(groups, of[valid], GROUPS) for name, of in maps.items()}
+    sums = {n: np.bincount(groups, of[valid], GROUPS).astype(float) for n, of in maps.items()}
     counts = np.rint(black.rate * 2 * black.half).astype(np.int64)[valid]
     sums["dark"] = np.stack(
         [np.bincount(counts[groups == g], minlength=counts.max() + 1) for g in range(GROUPS)]
@@ -100,7 +100,7 @@ class NoiseEstimator:
         """Return estimates that have no limits: squares of deviations, and rates."""
         mean = {name: float(sums[name] / sums["pixels"]) for name in ("white", "grey", "black")}
         moment = {
-            name: float(sums[name] / max(sums["weight"], 1))
+            name: float(sums[name] / np.maximum(sums["weight"], 1))
             for name in ("variance", "skewness", "interval")
         }
         electrons, reset = _shot_and_reset(moment["variance"], moment["skewness"])

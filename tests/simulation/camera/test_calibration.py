@@ -86,7 +86,9 @@ def test_dead_and_hot_pixels_are_defective(recordings: list[SpikeRecording]) -> 
         ((0.0, 0.1, 0.6 + 0.2 * (np.arange(64) % 8 > 3)), "shows a scene, not uniform light"),
     ],
 )
-def test_light_that_is_not_suitable_is_rejected(lights: tuple[object, ...], message: str) -> None:
+def test_light_that_is_not_suitable_is_rejected(
+    lights: tuple[float | np.ndarray, ...], message: str
+) -> None:
     dark, *flats = (record(replace(NOISE, electrons=0.0), light) for light in lights)
     with pytest.raises(FormatError, match=message):
         calibrate(dark, flats)
