@@ -119,7 +119,7 @@ def sensitivity(network: BSN, height: int, width: int, row: int, column: int) ->
     return rates.grad[0, 0]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(side=st.sampled_from([14, 15, 16, 20]), data=st.data())
 def test_a_pixel_of_a_square_image_does_not_depend_on_itself(
     bsn: BSN, side: int, data: st.DataObject
@@ -140,7 +140,7 @@ def test_pixels_near_mirrored_rows_of_other_images_depend_on_themselves(
     assert bool(derivative[row, 7] != 0.0) is depends_on_itself
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(factor=st.floats(1e-3, 1e3), height=st.integers(8, 17), width=st.integers(8, 17))
 def test_the_denoiser_is_invariant_to_scale(
     bsn: BSN, factor: float, height: int, width: int
@@ -175,6 +175,11 @@ def test_images_that_cannot_be_padded_to_a_square_are_rejected(shape: tuple[int,
         BSN()(torch.zeros(shape))
 
 
+def test_the_longest_image_that_can_be_mirrored_is_accepted() -> None:
+    with torch.no_grad():
+        assert BSN()(torch.zeros(1, 1, 5, 13)).shape == (1, 1, 5, 13)
+
+
 # The students: sizes, and features shared between times.
 
 
@@ -193,15 +198,26 @@ def test_the_window_length_follows_from_the_weights(
     assert image.shape == (1, 3, 8, 12)
 
 
+@pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("make", [LDN, SAN])
-def test_several_times_in_one_pass_equal_single_times(make: type[LDN | SAN], network: LDN) -> None:
+def test_several_times_in_one_pass_equal_single_times(
+    make: type[LDN | SAN], times: int, network: LDN
+) -> None:
     student = network if make is LDN else SAN().eval()
-    blur, windows = inputs(times=3)
+    blur, windows = inputs(times)
     with torch.no_grad():
         together = student.decode(student.encode_blur(blur), windows)
         alone = torch.stack([student(blur, window) for window in windows])
-    assert together.shape == (3, *blur.shape)
+    assert together.shape == (times, *blur.shape)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_a_batch_are_independent(network: LDN) -> None:
+    blur, windows = inputs(3)
+    with torch.no_grad():
+        both = network.decode(network.encode_blur(blur), windows)
+        last = network.decode(network.encode_blur(blur[1:]), windows[:, 1:])
+    torch.testing.assert_close(both[:, 1:], last, rtol=0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [LDN, SAN])
@@ -262,3 +278,13 @@ def test_files_without_the_fixed_shifts_load_with_the_default_shifts(
     state = network.state_dict()
     assert state["sub_mean.bias"].item() == pytest.approx(-0.446)
     assert EDSR.from_official(state).state_dict().keys() == state.keys()
+
+
+def test_weights_of_another_network_are_rejected(
+    ldn_weights: dict[str, Tensor], sr_weights: dict[str, Tensor]
+) -> None:
+    with pytest.raises(WeightsError, match=r"BSN: 20 missing, first unet\.enc1\.conv1\.conv"):
+        BSN.from_official(ldn_weights)
+    cut = {name: value for name, value in sr_weights.items() if name != "body.7.body.2.bias"}
+    with pytest.raises(WeightsError, match=r"EDSR: 1 missing, first body\.7\.body\.2\.bias"):
+        EDSR.from_official(cut)

@@ -98,6 +98,22 @@ def loss_of(module: SSDMTeacherModule, batch: Any) -> Tensor:
     return upsampling_loss(module.network(rates), batch["blur"], clamp=False)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_learns_one_exposure(stage: Any) -> None:
+    seed_everything(0)
+    module, batch = SSDMTeacherModule(stage, times=1), exposure_batch(exposed_take(1, 16, 16))
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(40):
+        loss = loss_of(module, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_parameters_of_the_stage_get_gradients(stage: Any, tmp_path: Path) -> None:
     seed_everything(0)
@@ -112,9 +128,12 @@ def test_only_parameters_of_the_stage_get_gradients(stage: Any, tmp_path: Path) 
     assert not any(p.requires_grad for p in getattr(module.teacher, other).parameters())
 
 
-def test_denoised_rates_are_compared_with_grey_images_at_the_size_of_the_spikes() -> None:
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_denoised_rates_are_compared_with_grey_images_at_the_size_of_the_spikes(
+    gain: float,
+) -> None:
     seed_everything(0)
-    module = SSDMTeacherModule("denoise", rate_gain=2.0).eval()
+    module = SSDMTeacherModule("denoise", rate_gain=gain).eval()
     batch = exposure_batch(exposed_take(images=7))
     module.setup("test")
     logged: dict[str, float] = {}
@@ -132,20 +151,46 @@ def test_denoised_rates_are_compared_with_grey_images_at_the_size_of_the_spikes(
 
 
 def test_without_sharp_images_upsampled_rates_are_compared_with_the_grey_blurry_image() -> None:
-    module = SSDMTeacherModule("upsample", rate_gain=2.0).eval()
+    module = SSDMTeacherModule("upsample").eval()
     batch = exposure_batch(exposed_take())
     batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
+    module.setup("test")
+    module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        pictures = module.test_step(batch, 0).samples[0].pictures
+        enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
+    expected = psnr(enlarged, grey(batch["blur"])).item()
+    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert actual == pytest.approx(expected, abs=1e-3)
+    torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_upsampled_rates_are_divided_by_the_rate_scale_for_any_rate_gain(gain: float) -> None:
+    module = SSDMTeacherModule("upsample", rate_gain=gain).eval()
+    batch = exposure_batch(exposed_take())
     module.setup("test")
     logged: dict[str, float] = {}
     module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]  # outside a trainer
     with torch.no_grad():
-        pictures = module.test_step(batch, 0).samples[0].pictures
+        module.test_step(batch, 0)
         rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
-    torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
     rate_images = F.interpolate(rates / 0.9, scale_factor=4, mode="bilinear").clamp(0, 1)
     before = psnr(rate_images, grey(batch["blur"])).item()
     module.on_test_epoch_end()
     assert logged["test/psnr_before"] == pytest.approx(before, abs=1e-3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_agrees_in_bf16(stage: Any) -> None:
+    seed_everything(0)
+    module, batch = SSDMTeacherModule(stage).eval(), exposure_batch(exposed_take())
+    with torch.no_grad():
+        exact = module.predict_step(batch, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = module.predict_step(batch, 0)
+    assert coarse.dtype == torch.float32
+    assert (coarse - exact).abs().mean() < 0.01
 
 
 def test_a_module_with_one_network_rejects_deblurring_and_names_the_missing_one() -> None:

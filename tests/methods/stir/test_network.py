@@ -20,6 +20,8 @@ from spike_zoo.nn.fast.layout import is_eager_inference
 PUBLISHED_COST = [
     ({}, 5_107_960, 442_665.3125),
     ({"flow_fields": 1}, 4_944_776, 284_297.3125),
+    ({"flow_fields": 2}, 5_014_448, 351_753.3125),
+    ({"flow_fields": 4}, 5_225_312, 557_033.3125),
     ({"flow_fields": 5}, 5_366_504, 694_857.3125),
 ]
 PUBLISHED_PARAMETERS = [
@@ -36,6 +38,16 @@ PUBLISHED_PARAMETERS = [
     ({"hidden_channels": 4}, 5_014_024),
     ({"hidden_channels": 16}, 5_299_288),
 ]
+PUBLISHED_PARTS = {
+    "embedding": (3_476, 10_197.0),
+    "encoder": (365_725, 59_664.0),
+    "attention": (141_014, 888.609375),
+    "decoders.5": (2_253_605, 8_798.625),
+    "decoders.4": (1_442_972, 22_092.765625),
+    "decoders.3": (396_764, 23_595.0625),
+    "decoders.2": (229_676, 54_948.25),
+    "decoders.1": (274_728, 262_481.0),
+}
 VARIANTS: list[dict[str, Any]] = [
     {"pyramid_levels": 3},
     {"flow_fields": 1},
@@ -103,6 +115,15 @@ def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:
     assert round(count_flops(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
 
 
+def test_cost_of_every_part_equals_the_published_value() -> None:
+    with torch.device("meta"):
+        network = STIR()
+    flops = count_flops(network, 64, 64).get_flop_counts()
+    for name, (parameters, macs) in PUBLISHED_PARTS.items():
+        assert parameters_of(network.get_submodule(name)) == parameters
+        assert sum(flops[f"STIR.{name}"].values()) / 2 == macs * 64 * 64
+
+
 @pytest.mark.parametrize(
     "switches",
     [
@@ -133,7 +154,7 @@ def test_other_numbers_of_planes_than_61_are_rejected(shape: tuple[int, ...], sm
         small(torch.zeros(shape))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(height=st.integers(16, 41), width=st.integers(16, 41), batch=st.integers(1, 2))
 def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, batch: int) -> None:
     torch.manual_seed(0)
