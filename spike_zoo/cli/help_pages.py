@@ -58,7 +58,8 @@ class CommandHelp(DefaultHelpFormatter):
         if type(action).__name__ == "_ChoicesPseudoAction":  # a subcommand
             return str(action.metavar)
         if not action.option_strings:
-            metavar = str(action.metavar or action.dest)
+            is_list = str(action.metavar).startswith("[")
+            metavar = str(action.dest if is_list else action.metavar or action.dest)
             return metavar if metavar.startswith("{") else metavar.upper()
         name = action.option_strings[-1].replace("_", "-")
         if action.nargs == 0:

@@ -11,7 +11,6 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import NonNegativeInt, PositiveInt, SceneOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 from spike_zoo.media.output import progress_bar
-from spike_zoo.simulation.camera.noise import resolve_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +67,8 @@ def simulate(
     """
     given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
     if "noise" in given:
+        from spike_zoo.simulation.camera.noise import resolve_noise  # loads numpy
+
         given["noise"] = str(given["noise"])
         resolve_noise(given["noise"])  # reads the file of a camera
     if video is None and (interpolation, inserted) != ("flow", 7):

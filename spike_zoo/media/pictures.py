@@ -101,6 +101,11 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
         MissingFileError: If there is no such file.
         MediaError: If the file cannot be read, see
             :func:`~spike_zoo.media.image_files.read_image`.
+
+    Example:
+        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
+        >>> load_picture("grey.png").shape
+        (1, 4, 6)
     """
     levels = read_image(path)
     white = np.iinfo(levels.dtype).max if levels.dtype.kind == "u" else 1

@@ -95,7 +95,7 @@ def test_an_exception_during_error_handling_is_not_reported_as_a_user_error(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("test --config classical/tfi", r"runs/\S+: cannot be written \(Read-only .*\(--run_dir\)"),
+        ("test --config classical/tfi", r"runs: cannot be written \(Read-only .*\(--run_dir\)"),
         ("simulate --size small", r"data: cannot be written \(Read-only .*\(--out\)"),
     ],
 )
