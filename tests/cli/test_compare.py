@@ -94,6 +94,7 @@ def test_the_documented_commands_make_a_table_of_the_tree(
     assert f"spike_zoo report {run}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

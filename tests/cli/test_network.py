@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from spike_zoo.formats import write_recording
 from tests.helpers.archives import write_archive
 from tests.helpers.results import make_result
@@ -53,6 +55,7 @@ def _guarded(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_commands_open_no_connection(clips_archive: Path, tmp_path: Path) -> None:
     (tmp_path / "clips.h5").symlink_to(clips_archive)
     write_archive(tmp_path / "a.h5")

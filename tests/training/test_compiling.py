@@ -53,6 +53,7 @@ def _compiled_frames() -> int:
     return counters["frames"]["ok"]
 
 
+@pytest.mark.slow
 def test_a_compiled_fit_saves_and_resumes_the_same_weights_as_an_uncompiled_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

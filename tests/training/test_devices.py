@@ -30,6 +30,7 @@ def test_the_imitated_device_rejects_what_mps_rejects() -> None:
             torch.bincount(x)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_device_without_float64_trains_and_evaluates(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

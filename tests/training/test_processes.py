@@ -113,6 +113,7 @@ def test_two_processes_train_and_validate_like_one_with_twice_the_batch_size(
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=2e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_resumed_in_mid_epoch_end_with_the_weights_of_an_uninterrupted_run(
     archive: str, pair: Path, tmp_path: Path
 ) -> None:

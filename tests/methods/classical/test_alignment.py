@@ -112,6 +112,7 @@ OUTSIDE = st.integers(1, 1200) | st.just(np.inf)
 
 
 @given(spikes=SPIKES, before=OUTSIDE, after=OUTSIDE)
+@pytest.mark.slow
 def test_intervals_are_from_the_last_to_the_next_spike(
     spikes: NDArray[np.bool_], before: float, after: float
 ) -> None:

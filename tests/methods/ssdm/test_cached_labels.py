@@ -132,6 +132,7 @@ def test_a_later_run_reads_the_labels_of_the_same_teacher_from_disk(
     assert bsn.count == 0
 
 
+@pytest.mark.slow
 def test_teachers_with_other_weights_or_options_do_not_share_labels(tmp_path: Path) -> None:
     batch = exposures(1)
     arguments = batch["blur"], batch["spikes"], TIMES, SPAN

@@ -18,6 +18,7 @@ def test_outputs_of_the_sides_depend_on_the_middle_only_with_cross_attention(cro
         assert torch.equal(before[:, side], after[:, side]) is not cross
 
 
+@pytest.mark.slow
 def test_exported_attention_accepts_other_sizes_than_the_traced_one() -> None:
     attention = SymmetricInteractiveAttention(16).eval()
     traced, other = ([torch.rand(1, 16, *size) for _ in range(3)] for size in ((6, 7), (9, 5)))

@@ -47,6 +47,7 @@ def _command_of_agent(
     return started[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("macro", ["args", "args_no_equals"])
 def test_every_macro_is_expanded_like_by_the_agent(
     macro: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
