@@ -137,7 +137,7 @@ class RefiningDecoder(nn.Module):
         if self.warps:
             self.up_flow = _upsampling(4, 4)
         self.up_hidden = _upsampling(coarser_hidden, hidden_channels)
-        self.fuse1 = fast.ConvPReLU(fused, fused)
+        self.fuse1 = fast.JoiningConvPReLU(fused, fused)
         self.fuse2 = fast.ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
         self.head = fast.NarrowConv2d(3 * channels, 5 if self.corrects_flow else 1)
@@ -207,4 +207,4 @@ class RefiningDecoder(nn.Module):
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         image = image if draft is None else image + draft
         aligned, hidden = self.align(features, flows), self.up_hidden(coarser.hidden)
-        return fast.join_channels([image, *aligned, hidden, *flows], consumer=self.fuse1.conv)
+        return self.fuse1.join([image, *aligned, hidden, *flows])

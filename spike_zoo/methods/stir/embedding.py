@@ -60,7 +60,7 @@ class ResidualEmbedding(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.shortcut = nn.Conv2d(planes, channels, kernel_size=1)
+        self.shortcut = fast.PointwiseConv2d(planes, channels)
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""

@@ -5,7 +5,9 @@ Each module states its gain, measured on one core of a Zen 4 in float32.
 
 from spike_zoo.nn.fast.convolutions import (
     ConvPReLU,
+    JoiningConvPReLU,
     NarrowConv2d,
+    PointwiseConv2d,
     conv_norm,
 )
 from spike_zoo.nn.fast.layout import join_channels, set_memory_format
@@ -14,8 +16,10 @@ from spike_zoo.nn.fast.warp import warp_each
 
 __all__ = [
     "ConvPReLU",
+    "JoiningConvPReLU",
     "NarrowConv2d",
     "PReLU",
+    "PointwiseConv2d",
     "conv_norm",
     "join_channels",
     "set_memory_format",

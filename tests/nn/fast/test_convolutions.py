@@ -11,12 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.nn.fast import (
     ConvPReLU,
+    JoiningConvPReLU,
     NarrowConv2d,
+    PointwiseConv2d,
     conv_norm,
     set_memory_format,
 )
 from spike_zoo.nn.fast.convolutions import convolve_to_few
 
+WIDTHS = (1, 60, 72)  # together 133 channels, 11 short of whole vectors
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -42,6 +45,28 @@ def test_values_and_gradients_equal_pytorch(layout: torch.memory_format) -> None
     torch.testing.assert_close(
         torch.autograd.grad(actual, [x, *layer.parameters()], gradient),
         torch.autograd.grad(expected, [x, *standard.parameters()], gradient),
+    )
+
+
+@pytest.mark.parametrize("side", [4, 50])  # without and with channels of zeros
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_joined_parts_equal_concatenation_in_values_and_gradients(
+    side: int, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    joining, following = JoiningConvPReLU(133, 133).double(), ConvPReLU(133, 3).double()
+    set_memory_format(joining, layout)
+    set_memory_format(following, layout)
+    shapes = [(1, width, side, side) for width in WIDTHS]
+    parts = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    first, second = plain(joining), plain(following)
+    expected = second(first(torch.cat(parts, dim=1)))
+    actual = following(joining(joining.join(parts)))
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, [*parts, *joining.parameters()], gradient),
+        torch.autograd.grad(expected, [*parts, *first.parameters()], gradient),
     )
 
 
@@ -137,3 +162,26 @@ def test_narrow_convolution_has_the_flops_of_a_convolution() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         narrow(torch.randn(2, 6, 5, 8))
     assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bias", [True, False])
+def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool) -> None:
+    ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
+    theirs.double().load_state_dict(ours.state_dict())
+    x = torch.randn(2, 21, 6, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    actual, expected = ours(x), theirs(x)
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous(memory_format=layout)
+    gradient = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, [x, *ours.parameters()], gradient),
+        torch.autograd.grad(expected, [x, *theirs.parameters()], gradient),
+    )
+
+
+def test_1x1_convolution_has_the_flops_of_a_convolution() -> None:
+    x = torch.randn(2, 21, 6, 5).to(memory_format=torch.channels_last)
+    with FlopCounterMode(display=False) as counter:
+        PointwiseConv2d(21, 11)(x)
+    assert counter.get_total_flops() == 2 * 2 * 21 * 11 * 6 * 5
