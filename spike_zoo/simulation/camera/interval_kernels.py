@@ -92,7 +92,11 @@ def _intervals(spikes: NDArray[np.uint8], intervals: NDArray[np.float64]) -> int
 @compiled_inline
 def _usual(intervals: NDArray[np.float64], usual: float) -> float:
     """Return the mean of the intervals of a pixel that are neither split nor double."""
-    for _ in range(2):
+    if len(intervals):
+        mean = intervals.mean()
+        if abs(mean / usual - 1.0) > 0.4:  # a pixel of another rate than the sensor
+            usual = mean
+    for _ in range(3):
         total, count = 0.0, 0
         for value in intervals:
             if abs(value / usual - 1.0) < 0.4:

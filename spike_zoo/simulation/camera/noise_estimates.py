@@ -214,7 +214,8 @@ def reported(
     if values["spurious"] > 0:
         gaps = _gaps(raw["spurious"].map(_inverse), raw["dispersion"], planes)
         found["spurious_mean"], found["spurious_deviation"] = gaps
-        unknown |= set() if raw["spurious"].is_known else {"spurious_mean", "spurious_deviation"}
+        unknown |= set() if raw["spurious"].is_known else {"spurious_mean"}
+        unknown |= set() if gaps[1].is_known else {"spurious_deviation"}
     if not raw["reset_deviation"].is_known:
         found["electrons"] = _with(_inverse(values["variance"]), found["electrons"])
         unknown.add("reset_deviation")
@@ -243,7 +244,8 @@ def _gaps(gap: Estimate, dispersion: Estimate, planes: int) -> tuple[Estimate, E
     """Return mean and deviation of the gaps between spurious spikes."""
     deviation = dispersion.map(lambda value: _gap_deviation(value, gap.value, planes))
     # the camera drops the spike after a negative gap, so that the mean gap is shorter
-    share = stats.norm.cdf(gap.value / deviation.value) if deviation.value > 0 else 1.0
+    is_used = deviation.is_known and deviation.value > 0
+    share = stats.norm.cdf(gap.value / deviation.value) if is_used else 1.0
     return gap.map(lambda value: share * value), deviation.map(lambda value: share * value)
 
 
