@@ -32,7 +32,7 @@ MAX_DARKEST: Final = 1 / 6
 MAX_RATE: Final = 0.9
 MIN_RATIO: Final = 1.5  # of the rates of the brightest and the darkest grey
 WINDOW: Final = 15  # pixels; fixed patterns are differences from the mean of such a square
-_ROWS: Final = 16  # unpacked at once
+_ROWS: Final = 4  # unpacked at once
 _MAX_SUMMED: Final = 64  # intervals
 _MAX_CHANGE: Final = 0.01  # of the light with time
 _SMOOTHED: Final = 16  # planes
@@ -52,7 +52,7 @@ class UniformLight:
 
     def __init__(self, recording: SpikeRecording) -> None:
         self.name = str(recording.meta.get("source", recording.meta.get("name", "recording")))
-        self.packed = recording.packed
+        self._recording = recording
         self.planes, self.height, self.width = recording.shape
         self.half = self.planes // 2
         counts = np.zeros((2, self.height, self.width))
@@ -69,9 +69,12 @@ class UniformLight:
 
     def rows(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
         """Yield slices of rows and their spikes ``(T, rows, W)``."""
+        packed = (
+            self._recording.packed
+        )  # read from a file each time, so that memory is free between
         for first in range(0, self.height, _ROWS):
             rows = slice(first, min(first + _ROWS, self.height))
-            yield rows, unpack_bits(self.packed[:, rows], self.width)
+            yield rows, unpack_bits(packed[:, rows], self.width)
 
     def intervals(self) -> Map:
         """Return statistics of the intervals of each pixel ``(H, W, len(COUNTS))``."""
