@@ -71,7 +71,7 @@ def with_tables(name: str, text: str) -> str:
     if not tables:
         return text
     steps = "\n\n".join(
-        f"```{{include}} /{table.relative_to(ROOT).as_posix()}\n:heading-offset: 1\n```"
+        f"```{{include}} /{table.relative_to(ROOT).as_posix()}\n:heading-offset: 1\n:relative-docs: ..\n```"
         for table in tables
     )
     heading = "## Tables that ran here\n\n[Where they come from](/experiments/README.md)."
