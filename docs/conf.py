@@ -70,9 +70,9 @@ def with_tables(name: str, text: str) -> str:
     tables = sorted(ROOT.glob(f"experiments/{method[1]}/results/*.md")) if method else []
     if not tables:
         return text
+    options = ":heading-offset: 1\n:relative-docs: .."
     steps = "\n\n".join(
-        f"```{{include}} /{table.relative_to(ROOT).as_posix()}\n:heading-offset: 1\n:relative-docs: ..\n```"
-        for table in tables
+        f"```{{include}} /{table.relative_to(ROOT).as_posix()}\n{options}\n```" for table in tables
     )
     heading = "## Tables that ran here\n\n[Where they come from](/experiments/README.md)."
     return f"{text}\n{heading}\n\n{steps}\n"
