@@ -16,6 +16,7 @@ from spike_zoo.methods.ssdm.losses import (
     default_reblur,
     dissimilarity,
     make_distance,
+    multiscale,
 )
 from spike_zoo.methods.ssdm.sdm import grey, mean_rate, random_window_rate, reorder_channels
 from spike_zoo.metrics import ssim
@@ -110,6 +111,11 @@ def test_distances_of_a_constant_difference_equal_closed_forms() -> None:
     labels, predictions = torch.full((1, 3, 16, 16), 0.3), torch.full((1, 3, 16, 16), 0.7)
     for name, expected in (("charbonnier", 0.4), ("multiscale", 0.4), ("gradient", 0.0)):
         assert make_distance(name)(labels, predictions).item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_noise_contributes_less_at_coarser_scales() -> None:
+    flat, noise = torch.full((1, 1, 64, 64), 0.5), 0.1 * torch.randn(1, 1, 64, 64)
+    assert multiscale(flat + noise, flat) < 0.7 * make_distance("charbonnier")(flat + noise, flat)
 
 
 def test_dissimilarity_is_1_minus_ssim_apart_from_the_border() -> None:

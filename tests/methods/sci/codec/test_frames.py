@@ -149,6 +149,19 @@ def test_a_gap_longer_than_the_group_is_rejected(
         decode_group(skipping, payload, 3)
 
 
+def test_the_encoder_chooses_the_lowest_rate_distortion_cost(
+    skipping: SCICodec, features: list[Tensor]
+) -> None:
+    """Compare the rate-distortion cost of the choice with that of coding all parts."""
+    features = features[:2]
+    weight, costs = 50.0, []
+    for chosen in (weight, None):
+        payload, frames = encode_group(skipping, features, chosen)
+        error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
+        costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
+    assert costs[0] <= costs[1] + 0.02  # payloads are whole 16-bit words
+
+
 @pytest.fixture(scope="module")
 def shipped() -> SCICodec:
     """Return the codec of the weights ``sci``."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spike_zoo.coding import DecodeMismatchError, GroupDecoder, GroupEncoder
 from spike_zoo.coding.rans import ideal_bits
-from spike_zoo.coding.tables import SIGMAS
+from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import (
     FrameCoder,
     Gains,
@@ -202,6 +202,19 @@ def test_gaussian_bits_equal_the_probability_of_a_unit_interval() -> None:
         expected = -math.log2(max(mass, 2.0**-16))
         actual = gaussian_bits(torch.tensor(float(value)), torch.tensor(sigma))
         assert float(actual) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_gaussian_bits_agree_with_the_probability_tables() -> None:
+    tables = gaussian_tables()
+    for level in (5, 22, 50):
+        radius, start = int(tables.radius[level]), int(tables.offset[level])
+        ends = tables.cumulative[start : start + 2 * radius + 2].astype("int64")
+        frequencies = torch.from_numpy(ends[1:] - ends[:-1]).double()
+        symbols = torch.arange(-radius, radius + 1).double()
+        sigma = torch.full_like(symbols, float(SIGMAS[level]))
+        excess = (16 - frequencies.log2()) - gaussian_bits(symbols, sigma)
+        mean = (frequencies / 65536 * excess).sum()
+        assert abs(mean) < 0.01  # bits per symbol
 
 
 CHANNELS, HYPER = 6, 8

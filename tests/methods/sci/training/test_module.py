@@ -50,8 +50,8 @@ class TestAnalysis(ReconstructionTester, MethodTester):
 
     height = 16
     width = 16
-    overfit_steps = 80
-    overfit_psnr = 15.0  # features of a random FEM have little contrast
+    overfit_steps = 120
+    overfit_psnr = 16.0  # features of a random FEM have little contrast
     files: dict[str, str]
 
     @pytest.fixture(autouse=True)
@@ -76,6 +76,7 @@ def test_missing_and_unsuitable_checkpoints_of_earlier_stages_are_rejected(
         training_loss(wider, batch_of(wider))
 
 
+@pytest.mark.slow
 def test_training_features_with_the_analysis_lowers_the_loss(
     stage_files: dict[str, str],
 ) -> None:
@@ -85,9 +86,9 @@ def test_training_features_with_the_analysis_lowers_the_loss(
         module = small("fam", train_fem=train_fem, **stage_files)
         module.setup("fit")
         motion = {name: value.clone() for name, value in module.codec.motion.state_dict().items()}
-        batch = batch_of(module, 16, 16)
+        batch = batch_of(module)
         optimizer = torch.optim.Adam((p for p in module.parameters() if p.requires_grad), 3e-3)
-        for _ in range(20):
+        for _ in range(30):
             optimizer.zero_grad()
             terms = module.terms(batch)
             terms["total"].backward()
@@ -95,8 +96,8 @@ def test_training_features_with_the_analysis_lowers_the_loss(
         losses[train_fem] = float(terms["image"].detach())
         after = module.codec.motion.state_dict()
         assert all(torch.equal(value, after[name]) for name, value in motion.items())
-    assert losses[True] < 0.9 * losses[False]
-    assert terms["anchor"] < 0.1, "the mean of the channels is near the image"
+    assert losses[True] < 0.8 * losses[False]
+    assert terms["anchor"] < 0.05, "the mean of the channels is near the image"
 
 
 def test_a_checkpoint_loads_without_files_of_earlier_stages(
