@@ -29,6 +29,7 @@ MIN_PLANES: Final = 500
 MIN_SIDE: Final = 16
 MAX_DARKEST: Final = 1 / 6
 """Largest rate of the darkest grey; double intervals are then distinct."""
+MIN_DARKEST: Final = 0.005
 MAX_RATE: Final = 0.9
 MIN_RATIO: Final = 1.5  # of the rates of the brightest and the darkest grey
 WINDOW: Final = 15  # pixels; fixed patterns are differences from the mean of such a square
@@ -134,6 +135,10 @@ def check_levels(levels: Sequence[UniformLight]) -> None:
         raise FormatError.at(
             grey.name,
             _rate(grey) + f"is the darkest level; record one of at most {MAX_DARKEST:.2f}",
+        )
+    if grey.mean < MIN_DARKEST:
+        raise FormatError.at(
+            grey.name, _rate(grey) + f"is too dark; record a level of at least {MIN_DARKEST}"
         )
     if black.mean > 0.5 * grey.mean:
         raise FormatError.at(

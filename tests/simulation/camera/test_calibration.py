@@ -94,6 +94,12 @@ def test_light_that_is_not_suitable_is_rejected(
         calibrate(dark, flats)
 
 
+def test_a_black_level_is_rejected() -> None:
+    black, white = (record(CameraNoise(), level) for level in (0, 0.8))
+    with pytest.raises(FormatError, match=r"is too dark; record a level of at least 0\.005"):
+        calibrate(black, [black, white])
+
+
 def test_other_sizes_and_short_recordings_are_rejected(recordings: list[SpikeRecording]) -> None:
     dark, *flats = recordings
     with pytest.raises(GeometryError, match="at least 500 planes of 16x16"):
