@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
 from spike_zoo.methods.classical.intervals import is_compiled_for
+from spike_zoo.nn.warp import warp
 from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
     from spike_zoo.methods.classical.intervals import Intervals
+    from spike_zoo.spikes.cfa import Cfa
 
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
 DEBLUR_MARGIN: Final = 15  # planes beyond the groups in which intervals used for deblurring may end
+_WARPED_PIXELS: Final = 1 << 24  # pixels times planes; limits the memory of sampling positions
 _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predicted light
 
 
@@ -79,25 +83,23 @@ class PlaneAlignment:
         """
         planes = [group[len(group) // 2] for group in self.groups]
         height, width = self.velocity.shape[2:]
-        out = torch.empty(len(planes), height, width, device=self.velocity.device)
-        if is_compiled_for(out.device):
+        if is_compiled_for(self.velocity.device):
             from spike_zoo.methods.classical.alignment_kernels import sample_whole
 
+            out = torch.empty(len(planes), height, width)
             ends = (intervals.since.numpy(), intervals.until.numpy())
             motion = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
             job = (ends, (clip.start, clip.stop), *motion, out.numpy())
             kernels.over_rows(sample_whole, height, out.numel(), *job)
             return out
-        rows = torch.arange(height, device=out.device).view(-1, 1)
-        columns = torch.arange(width, device=out.device)
-        for number, plane in enumerate(planes):
-            (shift,) = displacements_at([plane], self.middle, self.velocity)
-            x = (columns + shift[0]).round_().clamp_(0, width - 1)
-            y = (rows + shift[1]).round_().clamp_(0, height - 1)
-            is_whole = intervals.since[plane] <= plane - clip.start
-            is_whole &= intervals.until[plane] < clip.stop - plane
-            out[number] = is_whole.take((y * width + x).long())
-        return out
+        x, y = displacements_at(planes, self.middle, self.velocity).unbind(1)
+        x = (x + torch.arange(width, device=x.device)).round_().clamp_(0, width - 1)
+        y = (y + torch.arange(height, device=y.device).view(-1, 1)).round_().clamp_(0, height - 1)
+        place = torch.tensor(planes, device=x.device).view(-1, 1, 1)
+        is_whole = intervals.since[planes] <= place - clip.start
+        is_whole &= intervals.until[planes] < clip.stop - place
+        nearest = (y * width + x).long().flatten(1)
+        return is_whole.flatten(1).gather(1, nearest).view(x.shape).float()
 
     def excess(self, image: Tensor, intervals: Intervals, clip: range) -> Tensor:
         """Return measured minus predicted rates of intervals that lie in a clip, ``(T', H, W)``.
@@ -137,19 +139,10 @@ class PlaneAlignment:
 
     def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
         """Return the excess of each plane of a window, ``(T', H, W)``, by operations of torch."""
-        light = image.new_zeros(len(clip) + 1, *image.shape[1:])
-        height, width = image.shape[1:]
-        tiled = np.tile(cfa_tile(intervals.cfa), (-(-height // 2), -(-width // 2)))
-        channel = torch.from_numpy(tiled[:height, :width].astype(np.int64)).to(image.device)
-        for first in range(clip.start, clip.stop, _LIGHT_STEP):
-            stop = min(first + _LIGHT_STEP, clip.stop)
-            plane = min(first + _LIGHT_STEP // 2, clip.stop - 1)
-            (shift,) = displacements_at([plane], self.middle, self.velocity)
-            sample = warp_planes(image, -shift.expand(len(image), -1, -1, -1)).gather(
-                0, channel[None]
-            )
-            light[first + 1 - clip.start : stop + 1 - clip.start] = sample
-        light = light.clamp_(min=0).cumsum(dim=0)
+        steps = range(clip.start, clip.stop, _LIGHT_STEP)
+        sampled = [min(first + _LIGHT_STEP // 2, clip.stop - 1) for first in steps]
+        samples = self._light(image, sampled, intervals.cfa).repeat_interleave(_LIGHT_STEP, dim=0)
+        light = F.pad(samples[: len(clip)].clamp_(min=0), (0, 0, 0, 0, 1, 0)).cumsum(dim=0)
         planes = torch.arange(window.start, window.stop, device=image.device).view(-1, 1, 1)
         begins = planes - intervals.since[window.start : window.stop].long()
         ends = planes + intervals.until[window.start : window.stop].long()
@@ -158,6 +151,18 @@ class PlaneAlignment:
         low, high = (torch.where(is_whole, edge + 1 - clip.start, 0) for edge in (begins, ends))
         predicted = light.gather(0, high) - light.gather(0, low)
         return torch.where(is_whole, (1 - predicted) / (ends - begins), 0.0)
+
+    def _light(self, image: Tensor, planes: Sequence[int], cfa: Cfa | None) -> Tensor:
+        """Return the image at other planes, ``(N, H, W)``; each pixel through its own filter."""
+        height, width = image.shape[1:]
+        tiled = np.tile(cfa_tile(cfa), (-(-height // 2), -(-width // 2)))[:height, :width]
+        channel = torch.from_numpy(tiled.astype(np.int64)).to(image.device)
+        lights = []
+        for part in parts_of(planes, height * width):
+            flow = -displacements_at(part, self.middle, self.velocity)
+            warped = warp(image.expand(len(part), -1, -1, -1), flow)
+            lights.append(warped.gather(1, channel.expand(len(part), 1, -1, -1))[:, 0])
+        return torch.cat(lights)
 
     @property
     def _is_compiled(self) -> bool:
@@ -176,8 +181,18 @@ class PlaneAlignment:
             job = (values.contiguous().numpy(), *motion, slots, shares, sums)
             kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
             return torch.from_numpy(sums)
-        out = torch.zeros(size, device=values.device)
-        for plane, slot, share in zip(planes, slots, shares, strict=True):
-            (shift,) = displacements_at([plane], self.middle, self.velocity)
-            out[slot] += float(share) * warp_planes(values[plane], shift)
-        return out
+        parts = [
+            warp_planes(values[part], displacements_at(part, self.middle, self.velocity))
+            for part in parts_of(planes, values[0].numel())
+        ]
+        aligned = torch.cat(parts)
+        if len(sizes) == len(planes):
+            return aligned
+        return torch.stack([group.mean(dim=0) for group in aligned.split(list(sizes))])
+
+
+def parts_of(planes: Sequence[int], pixels: int) -> Iterator[list[int]]:
+    """Split planes into parts that are warped together, of at most :data:`_WARPED_PIXELS`."""
+    step = max(_WARPED_PIXELS // pixels, 1)
+    for first in range(0, len(planes), step):
+        yield list(planes[first : first + step])

@@ -74,11 +74,13 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     central = groups[max(middle - 1, 0) : middle + 2]
     noise = box_filter((central[-1:] - central[:1]).square() / 2, _NOISE_SPREAD) + _MIN_NOISE
     near, weights = central.mean(dim=0), torch.empty_like(groups)
-    for group, offset, weight in zip(groups, offsets, weights, strict=True):  # in the CPU cache
-        difference = box_filter((group - near).square_()[None], _SPREAD)
+    shares = [max(1 - abs(offset) / (WINDOW // 2 + HALF + 1), 0.1) ** 0.5 for offset in offsets]
+    size = 1 if is_compiled_for(groups.device) else len(groups)  # one group is in the CPU's cache
+    parts = (x.split(size) for x in (groups, groups.new_tensor(shares).view(-1, 1, 1), weights))
+    for group, share, weight in zip(*parts, strict=True):
+        difference = box_filter((group - near).square_(), _SPREAD)
         excess = difference.div_(noise).sub_(_TOLERANCE).clamp_(min=0)
-        share = max(1 - abs(offset) / (WINDOW // 2 + HALF + 1), 0.1) ** 0.5
-        torch.div(share, excess.square_()[0].add_(1), out=weight)
+        torch.div(share, excess.square_().add_(1), out=weight)
     return weights.div_(weights.sum(dim=0))
 
 

@@ -64,9 +64,8 @@ def displacements_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Te
         velocity: Result of :func:`estimate_velocities`.
     """
     before, after = velocity
-    return torch.stack(
-        [(plane - middle) * (before if plane < middle else after) for plane in planes]
-    )
+    away = velocity.new_tensor([plane - middle for plane in planes]).view(-1, 1, 1, 1)
+    return away * torch.where(away < 0, before, after)
 
 
 def warp_planes(planes: Tensor, flow: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates
+from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.clips import read_clip
@@ -92,5 +93,5 @@ class PlainModule(ReconstructionModule):
             for center in centers:
                 spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
                 with torch.inference_mode():
-                    image = self(spikes, scale)[0].float().cpu()
+                    image = replayed(self, self.forward, spikes, scale)[0].float().cpu()
                 yield image

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from spike_zoo.methods.classical.aligned_input import read_aligned
+from spike_zoo.methods.classical.aligned_input import AlignedInput, read_aligned
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.tiling import TileGrid
+from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.options import check_choice
+from spike_zoo.nn.threads import results_in_order
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
+from spike_zoo.utils.cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +34,8 @@ CACHED_WINDOWS = (
     20  # following windows for which features are cached: enough for a stride of one plane
 )
 CACHED_PIXELS = 2**21  # windows times pixels: limits the cache to 0.4 GB in float32
+_AHEAD_PIXELS = 2**20  # images times pixels whose aligned input is computed at the same time
+_SERIAL = 3  # images before the network is a CUDA graph
 
 
 class WindowStream:
@@ -70,9 +76,13 @@ class WindowStream:
         self.grid = TileGrid(*recording.shape[1:], network.multiple, tile)
         self.device = next(network.parameters()).device
         self.precision = precision
-        self.encode, self.decode = network.encode, network.decode
+        self.encode: Callable[..., tuple[Tensor, ...]] = network.encode
+        self.decode: Callable[..., Tensor] = network.decode
         if compiled:
             self.encode, self.decode = torch.compile(self.encode), torch.compile(self.decode)
+        else:
+            self.encode = functools.partial(replayed, network, self.encode)
+            self.decode = functools.partial(replayed, network, self.decode)
         self.encoded: dict[int, list[tuple[Tensor, ...]]] = {}  # block -> features of each tile
 
     def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
@@ -128,7 +138,8 @@ class WindowStream:
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        # without the cache: a CUDA graph would read cached weights after their memory is freed
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     def _read(self, block: int) -> Tensor:
         """Return the planes of a block, uint8 ``(21, H, W)``, on the network's device."""
@@ -142,10 +153,22 @@ class AlignedStream(WindowStream):
     blocks. The flow is estimated on the frame without tiles, which takes most of the time.
     """
 
-    def _image(self, center: int, kept: set[int]) -> Tensor:
-        """Return the image at a plane; nothing is cached."""
-        window = read_aligned(self.recording, center, self.rate_scale, self.device)
+    def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the image ``(1, H, W)`` at every centre, float32 on the CPU.
 
+        On a GPU, threads compute the inputs of the following images. They start after the images
+        in which the network is captured as a CUDA graph.
+        """
+        jobs = [functools.partial(self._window, center) for center in centers]
+        threads = _threads(self.device, math.prod(self.grid.padded))
+        for part, count in ((jobs[:_SERIAL], 1), (jobs[_SERIAL:], threads)):
+            yield from map(self._image_of, results_in_order(part, count))
+
+    def _window(self, center: int) -> AlignedInput:
+        with torch.inference_mode():
+            return read_aligned(self.recording, center, self.rate_scale, self.device)
+
+    def _image_of(self, window: AlignedInput) -> Tensor:
         def image_of(tile: int) -> Tensor:
             planes, draft = (
                 self.grid.cut(part[0], self.grid.tiles[tile])[None] for part in window[:2]
@@ -155,6 +178,13 @@ class AlignedStream(WindowStream):
             return self.decode(first, middle, last, draft)
 
         return self._joined(image_of)
+
+
+def _threads(device: torch.device, pixels: int) -> int:
+    """Return the number of aligned inputs of images that are computed at the same time."""
+    if device.type != "cuda":  # the network uses all cores
+        return 1
+    return max(min(usable_cores(), _AHEAD_PIXELS // pixels), 1)
 
 
 def blocks_of(center: int) -> tuple[int, ...]:

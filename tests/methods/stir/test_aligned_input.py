@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from lightning import seed_everything
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
-from spike_zoo.methods.classical import TFI, AlignedTFI
+from spike_zoo.methods.classical import TFI, AlignedTFI, alignment, deblurring, intervals
 from spike_zoo.methods.classical.aligned_input import aligned_window, aligned_windows, with_errors
-from spike_zoo.methods.stir import STIR, AlignedSTIRModule, FlowOptions, STIROptions
+from spike_zoo.methods.stir import STIR, AlignedSTIRModule, FlowOptions, STIROptions, streaming
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
@@ -121,6 +122,38 @@ def test_recordings_and_clips_give_the_same_image_with_and_without_tiles(
     untiled = module.reconstruct(wide, [CENTER])
     module.tile = 128
     torch.testing.assert_close(module.reconstruct(wide, [CENTER]), untiled, atol=2e-3, rtol=0)
+
+
+def test_inputs_computed_ahead_by_threads_give_the_same_images(
+    moving: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording, centers = moving[0], [60, 63, 66, 69, 72, 69]
+    module = aligned_module().eval()
+    serial = module.reconstruct(recording, centers)
+    monkeypatch.setattr(streaming, "_threads", lambda device, pixels: 3)  # as on a GPU
+    assert torch.equal(module.reconstruct(recording, centers), serial)
+
+
+class CountedOperations(TorchDispatchMode):
+    """Counts the operations of torch, each of which is at most a kernel or two on a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_aligned_input_needs_few_operations_without_compiled_loops(
+    moving: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (alignment, deblurring, intervals):
+        monkeypatch.setattr(module, "is_compiled_for", lambda device: False)
+    with CountedOperations() as operations:  # type: ignore[no-untyped-call]  # as in torch
+        aligned_window(moving[1]["spikes"][0], 0.6, 75)
+    assert operations.count < 800  # 7,800 if each plane is warped alone
 
 
 def test_motion_returns_the_flow_used_for_alignment(moving: tuple[Any, Any]) -> None:
