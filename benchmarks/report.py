@@ -25,11 +25,14 @@ NAMED = ("gpu",)
 
 
 def render(rows: list[Row]) -> str:
-    """Return the measurements as a Markdown table."""
+    """Return the measurements as a Markdown table, with limits of the hardware if known."""
+    has_limits = any(row.limit is not None for row in rows)
     lines = [
         "| measured | value | reference | value / reference | goal | met |",
         "|---|---:|---:|---:|---:|---|",
     ]
+    if has_limits:
+        lines = [f"{lines[0]} value / limit of the card |", f"{lines[1]}---:|"]
     for row in rows:
         reference = quotient = goal = ""
         if row.reference is not None:
@@ -39,7 +42,9 @@ def render(rows: list[Row]) -> str:
             goal = f"{'≥' if row.at_least else '≤'} {row.goal:g}"
         met = {None: "", True: "yes", False: "**no**"}[row.is_met]
         value = f"{row.value:.4g} {row.unit}"
-        lines.append(f"| {row.name} | {value} | {reference} | {quotient} | {goal} | {met} |")
+        line = f"| {row.name} | {value} | {reference} | {quotient} | {goal} | {met} |"
+        ratio = "" if row.limit is None else f"{row.value / row.limit:.1f}"
+        lines.append(f"{line} {ratio} |" if has_limits else line)
     return "\n".join(lines)
 
 

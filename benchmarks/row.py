@@ -26,6 +26,7 @@ class Row:
         reference_name: Name of the reference.
         goal: Bound on ``value / reference``, or on ``value`` without a reference.
         at_least: The goal is a lower bound.
+        limit: Value at the peak rates of the hardware, in the same unit.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     reference_name: str = ""
     goal: float | None = None
     at_least: bool = False
+    limit: float | None = None
 
     @property
     def figure(self) -> float:

@@ -105,7 +105,8 @@ def our_step(
     blur, spikes = (part.to(device) for part in exposure(batch, crop, crop))
     network, teacher = LDN().to(device), SSDMTeacher(BSN(), EDSR()).eval().to(device)
     loss = DistillationLoss(make_distance("charbonnier"), 1.0, REBLUR)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+    on_gpu = device == "cuda"
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6, capturable=on_gpu)
 
     def run() -> Tensor:
         with autocast(dtype, device):

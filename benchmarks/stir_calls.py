@@ -22,9 +22,11 @@ Who = Literal["ours", "reference"]
 def forward_pass(
     who: Who, dtype: torch.dtype, height: int, width: int, device: str = "cpu"
 ) -> Callable[[], Tensor]:
-    """Return a reconstruction of one random clip, in float32 or in bf16 by autocast."""
+    """Return a reconstruction of one random clip, in float32, float16, or bf16 by autocast."""
     network = (STIR() if who == "ours" else ReferenceSTIR()).eval().to(device)
     spikes = random_spikes(1, height, width).to(device)
+    if dtype is torch.float16:
+        network, spikes = network.half(), spikes.half()
 
     def run() -> Tensor:
         with torch.inference_mode(), autocast(dtype, device):

@@ -26,6 +26,7 @@ from typing import Any, Final
 import yaml
 
 from spike_zoo.tables.sweeps.spec import read_needs
+from spike_zoo.utils.cores import usable_cores
 
 EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
@@ -227,7 +228,10 @@ class Jobs:
                 Path(path).unlink(missing_ok=True)
 
     def gpu(self, names: Sequence[str], minutes: float) -> None:
-        """Measure on the GPU, then run ``sweep_gpu.yaml`` and the stages for some minutes."""
+        """Measure on the GPU, then run ``sweep_gpu.yaml`` and the stages for some minutes.
+
+        Runs of a sweep share the GPU, because small training steps wait for the launch of kernels.
+        """
         sweeps = [EXPERIMENTS / name / "sweep_gpu.yaml" for name in names]
         sweeps = [sweep for sweep in sweeps if sweep.is_file()]
         staged = [name for name in names if stages_of(name)]
@@ -241,7 +245,8 @@ class Jobs:
             self.run(sys.executable, "-m", "benchmarks.report", "gpu", "--out", report)
         self.deadline = time.monotonic() + 60 * minutes
         for sweep in sweeps:
-            self.run(*ZOO, "sweep", "--profile", "gpu", sweep)
+            jobs = max(min(usable_cores() // 4, 4), 1)
+            self.run(*ZOO, "sweep", "--profile", "gpu", "--jobs", jobs, sweep)
         for name in staged:
             self.train(name, ["--config", "configs/profiles/gpu.yaml"])
 

@@ -1,37 +1,43 @@
-"""GPU benchmarks: measurement on any device, and errors without a GPU."""
+"""GPU benchmarks: measurement on any device, limits of a card, and errors without a GPU."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-import yaml
+from torch import nn
 
 from benchmarks import gpu
-from tests.conftest import ROOT
+from benchmarks.report import render
+from benchmarks.roofline import counted, shortest_time
 
 pytestmark = pytest.mark.repo
 
 
 def test_without_a_gpu_the_benchmark_exits_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit, match="PyTorch sees no GPU"):
+    with pytest.raises(SystemExit, match="PyTorch finds no GPU"):
         gpu.rows()
 
 
-def test_rows_compare_latency_with_the_published_value_and_training_time_with_the_budget(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_operations_and_bytes_of_a_layer_give_its_shortest_time() -> None:
+    layer, x = nn.Linear(64, 32, bias=False), torch.zeros(100, 64)
+
+    def call() -> torch.Tensor:
+        return layer(x).view(-1)
+
+    operations, moved = counted(call)
+    assert operations == 2 * 100 * 64 * 32
+    assert moved == 4 * (100 * 64 + 64 * 32 + 100 * 32)
+    assert shortest_time(call, torch.float32, "NVIDIA H100 80GB HBM3") == moved / 3.35e12
+    assert shortest_time(call, torch.float32, "another card") is None
+
+
+def test_every_row_is_measured_and_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "REPEATS", 1)
-    rows = {row.name: row for row in gpu.measured("cpu", (16, 24), (1, 16), (1, 8), updates=600)}
-    assert rows["STIR forward 1x61x16x24, bf16"].reference == gpu.PUBLISHED
-    step = rows["STIR training step 1x61x16x16, float32"]
-    training = rows["STIR's rows with the paper's claims, 600 updates"]
-    assert training.value == pytest.approx(10 * step.value / 1e3)  # 600 / 60 minutes
-    assert training.goal == 25
-
-
-def test_the_budget_uses_the_number_of_rows_of_the_sweep() -> None:
-    variants, updates, _ = gpu.rows_with_claims()
-    sweep = yaml.safe_load((ROOT / "experiments/stir/sweep_gpu.yaml").read_text(encoding="utf-8"))
-    assert variants == len(set(sweep["parameters"]["config"]["values"]))
-    assert updates == 8 * 4000 // 16
+    monkeypatch.setattr(gpu, "_limit", lambda call, dtype: 1.0)
+    rows = gpu.measured("cpu", gpu.Sizes((16, 32), (32, 48), video=1, batch=1, side=16))
+    assert len(rows) == 4 + 3 + 2 + 2
+    assert all(row.value > 0 for row in rows)
+    table = render(rows).splitlines()
+    assert len({line.count("|") for line in table}) == 1
+    assert table[0].endswith("value / limit of the card |")
