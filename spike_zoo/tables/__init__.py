@@ -3,7 +3,7 @@
 from spike_zoo.tables.claims import ClaimResult, Result, false_discoveries, summarize_claims
 from spike_zoo.tables.fill import FilledTable, fill_table, fill_tables
 from spike_zoo.tables.read import check_table, read_table_file
-from spike_zoo.tables.render import all_notes, render_csv, render_json, render_markdown, text_rows
+from spike_zoo.tables.render import all_notes, render_csv, render_markdown, text_rows
 from spike_zoo.tables.runs import (
     RecordedRun,
     collect_runs,
@@ -31,7 +31,6 @@ __all__ = [
     "fill_tables",
     "read_table_file",
     "render_csv",
-    "render_json",
     "render_markdown",
     "runs_of_sweep",
     "summarize_claims",

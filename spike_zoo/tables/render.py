@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -157,24 +156,6 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
 def render_csv(tables: Sequence[FilledTable]) -> str:
     """Return :func:`as_frame` as CSV; the result of a diverged run is ``nan``."""
     return str(as_frame(tables).to_csv(index=False, lineterminator="\n"))
-
-
-def render_json(tables: Sequence[FilledTable], title: str) -> str:
-    """Return tables as JSON, with the warnings, notes and complete results of claims."""
-    content = [
-        {
-            "title": table.title,
-            "lines": json.loads(as_frame([table]).to_json(orient="records")),
-            "warnings": table.warnings,
-            "notes": table.notes,
-            "claims": [
-                {key: value for key, value in vars(result).items() if key != "claim"}
-                for result in table.claims
-            ],
-        }
-        for table in tables
-    ]
-    return json.dumps({"title": title, "tables": content}, indent=2, default=vars)
 
 
 def _lines(table: FilledTable) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from spike_zoo.methods.stir.encoder import ResidualBlock
 from spike_zoo.nn import fast
 from spike_zoo.nn.precision import in_full_precision
+from spike_zoo.nn.warp import warp
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
 
@@ -191,14 +192,12 @@ class RefiningDecoder(nn.Module):
         if not self.warps:
             return [*aligned, features.first, features.last]
         fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
-        # A field holds two flows that start at the middle block, one to each side.
-        to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
-        pairs = zip(
-            fast.warp_each(features.first, to_first),
-            fast.warp_each(features.last, to_last),
-            strict=True,
-        )
-        return aligned + [warped for pair in pairs for warped in pair]
+        # grid_sample would copy channels-last features for every flow
+        first, last = features.first.contiguous(), features.last.contiguous()
+        for field in fields:  # two flows that start at the middle block, one to each side
+            to_first, to_last = field.chunk(2, dim=1)
+            aligned += [warp(first, to_first), warp(last, to_last)]
+        return aligned
 
     def _join(
         self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None

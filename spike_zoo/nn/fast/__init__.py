@@ -12,7 +12,6 @@ from spike_zoo.nn.fast.convolutions import (
 )
 from spike_zoo.nn.fast.layout import join_channels, set_memory_format
 from spike_zoo.nn.fast.prelu import PReLU
-from spike_zoo.nn.fast.warp import warp_each
 
 __all__ = [
     "ConvPReLU",
@@ -23,5 +22,4 @@ __all__ = [
     "conv_norm",
     "join_channels",
     "set_memory_format",
-    "warp_each",
 ]
