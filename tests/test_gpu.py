@@ -36,7 +36,7 @@ def test_every_row_is_measured_and_rendered(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(gpu, "REPEATS", 1)
     monkeypatch.setattr(gpu, "_limit", lambda call, dtype: 1.0)
     rows = gpu.measured("cpu", gpu.Sizes((16, 32), (32, 48), video=1, batch=1, side=16))
-    assert len(rows) == 4 + 3 + 2 + 2
+    assert len(rows) == 6 + 3 + 2 + 2
     assert all(row.value > 0 for row in rows)
     table = render(rows).splitlines()
     assert len({line.count("|") for line in table}) == 1
