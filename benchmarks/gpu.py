@@ -87,12 +87,12 @@ def _forward(device: str, sizes: Sizes) -> Iterator[Row]:
             call = forward_pass("ours", dtype, height, width, device)
             graph = _finished(as_graph(call, device), device)
             seconds, base = (1e3 * each for each in alternate([graph, reference], REPEATS))
-        title = f"STIR forward {frame}, {name}, graph"
+        title = f"STIR forward 1x61x{frame}, {name}, graph"
         limit = _limit(call, dtype)
         yield Row(title, seconds, "ms", base, "reference, eager", FRAME_GOAL, limit=limit)
     call = forward_pass("ours", torch.float32, *sizes.small, device)
     (seconds,) = alternate([_finished(as_graph(call, device), device)], REPEATS)
-    title = f"STIR forward {sizes.small[0]}x{sizes.small[1]}, float32, graph"
+    title = f"STIR forward 1x61x{sizes.small[0]}x{sizes.small[1]}, float32, graph"
     limit = _limit(call, torch.float32)
     yield Row(title, 1e3 * seconds, "ms", goal=SMALL_GOAL, limit=limit)
 

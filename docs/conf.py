@@ -33,6 +33,7 @@ include_patterns = [
     "experiments/*/NOTES.md",
     "experiments/*/results/*.md",
     "benchmarks/results.md",
+    "benchmarks/results_gpu.md",
     "experiments/gpu/README.md",
     "notebooks/*.ipynb",
     "CONTRIBUTING.md",
