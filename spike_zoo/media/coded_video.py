@@ -54,6 +54,18 @@ CODECS: Final[dict[str, Codec]] = {
         51,
         is_planar=True,
     ),
+    "x265-zerolatency": Codec(  # no B-frames and no lookahead: no frame waits for later frames
+        "libx265",
+        "hevc",
+        {
+            "x265-params": "qp={qp}:ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none:"
+            "bframes=0:rc-lookahead=0:scenecut=0",
+            "preset": "slow",
+            "tune": "psnr",
+        },
+        51,
+        is_planar=True,
+    ),
     "svtav1": Codec(
         "libsvtav1",
         "libdav1d",

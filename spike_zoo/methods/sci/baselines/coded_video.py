@@ -37,7 +37,7 @@ class CodedVideoModule(CodingModule):
     """Base class of baselines with a video codec at several quantisers (QP).
 
     Args:
-        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
+        codec: ``"x264"``, ``"x265"``, ``"x265-zerolatency"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
     """
 
