@@ -13,7 +13,7 @@ STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages
 PROFILE ?= cpu
 MINUTES ?= 9
 
-.PHONY: help setup demo test test-slow fuzz lint audit sbom hashes train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
+.PHONY: help setup demo test test-slow fuzz lint audit sbom hashes train reproduce bench benchmark-page notebooks docs ablation-table smoke-tables gpu clean
 .PHONY: $(STAGED)
 
 help: ## list the targets
@@ -88,6 +88,9 @@ gpu: setup ## on a GPU: measure latency and steps, then run rows and stages of M
 
 bench: setup ## run the benchmarks and print one table with their limits
 	$(BIN)/python -m benchmarks.report $(ARGS)
+
+benchmark-page: setup ## write docs/benchmark.md from the committed records
+	$(BIN)/python -m benchmarks.page $(ARGS)
 
 notebooks: setup $(STAMPS)/notebooks | data/scenes.h5 ## synchronise the notebooks with their source text and run them
 	$(BIN)/jupytext --sync notebooks/*.py

@@ -44,6 +44,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 templates_path: list[str] = []
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_js_files = ["sort.js"]
 html_title = "Spike Zoo"
 html_theme_options = {"source_directory": "", "navigation_with_keys": True}
 html_show_sphinx = False

@@ -32,6 +32,8 @@ EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
+TESTED: Final = "data/motion.h5"  # archive of the records of weights that train_on_gpu trains
+MINUTES_OF_A_WEEK: Final = 10_080
 SMOKE_OPTIONS: Final = ("--profile", "smoke", "--only", "seed_everything=0", "--jobs", "0")
 
 
@@ -141,13 +143,31 @@ class Jobs:
         print(f"usage: spike_zoo/methods/{method}/README.md")
 
     def reproduce(self, name: str, options: Sequence[str] = ()) -> None:
-        """Train the recipe of shipped weights and compare the result with the committed record."""
+        """Train the recipe of shipped weights and compare the result with the committed record.
+
+        A recipe is a configuration, or the arguments of ``experiments.train_on_gpu``.
+        """
         records = recipes("records")
         if name not in records:
             sys.exit(f"NAME={name}: the shipped weights are {' '.join(records)}")
-        run_dir = Path("runs", REPRODUCED, name)
-        self.fit(recipes("recipes")[name], run_dir, *options)
+        recipe, run_dir = recipes("recipes")[name], Path("runs", REPRODUCED, name)
+        if recipe.endswith(".yaml"):
+            self.fit(recipe, run_dir, *options)
+        else:
+            self.train_on_gpu(name, recipe.split(), run_dir)
         self.run(sys.executable, "-m", "benchmarks.reproduced", records[name], run_dir)
+
+    def train_on_gpu(self, name: str, arguments: Sequence[str], run_dir: Path) -> None:
+        """Train weights by steps that are CUDA graphs, and test them on ``data/motion.h5``."""
+        archive, *_ = arguments
+        for path in (archive, TESTED):
+            self.file(path)
+        training = run_dir / "training"
+        module = (sys.executable, "-m", "experiments.train_on_gpu")
+        self.run(*module, *arguments, "--out", training, "--minutes", MINUTES_OF_A_WEEK)
+        weights = f"--model.init_args.weights={training}/{name}-0.safetensors"
+        test = ("test", "--config", EXPERIMENTS / "robustness" / "variants" / f"{name}.yaml")
+        self.run(*ZOO, *test, weights, f"--data.init_args.archive={TESTED}", "--run_dir", run_dir)
 
     def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
         """Run the missing rows of a method's ablation and render its table; 1 if runs failed.

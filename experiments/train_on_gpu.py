@@ -215,7 +215,8 @@ class Run:
         }
         torch.save(state, file.with_suffix(".partial"))
         file.with_suffix(".partial").replace(file)
-        save_weights(self.module, file.with_suffix(".safetensors"), half=True)
+        config = f"# experiments/train_on_gpu.py\nupdates: {self.updates}\nseed: {self.seed}\n"
+        save_weights(self.module, file.with_suffix(".safetensors"), half=True, config=config)
 
     def restore(self, folder: Path) -> None:
         """Continue from the state in a folder, if there is one."""
@@ -308,7 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         del trial
     runs = make_runs(on_device, requests, updates, options)
     round_time = seconds_per_round(runs, 5)
-    print(f"{updates} rounds of {1e3 * round_time:.1f} ms: {requests}", flush=True)
+    rate = options.batch * sum(requests.values()) / round_time
+    print(f"{rate:.0f} windows a second, {updates} rounds of {requests}", flush=True)
     train(runs, start + 60 * options.minutes, options.out)
     for run in runs:
         psnr = run.psnr(val_windows[run.method])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections import Counter
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import claims, evidence
+from benchmarks import claims, evidence, page
 from spike_zoo.cli.main import main
 from spike_zoo.tables import Result
 from spike_zoo.training.stored import read_records
@@ -53,6 +54,12 @@ def test_the_evidence_page_states_the_number_of_every_result(
         assert sum(tested.result is result for tested in results) == listed, result
     page = (ROOT / "experiments/README.md").read_text()
     assert claims.summary(results) in page, "run python -m benchmarks.claims"
+
+
+def test_the_benchmark_page_states_the_numbers_of_the_committed_records() -> None:
+    costs = json.loads(page.DATA.read_text(encoding="utf-8"))["costs"]
+    text = page.page(list(page.values(claims.committed_tables())), costs)
+    assert page.PAGE.read_text(encoding="utf-8") == text, "run make benchmark-page"
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:

@@ -52,7 +52,9 @@ def test_an_encoder_does_not_change_the_priority_of_the_process(codec: str, tmp_
     before = os.sched_getscheduler(0)
     encode_video(moving_waves(3, 64, 64), codec, QP)
     assert os.sched_getscheduler(0) == before
-    with VideoWriter(tmp_path / "a.mp4", codec={"svtav1": "av1", "x264": "x264"}.get(codec, "x265")) as video:
+    with VideoWriter(
+        tmp_path / "a.mp4", codec={"svtav1": "av1", "x264": "x264"}.get(codec, "x265")
+    ) as video:
         video.write(np.zeros((1, 64, 64), np.float32))
         assert os.sched_getscheduler(0) == before
 
@@ -121,7 +123,9 @@ def test_a_missing_codec_is_named_with_the_available_ones(
 ) -> None:
     missing = CODECS["x265"]._replace(encoder="libnone265")
     monkeypatch.setitem(coded_video.CODECS, "x265", missing)
-    with pytest.raises(MediaError, match=r"x265: .*no encoder libnone265; .* x264, x265-zerolatency, svtav1"):
+    with pytest.raises(
+        MediaError, match=r"x265: .*no encoder libnone265; .* x264, x265-zerolatency, svtav1"
+    ):
         encode_video(moving_waves(2, 16, 16), "x265", 30)
 
 

@@ -1,0 +1,223 @@
+"""The page docs/benchmark.md: methods by condition, from the committed records.
+
+``python -m benchmarks.page`` (``make benchmark-page``) writes the page and docs/benchmark.json.
+``--measure`` measures time and memory of each method first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from benchmarks.claims import EXPERIMENTS, ROOT, committed_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from spike_zoo.tables import FilledTable
+
+PAGE: Final = ROOT / "docs" / "benchmark.md"
+DATA: Final = PAGE.with_suffix(".json")
+
+
+class Method(NamedTuple):
+    """A method of the page.
+
+    Attributes:
+        rows: Names of its rows in the tables.
+        parameters: Number of parameters.
+        training: Training data and updates.
+        options: Options of ``reconstruct``.
+    """
+
+    rows: tuple[str, ...]
+    parameters: int
+    training: str
+    options: tuple[str, ...]
+
+
+_SCENES: Final = "600 simulated scenes of 234 photographs and of textures"
+METHODS: Final = {
+    "`tfp`, 41 planes": Method(("TFP, 41 planes",), 0, "", ("tfp",)),
+    "`tfi`, mean of 9": Method(
+        ("TFI, mean of 9, not aligned", "TFI, mean of 9"), 0, "", ("tfi", "--average", "9")
+    ),
+    "`tfi-aligned`": Method(
+        ("TFI, mean of 65 along the estimated flow", "tfi-aligned"), 0, "", ("tfi-aligned",)
+    ),
+    "`plain`": Method(("plain",), 187_860, f"42,627 updates of 16 crops; {_SCENES}", ("plain",)),
+    "`stir-small`": Method(
+        ("stir-small",),
+        1_600_816,
+        "16,000 updates of 4 crops; 1000 simulated scenes of 12 photographs and of textures",
+        ("stir-small",),
+    ),
+    "`stir`": Method(("stir",), 5_107_960, f"14,209 updates of 16 crops; {_SCENES}", ("stir",)),
+}
+
+
+class Column(NamedTuple):
+    """A column of the page: a column of a table, or a point of its curves."""
+
+    heading: str
+    file: str
+    table: str
+    name: str
+
+
+_LONG, _ROBUST = "classical/table_long", "robustness/table"
+_SPEEDS: Final = {"": "", "slow": "_slow", "medium": "_medium", "fast": "_fast"}
+
+
+def _by_speed(table: str) -> list[Column]:
+    columns = [
+        Column(f"PSNR {speed}".strip(), _LONG, table, f"test/psnr{suffix}")
+        for speed, suffix in _SPEEDS.items()
+    ]
+    return [*columns, Column("SSIM", _LONG, table, "test/ssim")]
+
+
+def _conditions(table: str, *names: str) -> list[Column]:
+    return [Column(name, _ROBUST, table, f"{name}, PSNR (dB)") for name in names]
+
+
+#: Heading of a section -> its columns.
+SECTIONS: Final = {
+    "Three photographs": _by_speed("Per pixel and along the motion"),
+    "Twenty-four photographs": _by_speed("On 24 photographs"),
+    "Light and speed": _conditions(
+        "Light and speed", "light 0.05", "light 0.2", "light 0.7", "light 1", "still", "1.6 pixels"
+    ),
+    "Noise and defects": _conditions(
+        "Noise and defects", "noise x 1", "noise x 4", "1 % dead", "1 % hot", "10 % lost"
+    ),
+}
+
+INTRODUCTION: Final = """# Benchmark
+
+Reconstruction methods of this package by speed, light, noise and defects. PSNR is in dB; higher is
+better. On the web site a click on the heading of a column sorts a table. All scenes are
+[simulated](default-archives.md). The numbers are those of the committed records:
+[benchmark.json](benchmark.json) states record, archive and command of each. `make benchmark-page`
+writes this page.
+
+"""
+COSTS: Final = """
+Time: an image of 250 x 400 pixels on one core of a CPU, median of three after the first. Memory:
+what these images add to the process. On GPUs: [measurements](../experiments/gpu/README.md)."""
+
+
+def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> FilledTable:
+    """Return a table of a table file."""
+    return next(one for one in tables[EXPERIMENTS / f"{file}.yaml"] if one.title == title)
+
+
+def values(tables: Mapping[Path, list[FilledTable]]) -> Iterator[dict[str, Any]]:
+    """Yield each number with its origin."""
+    for section, columns in SECTIONS.items():
+        for heading, file, title, name in columns:
+            table = filled(file, title, tables)
+            for method, (rows, *_) in METHODS.items():
+                row = next(row for row in rows if row in table.runs)
+                runs = table.runs[row]
+                if not runs:
+                    continue
+                yield {
+                    "section": section,
+                    "method": method,
+                    "column": heading,
+                    "value": round(float(table.cells.loc[(row, name), "mean"]), 4),
+                    "table": f"experiments/{file}.yaml: {title}",
+                    "records": [str(run.source) for run in runs],
+                    "data_sha256": runs[0].result.data_sha256,
+                    "command": (table.spec.command or "").format(profile=runs[0].result.profile),
+                }
+
+
+def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the page."""
+    lines = [
+        "| method | parameters | time (ms) | memory (MB) | trained on |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for method, (_, parameters, training, _) in METHODS.items():
+        cost = costs[method]
+        measured = f"{cost['milliseconds']:.3g} | {cost['megabytes']:.0f}"
+        lines.append(f"| {method} | {parameters:,} | {measured} | {training or 'not trained'} |")
+    lines.append(COSTS)
+    cells = {(one["section"], one["method"], one["column"]): one["value"] for one in numbers}
+    for section, columns in SECTIONS.items():
+        file, title = columns[0].file, columns[0].table
+        link = f"../experiments/{file.replace('/', '/results/')}.md"
+        lines += ["", f"## {section}", "", f"[{title}]({link}): tests and claims.", ""]
+        lines.append("| method | " + " | ".join(column.heading for column in columns) + " |")
+        lines.append("|---|" + "---:|" * len(columns))
+        best = {
+            c.heading: max(v for k, v in cells.items() if k[::2] == (section, c.heading))
+            for c in columns
+        }
+        for method in METHODS:
+            texts = []
+            for column in columns:
+                value = cells[section, method, column.heading]
+                text = f"{value:.3f}" if column.heading == "SSIM" else f"{value:.2f}"
+                texts.append(f"**{text}**" if value == best[column.heading] else text)
+            lines.append(f"| {method} | {' | '.join(texts)} |")
+    lines += ["", "Curves and explanations: [robustness](robustness.md).", ""]
+    return INTRODUCTION + "\n".join(lines)
+
+
+_MEASURED: Final = """
+import resource, statistics, sys, time
+import numpy as np, psutil, torch
+import spike_zoo
+torch.set_num_threads(1)
+name, *options = sys.argv[1:]
+method = spike_zoo.load(name)
+if options:
+    method = method.adjusted(average=int(options[-1]))
+packed = np.random.default_rng(0).integers(0, 256, (301, 250, 50), np.uint8)
+recording = spike_zoo.SpikeRecording(packed, 400, rate_scale=0.8)
+before = psutil.Process().memory_info().rss
+seconds = []
+for center in (100, 130, 160, 190):
+    start = time.perf_counter()
+    method.reconstruct(recording, [center])
+    seconds.append(time.perf_counter() - start)
+peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(1e3 * statistics.median(seconds[1:]), (peak - before) / 1e6)
+"""
+
+
+def measured_costs() -> dict[str, dict[str, float]]:
+    """Measure time and memory of each method, in a process of its own on one core."""
+    costs = {}
+    for name, method in METHODS.items():
+        command = [sys.executable, "-c", _MEASURED, *method.options]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        costs[name] = dict(zip(("milliseconds", "megabytes"), map(float, output), strict=True))
+    return costs
+
+
+def main() -> None:
+    """Write the page and its numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", action="store_true", help="measure time and memory first")
+    arguments = parser.parse_args()
+    numbers = list(values(committed_tables()))
+    if arguments.measure:
+        costs = measured_costs()
+    else:
+        costs = json.loads(DATA.read_text(encoding="utf-8"))["costs"]
+    content = json.dumps({"costs": costs, "numbers": numbers}, indent=1)
+    DATA.write_text(f"{content}\n", encoding="utf-8")
+    PAGE.write_text(page(numbers, costs), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
