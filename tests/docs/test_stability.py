@@ -8,7 +8,8 @@ import re
 import pytest
 from safetensors import safe_open
 
-from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS
+from spike_zoo.cli.main import COMMANDS
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.utils.files import shipped_weights
 from tests.conftest import ROOT
 
