@@ -108,7 +108,8 @@ writes this page.
 """
 COSTS: Final = """
 Time: an image of 250 x 400 pixels on one core of a CPU, median of three after the first. Memory:
-what these images add to the process. On GPUs: [measurements](../experiments/gpu/README.md)."""
+what these images add to the process, with compiled loops.
+On GPUs: [measurements](../experiments/gpu/README.md)."""
 
 
 def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> FilledTable:
@@ -146,7 +147,8 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
     ]
     for method, (_, parameters, training, _) in METHODS.items():
         cost = costs[method]
-        measured = f"{cost['milliseconds']:.3g} | {cost['megabytes']:.0f}"
+        milliseconds = cost["milliseconds"]
+        measured = f"{milliseconds:.{int(milliseconds < 10)}f} | {cost['megabytes']:.0f}"
         lines.append(f"| {method} | {parameters:,} | {measured} | {training or 'not trained'} |")
     lines.append(COSTS)
     cells = {(one["section"], one["method"], one["column"]): one["value"] for one in numbers}

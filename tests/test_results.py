@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import claims, evidence, page
+from benchmarks import claims, evidence, page, reproduce_page
 from spike_zoo.cli.main import main
 from spike_zoo.tables import Result
 from spike_zoo.training.stored import read_records
@@ -40,8 +40,13 @@ def test_committed_tables_equal_the_tables_of_the_committed_records(
 
 
 @pytest.fixture(scope="module")
-def tables() -> list[FilledTable]:
-    return [table for filled in claims.committed_tables().values() for table in filled]
+def committed() -> dict[Path, list[FilledTable]]:
+    return claims.committed_tables()
+
+
+@pytest.fixture(scope="module")
+def tables(committed: dict[Path, list[FilledTable]]) -> list[FilledTable]:
+    return [table for filled in committed.values() for table in filled]
 
 
 def test_the_evidence_page_states_the_number_of_every_result(
@@ -95,3 +100,48 @@ def test_the_evidence_figure_has_its_records(row: str, monkeypatch: pytest.Monke
     monkeypatch.chdir(ROOT)
     for metrics in evidence.records(row):
         assert {f"test/psnr_{speed}" for speed in evidence.SPEEDS} <= metrics.keys()
+
+
+def test_the_page_of_published_values_is_made_from_the_committed_tables(
+    committed: dict[Path, list[FilledTable]],
+) -> None:
+    page = reproduce_page.PAGE.read_text(encoding="utf-8")
+    assert reproduce_page.page_of(committed, page) == page, (
+        "run python -m benchmarks.reproduce_page"
+    )
+
+
+def test_every_published_value_is_on_the_page(tables: list[FilledTable]) -> None:
+    numbers = defaultdict[str, list[float]](list)  # first cell of a line -> its numbers
+    for line in reproduce_page.PAGE.read_text(encoding="utf-8").splitlines():
+        first, *cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+        texts = (cell.replace(",", "") for cell in cells)
+        numbers[first] += map(float, filter(re.compile(r"[-+]?\d+(\.\d+)?").fullmatch, texts))
+    names = defaultdict[object, set[str]](set)  # rows of one variant may be listed once
+    for row in (row for table in tables for row in table.spec.rows):
+        names[row.variant or row.name].add(row.name)
+    count = 0
+    for table in tables:
+        columns = {column.name: column for column in table.spec.columns}
+        for row in table.spec.rows:
+            published = [(columns[name], value) for name, value in row.published.items()]
+            published += [
+                (column.column, column.values[row.name])
+                for column in table.spec.published_columns
+                if row.name in column.values
+            ]
+            listed = [one for name in names[row.variant or row.name] for one in numbers[name]]
+            for column, value in published:
+                place = f"{table.title}, {row.name}, {column.name}"
+                assert pytest.approx(value * column.scale, rel=1e-5) in listed, place
+            count += len(published)
+    assert count > 400
+    assert {1.62, 2.11, 1.36} <= {*numbers["both, gain over ventral alone"]}
+
+
+def test_tables_with_published_values_state_the_protocol(tables: list[FilledTable]) -> None:
+    for spec in (table.spec for table in tables):
+        values = [*spec.published_columns, *(row for row in spec.rows if row.published)]
+        if values or any(curve.published for curve in spec.curves):
+            assert spec.protocol, spec.title
+            assert spec.differs, spec.title

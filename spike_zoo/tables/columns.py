@@ -128,10 +128,15 @@ class Column:
                 values[name].append(image[metric])
         return values
 
+    @property
+    def scale(self) -> float:
+        """Factor from a value to the unit of the heading."""
+        return _SCALES.get(self.cost[1] if self.cost else self.metric, 1.0)
+
     def text(self, value: float) -> str:
         """Format a value for a cell."""
         number = self.cost[1] if self.cost else self.metric
-        scaled = value * _SCALES.get(number, 1.0)
+        scaled = value * self.scale
         if number in ("parameters", "macs_per_pixel"):
             return f"{scaled:,.0f}"
         if self.measure.startswith(_OF_TWO_PLACES):

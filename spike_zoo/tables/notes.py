@@ -82,9 +82,9 @@ def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) 
 def _sources(spec: TableSpec) -> Iterator[str]:
     if spec.source and any(row.published or row.curves for row in spec.rows):
         yield f"[ ] published: {spec.source}."
-    columns = defaultdict[str, list[str]](list)
+    columns = defaultdict[str, dict[str, None]](dict)
     for column in spec.published_columns:
-        columns[column.source].append(f"[{column.name}]")
+        columns[column.source][f"[{column.name}]"] = None
     yield from (f"{' '.join(names)} published: {source}." for source, names in columns.items())
 
 

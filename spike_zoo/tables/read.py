@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 #: Keys that all tables of a file may share.
-_SHARED = ("source", "columns", "archive", "command")
+_SHARED = ("source", "columns", "archive", "command", "protocol", "differs")
 _LISTS = ("columns", "rows", "curves", "published_columns", "claims")
 
 
@@ -122,8 +122,10 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
 def _check_names(spec: TableSpec, place: str) -> None:
     """Check the names of a table's columns, curves and anchors, and of published values."""
     columns, rows = [column.name for column in spec.columns], [row.name for row in spec.rows]
-    others = [*(one.name for one in spec.published_columns), *(one.key for one in spec.curves)]
+    published = spec.published_columns
+    others = [*dict.fromkeys(one.name for one in published), *(one.key for one in spec.curves)]
     _check_unique([*columns, *others], "column or curve", place)
+    _check_unique([f"{one.name}, {one.metric}" for one in published], "published column", place)
     for row in spec.rows:
         for key in row.published:
             _check_name(key, columns, "column", f"{place}, row {row.name!r}: published")

@@ -37,7 +37,7 @@ def text_rows(table: FilledTable) -> tuple[list[str], list[list[str]]]:
         texts = [name + (" †" if name in table.different else "")]
         for column, best_rows in zip(columns, best, strict=True):
             cell = table.cells.loc[(name, column.name), :]
-            text = _measured(column, cell)
+            text = measured_text(column, cell)
             text = f"**{text}**" if name in best_rows else text
             theirs = cell["published"]
             texts.append(text if math.isnan(theirs) else f"{text} [{column.text(theirs)}]")
@@ -53,7 +53,8 @@ def all_notes(table: FilledTable) -> list[str]:
     return [*([DIFFERENT_NOTE] if table.different else []), *table.notes]
 
 
-def _measured(column: Column, cell: pd.Series) -> str:
+def measured_text(column: Column, cell: pd.Series) -> str:
+    """Return the mean of a cell with its deviation, or ``n/a``."""
     if cell["diverged"]:
         return f"diverged ({cell['diverged']:.0f} of {cell['count']:.0f})"
     if math.isnan(cell["mean"]):
@@ -88,7 +89,7 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [f"{level} {table.title}", ""]
         lines += [f"**Warning: {warning}**  " for warning in table.warnings]
         lines += [""] if table.warnings else []
-        lines += [*_grid(*text_rows(table)), *_claims(table)]
+        lines += [*markdown_grid(*text_rows(table)), *_claims(table)]
         for curve in filter(lambda curve: curve.lines, table.curves):
             lines += ["", f"{curve.title}:", "", *_curve_lines(curve)]
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
@@ -102,7 +103,8 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     return "\n".join(lines)
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def markdown_grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table; all columns but the first are aligned right."""
     marks = ["---"] + ["---:"] * (len(head) - 1)
     escaped = ([text.replace("|", r"\|") for text in row] for row in (head, marks, *rows))
     return [f"| {' | '.join(row)} |" for row in escaped]
@@ -110,7 +112,8 @@ def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _curve_lines(curve: FilledCurve) -> Iterator[str]:
     if curve.spec.anchor is not None:
-        yield from [*_grid(*rate_table(curve)), "", *(f"{note}  " for note in rate_notes(curve))]
+        yield from (*markdown_grid(*rate_table(curve)), "")
+        yield from (f"{note}  " for note in rate_notes(curve))
         return
     for line in curve.lines:
         yield f"- {line.name}: {', '.join(f'({x:.4g}, {y:.4g})' for x, y in line.points)}"

@@ -195,6 +195,9 @@ class TableSpec:
     source: str | None = None  #: source of the published values
     claims: tuple[Claim, ...] = ()  #: claims about the rows
     note: str | None = None  #: text below the table
+    #: protocol of the published values in words, and why ours differ; both for docs/reproduce.md
+    protocol: str | None = None
+    differs: str | None = None
     archive: str | None = None  #: name of the archive that runs must have used; None accepts any
     one_data: bool = True  #: whether all rows must be measured on the same data
     #: command that reproduces the results; ``{profile}`` is replaced by the profile

@@ -35,6 +35,16 @@ def archive(path: Path) -> Iterator[SpikeArchive]:
         yield opened
 
 
+def test_the_golden_archive_of_schema_1_stays_readable(golden: Path) -> None:
+    with SpikeArchive(golden / "archive.h5") as archive:
+        recording = archive["take"]
+        assert (recording.shape, recording.rate_scale, recording.fps) == ((37, 12, 21), 0.6, 20000)
+        assert recording[0:37].sum() == 2800
+        assert archive.images("take").shape == (3, 12, 21)
+        assert archive.verify() == []
+        assert archive.data_sha256().startswith("5e17476e5253d271")
+
+
 @pytest.mark.parametrize("compression", [None, "gzip"])
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
 def test_all_parts_of_a_take_are_read_back(

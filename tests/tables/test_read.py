@@ -204,6 +204,13 @@ def test_a_row_with_only_published_values_follows_the_other_rows(tmp_path: Path)
     assert table.published_columns[0].values == {"full": 39.78, "theirs": 40.126}
 
 
+def test_a_data_set_has_a_published_column_for_each_metric(tmp_path: Path) -> None:
+    text = SPEC + THEIRS.replace("DAVIS, metric: test/psnr", "REDS, metric: test/ssim")
+    (table,) = read_table_file(write_spec(tmp_path, text)).tables
+    titles = [column.title for column in table.published_columns]
+    assert titles == ["[REDS, PSNR (dB)] ↑", "[REDS, SSIM] ↑"]
+
+
 def test_published_columns_are_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
     both = SPEC + THEIRS.replace("theirs: 40.126", "half: 39.0")
     (table,) = read_table_file(write_spec(tmp_path, both)).tables
@@ -219,7 +226,7 @@ def test_published_columns_are_no_reported_difference_of_a_claim(tmp_path: Path)
         ),
         (("{name: DAVIS,", "{name: DAVIS, x: 1,"), "published column 2: unknown key 'x'"),
         (("source: *other, ", ""), "published column 2: the key 'source' is missing"),
-        (("name: DAVIS", "name: REDS"), "the column or curve 'REDS' is given twice"),
+        (("name: DAVIS", "name: REDS"), "the published column 'REDS, test/psnr' is given twice"),
         (("name: DAVIS", "name: test/psnr"), "the column or curve 'test/psnr' is given twice"),
         (("metric: test/psnr", "metric: test/pnsr"), "unknown metric 'test/pnsr'. Did you mean"),
         (("{half: 35.33}", "{}"), "published column 2: values: expected finite numbers by row"),

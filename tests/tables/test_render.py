@@ -99,6 +99,9 @@ def test_published_columns_follow_in_brackets_and_name_their_source(
     assert "| full | **30.00 ± 0.00** [38.80] | 5,107,960 | [39.78] |  | 2 |" in text
     assert "| theirs | n/a | n/a | [40.13] |  | 0 |" in text, "published values are not bold"
     assert "[REDS] [DAVIS] published: Dong et al., AAAI 2026." in text
+    same = spec.published_columns[0]
+    text = render_markdown([fill_table(replace(spec, published_columns=(same, same)), runs)])
+    assert "\n[REDS] published: Dong et al., AAAI 2026." in text
 
 
 def test_csv_has_published_columns_in_full_precision_and_without_duplicates(tmp_path: Path) -> None:
