@@ -19,6 +19,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.classical import TFI, TFP, AlignedTFI
 from spike_zoo.methods.classical.flow import warp_planes
 from spike_zoo.metrics import heldout_likelihood, psnr
+from spike_zoo.metrics.heldout import HeldOut
 from spike_zoo.spikes import SpikeRecording
 
 HALF, GAP, PLANES = 32, 20, 11  # protocol "later planes"
@@ -68,22 +70,22 @@ def disturbed(truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
 def by_later_planes(
     recording: SpikeRecording,
     center: int,
-    truth: Tensor,
-    generator: torch.Generator,
-    true_flow: Tensor | None,
-) -> dict[str, dict[str, Any]]:
-    """Return PSNR and score of each image by later planes, for each flow; empty near the end.
+    methods: Mapping[str, Any],
+    others: Mapping[str, Tensor] = MappingProxyType({}),
+    true_flow: Tensor | None = None,
+) -> tuple[dict[str, Tensor], dict[str, dict[str, HeldOut]]]:
+    """Return images, and their scores by later planes for each flow; empty near the end.
 
     Args:
         recording: Recording of one scene.
         center: Plane of the images.
-        truth: Ground truth, ``(1, H, W)``.
-        generator: Generator of the noise of disturbed images.
+        methods: Methods by name.
+        others: Further images ``(1, H, W)`` by name.
         true_flow: Ground-truth flow to the plane 20 later, ``(2, H, W)``, NaN if unknown, or None.
     """
     scale, end = recording.rate_scale or 1.0, center + HALF + 1
     if end + GAP + PLANES > len(recording):
-        return {}
+        return {}, {}
     cut, flow = recording.between(0, end), AlignedTFI()
     forward = flow.motion(cut, [center])[0, 1]
     back = flow.motion(cut, [center + 20])[0, 0]
@@ -97,24 +99,33 @@ def by_later_planes(
     block = torch.from_numpy(recording.read(end + GAP, end + GAP + PLANES))
     preceding = torch.from_numpy(recording.read(end - PLANES, end))
     pictures = {
-        name: one.reconstruct(cut, [center], rate_scale=scale)[0] for name, one in methods().items()
-    } | disturbed(truth, generator)
+        name: one.reconstruct(cut, [center], rate_scale=scale)[0] for name, one in methods.items()
+    } | dict(others)
     options = {"rate_scale": scale, "preceding": preceding}
     found = {}
     for kind, (one, mask) in flows.items():
         moving = {"velocity": one / 20, "mask": mask, **options}
-        scores = {
+        found[kind] = {
             name: heldout_likelihood(picture, block, end + GAP - center, **moving)
             for name, picture in pictures.items()
         }
-        found[kind] = _row(pictures, truth, scores)
-    return found
+    return pictures, found
 
 
 def by_pixels(
-    recording: SpikeRecording, center: int, truth: Tensor, generator: torch.Generator
-) -> dict[str, Any]:
-    """Return PSNR and score of each image by pixels whose spikes were not its input."""
+    recording: SpikeRecording,
+    center: int,
+    methods: Mapping[str, Any],
+    others: Mapping[str, Tensor] = MappingProxyType({}),
+) -> tuple[dict[str, Tensor], dict[str, HeldOut]]:
+    """Return images, and their scores by pixels whose spikes were not their input.
+
+    Args:
+        recording: Recording of one scene.
+        center: Plane of the images.
+        methods: Methods by name.
+        others: Further images ``(1, H, W)`` by name, not made from the neighbours' spikes.
+    """
     scale = recording.rate_scale or 1.0
     spikes = recording[:].copy()
     rows, columns = (np.arange(6, side - 6, STEP) for side in spikes.shape[1:])
@@ -123,17 +134,16 @@ def by_pixels(
     shown = SpikeRecording.from_planes(spikes, rate_scale=scale)
     first = center - AROUND // 2
     pictures = {
-        name: one.reconstruct(shown, [center], rate_scale=scale)[0]
-        for name, one in methods().items()
-    } | disturbed(truth, generator)
+        name: one.reconstruct(shown, [center], rate_scale=scale)[0] for name, one in methods.items()
+    } | dict(others)
     scores = {}
     for name, picture in pictures.items():
         value = picture[:, rows[:, None], columns]
-        if not name.startswith(TRUTH):  # the ground truth was not made from the neighbours' spikes
+        if name not in others:
             value = _interpolated(picture[0], rows, columns)[None]
         block, preceding = own[first : first + AROUND], own[first - AROUND : first]
         scores[name] = heldout_likelihood(value, block, 0, rate_scale=scale, preceding=preceding)
-    return _row(pictures, truth, scores)
+    return pictures, scores
 
 
 def _interpolated(picture: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
@@ -146,6 +156,21 @@ def _interpolated(picture: Tensor, rows: np.ndarray, columns: np.ndarray) -> Ten
         (weight * picture[rows[:, None], columns + far] for far, weight in weights.items()),
         start=torch.zeros(len(rows), len(columns)),
     )
+
+
+def _rows(
+    recording: SpikeRecording,
+    center: int,
+    truth: Tensor,
+    generator: torch.Generator,
+    true_flow: Tensor | None,
+) -> dict[str, dict[str, Any]]:
+    """Return PSNR and score of each image by protocol."""
+    others = disturbed(truth, generator)
+    later, by_flow = by_later_planes(recording, center, methods(), others, true_flow)
+    found = {kind: _row(later, truth, scores) for kind, scores in by_flow.items()}
+    pictures, scores = by_pixels(recording, center, methods(), disturbed(truth, generator))
+    return found | {"pixels": _row(pictures, truth, scores)}
 
 
 def _row(
@@ -237,9 +262,7 @@ def main() -> None:
                     flow = torch.from_numpy(
                         archive.image_motion(name, number, around=True)
                     ).float()[1]
-                one = (recording, center, truth, generator)
-                found = {**by_later_planes(*one, flow), "pixels": by_pixels(*one)}
-                for protocol, row in found.items():
+                for protocol, row in _rows(recording, center, truth, generator, flow).items():
                     of_scene = {"scene": name, "plane": center, **row}
                     rows.setdefault(protocol, []).append(of_scene)
             print(name, flush=True)

@@ -16,13 +16,18 @@ from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
-from spike_zoo.errors import visible
+from spike_zoo.errors import MissingGeometryError, UsageError, visible
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.dat_sizes import ranked_sizes
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes import unpack_bits
+from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.formats.dat_sizes import StoredSize
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
@@ -30,7 +35,15 @@ _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "
 _FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
-def info(path: str, *, name: str | None = None, json: bool = False, **dat: Unpack[DatFile]) -> int:
+def info(
+    path: str,
+    *,
+    name: str | None = None,
+    picture: str | None = None,
+    overwrite: bool = False,
+    json: bool = False,
+    **dat: Unpack[DatFile],
+) -> int:
     """Show format, size, frame rate and other facts of a recording, archive or bitstream.
 
     Bitstreams are not decoded. The exit code is 1 if a bitstream is damaged.
@@ -39,8 +52,12 @@ def info(path: str, *, name: str | None = None, json: bool = False, **dat: Unpac
         path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
+        picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it
+            states no size, else in all orientations. Each is labelled with its options.
     """
     path = str(local_path(path))
+    if picture is not None:
+        _check_picture(path, picture, overwrite=overwrite)
     if is_bitstream(path):
         facts, lines = bitstream_facts(path), _bitstream_lines
     elif Path(path).suffix.lower() == ".mp4":
@@ -51,16 +68,56 @@ def info(path: str, *, name: str | None = None, json: bool = False, **dat: Unpac
         archive_info(path, json=json)
         return 0
     else:
-        recording = read_recording(path, name, **dat, check_rows=True)
-        facts, lines = recording_facts(recording, Path(path), kind), _recording_lines
+        facts = _facts_with_picture(path, name, kind, dat, picture, overwrite=overwrite)
+        lines = _recording_lines if "planes" in facts else _unknown_size_lines
     if json:
         print(dumps(facts, indent=2, default=str))
         return 1 if facts.get("errors") else 0
     kind_of_file, further = lines(facts)
-    rows = {"file": f"{facts['path']} ({kind_of_file})", **_plane_lines(facts), **further}
+    of_planes = _plane_lines(facts) if "planes" in facts else {}
+    rows = {"file": f"{facts['path']} ({kind_of_file})", **of_planes, **further}
     for label, text in [*rows.items(), *(("damaged", each) for each in facts.get("errors", ()))]:
         print(visible(f"{label:<14} {text}"))
     return 1 if facts.get("errors") else 0
+
+
+def _check_picture(path: str, picture: str, *, overwrite: bool) -> None:
+    if is_bitstream(path) or Path(path).suffix.lower() == ".mp4" or detect_format(path) != "dat":
+        raise UsageError(
+            f"--picture {picture}: {path} states its size and orientation; the picture compares "
+            "those of a .dat file. For an image run reconstruct or decompress"
+        )
+    if Path(picture).suffix.lower() != ".png":
+        raise UsageError(f"--picture {picture}: expected a file ending in .png")
+    check_absent(Path(picture), overwrite=overwrite)
+
+
+def _facts_with_picture(
+    path: str, name: str | None, kind: str, dat: DatFile, picture: str | None, *, overwrite: bool
+) -> dict[str, Any]:
+    """Return the facts of a recording; write the picture of its sizes or orientations."""
+    try:
+        recording = read_recording(path, name, **dat, check_rows=True)
+        facts = recording_facts(recording, Path(path), kind)
+        sizes: Sequence[StoredSize] = ()
+    except MissingGeometryError:
+        is_asked = picture is not None and dat.keys().isdisjoint(("height", "width"))
+        sizes, is_recognised = ranked_sizes(Path(path)) if is_asked else ((), False)
+        if not sizes:
+            raise
+        facts = {"path": path, "format": kind, "bytes": Path(path).stat().st_size}
+        facts["order"] = "the most likely size first" if is_recognised else "common sizes that fit"
+    if picture is None:
+        return facts
+    from spike_zoo.pages import size_sheet  # loads torch
+
+    if sizes:
+        tiles = size_sheet.tiles_of_sizes(Path(path), sizes)
+    else:
+        stored = read_recording(path, **dat, **size_sheet.STORED)
+        tiles = size_sheet.tiles_of_orientations(stored)
+    size_sheet.write_sheet(tiles, Path(picture), overwrite=overwrite)
+    return facts | {"picture": picture, "images": [str(tile) for tile in tiles]}
 
 
 def _is_archive_of_several(path: str) -> bool:
@@ -172,7 +229,21 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
         f"{facts['firing_rate']:.4g} spikes per pixel and plane "
         f"({facts['planes_sampled']} planes of {facts['planes']})"
     )
-    return _FORMATS[facts["format"]], lines | {key: str(v) for key, v in facts["meta"].items()}
+    lines |= {key: str(value) for key, value in facts["meta"].items()}
+    return _FORMATS[facts["format"]], lines | _picture_lines(facts)
+
+
+def _unknown_size_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of a recording of unknown size, and its own facts as labels and text."""
+    lines = {"size": readable_bytes(facts["bytes"]), **_picture_lines(facts)}
+    return f"{_FORMATS[facts['format']]} of unknown size", lines
+
+
+def _picture_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the path of the picture, and the options of its images by their numbers."""
+    lines = {str(number): text for number, text in enumerate(facts.get("images", ()), 1)}
+    order = f" ({facts['order']})" if "order" in facts else ""
+    return {"picture": f"{facts['picture']}{order}", **lines} if lines else {}
 
 
 def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:

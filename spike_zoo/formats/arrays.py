@@ -21,7 +21,7 @@ from spike_zoo.errors import (
     SpikeZooError,
     first_line,
 )
-from spike_zoo.formats.dat_content import COMMON_SIZES
+from spike_zoo.formats.dat_sizes import COMMON_SIZES
 from spike_zoo.spikes.packing import pack_bits, packed_width
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 

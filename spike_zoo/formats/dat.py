@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
-from spike_zoo.formats.dat_content import fitting_sizes, warn_of_content
+from spike_zoo.formats.dat_content import warn_of_content
+from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.formats.sidecar import ROTATIONS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel

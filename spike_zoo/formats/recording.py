@@ -23,7 +23,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
-from spike_zoo.formats.dat_content import fitting_sizes
+from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
@@ -255,8 +255,8 @@ def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
         raise MissingGeometryError.at(
             path,
             f"a .dat file has no header, so its height and width must be given. "
-            f"{fitting_sizes(path)} State it by --height and --width, or by spike_h and spike_w in "
-            f"{sidecar.sidecar_path(path).name} or config.yaml.",
+            f"{fitting_sizes(path, names_picture=True)} State it by --height and --width, or by "
+            f"spike_h and spike_w in {sidecar.sidecar_path(path).name} or config.yaml.",
         )
     is_flipped, offset = flip is None or flip, settings.offset or 0
     try:

@@ -143,7 +143,7 @@ def contact_sheet(
 
     Args:
         images: Images as for :func:`to_bytes`; the largest height and width set the cell size.
-        captions: One caption per image, shortened to the width of a cell.
+        captions: One caption per image; its lines are shortened to the width of a cell.
         columns: Images per row.
 
     Returns:
@@ -156,7 +156,9 @@ def contact_sheet(
     tiles = [to_pillow(image) for image in images]
     width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
     text_size = min(max(width // 16, MIN_TEXT), MAX_TEXT)
-    band = 0 if captions is None else round(1.7 * text_size)
+    lines = [caption.splitlines() for caption in captions or ()]
+    line = round(1.7 * text_size)
+    band = line * max((max(len(text), 1) for text in lines), default=0)
     columns, rows = min(columns, len(tiles)), math.ceil(len(tiles) / columns)
     has_colour = any(tile.mode == "RGB" for tile in tiles)
     sheet = Image.new(
@@ -168,8 +170,8 @@ def contact_sheet(
         left = GAP + (index % columns) * (width + GAP)
         top = GAP + (index // columns) * (height + band + GAP)
         sheet.paste(tile, (left + (width - tile.width) // 2, top + band))
-        if captions is not None:
-            _write_caption(sheet, captions[index], (left, top, width, band), text_size)
+        for number, text in enumerate(lines[index] if lines else ()):
+            _write_line(sheet, text, (left, top + number * line, width, line), text_size)
     array = np.asarray(sheet, np.float32) / np.float32(255)
     return array[None] if array.ndim == 2 else np.ascontiguousarray(np.moveaxis(array, -1, 0))
 
@@ -182,13 +184,10 @@ def _as_array(image: Picture) -> NDArray[Any]:
     return array
 
 
-def _write_caption(
-    sheet: Image.Image, caption: str, box: tuple[int, int, int, int], size: int
-) -> None:
+def _write_line(sheet: Image.Image, text: str, box: tuple[int, int, int, int], size: int) -> None:
     """Write a line centred in a box (left, top, width, height), shortened to fit."""
     left, top, width, height = box
     font = ImageFont.load_default(size)
-    text = caption
     while font.getlength(text) > width and len(text) > 1:
         text = f"{text[:-2].rstrip()}…"
     ink = INK if sheet.mode == "L" else (INK,) * 3

@@ -14,7 +14,7 @@ from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
-from tests.helpers.streams import random_spikes
+from tests.helpers.streams import random_spikes, smooth_scene
 
 if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
@@ -128,3 +128,39 @@ def test_a_damaged_lossless_recording_is_described_with_its_damage(zoo: Zoo) -> 
         assert problem in result.out.partition("damaged  ")[2]
     path.write_bytes(original[:51])
     assert "within the header" in zoo("info a.spl").err
+
+
+def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_one(
+    zoo: Zoo,
+) -> None:
+    path = write_recording(smooth_scene(60, 48, 64), "a.dat")
+    path.write_bytes(bytes(16) + path.read_bytes())
+    result = zoo("info a.dat")
+    assert result.code == 2
+    assert "the most likely first: 48x64 (60 planes after 16 bytes)" in result.err
+    assert "spike-zoo info a.dat --picture sheet.png" in result.err
+    text = zoo("info a.dat --picture sheet.png").out
+    check_text(text, "of unknown size", "sheet.png (the most likely size first)")
+    check_text(text, "1              --height 48 --width 64 --flip true --mirror false, sidecar:")
+    Path("a.dat.yaml").write_text("{spike_h: 48, spike_w: 64, offset: 16}")
+    facts = json.loads(zoo("info a.dat --picture sheet.png --overwrite --json").out)
+    assert (facts["planes"], facts["picture"], len(facts["images"])) == (60, "sheet.png", 8)
+
+
+def test_pictures_that_cannot_be_made_are_rejected_and_not_written(zoo: Zoo) -> None:
+    write_recording(SPIKES, "a.npz")
+    Path("a.sci").write_bytes(DATA)
+    for name, data in (("odd.dat", bytes(37_499)), ("dark.dat", bytes(37_500))):
+        Path(name).write_bytes(data)
+    for file, picture, problem in (
+        ("a.npz", "a.png", "a.npz states its size and orientation"),
+        ("a.sci", "a.png", "a.sci states its size and orientation"),
+        ("dark.dat", "a.jpg", "expected a file ending in .png"),
+        ("odd.dat", "a.png", "None of the common sensor sizes divides 37499 bytes"),
+    ):
+        result = zoo(f"info {file} --picture {picture}")
+        assert result.code == 2
+        assert problem in result.err
+        assert not Path(picture).exists()
+    assert "common sizes that fit" in zoo("info dark.dat --picture dark.png").out
+    assert "--overwrite" in zoo("info dark.dat --picture dark.png").err

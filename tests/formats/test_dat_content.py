@@ -11,69 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.dat import DatLayout, open_dat
-from spike_zoo.formats.dat_content import COMMON_SIZES, better_size, fitting_sizes
+from spike_zoo.formats.dat_content import better_size
+from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.simulation import SceneSpec, simulate_take
+from tests.helpers.streams import smooth_scene
 
 HEIGHT, WIDTH = 64, 96
-
-
-def _spikes(planes: int, height: int, width: int) -> np.ndarray:
-    """Return spikes of a smooth static scene."""
-    random = np.random.default_rng(0)
-    scene = gaussian_filter(random.random((height, width)), 4)
-    scene = (scene - scene.min()) / np.ptp(scene)
-    return random.random((planes, height, width)) < 0.6 * scene
-
-
-def _empty(path: Path, size: int) -> Path:
-    with path.open("wb") as stream:
-        stream.truncate(size)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("size", "fits"),
-    [
-        (125_000, "1000x1000 (1 planes)"),
-        (137 * 7200, "180x320 (137 planes)"),
-        (61 * 1152, "96x96 (61 planes)"),
-        (115_200, "720x1280 (1 planes)"),
-        (12_500, "250x400 (1 planes)"),
-        (9_600 * 7, "240x320 (7 planes)"),
-        (25 * 50_000, "500x800 (25 planes)"),
-        (177 * 30_000, "400x600 (177 planes)"),
-        (91 * 14_336, "256x448 (91 planes)"),
-        (25 * 28_800, "360x640 (25 planes)"),
-    ],
-)
-def test_sizes_that_fit_are_named_with_their_planes(tmp_path: Path, size: int, fits: str) -> None:
-    message = fitting_sizes(_empty(tmp_path / "clip.dat", size))
-    assert fits in message
-    assert "likely" not in message  # nothing can be learned from empty planes
-
-
-def test_a_length_that_fits_no_sensor_is_reported(tmp_path: Path) -> None:
-    message = fitting_sizes(_empty(tmp_path / "clip.dat", 37_499))
-    assert message.startswith("None of the common sensor sizes")
-
-
-@pytest.mark.parametrize("size", [(250, 400), (1000, 1000), (360, 640), (180, 320), (96, 96)])
-def test_the_fitting_size_with_the_most_similar_rows_is_listed_first(
-    tmp_path: Path, size: tuple[int, int]
-) -> None:
-    planes = 100 if size != (1000, 1000) else 10
-    path = write_recording(_spikes(planes, *size), tmp_path / "clip.dat")
-    message = fitting_sizes(path)
-    assert f"the most likely first: {size[0]}x{size[1]} (" in message
-    other_sizes = [
-        f"{h}x{w} (" for h, w in COMMON_SIZES if planes * size[0] * size[1] % (h * w) == 0
-    ]
-    assert all(other in message for other in other_sizes)
 
 
 @pytest.mark.parametrize("flip", [True, False])
@@ -81,7 +28,7 @@ def test_the_fitting_size_with_the_most_similar_rows_is_listed_first(
 def test_the_offset_suggested_for_a_rolled_image_corrects_it(
     tmp_path: Path, rows: int, flip: bool
 ) -> None:
-    spikes = _spikes(66, HEIGHT, WIDTH)
+    spikes = smooth_scene(66, HEIGHT, WIDTH)
     path = write_recording(spikes, tmp_path / "clip.dat", flip=flip)
     row_bytes = WIDTH // 8
     first, last = HEIGHT - rows, rows  # rows of the first and of the last plane that are cut off
@@ -100,11 +47,11 @@ def test_the_offset_suggested_for_a_rolled_image_corrects_it(
 @pytest.mark.parametrize(
     "spikes",
     [
-        _spikes(64, HEIGHT, WIDTH),
+        smooth_scene(64, HEIGHT, WIDTH),
         np.random.default_rng(0).random((64, HEIGHT, WIDTH)) < 0.3,
         np.zeros((4, HEIGHT, WIDTH), bool),
-        np.concatenate([np.zeros((8, 20, WIDTH), bool), _spikes(8, 44, WIDTH)], axis=1),
-        np.roll(_spikes(64, 8, WIDTH), 3, axis=1),
+        np.concatenate([np.zeros((8, 20, WIDTH), bool), smooth_scene(8, 44, WIDTH)], axis=1),
+        np.roll(smooth_scene(64, 8, WIDTH), 3, axis=1),
     ],
     ids=["scene", "noise", "dark", "dark top", "too low"],
 )
@@ -119,7 +66,7 @@ def test_images_that_are_not_rolled_are_read_without_a_warning(
 
 
 def test_an_explicit_offset_of_zero_disables_the_warning(tmp_path: Path) -> None:
-    rolled = np.roll(_spikes(64, HEIGHT, WIDTH), 20, axis=1)
+    rolled = np.roll(smooth_scene(64, HEIGHT, WIDTH), 20, axis=1)
     path = write_recording(rolled, tmp_path / "clip.dat")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Random spike streams, also as strategies of hypothesis."""
+"""Random spike streams and spikes of a smooth scene, also as strategies of hypothesis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,3 +25,11 @@ def random_spikes(
 ) -> NDArray[np.bool_]:
     """Return independent spikes ``(T, H, W)`` with probability ``rate``, reproducible by seed."""
     return np.random.default_rng(seed).random((planes, height, width)) < rate
+
+
+def smooth_scene(planes: int, height: int, width: int) -> NDArray[np.bool_]:
+    """Return spikes of a smooth static scene."""
+    random = np.random.default_rng(0)
+    scene = gaussian_filter(random.random((height, width)), 4)
+    scene = (scene - scene.min()) / np.ptp(scene)
+    return random.random((planes, height, width)) < 0.6 * scene

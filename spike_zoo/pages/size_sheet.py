@@ -1,0 +1,104 @@
+"""Contact sheet of a headerless recording in its possible sizes and orientations."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from PIL import ImageOps
+
+from spike_zoo.formats import read_recording
+from spike_zoo.media.pictures import contact_sheet, save_picture, to_pillow
+from spike_zoo.methods.classical import TFI
+from spike_zoo.spikes.rate_scale import estimate_rate_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.formats.dat_sizes import StoredSize
+    from spike_zoo.spikes import SpikeRecording
+
+_AVERAGE: Final = 9  # planes
+_SIZES: Final = 9  # with four orientations of the first, three rows of four images
+_BOX: Final = (400, 300)  # largest width and height of an image
+STORED: Final[dict[str, Any]] = {"flip": True, "mirror": False, "rotate": 0}
+"""Arguments of ``read_recording`` for the orientation that the sheet starts from."""
+
+
+class Tile(NamedTuple):
+    """An image of a sheet.
+
+    Attributes:
+        image: ``(H, W)`` in [0, 1].
+        options: Lines of options with which ``reconstruct`` reads this image.
+        fields: Further fields of the sidecar that it needs.
+    """
+
+    image: NDArray[np.float32]
+    options: tuple[str, ...] = ()
+    fields: str = ""
+
+    def __str__(self) -> str:
+        """Return options and fields as one line."""
+        return " ".join(self.options) + (f", sidecar: {self.fields}" if self.fields else "")
+
+
+def tiles_of_sizes(path: Path, sizes: Sequence[StoredSize]) -> list[Tile]:
+    """Return the first size in four orientations, and the others in the default orientation."""
+    tiles: list[Tile] = []
+    for size in sizes[:_SIZES]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an incomplete last plane
+            recording = read_recording(
+                path,
+                height=size.height,
+                width=size.width,
+                frame_align=size.frame_align,
+                offset=size.offset,
+                allow_partial=True,
+                **STORED,
+            )
+        image = _image(recording)
+        options = [f"--height {size.height} --width {size.width}"]
+        options += ["--allow-partial"] if size.left else []
+        stated = {"offset": size.offset, "frame_align": size.frame_align}
+        fields = ", ".join(f"{name}: {value}" for name, value in stated.items() if value)
+        oriented = [Tile(image)] if tiles else _orientations(image, turns=(0,))
+        tiles += [Tile(each.image, (*options, *each.options), fields) for each in oriented]
+    return tiles
+
+
+def tiles_of_orientations(recording: SpikeRecording) -> list[Tile]:
+    """Return the eight orientations of a recording that is read as :data:`STORED`."""
+    return list(_orientations(_image(recording), turns=(0, 90)))
+
+
+def write_sheet(tiles: Sequence[Tile], path: Path, *, overwrite: bool) -> None:
+    """Write a PNG file with all images in one size, numbered and labelled with their options."""
+    images = [np.asarray(ImageOps.contain(to_pillow(tile.image), _BOX)) for tile in tiles]
+    lines = ([*tile.options, *([tile.fields] if tile.fields else [])] for tile in tiles)
+    captions = [f"{number}: " + "\n".join(each) for number, each in enumerate(lines, 1)]
+    save_picture(contact_sheet(images, captions), path, overwrite=overwrite)
+
+
+def _image(recording: SpikeRecording) -> NDArray[np.float32]:
+    """Return the image of the middle plane, at an estimated rate scale."""
+    center, scale = len(recording) // 2, estimate_rate_scale(recording)
+    image: NDArray[np.float32] = (
+        TFI(_AVERAGE).reconstruct(recording, [center], rate_scale=scale)[0, 0].numpy()
+    )
+    return image
+
+
+def _orientations(image: NDArray[np.float32], turns: Sequence[int]) -> Iterator[Tile]:
+    for turn, is_mirrored, is_flipped in itertools.product(turns, (False, True), (True, False)):
+        upright = image if is_flipped else image[::-1]
+        upright = upright[:, ::-1] if is_mirrored else upright
+        options = f"--flip {is_flipped} --mirror {is_mirrored}".lower()
+        rotate = (f"--rotate {turn}",) if turn else ()
+        yield Tile(np.rot90(upright, -turn // 90), (options, *rotate))
