@@ -44,6 +44,7 @@ class PlainModule(ReconstructionModule):
     """
 
     clip_length = CLIP_PLANES
+    applies_maps = True
 
     def __init__(
         self,
@@ -92,5 +93,6 @@ class PlainModule(ReconstructionModule):
             for center in centers:
                 spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
                 with torch.inference_mode():
-                    image = self(spikes, scale)[0].float().cpu()
+                    rates = recording.corrected(interval_rates(spikes))
+                    image = self.network(rates, scale).clamp(0, 1)[0].float().cpu()
                 yield image
