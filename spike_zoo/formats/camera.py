@@ -52,7 +52,11 @@ def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Pa
 @lru_cache(maxsize=4)
 def _read(path: Path, modified: int) -> PixelMaps:
     """Read maps once per version of the file; live views open a recording per picture."""
-    with format_errors(path), np.load(path, allow_pickle=False) as file:
+    with (
+        format_errors(path),
+        path.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
         maps = {name: file[name] for name in MAPS if name in file}
     if len(maps) < len(MAPS):
         raise FormatError.at(path, f"has maps {list(maps)}, expected those of calibrate: {MAPS}")
