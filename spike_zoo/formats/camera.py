@@ -35,14 +35,14 @@ def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Pa
         return
     camera = Path(camera)
     if not camera.is_file():
-        raise MissingFileError.at(camera, f"there is no such file; {source} names it as its camera")
+        raise MissingFileError.at(camera, f"there is no such file; it is the camera of {source}")
     content = read_yaml(camera, FormatError)
     name = content.get("maps") if isinstance(content, dict) else None
     if not isinstance(name, str):
         raise FormatError.at(camera, "no field maps; give a camera file of calibrate")
     path = camera.parent / name
     if not path.is_file():
-        raise MissingFileError.at(path, f"there is no such file; {camera} names it as its maps")
+        raise MissingFileError.at(path, f"there is no such file; it has the maps of {camera}")
     try:
         recording.maps = _read(path, path.stat().st_mtime_ns)
     except GeometryError as error:

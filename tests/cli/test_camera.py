@@ -100,7 +100,7 @@ def test_invalid_cameras_are_rejected(maps: PixelMaps) -> None:
     Path("bad.yaml").write_text("noise: {}")
     check(FormatError, r"bad\.yaml: no field maps; give a camera file of calibrate")
     Path("bad.yaml").write_text("maps: gone.npz")
-    check(MissingFileError, r"gone\.npz: there is no such file; bad\.yaml names it")
+    check(MissingFileError, r"gone\.npz: there is no such file; it has the maps of bad\.yaml")
     Path("gone.npz").write_bytes(b"PK\x03\x04")
     check(FormatError, r"gone\.npz: damaged or cut short")
     np.savez("gone.npz", gain=maps.gain)
