@@ -37,8 +37,8 @@ CODEC, STRIDE, FPS = "av1", 7, 25.0
 _METHODS = {FEATURES: "sci", VIDEO: "tfi-aligned"}
 #: Suffix of the output -> options that do not apply to it.
 _UNUSED = {
-    FEATURES: ("codec", "crf", "stride"),
-    LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust"),
+    FEATURES: ("codec", "crf", "stride", "camera"),
+    LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust", "camera"),
     VIDEO: ("quality", "gop"),
 }
 _MAX_CRF = {"x265": 51, "av1": 63}
@@ -104,8 +104,8 @@ def compress(
     target = Path(out)
     suffix = _checked_suffix(target, lossless=lossless)
     for option in _UNUSED[suffix]:
-        if given[option] not in (None, "auto", False):
-            raise UsageError(f"--{option} {given[option]}: does not apply to X{suffix}")
+        if (value := (given | given["dat"]).get(option)) not in (None, "auto", False):
+            raise UsageError(f"--{option} {value}: does not apply to X{suffix}")
     if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
     stated_rate_scale(rate_scale)

@@ -158,6 +158,14 @@ def test_reconstruct_applies_the_camera_to_one_or_many(
 
 
 @pytest.mark.usefixtures("maps")
+def test_a_bitstream_of_spikes_has_no_camera(zoo: Zoo) -> None:
+    write_street("a.npz")
+    result = zoo("compress takes/a.npz --out a.spl --camera lab/camera.yaml")
+    assert (result.code, Path("a.spl").exists()) == (2, False)
+    assert "--camera lab/camera.yaml: does not apply to X.spl" in result.err
+
+
+@pytest.mark.usefixtures("maps")
 def test_the_live_view_applies_the_camera() -> None:
     path = write_street("a.dat")
     for follow in (False, True):
