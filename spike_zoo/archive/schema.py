@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spike_zoo.formats.hdf5_recording import (
+    CALIBRATION,
     LABEL,
     OPTIONAL,
     RECORDINGS,
@@ -18,6 +19,7 @@ from spike_zoo.formats.hdf5_recording import (
     SPIKES,
 )
 from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
+from spike_zoo.spikes.pixel_maps import MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,7 +48,6 @@ AROUND_INDEX = "around_index"
 BLUR = "blur"
 BLUR_SPAN = "blur_span"
 LABELS = "labels"
-CALIBRATION = "calibration"
 CONTENTS = "contents"
 LABEL_NAMES = "label_names"
 
@@ -67,7 +68,7 @@ KNOWN_MEMBERS = {
         *(BLUR, BLUR_SPAN, LABELS, CALIBRATION),
     ),
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
-    CALIBRATION: ("dark", "gain"),
+    CALIBRATION: MAPS,
 }
 _ROUNDING = 1e-3  # tolerance for float images that were computed, such as a luma of R, G and B
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)

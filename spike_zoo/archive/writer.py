@@ -29,7 +29,7 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
-from spike_zoo.formats.hdf5_recording import check_root, read_attributes
+from spike_zoo.formats.hdf5_recording import check_root, read_attributes, read_maps
 from spike_zoo.formats.hdf5_writing import (
     CHECKSUM,
     OutputFile,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 #: Data sets that are attributes of a take; if the take has none, they were removed on purpose.
 _OF_TAKES = (
     schema.SPIKES,
+    schema.CALIBRATION,
     *schema.OF_IMAGES,
     schema.IMAGE_INDEX,
     schema.BLUR_SPAN,
@@ -298,11 +299,25 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
         if schema.LABEL in group and take.label == read_label(file, take.name):
             del group[schema.LABELS]  # the class is copied too, with its stored type
         with hdf5_errors(file.path, inside):
+            _copy_calibration(file, inside, group, take.recording)
             _copy_missing(file.group(inside), group)
         for part in checked_datasets(file, inside):
             copied = group.get(part.removeprefix(f"{inside}/"))
             if copied is not None and CHECKSUM not in copied.attrs:
                 copied.attrs[CHECKSUM] = dataset_sha256(file, part)
+
+
+def _copy_calibration(
+    file: Hdf5File, inside: str, group: h5py.Group, recording: SpikeRecording
+) -> None:
+    """Copy the group of maps with its stored types, unless the maps were replaced or removed."""
+    where = f"{inside}/{schema.CALIBRATION}"
+    pair = read_maps(file, inside, recording.shape[1:]), recording.maps
+    stored, own = (maps and maps.sha256 for maps in pair)
+    if file.holds(where) and stored == own:
+        if schema.CALIBRATION in group:
+            del group[schema.CALIBRATION]
+        file.handle.copy(where, group, name=schema.CALIBRATION, expand_soft=True)
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:

@@ -152,7 +152,8 @@ def _description(
     recording = source.open()
     facts = (recording.shape, recording.rate_scale, recording.fps, recording.threshold)
     meta = sorted(recording.meta.items())  # with the layout of filters
-    digest = hashlib.sha256(f"{facts} {meta}".encode())
+    maps = "" if recording.maps is None else recording.maps.sha256
+    digest = hashlib.sha256(f"{facts} {meta}{maps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
         digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
     content = {

@@ -23,7 +23,7 @@ def calibrate(
 
     Writes the parameters with their 95 % confidence intervals, and a file .npz beside them with
     the gain, the dark rate and the defects of each pixel. simulate --noise camera.yaml simulates
-    this camera.
+    this camera, and --camera camera.yaml of reconstruct, report and live corrects its images.
 
     Args:
         dark: Recording with the lens covered, of 500 planes or more, better 2000.

@@ -12,7 +12,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
-from spike_zoo.cli.options import DatFile, Gop, NonNegativeInt, PositiveInt, Quality
+from spike_zoo.cli.options import CodedDat, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
@@ -37,8 +37,8 @@ CODEC, STRIDE, FPS = "av1", 7, 25.0
 _METHODS = {FEATURES: "sci", VIDEO: "tfi-aligned"}
 #: Suffix of the output -> options that do not apply to it.
 _UNUSED = {
-    FEATURES: ("codec", "crf", "stride"),
-    LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust"),
+    FEATURES: ("codec", "crf", "stride", "camera"),
+    LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust", "camera"),
     VIDEO: ("quality", "gop"),
 }
 _MAX_CRF = {"x265": 51, "av1": 63}
@@ -65,7 +65,7 @@ def compress(
     overwrite: bool = False,
     jobs: NonNegativeInt = 0,
     cluster: str | None = None,
-    **dat: Unpack[DatFile],
+    **dat: Unpack[CodedDat],
 ) -> None:
     """Compress a recording. The suffix of the output selects the coder.
 
@@ -104,8 +104,8 @@ def compress(
     target = Path(out)
     suffix = _checked_suffix(target, lossless=lossless)
     for option in _UNUSED[suffix]:
-        if given[option] not in (None, "auto", False):
-            raise UsageError(f"--{option} {given[option]}: does not apply to X{suffix}")
+        if (value := (given | given["dat"]).get(option)) not in (None, "auto", False):
+            raise UsageError(f"--{option} {value}: does not apply to X{suffix}")
     if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
     stated_rate_scale(rate_scale)

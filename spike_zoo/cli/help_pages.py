@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DAT: Final = "options of .dat recordings"
 _GROUPS: Final = {
-    _DAT: tuple(DatOptions.__annotations__),
+    _DAT: tuple(option for option in DatOptions.__annotations__ if option != "camera"),
     "how to run": ("device", "precision", "tile", "trust", "jobs", "cluster", "overwrite"),
     "options from a file": ("config", "print_config"),
 }

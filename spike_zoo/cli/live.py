@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import chosen_rate_scale, load_method
-from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
+from spike_zoo.cli.options import CalibratedDat, Fps, Port, PositiveInt
 from spike_zoo.formats.remote import local_path
 from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes.rate_scale import stated_rate_scale
@@ -34,7 +34,7 @@ def live(
     port: Port = 7861,
     device: str = "auto",
     trust: bool = False,
-    **dat: Unpack[DatSize],
+    **dat: Unpack[CalibratedDat],
 ) -> None:
     """Show a recording as a video on a local web page, while it is read or recorded.
 

@@ -56,6 +56,8 @@ DESCRIPTIONS: Final = {
     "mirror": "Reverse the columns of a .dat file. Default: as its sidecar states, else false.",
     "rotate": "Rotate a .dat file clockwise by 0, 90, 180 or 270 degrees, after flip and mirror. "
     "Default: as its sidecar states, else 0.",
+    "camera": "Camera file of calibrate (.yaml) whose maps of gain, dark spikes and defects are "
+    "applied. Default: as the recording states, else none.",
     "cfa": "Layout of the colour filters of a Bayer sensor in the upright image. Default: as the "
     "recording states, else grey.",
 }
@@ -68,13 +70,23 @@ class DatSize(TypedDict, total=False):
     width: PositiveInt | None
 
 
+class CalibratedDat(DatSize, total=False):
+    """Size of a .dat file, and the camera of a recording of any format."""
+
+    camera: str | None
+
+
 class DatFile(DatSize, total=False):
     """Size of a .dat file that may be incomplete."""
 
     allow_partial: bool
 
 
-class DatOptions(DatFile, total=False):
+class CodedDat(CalibratedDat, DatFile, total=False):
+    """Size and camera of a .dat file that may be incomplete."""
+
+
+class DatOptions(CodedDat, total=False):
     """All that a sidecar can state of the planes of a .dat file."""
 
     flip: bool | None

@@ -56,7 +56,7 @@ def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
         path: The file.
         most: Number of planes to read; by default all.
     """
-    with _format_errors(path), path.open("rb") as stream:
+    with format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
         left = path.stat().st_size - stream.tell()
         packed = _pack_stream(stream, header, left, str(path), most)
@@ -70,7 +70,7 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
     With a scalar ``width`` they may be packed along W. Other scalars are stored in ``meta``.
     ``most`` limits the number of planes.
     """
-    with _format_errors(path), zipfile.ZipFile(path) as archive:
+    with format_errors(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
         headers = {name: _member_header(path, archive, info) for name, info in members.items()}
         scalars = {
@@ -149,7 +149,7 @@ def cleared_pad_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]
 
 
 @contextlib.contextmanager
-def _format_errors(path: Path) -> Iterator[None]:
+def format_errors(path: Path) -> Iterator[None]:
     """Convert errors of zipfile and numpy for damaged files to a FormatError of one line."""
     try:
         yield

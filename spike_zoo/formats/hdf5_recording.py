@@ -13,6 +13,7 @@ from spike_zoo.errors import FormatError, MissingItemError, VersionError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects, text_of
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.spikes.pixel_maps import MAPS, PixelMaps
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _BLOCK_BYTES = 1 << 24
 _MAX_GROUPS = 1000
 SPIKES = "spikes"
 LABEL = "labels/class"
+CALIBRATION = "calibration"
 REQUIRED = (
     "height", "width", "frames", "bit_order", "layout", "fps", "source", "source_format",
     "source_flipped", "sha256",
@@ -260,6 +262,7 @@ def read_group(file: Hdf5File, name: str) -> SpikeRecording:
         threshold=numbers["threshold"],
         rate_scale=numbers["rate_scale"],
         meta=meta | {"name": name},
+        maps=read_maps(file, inside, (planes.shape[1], planes.width)),
     )
 
 
@@ -292,6 +295,35 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
     if not is_complete(file, inside, dataset):
         raise _shape_error(file, inside, "part of the declared data was never written")
     return StoredPlanes(file, inside, (frames, height, packed_width(width)), width, str(layout))
+
+
+def read_maps(file: Hdf5File, inside: str, size: tuple[int, int]) -> PixelMaps | None:
+    """Return the calibration maps of a recording; None without any.
+
+    Args:
+        file: The archive.
+        inside: Group of the recording.
+        size: Height and width of the recording.
+
+    Raises:
+        FormatError: If a map has another size, was never written, or has invalid values.
+    """
+    where = f"{inside}/{CALIBRATION}"
+    stored = file.members(where) if file.holds(where) else []
+    maps = {"gain": np.ones(size), "dark": np.zeros(size), "defective": np.zeros(size, bool)}
+    for name in (names := [name for name in MAPS if name in stored]):
+        dataset = file.dataset(f"{where}/{name}")
+        if dataset.shape != size or dataset.dtype.kind not in "biuf":
+            what = f"is {dataset.dtype} {dataset.shape}, expected numbers {size}"
+            raise file.error(f"{where}/{name}", what, "E04")
+        if not is_complete(file, f"{where}/{name}", dataset):
+            raise file.error(f"{where}/{name}", "part of the map was never written", "E04")
+        with hdf5_errors(file.path, f"{where}/{name}"):
+            maps[name] = dataset[...]
+    try:
+        return PixelMaps(**maps) if names else None
+    except ValueError as error:
+        raise file.error(where, f"{error}", "E04") from error
 
 
 def _shape_error(file: Hdf5File, inside: str, what: str) -> FormatError:

@@ -20,6 +20,7 @@ from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, plugins_loaded
 from spike_zoo.formats.hdf5_recording import (
+    CALIBRATION,
     LABEL,
     NUMBERS,
     RECORDINGS,
@@ -32,6 +33,7 @@ from spike_zoo.formats.hdf5_recording import (
     read_attributes,
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.spikes.pixel_maps import MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +178,7 @@ def write_group(
     compression: str | None = None,
     layout: str = "wpack",
 ) -> None:
-    """Write planes and attributes of a recording into its group, block by block.
+    """Write planes, attributes and maps of a recording into its group, block by block.
 
     Args:
         group: The empty group of the recording.
@@ -196,6 +198,9 @@ def write_group(
     label = recording.meta.get("label")
     if isinstance(label, int | np.integer):
         write_label(group, int(label), recording.meta.get("label_name"))
+    for name in MAPS if recording.maps else ():
+        values = getattr(recording.maps, name)
+        write_checked(group, f"{CALIBRATION}/{name}", values, **compression_options(compression))
 
 
 def rate_scale_problem(rate_scale: object) -> str | None:

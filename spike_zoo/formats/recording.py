@@ -22,6 +22,7 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.formats import arrays, sidecar
+from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
@@ -147,6 +148,7 @@ def read_recording(
     fps: float | None = None,
     rate_scale: float | None = None,
     cfa: Cfa | None = None,
+    camera: str | Path | None = None,
 ) -> SpikeRecording:
     """Open a spike recording. Planes of ``.dat``, ``.h5`` and ``.spl`` are read on demand.
 
@@ -179,12 +181,13 @@ def read_recording(
         fps: Planes per second, overrides the file.
         rate_scale: Spikes per plane at white, overrides the file.
         cfa: Layout of the Bayer filters of the upright image, overrides the file.
+        camera: File of ``calibrate`` whose maps methods apply; overrides those of an archive.
 
     Raises:
-        MissingFileError: If the file does not exist.
+        MissingFileError: If the file or its camera does not exist.
         MissingGeometryError: If the size of a ``.dat`` is unknown; the message lists sizes that
             fit its length.
-        GeometryError: If the data are not a whole number of planes of that size.
+        GeometryError: If the data are not a whole number of planes, or maps have another size.
         FormatError: If the content is damaged, of an unknown format, or not spikes.
         MissingItemError: If ``name`` is required or unknown; the message lists the names.
 
@@ -200,7 +203,7 @@ def read_recording(
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
     if kind == "dat":
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
-        stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset)
+        stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset, camera)
         layout, settings = dat_settings(path, stated)
         check_rows = check_rows and settings.offset is None
         planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
@@ -212,7 +215,7 @@ def read_recording(
             )
         if mirror or rotate:
             raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
-        settings = sidecar.own_sidecar(path)
+        settings = Sidecar(camera=camera).or_else(sidecar.own_sidecar(path))
         recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)
     complete(recording, path, kind, settings)
@@ -281,7 +284,7 @@ def _check_size(
 
 
 def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
-    """Set the attributes and metadata that the file does not state from its sidecar."""
+    """Set attributes, metadata and camera that the file does not state from its sidecar."""
     label, meta = recording.meta.get("label"), dict(settings.meta)
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file
@@ -289,6 +292,7 @@ def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Side
     recording.fps = recording.fps or settings.fps or 0.0
     recording.threshold = recording.threshold or settings.threshold
     recording.rate_scale = recording.rate_scale or settings.rate_scale
+    attach_maps(recording, settings.camera, path)
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)

@@ -49,6 +49,7 @@ class Sidecar:
         mirror: Whether the stored columns run right to left.
         rotate: Clockwise rotation in degrees that turns the image upright.
         offset: Bytes before the first complete plane.
+        camera: File of ``calibrate`` (.yaml) with the maps of the camera.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
         rate_scale: Spikes per plane at white.
@@ -64,6 +65,7 @@ class Sidecar:
     mirror: bool | None = None
     rotate: int | None = None
     offset: int | None = None
+    camera: str | Path | None = None
     fps: float | None = None
     threshold: float | None = None
     rate_scale: float | None = None
@@ -202,6 +204,10 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         values[name] = positive_number(name, values[name])
     if values["columns"] is not None:
         values["columns"] = tuple((first, last) for first, last in values["columns"])
+    if (camera := values.pop("camera")) is not None:
+        # any other text only describes the camera
+        is_file = isinstance(camera, str) and camera.endswith(".yaml")
+        (values if is_file else meta)["camera"] = path.parent / camera if is_file else camera
     if (planes := values["planes"]) is not None:
         values["planes"] = tuple(planes if isinstance(planes, list) else [planes])
     return Sidecar(**values, meta=meta)
@@ -248,6 +254,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "offset": (_is_whole(0), "a whole number >= 0"),
     **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold", "rate_scale")},
     "cfa": (lambda value: value in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
+    "camera": (lambda value: isinstance(value, str), "a file of calibrate, such as camera.yaml"),
     "planes": (_are_planes, "planes counted from 0, as [150] or [50, 100]"),
     "label": (is_class, "the index of a class, counted from 0; its name is label_name"),
     "label_name": (lambda value: isinstance(value, str), "text; put it in quotes"),

@@ -11,6 +11,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
@@ -65,6 +66,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
+            attach_maps(scene.recording, choices.dat.get("camera"), source)
         methods = _load_methods(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)

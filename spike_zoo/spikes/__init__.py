@@ -1,6 +1,7 @@
 """Spike recordings in memory: bit packing, planes, windows and colour filters."""
 
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_tensor
+from spike_zoo.spikes.pixel_maps import PixelMaps
 from spike_zoo.spikes.recording import PackedPlanes, SpikeRecording
 from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.windows import (
@@ -13,6 +14,7 @@ from spike_zoo.spikes.windows import (
 
 __all__ = [
     "PackedPlanes",
+    "PixelMaps",
     "SpikeRecording",
     "Take",
     "centers_with_stride",

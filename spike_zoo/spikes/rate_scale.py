@@ -76,4 +76,9 @@ def estimate_rate_scale(recording: SpikeRecording) -> float:
     spikes = np.zeros(recording.shape[1:], np.uint16)
     for first in range(start, stop, _BLOCK):
         spikes += recording.read(first, min(first + _BLOCK, stop)).sum(axis=0, dtype=np.uint16)
+    if recording.maps is not None:
+        import torch
+
+        rates = torch.from_numpy(spikes.astype(np.float32)) / (stop - start)
+        return max(float(np.quantile(recording.corrected(rates), _QUANTILE)), _MIN_VALUE)
     return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), _MIN_VALUE)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.spikes.pixel_maps import PixelMaps
 
 
 Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes
@@ -136,9 +137,10 @@ class SpikeRecording:
         cfa: Layout of the sensor's Bayer filters, one of :data:`LAYOUTS`; None without filters.
             Stored in ``meta``.
         meta: Further metadata.
+        maps: Maps of the camera, which methods apply to firing rates; None without calibration.
 
     Raises:
-        GeometryError: If the shape of ``packed`` does not fit ``width``.
+        GeometryError: If the shape of ``packed`` does not fit ``width``, or maps have another size.
         UsageError: If the layout is invalid.
 
     Example:
@@ -161,6 +163,7 @@ class SpikeRecording:
         rate_scale: float | None = None,
         cfa: Cfa | None = None,
         meta: Mapping[str, Any] | None = None,
+        maps: PixelMaps | None = None,
     ) -> None:
         if isinstance(packed, np.ndarray) and packed.dtype != np.uint8:
             raise GeometryError(f"packed planes must be bytes (uint8), got {packed.dtype}")
@@ -178,6 +181,7 @@ class SpikeRecording:
         self.meta: dict[str, Any] = dict(meta or {})
         if cfa is not None:
             self.cfa = cfa
+        self.maps = maps
 
     @classmethod
     def from_planes(cls, spikes: NDArray[Any], **attributes: Any) -> Self:
@@ -211,6 +215,27 @@ class SpikeRecording:
             self.meta.pop("cfa", None)
         else:
             self.meta["cfa"] = check_cfa(cfa)
+
+    @property
+    def maps(self) -> PixelMaps | None:
+        """Maps of the camera's gain, dark spikes and defects; None without calibration."""
+        return self._maps
+
+    @maps.setter
+    def maps(self, maps: PixelMaps | None) -> None:
+        if maps is not None and maps.gain.shape != self.shape[1:]:
+            size, own = ("x".join(map(str, sides)) for sides in (maps.gain.shape, self.shape[1:]))
+            raise GeometryError(
+                f"maps of {size} pixels do not fit planes of {own}: calibrate recordings of the "
+                "same size"
+            )
+        self._maps = maps
+
+    def corrected(self, rates: Tensor) -> Tensor:
+        """Apply the maps of the camera to rates ``(..., H, W)``; without maps return them as is."""
+        if self.maps is None:
+            return rates
+        return self.maps.correct(rates, distance=1 if self.cfa is None else 2)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -267,8 +292,9 @@ class SpikeRecording:
         stop = self._checked_stop(start, stop)
         if start == stop:
             raise PlaneRangeError(f"planes {start}..{stop} are empty: stop is past the last plane")
-        facts = {"fps": self.fps, "threshold": self.threshold, "rate_scale": self.rate_scale}
-        return type(self)(self.read_packed(start, stop), self._width, **facts, meta=self.meta)  # type: ignore[arg-type]  # facts differ
+        facts = ("fps", "threshold", "rate_scale", "meta", "maps")
+        kept: dict[str, Any] = {name: getattr(self, name) for name in facts}
+        return type(self)(self.read_packed(start, stop), self._width, **kept)
 
     def _checked_stop(self, start: int, stop: int | None) -> int:
         stop = len(self) if stop is None else stop

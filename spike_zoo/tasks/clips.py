@@ -28,6 +28,7 @@ class ClipReconstruction(nn.Module):
             the plane that they show first.
         inference_options: Attributes that change how images are computed, but not the images.
         channels: Channels of the image: 1 (grey) or 3 (R,G,B).
+        applies_maps: Whether the maps of a recording's camera are applied.
     """
 
     clip_length: int
@@ -35,6 +36,7 @@ class ClipReconstruction(nn.Module):
     own_rate_scale: float | None = None
     takes_seconds: bool = False
     inference_options: tuple[str, ...] = ()
+    applies_maps: bool = False
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
@@ -78,6 +80,12 @@ class ClipReconstruction(nn.Module):
         """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
+        if recording.maps is not None and not self.applies_maps:
+            warnings.warn(
+                f"{type(self).__name__} does not apply the maps of the camera: images keep its "
+                "fixed patterns and defects",
+                stacklevel=2,
+            )
         return self._stream(recording, planes, self._rate_scale(recording, rate_scale))
 
     def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:

@@ -34,6 +34,7 @@ TABLE: tuple[tuple[str, str, Check], ...] = (
     ("files of a server", r".*(https|s3)://", Check.PARSE),
     ("parameters of NIQE and BRISQUE", r".*spike_zoo score\b", Check.PARSE),
     ("recordings of uniform light", r".*spike_zoo calibrate\b", Check.PARSE),
+    ("a calibrated camera", r".*--camera camera\.yaml", Check.PARSE),
     ("a camera with Bayer filters", r".*\bbike\.dat", Check.PARSE),
     ("an archive of several files", r".*(--shards|data/part-)", Check.PARSE),
     ("a sweep: hours", r".*spike_zoo sweep\b(?!.*--dry-run)", Check.PARSE),

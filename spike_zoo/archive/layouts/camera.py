@@ -43,6 +43,7 @@ class Camera:
             mirror; None: as their sidecars state, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         cfa: Layout of the Bayer filters of upright images.
+        camera: File of ``calibrate`` (.yaml) whose maps are stored with every recording.
         usual: Defaults of the layout.
     """
 
@@ -55,6 +56,7 @@ class Camera:
     rotate: int | None = None
     allow_partial: bool = False
     cfa: Cfa | None = None
+    camera: str | None = None
     usual: Camera | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +84,7 @@ class Camera:
             fps=self.fps,
             rate_scale=self.rate_scale,
             cfa=self.cfa,
+            camera=self.camera,
         )
         recording.rate_scale = recording.rate_scale or usual.rate_scale
         recording.fps = recording.fps or usual.fps or 0.0

@@ -12,6 +12,7 @@ from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, MissingItemError, NotSpikesError
 from spike_zoo.formats.arrays import read_npy, read_npz
+from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
@@ -179,4 +180,5 @@ def read_archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
     take = archive.take(name)
     take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
     take.recording.fps = camera.fps or take.recording.fps
+    attach_maps(take.recording, camera.camera, archive.path)
     return take

@@ -136,6 +136,7 @@ def _read_sreds(pairs: Sequence[tuple[Path, Path]], camera: Camera) -> Take:
         fps=parts[0].fps,
         rate_scale=parts[0].rate_scale,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
+        maps=parts[0].maps,
     )
     images = [_read_grey(path, (height, width)) for _, path in pairs[1:]]
     index = _PLANES * np.arange(1, len(pairs)) - 1

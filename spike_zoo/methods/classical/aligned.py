@@ -154,6 +154,7 @@ class AlignedTFI(ClassicalMethod, FlowFields):
             intervals = self._read(recording, low, high)
             if self.fills_ends:
                 intervals.fill_ends(low, len(recording) - high)
+            intervals = intervals.corrected(recording)
             key, at_key = -1, torch.empty(0)
             for center in block:
                 nearest = min(round(center / _KEY) * _KEY, len(recording) - 1)

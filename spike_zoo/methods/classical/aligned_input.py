@@ -94,9 +94,15 @@ def aligned_window(
     Returns:
         The window, B = 1.
     """
-    intervals = _intervals(spikes)
+    return _aligned(_intervals(spikes), rate_scale, center, flow)
+
+
+def _aligned(
+    intervals: Intervals, rate_scale: float, center: int, flow: Tensor | None = None
+) -> AlignedInput:
+    """Return the window of :func:`aligned_window` from the intervals of the planes."""
     velocity = _velocity(intervals, center) if flow is None else _per_plane(flow)
-    planes = mirrored_planes(*centred_window(center, WINDOW), len(spikes)).tolist()
+    planes = mirrored_planes(*centred_window(center, WINDOW), len(intervals.rates)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
     alignment = PlaneAlignment(center, groups, velocity)
     bright = alignment.each_plane(intervals.rates) / rate_scale
@@ -111,15 +117,18 @@ def aligned_window(
 def read_aligned(
     recording: SpikeRecording, center: int, rate_scale: float, device: torch.device
 ) -> AlignedInput:
-    """Return the aligned window around a plane of a recording, see :func:`aligned_window`."""
-    spikes, middle = _read(recording, center, device)
-    return aligned_window(spikes, rate_scale, middle)
+    """Return the aligned window around a plane of a recording, see :func:`aligned_window`.
+
+    The maps of the recording's camera are applied before the alignment.
+    """
+    intervals, middle = _read(recording, center, device)
+    return _aligned(intervals, rate_scale, middle)
 
 
 def flow_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
     """Return the optical flow that aligns the planes around a plane, ``(1, 2, 2, H, W)``."""
-    spikes, middle = _read(recording, center, device)
-    velocity = _velocity(_intervals(spikes), middle)
+    intervals, middle = _read(recording, center, device)
+    velocity = _velocity(intervals, middle)
     return (velocity * _flow_offsets(velocity))[None]
 
 
@@ -139,13 +148,17 @@ def with_errors(truth: Tensor, generator: torch.Generator) -> Tensor:
     return flow + (_ERROR + _ERROR_SHARE * length) * errors.view_as(flow)
 
 
-def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Tensor, int]:
-    """Return the clip around a plane, cut to the recording, and the plane's index in the clip."""
+def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Intervals, int]:
+    """Return the intervals of the clip around a plane, and the plane's index in the clip.
+
+    The clip is cut to the recording.
+    """
     mirrored_planes(*centred_window(center, WINDOW), len(recording))  # raises if it is too short
     start, stop = centred_window(center, CLIP_PLANES)
     first = max(start, 0)
     packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))
-    return unpack_tensor(packed.to(device), recording.shape[2]), center - first
+    intervals = _intervals(unpack_tensor(packed.to(device), recording.shape[2]))
+    return intervals.corrected(recording), center - first
 
 
 def _intervals(spikes: Tensor) -> Intervals:

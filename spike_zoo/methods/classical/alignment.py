@@ -105,9 +105,10 @@ class PlaneAlignment:
         """Return measured minus predicted rates of intervals that lie in a clip, ``(T', H, W)``.
 
         The image, warped along the flow, predicts the light gathered in each interval. A pixel
-        fires at light 1, so the excess is 1 minus this light, divided by the interval. Intervals
-        that leave the clip give 0. The output has all planes from the first to the last one of
-        the groups.
+        fires at light 1, so the excess is 1 minus this light, divided by the interval. If the maps
+        of a camera are applied, it changes by as much as the rate of the interval. Intervals that
+        leave the clip and defective pixels give 0. The output has all planes from the first to the
+        last one of the groups.
 
         Args:
             image: ``(1, H, W)``, spikes per plane at the middle plane. For a Bayer sensor
@@ -115,8 +116,7 @@ class PlaneAlignment:
             intervals: Intervals of a block of planes.
             clip: Planes of the block that may hold intervals; contains the planes of the groups.
         """
-        planes = self.planes
-        first, stop = min(planes), max(planes) + 1
+        first, stop = min(self.planes), max(self.planes) + 1
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import measure_excess
 
@@ -127,8 +127,15 @@ class PlaneAlignment:
             motion = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
             job = (*inputs, *motion, excess.numpy())
             kernels.over_rows(measure_excess, image.shape[1], excess.numel(), *job)
+        else:
+            excess = self._excess(image, intervals, clip, range(first, stop))
+        if intervals.defective is None:
             return excess
-        return self._excess(image, intervals, clip, range(first, stop))
+        for values, plane in zip(excess, range(first, stop), strict=True):
+            since, until = intervals.since[plane].float(), intervals.until[plane].float()
+            is_whole = (since <= plane - clip.start) & (until < clip.stop - plane)
+            values += is_whole * (intervals.rates[plane] - 1 / (since + until))
+        return excess.masked_fill_(intervals.defective, 0)
 
     @property
     def from_first(self) -> PlaneAlignment:

@@ -7,7 +7,7 @@ and ends at the first spike at plane b or later.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
 
 MAX_INTERVAL: Final = 1024
@@ -135,12 +136,15 @@ class Intervals:
         rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval
             is longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block).
         cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
+        defective: bool ``(H, W)``, defective pixels if the rates are corrected by the maps of a
+            camera, else None.
     """
 
     since: Tensor
     until: Tensor
     rates: Tensor
     cfa: Cfa | None = None
+    defective: Tensor | None = None
 
     @functools.cached_property
     def brightness(self) -> Tensor:
@@ -204,6 +208,13 @@ class Intervals:
 
         job = (self.rates.numpy(), (before, after), BLACK)
         kernels.over_rows(kernels.fill_ends, self.rates.shape[1], self.rates.numel(), *job)
+
+    def corrected(self, recording: SpikeRecording) -> Self:
+        """Return the intervals with rates corrected by the maps of a recording's camera."""
+        if recording.maps is None:
+            return self
+        defective = torch.from_numpy(recording.maps.defective).to(self.rates.device)
+        return replace(self, rates=recording.corrected(self.rates), defective=defective)
 
     def _filled(self, before: int, after: int) -> Tensor:
         rates = self.rates

@@ -33,6 +33,7 @@ class ClassicalMethod(ClipReconstruction):
     """
 
     clip_length = CLIP_LENGTH
+    applies_maps = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -49,6 +49,7 @@ class ClassicalModule(ReconstructionModule):
     """
 
     method: ClassicalMethod
+    applies_maps = True
 
     def __init__(self, clip_length: int = CLIP_LENGTH, **evaluation: Any) -> None:
         super().__init__(**evaluation)

@@ -138,6 +138,8 @@ def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
 def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
     """Yield the images of :func:`tfstp` one by one, reading the recording once in blocks.
 
+    The maps of the recording's camera are applied.
+
     Args:
         recording: The spikes.
         centers: Planes, not descending, because the state is updated plane by plane.
@@ -153,7 +155,7 @@ def tfstp_stream(recording: SpikeRecording, centers: Sequence[int]) -> Iterator[
     if planes != sorted(planes):
         raise ValueError("centres of TFSTP must be in ascending order")
     states = _run(_planes(recording, planes[-1] + 1 if planes else 0), planes)
-    return (_mean(state.rates())[0] for state in states)
+    return (recording.corrected(_mean(state.rates())[0]) for state in states)
 
 
 def _planes(recording: SpikeRecording, stop: int) -> Iterator[Tensor]:

@@ -34,7 +34,8 @@ def tfp_stream(
 ) -> Iterator[Tensor]:
     """Yield the firing rates of ``tfp_video`` around planes of a recording, block by block.
 
-    Each plane is read at most twice for any window if centres ascend.
+    Each plane is read at most twice for any window if centres ascend. The maps of the recording's
+    camera are applied.
 
     Args:
         recording: The spikes.
@@ -49,7 +50,7 @@ def tfp_stream(
         ValueError: If the window is below 1.
     """
     centers = _checked(recording, centers, window)
-    return _playback(recording, centers, window)
+    return map(recording.corrected, _playback(recording, centers, window))
 
 
 def tfi_stream(
@@ -58,7 +59,7 @@ def tfi_stream(
     """Yield the rates of ``tfi_video`` at planes of a recording, block by block.
 
     Unlike in ``tfi_video``, the rate of intervals longer than :data:`MAX_INTERVAL` is 0. This
-    bounds the planes that are read ahead.
+    bounds the planes that are read ahead. The maps of the recording's camera are applied.
 
     Args:
         recording: The spikes.
@@ -74,8 +75,8 @@ def tfi_stream(
     """
     centers = _checked(recording, centers, average)
     if len(centers) == average == 1:
-        return iter([_single_image(recording, centers[0])])
-    return _intervals(recording, centers, average)
+        return iter([recording.corrected(_single_image(recording, centers[0]))])
+    return map(recording.corrected, _intervals(recording, centers, average))
 
 
 def _checked(recording: SpikeRecording, centers: Sequence[int] | None, window: int) -> list[int]:

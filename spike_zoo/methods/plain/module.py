@@ -45,6 +45,7 @@ class PlainModule(ReconstructionModule):
     """
 
     clip_length = CLIP_PLANES
+    applies_maps = True
 
     def __init__(
         self,
@@ -93,5 +94,6 @@ class PlainModule(ReconstructionModule):
             for center in centers:
                 spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
                 with torch.inference_mode():
-                    image = replayed(self, self.forward, spikes, scale)[0].float().cpu()
-                yield image
+                    rates = recording.corrected(replayed(self, interval_rates, spikes))
+                    image = replayed(self, self.network.forward, rates, scale)
+                yield image.clamp(0, 1)[0].float().cpu()

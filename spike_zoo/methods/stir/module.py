@@ -55,6 +55,7 @@ class STIRModule(ReconstructionModule, FlowFields):
     """
 
     clip_length = PLANES
+    applies_maps = True
     inference_options = ("tile", "precision", "compiled")
     stream: type[WindowStream] = WindowStream
 
@@ -197,6 +198,7 @@ class STIRModule(ReconstructionModule, FlowFields):
         with eval_mode(self), torch.inference_mode():
             for center in centers:
                 spikes = read_clip(recording, center, PLANES, self.device)[None].float()
+                spikes = recording.corrected(spikes)
                 planes = self._network_input(spikes, spikes.new_tensor([scale]))
                 yield self.network.pyramid(planes).fields()[0].cpu()
 

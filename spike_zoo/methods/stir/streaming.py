@@ -142,8 +142,12 @@ class WindowStream:
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     def _read(self, block: int) -> Tensor:
-        """Return the planes of a block, uint8 ``(21, H, W)``, on the network's device."""
-        return read_clip(self.recording, block, BLOCK_PLANES, self.device)
+        """Return the planes of a block, ``(21, H, W)``, on the network's device.
+
+        The planes are uint8. If the maps of a camera are applied, they are float32.
+        """
+        planes = read_clip(self.recording, block, BLOCK_PLANES, self.device)
+        return self.recording.corrected(planes)
 
 
 class AlignedStream(WindowStream):
