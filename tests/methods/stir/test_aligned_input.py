@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -154,6 +154,18 @@ def test_aligned_input_needs_few_operations_without_compiled_loops(
     with CountedOperations() as operations:  # type: ignore[no-untyped-call]  # as in torch
         aligned_window(moving[1]["spikes"][0], 0.6, 75)
     assert operations.count < 800  # 7,800 if each plane is warped alone
+
+
+def test_the_draft_replaces_the_image_where_the_network_diverges(moving: tuple[Any, Any]) -> None:
+    module = aligned_module().eval()
+    usual = module.reconstruct(moving[0], [CENTER])
+    draft = aligned_window(moving[1]["spikes"][0], 0.6, 75).draft
+    head = cast("Any", module.network.decoders["1"]).head
+    for bias, expected in ((0.05, usual + 0.05), (0.6, draft), (torch.nan, draft)):
+        head.bias.data.fill_(bias)
+        image = module.reconstruct(moving[0], [CENTER])
+        inside = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+        assert (image[inside] - expected.clamp(0, 1)[inside]).abs().mean() < 0.02
 
 
 def test_motion_returns_the_flow_used_for_alignment(moving: tuple[Any, Any]) -> None:
