@@ -1,6 +1,6 @@
-"""The page docs/benchmark.md: methods by condition, from the committed records.
+"""The pages docs/benchmark.md, from the committed records, and docs/weights.md, from the cards.
 
-``python -m benchmarks.page`` (``make benchmark-page``) writes the page and docs/benchmark.json.
+``python -m benchmarks.page`` (``make benchmark-page``) writes the pages and docs/benchmark.json.
 ``--measure`` measures time and memory of each method first.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from benchmarks.claims import EXPERIMENTS, ROOT, committed_tables
+from spike_zoo.cli.weights_info import weight_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = ROOT / "docs" / "benchmark.md"
 DATA: Final = PAGE.with_suffix(".json")
+WEIGHTS: Final = ROOT / "docs" / "weights.md"
 
 
 class Method(NamedTuple):
@@ -173,6 +175,33 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
     return INTRODUCTION + "\n".join(lines)
 
 
+WEIGHTS_INTRODUCTION: Final = """# Shipped weights
+
+Licence: MIT. `python -m spike_zoo info NAME` prints the same with the digest. The scores are those
+of the methods' pages; the photographs of the test scenes are in no training set.
+
+| name | task | trained on | scores | known failures |
+|---|---|---|---|---|
+"""
+FAILURES: Final = """
+Failures of reconstruction methods ([code](../benchmarks/failures.py)). From top to bottom: a usual
+scene, five planes after a scene cut, flicker by a factor of 3 with a period of 19 planes, motion of
+3 pixels per plane. Where `stir` corrects `tfi-aligned` by more than 0.5, it shows `tfi-aligned`.
+
+![four methods and the ground truth in four conditions](pictures/failures.png)
+"""
+
+
+def weights_page() -> str:
+    """Return the page of the shipped weights."""
+    fields = ("task", "training", "scores", "failures")
+    lines = [
+        " | ".join([f"| `{name}`", *(card[field] for field in fields)]) + " |"
+        for name, card in weight_cards().items()
+    ]
+    return WEIGHTS_INTRODUCTION + "\n".join(lines) + "\n" + FAILURES
+
+
 _MEASURED: Final = """
 import resource, statistics, sys, time
 import numpy as np, psutil, torch
@@ -218,7 +247,8 @@ def main() -> None:
     content = json.dumps({"costs": costs, "numbers": numbers}, indent=1)
     DATA.write_text(f"{content}\n", encoding="utf-8")
     PAGE.write_text(page(numbers, costs), encoding="utf-8")
-    print(PAGE.relative_to(ROOT))
+    WEIGHTS.write_text(weights_page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT), WEIGHTS.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ import pytest
 
 from benchmarks import claims, evidence, page, reproduce_page
 from spike_zoo.cli.main import main
+from spike_zoo.cli.weights_info import weight_cards
 from spike_zoo.tables import Result
 from spike_zoo.training.stored import read_records
+from spike_zoo.utils.files import shipped_weights
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def test_the_benchmark_page_states_the_numbers_of_the_committed_records() -> Non
     costs = json.loads(page.DATA.read_text(encoding="utf-8"))["costs"]
     text = page.page(list(page.values(claims.committed_tables())), costs)
     assert page.PAGE.read_text(encoding="utf-8") == text, "run make benchmark-page"
+    assert page.WEIGHTS.read_text(encoding="utf-8") == page.weights_page(), "make benchmark-page"
+    assert weight_cards().keys() == shipped_weights().keys()
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
 from spike_zoo.cli.options import DatFile
+from spike_zoo.cli.weights_info import weights_facts, weights_lines
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.chunks import mapped_file
 from spike_zoo.coding.header import QUALITIES, is_bitstream
@@ -22,7 +23,7 @@ from spike_zoo.formats.dat_sizes import ranked_sizes
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes import unpack_bits
-from spike_zoo.utils.files import check_absent
+from spike_zoo.utils.files import check_absent, shipped_weights, weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,21 +45,25 @@ def info(
     json: bool = False,
     **dat: Unpack[DatFile],
 ) -> int:
-    """Show format, size, frame rate and other facts of a recording, archive or bitstream.
+    """Show facts of a recording, archive, bitstream or weights, such as format and size.
 
     Bitstreams are not decoded. The exit code is 1 if a bitstream is damaged.
 
     Args:
-        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress.
+        path: A .dat, .npz, .npy, .h5, .spl, .sci or .safetensors file, an .mp4 of compress, or the
+            name of shipped weights, such as stir.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
         picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it
             states no size, else in all orientations. Each is labelled with its options.
     """
-    path = str(local_path(path))
+    weights = weights_file(path)
+    path = path if path in shipped_weights() else str(local_path(path))
     if picture is not None:
         _check_picture(path, picture, overwrite=overwrite)
-    if is_bitstream(path):
+    if weights.suffix == ".safetensors" and weights.is_file():
+        facts, lines = weights_facts(path, weights), weights_lines
+    elif is_bitstream(path):
         facts, lines = bitstream_facts(path), _bitstream_lines
     elif Path(path).suffix.lower() == ".mp4":
         facts, lines = video_facts(path), _video_lines

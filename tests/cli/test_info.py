@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from spike_zoo.cli.info import recording_facts
 from spike_zoo.formats import read_recording, write_recording
@@ -164,3 +165,23 @@ def test_pictures_that_cannot_be_made_are_rejected_and_not_written(zoo: Zoo) -> 
         assert not Path(picture).exists()
     assert "common sizes that fit" in zoo("info dark.dat --picture dark.png").out
     assert "--overwrite" in zoo("info dark.dat --picture dark.png").err
+
+
+def test_weights_are_described_with_their_card(zoo: Zoo) -> None:
+    check_text(zoo("info plain").out, "PlainModule", "187,860", "36.84 dB")
+    assert len(json.loads(zoo("info plain --json").out)["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(save({"a": np.zeros(2)}), "does not state its class"), (b"no weights", "damaged")],
+    ids=["another program", "damaged"],
+)
+def test_weights_of_other_programs_are_rejected(
+    content: bytes, message: str, tmp_path: Path, zoo: Zoo
+) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    result = zoo(f"info {path}")
+    assert result.code != 0
+    assert message in result.err

@@ -268,8 +268,8 @@ class STIR(nn.Module):
     def _image(self, finest: Level, draft: Tensor | None) -> Tensor:
         """Return the image in [0, 1].
 
-        In evaluation mode, the draft replaces the image near implausible corrections: inputs unlike
-        those of the training, such as flicker with a period of 20 planes, can let a network diverge.
+        In evaluation mode, the draft replaces the image near implausible corrections: a network can
+        diverge for inputs unlike those of its training, such as flicker of a period of 20 planes.
         """
         image = finest.image
         if draft is not None and not self.training:

@@ -1,0 +1,57 @@
+"""Facts of weights for the command ``info``, without loading them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from spike_zoo.errors import WeightsError
+from spike_zoo.utils.files import WEIGHTS_FOLDER, shipped_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def weights_facts(name: str, path: Path) -> dict[str, Any]:
+    """Return class, size, digest and training of weights, and the card of shipped ones.
+
+    Raises:
+        WeightsError: If the file is damaged or was not written by this package.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            stated = file.metadata() or {}
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118  (no iterator)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged: {error}", path=str(path)) from error
+    if "class_path" not in stated:
+        raise WeightsError(
+            f"{path}: it does not state its class, so this package did not write it", path=str(path)
+        )
+    facts = {"path": str(path), "format": "safetensors", "bytes": path.stat().st_size}
+    facts |= {key: stated.get(key) for key in ("class_path", "sha256", "config")}
+    facts["values"] = sum(map(math.prod, shapes))
+    return facts | (weight_cards().get(name, {}) if name in shipped_weights() else {})
+
+
+def weights_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the kind of a file of weights, and its facts as labels and text."""
+    lines = {
+        "class": str(facts["class_path"]).rpartition(".")[2],
+        "values": f"{facts['values']:,}",
+        "sha256": str(facts["sha256"]),
+    }
+    card = {key: facts[key] for key in ("task", "training", "scores", "failures") if key in facts}
+    return "weights", lines | card
+
+
+def weight_cards() -> dict[str, dict[str, str]]:
+    """Return what is known of the shipped weights, by name."""
+    cards: dict[str, dict[str, str]] = yaml.safe_load(
+        (WEIGHTS_FOLDER / "cards.yaml").read_text(encoding="utf-8")
+    )
+    return cards
