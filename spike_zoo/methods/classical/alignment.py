@@ -95,9 +95,10 @@ class PlaneAlignment:
         x, y = displacements_at(planes, self.middle, self.velocity).unbind(1)
         x = (x + torch.arange(width, device=x.device)).round_().clamp_(0, width - 1)
         y = (y + torch.arange(height, device=y.device).view(-1, 1)).round_().clamp_(0, height - 1)
-        place = torch.tensor(planes, device=x.device).view(-1, 1, 1)
-        is_whole = intervals.since[planes] <= place - clip.start
-        is_whole &= intervals.until[planes] < clip.stop - place
+        index = torch.tensor(planes, device=x.device)
+        place = index.view(-1, 1, 1)
+        is_whole = intervals.since[index] <= place - clip.start
+        is_whole &= intervals.until[index] < clip.stop - place
         nearest = (y * width + x).long().flatten(1)
         return is_whole.flatten(1).gather(1, nearest).view(x.shape).float()
 
@@ -189,7 +190,10 @@ class PlaneAlignment:
             kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
             return torch.from_numpy(sums)
         parts = [
-            warp_planes(values[part], displacements_at(part, self.middle, self.velocity))
+            warp_planes(
+                values[torch.tensor(part, device=values.device)],
+                displacements_at(part, self.middle, self.velocity),
+            )
             for part in parts_of(planes, values[0].numel())
         ]
         aligned = torch.cat(parts)

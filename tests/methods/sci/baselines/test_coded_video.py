@@ -171,7 +171,7 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
     ("make", "message"),
     [
         (lambda: LosslessModule("zip"), "one of raw, zstd, blosc, context, got 'zip'"),  # type: ignore[arg-type]  # an invalid value
-        (lambda: CTAModule("vvc"), "codec: one of x264, x265, svtav1, got 'vvc'"),
+        (lambda: CTAModule("vvc"), "codec: one of x264, x265, x265-zerolatency, svtav1, got 'vvc'"),
         (lambda: CTAModule(qps=[22, 32]), r"the coarsest first, got \[22, 32\]"),
         (lambda: CTAModule(qps=[]), "the coarsest first"),
         (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
