@@ -76,7 +76,8 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     near, weights = central.mean(dim=0), torch.empty_like(groups)
     shares = [max(1 - abs(offset) / (WINDOW // 2 + HALF + 1), 0.1) ** 0.5 for offset in offsets]
     size = 1 if is_compiled_for(groups.device) else len(groups)  # one group is in the CPU's cache
-    parts = (x.split(size) for x in (groups, groups.new_tensor(shares).view(-1, 1, 1), weights))
+    share_of_group = torch.tensor(shares, device=groups.device).view(-1, 1, 1)
+    parts = (x.split(size) for x in (groups, share_of_group, weights))
     for group, share, weight in zip(*parts, strict=True):
         difference = box_filter((group - near).square_(), _SPREAD)
         excess = difference.div_(noise).sub_(_TOLERANCE).clamp_(min=0)

@@ -64,7 +64,8 @@ def displacements_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Te
         velocity: Result of :func:`estimate_velocities`.
     """
     before, after = velocity
-    away = velocity.new_tensor([plane - middle for plane in planes]).view(-1, 1, 1, 1)
+    away = torch.tensor([float(plane - middle) for plane in planes], device=velocity.device)
+    away = away.to(velocity.dtype).view(-1, 1, 1, 1)
     return away * torch.where(away < 0, before, after)
 
 
