@@ -1,8 +1,7 @@
 """Study: train `plain` on recordings of one camera without images; docs/without-truth.md.
 
-The recordings are simulated, so that the truth is known; only the losses `truth` and `simulated`
-and the evaluation use it. A loss is the mean squared error between the network's rates and a
-target, over some pixels:
+The recordings are simulated, so that the truth is known; only the loss `truth` and the evaluation
+use it. A loss is the mean squared error between the network's image and a target over some pixels:
 
 - `neighbours`: a quarter of the pixels is hidden, the network reads a neighbour's spikes there. The
   target is the hidden pixel's number of spikes in five planes around the image.
@@ -13,7 +12,6 @@ target, over some pixels:
 - `thinned`: a random half of the spikes is the input, the other half the target.
 - `aligned`: the target is the image of `tfi-aligned`, which averages the spikes along the flow.
 - `aligned, flow`: `aligned` during the first 40 % of the updates, then `flow`.
-- `simulated`: truth of simulated scenes with other photographs and the noise of the camera.
 - `truth`: supervised training on the same recordings.
 
     python -m experiments.without_truth --conditions lowlight-0.3 --losses aligned flow
@@ -58,7 +56,9 @@ CONDITIONS: Final = {
 }
 """Noise preset and rate scale; None: cameras like those of the training archive of `plain`."""
 UNTRAINED: Final = ("plain", "tfi-aligned")
+KEYS: Final = ("condition", "loss", "seed", "updates")  # of a run in the record
 OWN, HELD_OUT, TEST, SIDE, PLANES = 8, 2, 9, 128, 201  # recordings and their size
+SEED, SENSOR = 5, 11  # of scenes, of fixed patterns
 HALF: Final = CLIP_PLANES // 2
 BATCH, CROP, RATE, WARMUP = 8, 48, 3e-4, 20
 STEP: Final = 2  # rows and columns from one hidden pixel to the next
@@ -118,11 +118,11 @@ class Example(NamedTuple):
     mask: Tensor
 
 
-def simulated(scene: SceneSpec, condition: str, sensor: int, stride: int) -> Recording:
+def simulated(scene: SceneSpec, condition: str, stride: int) -> Recording:
     """Simulate a recording of the camera of a condition, with an image every few planes."""
     if (camera := CONDITIONS[condition]) is not None:
         scene = replace(scene, noise=camera[0], rate_scale=camera[1])
-    noise = replace(NOISE_PRESETS[scene.noise], sensor=sensor)
+    noise = replace(NOISE_PRESETS[scene.noise], sensor=SENSOR)
     take = simulate_take(scene, margin=HALF, image_stride=stride, noise=noise)
     assert take.images is not None
     assert take.image_index is not None
@@ -137,18 +137,16 @@ def simulated(scene: SceneSpec, condition: str, sensor: int, stride: int) -> Rec
     return Recording(scene.name, spikes, scene.rate_scale, *mappings)
 
 
-def recordings(condition: str, losses: Sequence[str]) -> dict[str, list[Recording]]:
-    """Simulate the recordings of a condition by use: own, held out, simulated, test."""
+def recordings(condition: str) -> dict[str, list[Recording]]:
+    """Simulate the recordings of one camera by use: own, held out, test."""
     size: Any = {"height": SIDE, "width": SIDE, "planes": PLANES}
-    chosen = {"photographs": photograph_set("default"), **size}
-    own = default_scenes("train", OWN + HELD_OUT, 5, training="photographs", **chosen)
-    others = default_scenes("train", OWN if "simulated" in losses else 0, 6, **size)
-    test = default_scenes("test", TEST, 5, testing="photographs", **chosen)
+    size["photographs"] = photograph_set("default")
+    own = default_scenes("train", OWN + HELD_OUT, SEED, training="photographs", **size)
+    test = default_scenes("test", TEST, SEED, testing="photographs", **size)
     return {
-        "own": [simulated(scene, condition, 11, 4) for scene in own[:OWN]],
-        "held out": [simulated(scene, condition, 11, 4) for scene in own[OWN:]],
-        "simulated": [simulated(scene, condition, 12, 4) for scene in others],
-        "test": [simulated(scene, condition, 11, 20) for scene in test],
+        "own": [simulated(scene, condition, 4) for scene in own[:OWN]],
+        "held out": [simulated(scene, condition, 4) for scene in own[OWN:]],
+        "test": [simulated(scene, condition, 20) for scene in test],
     }
 
 
@@ -256,7 +254,6 @@ LOSSES: Final[dict[str, Callable[[Place, torch.Generator], Example]]] = {
     "thinned": thinned,
     "aligned": partial(imitated, truth=False),
     "aligned, flow": partial(hidden_pixels, along_flow=True),
-    "simulated": partial(imitated, truth=True),
     "truth": partial(imitated, truth=True),
 }
 
@@ -298,21 +295,25 @@ def trained(
 ) -> tuple[Plain, dict[str, Any]]:
     """Train from the shipped weights, and return the kept state and a record.
 
-    The state with the smallest loss `flow` on held-out recordings is kept; with truth, the last.
+    The state with the smallest loss `flow` on held-out recordings is kept, if it is smaller than at
+    the start by more than twice its standard error. With truth, the last state is kept.
     """
     network = cast("PlainModule", spike_zoo.load("plain")).network.train()
-    group = groups["simulated" if name == "simulated" else "own"]
     generator, of_validation = torch.Generator().manual_seed(seed), torch.Generator()
     held_out = [batch(groups["held out"], "flow", of_validation) for _ in range(VALIDATION)]
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    best, history, start = (math.inf, 0, network), [], time.process_time()
+    best, history, start = (0.0, 0, deepcopy(network)), [], time.process_time()
+    at_start = torch.zeros(0)
     for update in range(updates + 1):
         if update % max(updates // CHECKS, 1) == 0:
             with torch.no_grad():
-                values = [loss_of(network, *held, "flow").item() for held in held_out]
-            history.append(round(sum(values) / len(values), 7))
-            if history[-1] < best[0] or name in ("simulated", "truth"):
-                best = history[-1], update, deepcopy(network)
+                losses = torch.stack([loss_of(network, *held, "flow") for held in held_out])
+            at_start = losses if update == 0 else at_start
+            change = losses.double() - at_start
+            mean, error = change.mean().item(), change.std().item() / math.sqrt(VALIDATION)
+            history.append([float(f"{value:.3g}") for value in (mean, error)])
+            if mean < min(best[0], -2 * error) or name == "truth":
+                best = mean, update, deepcopy(network)
         if update == updates:
             break
         position = update / updates
@@ -320,10 +321,10 @@ def trained(
         optimizer.param_groups[0]["lr"] = rate
         current = "aligned" if name == "aligned, flow" and position < FIRST_STAGE else name
         optimizer.zero_grad()
-        loss_of(network, *batch(group, current, generator), current).backward()
+        loss_of(network, *batch(groups["own"], current, generator), current).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-    record = {"kept": best[1], "held-out loss": history}
+    record = {"kept": best[1], "change of the held-out loss": history}
     return best[2], record | {"processor seconds": round(time.process_time() - start)}
 
 
@@ -371,17 +372,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for condition in options.conditions:
         camera = CONDITIONS[condition]
         dark = NOISE_PRESETS[camera[0]].dark if camera else 0.0
-        wanted = [(name, seed) for name in options.losses for seed in options.seeds]
-        done = {(row["loss"], row["seed"]) for row in record if row["condition"] == condition}
-        missing = [run for run in [*((name, 0) for name in UNTRAINED), *wanted] if run not in done]
-        groups = recordings(condition, [name for name, _ in missing]) if missing else {}
-        for name, seed in missing:
+        wanted = [(name, 0, 0) for name in UNTRAINED]
+        wanted += [
+            (name, seed, options.updates) for name in options.losses for seed in options.seeds
+        ]
+        done = [tuple(row[key] for key in KEYS) for row in record]
+        missing = [run for run in wanted if (condition, *run) not in done]
+        groups = recordings(condition) if missing else {}
+        for name, seed, updates in missing:
             network, result = None, dict[str, Any]()
             if name != "tfi-aligned":
-                updates = 0 if name in UNTRAINED else options.updates
                 network, result = trained(groups, name, seed, updates)
                 network.eval()
-            row = {"condition": condition, "loss": name, "seed": seed, **result}
+            row = dict(zip(KEYS, (condition, name, seed, updates), strict=True)) | result
             record.append(row | psnr_of(network, groups["test"], dark))
             lines = ",\n".join(json.dumps(each) for each in record)
             options.out.write_text(f"[\n{lines}\n]\n")

@@ -81,7 +81,7 @@ def test_the_input_does_not_depend_on_hidden_pixels() -> None:
 def test_the_command_writes_a_record_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sizes = {"OWN": 1, "HELD_OUT": 1, "TEST": 1, "SIDE": 64, "VALIDATION": 1}
+    sizes = {"OWN": 1, "HELD_OUT": 1, "TEST": 1, "SIDE": 64, "VALIDATION": 2}
     for name, value in sizes.items():
         monkeypatch.setattr(without_truth, name, value)
     options = ["--conditions", "trained", "--updates", "1", "--out", str(tmp_path / "out.json")]
