@@ -23,6 +23,7 @@ from spike_zoo.methods.sci.features.blocks import (
     separable_blocks,
     warp_features,
 )
+from spike_zoo.nn.fast import PointwiseConv2d
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
@@ -112,13 +113,13 @@ class ContextMining(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         wide = scale_channels(64, width)
-        self.enter = nn.Sequential(conv3(FEATURES, wide), nn.Conv2d(wide, wide, 1), DSB(wide))
+        self.enter = nn.Sequential(conv3(FEATURES, wide), PointwiseConv2d(wide, wide), DSB(wide))
         self.to_half = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
         self.to_quarter = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
         self.at_quarter = DSB(wide)
         self.raise_quarter, self.raise_half = Up(wide, wide), Up(wide, wide)
-        self.at_half = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
-        self.at_full = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
+        self.at_half = nn.Sequential(PointwiseConv2d(2 * wide, wide), DSB(wide))
+        self.at_full = nn.Sequential(PointwiseConv2d(2 * wide, wide), DSB(wide))
         init_kaiming_linear(self)
 
     def forward(self, reference: Tensor, motion: Tensor) -> Contexts:

@@ -18,6 +18,7 @@ from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chain_motions
+from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import ProfiledCall
@@ -65,6 +66,9 @@ class SCINetworks(nn.Module):
         self.intra = self.inter = self.gains = self.fmvr = None
         if coding is not None:
             self.intra, self.inter, self.gains, self.fmvr = coding
+        for part in (fem, motion, self.intra, self.inter):
+            if part is not None:
+                set_memory_format(part, torch.channels_last)
         self.scale_input = scale_input
         self.boundary: Boundary = "sequence"
         self.iframe_motion: IFrameMotion = "zero"
