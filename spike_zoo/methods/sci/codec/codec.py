@@ -22,11 +22,12 @@ from spike_zoo.methods.sci.codec.bitstream import (
     source_of,
 )
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
-from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
+from spike_zoo.methods.sci.codec.networks import SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
+from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.protocols import Decoded
 
 
@@ -91,9 +92,12 @@ class SCICodec(SCINetworks):
         Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
+        device = next(self.parameters()).device
+        scale = torch.full((1,), header.rate_scale or 1.0, device=device)
+        planes = (header.plane(number) for number in range(header.frames))
+        windows = (read_clip(recording, plane, WINDOW, device)[None] for plane in planes)
         with eval_mode(self):
-            stream = FeatureStream(self, recording, header.rate_scale or 1.0, kept=0)
-            features = (stream.feature(header.plane(number)) for number in range(header.frames))
+            features = (self.coded_feature(window, scale) for window in windows)
             yield from payloads(self, features, header)
 
     def compress(

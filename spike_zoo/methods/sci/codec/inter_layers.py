@@ -23,7 +23,7 @@ from spike_zoo.methods.sci.features.blocks import (
     separable_blocks,
     warp_features,
 )
-from spike_zoo.nn.fast import PointwiseConv2d
+from spike_zoo.nn.fast import PointwiseConv2d, join_channels
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
@@ -93,9 +93,9 @@ class ContentAnalysis(nn.Module):
 
     def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
         """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
-        half = self.at_full(torch.cat([feature, contexts.full], dim=1))
-        half = self.at_half(torch.cat([half, contexts.half], dim=1))
-        return self.at_quarter(torch.cat([self.to_quarter(half), contexts.quarter], dim=1))
+        half = self.at_full(join_channels([feature, contexts.full]))
+        half = self.at_half(join_channels([half, contexts.half]))
+        return self.at_quarter(join_channels([self.to_quarter(half), contexts.quarter]))
 
 
 class InterAnalysis(nn.Module):
@@ -132,8 +132,14 @@ class ContextMining(nn.Module):
             for x, factor in ((full, 1), (half, 2), (quarter, 4))
         ]
         quarter = self.at_quarter(moved[2])
-        half = self.at_half(torch.cat([self.raise_quarter(quarter), moved[1]], dim=1))
-        full = self.at_full(torch.cat([self.raise_half(half), moved[0]], dim=1))
+        half = self.at_half(
+            join_channels(
+                [self.raise_quarter(quarter), moved[1]], cast("nn.Conv2d", self.at_half[0])
+            )
+        )
+        full = self.at_full(
+            join_channels([self.raise_half(half), moved[0]], cast("nn.Conv2d", self.at_full[0]))
+        )
         return Contexts(full, half, quarter)
 
 
@@ -185,9 +191,9 @@ class ContentSynthesis(nn.Module):
 
     def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
         """Return the change of the warped frame: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
-        quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
-        half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
-        return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
+        quarter = join_channels([self.to_quarter(latent), contexts.quarter])
+        half = join_channels([self.at_quarter(quarter), contexts.half])
+        return self.at_full(join_channels([self.at_half(half), contexts.full]))
 
 
 def init_kaiming_linear(*parts: nn.Module) -> None:
