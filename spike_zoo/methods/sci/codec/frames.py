@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from statistics import mean
 from typing import NamedTuple, cast
@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
+from spike_zoo.methods.sci.codec.entropy import (
+    EncodedSymbols,
+    FrameCoder,
+    Gains,
+    Symbols,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.codec.inter import (
     MAX_GAP,
     MODES,
@@ -96,6 +102,7 @@ def encode_frames(
     *,
     estimation: MotionEstimation | None,
     weight: float | None = None,
+    refine: Callable[..., UncodedLatent] | None = None,
 ) -> Iterator[DecodedFrame]:
     """Encode the frames of a group of pictures: an I-frame, then P-frames.
 
@@ -109,6 +116,7 @@ def encode_frames(
             weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
             higher quality, and the encoder chooses which P-frames and which of their parts are
             coded. By default all are coded.
+        refine: Refinement of the latent of the I-frame, as of :meth:`Intra.encode`.
 
     Yields:
         The decoded frames, without padding.
@@ -123,7 +131,7 @@ def encode_frames(
         symbols.number(int(is_raised), 2)
     padded = pad_to_multiple(start.float(), STRIDE)
     coder = FrameCoder(symbols, gains, _iframe_quality(quality, is_raised))
-    decoded = intra.encode(coder, padded).float()
+    decoded = intra.encode(coder, padded, refine).float()
     yield DecodedFrame(decoded, torch.zeros_like(decoded[:, :2])).cropped(size)
     reference = inter.start(decoded.clamp(0.0, 1.0))
     while following:

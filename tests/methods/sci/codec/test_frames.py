@@ -15,7 +15,7 @@ import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
 from spike_zoo.methods.sci.codec import frames as frames_module
-from spike_zoo.methods.sci.codec.bitstream import exact_context
+from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
@@ -29,7 +29,8 @@ from spike_zoo.methods.sci.codec.inter import MODES, FrameMode, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH
+from spike_zoo.testing import pattern_take
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
@@ -241,6 +242,18 @@ def test_an_encoder_tries_gaps_only_if_interpolation_is_neither_good_nor_bad(
     features, _ = event_features(event or "flash")
     coded_cost(shipped, features if event else features[:1] * 5, 2, chooses=True)
     assert gaps == expected
+
+
+def test_effort_lowers_the_cost_of_an_i_frame_for_the_same_decoder(shipped: SCICodec) -> None:
+    recording, quality, costs = pattern_take(3, planes=13, height=64, width=64).recording, 3, []
+    (feature,) = features_of(shipped, recording)
+    for effort in (0, 1):
+        data = shipped.compress(recording, quality, effort=effort)
+        decoded = shipped.decompress(data)
+        assert decoded.header.digest == digest_of(shipped)
+        error = float(torch.nn.functional.mse_loss(decoded.features, feature))
+        costs.append(8 * len(data) / feature[0, 0].numel() + shipped.lambdas[quality] * error)
+    assert costs[1] < 0.98 * costs[0]
 
 
 def test_rate_estimation_makes_the_same_choices_as_encoding(
