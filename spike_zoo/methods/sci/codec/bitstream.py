@@ -218,19 +218,20 @@ def exact_context(device: torch.device) -> Iterator[None]:
         deterministic = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        fills = torch.utils.deterministic.fill_uninitialized_memory
+        memory: Any = torch.utils.deterministic
+        fills = memory.fill_uninitialized_memory
         try:
             torch.backends.cudnn.allow_tf32 = False
             torch.set_float32_matmul_precision("highest")
             torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False  # 5 % of the time
+            memory.fill_uninitialized_memory = False  # saves 5 % of the time
             with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 yield
         finally:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             torch.set_float32_matmul_precision(precision)
             torch.backends.cudnn.allow_tf32 = tf32
-            torch.utils.deterministic.fill_uninitialized_memory = fills
+            memory.fill_uninitialized_memory = fills
 
 
 _EXACT = threading.RLock()
