@@ -124,7 +124,8 @@ class FilterBank(nn.Module):
         # one convolution for all filters, whose weights are zero for planes that they do not take
         weights, count = [], window.shape[1]
         for layer, (start, stop) in zip(self.filters, self.planes, strict=True):
-            taps = layer.binary_weight() if isinstance(layer, BinaryConv2d) else layer.weight
+            weight = cast("nn.Conv2d", layer).weight
+            taps = layer.binary_weight() if isinstance(layer, BinaryConv2d) else weight
             weights.append(F.pad(taps, (0, 0, 0, 0, start, count - stop)))
         bias = torch.cat([cast("Tensor", layer.bias) for layer in self.filters])
         maps = F.conv2d(window, torch.cat(weights), bias, self.stride, padding=1).relu_()
