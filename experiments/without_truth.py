@@ -364,7 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--updates", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=Path("experiments/without_truth/results.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/heldout/without_truth.json"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     record = json.loads(options.out.read_text()) if options.out.exists() else []

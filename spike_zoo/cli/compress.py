@@ -38,8 +38,11 @@ _METHODS = {FEATURES: "sci", VIDEO: "tfi-aligned"}
 #: Suffix of the output -> options that do not apply to it.
 _UNUSED = {
     FEATURES: ("codec", "crf", "stride", "camera"),
-    LOSSLESS: ("codec", "method", "quality", "gop", "crf", "stride", "device", "trust", "camera"),
-    VIDEO: ("quality", "gop"),
+    LOSSLESS: (
+        *("codec", "method", "quality", "gop", "effort", "crf", "stride"),
+        *("device", "trust", "camera"),
+    ),
+    VIDEO: ("quality", "gop", "effort"),
 }
 _MAX_CRF = {"x265": 51, "av1": 63}
 _MEASURED = 9  # images of a video from which its rate scale is estimated
@@ -54,6 +57,7 @@ def compress(
     method: str | None = None,
     quality: Quality | None = None,
     gop: Gop | None = None,
+    effort: Quality | None = None,
     crf: NonNegativeInt | None = None,
     stride: PositiveInt | None = None,
     start: NonNegativeInt = 0,
@@ -85,6 +89,8 @@ def compress(
         quality: Quality of X.sci, 0 (fewest bits) to 3. Default: 2.
         gop: Frames per group of pictures of X.sci. Each group can be decoded without the others;
             longer groups need fewer bits. Default: 32.
+        effort: Refinement of the first frame of each group of X.sci, 0 (fastest) to 3 (fewest bits
+            at equal quality). Default: 0.
         crf: Constant rate factor of X.mp4; lower values give better images and larger files.
             Default: 28 for x265, 35 for av1.
         stride: Planes from one image of X.mp4 to the next. Default: 7.
@@ -119,7 +125,8 @@ def compress(
     if suffix == VIDEO:
         echo(_code_images(work, prepare, codec or CODEC, crf, stride or STRIDE))
     else:
-        echo(_code_features(work, prepare, QUALITY if quality is None else quality, gop or GOP))
+        options = {"quality": QUALITY if quality is None else quality, "gop": gop or GOP}
+        echo(_code_features(work, prepare, options, effort or 0))
 
 
 @dataclass(frozen=True)
@@ -179,16 +186,18 @@ def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
         return [chunk for number in numbers for chunk in lossless_coding.segment(recording, number)]
 
 
-def _code_features(work: _Compression, prepare: partial[nn.Module], quality: int, gop: int) -> str:
+def _code_features(
+    work: _Compression, prepare: partial[nn.Module], options: dict[str, Any], effort: int
+) -> str:
     """Write the bitstream of a method; return a line with its path and size."""
     recording, module = work.open(prepare)
     scale = chosen_rate_scale(recording, module, work.rate_scale)
-    options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale}
+    options |= {"rate_scale": scale}
     coder = codec_from(module, f"--method {prepare.args[0]}")
     header = coder.header(recording, **options)
-    payloads = coder.compress_stream(recording, **options)
+    payloads = coder.compress_stream(recording, **options, effort=effort)
     if work.is_shared:
-        make = partial(_groups, prepare, work.source, options)
+        make = partial(_groups, prepare, work.source, options, effort)
         payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(work.target, header, overwrite=work.overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
@@ -204,6 +213,7 @@ def _groups(
     prepare: Callable[[], nn.Module],
     source: RecordingSource,
     options: dict[str, Any],
+    effort: int,
     numbers: Sequence[int],
 ) -> list[bytes]:
     """Return the payloads of consecutive groups of pictures."""
@@ -211,7 +221,7 @@ def _groups(
         recording, coder = source.open(), codec_from(prepare(), "")
         header = coder.header(recording, **options)
         part = recording.between(*header.planes_of(numbers[0], numbers[-1] + 1))
-        return list(coder.compress_stream(part, **options))
+        return list(coder.compress_stream(part, **options, effort=effort))
 
 
 def _code_images(

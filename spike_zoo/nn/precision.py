@@ -54,6 +54,16 @@ def exact_device(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
 
 
+def fast_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return a context that computes in bf16 on a CPU on which it is faster, without gradients.
+
+    Elsewhere the context changes nothing.
+    """
+    if device.type != "cpu" or torch.is_grad_enabled() or not has_fast_bf16(gpu=False):
+        return contextlib.nullcontext()
+    return torch.autocast("cpu", torch.bfloat16)
+
+
 def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
     """Return a context that disables autocast.
 

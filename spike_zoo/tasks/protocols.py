@@ -143,9 +143,18 @@ class Compresses(Protocol):
         ...
 
     def compress_stream(
-        self, recording: SpikeRecording, *, quality: int, gop: int, rate_scale: float | None = None
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int,
+        gop: int,
+        rate_scale: float | None = None,
+        effort: int = 0,
     ) -> Iterator[bytes]:
-        """Yield the payload of every group of pictures of a recording, in order."""
+        """Yield the payload of every group of pictures of a recording, in order.
+
+        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality).
+        """
         ...
 
     def decompress(self, data: bytes, strict: bool = True) -> Decoded:

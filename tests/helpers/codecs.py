@@ -77,6 +77,7 @@ class SumsCodec(nn.Module):
         quality: int,
         gop: int,
         rate_scale: float | None = None,
+        effort: int = 0,
     ) -> Iterator[bytes]:
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         for k in range(header.groups):

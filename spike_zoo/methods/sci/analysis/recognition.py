@@ -25,6 +25,7 @@ from spike_zoo.methods.sci.training.options import DECODED, NETWORKS, STAGES, Ne
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
 from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.nn.precision import fast_precision
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks import evaluation as results
@@ -191,7 +192,8 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
     check_exact(codec)
     encoders = [rans.GroupEncoder() for _ in spikes]
     with exact_context(spikes.device):
-        features = codec.features(spikes, rate_scale).float()
+        with fast_precision(spikes.device):  # as in bitstreams
+            features = codec.features(spikes, rate_scale).float()
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
         symbols = SymbolEncoder(*encoders)
         frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)

@@ -8,6 +8,7 @@ import itertools
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -21,6 +22,7 @@ from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.networks import SCINetworks
+from spike_zoo.methods.sci.codec.refinement import STEPS, refined
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
@@ -101,10 +103,12 @@ def source_of(recording: SpikeRecording) -> int:
     return checksum
 
 
-def payloads(codec: SCINetworks, features: Iterable[Tensor], header: Header) -> Iterator[bytes]:
+def payloads(
+    codec: SCINetworks, features: Iterable[Tensor], header: Header, effort: int = 0
+) -> Iterator[bytes]:
     """Yield the payload of each group of pictures of features ``(1, 3, H, W)`` in order of time.
 
-    The codec is in evaluation mode.
+    The codec is in evaluation mode. ``effort`` from 0 to 3 selects the steps that refine I-frames.
     """
     coding = coding_of(codec)
     check_exact(codec)
@@ -116,6 +120,9 @@ def payloads(codec: SCINetworks, features: Iterable[Tensor], header: Header) -> 
             rans.GroupEncoder(),
         )
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        if effort:
+            steps, weights = STEPS[effort], codec.lambdas
+            options["refine"] = partial(refined, steps=steps, weights=weights)
         with exact_context(device):
             for _ in encode_frames(coding, SymbolEncoder(encoder), frames, quality, **options):
                 pass
@@ -211,16 +218,20 @@ def exact_context(device: torch.device) -> Iterator[None]:
         deterministic = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        memory: Any = torch.utils.deterministic
+        fills = memory.fill_uninitialized_memory
         try:
             torch.backends.cudnn.allow_tf32 = False
             torch.set_float32_matmul_precision("highest")
             torch.use_deterministic_algorithms(True, warn_only=True)
+            memory.fill_uninitialized_memory = False  # saves 5 % of the time
             with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 yield
         finally:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             torch.set_float32_matmul_precision(precision)
             torch.backends.cudnn.allow_tf32 = tf32
+            memory.fill_uninitialized_memory = fills
 
 
 _EXACT = threading.RLock()

@@ -22,11 +22,12 @@ from spike_zoo.methods.sci.codec.bitstream import (
     source_of,
 )
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
-from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
+from spike_zoo.methods.sci.codec.networks import SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
+from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.protocols import Decoded
 
 
@@ -85,16 +86,20 @@ class SCICodec(SCINetworks):
         quality: int = 2,
         gop: int = 8,
         rate_scale: float | None = None,
+        effort: int = 0,
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, with constant memory.
 
         Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
+        device = next(self.parameters()).device
+        scale = torch.full((1,), header.rate_scale or 1.0, device=device)
+        planes = (header.plane(number) for number in range(header.frames))
+        windows = (read_clip(recording, plane, WINDOW, device)[None] for plane in planes)
         with eval_mode(self):
-            stream = FeatureStream(self, recording, header.rate_scale or 1.0, kept=0)
-            features = (stream.feature(header.plane(number)) for number in range(header.frames))
-            yield from payloads(self, features, header)
+            features = (self.coded_feature(window, scale) for window in windows)
+            yield from payloads(self, features, header, effort)
 
     def compress(
         self,
@@ -103,6 +108,7 @@ class SCICodec(SCINetworks):
         gop: int = 8,
         *,
         rate_scale: float | None = None,
+        effort: int = 0,
     ) -> bytes:
         """Encode a recording to a bitstream, see :mod:`spike_zoo.coding.container`.
 
@@ -112,11 +118,13 @@ class SCICodec(SCINetworks):
             gop: Features per group of pictures: one I-frame, then P-frames. Each group is decoded
                 independently.
             rate_scale: Spikes per plane at white; by default that of the recording, else 1.
+            effort: 0 (fastest) to 3 (fewest bits): I-frames are refined by 0, 20, 60 or 200 steps
+                of gradient descent, each about three times as long as decoding the frame.
         """
         options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
         target = io.BytesIO()
         with BitstreamWriter(target, self.header(recording, **options)) as writer:
-            for payload in self.compress_stream(recording, **options):
+            for payload in self.compress_stream(recording, **options, effort=effort):
                 writer.append(payload)
         return target.getvalue()
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from statistics import mean
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
+from spike_zoo.methods.sci.codec.entropy import (
+    EncodedSymbols,
+    FrameCoder,
+    Gains,
+    Symbols,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.codec.inter import (
     MAX_GAP,
     MODES,
@@ -32,9 +40,14 @@ from spike_zoo.methods.sci.features.blocks import (
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.precision import fast_precision
 
 MAX_LOOKAHEAD = MAX_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
+BEST_GAP, WORST_GAP = 0.7, 1.4
+"""Square error of interpolated features before coding, relative to that of the reference frame.
+Below the first an encoder interpolates, above the second it does not, and otherwise it compares the
+costs."""
 
 
 class CodecNetworks(NamedTuple):
@@ -89,6 +102,7 @@ def encode_frames(
     *,
     estimation: MotionEstimation | None,
     weight: float | None = None,
+    refine: Callable[..., UncodedLatent] | None = None,
 ) -> Iterator[DecodedFrame]:
     """Encode the frames of a group of pictures: an I-frame, then P-frames.
 
@@ -102,6 +116,7 @@ def encode_frames(
             weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
             higher quality, and the encoder chooses which P-frames and which of their parts are
             coded. By default all are coded.
+        refine: Refinement of the latent of the I-frame, as of :meth:`Intra.encode`.
 
     Yields:
         The decoded frames, without padding.
@@ -116,15 +131,15 @@ def encode_frames(
         symbols.number(int(is_raised), 2)
     padded = pad_to_multiple(start.float(), STRIDE)
     coder = FrameCoder(symbols, gains, _iframe_quality(quality, is_raised))
-    decoded = intra.encode(coder, padded).float()
+    decoded = intra.encode(coder, padded, refine).float()
     yield DecodedFrame(decoded, torch.zeros_like(decoded[:, :2])).cropped(size)
     reference = inter.start(decoded.clamp(0.0, 1.0))
     while following:
-        originals = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
+        originals = [padded, *(pad_to_multiple(feature.float(), STRIDE) for feature in following)]
         frames, reference = encoder.encode(symbols, originals, reference)
         for frame in frames:
             yield frame.cropped(size)
-        following = list(itertools.islice(remaining, MAX_LOOKAHEAD))
+        padded, following = originals[-1], list(itertools.islice(remaining, MAX_LOOKAHEAD))
 
 
 def decode_frames(
@@ -183,6 +198,12 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
     return [*frames, DecodedFrame(frame.feature, motion, estimated)]
 
 
+def mean_error(frames: Sequence[DecodedFrame], features: Sequence[Tensor]) -> float:
+    """Return the mean square error of decoded frames."""
+    pairs = zip(frames, features, strict=True)
+    return mean([float(F.mse_loss(x.feature.float().clamp(0.0, 1.0), y)) for x, y in pairs])
+
+
 class EncodedPFrames(NamedTuple):
     """Decoded frames, and the reference of the next P-frame."""
 
@@ -199,7 +220,7 @@ class EncodedPFrames(NamedTuple):
 
 
 class PFrameEncoder(NamedTuple):
-    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over all choices."""
+    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over the choices."""
 
     inter: Inter
     gains: Gains
@@ -216,9 +237,8 @@ class PFrameEncoder(NamedTuple):
         self, bits: Tensor | float, encoded: EncodedPFrames, features: Sequence[Tensor]
     ) -> float:
         """Return the bits per pixel of a feature plus the weighted errors of all features."""
-        pairs = zip(encoded.frames, features, strict=True)
-        errors = [float(F.mse_loss(x.feature.float().clamp(0.0, 1.0), y)) for x, y in pairs]
-        return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * sum(errors)
+        error = len(features) * mean_error(encoded.frames, features)
+        return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * error
 
     def encode(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
@@ -226,37 +246,54 @@ class PFrameEncoder(NamedTuple):
         """Encode features as P-frames and gaps.
 
         Either only the last feature is coded and the others are interpolated, or each half is
-        encoded recursively, whichever costs less.
+        encoded recursively, whichever costs less. If interpolation without coding is much better
+        or worse than the reference frame, only one of the two is computed.
+
+        Args:
+            symbols: Writer of symbols, or estimator of their bits.
+            features: The feature of the reference frame, then those to encode.
+            before: The decoded reference frame.
         """
-        if len(features) == 1:
-            return self._last(symbols, features, before)
-        if not self.chooses_modes:
+        start, *following = features
+        gap = len(following) - 1
+        if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
+        with fast_precision(start.device):
+            motion = self.estimation(following[-1], before.feature)
+        last = partial(self._last, features=following, motion=motion, before=before)
+        if not gap:
+            return last(symbols)
+        frame = DecodedFrame(following[-1], motion)
+        error = mean_error(interpolated(before, frame, gap)[:-1], following[:-1])
+        reference_error = float(F.mse_loss(before.feature, start))
+        options = []
+        if error <= WORST_GAP * reference_error:
+            options.append(last)
+        if error >= BEST_GAP * reference_error:
+            options.append(partial(self._halves, features=features, before=before))
+        if len(options) == 1:
+            return options[0](symbols)
         symbols = cast("EncodedSymbols", symbols)
-        trials = symbols.trial(), symbols.trial()
-        options = [
-            encode(trial, features, before)
-            for encode, trial in zip((self._last, self._halves), trials, strict=True)
-        ]
-        pairs = zip(trials, options, strict=True)
-        costs = [self.cost(trial.bits, option, features) for trial, option in pairs]
+        trials = [symbols.trial() for _ in options]
+        encoded = [option(trial) for option, trial in zip(options, trials, strict=True)]
+        pairs = zip(trials, encoded, strict=True)
+        costs = [self.cost(trial.bits, frames, following) for trial, frames in pairs]
         cheapest = costs.index(min(costs))
         symbols.accept(trials[cheapest])
-        return options[cheapest]
+        return encoded[cheapest]
 
     def _halves(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedPFrames:
         middle = len(features) // 2
-        first = self.encode(symbols, features[:middle], before)
+        first = self.encode(symbols, features[: middle + 1], before)
         second = self.encode(symbols, features[middle:], first.reference)
         return second._replace(frames=[*first.frames, *second.frames])
 
     def _last(
-        self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
+        self, symbols: Symbols, features: Sequence[Tensor], motion: Tensor, before: ReferenceFrame
     ) -> EncodedPFrames:
         """Encode the last feature; the others are interpolated."""
-        motion = self.estimation(features[-1], before.feature)
         if self.chooses_modes:
             return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
         coder = FrameCoder(symbols, self.gains, self.quality)

@@ -23,6 +23,7 @@ from spike_zoo.methods.sci.features.blocks import (
     separable_blocks,
     warp_features,
 )
+from spike_zoo.nn.fast import PointwiseConv2d, join_channels
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
@@ -92,9 +93,9 @@ class ContentAnalysis(nn.Module):
 
     def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
         """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
-        half = self.at_full(torch.cat([feature, contexts.full], dim=1))
-        half = self.at_half(torch.cat([half, contexts.half], dim=1))
-        return self.at_quarter(torch.cat([self.to_quarter(half), contexts.quarter], dim=1))
+        half = self.at_full(join_channels([feature, contexts.full]))
+        half = self.at_half(join_channels([half, contexts.half]))
+        return self.at_quarter(join_channels([self.to_quarter(half), contexts.quarter]))
 
 
 class InterAnalysis(nn.Module):
@@ -112,13 +113,13 @@ class ContextMining(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         wide = scale_channels(64, width)
-        self.enter = nn.Sequential(conv3(FEATURES, wide), nn.Conv2d(wide, wide, 1), DSB(wide))
+        self.enter = nn.Sequential(conv3(FEATURES, wide), PointwiseConv2d(wide, wide), DSB(wide))
         self.to_half = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
         self.to_quarter = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
         self.at_quarter = DSB(wide)
         self.raise_quarter, self.raise_half = Up(wide, wide), Up(wide, wide)
-        self.at_half = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
-        self.at_full = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
+        self.at_half = nn.Sequential(PointwiseConv2d(2 * wide, wide), DSB(wide))
+        self.at_full = nn.Sequential(PointwiseConv2d(2 * wide, wide), DSB(wide))
         init_kaiming_linear(self)
 
     def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
@@ -131,8 +132,14 @@ class ContextMining(nn.Module):
             for x, factor in ((full, 1), (half, 2), (quarter, 4))
         ]
         quarter = self.at_quarter(moved[2])
-        half = self.at_half(torch.cat([self.raise_quarter(quarter), moved[1]], dim=1))
-        full = self.at_full(torch.cat([self.raise_half(half), moved[0]], dim=1))
+        half = self.at_half(
+            join_channels(
+                [self.raise_quarter(quarter), moved[1]], cast("nn.Conv2d", self.at_half[0])
+            )
+        )
+        full = self.at_full(
+            join_channels([self.raise_half(half), moved[0]], cast("nn.Conv2d", self.at_full[0]))
+        )
         return Contexts(full, half, quarter)
 
 
@@ -184,9 +191,9 @@ class ContentSynthesis(nn.Module):
 
     def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
         """Return the change of the warped frame: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
-        quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
-        half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
-        return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
+        quarter = join_channels([self.to_quarter(latent), contexts.quarter])
+        half = join_channels([self.at_quarter(quarter), contexts.half])
+        return self.at_full(join_channels([self.at_half(half), contexts.full]))
 
 
 def init_kaiming_linear(*parts: nn.Module) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -143,11 +145,22 @@ class Intra(nn.Module):
         )
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
-    def encode(self, coder: FrameCoder, feature: Tensor) -> Tensor:
-        """Encode a feature ``(B, 3, H, W)`` with sides that are multiples of 64, and decode it."""
+    def encode(
+        self,
+        coder: FrameCoder,
+        feature: Tensor,
+        refine: Callable[..., UncodedLatent] | None = None,
+    ) -> Tensor:
+        """Encode a feature ``(B, 3, H, W)`` with sides that are multiples of 64, and decode it.
+
+        ``refine`` is a :func:`~spike_zoo.methods.sci.codec.refinement.refined` of the latent.
+        """
         latent = coder.scale_latent("intra", self.analysis(feature))
         uncoded = UncodedLatent(latent, self.analysis.hyper(latent))
-        return self._code(coder, uncoded, grid_of(feature))
+        code = partial(self._code, grid=grid_of(feature))
+        if refine is not None:
+            uncoded = refine(code, coder, uncoded, feature)
+        return code(coder, uncoded)
 
     def decode(self, coder: FrameCoder, size: tuple[int, int]) -> Tensor:
         """Decode a feature of the given height and width, not clamped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.nn.fast import PointwiseConv2d
 from spike_zoo.nn.warp import warp
 
 FEATURES = 3  # channels of a feature, as of an RGB image, so that video codecs can code it
@@ -41,7 +42,7 @@ class Res(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, C, H, W)`` for ``(B, C, H, W)``."""
-        return x + self.second(torch.relu(self.first(x)))
+        return self.second(self.first(x).relu_()).add_(x)
 
 
 def residual_blocks(channels: int, count: int) -> nn.Sequential:
@@ -61,14 +62,14 @@ class DSB(nn.Module):
         super().__init__()
         outputs = inputs if outputs is None else outputs
         self.spatial = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
-        self.widen = nn.Conv2d(inputs, 2 * inputs, 1)
-        self.narrow = nn.Conv2d(2 * inputs, outputs, 1)
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.widen = PointwiseConv2d(inputs, 2 * inputs)
+        self.narrow = PointwiseConv2d(2 * inputs, outputs)
+        self.shortcut = nn.Identity() if inputs == outputs else PointwiseConv2d(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, O, H, W)`` for ``(B, C, H, W)``."""
         hidden = nn.functional.gelu(self.widen(self.spatial(x)))
-        return self.shortcut(x) + self.narrow(hidden)
+        return self.narrow(hidden).add_(self.shortcut(x))
 
 
 def separable_blocks(channels: int, count: int) -> nn.Sequential:

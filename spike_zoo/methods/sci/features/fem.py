@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ from spike_zoo.methods.sci.features.blocks import (
     scale_channels,
     scale_repeats,
 )
+from spike_zoo.nn.fast import PointwiseConv2d
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.precision import in_full_precision
 
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
@@ -76,16 +78,17 @@ class FilterAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.scale = channels**-0.5
+        self.channels = channels
         self.qkv = nn.Linear(channels, 3 * channels)
         self.gate = nn.Linear(channels, channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Gate the maps of n filters, ``(B, n, C, H, W)`` -> the same shape."""
-        query, key, value = self.qkv(maps.mean(dim=(-2, -1))).chunk(3, dim=-1)
-        weights = torch.softmax(query @ key.transpose(1, 2) * self.scale, dim=-1)
+        """Gate the maps of n filters, ``(B, n C, H, W)`` -> the same shape."""
+        tokens = maps.mean(dim=(-2, -1)).unflatten(1, (-1, self.channels))
+        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        weights = torch.softmax(query @ key.transpose(1, 2) * self.channels**-0.5, dim=-1)
         gates = torch.sigmoid(self.gate(weights @ value))
-        return maps * gates[..., None, None]
+        return maps * gates.flatten(1)[..., None, None]
 
 
 class FilterBank(nn.Module):
@@ -109,7 +112,7 @@ class FilterBank(nn.Module):
         binarize: bool,
     ) -> None:
         super().__init__()
-        self.planes = tuple(planes)
+        self.planes, self.stride = tuple(planes), stride
         layer = BinaryConv2d if binarize else nn.Conv2d
         self.filters = nn.ModuleList(
             layer(stop - start, channels, 3, stride=stride, padding=1) for start, stop in planes
@@ -118,9 +121,15 @@ class FilterBank(nn.Module):
 
     def forward(self, window: Tensor) -> Tensor:
         """Return the maps of all filters, ``(B, 13, H, W)`` -> ``(B, n C, H', W')``."""
-        pairs = zip(self.filters, self.planes, strict=True)
-        maps = torch.stack([layer(window[:, a:b]) for layer, (a, b) in pairs], dim=1).relu()
-        return (maps if self.attention is None else self.attention(maps)).flatten(1, 2)
+        # one convolution for all filters, whose weights are zero for planes that they do not take
+        weights, count = [], window.shape[1]
+        for layer, (start, stop) in zip(self.filters, self.planes, strict=True):
+            weight = cast("nn.Conv2d", layer).weight
+            taps = layer.binary_weight() if isinstance(layer, BinaryConv2d) else weight
+            weights.append(F.pad(taps, (0, 0, 0, 0, start, count - stop)))
+        bias = torch.cat([cast("Tensor", layer.bias) for layer in self.filters])
+        maps = F.conv2d(window, torch.cat(weights), bias, self.stride, padding=1).relu_()
+        return maps if self.attention is None else self.attention(maps)
 
 
 class PFU(nn.Module):
@@ -133,9 +142,9 @@ class PFU(nn.Module):
 
     def __init__(self, ventral: int, dorsal: int) -> None:
         super().__init__()
-        self.down = nn.Conv2d(ventral, dorsal, 1)
+        self.down = PointwiseConv2d(ventral, dorsal)
         self.refine = Res(dorsal)
-        self.up = nn.Conv2d(dorsal, ventral, 1)
+        self.up = PointwiseConv2d(dorsal, ventral)
         self.gate = nn.Sequential(
             nn.Linear(ventral, ventral), nn.ReLU(), nn.Linear(ventral, ventral), nn.Sigmoid()
         )
@@ -143,9 +152,9 @@ class PFU(nn.Module):
     def forward(self, ventral: Tensor, dorsal: Tensor) -> tuple[Tensor, Tensor]:
         """Return both pathways, ``(B, V, H, W)`` and ``(B, D, H/2, W/2)``."""
         dorsal = self.refine(dorsal + self.down(F.avg_pool2d(ventral, 2)))
-        raised = _doubled(self.up(dorsal))
+        raised = self.up(dorsal)
         gate = self.gate(raised.mean(dim=(-2, -1)))[..., None, None]
-        return ventral + gate * torch.tanh(raised) * ventral, dorsal
+        return ventral * _doubled(1 + gate * torch.tanh(raised)), dorsal
 
 
 class Concatenation(nn.Module):
@@ -224,8 +233,10 @@ class FEM(nn.Module):
         _check_planes(planes)
         height, width = planes.shape[-2:]
         planes = pad_to_multiple(planes, 2)
-        dorsal = None if self.dorsal is None else self.dorsal(planes)
-        features = self.enter(dorsal if self.ventral is None else self.ventral(planes))
+        # bfloat16 would round binary weights and features, with the same sign in a whole channel
+        dorsal = None if self.dorsal is None else in_full_precision(self.dorsal, planes)
+        ventral = None if self.ventral is None else in_full_precision(self.ventral, planes)
+        features = self.enter(dorsal if ventral is None else ventral)
         for number, block in enumerate(self.body, start=1):
             features = block(features)
             if number in self.places:
@@ -233,7 +244,8 @@ class FEM(nn.Module):
                 features, dorsal = unit(features, dorsal)
         if self.add is not None:
             features = features + _doubled(self.add(dorsal))
-        return crop_padding(self.tail(features), height, width)
+        features = in_full_precision(self.tail[1:], self.tail[0](features))
+        return crop_padding(features, height, width)
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -82,14 +82,14 @@ class MotionEstimation(nn.Module):
         """
         pair = normalize_pair(torch.stack([current, reference], dim=1)).unbind(1)
         current, reference = (pad_to_multiple(x, FACTORS[0]) for x in pair)
-        batch, _, height, width = current.shape
-        size = height // FACTORS[0], width // FACTORS[0]
-        motion = torch.zeros(batch, 2, *size, device=current.device)
+        pairs = [[current, reference]]
+        for _ in FACTORS[1:]:
+            pairs.insert(0, [F.avg_pool2d(x, 2) for x in pairs[0]])
+        motion = torch.zeros_like(pairs[0][0][:, :2])
         motions: list[Tensor] = []
-        for level, factor in zip(self.levels, FACTORS, strict=True):
+        for level, smaller in zip(self.levels, pairs, strict=True):
             if motions:
                 motion = 2 * F.interpolate(motions[-1], scale_factor=2, mode="bilinear")
-            smaller = (F.avg_pool2d(x, factor) for x in (current, reference))
             motions.append(level(*smaller, motion))
         return motions
 

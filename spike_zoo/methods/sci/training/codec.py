@@ -141,9 +141,8 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             )
         scale = scene.spikes.new_tensor([scene.rate_scale], dtype=torch.float32)
         codec, half = self.codec, WINDOW // 2
-        with torch.inference_mode():
-            windows = (scene.spikes[None, c - half : c + half + 1] for c in centers)
-            features = [codec.feature(window, scale).float() for window in windows]
+        windows = (scene.spikes[None, c - half : c + half + 1] for c in centers)
+        features = [codec.coded_feature(window, scale) for window in windows]
         return PreparedRecording(features, header)
 
     def compress(self, prepared: PreparedRecording, point: int) -> Compressed:

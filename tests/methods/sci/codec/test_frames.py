@@ -14,7 +14,8 @@ from torch import Tensor
 import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
-from spike_zoo.methods.sci.codec.bitstream import exact_context
+from spike_zoo.methods.sci.codec import frames as frames_module
+from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
@@ -28,7 +29,8 @@ from spike_zoo.methods.sci.codec.inter import MODES, FrameMode, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH
+from spike_zoo.testing import pattern_take
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
@@ -113,6 +115,8 @@ def test_every_mode_is_decoded_as_encoded(
         return float(next(costs[len(features)]))
 
     monkeypatch.setattr(PFrameEncoder, "cost", cost)
+    monkeypatch.setattr(frames_module, "BEST_GAP", 0.0)  # all modes are tried
+    monkeypatch.setattr(frames_module, "WORST_GAP", float("inf"))
     count = 2 + mode.gap
     payload, ours = encode_group(skipping, features[:count], weight=1.0)
     theirs = decode_group(skipping, payload, count)
@@ -219,6 +223,37 @@ def test_short_events_between_equal_features_are_coded(
         psnrs.append(float(psnr(decoded[..., pixels][None], originals[..., pixels][None])))
     assert psnrs == sorted(psnrs)
     assert psnrs[0] > 15
+
+
+@pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])
+def test_an_encoder_tries_gaps_only_if_interpolation_is_neither_good_nor_bad(
+    shipped: SCICodec, event: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps = []
+
+    def encode_parts(
+        encoder: PFrameEncoder, symbols: Any, features: list[Tensor], *rest: Tensor
+    ) -> Any:
+        gaps.append(len(features) - 1)
+        return original(encoder, symbols, features, *rest)
+
+    original: Any = PFrameEncoder._parts
+    monkeypatch.setattr(PFrameEncoder, "_parts", encode_parts)
+    features, _ = event_features(event or "flash")
+    coded_cost(shipped, features if event else features[:1] * 5, 2, chooses=True)
+    assert gaps == expected
+
+
+def test_effort_lowers_the_cost_of_an_i_frame_for_the_same_decoder(shipped: SCICodec) -> None:
+    recording, quality, costs = pattern_take(3, planes=13, height=64, width=64).recording, 3, []
+    (feature,) = features_of(shipped, recording)
+    for effort in (0, 1):
+        data = shipped.compress(recording, quality, effort=effort)
+        decoded = shipped.decompress(data)
+        assert decoded.header.digest == digest_of(shipped)
+        error = float(torch.nn.functional.mse_loss(decoded.features, feature))
+        costs.append(8 * len(data) / feature[0, 0].numel() + shipped.lambdas[quality] * error)
+    assert costs[1] < 0.98 * costs[0]
 
 
 def test_rate_estimation_makes_the_same_choices_as_encoding(
