@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+#: Types of devices with autocast. Asking PyTorch within a network would break compiled graphs.
+AUTOCAST_DEVICES: Final = frozenset(
+    device for device in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(device)
+)
 _WITHOUT_FLOAT64 = {"mps"}  # types of devices
 _SIDE, _REPEATS = 256, 8
 _MIN_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's time
@@ -70,7 +75,7 @@ def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
     Args:
         device: Device type, as ``"cpu"``.
     """
-    if not torch.amp.is_autocast_available(device):
+    if device not in AUTOCAST_DEVICES:
         return contextlib.nullcontext()
     return torch.autocast(device, enabled=False)
 

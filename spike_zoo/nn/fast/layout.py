@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.nn.precision import AUTOCAST_DEVICES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -63,7 +65,7 @@ def join_channels(parts: Sequence[Tensor], consumer: nn.Conv2d | None = None) ->
 def _as_computed(parts: Sequence[Tensor]) -> Sequence[Tensor]:
     """Cast tensors to autocast's precision, if active, which halves the size of the copy."""
     device = parts[0].device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if not (device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device)):
         return parts
     return [part.to(torch.get_autocast_dtype(device)) for part in parts]
 
