@@ -60,7 +60,7 @@ def info(
     weights = weights_file(path)
     path = path if path in shipped_weights() else str(local_path(path))
     if picture is not None:
-        _check_picture(path, picture, overwrite=overwrite)
+        _check_picture(str(weights), picture, overwrite=overwrite)
     if weights.suffix == ".safetensors" and weights.is_file():
         facts, lines = weights_facts(path, weights), weights_lines
     elif is_bitstream(path):
