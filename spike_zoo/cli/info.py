@@ -57,8 +57,8 @@ def info(
         picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it
             states no size, else in all orientations. Each is labelled with its options.
     """
-    weights = weights_file(path)
     path = path if path in shipped_weights() else str(local_path(path))
+    weights = weights_file(path)
     if picture is not None:
         _check_picture(str(weights), picture, overwrite=overwrite)
     if weights.suffix == ".safetensors" and weights.is_file():
