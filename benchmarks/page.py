@@ -135,7 +135,7 @@ def values(tables: Mapping[Path, list[FilledTable]]) -> Iterator[dict[str, Any]]
                     "column": heading,
                     "value": round(float(table.cells.loc[(row, name), "mean"]), 4),
                     "table": f"experiments/{file}.yaml: {title}",
-                    "records": [str(run.source) for run in runs],
+                    "records": [str(run.source).removeprefix(f"{ROOT}/") for run in runs],
                     "data_sha256": runs[0].result.data_sha256,
                     "command": (table.spec.command or "").format(profile=runs[0].result.profile),
                 }

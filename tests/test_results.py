@@ -64,8 +64,10 @@ def test_the_evidence_page_states_the_number_of_every_result(
 
 
 def test_the_benchmark_page_states_the_numbers_of_the_committed_records() -> None:
-    costs = json.loads(page.DATA.read_text(encoding="utf-8"))["costs"]
-    text = page.page(list(page.values(claims.committed_tables())), costs)
+    stored = json.loads(page.DATA.read_text(encoding="utf-8"))
+    numbers = list(page.values(claims.committed_tables()))
+    assert stored["numbers"] == numbers, "run make benchmark-page"
+    text = page.page(numbers, stored["costs"])
     assert page.PAGE.read_text(encoding="utf-8") == text, "run make benchmark-page"
     assert page.WEIGHTS.read_text(encoding="utf-8") == page.weights_page(), "make benchmark-page"
     assert weight_cards().keys() == shipped_weights().keys()
