@@ -225,7 +225,7 @@ print(1e3 * statistics.median(seconds[1:]), (peak - before) / 1e6)
 
 
 def measured_costs() -> dict[str, dict[str, float]]:
-    """Measure time and memory of each method, in a process of its own on one core."""
+    """Measure time and memory of each method on one core, each in a separate process."""
     costs = {}
     for name, method in METHODS.items():
         command = [sys.executable, "-c", _MEASURED, *method.options]

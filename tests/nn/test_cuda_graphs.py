@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ImitatedGraph:
-    """Computes the captured call anew, into the same output."""
+    """Computes the captured call again, into the same output."""
 
     def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
         self.function, self.inputs = function, inputs
