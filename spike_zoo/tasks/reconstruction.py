@@ -65,8 +65,10 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         origins = ClipModule.origins(self, batch)
         scales = batch["rate_scale"].tolist()
         if "hidden_spikes" in batch:
-            values = {HELD_OUT_ERROR: self._held_out_errors(batch, images)}
-            self.log_means(split, {name: x[~x.isnan()] for name, x in values.items()})
+            errors = self._held_out_errors(batch, images)
+            values = {HELD_OUT_ERROR: errors}
+            if len(known := errors[~errors.isnan()]):
+                self.log_means(split, {HELD_OUT_ERROR: known})
         else:
             values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)

@@ -221,14 +221,15 @@ class HeldOutCheckpoint(RunCheckpoint):
             return
         before = statistics.fmean(self.at_start.values())
         after, change = (self.best_metrics[name] for name in (str(self.monitor), _CHANGE))
-        kept = (
+        result = (
             f"{before:.5f} -> {after:.5f} ({-change:.1f} standard errors): the trained weights are "
-            "the best checkpoint"
+            "kept"
             if change
             else f"{before:.5f}, and no state was better by more than {_STANDARD_ERRORS} standard "
-            "errors: the best checkpoint has the weights of the start"
+            "errors: the weights of the start are kept"
         )
-        print(f"squared error of held-out spikes: {kept}")
+        targets = trainer.datamodule.targets  # type: ignore[attr-defined]  # set by its connector
+        print(f"squared error minus that of {targets}, by held-out spikes: {result}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the errors at the start, too."""

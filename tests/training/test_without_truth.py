@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
-from spike_zoo.spikes import Take
+from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import pattern_take
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
@@ -130,7 +131,10 @@ def test_too_few_held_out_planes_are_reported_before_training(
     assert _fit(archive, run_dir, "--trainer.limit_val_batches", "3") != 0
     error = capsys.readouterr().err
     assert "spikes can be held out at 3 planes of the split val, but at least 4" in error
-    assert not (run_dir / "checkpoints" / "last.ckpt").exists()
+    assert not run_dir.exists()
+    still = SpikeRecording.from_planes(np.ones((PLANES, 48, 56), bool), rate_scale=1.0)
+    assert _fit(archive_of(tmp_path / "still.h5", Take(still)), run_dir) != 0
+    assert "spikes can be held out at 0 planes of the split val" in capsys.readouterr().err
 
 
 def test_a_network_with_aligned_input_is_rejected(
