@@ -246,9 +246,9 @@ class ReconstructionDataModule(ArchiveDataModule):
             as ``simulate --flow_offset`` stores it; 0 includes none.
         colour: Load images in colour, with the layouts of the sensors' Bayer filters. Training
             clips are then neither cropped nor turned.
-        targets: Method whose images are the targets of training, such as ``"tfi-aligned"``. Images of
-            the archive are then not used in training and validation, and validation estimates the
-            squared error from held-out spikes.
+        targets: Method whose images are the targets of training, such as ``"tfi-aligned"``. The
+            archive's images are then used in neither training nor validation, and validation
+            estimates the squared error from held-out spikes.
         loading: Arguments of :class:`ArchiveDataModule`.
 
     Example:
