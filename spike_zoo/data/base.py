@@ -374,7 +374,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
 
     ``packed``, ``width`` and ``mode`` become ``spikes``. Entries in
     :data:`~spike_zoo.data.batches.PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
-    including its vectors, and all others are unchanged. A batch without ``packed`` is returned
+    including its vectors, ``hidden_packed`` becomes ``hidden_spikes``, and all others are
+    unchanged. A batch without ``packed`` is returned
     unchanged.
 
     Args:
@@ -389,6 +390,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
         name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
     }
     others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
+    if (hidden := others.pop("hidden_packed", None)) is not None:
+        others["hidden_spikes"] = unpack_tensor(hidden, int(batch["width"][0])).to(spikes)
     if "flow" in batch:
         others["flow"] = turn_motions(batch["flow"].float(), modes)
     return {**others, "spikes": planes.to(spikes), **pictures}

@@ -18,11 +18,12 @@ from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.contents import Facts
     from spike_zoo.data.base import Samples
     from spike_zoo.tasks.batch import Split
 
@@ -157,7 +158,7 @@ class ReconstructionWindows:
                 "use a smaller crop"
             )
         windows = []
-        centers = list(facts.image_index)
+        centers = self._centers(facts)
         self.images += len(centers)
         if planes < self.clip_length:
             self.short.append(name)
@@ -170,6 +171,10 @@ class ReconstructionWindows:
             if start >= 0 and stop <= planes:
                 windows.append(Window(name, image, plane, height, width, scale))
         return windows
+
+    def _centers(self, facts: Facts) -> list[int]:
+        """Return the planes of the images of a recording."""
+        return list(facts.image_index)
 
     def _check_images(
         self, name: str, images: tuple[int, int] | None, planes: tuple[int, int]
@@ -241,6 +246,9 @@ class ReconstructionDataModule(ArchiveDataModule):
             as ``simulate --flow_offset`` stores it; 0 includes none.
         colour: Load images in colour, with the layouts of the sensors' Bayer filters. Training
             clips are then neither cropped nor turned.
+        targets: Method whose images are the targets of training, such as ``"tfi-aligned"``. The
+            archive's images are then used in neither training nor validation, and validation
+            estimates the squared error from held-out spikes.
         loading: Arguments of :class:`ArchiveDataModule`.
 
     Example:
@@ -262,12 +270,17 @@ class ReconstructionDataModule(ArchiveDataModule):
         stride: int = 1,
         flow_offset: int = 0,
         colour: bool = False,
+        targets: str | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
         self.colour = colour
+        self.targets = targets
         check_at_least({"clip_length": (clip_length, 1), "stride": (stride, 1)})
         check_at_least({"flow_offset": (flow_offset, 0)})
+        if targets is not None and (colour or flow_offset):
+            option = "colour" if colour else "flow_offset"
+            raise ConfigError(f"targets: not with {option}; remove one of them")
         self.flow_offset = flow_offset
         self.clip_length = clip_length
         self.stride = stride
@@ -334,7 +347,14 @@ class ReconstructionDataModule(ArchiveDataModule):
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the clips of one split; only training clips are cropped and turned."""
         is_training = split == "train" and not self.colour  # crops and turns change the layout
-        return ReconstructionWindows(
+        kind: Callable[..., ReconstructionWindows] = ReconstructionWindows
+        options: dict[str, Any] = {"flow_offset": self.flow_offset, "colour": self.colour}
+        if self.targets is not None and split != "test":
+            from spike_zoo.data.without_truth import HiddenPixelWindows, TargetWindows
+
+            kind = TargetWindows if is_training else HiddenPixelWindows
+            options = {"targets": self.targets}
+        return kind(
             self.archive,
             self.split_name(split),
             self.clip_length,
@@ -342,6 +362,5 @@ class ReconstructionDataModule(ArchiveDataModule):
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,
-            flow_offset=self.flow_offset,
-            colour=self.colour,
+            **options,
         )

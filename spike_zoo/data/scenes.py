@@ -172,8 +172,8 @@ class SceneDataModule(ReconstructionDataModule):
 
     Raises:
         ConfigError: If ``full_sequence_splits`` contains an unknown split, ``images_per_sample`` is
-            below 1, ``eval_images_per_sample`` below 0, or ``flow_offset`` is set, which only
-            :class:`ReconstructionDataModule` supports.
+            below 1, ``eval_images_per_sample`` below 0, or ``flow_offset`` or ``targets`` is set,
+            which only :class:`ReconstructionDataModule` supports.
 
     Example:
         >>> from pathlib import Path
@@ -200,6 +200,8 @@ class SceneDataModule(ReconstructionDataModule):
                 "flow_offset: scenes have the flow from image to image, not to other planes; use "
                 "ReconstructionDataModule, which includes it with single clips"
             )
+        if self.targets is not None:
+            raise ConfigError("targets: scenes need images; use ReconstructionDataModule")
         if unknown := [split for split in full_sequence_splits if split not in self.named_splits]:
             raise ConfigError(
                 f"full_sequence_splits: {unknown[0]!r} is not a split; expected one of "

@@ -21,6 +21,10 @@ class ReconstructionBatch(TypedDict):
         - flow: float32 ``(B, 2, 2, H, W)``, pixels right and down, to an earlier and a later plane:
           the point at x in the image is at x + v(x) in that plane, NaN if it is not visible there.
           Only if the data module is set to load flow.
+        - hidden_spikes: float32 ``(B, T, H, W)``, ``spikes`` with hidden pixels, only in validation
+          without ground truth. Then ``image`` is reconstructed from them.
+        - hidden_rates: float32 ``(B, 1, H, W)``, spikes per plane that hidden pixels had around
+          the middle plane; NaN at other pixels.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.
         - cfa: layouts of the sensors' Bayer filters, length B, for colour; then images are
           ``(B, 3, H, W)``.
@@ -31,6 +35,8 @@ class ReconstructionBatch(TypedDict):
     image: NotRequired[Tensor]
     cfa: NotRequired[list[Cfa]]
     flow: NotRequired[Tensor]
+    hidden_spikes: NotRequired[Tensor]
+    hidden_rates: NotRequired[Tensor]
     rate_scale: Tensor
     plane: Tensor
     name: list[str]

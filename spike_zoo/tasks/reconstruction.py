@@ -25,6 +25,8 @@ from spike_zoo.tasks.evaluation import (
 )
 from spike_zoo.tasks.flow import field_errors, field_pictures
 
+HELD_OUT_ERROR = "heldout_mse"
+"""Metric of data without images: mean squared error minus that of the method of the targets."""
 PREVIEW_PLANES = 21  # window of the playback shown with a reconstruction
 
 
@@ -62,7 +64,13 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         # Not self.origins: a method for scenes overrides it, and these batches are clips.
         origins = ClipModule.origins(self, batch)
         scales = batch["rate_scale"].tolist()
-        values = self.measure(split, images, batch["image"])
+        if "hidden_spikes" in batch:
+            errors = self._held_out_errors(batch, images)
+            values = {HELD_OUT_ERROR: errors}
+            if len(known := errors[~errors.isnan()]):
+                self.log_means(split, {HELD_OUT_ERROR: known})
+        else:
+            values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
         truth = batch.get("flow")
         if fields and truth is not None:
@@ -78,6 +86,24 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
                 pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
             samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(samples, measured, values)
+
+    def _held_out_errors(self, batch: ReconstructionBatch, images: Tensor) -> Tensor:
+        """Estimate by how much the squared errors of images exceed those of ``batch["image"]``.
+
+        Let x be the reconstruction, h that from the clip with hidden pixels, r the reference image,
+        which is made of the same clip, and y the brightness by the hidden spikes. The noise of y
+        is independent of h and r, so the expectation of 2 (h - r) (r - y) is the same for the true
+        brightness s. With it, (x - r)^2 + 2 (h - r) (r - y) has the expectation of
+        (x - s)^2 - (r - s)^2, except for the difference of x and h, multiplied by the error of r.
+
+        Returns:
+            Means over hidden pixels, ``(B,)``; NaN without any.
+        """
+        reference, scale = batch["image"], batch["rate_scale"].view(-1, 1, 1, 1)
+        hidden = self.predict_step({**batch, "spikes": batch["hidden_spikes"]}, 0)
+        error = reference - batch["hidden_rates"] / scale
+        excess = (images - reference).square() + 2 * (hidden - reference) * error
+        return excess.flatten(1).nanmean(dim=1)
 
     def log_epoch(self, split: Split) -> None:
         """Log the metrics, and ratios of flow errors to those of zero flow if flow was measured."""
@@ -111,11 +137,8 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         """Return the pictures of one sample and its image; reconstruction and truth are last."""
         spikes = batch["spikes"][index]
         rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)
-        return {
-            f"playback, {PREVIEW_PLANES} planes": rate,
-            RECONSTRUCTION: image,
-            TRUTH: batch["image"][index],
-        }
+        pictures = {f"playback, {PREVIEW_PLANES} planes": rate, RECONSTRUCTION: image}
+        return pictures if "hidden_spikes" in batch else {**pictures, TRUTH: batch["image"][index]}
 
 
 class LoadedReconstruction(ReconstructionModule):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import statistics
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
-from spike_zoo.errors import SpikeZooError
+from spike_zoo.errors import ConfigError, SpikeZooError
+from spike_zoo.tasks.base import all_gather_objects
+from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.reconstruction import HELD_OUT_ERROR
 from spike_zoo.training.folders import FOLDER, LAST
 from spike_zoo.training.libraries import (
     checkpoint_in_memory,
@@ -29,11 +34,15 @@ from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
+    from torch import Tensor
 
 PREVIOUS_LAST = "last.before.ckpt"
 #: Key in this package's checkpoints: the first step that a resumed run logs.
 LOG_STEP = "spike_zoo_log_step"
 _VAL = "val/"
+_CHANGE = f"{_VAL}heldout_change"  # of the mean error since the start, in standard errors
+_STANDARD_ERRORS = 2
+_LEAST_SAMPLES = 4
 STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for logging
 
 
@@ -136,6 +145,103 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(_moved(state_dict, before, here))
 
 
+class HeldOutCheckpoint(RunCheckpoint):
+    """Checkpoint of the state with the smallest error of held-out spikes.
+
+    The state at the start is kept unless the mean error of another one is smaller by more than two
+    standard errors. Lightning's sanity check measures the errors at the start, so it covers the
+    whole split.
+
+    Attributes:
+        at_start: Recording and plane of a sample -> its error at the start.
+    """
+
+    def __init__(self, path: Path, *, is_resumed: bool) -> None:
+        monitored = {"monitor": f"{_VAL}{HELD_OUT_ERROR}", "mode": "min"}
+        super().__init__(path, is_resumed=is_resumed, **monitored)
+        self.at_start: dict[str, float] = {}
+        self._errors: dict[str, float] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the sanity check cover the whole validation split."""
+        super().setup(trainer, pl_module, stage)
+        trainer.num_sanity_val_steps = math.inf  # Lightning's value for -1
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear the errors of an earlier evaluation."""
+        self._errors = {}
+
+    def on_validation_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+        """Keep the error of each sample with hidden pixels."""
+        _, outputs, *_ = arguments
+        if isinstance(outputs, Evaluation) and outputs.measured:
+            errors = outputs.values[HELD_OUT_ERROR].tolist()
+            names = [f"{x.origin.name}, plane {x.origin.plane}" for x in outputs.measured]
+            pairs = zip(names, errors, strict=True)
+            self._errors |= {name: error for name, error in pairs if not math.isnan(error)}
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the mean change of the errors since the start in standard errors.
+
+        Raises:
+            ConfigError: If too few samples have hidden pixels.
+        """
+        errors = {k: x for share in all_gather_objects(self._errors) for k, x in share.items()}
+        if len(errors) < _LEAST_SAMPLES:
+            raise ConfigError(
+                f"validation: spikes can be held out at {len(errors)} planes of the split val, but "
+                f"at least {_LEAST_SAMPLES} planes are needed, one every 20 planes, at which "
+                "something moves. Put more or longer recordings into val, or raise "
+                "trainer.limit_val_batches"
+            )
+        self.at_start = self.at_start or errors
+        changes = torch.tensor([error - self.at_start[name] for name, error in errors.items()])
+        deviation = changes.std().item() / math.sqrt(len(changes))
+        pl_module.log(_CHANGE, changes.mean().item() / deviation if deviation else 0.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the state at the start of a run as its best one."""
+        super().on_train_start(trainer, pl_module)
+        if self.at_start and not self.best_model_path:
+            error = statistics.fmean(self.at_start.values())
+            self.best_metrics = {str(self.monitor): error, _CHANGE: 0.0}
+            self._update_best_and_save(
+                torch.tensor(error), trainer, self._monitor_candidates(trainer)
+            )
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Return whether a state is better than the best one and than that at the start."""
+        change = float(trainer.callback_metrics.get(_CHANGE, 0.0))
+        is_better = change < -_STANDARD_ERRORS or not self.best_model_path
+        return is_better and super().check_monitor_top_k(trainer, current)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print whether the weights at the start were improved."""
+        if not (self.at_start and trainer.is_global_zero):
+            return
+        before = statistics.fmean(self.at_start.values())
+        after, change = (self.best_metrics[name] for name in (str(self.monitor), _CHANGE))
+        result = (
+            f"{before:.5f} -> {after:.5f} ({-change:.1f} standard errors): the trained weights are "
+            "kept"
+            if change
+            else f"{before:.5f}, and no state was better by more than {_STANDARD_ERRORS} standard "
+            "errors: the weights of the start are kept"
+        )
+        targets = trainer.datamodule.targets  # type: ignore[attr-defined]  # set by its connector
+        print(f"squared error minus that of {targets}, by held-out spikes: {result}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the errors at the start, too."""
+        return {**super().state_dict(), "at_start": self.at_start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the errors at the start of the same run."""
+        super().load_state_dict(state_dict)
+        if self.is_resumed:
+            self.at_start = state_dict["at_start"]
+
+
 def _save_logs(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         logger.save()
@@ -159,19 +265,23 @@ def with_best(trainer: Trainer) -> tuple[str, dict[str, Any]]:
 
 
 def checkpoints_of(
-    run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool
+    run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool, has_images: bool = True
 ) -> list[Callback]:
     """Return callbacks that save the last state and, if ``monitored`` is validated, the best one.
 
-    The last state is saved after every epoch and if the run is stopped.
+    The last state is saved after every epoch and if the run is stopped. Without images the best
+    state is that of :class:`HeldOutCheckpoint`.
     """
     folder = run_dir / FOLDER
     moments = {"save_on_train_epoch_end": True, "save_on_exception": True}
     last = RunCheckpoint(folder / LAST, is_resumed=is_resumed, **moments)
     if monitored is None or not hasattr(monitored, "monitor"):
         return [last]
+    best = folder / "best.ckpt"
+    if not has_images:
+        return [HeldOutCheckpoint(best, is_resumed=is_resumed), last]
     chosen = {"monitor": monitored.monitor, "mode": monitored.monitor_mode}
-    return [RunCheckpoint(folder / "best.ckpt", is_resumed=is_resumed, **chosen), last]
+    return [RunCheckpoint(best, is_resumed=is_resumed, **chosen), last]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

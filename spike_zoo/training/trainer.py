@@ -344,7 +344,12 @@ class ZooCLI(LightningCLI):
         if self.subcommand != "fit":
             return defaults.evaluation_callbacks(self.subcommand, self.out)
         monitored = self.model if trainer["limit_val_batches"] != 0 else None
-        checkpointing = checkpoints.checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
+        checkpointing = checkpoints.checkpoints_of(
+            self.run_dir,
+            monitored,
+            is_resumed=self.resumes,
+            has_images=getattr(self.datamodule, "targets", None) is None,
+        )
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]

@@ -101,3 +101,29 @@ def test_recordings_of_each_speed_have_separate_means(verb: str, split: str) -> 
     }
     assert by_speed[f"{split}/psnr_fast"] == pytest.approx((20.0 + 40.0) / 2, abs=1e-3)
     assert by_speed[f"{split}/psnr_slow"] == pytest.approx(40.0, abs=1e-3)
+
+
+def test_the_error_of_held_out_spikes_estimates_the_squared_error_without_the_truth() -> None:
+    generator = torch.Generator().manual_seed(0)
+    size, scale = (1, 1, 400, 400), 0.5
+    truth = 0.2 + 0.6 * torch.rand(size, generator=generator)
+    image, reference = (truth + 0.05 * torch.randn(size, generator=generator) for _ in range(2))
+    image += 0.03
+    spikes = torch.rand((5, *size), generator=generator) < scale * truth
+    rates = spikes.float().mean(dim=0)
+    rates[..., ::2, :] = torch.nan  # not hidden
+
+    class Fixed(Grey):
+        def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+            return image
+
+    clip = torch.zeros(1, LENGTH, 400, 400)
+    batch: dict[str, Any] = {"spikes": clip, "hidden_spikes": clip, "image": reference}
+    batch |= {"hidden_rates": rates, "rate_scale": torch.tensor([scale])}
+    batch |= {"plane": torch.tensor([40]), "name": ["a"]}
+    module = Fixed(lpips="off")
+    module.setup("validate")
+    evaluation = module.evaluate(cast(ReconstructionBatch, batch), "val", 0)
+    expected = (image - truth).square().mean() - (reference - truth).square().mean()
+    assert evaluation.values["heldout_mse"].item() == pytest.approx(expected.item(), abs=2e-4)
+    assert expected.item() == pytest.approx(0.0009, abs=1e-4)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical import aligned_input
 from spike_zoo.methods.classical.flow import FLOW_SOURCE
 from spike_zoo.methods.stir.module import STIRModule
@@ -19,6 +20,8 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.tasks.flow import ground_truth_flow, oracle_flow_error
 
 if TYPE_CHECKING:
+    from lightning import LightningDataModule
+
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch
 
@@ -97,6 +100,16 @@ class AlignedSTIRModule(STIRModule):
             self.flow_source = "" if self.flow.oracle else FLOW_SOURCE
             self.stream = AlignedStream
             self.network.start_from_drafts()
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Raise ConfigError also for targets that are not better than the network's own input."""
+        super().check_data(served, stage)
+        if stage == "fit" and self.flow.align_input and getattr(served, "targets", None):
+            raise ConfigError(
+                "data.init_args.targets: the input of a network with flow.align_input, such as "
+                "stir, contains the image of tfi-aligned, and it would only learn to repeat this "
+                "image. Adapt plain (--config finetune) instead"
+            )
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].

@@ -1,0 +1,151 @@
+"""Fits on recordings without images: the configuration ``finetune``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.cli.main import main
+from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.testing import pattern_take
+from spike_zoo.training.result import RunResult
+from tests.conftest import ROOT
+from tests.helpers.splits import archive_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = [
+    *("--config", "finetune", "--trainer.enable_progress_bar", "false"),
+    *("--data.init_args.samples_per_epoch", "2", "--data.init_args.batch_size", "2"),
+    *("--trainer.num_sanity_val_steps", "0", "--model.init_args.lpips", "off"),
+]
+PLANES = 201  # five planes, 20 apart, at which spikes are held out
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive with one recording without images in every split."""
+    recording = pattern_take(0, PLANES, 48, 56).recording
+    return archive_of(tmp_path_factory.mktemp("archives") / "own.h5", Take(recording))
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def _fit(archive: Path, run_dir: Path, *options: str) -> int:
+    data = ["--data.init_args.archive", str(archive), "--run_dir", str(run_dir)]
+    return main(["fit", *SMALL, *data, *options])
+
+
+def _checkpoint(run_dir: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(run_dir / "checkpoints" / name, weights_only=True)
+    return content
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return any(not torch.equal(one[name], other[name]) for name in other)
+
+
+def _held_out_state(run_dir: Path) -> dict[str, Any]:
+    callbacks = _checkpoint(run_dir, "last.ckpt")["callbacks"]
+    (state,) = [state for name, state in callbacks.items() if name.startswith("HeldOutCheckpoint")]
+    return dict(state)
+
+
+def test_weights_that_are_better_are_kept_and_reconstruct(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir, picture = tmp_path / "run", tmp_path / "a.png"
+    # the initial weights are those of another brightness, so that few updates improve them
+    weights = tmp_path / "dark.safetensors"
+    dark: Any = spike_zoo.load("plain")
+    with torch.no_grad():
+        dark.network.last.bias -= 0.2
+    save_weights(dark, weights)
+    options = ["--init_from", str(weights)]
+    options += [
+        "--model.init_args.learning_rate",
+        "2e-2",
+        "--data.init_args.samples_per_epoch",
+        "8",
+    ]
+    assert _fit(archive, run_dir, *options, "--trainer.max_epochs", "1") == 0
+    out = capsys.readouterr().out
+    message = re.search(r"held-out spikes: (\S+) -> (\S+) \((\S+) standard errors\)", out)
+    assert message is not None
+    before, after, errors = map(float, message.groups())
+    assert before > after
+    assert errors > 2
+    metrics = RunResult.read(run_dir).metrics
+    assert metrics["val/heldout_mse"] == pytest.approx(after, abs=1e-5)
+    best = run_dir / "checkpoints" / "best.ckpt"
+    assert _differ(_checkpoint(run_dir, "best.ckpt")["state_dict"], dark.state_dict())
+    recording = str(archive)
+    command = [
+        "reconstruct",
+        recording,
+        "--name",
+        "take0",
+        "--method",
+        str(best),
+        "--center",
+        "100",
+    ]
+    assert main([*command, "--out", str(picture)]) == 0
+    assert picture.is_file()
+
+
+def test_the_weights_of_the_start_are_kept_if_none_is_better(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    options = ["--model.init_args.learning_rate", "0.02", "--trainer.max_epochs", "1"]
+    assert _fit(archive, run_dir, *options) == 0
+    assert "no state was better by more than 2 standard errors" in capsys.readouterr().out
+    start = spike_zoo.load("plain").state_dict()
+    assert not _differ(_checkpoint(run_dir, "best.ckpt")["state_dict"], start)
+    assert _differ(_checkpoint(run_dir, "last.ckpt")["state_dict"], start)
+    assert RunResult.read(run_dir).metrics["val/heldout_change"] == 0
+
+    at_start = _held_out_state(run_dir)["at_start"]
+    resumed = ["--ckpt_path", "last", "--trainer.max_epochs", "2"]
+    assert _fit(archive, run_dir, *options, *resumed) == 0
+    assert _held_out_state(run_dir)["at_start"] == at_start
+    assert "no state was better by more than 2 standard errors" in capsys.readouterr().out
+    assert not _differ(_checkpoint(run_dir, "best.ckpt")["state_dict"], start)
+
+
+def test_too_few_held_out_planes_are_reported_before_training(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    assert _fit(archive, run_dir, "--trainer.limit_val_batches", "3") != 0
+    error = capsys.readouterr().err
+    assert "spikes can be held out at 3 planes of the split val, but at least 4" in error
+    assert not run_dir.exists()
+    still = SpikeRecording.from_planes(np.ones((PLANES, 48, 56), bool), rate_scale=1.0)
+    assert _fit(archive_of(tmp_path / "still.h5", Take(still)), run_dir) != 0
+    assert "spikes can be held out at 0 planes of the split val" in capsys.readouterr().err
+
+
+def test_a_network_with_aligned_input_is_rejected(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [
+        "--model",
+        "spike_zoo.methods.stir.AlignedSTIRModule",
+        "--model.init_args.width",
+        "0.25",
+    ]
+    options = ["--data.init_args.clip_length", "151", "--init_from", "null"]
+    assert _fit(archive, tmp_path / "run", *model, *options) != 0
+    assert "would only learn to repeat this image" in capsys.readouterr().err
