@@ -199,7 +199,8 @@ def evaluate_claim(
 
     Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
     margin - |d|. The claim is *within noise* if the remainder is not larger than its noise;
-    otherwise its sign decides. :data:`NOISE_RULE` describes the noise and the other results.
+    otherwise its sign decides. If neither row has noise, the test over recordings decides.
+    :data:`NOISE_RULE` describes the noise and the other results.
     ``above`` is the row that both must exceed, ``than`` the other column, and ``paired`` has the
     difference of each recording.
     """
