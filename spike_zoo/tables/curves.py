@@ -130,14 +130,14 @@ class FilledCurve:
 
         The list is empty if the recordings are not the same or a BD-rate is missing.
         """
-        rows = [self.line_of(name).recordings for name in (str(claim.anchor), claim.row)]
-        if rows[0].keys() != rows[1].keys() or len(rows[0]) < 2:
+        anchor, row = (self.line_of(str(name)).recordings for name in (claim.anchor, claim.row))
+        if anchor.keys() != row.keys() or len(row) < 2:
             return []
         rates = [
-            bd_rate(*(mean_curve(_without(row, name)) for row in rows), method).percent
-            for name in (None, *rows[0])
+            bd_rate(_mean_without(anchor, name), _mean_without(row, name), method).percent
+            for name in (None, *row)
         ]
-        count, limit = len(rows[0]), claim.limit or 0.0
+        count, limit = len(row), claim.limit or 0.0
         values = [count * rates[0] - (count - 1) * rate - limit for rate in rates[1:]]
         return values if all(map(math.isfinite, values)) else []
 
@@ -203,8 +203,8 @@ def mean_curve(curves: Iterable[Curve]) -> Curve:
     )
 
 
-def _without(curves: Mapping[str, Curve], left_out: str | None) -> list[Curve]:
-    return [curve for name, curve in curves.items() if name != left_out]
+def _mean_without(curves: Mapping[str, Curve], left_out: str | None) -> Curve:
+    return mean_curve(curve for name, curve in curves.items() if name != left_out)
 
 
 def _by_recording(spec: CurveSpec, runs: Sequence[RecordedRun], count: int) -> dict[str, Curve]:

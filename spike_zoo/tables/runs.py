@@ -96,10 +96,9 @@ class RecordedRun:
         They do not for methods without parameters and for tests of fixed weights, which are files
         without optimiser. A checkpoint (``.ckpt``) is of another run with the same seed.
         """
-        is_fixed = self.train_split is None and bool(self.weights)
-        return self.is_trained and not (
-            is_fixed and not any(name.endswith(".ckpt") for name in self.weights)
-        )
+        is_test = self.train_split is None and bool(self.weights)
+        is_fixed = is_test and not any(name.endswith(".ckpt") for name in self.weights)
+        return self.is_trained and not is_fixed
 
     @property
     def train_split(self) -> str | None:
