@@ -37,9 +37,9 @@ class FilledTable:
 
     spec: TableSpec  #: the table of the table file
     runs: Mapping[str, Sequence[RecordedRun]]  #: name of a row -> its runs
-    #: one line for each row and column, with the fields ``mean`` and ``deviation`` over the runs (n
-    #: - 1; NaN if unknown or if a run diverged), ``count`` of runs with a value, ``diverged`` (runs
-    #: with a value that is not finite) and ``published``
+    #: one line for each row and column, with the fields ``mean`` (of times the median) and
+    #: ``deviation`` over the runs (n - 1; NaN if unknown or if a run diverged), ``count`` of runs
+    #: with a value, ``diverged`` (runs with a value that is not finite) and ``published``
     cells: pd.DataFrame
     curves: tuple[FilledCurve, ...] = ()  #: charts below the numbers
     warnings: tuple[str, ...] = ()  #: reasons why the rows cannot be compared
@@ -142,6 +142,9 @@ def _cells(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> pd.Dat
     groups = frame.groupby(["row", "column"])
     cells = groups["value"].agg(mean=statistics.fmean, deviation=_deviation, count="size")
     cells["diverged"] = groups["diverged"].sum()
+    times = [column.name for column in spec.columns if column.is_cost and not column.is_exact]
+    is_time = cells.index.isin(times, level="column")
+    cells.loc[is_time, "mean"] = groups["value"].median()  # other processes slow single runs down
     cells.loc[cells["diverged"] > 0, "mean"] = math.nan
     names = [[row.name for row in spec.rows], [column.name for column in spec.columns]]
     cells = cells.reindex(pd.MultiIndex.from_product(names)).fillna({"count": 0, "diverged": 0})

@@ -107,6 +107,12 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     assert alone.claims[0].result is Result.ONE_SEED
 
 
+def test_the_time_of_a_row_is_the_median_of_its_runs(tmp_path: Path) -> None:
+    runs = [make_run("full", 30, n, wall_seconds=s) for n, s in enumerate((10.0, 11.0, 90.0))]
+    table = filled(tmp_path, runs, SPEC.replace("parameters]", "wall_seconds]"))
+    assert cell(table, column="wall_seconds")["mean"] == 11.0
+
+
 def test_a_row_with_an_outlying_variance_has_its_own_spread(tmp_path: Path) -> None:
     steps = {"full": 1.0, "half": 0.1, "never": 0.1}  # the deviations of three seeds
     runs = [make_run(row, 30 + step * n, n) for row, step in steps.items() for n in range(3)]
