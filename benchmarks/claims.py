@@ -13,6 +13,7 @@ from spike_zoo.tables import (
     fill_tables,
     read_table_file,
 )
+from spike_zoo.tables.claims import DECIDED, significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,16 @@ def summary(results: Sequence[ClaimResult]) -> str:
     lines = ["| result | claims | over recordings |", "| --- | ---: | ---: |"]
     lines += [f"| {one} | {counts[one]} | {over[one] or ''} |" for one in Result]
     lines += [f"| all | {counts.total()} | {over.total()} |"]
+    remaining = significant(results)
+    decided = [one for one in results if one.result in DECIDED]
+    kept = [one for one in decided if one.p_value is None or one in remaining]
+    tested = [one.recordings.result is one.result for one in kept if one.recordings]
+    lines += [
+        "",
+        f"Decided are {len(decided)} claims, {len(kept)} at a false discovery rate of 5 %. "
+        f"The test over recordings has the same result for {sum(tested)} of the {len(tested)} "
+        "that have values of images.",
+    ]
     return "\n".join([*lines, "", false_discoveries(results)])
 
 

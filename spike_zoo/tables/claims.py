@@ -15,14 +15,22 @@ from spike_zoo.tables.spec import Claim
 
 LEVEL: Final = 0.05
 """Significance level of every test, and the false discovery rate."""
+RELEVANT_PSNR: Final = 0.1
+"""Smallest relevant difference of PSNR in decibels, as accepted by ``make reproduce``."""
+_OUTLIER_LEVEL: Final = 0.01  # ISO 5725-2
 NOISE_RULE: Final = (
     "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
     "standard deviation over seeds, pooled over all rows of the file that have two seeds or more, "
     "and t the two-sided 95 % point of Student's distribution with the degrees of freedom of s. "
-    "Where no row has two seeds the result is 'one seed'. Parameters, MACs and methods without "
-    "training have no noise of seeds. A result within noise is undecidable if the noise is larger "
-    "than the claimed difference. After it follows the paired t-test over the recordings of the "
-    "test set, means over seeds, where single images were recorded."
+    "A row whose variance is an outlier (Cochran's test at 1 %, ISO 5725-2) has its own s. "
+    "Where no row has two seeds the result is 'one seed'. Parameters and MACs have no noise. "
+    "'No seeds' are methods without training and fixed weights: the paired t-test over the "
+    "recordings of the test set decides, or the difference itself if there are no values of two "
+    "recordings; for BD-rates, the test is of jackknife pseudo-values. For other rows "
+    "this test, of means over seeds, follows the result. 'Better' is also not supported if the "
+    "95 % interval contains 0 and lies below half the reported difference or, without one, below "
+    "0.1 dB of PSNR, the accepted difference of a reproduction. A result within noise is "
+    "undecidable if the noise is larger than the claimed difference."
 )
 
 
@@ -36,6 +44,9 @@ class Result(StrEnum):
     NOT_APPLICABLE = "not applicable"
     NOT_MEASURED = "not measured"
     ONE_SEED = "one seed"
+
+
+DECIDED: Final = (Result.SUPPORTED, Result.NOT_SUPPORTED)
 
 
 @dataclass(frozen=True)
@@ -61,11 +72,37 @@ class Noise(NamedTuple):
         """Smallest difference that is significant (two-sided)."""
         return self.error * float(_student(self.freedom).ppf(1 - LEVEL / 2)) if self.error else 0.0
 
-    def p_value(self, difference: float) -> float | None:
-        """Return the two-sided p-value of a difference; None without noise."""
+    def p_value(self, difference: float, relevant: float = 0.0) -> float | None:
+        """Return the p-value of a difference that is above 0 or below the relevant difference.
+
+        Both tests are one-sided, and the smaller p-value is doubled; 1 at most. None without noise.
+        """
         if not self.error > 0:
             return None
-        return 2 * float(_student(self.freedom).sf(abs(difference) / self.error))
+        student = _student(self.freedom)
+        p_values = [
+            2 * float(student.sf(d / self.error)) for d in (difference, relevant - difference)
+        ]
+        return min(1.0, p_values[0] if p_values[0] <= LEVEL else min(p_values))
+
+
+def outliers(groups: Mapping[Any, tuple[int, float]]) -> set[Any]:
+    """Return the keys of groups whose variance is an outlier by Cochran's test, largest first.
+
+    Each value is the number of values of a group and their standard deviation.
+    """
+    from scipy.stats import f
+
+    rest = dict(groups)
+    while len(rest) > 2:
+        largest = max(rest, key=lambda key: rest[key][1])
+        deviation, freedom = pool(group for key, group in rest.items() if key != largest)
+        count, own = rest[largest]
+        ratio = (own / deviation) ** 2 if deviation else 0.0
+        if len(rest) * float(f.sf(ratio, count - 1, freedom)) >= _OUTLIER_LEVEL:
+            break
+        del rest[largest]
+    return groups.keys() - rest.keys()
 
 
 def pool(groups: Iterable[tuple[int, float]]) -> tuple[float, float]:
@@ -113,11 +150,12 @@ class RecordingTest:
     result: Result
     count: int  #: number of recordings
     p_value: float | None  #: None if all have the same difference
+    note: str = ""  #: the relevant difference, if the interval lies below it
 
     @property
     def text(self) -> str:
         """Text of the result: ``8 recordings: within noise, p = 0.380``."""
-        text = f"{self.count} recordings: {self.result}"
+        text = f"{self.count} recordings: {self.result}{self.note}"
         if self.p_value is None:
             return text
         return f"{text}, p < 0.001" if self.p_value < 0.001 else f"{text}, p = {self.p_value:.3f}"
@@ -128,7 +166,7 @@ class ClaimResult:
     """A claim and its result."""
 
     claim: Claim  #: the claim
-    result: Result  #: the result over seeds
+    result: Result  #: the result over seeds, or over recordings for rows without seeds
     text: str  #: text of the claim
     #: improvement of the row over the other row, column or limit, positive if the row is better.
     #: For a claim of closeness the absolute difference.
@@ -136,7 +174,7 @@ class ClaimResult:
     noise: float | None = None  #: smallest significant difference; None if it is not known
     detail: str = ""  #: text of the numbers
     seeds: int = 0  #: smallest number of runs among the compared rows with noise
-    #: p-value of the test over seeds; None without noise or if the noise is not known
+    #: p-value of the test that decides; None without noise or if the noise is not known
     p_value: float | None = None
     #: the paired test over recordings; None without results of single images
     recordings: RecordingTest | None = None
@@ -161,7 +199,8 @@ def evaluate_claim(
 
     Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
     margin - |d|. The claim is *within noise* if the remainder is not larger than its noise;
-    otherwise its sign decides. :data:`NOISE_RULE` describes the noise and the other results.
+    otherwise its sign decides. If neither row has noise, the test over recordings decides.
+    :data:`NOISE_RULE` describes the noise and the other results.
     ``above`` is the row that both must exceed, ``than`` the other column, and ``paired`` has the
     difference of each recording.
     """
@@ -174,7 +213,11 @@ def evaluate_claim(
         return ClaimResult(claim, Result.NOT_APPLICABLE, text, detail=reason)
     difference, noise = column.sign * (row.mean - other.mean), noise_of((row, other))
     rest = _remainder(claim, difference)
-    result = _decided(claim, rest, noise.bound)
+    recordings = _over_recordings(claim, column, paired)
+    result = _decided(claim, column, rest, noise)
+    p_value = noise.p_value(rest, _relevant(claim, column))
+    if recordings is not None and row.freedom == other.freedom == math.inf:
+        result, p_value = recordings.result, recordings.p_value
     if result is Result.NOISE and noise.bound > (claim.claimed or math.inf):
         result = Result.UNDECIDABLE
     tested = ClaimResult(
@@ -184,10 +227,11 @@ def evaluate_claim(
         abs(difference) if claim.is_close else difference,
         None if result is Result.ONE_SEED else noise.bound,
         seeds=min((one.count for one in (row, other) if one.freedom < math.inf), default=0),
-        p_value=noise.p_value(rest),
-        recordings=_over_recordings(claim, [column.sign * one for one in paired]),
+        p_value=p_value,
+        recordings=recordings,
     )
-    return replace(tested, detail=_detail(tested, column, (row, other)))
+    note = _small_note(claim, column, rest, noise)
+    return replace(tested, detail=_detail(tested, column, (row, other), note))
 
 
 def _remainder(claim: Claim, difference: float) -> float:
@@ -195,24 +239,50 @@ def _remainder(claim: Claim, difference: float) -> float:
     return claim.margin - abs(difference) if claim.is_close else difference - claim.margin
 
 
-def _decided(claim: Claim, rest: float, bound: float) -> Result:
-    if math.isnan(bound):
+def _relevant(claim: Claim, column: Column) -> float:
+    """Return the difference below which a row is not better; 0 for claims of another kind."""
+    if not (claim.better_than or claim.than) or claim.margin:
+        return 0.0
+    if claim.reported is not None:
+        return claim.reported / 2
+    return RELEVANT_PSNR if column.measure.startswith("psnr") else 0.0
+
+
+def _small_note(claim: Claim, column: Column, rest: float, noise: Noise) -> str:
+    """Name the relevant difference if the 95 % interval lies below it, but not below 0."""
+    relevant = _relevant(claim, column)
+    if not -noise.bound <= rest < relevant - noise.bound:
+        return ""
+    half = "" if claim.reported is None else f"half of the reported {column.text(claim.reported)}"
+    return f", less than {half or column.text(relevant)}"
+
+
+def _decided(claim: Claim, column: Column, rest: float, noise: Noise) -> Result:
+    if math.isnan(noise.bound):
         return Result.ONE_SEED
-    if bound > 0 and abs(rest) <= bound:
-        return Result.NOISE
+    if noise.bound > 0 and abs(rest) <= noise.bound:
+        is_small = rest < _relevant(claim, column) - noise.bound
+        return Result.NOT_SUPPORTED if is_small else Result.NOISE
     is_limit = claim.limit is not None and claim.anchor is None
     is_equal_enough = claim.is_close or claim.margin or is_limit
     is_supported = rest > 0 or (rest == 0 and is_equal_enough)
     return Result.SUPPORTED if is_supported else Result.NOT_SUPPORTED
 
 
-def _over_recordings(claim: Claim, differences: Sequence[float]) -> RecordingTest | None:
+def _over_recordings(
+    claim: Claim, column: Column, differences: Sequence[float]
+) -> RecordingTest | None:
     count = len(differences)
     if count < 2:
         return None
     noise = Noise(statistics.stdev(differences) / math.sqrt(count), count - 1)
-    rest = _remainder(claim, statistics.fmean(differences))
-    return RecordingTest(_decided(claim, rest, noise.bound), count, noise.p_value(rest))
+    rest = _remainder(claim, column.sign * statistics.fmean(differences))
+    return RecordingTest(
+        _decided(claim, column, rest, noise),
+        count,
+        noise.p_value(rest, _relevant(claim, column)),
+        _small_note(claim, column, rest, noise),
+    )
 
 
 def _not_applicable(
@@ -235,7 +305,7 @@ def _not_applicable(
     return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
 
 
-def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample]) -> str:
+def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample], note: str) -> str:
     """Return the numbers of a result as text."""
     claim, difference = tested.claim, tested.difference or 0.0
     is_single = claim.limit is not None
@@ -244,8 +314,10 @@ def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample])
     noisy = [sample for sample in samples if sample.freedom < math.inf]
     if noisy and max(sample.count for sample in noisy) == 1:
         parts.append("one seed" if is_single else "one seed each")
+    if not noisy and tested.recordings:
+        parts.append("no seeds")
     if tested.noise:
-        parts.append(f"noise {column.text(tested.noise)}")
+        parts.append(f"noise {column.text(tested.noise)}{note}")
     if tested.result is Result.UNDECIDABLE and claim.claimed:
         single = noise_of([replace(sample, count=1) for sample in samples])
         needed = math.ceil((single.bound / claim.claimed) ** 2)
@@ -272,9 +344,9 @@ def claim_text(claim: Claim, column: Column, than: Column | None = None) -> str:
 
 
 def summarize_claims(results: Sequence[ClaimResult]) -> str:
-    """Return the counts of both tests: ``4 of 4 supported over seeds, 0 of 4 over recordings``."""
+    """Return the counts: ``4 of 4 supported, 0 of 4 over recordings``."""
     paired = [one.recordings.result for one in results if one.recordings]
-    text = _counts([one.result for one in results], "supported over seeds")
+    text = _counts([one.result for one in results], "supported")
     return f"{text}, {_counts(paired, 'over recordings')}" if paired else text
 
 
@@ -291,19 +363,24 @@ def false_discoveries(results: Sequence[ClaimResult]) -> str:
     The correction for multiple tests controls the false discovery rate (Benjamini-Hochberg).
     """
     paired = [one.recordings for one in results if one.recordings]
-    over = (("seeds", _remaining(results)), ("recordings", _remaining(paired)))
-    parts = [f"over {level} {text}" for level, text in over if text]
+    parts = [_remaining(results), _remaining(paired)]
+    parts[1] = f"over recordings {parts[1]}" if parts[1] else ""
     rate = "At a false discovery rate of 5 % (Benjamini-Hochberg)"
-    return f"{rate}, these results remain significant: {'; '.join(parts)}." if parts else ""
+    text = "; ".join(filter(None, parts))
+    return f"{rate}, these results remain significant: {text}." if text else ""
 
 
-def _remaining(tests: Iterable[ClaimResult | RecordingTest]) -> str:
+def significant(tests: Iterable[ClaimResult | RecordingTest]) -> list[ClaimResult | RecordingTest]:
+    """Return the tests whose p-value is at most 5 % after the correction for multiple tests."""
     from scipy.stats import false_discovery_control
 
-    tested = [(test.result, test.p_value) for test in tests if test.p_value is not None]
+    tested = [(test, test.p_value) for test in tests if test.p_value is not None]
     adjusted = false_discovery_control([p_value for _, p_value in tested]) if tested else []
-    before = Counter(result for result, _ in tested)
-    after = Counter(result for (result, _), p in zip(tested, adjusted, strict=True) if p <= LEVEL)
-    decided = (Result.SUPPORTED, Result.NOT_SUPPORTED)
-    parts = [f"{after[result]} of {before[result]} {result}" for result in decided]
-    return f"{' and '.join(parts)} (tests: {len(tested)})" if tested else ""
+    return [test for (test, _), p_value in zip(tested, adjusted, strict=True) if p_value <= LEVEL]
+
+
+def _remaining(tests: Sequence[ClaimResult | RecordingTest]) -> str:
+    before = Counter(test.result for test in tests if test.p_value is not None)
+    after = Counter(test.result for test in significant(tests))
+    parts = [f"{after[result]} of {before[result]} {result}" for result in DECIDED]
+    return f"{' and '.join(parts)} (tests: {before.total()})" if before else ""

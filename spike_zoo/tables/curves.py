@@ -7,8 +7,8 @@ import math
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from spike_zoo.errors import ConfigError
@@ -53,6 +53,8 @@ class Line:
     points: Curve  #: the points; the means over the runs of a measured line
     is_published: bool = False  #: whether the points are published
     curves: tuple[Curve, ...] = ()  #: points of each run
+    #: name of a recording -> its points, means over images and runs
+    recordings: Mapping[str, Curve] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -123,6 +125,22 @@ class FilledCurve:
         overlap = min(rate.overlap for rate in results)
         return RowBDRate(tuple(rate.percent for rate in results), overlap=overlap)
 
+    def rate_differences(self, claim: Claim, method: Interpolation) -> list[float]:
+        """Return BD-rate minus limit as jackknife pseudo-values, one for each recording.
+
+        The list is empty if the recordings are not the same or a BD-rate is missing.
+        """
+        anchor, row = (self.line_of(str(name)).recordings for name in (claim.anchor, claim.row))
+        if anchor.keys() != row.keys() or len(row) < 2:
+            return []
+        rates = [
+            bd_rate(_mean_without(anchor, name), _mean_without(row, name), method).percent
+            for name in (None, *row)
+        ]
+        count, limit = len(row), claim.limit or 0.0
+        values = [count * rates[0] - (count - 1) * rate - limit for rate in rates[1:]]
+        return values if all(map(math.isfinite, values)) else []
+
     def samples(
         self, claim: Claim, method: Interpolation, trained: Sequence[str]
     ) -> tuple[Sample | None, Sample | None]:
@@ -168,16 +186,36 @@ def fill_curves(spec: TableSpec, runs: RunsByRow) -> tuple[FilledCurve, ...]:
                 counts = ", ".join(str(len(points)) for points in measured)
                 text = f"{place}: the runs of {row.name} have {counts} points: not one curve"
                 raise ConfigError(text)
-            mean = tuple(
-                (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
-                for points in zip(*measured, strict=True)
-            )
-            lines.append(Line(row.name, mean, curves=measured))
+            by_recording = _by_recording(curve, runs[row.name], len(measured[0]) if measured else 0)
+            lines.append(Line(row.name, mean_curve(measured), False, measured, by_recording))
             lines.append(Line(row.name, row.curves.get(curve.name, ()), is_published=True))
         lines = [line for line in lines if line.points]
         _check_scale(curve, lines, place)
         filled.append(FilledCurve(curve, tuple(lines)))
     return tuple(filled)
+
+
+def mean_curve(curves: Iterable[Curve]) -> Curve:
+    """Return the mean of curves with the same number of points."""
+    return tuple(
+        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
+        for points in zip(*curves, strict=True)
+    )
+
+
+def _mean_without(curves: Mapping[str, Curve], left_out: str | None) -> Curve:
+    return mean_curve(curve for name, curve in curves.items() if name != left_out)
+
+
+def _by_recording(spec: CurveSpec, runs: Sequence[RecordedRun], count: int) -> dict[str, Curve]:
+    """Return the rate-distortion curve of each recording; empty without results of images."""
+    keys = [(f"bpp_q{n}", f"{spec.name.rpartition('/')[2]}_q{n}") for n in range(count)]
+    curves = defaultdict[str, list[Curve]](list)
+    for image in (image for run in runs for image in run.images):
+        if not keys or any(key not in image for pair in keys for key in pair):
+            return {}
+        curves[image["name"]].append(tuple((image[x], image[y]) for x, y in keys))
+    return {name: mean_curve(images) for name, images in curves.items()}
 
 
 def _check_scale(curve: CurveSpec, lines: Sequence[Line], place: str) -> None:

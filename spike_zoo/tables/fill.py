@@ -13,6 +13,7 @@ from spike_zoo.tables.claims import (
     Result,
     Sample,
     evaluate_claim,
+    outliers,
     paired_differences,
     pool,
 )
@@ -26,15 +27,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: runs of a row -> its standard deviation over seeds with the degrees of freedom; () for most rows
+Spreads = Mapping[tuple[int, ...], tuple[float, float]]
+
+
 @dataclass(frozen=True)
 class FilledTable:
     """A table with its results."""
 
     spec: TableSpec  #: the table of the table file
     runs: Mapping[str, Sequence[RecordedRun]]  #: name of a row -> its runs
-    #: one line for each row and column, with the fields ``mean`` and ``deviation`` over the runs (n
-    #: - 1; NaN if unknown or if a run diverged), ``count`` of runs with a value, ``diverged`` (runs
-    #: with a value that is not finite) and ``published``
+    #: one line for each row and column, with the fields ``mean`` (of times the median) and
+    #: ``deviation`` over the runs (n - 1; NaN if unknown or if a run diverged), ``count`` of runs
+    #: with a value, ``diverged`` (runs with a value that is not finite) and ``published``
     cells: pd.DataFrame
     curves: tuple[FilledCurve, ...] = ()  #: charts below the numbers
     warnings: tuple[str, ...] = ()  #: reasons why the rows cannot be compared
@@ -50,21 +55,26 @@ class FilledTable:
 
     @property
     def trained(self) -> list[str]:
-        """Names of the rows with a trained run, whose results depend on the seed."""
-        return [name for name, runs in self.runs.items() if any(run.is_trained for run in runs)]
+        """Names of the rows whose results depend on the seed."""
+        return [name for name, runs in self.runs.items() if any(run.has_seed for run in runs)]
 
     def is_exact(self, row: str, column: Column) -> bool:
         """Return whether a row's value in a column is independent of the seed."""
         is_untrained = bool(self.runs[row]) and row not in self.trained
         return column.is_exact or (is_untrained and not column.is_cost)
 
-    def sample(self, row: str, column: Column, spread: tuple[float, float]) -> Sample | None:
-        """Return the result of a row in a column, with the pooled spread; None without a value."""
+    def key(self, row: str) -> tuple[int, ...]:
+        """Return the identity of a row's runs, which may be in several tables."""
+        return tuple(map(id, self.runs[row]))
+
+    def sample(self, row: str, column: Column, spreads: Spreads) -> Sample | None:
+        """Return the result of a row in a column with its spread; None without a value."""
         cell = self.cells.loc[(row, column.name), :]
         if cell["diverged"]:
             return Sample(math.nan, int(cell["count"]))
         if math.isnan(cell["mean"]):
             return None
+        spread = spreads.get(self.key(row), spreads[()])
         spread = (0.0, math.inf) if self.is_exact(row, column) else spread
         return Sample(cell["mean"], int(cell["count"]), *spread)
 
@@ -132,6 +142,9 @@ def _cells(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) -> pd.Dat
     groups = frame.groupby(["row", "column"])
     cells = groups["value"].agg(mean=statistics.fmean, deviation=_deviation, count="size")
     cells["diverged"] = groups["diverged"].sum()
+    times = [column.name for column in spec.columns if column.is_cost and not column.is_exact]
+    is_time = cells.index.isin(times, level="column")
+    cells.loc[is_time, "mean"] = groups["value"].median()  # other processes slow single runs down
     cells.loc[cells["diverged"] > 0, "mean"] = math.nan
     names = [[row.name for row in spec.rows], [column.name for column in spec.columns]]
     cells = cells.reindex(pd.MultiIndex.from_product(names)).fillna({"count": 0, "diverged": 0})
@@ -211,17 +224,20 @@ def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, floa
     return {name: statistics.fmean(values) for name, values in images.items()}
 
 
-def _pooled(tables: Sequence[FilledTable], column: Column) -> tuple[float, float]:
-    """Pool the deviations over seeds in a column, over all rows with two seeds or more."""
+def _pooled(tables: Sequence[FilledTable], column: Column) -> Spreads:
+    """Pool the deviations over seeds in a column, over all rows with two seeds or more.
+
+    A row with an outlying variance is not pooled and keeps its own.
+    """
     groups: dict[tuple[int, ...], tuple[int, float]] = {}
     for table in tables:
         for other in filter(column.is_same_as, table.spec.columns):
-            for row, runs in table.runs.items():
+            for row in table.runs:
                 cell = table.cells.loc[(row, other.name), :]
                 if not (math.isnan(cell["deviation"]) or table.is_exact(row, other)):
-                    key = tuple(id(run) for run in runs)  # a row may be in several tables
-                    groups[key] = int(cell["count"]), cell["deviation"]
-    return pool(groups.values())
+                    groups[table.key(row)] = int(cell["count"]), cell["deviation"]
+    own = {key: groups.pop(key) for key in outliers(groups)}
+    return {(): pool(groups.values())} | {key: pool([group]) for key, group in own.items()}
 
 
 def _bd_rate_result(claim: Claim, table: FilledTable) -> ClaimResult:
@@ -229,7 +245,8 @@ def _bd_rate_result(claim: Claim, table: FilledTable) -> ClaimResult:
     results, rates = {}, {}
     for method in METHODS:
         samples = curve.samples(claim, method, table.trained)
-        results[method] = evaluate_claim(claim, BD_RATE, *samples)
+        paired = curve.rate_differences(claim, method)
+        results[method] = evaluate_claim(claim, BD_RATE, *samples, paired=paired)
         rates[method] = curve.bd_rate(curve.line_of(claim.row), method, claim.anchor)
     result, reason = results["cubic"], rates["cubic"].reason
     decided = {Result.SUPPORTED, Result.NOT_SUPPORTED, Result.ONE_SEED}

@@ -7,7 +7,6 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.training.provenance import leaves
 from spike_zoo.utils.files import shipped_weights
 
 if TYPE_CHECKING:
@@ -128,20 +127,11 @@ def _weights(run: RecordedRun) -> str:
         return "none"
     if run.train_split is not None:
         return "trained by the runs"
-    arguments = (run.result.config.get("model") or {}).get("init_args") or {}
-    values = [run.result.checkpoint, *(value for _, value in leaves(arguments))]
-    named = dict.fromkeys(value for value in values if _is_weights(value))
     names = [
         f"{Path(value).stem}, as shipped" if Path(value).stem in shipped_weights() else value
-        for value in named
+        for value in run.weights
     ]
     return " and ".join(dict.fromkeys(names)) or "in the configuration"
-
-
-def _is_weights(value: object) -> bool:
-    return isinstance(value, str) and (
-        value.endswith((".safetensors", ".ckpt")) or value in shipped_weights()
-    )
 
 
 def _arguments_of(run: RecordedRun) -> str:

@@ -18,7 +18,7 @@ from spike_zoo.training.initial_weights import recipe
 from spike_zoo.training.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
-from spike_zoo.utils.files import entries_below
+from spike_zoo.utils.files import entries_below, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,8 +79,26 @@ class RecordedRun:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the method has parameters, so that results depend on the seed."""
+        """Whether the method has parameters."""
         return self.result.parameters > 0
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names and files of weights in the configuration of the method."""
+        arguments = (self.result.config.get("model") or {}).get("init_args") or {}
+        values = [self.result.checkpoint, *(value for _, value in leaves(arguments))]
+        return tuple(dict.fromkeys(str(value) for value in values if _is_weights(value)))
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether the results depend on the seed.
+
+        They do not for methods without parameters and for tests of fixed weights, which are files
+        without optimiser. A checkpoint (``.ckpt``) is of another run with the same seed.
+        """
+        is_test = self.train_split is None and bool(self.weights)
+        is_fixed = is_test and not any(name.endswith(".ckpt") for name in self.weights)
+        return self.is_trained and not is_fixed
 
     @property
     def train_split(self) -> str | None:
@@ -118,6 +136,12 @@ class RecordedRun:
         parts, row_parts = _without_dots(self.variant).parts, _without_dots(row.variant).parts
         shared = min(len(parts), len(row_parts), 3)
         return len(parts) == 1 or parts[-shared:] == row_parts[-shared:]
+
+
+def _is_weights(value: object) -> bool:
+    return isinstance(value, str) and (
+        value.endswith((".safetensors", ".ckpt")) or value in shipped_weights()
+    )
 
 
 def condition_of(name: str, condition: str) -> float | None:

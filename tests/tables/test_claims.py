@@ -27,12 +27,14 @@ from spike_zoo.tables.claims import (
     evaluate_claim,
     false_discoveries,
     noise_of,
+    outliers,
     pool,
 )
 from spike_zoo.tables.columns import Column, plain_column
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
+SSIM = plain_column("test/ssim")  # has no smallest relevant difference
 BETTER = Claim("A", "test/psnr", better_than="B")
 CLOSE = Claim("A", "test/psnr", within=0.5, of="B")
 ABOVE = dataclasses.replace(CLOSE, above="C")
@@ -56,7 +58,7 @@ def test_within_noise_agrees_with_a_t_test_at_95_percent(
     assume(len(set(first)) > 1 or len(set(second)) > 1)
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
-    tested = evaluate_claim(BETTER, PSNR, *_rows(first, second))
+    tested = evaluate_claim(BETTER, SSIM, *_rows(first, second))
     assert (tested.result is Result.NOISE) == (p_value > 0.05)
     assert tested.p_value == pytest.approx(p_value)
 
@@ -208,11 +210,11 @@ def test_the_summary_counts_every_result() -> None:
     results = [evaluate_claim(BETTER, PSNR, first, second) for first, second in pairs]
     results.append(evaluate_claim(BETTER, PSNR, *_rows([31.0], [30.0])))
     assert summarize_claims(results) == (
-        "2 of 6 supported over seeds (1 within noise, 1 not supported, 1 not measured, 1 one seed)"
+        "2 of 6 supported (1 within noise, 1 not supported, 1 not measured, 1 one seed)"
     )
     small = dataclasses.replace(BETTER, reported=0.1)
     undecidable = summarize_claims([evaluate_claim(small, PSNR, good, noisy)])
-    assert undecidable == "0 of 1 supported over seeds (1 undecidable)"
+    assert undecidable == "0 of 1 supported (1 undecidable)"
 
 
 def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
@@ -222,7 +224,7 @@ def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
     assert [tested.result for tested in results] == [Result.SUPPORTED] * 2 + [Result.NOISE] * 2
     assert false_discoveries(results) == (
         "At a false discovery rate of 5 % (Benjamini-Hochberg), these results remain significant: "
-        "over seeds 1 of 2 supported and 0 of 0 not supported (tests: 4)."
+        "1 of 2 supported and 0 of 0 not supported (tests: 4)."
     )
     assert false_discoveries([evaluate_claim(BETTER, PSNR, Sample(2.0), Sample(1.0))]) == ""
 
@@ -257,6 +259,55 @@ def test_the_seeds_needed_are_the_fewest_whose_bound_reaches_the_claim(claimed: 
     claim = dataclasses.replace(BETTER, reported=claimed)
     tested = evaluate_claim(claim, PSNR, *[Sample(30.0, 2, 0.15, 12)] * 2)
     assert f"which {min(enough)} seeds can detect" in tested.detail
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "column", "reported", "result", "note"),
+    [
+        (0.01, 0.04, PSNR, None, Result.NOT_SUPPORTED, "less than 0.10"),
+        (-0.01, 0.04, PSNR, None, Result.NOT_SUPPORTED, "less than 0.10"),
+        (0.01, 0.05, PSNR, None, Result.NOISE, ""),
+        (0.01, 0.04, SSIM, None, Result.NOISE, ""),  # no relevant difference is defined
+        (0.20, 0.14, PSNR, 1.0, Result.NOT_SUPPORTED, "less than half of the reported 1.00"),
+        (0.20, 0.14, PSNR, 0.9, Result.NOISE, ""),
+        (0.05, 0.02, PSNR, None, Result.SUPPORTED, "less than 0.10"),  # better, but by little
+        (-0.50, 0.14, PSNR, 1.0, Result.NOT_SUPPORTED, ""),  # worse
+    ],
+)
+def test_an_interval_below_the_relevant_difference_does_not_support_a_claim(
+    difference: float,
+    error: float,
+    column: Column,
+    reported: float | None,
+    result: Result,
+    note: str,
+) -> None:
+    """An equivalence test: t(0.975, 200) = 1.97 errors on each side of the difference."""
+    claim = dataclasses.replace(BETTER, reported=reported)
+    tested = evaluate_claim(claim, column, Sample(30 + difference, 1, error, 200), Sample(30.0))
+    assert tested.result is result
+    assert tested.detail.partition("noise ")[2].partition(", ")[2] == note
+    if result is Result.NOT_SUPPORTED and note:
+        relevant = reported / 2 if reported else 0.1
+        t = (relevant - difference) / error
+        assert tested.p_value == pytest.approx(2 * scipy.stats.t.sf(t, 200))
+
+
+def test_a_claim_with_a_margin_has_no_other_relevant_difference() -> None:
+    claim = dataclasses.replace(BETTER, at_least=1.0, reported=5.0)
+    tested = evaluate_claim(claim, PSNR, Sample(31.1, 1, 0.1, 200), Sample(30.0))
+    assert tested.result is Result.NOISE, "0.1 above the margin"
+
+
+@pytest.mark.parametrize(("variance", "is_outlier"), [(14.7, False), (15.1, True)])
+def test_outliers_agree_with_the_critical_values_of_iso_5725(
+    variance: float, is_outlier: bool
+) -> None:
+    """ISO 5725-2 lists 0.788 for 5 laboratories with 3 values each, at 1 %."""
+    groups = {**dict.fromkeys("abcd", (3, 1.0)), "e": (3, math.sqrt(variance))}
+    assert (variance / (variance + 4) > 0.788) == is_outlier
+    assert outliers(groups) == ({"e"} if is_outlier else set())
+    assert outliers({"a": (3, 0.0), "b": (3, 0.0), "c": (3, 0.0)}) == set()
 
 
 HALF = "{name: half,"
@@ -335,6 +386,38 @@ def test_the_test_over_recordings_equals_the_paired_t_test_of_their_means(tmp_pa
     assert (evidence.count, evidence.result) == (3, Result.SUPPORTED)
     assert evidence.p_value == pytest.approx(expected)
     assert "3 recordings: supported, p = 0.012)" in render_markdown([table])
+
+
+WEIGHTS = {"model": {"init_args": {"weights": "made/elsewhere.safetensors"}}}
+
+
+@pytest.mark.parametrize(
+    ("gains", "result"), [((0.9, 1.0, 1.3), Result.SUPPORTED), ((-0.9, 1.0, 1.3), Result.NOISE)]
+)
+def test_fixed_weights_are_compared_over_recordings(
+    tmp_path: Path, gains: tuple[float, ...], result: Result
+) -> None:
+    runs = [_run("half", (0, 0, 0), parameters=0), _run("full", gains, config=WEIGHTS)]
+    (tested,) = filled(tmp_path, runs).claims
+    assert tested.recordings is not None
+    assert (tested.result, tested.p_value) == (result, tested.recordings.p_value)
+    assert tested.detail.startswith(f"0.00, no seeds; 3 recordings: {result}, p = ")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"model": {"init_args": {"bsn": "runs/a-0/checkpoints/best.ckpt"}}}},
+        {"config": WEIGHTS, "metrics": {"test/psnr": 30.0, "train/total": 0.1}},
+        {},
+    ],
+)
+def test_results_of_checkpoints_and_of_training_depend_on_the_seed(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = {"data": {"init_args": {"archive": "a.h5"}}} | changes.get("config", {})
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3), **{**changes, "config": config})]
+    assert filled(tmp_path, runs).claims[0].result is Result.ONE_SEED
 
 
 def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import re
+import statistics
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import scipy.stats
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tables import FilledTable, RecordedRun, Result, render_csv, render_markdown
@@ -234,3 +237,30 @@ def test_a_chart_has_a_legend_and_dashed_published_lines(tmp_path: Path, scale: 
     assert curve_charts(table.curves) == [(chart, caption)], "the same in every call"
     assert "currentColor" in chart
     assert "<style" not in chart, "a style element would apply to the whole page"
+
+
+@pytest.mark.parametrize(
+    ("factors", "result"), [((0.75, 0.8, 0.85), Result.SUPPORTED), ((0.7, 0.8, 1.6), Result.NOISE)]
+)
+def test_bd_rates_of_fixed_weights_are_compared_over_recordings(
+    tmp_path: Path, factors: tuple[float, ...], result: Result
+) -> None:
+    """A factor for each recording: the BD-rate of any mean of recordings is their mean factor."""
+
+    def run(variant: str, factors: tuple[float, ...]) -> RecordedRun:
+        images = [
+            {
+                "name": f"s{number}",
+                **{f"bpp_q{n}": factor * rate for n, (rate, _) in enumerate(ANCHOR)},
+            }
+            | {f"psnr_q{n}": quality for n, (_, quality) in enumerate(ANCHOR)}
+            for number, factor in enumerate(factors)
+        ]
+        measured = codec_run(variant, statistics.fmean(factors), parameters=0)
+        return dataclasses.replace(measured, images=tuple(images))
+
+    tested = filled(tmp_path, [run("full", factors), run("half", (1, 1, 1))], RATES).claims[0]
+    expected = scipy.stats.ttest_1samp([100 * (factor - 1) for factor in factors], 0).pvalue
+    assert tested.result is result
+    assert tested.p_value == pytest.approx(expected)
+    assert f", no seeds; 3 recordings: {result}, p = " in tested.detail

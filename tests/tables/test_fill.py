@@ -107,6 +107,21 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     assert alone.claims[0].result is Result.ONE_SEED
 
 
+def test_the_time_of_a_row_is_the_median_of_its_runs(tmp_path: Path) -> None:
+    runs = [make_run("full", 30, n, wall_seconds=s) for n, s in enumerate((10.0, 11.0, 90.0))]
+    table = filled(tmp_path, runs, SPEC.replace("parameters]", "wall_seconds]"))
+    assert cell(table, column="wall_seconds")["mean"] == 11.0
+
+
+def test_a_row_with_an_outlying_variance_has_its_own_spread(tmp_path: Path) -> None:
+    steps = {"full": 1.0, "half": 0.1, "never": 0.1}  # the deviations of three seeds
+    runs = [make_run(row, 30 + step * n, n) for row, step in steps.items() for n in range(3)]
+    claim = "  - {row: half, better_than: never run, by: test/psnr}\n"
+    own, pooled = (tested.noise for tested in filled(tmp_path, runs, SPEC + claim).claims)
+    assert own == pytest.approx(4.3027 * (1.01 / 3) ** 0.5, rel=1e-4)  # two degrees of freedom
+    assert pooled == pytest.approx(2.7764 * 0.1 * (2 / 3) ** 0.5, rel=1e-4)  # four
+
+
 CURVE = "rate_distortion/psnr"
 
 
