@@ -54,7 +54,7 @@ def test_a_table_without_results_shows_published_values(folder: Path, zoo: Zoo) 
     shutil.rmtree("runs")
     out = zoo(TABLE).out
     assert "| full | n/a [38.80] | n/a |" in out
-    assert "Our claims: 0 of 1 supported over seeds (1 not measured)." in out
+    assert "Our claims: 0 of 1 supported (1 not measured)." in out
 
 
 def test_a_sweep_without_a_table_file_is_rejected(zoo: Zoo) -> None:

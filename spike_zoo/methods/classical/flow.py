@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from spike_zoo.nn.warp import warp
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -99,7 +100,7 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
         return rates.new_zeros(2, *rates.shape[1:])
     reach = max(-FLOW_OFFSET, min(reach, FLOW_OFFSET))
     here, there = (_rate_image(rates, plane) / white for plane in (middle, middle + reach))
-    velocity = _flow(here, there) / reach
+    velocity = image_flow(here, there) / reach
     if abs(reach) <= _NEAR:
         return velocity
     near = _NEAR if reach > 0 else -_NEAR
@@ -110,8 +111,8 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
 
     if mismatch(velocity) < _EXPLAINED * (here - close).abs().mean():
         return velocity
-    first = reach * _flow(here, close) / near
-    second = (first + _flow(here, warp_planes(there, first))) / reach
+    first = reach * image_flow(here, close) / near
+    second = (first + image_flow(here, warp_planes(there, first))) / reach
     return second if mismatch(second) < mismatch(velocity) / 2 else velocity
 
 
@@ -120,8 +121,17 @@ def _rate_image(rates: Tensor, plane: int) -> Tensor:
     return rates[max(plane - _IMAGE_REACH, 0) : plane + _IMAGE_REACH + 1].mean(dim=0)
 
 
-def _flow(here: Tensor, there: Tensor) -> Tensor:
-    """Estimate flow between two images, ``(2, H, W)``; zeros for a single row or column."""
+def image_flow(here: Tensor, there: Tensor) -> Tensor:
+    """Estimate the flow between two images by DIS.
+
+    Args:
+        here: ``(H, W)``, white is 1.
+        there: ``(H, W)``, an image of the same scene at another time.
+
+    Returns:
+        ``(2, H, W)``: (dx, dy) in pixels from each pixel to its position in ``there``; zeros for a
+        single row or column.
+    """
     if min(here.shape) < 2:
         return here.new_zeros(2, *here.shape)
     import cv2  # loads in a third of a second
@@ -129,7 +139,7 @@ def _flow(here: Tensor, there: Tensor) -> Tensor:
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for name, value in _SETTINGS.items():
         getattr(estimator, f"set{name}")(value)
-    with _one_thread():
+    with _ONE_THREAD:
         flow = estimator.calc(_as_bytes(here), _as_bytes(there), None)
     height, width = here.shape
     return torch.from_numpy(flow[:height, :width].transpose(2, 0, 1).copy()).to(here)
@@ -143,14 +153,31 @@ def _as_bytes(image: Tensor) -> NDArray[np.uint8]:
     return np.pad(values, missing, mode="edge")
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit OpenCV to one thread, because the result depends on the number of threads."""
-    import cv2
+class _OneThread(contextlib.AbstractContextManager[None]):
+    """Limit OpenCV to one thread, because the result depends on the number of threads.
 
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
+    The limit is global. The last of several callers in parallel removes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._callers, self._threads = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        import cv2
+
+        with self._lock:
+            if not self._callers:
+                self._threads = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._callers += 1
+
+    def __exit__(self, *_: object) -> None:
+        import cv2
+
+        with self._lock:
+            self._callers -= 1
+            if not self._callers:
+                cv2.setNumThreads(self._threads)
+
+
+_ONE_THREAD: Final = _OneThread()

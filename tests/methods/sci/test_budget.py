@@ -112,7 +112,7 @@ def sides() -> dict[str, tuple[float, float]]:
         def camera_of_inter() -> None:
             motion = inter.analysis.motion(estimation(feature, feature))
             inter.analysis.motion.hyper(motion)
-            inter.analysis.content.hyper(inter.analysis.content(feature, contexts))
+            inter.analysis.content.hyper(inter.analysis.content(feature, contexts, feature))
 
         work: dict[str, Callable[[], object]] = {
             "I analysis": camera_of_intra,

@@ -22,12 +22,11 @@ from spike_zoo.methods.sci.codec.bitstream import (
     source_of,
 )
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
-from spike_zoo.methods.sci.codec.networks import SCINetworks
+from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
-from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.protocols import Decoded
 
 
@@ -93,13 +92,10 @@ class SCICodec(SCINetworks):
         Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
-        device = next(self.parameters()).device
-        scale = torch.full((1,), header.rate_scale or 1.0, device=device)
+        stream = FeatureStream(self, recording, header.rate_scale or 1.0, size=5)
         planes = (header.plane(number) for number in range(header.frames))
-        windows = (read_clip(recording, plane, WINDOW, device)[None] for plane in planes)
         with eval_mode(self):
-            features = (self.coded_feature(window, scale) for window in windows)
-            yield from payloads(self, features, header, effort)
+            yield from payloads(self, map(stream.coded, planes), header, effort)
 
     def compress(
         self,
@@ -156,7 +152,7 @@ class SCICodec(SCINetworks):
         if isinstance(self.fam, ClassFAM):
             raise ConfigError("these weights predict classes, not images; use those of sci")
         with eval_mode(self):
-            if self.fam is None:
+            if self.fam is None or self.analysis == "encoder":
                 for decoded in groups:
                     images = self.picture(decoded.features).clamp(0.0, 1.0)
                     yield from zip(decoded.feature_index, images, strict=True)
@@ -167,7 +163,8 @@ class SCICodec(SCINetworks):
     def reconstruct(self, decoded: Decoded) -> Tensor:
         """Return the images of decoded features, ``(N, 1, H, W)`` in [0, 1], on the CPU.
 
-        Without FAM, an image is the mean of a feature over its channels.
+        Without FAM, or with the analysis in the encoder, an image is the mean of a feature over its
+        channels.
         """
         images = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)

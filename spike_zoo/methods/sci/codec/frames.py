@@ -29,15 +29,13 @@ from spike_zoo.methods.sci.codec.inter import (
     ReferenceFrame,
     TemporalPrior,
 )
-from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
-from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
+from spike_zoo.methods.sci.codec.intra import STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import (
     check_width,
-    scale_channels,
     warp_features,
 )
-from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, DISMotion, MotionEstimation
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
@@ -73,11 +71,14 @@ class CodecNetworks(NamedTuple):
         check_width("codec_width", width)
         check_choice("context", context, Context)
         check_choice("temporal_prior", temporal_prior, TemporalPrior)
-        channels = {"intra": LATENT, "motion": MOTION, "content": CONTENT}
+        intra = Intra(width, block_transform=block_transform)
+        inter = Inter(width, context, temporal_prior, skip=skip, block_transform=block_transform)
+        parts = {"intra": intra.entropy, "motion": inter.entropy.motion}
+        parts["content"] = inter.entropy.content
         return cls(
-            Intra(width, block_transform=block_transform),
-            Inter(width, context, temporal_prior, skip=skip),
-            Gains({name: scale_channels(count, width) for name, count in channels.items()}),
+            intra,
+            inter,
+            Gains({name: entropy.channels for name, entropy in parts.items()}),
             FMVR() if fmvr else None,
         )
 
@@ -100,7 +101,7 @@ def encode_frames(
     features: Iterable[Tensor],
     quality: int,
     *,
-    estimation: MotionEstimation | None,
+    estimation: MotionEstimation | DISMotion | None,
     weight: float | None = None,
     refine: Callable[..., UncodedLatent] | None = None,
 ) -> Iterator[DecodedFrame]:
@@ -224,7 +225,7 @@ class PFrameEncoder(NamedTuple):
 
     inter: Inter
     gains: Gains
-    estimation: MotionEstimation
+    estimation: MotionEstimation | DISMotion
     quality: int
     weight: float | None  # of the mean square error against the bits per pixel of a feature
 

@@ -16,6 +16,7 @@ from spike_zoo.methods.sci.codec.entropy import (
     UncodedLatent,
 )
 from spike_zoo.methods.sci.codec.inter_layers import (
+    COEFFICIENTS,
     CONTENT,
     CONTENT_HYPER,
     MOTION,
@@ -35,11 +36,11 @@ TemporalPrior = Literal["full", "symbols", "none"]
 
 
 class TemporalEntropy(nn.Module):
-    """Entropy models of motion and content, and the temporal prior of content."""
+    """Entropy models of motion and of content with a number of channels, and its temporal prior."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, content: int) -> None:
         super().__init__()
-        wide, wider, content = (scale_channels(c, width) for c in (64, 96, CONTENT))
+        wide, wider = (scale_channels(c, width) for c in (64, 96))
         motion, inside, hidden = (scale_channels(c, width) for c in (MOTION, 256, 128))
         self.prior = nn.Sequential(
             conv3(wide, wider, stride=2), DSB(wider), conv3(wider, content, stride=2), DSB(content)
@@ -122,6 +123,9 @@ class Inter(nn.Module):
         temporal_prior: Predictors of latents from the reference frame. ``"full"``: its symbols
             predict scale indexes, its latents and the contexts predict means. ``"symbols"``: as
             full, without the contexts. ``"none"``: no predictor.
+        block_transform: Whether a linear transform of blocks of the difference to the warped
+            reference frame is added to analysis and synthesis, as in :class:`Intra`. Its latent
+            has at least 64 channels.
     """
 
     def __init__(
@@ -131,14 +135,17 @@ class Inter(nn.Module):
         temporal_prior: TemporalPrior = "full",
         *,
         skip: bool = False,
+        block_transform: bool = False,
     ) -> None:
         super().__init__()
         self.context, self.temporal_prior, self.skip = context, temporal_prior, skip
-        self.analysis = InterAnalysis(width)
-        self.entropy = TemporalEntropy(width)
+        content = scale_channels(CONTENT, width)
+        content = max(content, COEFFICIENTS) if block_transform else content
+        self.analysis = InterAnalysis(width, content, block_transform=block_transform)
+        self.entropy = TemporalEntropy(width, content)
         self.motion_synthesis = MotionSynthesis(width)
         self.contexts = ContextMining(width)
-        self.synthesis = ContentSynthesis(width)
+        self.synthesis = ContentSynthesis(width, content, block_transform=block_transform)
 
     def start(self, feature: Tensor) -> ReferenceFrame:
         """Return the reference frame of the first P-frame after an I-frame."""
@@ -189,8 +196,10 @@ class Inter(nn.Module):
     ) -> DecodedPFrame:
         """Encode content, and return the warped frame ``base`` with the decoded content added."""
         contexts = self._contexts(before.feature, base.motion)
-        content = feature - base.feature if self.context == "residual" else feature
-        latent = coder.scale_latent("content", self.analysis.content(content, contexts))
+        difference = feature - base.feature
+        content = difference if self.context == "residual" else feature
+        latent = self.analysis.content(content, contexts, difference)
+        latent = coder.scale_latent("content", latent)
         uncoded = UncodedLatent(latent, self.analysis.content.hyper(latent))
         return self._code_content(coder, uncoded, contexts, base, before)
 

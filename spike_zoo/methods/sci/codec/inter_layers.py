@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.methods.sci.codec.intra import block_analysis, block_synthesis
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -27,6 +28,7 @@ from spike_zoo.nn.fast import PointwiseConv2d, join_channels
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
+COEFFICIENTS = 64  # least channels of the latent of content with a transform of blocks
 STEPS, MOTION_STEPS = 8.0, 4.0
 """Initial gains of the latents of content and motion. Untrained latents must not all round to zero,
 and motion must resolve a quarter of a pixel."""
@@ -69,9 +71,9 @@ class MotionAnalysis(nn.Module):
 class ContentAnalysis(nn.Module):
     """Analysis transforms of content, conditioned on contexts: latent and hyper latent."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, latent: int, *, block_transform: bool) -> None:
         super().__init__()
-        wide, wider, latent = (scale_channels(c, width) for c in (64, 96, CONTENT))
+        wide, wider = (scale_channels(c, width) for c in (64, 96))
         self.at_full = conv3(FEATURES + wide, wide, stride=2)
         self.at_half = nn.Sequential(
             conv3(2 * wide, wide), residual_blocks(wide, scale_repeats(4, width))
@@ -88,23 +90,31 @@ class ContentAnalysis(nn.Module):
         )
         self.hyper = hyper_analysis(latent, latent, scale_channels(CONTENT_HYPER, width))
         init_kaiming_linear(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
-        with torch.no_grad():
-            cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(STEPS)
+        with torch.no_grad():  # the transform of blocks alone spans several rounding steps
+            cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(0.0 if block_transform else STEPS)
+        self.blocks = block_analysis(latent, 0.0) if block_transform else None
 
-    def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
-        """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
+    def forward(self, feature: Tensor, contexts: Contexts, difference: Tensor) -> Tensor:
+        """Return the latent, ``(B, N, H/16, W/16)``.
+
+        Args:
+            feature: The feature, or its difference to the warped frame, ``(B, 3, H, W)``.
+            contexts: The contexts.
+            difference: The difference to the warped frame, ``(B, 3, H, W)``.
+        """
         half = self.at_full(join_channels([feature, contexts.full]))
         half = self.at_half(join_channels([half, contexts.half]))
-        return self.at_quarter(join_channels([self.to_quarter(half), contexts.quarter]))
+        latent = self.at_quarter(join_channels([self.to_quarter(half), contexts.quarter]))
+        return latent if self.blocks is None else latent + self.blocks(difference)
 
 
 class InterAnalysis(nn.Module):
     """Analysis (encoder) networks of a P-frame, without motion estimation."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, content: int, *, block_transform: bool) -> None:
         super().__init__()
         self.motion = MotionAnalysis(width)
-        self.content = ContentAnalysis(width)
+        self.content = ContentAnalysis(width, content, block_transform=block_transform)
 
 
 class ContextMining(nn.Module):
@@ -167,12 +177,13 @@ class MotionSynthesis(nn.Sequential):
 class ContentSynthesis(nn.Module):
     """Synthesis transform of content: latent and contexts to the change of the warped frame.
 
-    Before training, the output is zero.
+    Before training, the output is zero, or that of the transform of blocks.
     """
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, latent: int, *, block_transform: bool) -> None:
         super().__init__()
-        latent, wider, wide, narrow = (scale_channels(c, width) for c in (CONTENT, 96, 64, 32))
+        wider, wide, narrow = (scale_channels(c, width) for c in (96, 64, 32))
+        joined = narrow + wide + (FEATURES if block_transform else 0)
         self.to_quarter = nn.Sequential(
             DSB(latent), Up(latent, latent, 3), separable_blocks(latent, 2), Up(latent, wider, 3)
         )
@@ -183,8 +194,9 @@ class ContentSynthesis(nn.Module):
             conv3(2 * wide, wide), separable_blocks(wide, 2), Up(wide, narrow)
         )
         self.at_full = nn.Sequential(
-            conv3(narrow + wide, wide), Res(wide), separable_blocks(wide, 2), conv3(wide, FEATURES)
+            conv3(joined, wide), Res(wide), separable_blocks(wide, 2), conv3(wide, FEATURES)
         )
+        self.blocks = block_synthesis(latent, 0.0) if block_transform else None
         init_kaiming_linear(self)
         for parameter in self.at_full[-1].parameters():
             nn.init.zeros_(parameter)
@@ -193,7 +205,11 @@ class ContentSynthesis(nn.Module):
         """Return the change of the warped frame: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
         quarter = join_channels([self.to_quarter(latent), contexts.quarter])
         half = join_channels([self.at_quarter(quarter), contexts.half])
-        return self.at_full(join_channels([self.at_half(half), contexts.full]))
+        full = [self.at_half(half), contexts.full]
+        if self.blocks is None:
+            return self.at_full(join_channels(full))
+        blocks = self.blocks(latent)
+        return blocks + self.at_full(join_channels([*full, blocks]))
 
 
 def init_kaiming_linear(*parts: nn.Module) -> None:

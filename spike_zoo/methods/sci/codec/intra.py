@@ -54,7 +54,7 @@ class IntraAnalysis(nn.Module):
             nn.GELU(),
             conv3(middle, hyper, stride=2),
         )
-        self.blocks = block_analysis(sizes[-1]) if block_transform else None
+        self.blocks = block_analysis(sizes[-1], 0.5) if block_transform else None
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
@@ -76,7 +76,7 @@ class IntraSynthesis(nn.Module):
         for before, size in itertools.pairwise(sizes):
             layers += [Up(before, size, 3), separable_blocks(size, 2)]
         self.transform = nn.Sequential(*layers, Up(sizes[-1], scale_channels(32, width), 3))
-        self.blocks = block_synthesis(sizes[0]) if block_transform else None
+        self.blocks = block_synthesis(sizes[0], 0.5) if block_transform else None
         self.mend = RefinementUNet(width, FEATURES if block_transform else 0)
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -178,13 +178,12 @@ def grid_of(feature: Tensor) -> tuple[int, int]:
     return feature.shape[-2] // STRIDE, feature.shape[-1] // STRIDE
 
 
-def block_analysis(channels: int) -> nn.Conv2d:
+def block_analysis(channels: int, zero: float) -> nn.Conv2d:
     """Return a convolution initialised as a DCT of 16 x 16 blocks of the mean over channels.
-
-    A constant feature of 0.5 has only zero coefficients.
 
     Args:
         channels: Number of coefficients, the lowest frequencies.
+        zero: Value of a constant feature whose coefficients are all zero.
 
     Returns:
         ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``, in units of :data:`BLOCK_STEP`.
@@ -193,16 +192,16 @@ def block_analysis(channels: int) -> nn.Conv2d:
     with torch.no_grad():
         weight = _dct(channels) / (FEATURES * BLOCK_STEP)
         layer.weight.copy_(weight.expand_as(layer.weight))
-        cast("Tensor", layer.bias).copy_(-0.5 * layer.weight.sum((1, 2, 3)))
+        cast("Tensor", layer.bias).copy_(-zero * layer.weight.sum((1, 2, 3)))
     return layer
 
 
-def block_synthesis(channels: int) -> nn.ConvTranspose2d:
+def block_synthesis(channels: int, zero: float) -> nn.ConvTranspose2d:
     """Return the inverse of :func:`block_analysis`; its three output channels are equal."""
     layer = nn.ConvTranspose2d(channels, FEATURES, LATENT_STRIDE, stride=LATENT_STRIDE)
     with torch.no_grad():
         layer.weight.copy_((BLOCK_STEP * _dct(channels)).expand_as(layer.weight))
-        cast("Tensor", layer.bias).fill_(0.5)
+        cast("Tensor", layer.bias).fill_(zero)
     return layer
 
 

@@ -16,8 +16,13 @@ from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols
+from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chain_motions
+from spike_zoo.methods.sci.features.motion_estimation import (
+    DISMotion,
+    MotionEstimation,
+    chain_motions,
+)
 from spike_zoo.nn.fast import set_memory_format
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
@@ -29,6 +34,8 @@ Boundary = Literal["sequence", "gop"]
 """Whether the analysis uses neighbours from other groups of pictures."""
 IFrameMotion = Literal["zero", "decoder_me"]
 """Motion from an I-frame to the previous frame: zero, or estimated from decoded features."""
+Analysis = Literal["decoder", "encoder"]
+"""Place of the analysis: of decoded features, or before coding; then its images are coded."""
 LAMBDAS = (64.0, 128.0, 256.0, 512.0)
 """Weight of the mean square error in the rate-distortion loss, for each quality (paper)."""
 CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised for FEM
@@ -54,7 +61,7 @@ class SCINetworks(nn.Module):
     def __init__(
         self,
         fem: FEM,
-        motion: MotionEstimation | None = None,
+        motion: MotionEstimation | DISMotion | None = None,
         fam: FAM | ClassFAM | None = None,
         coding: CodecNetworks | None = None,
         *,
@@ -73,6 +80,7 @@ class SCINetworks(nn.Module):
         self.scale_input = scale_input
         self.boundary: Boundary = "sequence"
         self.iframe_motion: IFrameMotion = "zero"
+        self.analysis: Analysis = "decoder"
         self.lambdas: Sequence[float] = LAMBDAS
 
     @property
@@ -106,14 +114,16 @@ class SCINetworks(nn.Module):
             planes = planes * (CAMERA_SCALE / scale).view(-1, 1, 1, 1)
         return self.fem(planes)
 
-    @torch.inference_mode()
-    def coded_feature(self, window: Tensor, rate_scale: Tensor) -> Tensor:
-        """Return the feature of a window for an encoder, in bf16 on a CPU that is faster in it.
+    def coded_feature(self, clip: Tensor, rate_scale: Tensor, target: int) -> Tensor:
+        """Return what an encoder codes of one of the features of a clip, ``(B, 3, H, W)``.
 
-        Decoders do not compute it, so its precision may differ between machines.
+        With the analysis in the encoder it is the image, in all channels.
         """
-        with fast_precision(window.device):
-            return self.feature(window, rate_scale).float()
+        features = self.features(clip, rate_scale)
+        if self.analysis == "decoder" or not isinstance(self.fam, FAM):
+            return features[:, target]
+        around = gather_analysis_input(features, self.backward_motion(features), target)
+        return self.fam(*around).clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
 
     def estimate_motion(self, current: Tensor, reference: Tensor) -> Tensor:
         """Estimate the backward motion between two features, ``(B, 2, H, W)`` in pixels."""
@@ -202,11 +212,19 @@ class FeatureStream:
         codec: Networks in evaluation mode.
         recording: The spikes.
         rate_scale: Spikes per plane at white.
+        size: Number of cached features, at least 5.
     """
 
-    def __init__(self, codec: SCINetworks, recording: SpikeRecording, rate_scale: float) -> None:
+    def __init__(
+        self,
+        codec: SCINetworks,
+        recording: SpikeRecording,
+        rate_scale: float,
+        size: int = CACHE_SIZE,
+    ) -> None:
         self.codec = codec
         self.recording = recording
+        self.size = size
         self.device = next(codec.parameters()).device
         self.scale = torch.full((1,), rate_scale, device=self.device)
         self._features: dict[int, Tensor] = {}
@@ -225,9 +243,29 @@ class FeatureStream:
             image = self.codec.fam(features, motions)
         return image[0].float().clamp(0.0, 1.0).cpu()
 
+    def coded(self, plane: int) -> Tensor:
+        """Return what an encoder codes, as :meth:`SCINetworks.coded_feature`, ``(1, 3, H, W)``.
+
+        It is computed in bf16 on a CPU that is faster in it. Decoders do not compute it, so its
+        precision may differ between machines.
+        """
+        with fast_precision(self.device), torch.inference_mode():
+            if self.codec.analysis == "decoder" or not isinstance(self.codec.fam, FAM):
+                return self.feature(plane).float()
+            first, last = WINDOW // 2, self.recording.shape[0] - 1 - WINDOW // 2
+            before, after = (
+                min(NEIGHBOURS_PER_SIDE, x // STEP) for x in (plane - first, last - plane)
+            )
+            planes = [plane + STEP * offset for offset in range(-before, after + 1)]
+            features = torch.stack([self.feature(one) for one in planes], dim=1)
+            links = [self._motion(one) for one in planes[1:]]
+            motions = torch.stack([torch.zeros_like(features[:, 0, :2]), *links], dim=1)
+            image = self.codec.fam(*gather_analysis_input(features, motions, before))
+            return image.float().clamp(0.0, 1.0).expand(-1, FEATURES, -1, -1)
+
     @torch.inference_mode()
     def feature(self, plane: int) -> Tensor:
-        """Return the feature of the window around a plane, ``(1, 3, H, W)`` float32.
+        """Return the feature of the window around a plane, ``(1, 3, H, W)``.
 
         The recording is mirrored in time outside its ends.
         """
@@ -246,7 +284,7 @@ class FeatureStream:
     def _store(self, cache: dict[int, Tensor], plane: int, value: Tensor) -> Tensor:
         """Add a value to a cache, remove the oldest if the cache is full, and return the value."""
         cache[plane] = value
-        if len(cache) > CACHE_SIZE:
+        if len(cache) > self.size:
             del cache[next(iter(cache))]
         return value
 
@@ -305,7 +343,7 @@ def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[s
     def encode_inter() -> tuple[Tensor, Tensor]:
         current, analysis = extract(), coding.inter.analysis
         motion_latent = analysis.motion(motion(current, reference.feature))
-        latent = analysis.content(current, contexts)
+        latent = analysis.content(current, contexts, current - reference.feature)
         return analysis.motion.hyper(motion_latent), analysis.content.hyper(latent)
 
     def decode_intra() -> Tensor:

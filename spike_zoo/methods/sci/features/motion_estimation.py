@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.methods.classical.flow import image_flow
 from spike_zoo.methods.sci.features.blocks import (
     FEATURES,
     check_width,
@@ -18,6 +20,7 @@ from spike_zoo.methods.sci.features.blocks import (
 )
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
+from spike_zoo.nn.threads import results_in_order
 
 FACTORS = (16, 8, 4, 2, 1)
 """Downsampling factors of the pyramid's levels, the coarsest first."""
@@ -49,6 +52,24 @@ class LevelNet(nn.Module):
             [current, warp_features(reference, motion), motion.to(current.dtype)], dim=1
         )
         return motion + in_full_precision(self.last, self.layers(inputs))
+
+
+class DISMotion(nn.Module):
+    """Estimate the backward motion between two features by DIS optical flow, without parameters.
+
+    Shapes as of :class:`MotionEstimation`. It is computed on the CPU, from the means of features
+    over their channels, and has no gradient. Not in the paper.
+    """
+
+    @torch.no_grad()
+    def forward(self, current: Tensor, reference: Tensor) -> Tensor:
+        """Return the motion, float32."""
+        if current.is_meta:
+            return current[:, :2].float()
+        images = (feature.float().mean(dim=1).cpu() for feature in (current, reference))
+        jobs = (partial(image_flow, *pair) for pair in zip(*images, strict=True))
+        threads = min(len(current), torch.get_num_threads())
+        return torch.stack(list(results_in_order(jobs, threads))).to(current.device)
 
 
 class MotionEstimation(nn.Module):

@@ -15,7 +15,7 @@ from spike_zoo.coding.header import Header, file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, payloads
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
-from spike_zoo.methods.sci.codec.networks import coding_calls
+from spike_zoo.methods.sci.codec.networks import FeatureStream, coding_calls
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
@@ -37,6 +37,7 @@ from spike_zoo.methods.sci.training.stage_module import (
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
@@ -90,6 +91,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         self.train_stage(row, {**arguments, "coding": self.coding})
         codec, options = self.codec, self.coding
         codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
+        codec.analysis = options.analysis
         codec.lambdas = tuple(options.lambdas)
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
@@ -139,11 +141,10 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
                 f"{centers[:3]} ...; make an archive with 'python -m spike_zoo simulate --kind "
                 "sequence'"
             )
-        scale = scene.spikes.new_tensor([scene.rate_scale], dtype=torch.float32)
-        codec, half = self.codec, WINDOW // 2
-        windows = (scene.spikes[None, c - half : c + half + 1] for c in centers)
-        features = [codec.coded_feature(window, scale) for window in windows]
-        return PreparedRecording(features, header)
+        spikes = scene.spikes.cpu().numpy().astype(bool)
+        recording = SpikeRecording.from_planes(spikes)
+        stream = FeatureStream(self.codec, recording, scene.rate_scale, size=5)
+        return PreparedRecording([stream.coded(center) for center in centers], header)
 
     def compress(self, prepared: PreparedRecording, point: int) -> Compressed:
         """Encode a recording to payloads; the size is that of the complete file."""
@@ -230,6 +231,7 @@ class SCICodecModule(CodingStageModule):
         motion: Checkpoint of stage ``"motion"``; its motion estimation is trained further.
         codec: Checkpoint of this stage to start from, in place of ``motion``. With both, motion
             estimation is that of ``motion``, and the coder of motion is not initialised.
+        fam: Checkpoint of stage ``"fam"``, if the encoder analyses features.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
         cache_gib: See :class:`SCIMotionModule`.
         patch: See :class:`SCIMotionModule`.
@@ -245,6 +247,7 @@ class SCICodecModule(CodingStageModule):
         fem: str | None = None,
         motion: str | None = None,
         codec: str | None = None,
+        fam: str | None = None,
         coding: CodingOptions = CODING,
         cache_gib: float = 0.0,
         patch: int | None = None,
@@ -257,6 +260,9 @@ class SCICodecModule(CodingStageModule):
             row = row._replace(starts_from=("fem", "codec", *others))
         if options_of(CodingOptions, coding).freeze_motion:
             row = with_part(row, "motion", "frozen")
+        if options_of(CodingOptions, coding).analysis == "encoder":
+            row = with_part(row, "fam", "frozen")
+            row = row._replace(starts_from=(*row.starts_from, "fam"))
         self.train_codec(row, arguments)
 
     def begin(self) -> None:
@@ -346,7 +352,8 @@ def sample_group(features: Tensor, kind: Kind, generator: torch.Generator) -> li
     Args:
         features: ``(B, N, C, H, W)``, N at least 2.
         kind: ``"intra"``: one frame, of a random half of the images of each scene. ``"pair"``: two
-            frames, of all pairs that do not overlap. ``"rollout"``: the first five images.
+            frames, of all pairs that do not overlap. ``"rollout"``: five images at a random
+            distance; with 9 images, neighbours or every second.
         generator: Random generator on the CPU.
 
     Returns:
@@ -354,7 +361,12 @@ def sample_group(features: Tensor, kind: Kind, generator: torch.Generator) -> li
     """
     count = features.shape[1]
     if kind == "rollout":
-        return list(features[:, :ROLLOUT].unbind(1))
+        length = min(count, ROLLOUT)
+        largest = (count - 1) // (length - 1)
+        step = 1 + int(torch.randint(largest, (), generator=generator)) if largest > 1 else 1
+        span = step * (length - 1)
+        start = int(torch.randint(count - span, (), generator=generator)) if count > span + 1 else 0
+        return list(features[:, start : start + span + 1 : step].unbind(1))
     if kind == "intra":
         chosen = torch.randperm(count, generator=generator)[: max(1, count // 2)]
         return [features[:, chosen].flatten(0, 1)]

@@ -72,6 +72,11 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         check_weights(flow_loss_weight=flow_loss_weight, flow_loss_weight_end=flow_loss_weight_end)
         check_patch(patch, cache_gib)
         self.train_stage(STAGES["motion"], arguments_of(locals()))
+        if not isinstance(self.codec.motion, MotionEstimation):
+            raise ConfigError(
+                "stage motion trains the network of motion estimation, and networks.estimation "
+                "is 'dis', which is not trained; leave out this stage"
+            )
 
     @property
     def flow_loss_weight(self) -> float:

@@ -12,15 +12,16 @@ from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
-from spike_zoo.methods.sci.codec.networks import LAMBDAS, Boundary, IFrameMotion
+from spike_zoo.methods.sci.codec.networks import LAMBDAS, Analysis, Boundary, IFrameMotion
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+from spike_zoo.methods.sci.features.motion_estimation import DISMotion, MotionEstimation
 from spike_zoo.nn.options import check_choice
 
 Stage = Literal["fem", "motion", "codec", "fam", "joint"]
 Quantisation = Literal["mixed", "noise", "ste"]
 Target = Literal["features", "images"]
+Estimation = Literal["network", "dis"]
 
 
 class StageSpec(NamedTuple):
@@ -107,7 +108,10 @@ class NetworkOptions:
         temporal_prior: Predictors of P-frame symbols, see :class:`Inter`.
         fmvr: Whether decoded motion is refined before analysis. Bitstreams do not change.
         skip: Whether P-frames can leave out motion, content or frames, see :class:`Inter`.
-        block_transform: Whether I-frames have a linear transform of blocks, see :class:`Intra`.
+        block_transform: Whether frames have a linear transform of blocks, see :class:`Intra` and
+            :class:`Inter`.
+        estimation: Motion estimation between features: the ``"network"`` of the paper, or optical
+            flow by ``"dis"``, without training.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
     """
 
@@ -125,6 +129,7 @@ class NetworkOptions:
     fmvr: bool = True
     skip: bool = False
     block_transform: bool = False
+    estimation: Estimation = "network"
     scale_input: bool = True
 
     def codec(self, row: StageSpec, classes: int | None = None) -> SCICodec:
@@ -133,6 +138,11 @@ class NetworkOptions:
         if "fam" not in row.absent:
             options = (self.align, self.neighbors, self.fam_width)
             analysis = FAM(*options) if classes is None else ClassFAM(classes, *options)
+        check_choice("estimation", self.estimation, Estimation)
+        motion: MotionEstimation | DISMotion | None = None
+        if "motion" not in row.absent:
+            is_dis = self.estimation == "dis"
+            motion = DISMotion() if is_dis else MotionEstimation(self.codec_width)
         coding = None
         if "intra" not in row.absent:
             coding = CodecNetworks.of_width(
@@ -144,7 +154,7 @@ class NetworkOptions:
         switches = {"attention": self.attention, "binarize": self.binarize}
         return SCICodec(
             FEM(self.fem_width, self.pathway, self.pfu, **switches),
-            None if "motion" in row.absent else MotionEstimation(self.codec_width),
+            motion,
             analysis,
             coding,
             scale_input=self.scale_input,
@@ -173,6 +183,8 @@ class CodingOptions:
             or not (``"gop"``).
         iframe_motion: Motion from an I-frame to the previous frame: ``"zero"``, or estimated by
             the decoder (``"decoder_me"``).
+        analysis: Place of the analysis: the ``"decoder"``, as in the paper, or the ``"encoder"``,
+            which then codes the images of FAM in all three channels.
     """
 
     lambdas: Sequence[float] = LAMBDAS
@@ -184,12 +196,14 @@ class CodingOptions:
     gop: int = 8
     boundary: Boundary = "sequence"
     iframe_motion: IFrameMotion = "zero"
+    analysis: Analysis = "decoder"
 
     def __post_init__(self) -> None:
         check_choice("quantization", self.quantization, Quantisation)
         check_choice("target", self.target, Target)
         check_choice("boundary", self.boundary, Boundary)
         check_choice("iframe_motion", self.iframe_motion, IFrameMotion)
+        check_choice("analysis", self.analysis, Analysis)
         lambdas, phases = list(self.lambdas), list(self.phase_fractions)
         if len(lambdas) != QUALITIES or not all(0 < weight < float("inf") for weight in lambdas):
             raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")

@@ -16,7 +16,7 @@ from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.networks import FeatureStream
-from spike_zoo.methods.sci.features.fem import WINDOW
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.options import (
     NETWORKS,
     TRAINED_PARTS,
@@ -123,6 +123,8 @@ class StagedModule(TaskModule):
         networks = options_of(NetworkOptions, arguments["networks"])
         if not networks.fmvr and "fmvr" not in row.absent:
             row = with_part(row, "fmvr", "absent")
+        if networks.estimation == "dis" and "motion" in row.learns:
+            row = with_part(row, "motion", "frozen")  # it has no parameters
         self.save_hyperparameters(arguments)
         schedule = arguments["schedule"], arguments["learning_rate"]
         check_schedule(*schedule, arguments.get("warmup", self.warmup))
@@ -152,6 +154,10 @@ class StagedModule(TaskModule):
         A fit calls this method. Without a fit, it combines separately trained parts.
         """
         for stage in self.row.starts_from:
+            present = {part: getattr(self.codec, part) for part in TRAINED_PARTS[stage]}
+            parts = {part: x for part, x in present.items() if x is not None and x.state_dict()}
+            if not parts:
+                continue
             path = self.hparams.get(stage)
             if path is None:
                 raise ConfigError(
@@ -164,9 +170,8 @@ class StagedModule(TaskModule):
                 f"runs/sci/{stage}' trains it"
             )
             file = required_weights(path, f"checkpoint of stage {stage!r}", advice)
-            for part in TRAINED_PARTS[stage]:
-                if getattr(self.codec, part) is not None:
-                    partial.load_part(self.codec.get_submodule(part), file, f"codec.{part}")
+            for part, module in parts.items():
+                partial.load_part(module, file, f"codec.{part}")
         self._has_weights = True
 
     def finalize(self) -> None:
@@ -233,20 +238,26 @@ class SCIStageModule(StagedModule):
             self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
 
     def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
-        """Return scenes with the features of the frozen FEM, from the cache if possible.
+        """Return scenes with the features that are coded, from the cache if possible.
 
         The key of a window is its recording and its plane, so cached scenes must not be cropped or
         turned. :meth:`training_scenes` crops and turns their features instead.
         """
         rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
+        last = batch["spikes"].shape[1] - 1 - half  # middle plane of the last window
+        reach = NEIGHBOURS_PER_SIDE if self.codec.analysis == "encoder" else 0
         windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
         keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
 
         def compute(places: list[int]) -> Tensor:
-            missing = [windows[place] for place in places]
-            spikes = [batch["spikes"][n, plane - half : plane + half + 1] for n, plane in missing]
-            scales = batch["rate_scale"][[sample for sample, _ in missing]]
-            return self.codec.feature(torch.stack(spikes), scales)
+            coded = []
+            for sample, plane in (windows[place] for place in places):
+                before, after = (min(reach, x // STEP) for x in (plane - half, last - plane))
+                clip = slice(plane - STEP * before - half, plane + STEP * after + half + 1)
+                scale = batch["rate_scale"][sample : sample + 1]
+                spikes = batch["spikes"][sample : sample + 1, clip]
+                coded.append(self.codec.coded_feature(spikes, scale, before))
+            return torch.cat(coded)
 
         with torch.no_grad():
             features = self._features(keys, compute, batch["spikes"].device)

@@ -13,6 +13,7 @@ from spike_zoo.coding import BitstreamError, BitstreamReader, ModelMismatchError
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec.bitstream import payloads
+from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.nn.precision import fast_precision
 from spike_zoo.tasks.protocols import Compresses, Decoded, codec_from
@@ -138,3 +139,15 @@ def test_other_types_than_recordings_are_rejected(codec: SCICodec) -> None:
         UsageError, match=r"expected a SpikeRecording.*read_recording\('clip.dat'\)"
     ):
         codec.compress(wrong)
+
+
+def test_an_analysing_encoder_codes_images_and_its_decoder_shows_them(codec: SCICodec) -> None:
+    codec, source = copy.deepcopy(codec), recording(41)
+    codec.analysis = "encoder"
+    spikes, scale = torch.from_numpy(source.read())[None], torch.tensor([source.rate_scale])
+    image = codec(spikes, scale).clamp(0, 1)
+    coded = FeatureStream(codec, source, float(scale)).coded(20)
+    torch.testing.assert_close(coded, image.expand_as(coded), rtol=0, atol=0.02)  # bfloat16
+    decoded = codec.decompress(codec.compress(source))
+    assert torch.equal(codec.reconstruct(decoded), decoded.features.mean(dim=1, keepdim=True))
+    assert len(codec.decompress(codec.compress(recording(13))).features) == 1  # no neighbours

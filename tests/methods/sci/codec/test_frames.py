@@ -219,10 +219,12 @@ def test_short_events_between_equal_features_are_coded(
     originals, psnrs = torch.cat(features), []
     for quality in qualities:
         cost, decoded = coded_cost(shipped, features, quality, chooses=True)
-        assert cost <= coded_cost(shipped, features, quality, chooses=False)[0]
+        # the better I-frame pays off in longer groups; here it costs up to 2.3 % at quality 0
+        assert cost <= 1.03 * coded_cost(shipped, features, quality, chooses=False)[0]
         psnrs.append(float(psnr(decoded[..., pixels][None], originals[..., pixels][None])))
-    assert psnrs == sorted(psnrs)
-    assert psnrs[0] > 15
+    # qualities 2 and 3 have the same I-frame: an event may be equally good in both
+    assert all(better > worse - 0.2 for worse, better in itertools.pairwise(psnrs))
+    assert psnrs[-1] > psnrs[0] > 15
 
 
 @pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])
@@ -272,23 +274,27 @@ def test_rate_estimation_makes_the_same_choices_as_encoding(
             assert torch.equal(frame.feature, other.feature)
 
 
-@pytest.mark.parametrize(("block_transform", "low", "high"), [(True, 30, 60), (False, 5, 20)])
-def test_an_untrained_block_transform_codes_a_smooth_feature(
+@pytest.mark.parametrize(("block_transform", "low", "high"), [(True, 22, 60), (False, 5, 20)])
+def test_an_untrained_block_transform_codes_smooth_features(
     block_transform: bool, low: float, high: float
 ) -> None:
+    torch.manual_seed(0)
     options = {"fmvr": False, "block_transform": block_transform}
     coding = CodecNetworks.of_width(WIDTH, "condition", "full", **options)
     codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), coding=coding).eval()
     codec.update_tables()
     rows, columns = torch.linspace(0.1, 0.9, HEIGHT), torch.linspace(0.4, 0.1, COLUMNS)
     feature = (0.5 * rows[:, None] + columns).expand(1, 3, -1, -1)
-    payload, (ours,) = encode_group(codec, [feature])
-    (theirs,) = decode_group(codec, payload, 1)
-    assert torch.equal(ours.feature, theirs.feature)
-    assert low < float(psnr(ours.feature.clamp(0, 1), feature)) < high
+    features = [feature, feature.flip(-1)]  # an I-frame, and new content in a P-frame
+    payload, ours = encode_group(codec, features)
+    theirs = decode_group(codec, payload, 2)
+    for encoded, decoded, original in zip(ours, theirs, features, strict=True):
+        assert torch.equal(encoded.feature, decoded.feature)
+        assert low < float(psnr(encoded.feature.clamp(0, 1), original)) < high
 
 
 def test_a_block_transform_of_full_width_is_invertible() -> None:
     blocks = torch.rand(1, 1, 32, 48).expand(-1, 3, -1, -1)
-    restored = block_synthesis(LATENT)(block_analysis(LATENT)(blocks))
-    assert torch.allclose(restored, blocks, atol=1e-5)
+    for zero in (0.0, 0.5):
+        restored = block_synthesis(LATENT, zero)(block_analysis(LATENT, zero)(blocks))
+        assert torch.allclose(restored, blocks, atol=1e-5)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from spike_zoo.methods.sci import FMVR
 from spike_zoo.methods.sci.features.blocks import scale_channels, scale_repeats, warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
+    DISMotion,
     MotionEstimation,
     chain_motions,
     invert_motion,
@@ -53,6 +55,17 @@ def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
     assert motion.dtype == torch.float32
     sizes = [motion.shape[-2:] for motion in estimation.pyramid(current, reference)]
     assert sizes == [(3 * 2**level, 4 * 2**level) for level in range(5)]
+
+
+def test_motion_without_training_recovers_translations() -> None:
+    noise = torch.rand(1, 1, 96, 112, generator=torch.Generator().manual_seed(0))
+    scene = F.avg_pool2d(noise, 5, 1, 2).mul(3).sub(1).expand(1, 3, -1, -1)
+    shifts = [(5, -3), (0, 0), (-2, 4)]
+    reference = torch.cat([scene.roll(shift, (-1, -2)) for shift in shifts])
+    motion = DISMotion()(scene.expand(3, -1, -1, -1), reference)
+    expected = torch.tensor(shifts).view(3, 2, 1, 1)
+    errors = (motion - expected)[..., 16:-16, 16:-16].square().sum(1).sqrt()
+    assert errors.flatten(1).mean(1).max() < 0.3  # pixels
 
 
 def test_untrained_refinement_does_not_change_the_motion() -> None:

@@ -15,11 +15,13 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
+from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import FREE, phase_of, sample_group
 from spike_zoo.methods.sci.training.options import Stage
 from spike_zoo.methods.sci.training.stage_module import FeatureBatch
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.protocols import Decoded
 from spike_zoo.testing import MethodTester
@@ -108,6 +110,17 @@ def test_phases_of_a_run_are_i_frames_then_pairs_then_rollouts() -> None:
     assert kind == "pair"
     assert share == pytest.approx(0.5)
     assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == [("rollout", 0.0), ("rollout", 1.0)]
+
+
+def test_rollouts_of_long_samples_have_frames_at_several_distances() -> None:
+    numbers = torch.arange(9).view(1, 9, 1, 1, 1)
+    seen = set()
+    for seed in range(32):
+        frames = sample_group(numbers, "rollout", torch.Generator().manual_seed(seed))
+        seen.add(tuple(int(frame) for frame in frames))
+    assert (0, 2, 4, 6, 8) in seen
+    assert {step for first, step, *_ in seen if step - first == 1} >= {1, 2, 3}
+    assert all(len(frames) == 5 for frames in seen)
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -341,3 +354,17 @@ def test_decoded_motion_is_compared_with_the_true_motion(
         assert logged["val/epe"] == pytest.approx(error, abs=1e-6)
         assert logged["val/epe_slow"] == pytest.approx(error, abs=1e-6)
         assert logged["val/epe_still"] == pytest.approx(2**0.5)
+
+
+def test_training_and_encoder_analyse_alike(all_stage_files: dict[str, str]) -> None:
+    module = small("codec", analysis="encoder", estimation="dis", **all_stage_files)
+    module.setup("fit")
+    assert not any(x.requires_grad for x in module.codec.fam.parameters())
+    batch = scene_batch(5)
+    scenes = module.feature_scenes(batch)
+    spikes = batch["spikes"][0].numpy().astype(bool)
+    stream = FeatureStream(module.codec.eval(), SpikeRecording.from_planes(spikes), 0.6)
+    for number, plane in enumerate(batch["planes"][0].tolist()):
+        expected = scenes.features[0, number]
+        torch.testing.assert_close(stream.coded(plane)[0], expected, rtol=0, atol=0.02)
+    assert torch.isfinite(module.terms(batch)["total"])

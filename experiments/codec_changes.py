@@ -1,0 +1,148 @@
+"""Measure changes of the codec of `sci` that need no training, on the test scenes of an archive.
+
+    python -m experiments.codec_changes data/sequence.h5
+
+prints rates (bits per pixel and plane, without headers), PSNR, and the BD-rate of each change
+against the shipped weights, by speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import spike_zoo
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
+from spike_zoo.methods.sci.baselines.coded_video import AFFINE_BYTES, affine_maps
+from spike_zoo.methods.sci.codec import inter
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
+from spike_zoo.methods.sci.codec.networks import FeatureStream
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
+from spike_zoo.metrics.image import psnr
+from spike_zoo.metrics.rate import bd_rate
+from spike_zoo.nn.warp import sampling_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from spike_zoo.methods.sci import SCICodec
+
+NETWORK: Final = "experiments/sci/weights/sci_fam.safetensors"  # with the network of motion
+SPEEDS: Final = ("slow", "medium", "fast", "")
+Point = tuple[float, float]  # bits per pixel and plane, PSNR
+
+
+class Change(NamedTuple):
+    """A change of the codec."""
+
+    analysis: str = "encoder"
+    by_network: bool = False  # motion estimation by the network
+    by_mean: bool = False  # features coded by the means over their channels and affine maps
+    bicubic: bool = False  # interpolation of the reference frame
+
+
+CHANGES: Final[Mapping[str, Change]] = {
+    "as shipped": Change(),
+    "motion by the network": Change(by_network=True),
+    "bicubic warp": Change(bicubic=True),
+    "analysis in the decoder": Change("decoder"),
+    "the same, by mean": Change("decoder", by_mean=True),
+}
+
+
+@torch.inference_mode()
+def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tuple[float, Tensor]:
+    """Return the bits of features ``(N, 3, H, W)``, and the decoded images."""
+    bits, maps = 0, None
+    if change.by_mean:
+        bits, mean = 8 * AFFINE_BYTES, features.mean(dim=1)
+        maps, features = affine_maps(features, mean), mean[:, None].expand_as(features)
+    symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.coding)
+    with warping(bicubic=change.bicubic):
+        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        frames = list(encode_frames(coding, symbols, features[:, None], quality, **options))
+    decoded, motion = stack_frames(coding, frames)
+    if maps is not None:
+        slope, offset = maps.view(2, 3, 1, 1)
+        decoded = slope * decoded.mean(dim=2, keepdim=True) + offset
+    if change.analysis == "encoder":
+        images = decoded[0].mean(dim=1, keepdim=True)
+    else:
+        inputs = (gather_analysis_input(decoded, motion, n) for n in range(len(features)))
+        images = torch.cat([cast("FAM", codec.fam)(*one) for one in inputs]).clamp(0, 1)
+    return bits + float(symbols.bits), images
+
+
+def warping(*, bicubic: bool) -> AbstractContextManager[Any]:
+    """Return a context with this interpolation of the reference frame."""
+
+    def warp(features: Tensor, motion: Tensor) -> Tensor:
+        options: Any = {"mode": "bicubic", "padding_mode": "border", "align_corners": True}
+        return F.grid_sample(features, sampling_grid(motion), **options)
+
+    return patch.object(inter, "warp_features", warp) if bicubic else nullcontext()
+
+
+def points_of(codec: SCICodec, network: nn.Module, archive: Path) -> dict[tuple[str, str], Any]:
+    """Return the points of all qualities by change and scene."""
+    points, dis = {}, codec.motion
+    with SpikeArchive(archive) as opened:
+        for name in opened.names("test"):
+            recording, index = opened[name], opened.image_index(name).tolist()
+            truth = torch.from_numpy(opened.images(name))[:, None] / 255
+            for label, change in CHANGES.items():
+                codec.motion = cast("Any", network if change.by_network else dis)
+                codec.analysis = cast("Any", change.analysis)
+                stream = FeatureStream(codec, recording, recording.rate_scale or 1.0)
+                features = torch.cat([stream.coded(plane) for plane in index])
+                curve = []
+                for quality in range(QUALITIES):
+                    bits, images = coded(codec, change, features, quality)
+                    value = float(psnr(images, truth).mean())
+                    curve.append((bits / len(recording) / truth[0].numel(), value))
+                points[label, name] = curve
+            print(name, flush=True)
+    return points
+
+
+def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
+    """Return the means over scenes."""
+    return [(bits, value) for bits, value in torch.tensor(curves).mean(0).tolist()]
+
+
+def main() -> None:
+    """Print the curves and BD-rates."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path)
+    archive = parser.parse_args().archive
+    codec, other = (
+        cast("SCICodec", spike_zoo.load(name).codec).eval() for name in ("sci", NETWORK)
+    )
+    points = points_of(codec, cast("nn.Module", other.motion), archive)
+    print("| change | speed | bits and PSNR (dB) at each quality | BD-rate |\n|---|---|---|---:|")
+    for speed in SPEEDS:
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for (label, name), curve in points.items():
+            if speed in name:
+                groups[label].append(curve)
+        curves = {label: mean_curve(group) for label, group in groups.items()}
+        for label, curve in curves.items():
+            percent = bd_rate(next(iter(curves.values())), curve, "pchip").percent
+            values = ", ".join(f"{bits:.4f} {value:.2f}" for bits, value in curve)
+            print(f"| {label} | {speed or 'all'} | {values} | {percent:+.1f} % |")
+
+
+if __name__ == "__main__":
+    main()
