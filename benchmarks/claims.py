@@ -43,9 +43,9 @@ def summary(results: Sequence[ClaimResult]) -> str:
     lines += [f"| {one} | {counts[one]} | {over[one] or ''} |" for one in Result]
     lines += [f"| all | {counts.total()} | {over.total()} |"]
     remaining = significant(results)
-    decided = [one for one in results if one.result in DECIDED]
-    kept = [one for one in decided if one.p_value is None or one in remaining]
-    tested = [one.recordings.result is one.result for one in kept if one.recordings]
+    decided = [claim for claim in results if claim.result in DECIDED]
+    kept = [claim for claim in decided if claim.p_value is None or claim in remaining]
+    tested = [claim.recordings.result is claim.result for claim in kept if claim.recordings]
     lines += [
         "",
         f"Decided are {len(decided)} claims, {len(kept)} at a false discovery rate of 5 %. "

@@ -40,7 +40,7 @@ CLIPS = [
 
 
 MAX_VALUE = {
-    "sci": 9e6,
+    "sci": 8e6,
     "sci-digits-coded": 9e6,
     "stir": 11e6,
 }  # bytes; the limit of other weights is 3.5e6

@@ -73,8 +73,8 @@ class CodecNetworks(NamedTuple):
         check_choice("temporal_prior", temporal_prior, TemporalPrior)
         intra = Intra(width, block_transform=block_transform)
         inter = Inter(width, context, temporal_prior, skip=skip, block_transform=block_transform)
-        parts = {"intra": intra.entropy, "motion": inter.entropy.motion}
-        parts["content"] = inter.entropy.content
+        models = inter.entropy
+        parts = {"intra": intra.entropy, "motion": models.motion, "content": models.content}
         return cls(
             intra,
             inter,

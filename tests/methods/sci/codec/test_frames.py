@@ -208,7 +208,14 @@ def coded_cost(
     [
         ("flash", (0, 3)),
         pytest.param("blinking", range(4), marks=pytest.mark.slow),
-        pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
+        pytest.param(
+            "thin fast bar",
+            range(4),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.xfail(strict=True, reason="0.13 dB less at quality 3 than at 2"),
+            ],
+        ),
     ],
 )
 def test_short_events_between_equal_features_are_coded(
@@ -218,13 +225,33 @@ def test_short_events_between_equal_features_are_coded(
     features, pixels = event_features(event)
     originals, psnrs = torch.cat(features), []
     for quality in qualities:
-        cost, decoded = coded_cost(shipped, features, quality, chooses=True)
-        # the better I-frame pays off in longer groups; here it costs up to 2.3 % at quality 0
-        assert cost <= 1.03 * coded_cost(shipped, features, quality, chooses=False)[0]
+        _, decoded = coded_cost(shipped, features, quality, chooses=True)
         psnrs.append(float(psnr(decoded[..., pixels][None], originals[..., pixels][None])))
-    # qualities 2 and 3 have the same I-frame: an event may be equally good in both
-    assert all(better > worse - 0.2 for worse, better in itertools.pairwise(psnrs))
-    assert psnrs[-1] > psnrs[0] > 15
+    assert psnrs == sorted(psnrs)
+    assert psnrs[0] > 15
+
+
+BETTER_IFRAME = pytest.mark.xfail(
+    strict=True, reason="the better I-frame costs 1 to 2 % in a short group, and is not a choice"
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "qualities"),
+    [
+        pytest.param("flash", (0,), marks=BETTER_IFRAME),
+        ("flash", (3,)),
+        pytest.param("blinking", range(4), marks=pytest.mark.slow),
+        pytest.param("thin fast bar", range(4), marks=[pytest.mark.slow, BETTER_IFRAME]),
+    ],
+)
+def test_choices_of_an_encoder_do_not_raise_the_cost(
+    shipped: SCICodec, event: str, qualities: Sequence[int]
+) -> None:
+    features, _ = event_features(event)
+    for quality in qualities:
+        cost, _ = coded_cost(shipped, features, quality, chooses=True)
+        assert cost <= coded_cost(shipped, features, quality, chooses=False)[0]
 
 
 @pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])
@@ -274,11 +301,13 @@ def test_rate_estimation_makes_the_same_choices_as_encoding(
             assert torch.equal(frame.feature, other.feature)
 
 
-@pytest.mark.parametrize(("block_transform", "low", "high"), [(True, 22, 60), (False, 5, 20)])
+@pytest.mark.parametrize(
+    ("block_transform", "low", "high"), [(True, (30, 22), 60), (False, (5, 5), 20)]
+)
 def test_an_untrained_block_transform_codes_smooth_features(
-    block_transform: bool, low: float, high: float
+    block_transform: bool, low: tuple[float, float], high: float
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # the motion of the P-frame is random
     options = {"fmvr": False, "block_transform": block_transform}
     coding = CodecNetworks.of_width(WIDTH, "condition", "full", **options)
     codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), coding=coding).eval()
@@ -288,9 +317,9 @@ def test_an_untrained_block_transform_codes_smooth_features(
     features = [feature, feature.flip(-1)]  # an I-frame, and new content in a P-frame
     payload, ours = encode_group(codec, features)
     theirs = decode_group(codec, payload, 2)
-    for encoded, decoded, original in zip(ours, theirs, features, strict=True):
+    for encoded, decoded, original, least in zip(ours, theirs, features, low, strict=True):
         assert torch.equal(encoded.feature, decoded.feature)
-        assert low < float(psnr(encoded.feature.clamp(0, 1), original)) < high
+        assert least < float(psnr(encoded.feature.clamp(0, 1), original)) < high
 
 
 def test_a_block_transform_of_full_width_is_invertible() -> None:
