@@ -219,9 +219,8 @@ def _groups(
     """Return the payloads of consecutive groups of pictures."""
     with quiet():
         recording, coder = source.open(), codec_from(prepare(), "")
-        header = coder.header(recording, **options)
-        part = recording.between(*header.planes_of(numbers[0], numbers[-1] + 1))
-        return list(coder.compress_stream(part, **options, effort=effort))
+        groups = range(numbers[0], numbers[-1] + 1)
+        return list(coder.compress_stream(recording, **options, effort=effort, groups=groups))
 
 
 def _code_images(

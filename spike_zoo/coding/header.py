@@ -98,11 +98,6 @@ class Header:
             raise IndexError(f"group of pictures {k} does not exist; there are {self.groups}")
         return min(self.gop, self.frames - k * self.gop)
 
-    def planes_of(self, first: int, last: int) -> tuple[int, int]:
-        """Return the half-open range of planes of groups ``[first, last)``."""
-        frames = min(last * self.gop, self.frames)
-        return first * self.gop * self.step, (frames - 1) * self.step + self.window
-
     def pack(self) -> bytes:
         """Return the 48 bytes."""
         problem = self._problem()

@@ -150,10 +150,12 @@ class Compresses(Protocol):
         gop: int,
         rate_scale: float | None = None,
         effort: int = 0,
+        groups: range | None = None,
     ) -> Iterator[bytes]:
         """Yield the payload of every group of pictures of a recording, in order.
 
-        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality).
+        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality); ``groups`` are the groups to
+        encode, by default all.
         """
         ...
 

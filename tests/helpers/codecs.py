@@ -78,9 +78,10 @@ class SumsCodec(nn.Module):
         gop: int,
         rate_scale: float | None = None,
         effort: int = 0,
+        groups: range | None = None,
     ) -> Iterator[bytes]:
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
-        for k in range(header.groups):
+        for k in groups or range(header.groups):
             if k == self.stops_after:
                 os.kill(os.getpid(), signal.SIGTERM)
             encoder, before = GroupEncoder(), np.zeros(recording.shape[1:], int)

@@ -104,17 +104,22 @@ def source_of(recording: SpikeRecording) -> int:
 
 
 def payloads(
-    codec: SCINetworks, features: Iterable[Tensor], header: Header, effort: int = 0
+    codec: SCINetworks,
+    features: Iterable[Tensor],
+    header: Header,
+    effort: int = 0,
+    groups: range | None = None,
 ) -> Iterator[bytes]:
     """Yield the payload of each group of pictures of features ``(1, 3, H, W)`` in order of time.
 
     The codec is in evaluation mode. ``effort`` from 0 to 3 selects the steps that refine I-frames.
+    ``groups`` are the groups of the features, by default all.
     """
     coding = coding_of(codec)
     check_exact(codec)
     device = next(codec.parameters()).device
     quality, remaining = header.quality, iter(features)
-    for group in range(header.groups):
+    for group in range(header.groups) if groups is None else groups:
         frames, encoder = (
             itertools.islice(remaining, header.group_length(group)),
             rans.GroupEncoder(),

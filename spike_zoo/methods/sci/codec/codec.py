@@ -86,16 +86,20 @@ class SCICodec(SCINetworks):
         gop: int = 8,
         rate_scale: float | None = None,
         effort: int = 0,
+        groups: range | None = None,
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, with constant memory.
 
         Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
+        ``groups`` are the groups to encode, by default all.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         stream = FeatureStream(self, recording, header.rate_scale or 1.0, size=5)
-        planes = (header.plane(number) for number in range(header.frames))
+        groups = range(header.groups) if groups is None else groups
+        frames = range(header.frames)[groups.start * gop : groups.stop * gop]
+        features = (stream.coded(header.plane(number)) for number in frames)
         with eval_mode(self):
-            yield from payloads(self, map(stream.coded, planes), header, effort)
+            yield from payloads(self, features, header, effort, groups)
 
     def compress(
         self,

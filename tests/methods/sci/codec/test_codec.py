@@ -151,3 +151,14 @@ def test_an_analysing_encoder_codes_images_and_its_decoder_shows_them(codec: SCI
     decoded = codec.decompress(codec.compress(source))
     assert torch.equal(codec.reconstruct(decoded), decoded.features.mean(dim=1, keepdim=True))
     assert len(codec.decompress(codec.compress(recording(13))).features) == 1  # no neighbours
+
+
+@pytest.mark.parametrize("analysis", ["decoder", "encoder"])
+def test_groups_encoded_alone_equal_those_of_the_whole_recording(
+    codec: SCICodec, analysis: Any
+) -> None:
+    codec, source = copy.deepcopy(codec), recording(48)
+    codec.analysis = analysis
+    options: dict[str, Any] = {"quality": 2, "gop": 2}
+    whole = list(codec.compress_stream(source, **options))
+    assert list(codec.compress_stream(source, **options, groups=range(1, 3))) == whole[1:]
