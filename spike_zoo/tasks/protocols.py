@@ -152,10 +152,9 @@ class Compresses(Protocol):
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:
-        """Yield the payload of every group of pictures of a recording, in order.
+        """Yield the payload of each group of pictures, or of some ``groups``, in order.
 
-        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality); ``groups`` are the groups to
-        encode, by default all.
+        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality).
         """
         ...
 

@@ -112,8 +112,8 @@ def payloads(
 ) -> Iterator[bytes]:
     """Yield the payload of each group of pictures of features ``(1, 3, H, W)`` in order of time.
 
-    The codec is in evaluation mode. ``effort`` from 0 to 3 selects the steps that refine I-frames.
-    ``groups`` are the groups of the features, by default all.
+    The codec is in evaluation mode. ``effort`` (0 to 3) selects the steps that refine I-frames.
+    ``groups`` are those of the features, by default all.
     """
     coding = coding_of(codec)
     check_exact(codec)

@@ -88,10 +88,9 @@ class SCICodec(SCINetworks):
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:
-        """Yield the payload of each group of pictures, with constant memory.
+        """Yield the payload of each group of pictures, or of some ``groups``, with constant memory.
 
         Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
-        ``groups`` are the groups to encode, by default all.
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         stream = FeatureStream(self, recording, header.rate_scale or 1.0, size=5)
