@@ -145,12 +145,8 @@ def first_line(error: BaseException) -> str:
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return the hint `` Did you mean 'x'?``; empty if no known word is similar.
 
-    A word can also be the initials of a known one, as ``lr`` of ``learning_rate``.
-
-    Args:
-        word: The unknown word.
-        known: The known words.
-        most: Largest number of suggestions, the most similar word first.
+    A word can also be the initials of a known one, as ``lr`` of ``learning_rate``. The hint has up
+    to ``most`` words, the most similar first.
     """
     names = sorted(set(known))
     matches = [name for name in names if _initials(name) == word.lstrip("-")][:most]

@@ -151,9 +151,8 @@ def part_problems(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield code, part and problem of a recording's images, their motion and their planes.
 
-    Args:
-        parts: Existing parts of :data:`PART_CODES`: name -> array or data set.
-        size: Planes, height and width of the recording.
+    ``parts`` are the existing parts of :data:`PART_CODES`, arrays or data sets, by name; ``size``
+    is planes, height and width of the recording.
     """
     planes, height, width = size
     shapes = {part: tuple(values.shape or ()) for part, values in parts.items()}

@@ -66,11 +66,7 @@ def missing_backbone(name: str) -> MissingFileError:
 
 
 def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.Tensor]:
-    """Load the state dict of a backbone.
-
-    Args:
-        name: Key of :data:`BACKBONES`.
-        path: The file; by default that of :func:`find_backbone`.
+    """Load the state dict of a backbone, by default from the file of :func:`find_backbone`.
 
     Raises:
         MissingFileError: If the file does not exist; states where to put it.
@@ -97,12 +93,8 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
 def vgg19_features(path: str | Path | None = None) -> torch.nn.Module:
     """Return VGG19 up to relu5_1: ``(B, 3, H, W)`` -> ``(B, 512, H/16, W/16)``.
 
-    Args:
-        path: Torchvision's file of weights; searched for by default.
-
-    Raises:
-        MissingFileError: If the file does not exist; the message states where to put it.
-        WeightsError: If the file holds weights of another network.
+    ``path`` is torchvision's file of weights; by default it is searched for. Errors are those of
+    :func:`load_backbone`.
     """
     import torchvision
 

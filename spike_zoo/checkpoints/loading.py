@@ -73,8 +73,7 @@ def load(
 def rebuild(checkpoint: dict[str, Any]) -> None:
     """Build the module of a checkpoint of this process, if the checkpoint states its class.
 
-    Raises:
-        WeightsError: If it cannot be built from its arguments, or the weights do not fit it.
+    Raises WeightsError if it cannot be built from its arguments, or the weights do not fit it.
     """
     class_path, arguments = class_and_arguments(checkpoint)
     if class_path is not None:

@@ -53,17 +53,10 @@ def load_part(
 
 
 def learn_only(module: nn.Module, parts: Sequence[str]) -> list[nn.Parameter]:
-    """Make some parts of a module trainable, and freeze all others.
+    """Freeze a module except for some parts; return the trainable parameters in the module's order.
 
-    Args:
-        module: Module with the parts.
-        parts: Names of submodules or parameters, as ``"codec.motion"``.
-
-    Returns:
-        The trainable parameters, in the module's order.
-
-    Raises:
-        ValueError: If a part has no parameters; names the part.
+    ``parts`` are names of submodules or parameters, as ``"codec.motion"``. A part without
+    parameters is a ValueError.
     """
     names = [name for name, _ in module.named_parameters()]
     unknown = [part for part in parts if not any(_is_inside(name, [part]) for name in names)]

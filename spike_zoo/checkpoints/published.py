@@ -96,11 +96,7 @@ def shipped_names() -> list[str]:
 
 
 def located_weights(name_or_path: str | Path) -> Path:
-    """Return the weights file of a shipped name or a path.
-
-    Raises:
-        MissingFileError: If there is no such name or file; lists the names.
-    """
+    """Return the weights file of a shipped name or a path; MissingFileError lists the names."""
     name = str(name_or_path)
     path = weights_file(name_or_path)
     if not path.is_file():

@@ -72,10 +72,8 @@ def read_saved_model(file: Path, published: Mapping[str, str]) -> SavedModel:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint without executing code in it.
 
-    A ``.safetensors`` file of this package is returned as a checkpoint of weights alone.
-
-    Raises:
-        WeightsError: If the file is damaged, or contains more than tensors and plain values.
+    A ``.safetensors`` file of this package is returned as a checkpoint of weights alone. Raises
+    WeightsError if the file is damaged, or contains more than tensors and plain values.
     """
     if Path(path).suffix == ".safetensors":
         saved = _read_safetensors(Path(path))
@@ -128,8 +126,7 @@ def _is_same(one: object, other: object) -> bool:
 def read_back(content: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a checkpoint as it is read from its file.
 
-    Raises:
-        WeightsError: If it could not be read without executing code; names the first such entry.
+    Raises WeightsError with the first entry that cannot be read without executing code.
     """
     try:
         return _copy(content)

@@ -55,12 +55,8 @@ def check_entries(
 ) -> None:
     """Raise WeightsError, with the first of each kind of fault, if weights do not fit a network.
 
-    Args:
-        state: The weights, under the network's names.
-        expected: State dict of the network.
-        source: Source of the weights, for the message.
-        network: Name of the network, for the message.
-        named: Maps the network's names to those in the file, for the message.
+    ``state`` has the network's names; ``named`` maps them to those in the file. ``expected`` is the
+    network's state dict, ``source`` and ``network`` are names for the message.
     """
     faults = differences(state, expected, named)
     if faults:
@@ -77,10 +73,7 @@ def differences(
 ) -> list[str]:
     """Return how names and shapes of weights differ from a network's, one phrase per kind.
 
-    Args:
-        state: The weights.
-        expected: State dict of the network.
-        named: Maps the network's names to those in the phrases.
+    ``named`` maps the network's names to those in the phrases.
     """
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]

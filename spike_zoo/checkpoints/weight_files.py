@@ -38,10 +38,7 @@ _DAMAGED = (
 
 
 def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a file)
-    """Return the content of a weights file: tensors and plain values only, on the CPU.
-
-    Args:
-        path: A ``.safetensors`` file, or a file written by ``torch.save``.
+    """Return the tensors and plain values of a file of safetensors or ``torch.save``, on the CPU.
 
     Raises:
         MissingFileError: If the file does not exist.

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def weights_facts(name: str, path: Path) -> dict[str, Any]:
     """Return class, size, digest and training of weights, and the card of shipped ones.
 
-    Raises:
-        WeightsError: If the file is damaged or was not written by this package.
+    Raises WeightsError if the file is damaged or was not written by this package.
     """
     from safetensors import SafetensorError, safe_open
 

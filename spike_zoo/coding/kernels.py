@@ -31,15 +31,9 @@ def encode(
 ) -> tuple[int, int]:
     """Encode symbols from the last to the first; fill ``words`` from the end backwards.
 
-    Args:
-        symbols: ``(N,)``, from -32767 to 32767.
-        table: ``(N,)``, table index of each symbol.
-        tables: The tables.
-        words: Buffer of at least two words per symbol, written.
-        place: The state, and the number of free words.
-
-    Returns:
-        The new state and number of free words.
+    ``symbols`` are ``(N,)``, from -32767 to 32767; ``table`` holds the table index of each.
+    ``words`` is a buffer of at least two words per symbol. ``place`` and the result are the state
+    and the number of free words.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
     state, free = np.int64(place[0]), place[1]
@@ -72,19 +66,11 @@ def decode(
     place: tuple[int, int],
     symbols: NDArray[np.int32],
 ) -> tuple[int, int, int]:
-    """Decode symbols, from the first to the last.
+    """Decode symbols, from the first to the last, into ``symbols``.
 
-    Args:
-        table: ``(N,)``, table index of each symbol.
-        tables: The tables.
-        nearest: ``(tables, 256)``, from :func:`index_symbols`.
-        words: All words of the payload.
-        place: The state, and the number of words read.
-        symbols: ``(N,)``, written.
-
-    Returns:
-        The new state, the new number of words read, and ``DONE``, ``OUT_OF_WORDS`` or
-        ``NEEDLESS_ESCAPE``.
+    ``table`` is the table index of each symbol, ``nearest`` the result of :func:`index_symbols`,
+    ``words`` are all words of the payload. ``place`` is the state and the number of words read.
+    Returns the new ones and ``DONE``, ``OUT_OF_WORDS`` or ``NEEDLESS_ESCAPE``.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
     state, read = np.int64(place[0]), place[1]

@@ -58,8 +58,7 @@ def gaussian_tables() -> FrequencyTables:
 def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
     """Return tables of side information, with the symbols -15..15 and the escape.
 
-    Args:
-        frequencies: uint16 ``(C, 32)``, at least 1; each row sums to 65536.
+    Frequencies are uint16 ``(C, 32)``, at least 1; each row sums to 65536.
     """
     if frequencies.ndim != 2 or frequencies.shape[1] != 2 * SIDE_RADIUS + 2:
         raise ValueError(f"frequencies must be (C, {2 * SIDE_RADIUS + 2}), got {frequencies.shape}")
@@ -74,8 +73,7 @@ def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
 def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Quantise probabilities to frequencies of 16 bits, each at least 1, that sum to 65536.
 
-    Args:
-        probabilities: ``(..., n)``, of n symbols including the escape; each row sums to 1.
+    The last axis is that of the symbols including the escape, and sums to 1.
     """
     symbols = probabilities.shape[-1]
     if not 2 <= symbols <= _MAX_SYMBOLS:

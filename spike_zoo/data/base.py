@@ -372,15 +372,10 @@ def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
 def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)
     """Unpack a batch into planes and images in [0, 1], and rotate and flip both by ``mode``.
 
-    ``packed``, ``width`` and ``mode`` become ``spikes``. Entries in
+    ``packed``, ``width`` and ``mode`` become ``spikes`` of the given type. Entries in
     :data:`~spike_zoo.data.batches.PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
     including its vectors, ``hidden_packed`` becomes ``hidden_spikes``, and all others are
-    unchanged. A batch without ``packed`` is returned
-    unchanged.
-
-    Args:
-        batch: Batch of a loader, see :mod:`spike_zoo.tasks.batch`.
-        spikes: Type of the planes.
+    unchanged. A batch without ``packed`` is returned unchanged. See :mod:`spike_zoo.tasks.batch`.
     """
     if "packed" not in batch:
         return batch

@@ -216,11 +216,8 @@ def sample_crop(
 ) -> tuple[slice, slice, int]:
     """Draw rows, columns and mode of a sample. Crops start at whole bytes, so no bit is shifted.
 
-    Args:
-        size: Height and width of the frame.
-        seed: Seed of the draw; None returns the whole frame with mode 0.
-        crop: Side of the square crop; None crops nothing.
-        augment: Draw one of the flips and rotations that keep the shape.
+    Without a seed it is the whole frame in mode 0. ``crop`` is the side of the square crop, if any;
+    ``augment`` draws one of the flips and rotations that keep the shape.
     """
     rows, columns = slice(0, size[0]), slice(0, size[1])
     if seed is None:

@@ -108,8 +108,7 @@ def hide_pixels(spikes: Tensor, flow: Tensor, generator: torch.Generator) -> Hid
 def load_teacher(name: str) -> Any:  # noqa: ANN401  (ClipReconstruction and FlowFields)
     """Load the method that data name as ``targets``.
 
-    Raises:
-        ConfigError: If the method does not reconstruct grey images or estimates no optical flow.
+    Raises ConfigError if it does not reconstruct grey images or estimates no optical flow.
     """
     method: Any = load(name)
     estimates_flow = isinstance(method, FlowFields) and method.estimates_flow

@@ -50,12 +50,7 @@ class _Header(NamedTuple):
 
 
 def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
-    """Read an array ``(T, H, W)`` of zeros and ones and pack it block by block.
-
-    Args:
-        path: The file.
-        most: Number of planes to read; by default all.
-    """
+    """Read ``(T, H, W)`` of zeros and ones, up to ``most`` planes, and pack it block by block."""
     with format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
         left = path.stat().st_size - stream.tell()

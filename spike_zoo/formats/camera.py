@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
 
 def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Path) -> None:
-    """Set the maps of a recording to those of a camera file.
+    """Set the maps of a recording to those of a camera file; None leaves them as they are.
 
-    Args:
-        recording: The recording.
-        camera: The file (.yaml); its field ``maps`` names the file of the maps beside it. None
-            leaves the maps as they are.
-        source: The file of the recording, for errors.
+    The field ``maps`` of the file names the file of the maps beside it. ``source`` is the file of
+    the recording, for errors.
 
     Raises:
         MissingFileError: If a file does not exist.

@@ -131,11 +131,8 @@ def open_dat(
 ) -> DatPlanes:
     """Open a ``.dat`` file, whose planes are read on demand.
 
-    Args:
-        path: The file.
-        layout: Layout of its planes.
-        allow_partial: Drop an incomplete last plane with a warning.
-        check_rows: Warn if the rows do not fit together: of a wrong size, or of a rolled image.
+    ``allow_partial`` drops an incomplete last plane with a warning. ``check_rows`` warns if the
+    rows do not fit together, because of a wrong size or in a rolled image.
     """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)

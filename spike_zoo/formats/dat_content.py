@@ -73,14 +73,11 @@ def rolled_rows(planes: DatPlanes) -> int:
 
 
 def better_size(planes: DatPlanes) -> tuple[int, int] | None:
-    """Return the size at which neighbouring rows are far more similar than at the stated size.
+    """Return the size at which neighbouring rows are far more similar than at the stated one.
 
     Compared are the exchanged size and the common sizes that divide the file. A size is recognised
     if pixels below each other differ less than pixels in other columns, in both halves of a plane;
-    so noise, dark and uniform recordings have none.
-
-    Returns:
-        Height and width; None if no size is better.
+    so noise, dark and uniform recordings have none. Returns None if no size is better.
     """
     layout = planes.layout
     size, pixels = planes.path.stat().st_size - layout.offset, layout.pixels
@@ -104,17 +101,11 @@ def better_size(planes: DatPlanes) -> tuple[int, int] | None:
 def _row_differences(
     bits: NDArray[np.uint8], height: int, width: int, stride: int
 ) -> tuple[float, bool]:
-    """Compare the firing rates of pixels with those below them, for an assumed size.
+    """Return how firing rates differ from those in the row below, for an assumed size.
 
-    Args:
-        bits: Stored bits, from the start of a plane.
-        height: Assumed rows.
-        width: Assumed columns.
-        stride: Bits from one plane to the next.
-
-    Returns:
-        - Mean squared difference of neighbouring rows, divided by that of unrelated pixels.
-        - Whether it is smaller than with a shift by some columns, in both halves of the plane.
+    ``bits`` start with a plane; ``stride`` is the number of bits from one plane to the next.
+    Returns the mean squared difference of neighbouring rows divided by that of unrelated pixels,
+    and whether it is smaller than with a shift by some columns, in both halves of the plane.
     """
     used = min(bits.size // stride, _MAX_PLANES)
     if not used:

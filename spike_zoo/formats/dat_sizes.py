@@ -99,11 +99,8 @@ class SizeRanking(NamedTuple):
 def fitting_sizes(path: Path, *, names_picture: bool = False) -> str:
     """List the most likely sizes of a file, and the common sizes that divide it.
 
-    The result is empty for a pipe, an empty file and a file that does not exist yet.
-
-    Args:
-        path: The file.
-        names_picture: Also state the command that draws the sizes.
+    With ``names_picture`` it states the command that draws the sizes. The result is empty for a
+    pipe, an empty file and a file that does not exist yet.
     """
     size = path.stat().st_size if path.is_file() else 0
     if not size:

@@ -110,15 +110,10 @@ def is_archive(path: str | Path) -> bool:
 def read_plain(
     file: Hdf5File, name: str | None, *, most: int | None = None
 ) -> SpikeRecording | None:
-    """Read a data set of spikes of a file that is not an archive.
+    """Read a data set of spikes of a file that is not an archive, all planes or the first ``most``.
 
-    Args:
-        file: The file.
-        name: Path of the data set; it may be omitted if only one has three axes.
-        most: Number of planes to read, the first ones; by default all.
-
-    Returns:
-        The recording; None if the file is an archive, or has no data set with three axes.
+    The path of the data set may be omitted if only one has three axes. Returns None if the file is
+    an archive, or has no such data set.
     """
     if _is_archive(file):
         return None
@@ -298,15 +293,10 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
 
 
 def read_maps(file: Hdf5File, inside: str, size: tuple[int, int]) -> PixelMaps | None:
-    """Return the calibration maps of a recording; None without any.
+    """Return the calibration maps in a recording's group; None without any.
 
-    Args:
-        file: The archive.
-        inside: Group of the recording.
-        size: Height and width of the recording.
-
-    Raises:
-        FormatError: If a map has another size, was never written, or has invalid values.
+    Raises FormatError if a map does not have the recording's height and width, was never written,
+    or has invalid values.
     """
     where = f"{inside}/{CALIBRATION}"
     stored = file.members(where) if file.holds(where) else []

@@ -246,9 +246,8 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
 def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
     """Return the layout and all settings of a ``.dat`` file, or of a pipe with its content.
 
-    Args:
-        path: The file; it is read only to list sizes that fit.
-        stated: Settings that override those of the sidecars.
+    The stated settings override those of the sidecars. The file is read only to list sizes that
+    fit.
     """
     settings = stated.or_else(sidecar.own_sidecar(path))
     if None in (settings.height, settings.width):

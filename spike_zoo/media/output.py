@@ -83,12 +83,9 @@ class Target:
     ) -> str:
         """Write images from an iterator, show progress, and return a line with path and number.
 
-        Args:
-            images: Pairs of a file name without suffix and an image, ``(C, H, W)`` in [0, 1]. A
-                single picture is the first image.
-            count: Number of images, for the progress bar.
-            detail: Description of the images for the returned line.
-            doing: Label of the progress bar.
+        Images are pairs of a file name without suffix and ``(C, H, W)`` in [0, 1]; a single picture
+        is the first one. ``count`` and ``doing`` are number and label of the progress bar;
+        ``detail`` describes the images in the line.
         """
         if self.kind == "picture":
             save_picture(next(iter(images))[1], self.path, overwrite=self.overwrite)

@@ -38,12 +38,9 @@ def still_error(motions: Tensor, truths: Tensor) -> Tensor:
 
 
 def motion_spread(motions: Tensor) -> Tensor:
-    """Return the isotropy of flow vectors: 1 if all directions are equal, 0 if all are collinear.
+    """Return the isotropy of ``(B, 2, H, W)``: 1 if directions are equal, 0 if all are collinear.
 
     This is the ratio of the root mean squares along the two principal axes of the vectors.
-
-    Args:
-        motions: ``(B, 2, H, W)``.
     """
     vectors = motions.to(exact_device(motions.device)).double().transpose(0, 1).flatten(1)
     smaller, larger = torch.linalg.eigvalsh(vectors @ vectors.T / vectors.shape[1])
@@ -53,11 +50,7 @@ def motion_spread(motions: Tensor) -> Tensor:
 def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the ratios of mean flow errors to those of zero flow, over all images and per speed.
 
-    Args:
-        values: Measured means by name, for example ``val/epe`` and ``val/epe_still_fast``.
-
-    Returns:
-        Ratios by name, for example ``val/epe_ratio`` and ``val/epe_ratio_fast``.
+    From ``val/epe`` and ``val/epe_still_fast``, for example, it makes ``val/epe_ratio_fast``.
     """
     ratios = {}
     for name, still in values.items():

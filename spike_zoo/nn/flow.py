@@ -21,9 +21,8 @@ MOTION_WEIGHTS: Final = MappingProxyType({1: 0.025, 2: 0.05, 4: 0.1, 8: 0.2, 16:
 def motion_loss(motions: Mapping[int, Tensor], truth: Tensor) -> Tensor:
     """Return the weighted sum of the end-point errors of flows at several scales.
 
-    Args:
-        motions: Downscaling factor n -> flow ``(B, 2, H / n, W / n)`` in pixels of that scale.
-        truth: True flow ``(B, 2, H, W)`` in pixels, NaN where unknown.
+    ``motions`` is downscaling factor n -> flow ``(B, 2, H / n, W / n)`` in pixels of that scale;
+    the true flow ``(B, 2, H, W)`` is NaN where unknown.
     """
     weighted = [
         MOTION_WEIGHTS[factor] * mean_error(motion, pooled_motion(truth, factor))
@@ -41,12 +40,7 @@ def mean_error(motion: Tensor, truth: Tensor) -> Tensor:
 
 
 def pooled_motion(truth: Tensor, factor: int) -> Tensor:
-    """Downscale a flow by averaging its known vectors, in pixels of the smaller size.
-
-    Args:
-        truth: ``(B, 2, H, W)``, NaN where unknown.
-        factor: Downscaling factor.
-    """
+    """Downscale a flow ``(B, 2, H, W)`` by averaging known vectors, in pixels of that size."""
     known = torch.isfinite(truth).all(dim=1, keepdim=True)
     share = F.avg_pool2d(known.to(truth.dtype), factor)
     mean = F.avg_pool2d(torch.where(known, truth, 0.0), factor) / share / factor

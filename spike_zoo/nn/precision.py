@@ -20,12 +20,9 @@ _MIN_GAIN = 0.8  # bf16 is used if it takes less than this fraction of float32's
 
 
 def has_fast_bf16(*, gpu: bool = True) -> bool:
-    """Return whether bf16 is faster than float32 on this machine.
+    """Return whether bf16 is faster than float32 on this machine; with ``gpu``, on its GPU if any.
 
     On a GPU the answer is whether it supports bf16; on a CPU the speed is measured.
-
-    Args:
-        gpu: Whether a GPU is used if there is one.
     """
     if gpu and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -70,11 +67,7 @@ def fast_precision(device: torch.device) -> contextlib.AbstractContextManager[ob
 
 
 def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
-    """Return a context that disables autocast.
-
-    Args:
-        device: Device type, as ``"cpu"``.
-    """
+    """Return a context that disables autocast of a device type, as ``"cpu"``."""
     if device not in AUTOCAST_DEVICES:
         return contextlib.nullcontext()
     return torch.autocast(device, enabled=False)

@@ -58,9 +58,8 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
 def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None:
     """Check the settings of a schedule.
 
-    Raises:
-        ValueError: If the schedule is unknown, the learning rate is not positive, or the warm-up is
-            outside [0, 1).
+    Raises ValueError if it is unknown, the learning rate is not positive, or the warm-up is outside
+    [0, 1).
     """
     if kind not in get_args(ScheduleKind):
         raise ValueError(f"schedule must be one of {get_args(ScheduleKind)}, got {kind!r}")
@@ -125,17 +124,9 @@ def make_scheduler(
     *,
     warmup: float = 0.0,
 ) -> RunSchedule:
-    """Return the schedule of an optimiser, with one step per update.
+    """Return the schedule of an optimiser by :func:`schedule_factor`, with one step per update.
 
-    Args:
-        optimizer: Optimiser of the learning rate.
-        schedule: See :func:`schedule_factor`.
-        trainer: Trainer of the fit.
-        per_batch: Updates per batch, for modules with manual optimisation.
-        warmup: Fraction of the run in which the learning rate rises.
-
-    Raises:
-        ConfigError: If the run has no finite length.
+    ``per_batch`` and errors are those of :func:`total_updates`.
     """
     check_finite_length(trainer)
     factor = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
@@ -150,11 +141,7 @@ def start_schedules(trainer: Trainer) -> None:
 
 
 def check_finite_length(trainer: Trainer) -> None:
-    """Raise ConfigError if a run has no finite length, which schedules need.
-
-    Raises:
-        ConfigError: If neither epochs nor steps are limited.
-    """
+    """Raise ConfigError if neither epochs nor steps of a run are limited, which schedules need."""
     if trainer.max_epochs == -1 and trainer.max_steps == -1:
         raise ConfigError(
             "the learning rate is scheduled over the run's length: give --trainer.max_epochs or "
@@ -165,12 +152,8 @@ def check_finite_length(trainer: Trainer) -> None:
 def total_updates(trainer: Trainer, per_batch: int = 1) -> float:
     """Return the number of weight updates of a run whose data are set up.
 
-    Args:
-        trainer: Trainer of the fit.
-        per_batch: Updates per batch, for modules with manual optimisation.
-
-    Raises:
-        ConfigError: If the run has no finite length.
+    ``per_batch`` is the updates per batch, for modules with manual optimisation. Raises ConfigError
+    if the run has no finite length.
     """
     updates = float(trainer.estimated_stepping_batches)  # with one update per batch
     if per_batch > 1 and trainer.max_epochs not in (None, -1):

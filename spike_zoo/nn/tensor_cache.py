@@ -55,12 +55,9 @@ class TensorCache:
         compute: Callable[[list[int]], Tensor],
         device: torch.device,
     ) -> Tensor:
-        """Return the values of a batch, ``(B, ...)``, float32 on a device.
+        """Return the values of a batch of keys, ``(B, ...)``, float32 on a device.
 
-        Args:
-            keys: Key of each sample.
-            compute: Returns the values ``(n, ...)`` of the samples with given indices in the batch.
-            device: Device of the result.
+        ``compute`` returns the values ``(n, ...)`` of the samples with given indices in the batch.
         """
         if not self.is_enabled:
             return compute(list(range(len(keys)))).float()

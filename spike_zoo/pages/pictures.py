@@ -59,8 +59,7 @@ def add_pictures(
 ) -> dict[str, dict[int, Tensor]]:
     """Add a viewer with the pictures of all methods, and their metrics if there is ground truth.
 
-    Returns:
-        Name of a method -> plane -> picture, ``(1, H, W)``.
+    Returns name of a method -> plane -> picture, ``(1, H, W)``.
     """
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)

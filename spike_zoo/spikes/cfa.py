@@ -16,11 +16,7 @@ LAYOUTS: Final[tuple[Cfa, ...]] = get_args(Cfa)
 
 
 def check_cfa(cfa: object) -> Cfa:
-    """Return a layout; raise if it is invalid.
-
-    Raises:
-        UsageError: If the layout is not in :data:`LAYOUTS`.
-    """
+    """Return a layout; raise UsageError if it is not in :data:`LAYOUTS`."""
     for layout in LAYOUTS:
         if cfa == layout:
             return layout

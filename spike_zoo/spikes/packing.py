@@ -75,12 +75,9 @@ def uses_kernel(size: int) -> bool:
 def unpack_into(
     packed: NDArray[np.uint8], planes: NDArray[np.bool_], *, is_flipped: bool = False
 ) -> None:
-    """Unpack rows of whole bytes ``(T, H, B)`` into planes ``(T, H, 8 B)`` with the kernel.
+    """Unpack rows of whole bytes ``(T, H, B)`` into contiguous planes with the kernel.
 
-    Args:
-        packed: Packed planes.
-        planes: Contiguous array, written.
-        is_flipped: Write the rows of each plane in reverse order.
+    ``is_flipped`` writes the rows of each plane in reverse order.
     """
     _compiled_kernel()(np.ascontiguousarray(packed), planes.view(np.uint64), is_flipped)
 
@@ -99,12 +96,8 @@ def _spread_bits(
     """Write bit k of each byte as byte k of a word, 0 or 1, on little-endian processors.
 
     Arithmetic instead of a table, so that the compiler can vectorise: of eight copies of the byte,
-    each keeps a different bit, which an addition carries to the highest bit of the copy.
-
-    Args:
-        packed: ``(T, H, B)``, eight pixels in a byte.
-        spread: ``(T, H, B)``, written.
-        is_flipped: Write the rows of each plane in reverse order.
+    each keeps a different bit, which an addition carries to the highest bit of the copy. Arguments
+    are those of :func:`unpack_into`.
     """
     planes, height, row_bytes = packed.shape
     for plane in range(planes):

@@ -35,8 +35,7 @@ class RateScale(NamedTuple):
 def stated_rate_scale(option: float | str | None) -> float | None:
     """Return the value of ``--rate-scale``, or None for ``auto``.
 
-    Raises:
-        UsageError: If the value is neither ``auto`` nor a number above 0 and at most 1.
+    Raises UsageError if it is neither ``auto`` nor a number above 0 and at most 1.
     """
     if option is None or option == "auto":
         return None
@@ -53,10 +52,7 @@ def rate_scale_of(
 ) -> RateScale:
     """Return the rate scale: stated, of the recording, of the method, else an estimate.
 
-    Args:
-        recording: The recording; its rate scale has the second priority.
-        stated: The value of ``--rate-scale``, with the first priority.
-        own: The rate scale that a method was trained with, with the third priority.
+    ``stated`` is the value of ``--rate-scale``; ``own`` is that which a method was trained with.
     """
     for value in (stated, recording.rate_scale, own):
         if value is not None:

@@ -82,11 +82,7 @@ def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
 
 
 def check_recording(value: object) -> None:
-    """Raise if a value is not a :class:`SpikeRecording`; the message says how to make one.
-
-    Raises:
-        UsageError: If the value is a path, an array, or of another type.
-    """
+    """Raise UsageError, which says how to make one, if a value is no :class:`SpikeRecording`."""
     if isinstance(value, SpikeRecording):
         return
     if isinstance(value, str | PurePath):
@@ -102,11 +98,7 @@ def check_recording(value: object) -> None:
 
 
 def stated_cfa(recording: SpikeRecording) -> Cfa:
-    """Return the layout of a recording's Bayer filters.
-
-    Raises:
-        UsageError: If the recording states none.
-    """
+    """Return the layout of a recording's Bayer filters; raise UsageError if it states none."""
     cfa = recording.cfa
     if cfa is None:
         name = recording.meta.get("name", recording.meta.get("source", "the recording"))

@@ -23,12 +23,7 @@ SHAPE_KEEPING_MODES = (0, 2, 4, 6)
 
 
 def apply_mode(planes: Tensor, mode: int) -> Tensor:
-    """Rotate and flip ``(..., H, W)`` by one of the eight modes, without resampling.
-
-    Args:
-        planes: Tensor whose last two axes are rows and columns.
-        mode: 0..7, index into :data:`MODES`.
-    """
+    """Rotate and flip ``(..., H, W)`` by one of the eight :data:`MODES`, without resampling."""
     turns, is_flipped = MODES[mode]
     turned = torch.rot90(planes, turns, dims=(-2, -1))
     return turned.flip(-2) if is_flipped else turned
@@ -48,9 +43,7 @@ def apply_modes(planes: Tensor, modes: Tensor) -> Tensor:
 def turn_motion(motion: Tensor, mode: int) -> Tensor:
     """Rotate and flip a flow field ``(..., 2, H, W)`` (right, down), including its vectors.
 
-    Args:
-        motion: Flow between two images.
-        mode: 0..7. The result is the flow between the two images transformed by this mode.
+    The result is the flow between the two images transformed by the mode, 0..7.
     """
     turns, is_flipped = MODES[mode]
     right, down = apply_mode(motion, mode).unbind(-3)

@@ -162,10 +162,9 @@ def known_rate_scale(
 def read_clip(
     recording: SpikeRecording, center: int, length: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Read the window around a plane, mirrored in time at the recording's ends.
+    """Read uint8 ``(length, H, W)`` around a plane, mirrored in time at the recording's ends.
 
-    Returns:
-        uint8 ``(length, H, W)``, 0 or 1, on the device; bits are unpacked there.
+    Bits are unpacked on the device.
     """
     start, stop = centred_window(center, length)
     planes = mirrored_planes(start, stop, len(recording))

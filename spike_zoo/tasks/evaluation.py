@@ -92,14 +92,8 @@ class Evaluation(NamedTuple):
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:
     """Return the mean of the planes in a window, divided by the rate scale (playback, TFP).
 
-    Args:
-        spikes: ``(T, h, w)``, 0 or 1.
-        rate_scale: Spikes per plane at white.
-        center: Middle plane of the window. Planes outside the clip are left out.
-        window: Number of planes, odd.
-
-    Returns:
-        ``(h, w)`` in [0, 1].
+    Spikes are ``(T, h, w)`` of 0 and 1, the result is ``(h, w)`` in [0, 1]. The window has an odd
+    number of planes; those outside the clip are left out.
     """
     first = max(0, center - window // 2)
     rate = spikes[first : center + window // 2 + 1].float().mean(dim=0)

@@ -66,12 +66,9 @@ def tiny_archive(
 
 
 def archive_of(path: Path, take: Callable[[int], Take], held_out: int = 1) -> Path:
-    """Write an archive of four training takes, and ``held_out`` validation and test takes.
+    """Write an archive of four training takes, and ``held_out`` validation and test takes each.
 
-    Args:
-        path: The archive.
-        take: Function from a seed to a take.
-        held_out: Number of validation takes and of test takes.
+    ``take`` returns a take from a seed.
     """
     counts = {"train": 4, "val": held_out, "test": held_out}
     names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}

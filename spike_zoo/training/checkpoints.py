@@ -183,8 +183,7 @@ class HeldOutCheckpoint(RunCheckpoint):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean change of the errors since the start in standard errors.
 
-        Raises:
-            ConfigError: If too few samples have hidden pixels.
+        Raises ConfigError if too few samples have hidden pixels.
         """
         errors = {k: x for share in all_gather_objects(self._errors) for k, x in share.items()}
         if len(errors) < _LEAST_SAMPLES:
@@ -248,11 +247,10 @@ def _save_logs(trainer: Trainer) -> None:
 
 
 def with_best(trainer: Trainer) -> tuple[str, dict[str, Any]]:
-    """Return the best checkpoint of a fit, and its metrics with those of this checkpoint.
+    """Return the path of the best checkpoint of a fit, and its metrics.
 
-    Returns:
-        Path of the best checkpoint; if nothing was validated, of the last one; empty if there is
-        none. And the metrics, where those of validation are replaced by the best checkpoint's.
+    If nothing was validated, the path is that of the last checkpoint, or empty. In the metrics,
+    those of validation are replaced by the best checkpoint's.
     """
     metrics, callbacks = trainer.callback_metrics, trainer.checkpoint_callbacks
     checkpoints = [callback for callback in callbacks if isinstance(callback, RunCheckpoint)]

@@ -263,14 +263,9 @@ class FeatureMap(EvaluationCallback):
 
 
 def tsne_embedding(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Embed features in two dimensions by t-SNE.
+    """Embed features ``(N, F)``, N at least 2, by t-SNE as ``(N, 2)``; deterministic.
 
-    Args:
-        features: ``(N, F)``, N at least 2. Each feature is normalised to mean 0 and, if not
-            constant, standard deviation 1.
-
-    Returns:
-        ``(N, 2)``, deterministic.
+    Each feature is normalised to mean 0 and, if not constant, standard deviation 1.
     """
     from sklearn.manifold import TSNE
 

@@ -103,10 +103,8 @@ def explicit_arguments(arguments: Sequence[str]) -> set[str]:
 def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
     """Copy the arguments of a module from its checkpoint, except those of the command line.
 
-    Nothing that the checkpoint names is imported, because the file is not trusted.
-
-    Returns:
-        Whether anything in ``model`` (parsed ``class_path`` and ``init_args``) changed.
+    Nothing that the checkpoint names is imported, because the file is not trusted. Returns whether
+    anything in ``model`` (parsed ``class_path`` and ``init_args``) changed.
     """
     class_path, arguments = class_and_arguments(read_checkpoint(checkpoint))
     module, _, name = model.class_path.rpartition(".")
@@ -169,10 +167,8 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
 def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> bool:
     """Raise ConfigError if settings differ from those of the run's start.
 
-    The record of the resumed run would not state them correctly. The run may become longer.
-
-    Returns:
-        Whether the run becomes longer.
+    The record of the resumed run would not state them correctly. The run may become longer; returns
+    whether it does.
     """
     file = run_dir / "config.yaml"
     if not file.is_file():

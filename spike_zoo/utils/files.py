@@ -159,16 +159,10 @@ def synchronise(file: IO[bytes]) -> None:
 
 
 def lock(file: IO[bytes] | int, *, wait: bool = False) -> bool:
-    """Lock an open file or folder until it is closed.
+    """Lock an open file or folder until it is closed; False if another process holds the lock.
 
-    Without support of the system or the file system, it is not locked, with a warning.
-
-    Args:
-        file: The open file, or its descriptor.
-        wait: Wait until another process releases the lock.
-
-    Returns:
-        False if another process holds the lock.
+    With ``wait`` it waits until another process releases the lock. Without support of the system or
+    the file system, the file is not locked, with a warning.
     """
     try:
         import fcntl  # not on Windows
@@ -194,13 +188,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def memory_map(file: int) -> mmap.mmap | None:
-    """Return a read-only memory map of an open file.
+    """Return a read-only memory map of an open file, whose descriptor may be closed later.
 
-    Args:
-        file: Descriptor of the file, which may be closed later.
-
-    Returns:
-        None if the file is empty, or its file system has no shared maps.
+    Returns None if the file is empty, or its file system has no shared maps.
     """
     try:
         return mmap.mmap(file, 0, access=mmap.ACCESS_READ)
@@ -280,12 +270,9 @@ def how_to_make(path: str | Path) -> str:
 
 
 def check_absent(path: Path, *, overwrite: bool = False) -> None:
-    """Raise an error if the target is a folder, or if it exists and must not be overwritten.
+    """Raise an error if the target exists and must not be overwritten, or cannot be written.
 
-    Raises:
-        ExistingFileError: If ``path`` exists and ``overwrite`` is off.
-        FormatError: If ``path`` is a folder.
-        RecordingError: If its folder cannot be created or written.
+    Errors are those of :func:`new_file`.
     """
     check_writable(path)
     if path.is_dir():
@@ -306,15 +293,10 @@ def check_writable(path: Path) -> None:
 
 
 def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
-    """Raise an error for an output path with an unsupported suffix.
+    """Raise UsageError for an output path with an unsupported suffix, unless it is a folder.
 
-    Args:
-        out: Output path of the user.
-        known: Supported suffixes.
-        option: Option of the path in the error message, as ``"--out "``.
-
-    Raises:
-        UsageError: If ``out`` has another suffix, does not end with a slash and is not a folder.
+    ``option`` is that of the path in the message, as ``"--out "``. A path with a slash at the end
+    is a folder.
     """
     suffix = Path(out).suffix
     if not suffix or out.endswith(("/", os.sep)) or Path(out).is_dir():

@@ -12,11 +12,8 @@ if TYPE_CHECKING:
 def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
     """Return a ``__getattr__`` for a package that imports public names on first use.
 
-    The use of one name then does not import the libraries of other names.
-
-    Args:
-        package: ``__name__`` of the package.
-        modules: Public name -> module of the package that defines the name.
+    The use of one name then does not import the libraries of other names. ``modules`` maps public
+    names to the module of the package that defines them.
     """
 
     def load(name: str) -> object:

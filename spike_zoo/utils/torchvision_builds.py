@@ -22,13 +22,8 @@ def define_missing_operators(package: Path) -> bool:
     """Define the operators ``nms`` and ``qnms`` if torchvision's library does not load.
 
     A CUDA build of torchvision with a CPU build of torch fails at import, because these operators
-    are registered for a library that is not loaded.
-
-    Args:
-        package: Folder of the torchvision package.
-
-    Returns:
-        Whether the operators were defined; calls of these operators raise an error.
+    are registered for a library that is not loaded. ``package`` is the folder of torchvision.
+    Returns whether the operators were defined; calls of these operators raise an error.
     """
     import torch
 

@@ -23,15 +23,10 @@ _MAX_REPEATED: Final = 10_000  # largest number of values that aliases may add t
 
 
 def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # noqa: ANN401  (any YAML value)
-    """Read a YAML file.
+    """Read a YAML file in UTF-8.
 
-    Args:
-        path: The file, in UTF-8.
-        error: Class of the raised error.
-
-    Raises:
-        SpikeZooError: An error of class ``error`` if the content is not YAML, if a mapping has a
-            key twice, or if aliases repeat more than 10,000 values; states file and line.
+    Raises an error of class ``error`` if the content is not YAML, if a mapping has a key twice, or
+    if aliases repeat more than 10,000 values; states file and line.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
@@ -64,15 +59,10 @@ def limit_aliases_of_options() -> None:
 def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> Data:  # noqa: ANN401  (any YAML value)
     """Build a dataclass from a mapping; jsonargparse checks the types of its fields.
 
-    Args:
-        cls: The dataclass; its type hints must be evaluable at run time.
-        content: Field -> value, from YAML.
-        place: File and entry, for error messages.
-        built: Values of fields that are not read from ``content``.
-
-    Raises:
-        ConfigError: If ``content`` is not a mapping, or a key is missing, unknown or of another
-            type, or if the dataclass raises ``ValueError``.
+    The type hints must be evaluable at run time. ``place`` is file and entry, for error messages;
+    ``built`` are values of fields that are not read from ``content``. Raises ConfigError if
+    ``content`` is not a mapping, or a key is missing, unknown or of another type, or if the
+    dataclass raises ``ValueError``.
     """
     expected = {item.name: item for item in fields(cls) if item.name not in built}  # type: ignore[arg-type]  # any dataclass
     if not isinstance(content, dict):
@@ -128,8 +118,7 @@ def _located(reason: yaml.MarkedYAMLError, prefix: str = "") -> str:
 def _check_aliases(node: Any, sizes: dict[int, float]) -> float:  # noqa: ANN401  (yaml has no hints)
     """Return the number of values of a node with expanded aliases.
 
-    Raises:
-        _ContentError: If aliases repeat too many values, or if a value contains itself.
+    Raises _ContentError if aliases repeat too many values, or if a value contains itself.
     """
     if (counted := sizes.get(id(node))) is not None:
         return counted

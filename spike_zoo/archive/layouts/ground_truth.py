@@ -177,13 +177,8 @@ def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
 def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -> Path:
     """Write an image of an archive without loss: 8 bits as PNG, other values as TIFF.
 
-    Args:
-        image: ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; uint8, uint16 or float32.
-        stem: The file without its suffix; missing folders are created.
-        overwrite: Replace an existing file.
-
-    Returns:
-        Path of the file.
+    The image is ``(H, W)`` grey or ``(H, W, 3)`` R,G,B of uint8, uint16 or float32. Returns the
+    path: ``stem`` with a suffix, in a folder that is created if it is missing.
     """
     path = stem.with_name(f"{stem.name}{'.png' if image.dtype == np.uint8 else '.tif'}")
     if image.dtype == np.uint8:

@@ -82,12 +82,7 @@ class LosslessHeader:
 
     @classmethod
     def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:
-        """Parse the header of a lossless bitstream.
-
-        Args:
-            data: The bitstream, or its first 52 bytes.
-            path: Name of the file, for errors.
-        """
+        """Parse a bitstream, or its first 52 bytes; ``path`` names the file in errors."""
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         if not MAGIC.startswith(head[: len(MAGIC)]):
             raise BitstreamError(

@@ -72,11 +72,7 @@ def _neighbourhood(model: FiringModel, pixel: int) -> tuple[int, int]:
 
 @compiled_inline
 def _set_contexts(model: FiringModel, pixel: int) -> tuple[int, int]:
-    """Write the context of a pixel for each table.
-
-    Returns:
-        The index of the weight set of each mixer.
-    """
+    """Write the context of a pixel for each table; return the index of each mixer's weight set."""
     state = model.pixels[pixel]
     elapsed, interval, spike_count = state.elapsed, state.interval, state.spike_count
     light, recent = _neighbourhood(model, pixel)
@@ -181,10 +177,7 @@ def _set_clock(pixel: Pixel, interval: int) -> None:
 def predict(model: FiringModel, planes: NDArray[np.uint8], chances: NDArray[np.uint16]) -> None:
     """Write the probability of every spike, adapting the model after each spike.
 
-    Args:
-        model: State after the previous planes; changed.
-        planes: ``(T, H, W)``, 0 or 1.
-        chances: Probabilities, ``(T * H * W,)``, 1 to 65535 of 65536; written.
+    ``planes`` are ``(T, H, W)`` of 0 and 1; ``chances`` are ``(T * H * W,)``, 1 to 65535 of 65536.
     """
     depth, height, width = planes.shape
     index = 0
@@ -207,13 +200,8 @@ def encode(
 ) -> tuple[int, int]:
     """Encode spikes from the last to the first; fill ``words`` from the end backwards.
 
-    Args:
-        planes: ``(N,)``, 0 or 1.
-        chances: Probability of each spike, ``(N,)``.
-        words: Buffer of at least N words, written.
-
-    Returns:
-        The final state, and the number of free words.
+    Spikes and their probabilities are ``(N,)``; ``words`` is a buffer of at least N words. Returns
+    the final state, and the number of free words.
     """
     state, free = np.int64(FIRST_STATE), words.size
     for index in range(planes.size - 1, -1, -1):
@@ -233,16 +221,10 @@ def encode(
 def decode(
     model: FiringModel, words: NDArray[np.uint16], state: int, planes: NDArray[np.uint8]
 ) -> tuple[int, int]:
-    """Decode planes, adapting the model after each spike.
+    """Decode the words of a payload into planes ``(T, H, W)``, adapting the model after each spike.
 
-    Args:
-        model: State after the previous planes; changed.
-        words: All words of the payload.
-        state: Final state of the encoder.
-        planes: ``(T, H, W)``; written.
-
-    Returns:
-        The final state, and the number of words read; -1 if there are too few words.
+    ``state`` is the encoder's final state. Returns the final state, and the number of words read;
+    -1 if there are too few words.
     """
     depth, height, width = planes.shape
     rest, read = np.int64(state), 0

@@ -135,9 +135,8 @@ def flow_at(recording: SpikeRecording, center: int, device: torch.device) -> Ten
 def with_errors(truth: Tensor, generator: torch.Generator) -> Tensor:
     """Return ground-truth flow plus smooth random errors like those of estimated flow.
 
-    Args:
-        truth: ``(B, 2, 2, H, W)`` in pixels; NaN (unknown) becomes 0.
-        generator: Random generator on the CPU.
+    The truth is ``(B, 2, 2, H, W)`` in pixels; NaN (unknown) becomes 0. The generator is on the
+    CPU.
     """
     flow = truth.nan_to_num(nan=0.0)
     height, width = flow.shape[-2:]

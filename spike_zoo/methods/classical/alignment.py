@@ -74,12 +74,8 @@ class PlaneAlignment:
     def whole(self, intervals: Intervals, clip: range) -> Tensor:
         """Return whether the interval of each group's middle plane is inside the clip.
 
-        Args:
-            intervals: Intervals of a block of planes.
-            clip: The planes of the clip.
-
-        Returns:
-            float32 ``(N, H, W)``, 1 or 0 at the nearest pixel along the flow.
+        The result is float32 ``(N, H, W)``, 1 or 0 at the nearest pixel along the flow. The
+        intervals are those of a block of planes; ``clip`` is a range of its planes.
         """
         planes = [group[len(group) // 2] for group in self.groups]
         height, width = self.velocity.shape[2:]

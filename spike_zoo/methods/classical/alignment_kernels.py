@@ -145,15 +145,9 @@ def sample_whole(
 ) -> None:
     """Write 1 if the interval at the nearest pixel along the flow is inside the clip, else 0.
 
-    Args:
-        ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
-        clip: First plane and past the last one.
-        planes: Indexes of planes, ``(P,)``.
-        middle: Index of the plane that the planes are aligned to.
-        velocity: As in :func:`sample_along`.
-        out: Output ``(P, H, W)``.
-        top: First row.
-        bottom: Past the last row.
+    ``ends`` are the planes since the last spike and until the next one, ``(T, H, W)`` each;
+    ``clip`` is the first plane and past the last one. The other arguments are those of
+    :func:`sample_along`.
     """
     height, width = velocity.shape[2:]
     columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
@@ -200,20 +194,13 @@ def measure_excess(
     """Measure the excess of interval rates over the prediction of images warped along the flow.
 
     A pixel fires when it has gathered light 1. If the predicted light of an interval is below 1,
-    the scene was brighter than predicted and the excess is positive.
+    the scene was brighter than predicted and the excess is positive; intervals that leave the clip
+    give 0.
 
-    Args:
-        images: ``(C, H, W)``, spikes per plane at the middle plane.
-        tile: ``(2, 2)``, index of the image that predicts a pixel, by row and column modulo 2.
-        ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
-        clip: First plane and past the last one: intervals that leave it give 0.
-        middle: Index of the middle plane.
-        velocity: As in :func:`sample_along`.
-        window: First plane and past the last plane of the output, in the clip.
-        step: Number of consecutive planes that share the predicted light of their middle plane.
-        out: Output ``(window, H, W)``, spikes per plane.
-        top: First row.
-        bottom: Past the last row.
+    ``images`` are ``(C, H, W)``, spikes per plane at the middle plane; ``tile``, ``(2, 2)``, is the
+    index of the image that predicts a pixel, by row and column modulo 2. ``window`` is the range of
+    planes of the output, in the clip. ``step`` consecutive planes share the predicted light of
+    their middle plane. The other arguments are those of :func:`sample_whole`.
     """
     width = images.shape[2]
     columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)

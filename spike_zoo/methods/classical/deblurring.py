@@ -31,12 +31,7 @@ _MIN_VALUE: Final = 0.2  # lower bound of the share of groups with an interval i
 
 
 def box_filter(images: Tensor, side: int) -> Tensor:
-    """Return means over squares around each pixel; squares are cut at the borders.
-
-    Args:
-        images: ``(N, H, W)``.
-        side: Side of the squares in pixels, odd.
-    """
+    """Return means of ``(N, H, W)`` over odd squares around each pixel, cut at the borders."""
     if is_compiled_for(images.device):
         import cv2  # six times as fast
 
@@ -122,12 +117,7 @@ def deblurred(
 
 
 def blur_clip(alignment: PlaneAlignment, planes: int) -> range:
-    """Return the range of planes that may hold intervals used for deblurring.
-
-    Args:
-        alignment: Alignment of the window's groups.
-        planes: Number of planes of the block.
-    """
+    """Return the range of a block's planes that may hold intervals used for deblurring."""
     window = alignment.planes
     return range(max(min(window) - DEBLUR_MARGIN, 0), min(max(window) + DEBLUR_MARGIN + 1, planes))
 
@@ -135,11 +125,9 @@ def blur_clip(alignment: PlaneAlignment, planes: int) -> range:
 def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: float) -> Tensor:
     """Return the increment of a round if only a share of the samples of each group was measured.
 
-    Args:
-        excess: ``(N, H, W)``, means of groups; samples that were not measured count as 0.
-        share: ``(N, H, W)``, share of measured samples.
-        weights: Weights of the groups.
-        caution: Added to the mean share, so that few samples give a small increment.
+    ``excess`` are means of groups ``(N, H, W)`` in which samples that were not measured count as 0,
+    and ``share`` are the shares of measured samples. ``caution`` is added to the mean share, so
+    that few samples give a small increment.
     """
     measured = weighted_sum(weights, share) + caution
     mean = weighted_sum(weights, excess) / measured
@@ -158,13 +146,7 @@ def _increment(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
 
 
 def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean times a Wiener filter and the step size.
-
-    Args:
-        mean: ``(H, W)``, weighted mean of the groups.
-        spread: ``(H, W)``, variance between the groups.
-        weights: Weights of the groups.
-    """
+    """Return the mean of groups times a Wiener filter (from their variance) and step size."""
     noise = spread * weighted_sum(weights, weights)
     power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
     return _STEP * (mean * power / (power + _CAUTION * noise + 1e-12))

@@ -59,10 +59,7 @@ def estimate_velocities(
 def displacements_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
     """Return the displacement from the middle plane to other planes, ``(N, 2, H, W)`` in pixels.
 
-    Args:
-        planes: Indexes of the other planes.
-        middle: Index of the middle plane.
-        velocity: Result of :func:`estimate_velocities`.
+    ``velocity`` is the result of :func:`estimate_velocities`; planes are indexes.
     """
     before, after = velocity
     away = torch.tensor([float(plane - middle) for plane in planes], device=velocity.device)
@@ -80,9 +77,8 @@ def warp_planes(planes: Tensor, flow: Tensor) -> Tensor:
 def warp_velocity(velocity: Tensor, planes: int) -> Tensor:
     """Return velocities for the pixels of another plane, by backward warping.
 
-    Args:
-        velocity: Result of :func:`estimate_velocities`.
-        planes: Offset of the other plane, negative if it is earlier.
+    ``velocity`` is the result of :func:`estimate_velocities`; ``planes`` is the offset of the other
+    plane, negative if it is earlier.
     """
     if planes == 0:
         return velocity
@@ -122,15 +118,10 @@ def _rate_image(rates: Tensor, plane: int) -> Tensor:
 
 
 def image_flow(here: Tensor, there: Tensor) -> Tensor:
-    """Estimate the flow between two images by DIS.
+    """Estimate the flow between two images of a scene, ``(H, W)`` with white 1, by DIS.
 
-    Args:
-        here: ``(H, W)``, white is 1.
-        there: ``(H, W)``, an image of the same scene at another time.
-
-    Returns:
-        ``(2, H, W)``: (dx, dy) in pixels from each pixel to its position in ``there``; zeros for a
-        single row or column.
+    Returns ``(2, H, W)``: (dx, dy) in pixels from each pixel to its position in ``there``; zeros
+    for a single row or column.
     """
     if min(here.shape) < 2:
         return here.new_zeros(2, *here.shape)

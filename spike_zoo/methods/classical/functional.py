@@ -172,10 +172,9 @@ def in_order(
 ) -> Tensor:
     """Compute rates at ascending centres and return them in the order and shape of the inputs.
 
-    Args:
-        video: Returns rates ``(B, N, H, W)`` of clips, uint8 ``(B, T, H, W)``, at N planes.
-        spikes: ``(T, H, W)`` or ``(B, T, H, W)``; bool and uint8 are not copied.
-        centers: Planes in any order, by default every plane.
+    ``video`` returns rates ``(B, N, H, W)`` of clips, uint8 ``(B, T, H, W)``, at N planes. Spikes
+    are ``(T, H, W)`` or ``(B, T, H, W)``; bool and uint8 are not copied. All planes are the
+    default.
 
     Raises:
         PlaneRangeError: If a centre lies outside the clip.

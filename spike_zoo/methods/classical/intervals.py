@@ -44,11 +44,7 @@ class Windows(NamedTuple):
 
 
 def windows_around(centers: Sequence[int], planes: int, length: int) -> Windows:
-    """Return the windows around ascending centres, cut to the clip.
-
-    Raises:
-        ValueError: If the length is below 1.
-    """
+    """Return the windows of a length of at least 1 around ascending centres, cut to the clip."""
     if length < 1:
         raise ValueError(f"a window has at least 1 plane, got {length}")
     edges = np.array([centred_window(center, length) for center in centers], np.int64)

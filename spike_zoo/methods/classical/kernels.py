@@ -33,11 +33,8 @@ MIN_PARALLEL_PIXELS: Final = 1 << 20
 def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: object) -> None:
     """Run ``kernel(*arguments, top, bottom)`` on bands of rows, one band per thread of torch.
 
-    Args:
-        kernel: Takes the first row and the row past the last one as its last arguments.
-        height: Number of rows.
-        work: Pixels times planes that the call touches.
-        arguments: Passed on as they are.
+    ``top`` is the first row and ``bottom`` the row past the last one; ``work`` is the number of
+    pixels times planes that the call touches.
     """
     bands = min(torch.get_num_threads(), height) if work >= MIN_PARALLEL_PIXELS else 1
     if bands == 1:
@@ -218,17 +215,11 @@ def measure_intervals(
     top: int,
     bottom: int,
 ) -> None:
-    """Measure the intervals across the end of each plane.
+    """Measure the intervals across the end of each plane, rows ``[top, bottom)``.
 
-    Args:
-        spikes: ``(T, H, W)``, not 0 means a spike.
-        outside: As in :func:`mean_intervals`.
-        limit: Longer intervals count as 0.
-        since: Output ``(T, H, W)``, planes since the last spike: 0 at a spike, 255 at most.
-        until: Output ``(T, H, W)``, planes until the next spike: 1 or more, 255 at most.
-        rates: Output ``(T, H, W)``, inverse intervals, 0 if a spike is missing.
-        top: First row.
-        bottom: Past the last row.
+    Spikes, ``outside`` and ``limit`` are those of :func:`mean_intervals`. Outputs, ``(T, H, W)``
+    each, are the planes since the last spike (0 at a spike) and until the next one (1 or more), at
+    most 255, and the inverse intervals, 0 if a spike is missing.
     """
     every = np.ones(rates.shape[0], np.bool_)
     for row in range(top, bottom):
@@ -372,14 +363,10 @@ def _search(
 
 @compiled
 def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bottom: int) -> None:
-    """Extrapolate rates before a pixel's first interval and after the last interval.
+    """Extrapolate rates before a pixel's first interval and after the last one, in place.
 
-    Args:
-        rates: ``(T, H, W)``, 0 if there is no interval; changed in place.
-        away: Planes of the recording before the block and after it.
-        longest: Number of planes without a spike at which a pixel stays black.
-        top: First row.
-        bottom: Past the last row.
+    Rates are ``(T, H, W)``, 0 if there is no interval. ``away`` are the planes of the recording
+    before the block and after it; after ``longest`` planes without a spike a pixel stays black.
     """
     planes, _, width = rates.shape
     for row in range(top, bottom):

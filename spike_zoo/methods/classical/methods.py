@@ -40,11 +40,7 @@ class ClassicalMethod(ClipReconstruction):
         self.hparams: dict[str, Any] = settings
 
     def adjusted(self, **settings: int) -> Self:
-        """Return a copy of the method with some settings changed.
-
-        Raises:
-            ValueError: If a setting is outside its range.
-        """
+        """Return a copy with some settings changed; raise ValueError if one is out of range."""
         return type(self)(**{**self.hparams, **settings})
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
@@ -58,9 +54,7 @@ class ClassicalMethod(ClipReconstruction):
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
 
-        Args:
-            spikes: The clips.
-            rate_scale: Spikes per plane at white, ``(B,)``; 1 by default.
+        ``rate_scale`` is spikes per plane at white, ``(B,)``; 1 by default.
         """
         rate = self.rate(spikes, spikes.shape[1] // 2)[:, None]
         if rate_scale is not None:

@@ -185,12 +185,10 @@ class NearestSpikes(NamedTuple):
 def previous_spikes(
     recording: SpikeRecording, boundary: int, cached: NearestSpikes | None = None
 ) -> NearestSpikes:
-    """Return the last spikes before a boundary.
+    """Return the last spikes before a boundary, the index of the plane after it.
 
-    Args:
-        recording: The spikes.
-        boundary: Index of the first plane after the boundary.
-        cached: Result for an earlier boundary; only planes since that boundary are searched.
+    If ``cached`` is the result for an earlier boundary, only planes since that boundary are
+    searched.
     """
     if cached is None or cached.boundary > boundary:
         return NearestSpikes(boundary, nearest_in_recording(recording, boundary, -1))
@@ -203,13 +201,10 @@ def previous_spikes(
 def next_spikes(
     recording: SpikeRecording, boundary: int, cached: NearestSpikes | None = None
 ) -> NearestSpikes:
-    """Return the first spikes after a boundary.
+    """Return the first spikes after a boundary, the index of the plane after it.
 
-    Args:
-        recording: The spikes.
-        boundary: Index of the first plane after the boundary.
-        cached: Result for an earlier boundary. Only two kinds of pixels are searched: those that
-            fired since that boundary, and those without a spike, in planes beyond that search.
+    If ``cached`` is the result for an earlier boundary, only two kinds of pixels are searched:
+    those that fired since that boundary, and those without a spike, in planes beyond that search.
     """
     if cached is None or not 0 <= boundary - cached.boundary <= MAX_INTERVAL:
         return NearestSpikes(boundary, nearest_in_recording(recording, boundary, 1))

@@ -211,11 +211,7 @@ class LDN(nn.Module):
 
 
 def check_blur(blur: Tensor) -> None:
-    """Check the shape of a batch of blurry images.
-
-    Raises:
-        ValueError: If the shape is not ``(B, 3, H, W)`` with multiples of 4 as H and W.
-    """
+    """Raise ValueError unless the shape is ``(B, 3, H, W)`` with multiples of 4 as H and W."""
     if blur.ndim != 4 or blur.shape[1] != 3 or blur.shape[2] % RATIO or blur.shape[3] % RATIO:
         raise ValueError(
             f"the student takes images (B, 3, H, W) with H and W multiples of {RATIO}, got "
@@ -224,11 +220,7 @@ def check_blur(blur: Tensor) -> None:
 
 
 def check_windows(encoded: EncodedBlur, windows: Tensor, length: int) -> None:
-    """Check the shape of windows of spikes against encoded blurry images.
-
-    Raises:
-        ValueError: If the shape differs; the message states the expected shape.
-    """
+    """Raise ValueError with the expected shape if windows do not fit encoded blurry images."""
     expected = (len(encoded.features), length, *encoded.features.shape[-2:])
     if windows.ndim != 5 or windows.shape[1:] != expected:
         raise ValueError(

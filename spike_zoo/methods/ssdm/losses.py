@@ -175,8 +175,7 @@ def default_reblur(name: str) -> float:
 def summed_distances(name: str) -> list[str]:
     """Return the names of the distances in a sum such as ``"charbonnier+ssim"``.
 
-    Raises:
-        ValueError: If a name is unknown; the message lists the known names.
+    Raises ValueError with the known names if a name is unknown.
     """
     parts = name.split(SUM_SEPARATOR)
     unknown = [part for part in parts if part != LPIPS and part not in DISTANCES]

@@ -243,10 +243,9 @@ def _check_numbers(times: int, cache_gib: float, cache_dir: str | None) -> None:
 
 @torch.no_grad()
 def init_blur_passthrough(layer: nn.Conv2d) -> None:
-    """Initialise a student's last layer to pass the blurry image, with little of the features.
+    """Initialise a student's last layer to pass the blurry image, its first three input channels.
 
-    Args:
-        layer: The last layer; its first three input channels are the blurry image.
+    The features get little weight.
     """
     layer.weight *= FEATURES_SHARE
     layer.weight[:, :3] = torch.eye(3)[..., None, None]
@@ -256,8 +255,7 @@ def init_blur_passthrough(layer: nn.Conv2d) -> None:
 def windows_around(spikes: Tensor, times: Sequence[int], length: int) -> Tensor:
     """Return the planes around some times: ``(B, T, h, w)`` -> ``(len(times), B, length, h, w)``.
 
-    Raises:
-        ConfigError: If a window leaves the stream.
+    Raises ConfigError if a window leaves the stream.
     """
     spans = [centred_window(time, length) for time in times]
     for time, (start, stop) in zip(times, spans, strict=True):

@@ -46,8 +46,7 @@ def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Ten
 def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
     """Return spikes per plane over planes ``[start, stop)``: ``(B, T, h, w)`` -> ``(B, 1, h, w)``.
 
-    Raises:
-        ValueError: If the range is empty or leaves the stream.
+    Raises ValueError if the range is empty or leaves the stream.
     """
     _check_range(spikes, start, stop)
     return spikes[:, start:stop].float().mean(dim=1, keepdim=True)
@@ -85,11 +84,7 @@ def random_window_rate(
 
 
 def _check_range(spikes: Tensor, start: int, stop: int) -> None:
-    """Check a range of planes.
-
-    Raises:
-        ValueError: If the range is empty or leaves the stream.
-    """
+    """Raise ValueError if a range of planes is empty or leaves the stream."""
     if not 0 <= start < stop <= spikes.shape[1]:
         raise ValueError(
             f"planes {start}..{stop} (first, past the last) are empty or outside of the stream's "

@@ -22,13 +22,8 @@ ACCELERATOR_GIB = 4.0
 def images_at_once(work: int, memory_gib: float | None, device: torch.device) -> int:
     """Return the number of images to compute together, at least one.
 
-    Args:
-        work: Bytes of features of one image at the largest layer.
-        memory_gib: Memory limit; by default 0.125 on CPUs and 4 on other devices.
-        device: Device of the computation.
-
-    Raises:
-        ValueError: If the memory is not above 0.
+    ``work`` is the bytes of features of one image at the largest layer. The memory limit is by
+    default 0.125 GiB on CPUs and 4 GiB on other devices; ValueError if it is not above 0.
     """
     if memory_gib is None:
         memory_gib = CPU_GIB if device.type == "cpu" else ACCELERATOR_GIB
@@ -159,10 +154,6 @@ class SSDMTeacher(nn.Module):
 
 
 def check_gain(rate_gain: float) -> None:
-    """Check the option ``rate_gain``.
-
-    Raises:
-        ValueError: If the gain is not a finite number above 0.
-    """
+    """Raise ValueError if the option ``rate_gain`` is not a finite number above 0."""
     if not 0.0 < rate_gain < math.inf:
         raise ValueError(f"rate_gain must be a number above 0, got {rate_gain}")

@@ -111,13 +111,7 @@ class TeacherModule(DeblurModule):
         return True
 
     def read_files(self) -> None:
-        """Load the networks from their files, unless files or a checkpoint were loaded before.
-
-        Raises:
-            ConfigError: If no path is given.
-            MissingFileError: If a file does not exist.
-            WeightsError: If a file holds another network.
-        """
+        """Load the networks by :func:`load_teacher`, unless they were loaded before."""
         if not self._has_weights:
             load_teacher(self.teacher, self.files)
             self._has_weights = True
@@ -129,13 +123,7 @@ class TeacherModule(DeblurModule):
             self.read_files()
 
     def ready_teacher(self) -> SSDMTeacher:
-        """Return the cascade with loaded weights.
-
-        Raises:
-            ConfigError: If no path is given.
-            MissingFileError: If a file does not exist.
-            WeightsError: If a file holds another network.
-        """
+        """Return the cascade with loaded weights; errors are those of :func:`load_teacher`."""
         self.read_files()
         return self.teacher
 
@@ -213,12 +201,9 @@ class BlurryInputModule(DeblurModule):
 
 
 def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) -> None:
-    """Load the weights of a cascade's networks.
+    """Load the weights of a cascade's networks; parts that are not networks need no file.
 
-    Args:
-        teacher: The cascade; parts that are not networks need no file.
-        files: Part -> a checkpoint or export of a module that contains the teacher, or the
-            authors' file.
+    A file is a checkpoint or export of a module that contains the teacher, or the authors' file.
 
     Raises:
         ConfigError: If the path of a network is missing.

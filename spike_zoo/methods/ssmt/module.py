@@ -292,8 +292,7 @@ class SSMTModule(ReconstructionModule):
 def _method(initial: str) -> ClipReconstruction:
     """Return the method that reconstructs first images.
 
-    Raises:
-        ValueError: If the method is remote, or does not reconstruct grey images of clips.
+    Raises ValueError if it is remote, or does not reconstruct grey images of clips.
     """
     if initial.startswith(("hf:", "wandb:")):
         raise ValueError(f"initial: {initial} is not on this machine; copy it, and name the file")

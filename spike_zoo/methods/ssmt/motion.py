@@ -138,9 +138,7 @@ def _first_layer(channels: int) -> nn.Conv2d:
 def flow_loss(flows: list[Tensor], truth: Tensor) -> Tensor:
     """Return the sum of the L1 distances of all updates; n updates before the last: weight 0.8^n.
 
-    Args:
-        flows: In order of the updates, each ``(B, 2, H, W)``.
-        truth: ``(B, 2, H, W)``, NaN where unknown.
+    Flows, in order of the updates, and truth are ``(B, 2, H, W)``; the truth is NaN where unknown.
     """
     is_known = torch.isfinite(truth)
     target, count = truth.nan_to_num(), is_known.sum().clamp(min=1)

@@ -103,13 +103,10 @@ class IntervalAlignment(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, outer: Tensor, middle: Tensor, intervals: Tensor) -> Tensor:
-        """Return the outer features aligned to the middle features, ``(B, C, H, W)``.
+        """Return the outer features aligned to the middle features, ``(B, C, H, W)`` each.
 
-        Args:
-            outer: Features of the first or last sub-clip, ``(B, C, H, W)``.
-            middle: Features of the middle sub-clip, ``(B, C, H, W)``.
-            intervals: Scaled intervals at the middle planes of the outer and of the middle
-                sub-clip, ``(B, 2, H, W)``.
+        Outer features are those of the first or last sub-clip. ``intervals`` are the scaled
+        intervals at the middle planes of the outer and of the middle sub-clip, ``(B, 2, H, W)``.
         """
         parts = (outer, middle, intervals) if self.with_intervals else (outer, middle)
         x = torch.cat(parts, dim=1)
@@ -317,33 +314,21 @@ class SSMT(nn.Module):
 def scaled_intervals(spikes: Tensor, rate_scale: Tensor) -> Tensor:
     """Return intervals times the rate scale over the largest interval T + 1, about [0, 1].
 
-    Args:
-        spikes: ``(B, T, H, W)``.
-        rate_scale: Spikes per plane at white, ``(B,)``.
+    Spikes are ``(B, T, H, W)``, rate scales, in spikes per plane at white, ``(B,)``.
     """
     scale = rate_scale.view(-1, 1, 1, 1) / (spikes.shape[1] + 1)
     return clip_intervals(spikes) * scale
 
 
 def motion_input_of(kind: MotionInput, spikes: Tensor, rate_scale: Tensor) -> Tensor:
-    """Return the input of the motion network, ``(B, 41, H, W)``.
-
-    Args:
-        kind: ``"intervals"`` or ``"spikes"``.
-        spikes: ``(B, 41, H, W)``, 0 or 1.
-        rate_scale: Spikes per plane at white, ``(B,)``.
-    """
+    """Return the motion network's input ``(B, 41, H, W)``, ``"intervals"`` or ``"spikes"``."""
     if kind == "spikes":
         return spikes / rate_scale.view(-1, 1, 1, 1)
     return scaled_intervals(spikes, rate_scale)
 
 
 def check_spacing(batch: SceneBatch) -> None:
-    """Check that the images of scenes are 20 planes apart.
-
-    Raises:
-        ConfigError: If the images have another distance.
-    """
+    """Raise ConfigError unless the images of scenes are 20 planes apart."""
     steps = batch["planes"].diff(dim=1)
     if steps.numel() and not (steps == STRIDE).all():
         raise ConfigError(

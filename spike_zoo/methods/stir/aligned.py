@@ -185,11 +185,8 @@ def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
     """Return the flow loss over all levels, averaged over both directions.
 
     The flow of a level is the refined flow; at level 1, which has no refinement, the up-sampled
-    flow of level 2.
-
-    Args:
-        pyramid: Output of the network, with flow.
-        truth: ``(B, 2, 2, H, W)``, flow from the middle to the first and the last block.
+    flow of level 2. ``truth`` is the flow from the middle to the first and the last block,
+    ``(B, 2, 2, H, W)``.
     """
     count = len(pyramid.levels)
     padded = flow_losses.padded_motion(truth, 2 ** (count - 1)).flatten(0, 1)
@@ -205,12 +202,8 @@ def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
 def oracle_flow_pyramid(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
     """Return ground-truth flow as flows that align the features of every level; unknown flow is 0.
 
-    Args:
-        truth: As in :func:`field_loss`.
-        pyramid_levels: Number of levels of the network.
-
-    Returns:
-        Level -> flow ``(B, 4, h, w)`` in pixels of the level, for all levels but the coarsest.
+    ``truth`` is that of :func:`field_loss`. The result is level -> flow ``(B, 4, h, w)`` in pixels
+    of the level, for all levels but the coarsest.
     """
     padded = flow_losses.padded_motion(truth, 2 ** (pyramid_levels - 1)).flatten(0, 1)
     flows = {}

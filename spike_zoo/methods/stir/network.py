@@ -308,8 +308,7 @@ class STIR(nn.Module):
 def level_channels(pyramid_levels: int, width: float) -> tuple[int, ...]:
     """Return the feature channels of levels 1, 2, ...; level 1 is the embedding's.
 
-    Raises:
-        ValueError: If the width is not a positive number or leaves a level without channels.
+    Raises ValueError if the width is not a positive number or leaves a level without channels.
     """
     if not (math.isfinite(width) and width > 0):
         raise ValueError(f"width must be a positive number, got {width}")

@@ -107,9 +107,7 @@ def to_official(state_dict: StateDict) -> dict[str, Tensor]:
 def read_official(source: WeightsSource, expected: StateDict) -> dict[str, Tensor]:
     """Return published weights with the names of this package, checked against ``expected``.
 
-    Raises:
-        WeightsError: If the file cannot be read, or names or shapes differ.
-        MissingFileError: If the file does not exist.
+    Errors are those of :func:`read_state_dict`; WeightsError also if names or shapes differ.
     """
     natural = to_natural(read_state_dict(source))
     check_entries(natural, expected, source, "STIR", named=official_name)

@@ -88,8 +88,7 @@ class WindowStream:
     def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
         """Yield the image ``(1, H, W)`` at every centre, float32 on the CPU.
 
-        Raises:
-            PlaneRangeError: If the recording is shorter than half a window.
+        Raises PlaneRangeError if the recording is shorter than half a window.
         """
         ahead = min(CACHED_WINDOWS, CACHED_PIXELS // math.prod(self.grid.padded))
         for index, center in enumerate(centers):

@@ -74,11 +74,7 @@ class TileGrid:
         return F.pad(part, padding, mode="replicate") if any(padding) else part
 
     def join(self, images: list[Tensor]) -> Tensor:
-        """Return the frame ``(B, 1, H, W)`` blended from the images ``(B, 1, h, w)`` of tiles.
-
-        Args:
-            images: Images in the order of ``tiles``.
-        """
+        """Return the frame ``(B, 1, H, W)`` blended from images ``(B, 1, h, w)`` of ``tiles``."""
         if len(images) == 1:
             return crop_padding(images[0], *self.size)
         frame = images[0].new_zeros(*images[0].shape[:2], *self.padded)
@@ -102,10 +98,8 @@ def check_side(side: int | None) -> None:
 def spans(length: int, longest: int, multiple: int) -> list[Span]:
     """Return the smallest number of equal spans that cover a length, as short as possible.
 
-    Args:
-        length: Pixels to cover, a multiple of ``multiple``.
-        longest: Largest length of a span in pixels, a multiple of ``multiple``.
-        multiple: Spans begin at multiples of this number.
+    Spans begin at multiples of ``multiple`` pixels; the length and the longest span are such
+    multiples.
     """
     count = max(1, math.ceil((length - OVERLAP) / (longest - OVERLAP))) if length > longest else 1
     side = math.ceil((length + (count - 1) * OVERLAP) / count / multiple) * multiple

@@ -163,12 +163,10 @@ class _BackwardSampler(_Sampler):
         self._of_groups(self.of_input[index]).copy_(self._inside(self._of_table))
 
     def sample_backwards(self, band: slice, of_output: Tensor, matrix: Tensor) -> Tensor:
-        """Return the samples of a band, and add the band's gradients of image, offsets and mask.
+        """Return the samples of a band of pixels, and add its gradients of image, offsets and mask.
 
-        Args:
-            band: Slice of pixels.
-            of_output: ``(P, N)``, gradient of the band's output.
-            matrix: ``(N, groups * K * K * channels per group)``, the weights.
+        ``of_output`` is the gradient of the output, ``(P, N)``; ``matrix`` are the weights,
+        ``(N, groups * K * K * channels per group)``.
         """
         from spike_zoo.nn.fast.sampling import sample_backwards
 

@@ -121,11 +121,8 @@ def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
 
     If the number of channels is not a multiple of the vector length, the gradient of the weights
     takes some CPUs up to twice as long. For many channels and pixels, the zeros cost less. There is
-    no gain in bf16 or for convolutions that are not channels-last.
-
-    Args:
-        conv: The convolution.
-        x: Tensor with height, width and device of the input.
+    no gain in bf16 or for convolutions that are not channels-last. Height, width and device are
+    those of ``x``.
     """
     is_exact = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     is_slow = is_exact and torch.is_grad_enabled() and is_channels_last(conv)
@@ -175,15 +172,8 @@ def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return a 3x3 convolution to few output channels, with zero padding.
 
     Standard convolutions compute output channels in blocks of sixteen. Here the nine taps are the
-    columns of one matrix product; they are shifted and summed afterwards.
-
-    Args:
-        x: ``(B, C, H, W)``, channels-last.
-        weight: ``(N, C, 3, 3)``.
-        bias: ``(N,)``.
-
-    Returns:
-        ``(B, N, H, W)``.
+    columns of one matrix product; they are shifted and summed afterwards. The input
+    ``(B, C, H, W)`` is channels-last, the weight is ``(N, C, 3, 3)``.
     """
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _ConvolveToFew.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch's own

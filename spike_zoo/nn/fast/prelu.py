@@ -37,9 +37,7 @@ class PReLU(nn.PReLU):
 def prelu(x: Tensor, slopes: Tensor) -> Tensor:
     """Apply a PReLU to ``(B, C, H, W)``; the input may be overwritten.
 
-    Args:
-        x: Tensor in any memory format.
-        slopes: ``(C,)``, or ``(1,)`` for all channels.
+    Slopes are ``(C,)``, or ``(1,)`` for all channels.
     """
     if not is_eager_cpu(x):
         return F.prelu(x, slopes)
@@ -49,12 +47,7 @@ def prelu(x: Tensor, slopes: Tensor) -> Tensor:
 
 
 def _prelu_(x: Tensor, slopes: Tensor) -> Tensor:
-    """Apply a PReLU in place, because allocation takes longer than the computation.
-
-    Args:
-        x: ``(B, C, H, W)``.
-        slopes: ``(C,)``, or ``(1,)`` for all channels.
-    """
+    """Apply :func:`prelu` in place, because allocation takes longer than the computation."""
     slopes = slopes.to(x.dtype)
     for (part,) in _in_parts(x):
         part.copy_(torch.prelu(part, slopes))

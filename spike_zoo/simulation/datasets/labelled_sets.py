@@ -44,12 +44,8 @@ _SPLIT_FOLDERS: Final[dict[str, Split]] = {
 def find_mnist(folder: Path, seed: int) -> FoundPictures:
     """Return the images of MNIST by split.
 
-    The validation split is a tenth of each digit of the training images, drawn by the seed.
-
-    Args:
-        folder: Folder of the four files, plain or ``.gz``, or of ``raw`` or ``MNIST/raw`` with
-            these files.
-        seed: Seed of the draw.
+    The validation split is a tenth of each digit of the training images, drawn by the seed. The
+    folder has the four files, plain or ``.gz``, or ``raw`` or ``MNIST/raw`` with these files.
     """
     train, test = (_mnist_images(folder, *names) for names in (("train",) * 2, ("test", "t10k")))
     val, train = draw(train, part(1 / 10), seed, "val")
@@ -57,13 +53,9 @@ def find_mnist(folder: Path, seed: int) -> FoundPictures:
 
 
 def find_cifar(folder: Path, seed: int) -> FoundPictures:
-    """Return the images of CIFAR-10's binary version by split.
+    """Return the images of CIFAR-10's binary version by split, from its folder or the parent.
 
     The validation split is a tenth of each class of the training images, drawn by the seed.
-
-    Args:
-        folder: Folder of the binary files, or its parent.
-        seed: Seed of the draw.
     """
     home = next(filter(_is_cifar, (folder, folder / "cifar-10-batches-bin")), None)
     if home is None:
@@ -78,12 +70,8 @@ def find_cifar(folder: Path, seed: int) -> FoundPictures:
 def find_class_folders(folder: Path, seed: int) -> FoundPictures:
     """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
 
-    Without folders of splits, a tenth of each class is drawn for the test split and a tenth for the
-    validation split, at least one picture of a class with two or more.
-
-    Args:
-        folder: Folder of the classes or of the splits.
-        seed: Seed of the draws.
+    Without folders of splits, a tenth of each class is drawn by the seed for the test split and a
+    tenth for the validation split, at least one picture of a class with two or more.
     """
     homes = _folders(folder)
     if not homes or not all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
@@ -101,11 +89,7 @@ def find_caltech(folder: Path, seed: int) -> FoundPictures:
     """Return the pictures of Caltech-101 by split, without its background class.
 
     The test split is a fifth of each class, drawn by the seed; the validation split is a tenth of
-    the remaining pictures.
-
-    Args:
-        folder: ``101_ObjectCategories`` or its parent.
-        seed: Seed of the draws.
+    the remaining pictures. The folder is ``101_ObjectCategories`` or its parent.
     """
     below = folder / "101_ObjectCategories"
     home = below if below.is_dir() else folder
@@ -153,11 +137,9 @@ def _idx_image(path: Path, number: int) -> NDArray[np.uint8]:
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return the bytes of an idx file as an array.
+    """Return the bytes of an idx file, which ``.gz`` may compress, as an array.
 
-    Args:
-        path: The file; a file with the suffix ``.gz`` is decompressed.
-        dimensions: Required number of dimensions: 1 for labels, 3 for images.
+    It must have 1 dimension for labels, and 3 for images.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:

@@ -61,14 +61,10 @@ def _drifting(
     *,
     mirrored: bool,
 ) -> PictureSet:
-    """Return a data set of labelled pictures in linear motion.
+    """Return a data set of labelled pictures in linear motion over planes of ``side`` x ``side``.
 
-    Args:
-        name: Name of the data set.
-        find: Function that returns the pictures of a folder, from a seed.
-        side: Rows and columns of a plane.
-        mirrored: Whether pictures fill the plane and are mirrored beyond their edges. Otherwise
-            they move over a dark plane.
+    ``find`` returns the pictures of a folder, from a seed. Pictures that are ``mirrored`` fill the
+    plane and continue beyond their edges; others move over a dark plane.
     """
 
     def request(folder: Path, seed: int, values: Options) -> ArchiveRequest:
@@ -117,13 +113,9 @@ PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
 
 
 def picture_request(kind: str, images: str | None, seed: int, given: Options) -> ArchiveRequest:
-    """Return the archive request for a folder of pictures.
+    """Return the archive request for a folder of pictures of a kind in :data:`PICTURE_SETS`.
 
-    Args:
-        kind: A key of :data:`PICTURE_SETS`.
-        images: The folder; None raises an error.
-        seed: Seed of all random draws.
-        given: Options of the user.
+    ``given`` are the options of the user. No folder is an error.
     """
     picture_set = PICTURE_SETS[kind]
     for name in given:

@@ -30,16 +30,10 @@ Item = TypeVar("Item", bound=Grouped)
 def draw(
     items: Sequence[Item], count: Callable[[str, int], int], seed: int, what: str
 ) -> tuple[list[Item], list[Item]]:
-    """Draw items of each group; the draws of groups are independent.
+    """Draw items of each group; return the drawn and the remaining items in their original order.
 
-    Args:
-        items: All items.
-        count: Function that returns the number of drawn items from name and size of a group.
-        seed: Seed of the draw.
-        what: Name of the draw; draws with different names are independent.
-
-    Returns:
-        The drawn items and the remaining items, both in their original order.
+    ``count`` returns the number of drawn items from name and size of a group. Draws of groups, and
+    those with different names (``what``), are independent.
     """
     drawn: set[str] = set()
     for group, members in _groups(items).items():

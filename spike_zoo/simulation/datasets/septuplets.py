@@ -92,13 +92,10 @@ class Septuplet:
 
 
 def blended_light(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return the luminance of planes as weighted means of the two nearest frames.
+    """Return the luminance of planes as weighted means of the two nearest of N grey uint8 frames.
 
-    Args:
-        frames: Grey uint8 ``(H, W)``; frame k is at plane 7 k - 1.
-
-    Returns:
-        float32 ``(7 (N - 1) - 1, H, W)`` in [0, 1], up to the plane before the last frame.
+    Frame k is at plane 7 k - 1. The result is float32 ``(7 (N - 1) - 1, H, W)`` in [0, 1], up to
+    the plane before the last frame.
     """
     light = np.empty(((len(frames) - 1) * FRAME_PLANES - 1, *frames[0].shape), np.float32)
     levels = [frame.astype(np.float32) / np.float32(255) for frame in frames]
@@ -113,12 +110,8 @@ def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split,
     """Return the clips of ``sep_trainlist.txt`` and ``sep_testlist.txt`` by split.
 
     One of the two lists may be missing. The validation split has all clips of one in twenty of the
-    training videos, drawn by the seed.
-
-    Args:
-        folder: Folder with the lists and ``sequences``, or its parent.
-        seed: Seed of the validation split and of the camera's random draws.
-        noise: Noise preset of the camera.
+    training videos, drawn by the seed, as are the random values of the camera with this noise
+    preset. The folder has the lists and ``sequences``, or is its parent.
     """
     home = next(
         (

@@ -95,8 +95,7 @@ def conditioned_scenes(
 ) -> list[ConditionedScene]:
     """Return up to eight test scenes, each under all values of all conditions.
 
-    Raises:
-        UsageError: If ``count`` is larger than eight, or the split is not ``"test"``.
+    Raises UsageError if ``count`` is larger than eight, or the split is not ``"test"``.
     """
     if split != "test" or count > len(TEST_PICTURES):
         raise UsageError(

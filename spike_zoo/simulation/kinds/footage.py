@@ -88,17 +88,11 @@ class Footage:
     def take(self, source: FrameSource, group: int, name: str, *, sharp: bool = True) -> Take:
         """Return one exposure with its spikes.
 
-        Args:
-            source: The video.
-            group: Index of the exposure.
-            name: Unique name of the take in the archive; it also seeds the camera.
-            sharp: Whether sharp images are stored, frames 0, 2, .. 12 of the 13.
-
-        Returns:
-            With 7 inserted frames 137 planes: 20 before the exposure, 97, 20 after it. The blurry
-            image is the mean of the exposure's 8-bit frames. Spikes have a quarter of its height
-            and width. Image columns on the right and rows at the bottom that do not fill a
-            spike-camera pixel are cropped.
+        With 7 inserted frames it has 137 planes: 20 before the exposure, 97, 20 after it. The
+        blurry image is the mean of the exposure's 8-bit frames. Spikes have a quarter of its height
+        and width. Image columns on the right and rows at the bottom that do not fill a spike-camera
+        pixel are cropped. ``sharp`` stores sharp images, frames 0, 2, .. 12 of the 13. The name is
+        unique in the archive and also seeds the camera.
         """
         first = group * EXPOSED_FRAMES * self.step - EXPOSURE_MARGIN
         length = self.exposure + 2 * EXPOSURE_MARGIN
@@ -134,11 +128,8 @@ class Footage:
 def footage_takes(video: str, footage: Footage) -> dict[str, dict[str, Callable[[], Take]]]:
     """Return functions that simulate the takes of videos, by split and name.
 
-    The top folder is the split if its name is train, val or test; all others belong to train.
-
-    Args:
-        video: A video, a folder of images, or a folder with videos or folders of images.
-        footage: Settings of the exposures.
+    A video is a file or a folder of images; ``video`` is one of them or a folder with several. Its
+    top folder is the split if its name is train, val or test; all others belong to train.
     """
     takes: dict[str, dict[str, Callable[[], Take]]] = {}
     names: set[str] = set()
@@ -167,16 +158,10 @@ def footage_takes(video: str, footage: Footage) -> dict[str, dict[str, Callable[
 
 
 def sampled_light(images: Images) -> Images:
-    """Return the luminance at a quarter of the size, sampled as in S-SDM's simulator.
+    """Return the luminance of R,G,B ``(T, 3, 4 H, 4 W)``, sampled as in S-SDM's simulator.
 
     Bilinear sampling at pixel centres without an anti-aliasing filter is the mean of the middle two
-    rows and columns of each 4 x 4 pixels.
-
-    Args:
-        images: R,G,B ``(T, 3, 4 H, 4 W)``.
-
-    Returns:
-        ``(T, H, W)``.
+    rows and columns of each 4 x 4 pixels. The result is ``(T, H, W)``.
     """
     middle = (images[:, :, i::RATIO, j::RATIO] for i in (1, 2) for j in (1, 2))
     quarter = sum(middle, start=np.float32(0)) / np.float32(4)
@@ -200,13 +185,8 @@ def _in_8_bits(images: Images) -> Images:
 def blended_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:
     """Interpolate two frames by weighted means; moving edges appear twice.
 
-    Args:
-        first: R,G,B ``(3, H, W)`` in [0, 1].
-        second: The next frame.
-        fractions: Times of the interpolated frames in [0, 1); 0 is the first frame.
-
-    Returns:
-        ``(len(fractions), 3, H, W)`` in [0, 1].
+    Frames are R,G,B ``(3, H, W)`` in [0, 1], the result is ``(len(fractions), 3, H, W)``. Fractions
+    are times in [0, 1); 0 is the first frame.
     """
     times = np.array(fractions, np.float32)[:, None, None, None]
     return (1 - times) * first + times * second

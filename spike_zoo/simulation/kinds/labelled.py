@@ -87,13 +87,8 @@ def labelled_drifts(
 ) -> list[LabelledDrift]:
     """Return motions of pictures, drawn from the seed, the picture's name and the motion's number.
 
-    A take therefore does not depend on the other takes.
-
-    Args:
-        pictures: The pictures.
-        motions: Motions of each picture.
-        seed: Seed of all motions.
-        **values: Further fields of :class:`DriftSpec`.
+    A take therefore does not depend on the other takes. ``values`` are further fields of
+    :class:`DriftSpec`.
     """
     drifts = []
     for picture in pictures:

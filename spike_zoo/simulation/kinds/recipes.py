@@ -174,11 +174,7 @@ class Recipe:
 
 
 def footage_request(video: str, footage: Footage) -> ArchiveRequest:
-    """Return the archive request for exposures of a video.
-
-    Raises:
-        UsageError: If no exposure fits into the video.
-    """
+    """Return the request for exposures of a video; raise UsageError if none fits into it."""
     takes = footage_takes(video, footage)
     names = {take_split: list(takes_of_split) for take_split, takes_of_split in takes.items()}
     source = {"video": Path(video).name, "video_sha256": content_sha256(footage_files(video))}
@@ -191,9 +187,8 @@ def _scenes_function(
 ) -> Callable[[Split, int, int, Options], Sequence[NamedSource]]:
     """Return a function for :attr:`Recipe.scenes` that passes selected options to ``make``.
 
-    Args:
-        make: Function that returns scenes from split, number, seed and options.
-        *names: Options in addition to ``height``, ``width``, ``planes`` and ``noise``.
+    ``make`` returns scenes from split, number, seed and options. The names are those of options in
+    addition to ``height``, ``width``, ``planes`` and ``noise``.
     """
     options = ("height", "width", "planes", "noise", *names)
     return lambda split, count, seed, values: make(

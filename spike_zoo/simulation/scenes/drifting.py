@@ -112,15 +112,10 @@ def random_drift(
 ) -> Drift:
     """Draw speed, direction and start of a path that keeps a picture inside the plane.
 
-    Args:
-        rng: Random generator.
-        room: Rows and columns of a plane minus those of the picture. If negative, the picture is
-            larger than the plane, and the path keeps the plane inside the picture.
-        planes: Planes of the recording.
-        speeds: Slowest and fastest speed, in pixels per plane.
-
-    Raises:
-        ValueError: If the path is longer than the room.
+    ``room`` is the rows and columns of a plane minus those of the picture. If negative, the picture
+    is larger than the plane, and the path keeps the plane inside the picture. ``speeds`` are the
+    slowest and the fastest one, in pixels per plane. Raises ValueError if the path is longer than
+    the room.
     """
     speed, angle = rng.uniform(*speeds), rng.uniform(0.0, 2 * math.pi)
     steps = round(speed * math.sin(angle), 6), round(speed * math.cos(angle), 6)

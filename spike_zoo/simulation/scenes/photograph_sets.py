@@ -123,11 +123,7 @@ def _shipped_files(split: Split) -> list[Path]:
 
 
 def _is_cutout(file: Path) -> bool:
-    """Return whether a picture has transparent parts.
-
-    Raises:
-        MediaError: If nothing of the picture is visible.
-    """
+    """Return whether a picture has transparent parts; raise MediaError if all are."""
     try:
         with Image.open(file) as picture:
             if not picture.has_transparency_data:

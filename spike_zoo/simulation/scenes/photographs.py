@@ -97,13 +97,10 @@ def photograph(name: str) -> NDArray[np.float32]:
 
 
 def cutout(name: str, side: int) -> NDArray[np.float32]:
-    """Return a picture with opacity, R,G,B and opacity ``(4, side, side)`` in [0, 1].
+    """Return the picture at a ``file://`` URI with opacity, R,G,B and opacity ``(4, side, side)``.
 
-    Its visible part is centred, and as large as fits into the inscribed circle at any rotation.
-
-    Args:
-        name: URI (``file://``) of the file.
-        side: Height and width of the result, in texels.
+    Values are in [0, 1]. The visible part is centred, and as large as fits into the inscribed
+    circle at any rotation.
     """
     with Image.open(photograph_file(name)) as file:
         picture = file.convert("RGBA")

@@ -82,11 +82,8 @@ def fractal_noise(
 ) -> Texture:
     """Return fractal value noise; the amplitude decreases from coarse to fine octaves.
 
-    Args:
-        size: Height and width in texels.
-        texels: Texels per pixel.
-        rng: Random generator.
-        finest: Cell size of the finest octave, in pixels.
+    ``size`` is height and width in texels, ``texels`` the texels per pixel, ``finest`` the cell
+    size of the finest octave in pixels.
     """
     roughness = rng.uniform(0.45, 0.85)
     cells = max(size) / (finest * texels)

@@ -218,12 +218,8 @@ class AnalysisInput(NamedTuple):
 def gather_analysis_input(features: Tensor, motion: Tensor, target: int) -> AnalysisInput:
     """Return the five features around a target, and the motion from the target to the others.
 
-    A missing neighbour is replaced by the nearest feature, with the motion to it.
-
-    Args:
-        features: ``(B, n, 3, H, W)``.
-        motion: ``(B, n, 2, H, W)``, motion from each feature to the previous one.
-        target: Index of the target, from 0 to n - 1.
+    A missing neighbour is replaced by the nearest feature, with the motion to it. Features are
+    ``(B, n, 3, H, W)``, motion is ``(B, n, 2, H, W)`` from each feature to the previous one.
     """
     last = features.shape[1] - 1
     offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)

@@ -230,12 +230,7 @@ def sample_affine(count: int, amount: float, generator: torch.Generator) -> Tens
 
 
 def apply_affine(images: Tensor, distortion: Tensor) -> Tensor:
-    """Transform each image; outside its border the image is replicated.
-
-    Args:
-        images: ``(B, ..., H, W)``.
-        distortion: ``(B, 2, 3)``, see :func:`sample_affine`.
-    """
+    """Apply :func:`sample_affine`'s transforms to ``(B, ..., H, W)``, replicating borders."""
     height, width = images.shape[-2:]
     # affine_grid() has coordinates in halves of each side, not of the shorter side
     halves = torch.tensor([width, height]) / min(width, height)

@@ -96,12 +96,10 @@ class Up(nn.Module):
 
 
 def warp_features(features: Tensor, motion: Tensor) -> Tensor:
-    """Warp features by a backward motion, see :func:`spike_zoo.nn.warp.warp`.
+    """Warp features ``(B, C, H, W)`` of another time by :func:`spike_zoo.nn.warp.warp`.
 
-    Args:
-        features: ``(B, C, H, W)``, features of the other time.
-        motion: ``(B, 2, H, W)`` in pixels, (dx, dy), from each pixel of the output to the position
-            in ``features``.
+    The backward motion ``(B, 2, H, W)`` is (dx, dy) in pixels, from each pixel of the output to the
+    position in ``features``.
     """
     is_real = not (motion.is_meta or torch.compiler.is_compiling())
     if is_real and not torch.isfinite(motion).all():

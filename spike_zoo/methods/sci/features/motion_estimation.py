@@ -41,12 +41,9 @@ class LevelNet(nn.Module):
         self.last = nn.Conv2d(channels[-1], 2, 5, padding=2)
 
     def forward(self, current: Tensor, reference: Tensor, motion: Tensor) -> Tensor:
-        """Return the corrected motion, ``(B, 2, h, w)``.
+        """Return the corrected motion ``(B, 2, h, w)`` in pixels of this level.
 
-        Args:
-            current: ``(B, 3, h, w)``.
-            reference: The earlier feature, ``(B, 3, h, w)``.
-            motion: ``(B, 2, h, w)`` in pixels of this level.
+        ``current`` and ``reference``, the earlier feature, are ``(B, 3, h, w)``.
         """
         inputs = torch.cat(
             [current, warp_features(reference, motion), motion.to(current.dtype)], dim=1
@@ -116,13 +113,10 @@ class MotionEstimation(nn.Module):
 
 
 def normalize_pair(pair: Tensor) -> Tensor:
-    """Normalise each pair of features jointly to mean 0 and standard deviation 1.
+    """Normalise pairs of features ``(B, 2, 3, H, W)`` to joint mean 0 and standard deviation 1.
 
     Differences by motion are small compared with brightness. Without normalisation, the first
     levels do not improve in 300 updates; with it, their error falls by an eighth.
-
-    Args:
-        pair: ``(B, 2, 3, H, W)``.
     """
     pair = pair.float()
     dims = (1, 2, 3, 4)
@@ -131,11 +125,9 @@ def normalize_pair(pair: Tensor) -> Tensor:
 
 
 def invert_motion(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
-    """Return the inverse motion, by fixed-point iteration from the negative motion.
+    """Return the inverse of a motion ``(B, 2, H, W)`` to an earlier time.
 
-    Args:
-        motion: ``(B, 2, H, W)``, from one time to an earlier time.
-        steps: Number of iterations ``u <- -v(x + u)``.
+    It is found by the fixed-point iteration ``u <- -v(x + u)`` from the negative motion.
     """
     back = -motion
     for _ in range(steps):
@@ -144,14 +136,10 @@ def invert_motion(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
 
 
 def chain_motions(motions: Sequence[Tensor]) -> Tensor:
-    """Return the motions from a time t to its four neighbours.
+    """Return the motions from a time t to t-2, t-1, t+1 and t+2, ``(B, 4, 2, H, W)``.
 
-    Args:
-        motions: Backward motions of t-1, t, t+1 and t+2 to the previous time, each
-            ``(B, 2, H, W)``. A missing motion is zero; the rest of the chain still applies.
-
-    Returns:
-        ``(B, 4, 2, H, W)``: to t-2, t-1, t+1 and t+2.
+    The arguments are the backward motions of t-1, t, t+1 and t+2 to the previous time, each
+    ``(B, 2, H, W)``. A missing motion is zero; the rest of the chain still applies.
     """
     before, current, after, later = motions
     forward, onward = invert_motion(after), invert_motion(later)

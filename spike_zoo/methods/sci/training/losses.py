@@ -42,12 +42,9 @@ def motion_terms(
 ) -> dict[str, Tensor]:
     """Return the terms of stage ``motion``: errors of the warped feature and of the motion.
 
-    Args:
-        motions: Motion of each level, the coarsest first, see :meth:`MotionEstimation.pyramid`.
-        current: ``(B, 3, H, W)``, of the size of the last motion.
-        reference: The previous feature, ``(B, 3, H, W)``.
-        truth: Ground-truth backward motion ``(B, 2, H, W)``, NaN if unknown, or None.
-        flow_loss_weight: Weight of the end-point errors.
+    ``motions`` are those of each level, see :meth:`MotionEstimation.pyramid`. The last has the size
+    of the features ``(B, 3, H, W)`` and of the true backward motion ``(B, 2, H, W)``, NaN where
+    unknown.
     """
     photometric = F.mse_loss(warp_features(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
