@@ -39,29 +39,11 @@ _MODULES = {
     "read_recording": "spike_zoo.formats",
     "write_recording": "spike_zoo.formats",
 }
-_SUBPACKAGES = frozenset(
-    {
-        "archive",
-        "checkpoints",
-        "cli",
-        "coding",
-        "data",
-        "errors",
-        "formats",
-        "media",
-        "methods",
-        "metrics",
-        "nn",
-        "pages",
-        "simulation",
-        "spikes",
-        "tables",
-        "tasks",
-        "testing",
-        "training",
-        "utils",
-    }
-)
+_SUBPACKAGES = {
+    *("archive", "checkpoints", "cli", "coding", "data", "errors", "formats", "media", "methods"),
+    *("metrics", "nn", "pages", "simulation", "spikes", "tables", "tasks", "testing", "training"),
+    "utils",
+}
 
 install_guard()
 

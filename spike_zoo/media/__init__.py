@@ -39,13 +39,11 @@ __all__ = [
     "write_page",
 ]
 
-_HOMES = {
-    **dict.fromkeys(("confusion_chart", "map_chart"), "charts"),
-    **dict.fromkeys(("Page", "render_page", "write_page"), "page"),
-    **dict.fromkeys(("contact_sheet", "load_picture", "save_picture"), "pictures"),
-    **dict.fromkeys(("side_by_side", "to_bytes", "to_pillow"), "pictures"),
-    **dict.fromkeys(("VideoWriter", "save_video"), "video"),
-    **dict.fromkeys(("Layer", "SpikePlanes", "Viewer"), "viewer"),
-}
-
-__getattr__ = lazy_attributes(__name__, _HOMES)
+__getattr__ = lazy_attributes(
+    __name__,
+    charts="confusion_chart map_chart",
+    page="Page render_page write_page",
+    pictures="contact_sheet load_picture save_picture side_by_side to_bytes to_pillow",
+    video="VideoWriter save_video",
+    viewer="Layer SpikePlanes Viewer",
+)

@@ -92,36 +92,16 @@ __all__ = [
     "ssim_uniform7",
 ]
 
-#: Module of this package -> its public names.
-_NAMES = {
-    "collections": ("reconstruction_metrics",),
-    "facts": ("METRICS", "MetricFacts"),
-    "heldout": ("HeldOut", "count_log2", "heldout_likelihood", "pattern_probability"),
-    "image": ("MeanOfValues", "MeanPerImage", "psnr", "ssim", "ssim_uniform7"),
-    "perceptual": ("LPIPS", "lpips_network"),
-    "published": (
-        "PROTOCOLS",
-        "Protocol",
-        "psnr_border10",
-        "psnr_official",
-        "psnr_stir",
-        "ssim_official",
-        "ssim_stir",
-    ),
-    "rate": (
-        "AccuracyDecrease",
-        "BDRate",
-        "accuracy_decrease",
-        "bd_rate",
-        "bit_saving",
-        "bpp",
-        "bpp_f",
-    ),
-    "recognition": ("class_by_class", "recognition_metrics"),
-    "smoothness": ("LaplacianNorms", "frame_deviation", "laplacian", "laplacian_norms"),
-    "speeds": ("SPEEDS", "speed_of"),
-}
-
 __getattr__ = lazy_attributes(
-    __name__, {name: home for home, names in _NAMES.items() for name in names}
+    __name__,
+    collections="reconstruction_metrics",
+    facts="METRICS MetricFacts",
+    heldout="HeldOut count_log2 heldout_likelihood pattern_probability",
+    image="MeanOfValues MeanPerImage psnr ssim ssim_uniform7",
+    perceptual="LPIPS lpips_network",
+    published="PROTOCOLS Protocol psnr_border10 psnr_official psnr_stir ssim_official ssim_stir",
+    rate="AccuracyDecrease BDRate accuracy_decrease bd_rate bit_saving bpp bpp_f",
+    recognition="class_by_class recognition_metrics",
+    smoothness="LaplacianNorms frame_deviation laplacian laplacian_norms",
+    speeds="SPEEDS speed_of",
 )

@@ -20,11 +20,6 @@ __all__ = [
 
 __getattr__ = lazy_attributes(
     __name__,
-    {
-        "GrowingFile": "live_sources",
-        "LiveServer": "live",
-        "Pipe": "live_sources",
-        "Player": "live",
-        "StoredRecording": "live_sources",
-    },
+    live="LiveServer Player",
+    live_sources="GrowingFile Pipe StoredRecording",
 )

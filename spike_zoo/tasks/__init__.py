@@ -54,24 +54,13 @@ __all__ = [
     "require_ability",
 ]
 
-#: Module of this package -> its public names.
-_NAMES = {
-    "base": ("ProfiledCall", "TaskModule"),
-    "coding": ("CodedScene", "CodingModule", "Compressed"),
-    "deblurring": ("DeblurModule",),
-    "evaluation": (
-        "Evaluation",
-        "Labels",
-        "MeasuredImage",
-        "Origin",
-        "SamplePictures",
-        "SamplePrediction",
-    ),
-    "protocols": ("Classifies", "Compresses", "Deblurs", "Reconstructs", "require_ability"),
-    "recognition": ("ClassificationModule",),
-    "reconstruction": ("LoadedReconstruction", "ReconstructionModule"),
-}
-
 __getattr__ = lazy_attributes(
-    __name__, {name: home for home, names in _NAMES.items() for name in names}
+    __name__,
+    base="ProfiledCall TaskModule",
+    coding="CodedScene CodingModule Compressed",
+    deblurring="DeblurModule",
+    evaluation="Evaluation Labels MeasuredImage Origin SamplePictures SamplePrediction",
+    protocols="Classifies Compresses Deblurs Reconstructs require_ability",
+    recognition="ClassificationModule",
+    reconstruction="LoadedReconstruction ReconstructionModule",
 )

@@ -6,15 +6,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 
-def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+def lazy_attributes(package: str, **names: str) -> Callable[[str], object]:
     """Return a ``__getattr__`` for a package that imports public names on first use.
 
-    The use of one name then does not import the libraries of other names. ``modules`` maps public
-    names to the module of the package that defines them.
+    The use of one name then does not import the libraries of other names. A keyword is a module of
+    the package, its value the names that the module defines, separated by spaces.
     """
+    modules = {name: module for module, listed in names.items() for name in listed.split()}
 
     def load(name: str) -> object:
         if name not in modules:

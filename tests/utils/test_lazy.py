@@ -11,7 +11,7 @@ import pytest
 PACKAGES = ("media", "methods.classical", "metrics", "pages", "tasks", "training")
 PACKAGE_CODE = """
 from spike_zoo.utils.lazy import lazy_attributes
-__getattr__ = lazy_attributes(__name__, {"light": "small", "heavy": "large"})
+__getattr__ = lazy_attributes(__name__, small="light", large="heavy")
 """
 
 

@@ -63,9 +63,9 @@ __all__ = [
 ]
 
 #: Imported on first use: these modules need Lightning or OpenCV.
-_ELSEWHERE = {
-    "AlignedTFI": "aligned",
-    **dict.fromkeys(("ColourAlignedTFI", "ColourTFI", "ColourTFP", "FilledColour"), "colour"),
-    **dict.fromkeys((name for name in __all__ if name.endswith("Module")), "module"),
-}
-__getattr__ = lazy_attributes(__name__, _ELSEWHERE)
+__getattr__ = lazy_attributes(
+    __name__,
+    aligned="AlignedTFI",
+    colour="ColourAlignedTFI ColourTFI ColourTFP FilledColour",
+    module="AlignedTFIModule ColourModule TFIModule TFPModule TFSTPModule",
+)
