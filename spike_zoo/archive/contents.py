@@ -44,36 +44,23 @@ _BLOCK_BYTES: Final = 1 << 24
 
 
 class Facts(NamedTuple):
-    """Metadata of a recording for data loaders, without planes and images.
+    """Metadata of a recording for data loaders, without planes and images."""
 
-    Attributes:
-        shape: Planes, height and width.
-        rate_scale: Spikes per plane at white; None if not stated.
-        label: Class index; None without a label.
-        image_index: Plane of each sharp image.
-        image_size: Height and width of the sharp images; None without images.
-        has_motion: Whether the flow from image to image is stored.
-    """
-
-    shape: tuple[int, int, int]
-    rate_scale: float | None = None
-    label: int | None = None
-    image_index: tuple[int, ...] = ()
+    shape: tuple[int, int, int]  #: planes, height and width
+    rate_scale: float | None = None  #: spikes per plane at white; None if not stated
+    label: int | None = None  #: class index; None without a label
+    image_index: tuple[int, ...] = ()  #: plane of each sharp image
+    #: height and width of the sharp images; None without images
     image_size: tuple[int, int] | None = None
-    has_motion: bool = False
+    has_motion: bool = False  #: whether the flow from image to image is stored
 
 
 @dataclass(frozen=True)
 class StoredTake(Take):
-    """A take read from an archive, with the place of its remaining parts.
+    """A take read from an archive, with the place of its remaining parts."""
 
-    Attributes:
-        path: The archive.
-        name: Name of the recording in it.
-    """
-
-    path: Path | None = None
-    name: str = ""
+    path: Path | None = None  #: the archive
+    name: str = ""  #: name of the recording in it
 
 
 def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:

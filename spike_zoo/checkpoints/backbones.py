@@ -18,15 +18,10 @@ VGG19_LAYERS = 30  # up to and including relu5_1
 
 @dataclass(frozen=True)
 class Backbone:
-    """Published file of torchvision's weights.
+    """Published file of torchvision's weights."""
 
-    Attributes:
-        builder: Name of the function in ``torchvision.models`` that builds the network.
-        filename: Published name of the file; ends in the first digits of the file's SHA-256.
-    """
-
-    builder: str
-    filename: str
+    builder: str  #: name of the function in ``torchvision.models`` that builds the network
+    filename: str  #: published name of the file; ends in the first digits of the file's SHA-256
 
     @property
     def digest(self) -> str:

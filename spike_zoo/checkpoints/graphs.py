@@ -25,19 +25,12 @@ MIN_SIDE: Final = 16  # pixels
 
 @dataclass(frozen=True)
 class Graph:
-    """Description of a written graph.
+    """Description of a written graph."""
 
-    Attributes:
-        path: The file.
-        inputs: Name -> shape of every input.
-        output: Shape of the output.
-        difference: Largest absolute difference to the output of the module, on random input.
-    """
-
-    path: Path
-    inputs: Mapping[str, tuple[int, ...]]
-    output: tuple[int, ...]
-    difference: float
+    path: Path  #: the file
+    inputs: Mapping[str, tuple[int, ...]]  #: name -> shape of every input
+    output: tuple[int, ...]  #: shape of the output
+    difference: float  #: largest absolute difference to the output of the module, on random input
 
 
 def write_graph(

@@ -12,18 +12,12 @@ from spike_zoo.utils.files import EXPORT_NAME, how_to_make, shipped_weights, wei
 
 
 class Weightless(NamedTuple):
-    """A method that needs no weights.
+    """A method that needs no weights."""
 
-    Attributes:
-        class_path: Import path of the class.
-        explanation: One sentence for readers who are new to spike cameras.
-        in_colour: Whether the method needs a sensor with Bayer filters.
-        variants: Settings that reports and the app offer in addition, such as ``"average=9"``.
-    """
-
-    class_path: str
-    explanation: str
-    in_colour: bool = False
+    class_path: str  #: import path of the class
+    explanation: str  #: one sentence for readers who are new to spike cameras
+    in_colour: bool = False  #: whether the method needs a sensor with Bayer filters
+    #: settings that reports and the app offer in addition, such as ``"average=9"``
     variants: tuple[str, ...] = ()
 
 

@@ -30,21 +30,14 @@ _CLI_ENTRIES = ("_class_path", "_instantiator")
 
 @dataclass(frozen=True)
 class SavedModel:
-    """Class, arguments and weights from which a module is built.
+    """Class, arguments and weights from which a module is built."""
 
-    Attributes:
-        class_path: Import path of the class.
-        hyper_parameters: Arguments of its constructor, plain values.
-        state: Its weights.
-        source: Name or file of the weights, for messages.
-        is_published: Whether the weights are a method's published ones, under the names that the
-            ``from_official`` of its class takes.
-    """
-
-    class_path: str
-    hyper_parameters: dict[str, Any]
-    state: dict[str, Tensor]
-    source: str
+    class_path: str  #: import path of the class
+    hyper_parameters: dict[str, Any]  #: arguments of its constructor, plain values
+    state: dict[str, Tensor]  #: its weights
+    source: str  #: name or file of the weights, for messages
+    #: whether the weights are a method's published ones, under the names that the ``from_official``
+    #: of its class takes
     is_published: bool = False
 
 

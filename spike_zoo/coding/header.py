@@ -38,35 +38,21 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Header of a ``.sci`` bitstream.
+    """Header of a ``.sci`` bitstream."""
 
-    Attributes:
-        digest: The first 12 bytes of the model's SHA-256.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        planes: Number of coded planes.
-        window: Planes that contribute to one frame of features.
-        step: Planes from one frame to the next.
-        channels: Channels of the features.
-        quality: 0 to 3; 3 is the best.
-        gop: Frames of every group of pictures but the last.
-        fps: Planes per second; None if unknown.
-        rate_scale: Spikes per plane at white; None if unknown.
-        source: CRC-32 of some planes of the recording, which makes the header's checksum
-            specific to the file; 0 if unknown.
-    """
-
-    digest: bytes
-    height: int
-    width: int
-    planes: int
-    window: int = 13
-    step: int = 7
-    channels: int = 3
-    quality: int = 2
-    gop: int = 8
-    fps: float | None = None
-    rate_scale: float | None = None
+    digest: bytes  #: the first 12 bytes of the model's SHA-256
+    height: int  #: rows of a plane
+    width: int  #: columns of a plane
+    planes: int  #: number of coded planes
+    window: int = 13  #: planes that contribute to one frame of features
+    step: int = 7  #: planes from one frame to the next
+    channels: int = 3  #: channels of the features
+    quality: int = 2  #: 0 to 3; 3 is the best
+    gop: int = 8  #: frames of every group of pictures but the last
+    fps: float | None = None  #: planes per second; None if unknown
+    rate_scale: float | None = None  #: spikes per plane at white; None if unknown
+    #: CRC-32 of some planes of the recording, which makes the header's checksum specific to the
+    #: file; 0 if unknown
     source: int = 0
 
     @property

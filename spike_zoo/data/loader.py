@@ -24,15 +24,12 @@ class EvalLoader(DataLoader[Any]):
 
     All processes of a run take the same number of steps: a process with fewer samples than others
     yields empty batches, ``{}``, at the end.
-
-    Attributes:
-        check: Called at the start of an epoch.
-        finish: Applied to each batch; None if Lightning calls the batch hooks.
-        batches: Number of batches of every process; by default that of the samples.
     """
 
-    check: Callable[[], None] | None = None
+    check: Callable[[], None] | None = None  #: called at the start of an epoch
+    #: applied to each batch; None if Lightning calls the batch hooks
     finish: Callable[[Any], Any] | None = None
+    #: number of batches of every process; by default that of the samples
     batches: int | None = None
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch's, or one around it)
@@ -54,15 +51,12 @@ class TrainingLoader(DataLoader[Any]):
     Its state is the epoch and the number of batches of that epoch that were returned. The order of
     samples follows from seed and epoch, so a loader with another number of workers continues at
     the same batch. Workers stay alive between epochs, with the recordings they have opened.
-
-    Attributes:
-        check: Called at the start of an epoch.
-        finish: Applied to each batch; None if Lightning calls the batch hooks.
     """
 
-    check: Callable[[], None] | None = None
+    check: Callable[[], None] | None = None  #: called at the start of an epoch
     sampler: SeededSampler
     batch_size: int
+    #: applied to each batch; None if Lightning calls the batch hooks
     finish: Callable[[Any], Any] | None = None
     _position: tuple[int, int] | None = None  # epoch, number of returned batches
 

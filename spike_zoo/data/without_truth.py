@@ -37,15 +37,11 @@ _CACHED: Final = 512  # images of 8 bits
 
 
 class HiddenPixels(NamedTuple):
-    """A clip with hidden pixels.
+    """A clip with hidden pixels."""
 
-    Attributes:
-        spikes: uint8 ``(T, H, W)``, with replaced spikes at the hidden pixels.
-        rates: float32 ``(H, W)``, spikes per plane that the hidden pixels had in
-            :data:`COUNTED_PLANES` planes around the middle plane; NaN at other pixels.
-    """
-
-    spikes: Tensor
+    spikes: Tensor  #: uint8 ``(T, H, W)``, with replaced spikes at the hidden pixels
+    #: float32 ``(H, W)``, spikes per plane that the hidden pixels had in :data:`COUNTED_PLANES`
+    #: planes around the middle plane; NaN at other pixels
     rates: Tensor
 
 

@@ -35,23 +35,17 @@ class DatLayout:
     """Bit layout of the planes in a ``.dat`` file.
 
     Bit k of byte j of a plane is its pixel ``8 j + k`` in row order, without padding per row.
-
-    Attributes:
-        height: Rows H.
-        width: Stored columns, including columns outside the image.
-        frame_align: If ``H * width`` is not a multiple of 8: ``"byte"`` starts every plane on a
-            byte and pads its last byte with zeros; ``"bit"`` stores planes without padding.
-        columns: Half-open ranges of the stored columns in the image, left to right; None: all.
-        flip: Stored rows run bottom to top, as the sensors write them.
-        offset: Bytes before the first complete plane.
     """
 
-    height: int
-    width: int
+    height: int  #: rows H
+    width: int  #: stored columns, including columns outside the image
+    #: if ``H * width`` is not a multiple of 8: ``"byte"`` starts every plane on a byte and pads its
+    #: last byte with zeros; ``"bit"`` stores planes without padding
     frame_align: str | None = None
+    #: half-open ranges of the stored columns in the image, left to right; None: all
     columns: tuple[tuple[int, int], ...] | None = None
-    flip: bool = True
-    offset: int = 0
+    flip: bool = True  #: stored rows run bottom to top, as the sensors write them
+    offset: int = 0  #: bytes before the first complete plane
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:

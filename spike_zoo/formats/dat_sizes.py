@@ -57,23 +57,14 @@ _LISTED, _NAMED = 9, 3  # sizes of a ranking by content, and of a message
 
 
 class StoredSize(NamedTuple):
-    """A size of the planes of a ``.dat`` file.
+    """A size of the planes of a ``.dat`` file."""
 
-    Attributes:
-        height: Rows.
-        width: Columns.
-        frame_align: As in the sidecar; None if planes are whole bytes.
-        offset: Bytes before the first plane.
-        planes: Complete planes.
-        left: Bytes after the last complete plane.
-    """
-
-    height: int
-    width: int
-    frame_align: str | None
-    offset: int
-    planes: int
-    left: int
+    height: int  #: rows
+    width: int  #: columns
+    frame_align: str | None  #: as in the sidecar; None if planes are whole bytes
+    offset: int  #: bytes before the first plane
+    planes: int  #: complete planes
+    left: int  #: bytes after the last complete plane
 
     def __str__(self) -> str:
         """Return size and number of planes, as ``250x400 (301 planes)``."""
@@ -84,15 +75,11 @@ class StoredSize(NamedTuple):
 
 
 class SizeRanking(NamedTuple):
-    """Possible sizes of a file.
+    """Possible sizes of a file."""
 
-    Attributes:
-        sizes: By decreasing likelihood, then common sizes that divide the file.
-        is_recognised: Whether the content determines the first size. Noise, dark and uniform
-            recordings do not.
-    """
-
+    #: by decreasing likelihood, then common sizes that divide the file
     sizes: tuple[StoredSize, ...]
+    #: Whether the content determines the first size. Noise, dark and uniform recordings do not.
     is_recognised: bool
 
 

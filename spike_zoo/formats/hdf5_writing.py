@@ -56,12 +56,9 @@ class _Output(io.FileIO):
     """Output stream of an HDF5 file that stores the first error instead of raising it.
 
     HDF5 crashes the process when it closes a file after a failed write, so errors are hidden.
-
-    Attributes:
-        error: Error of the first failed write; later writes do nothing.
     """
 
-    error: OSError | None = None
+    error: OSError | None = None  #: error of the first failed write; later writes do nothing
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write all bytes, or store the error."""

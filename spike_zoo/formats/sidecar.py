@@ -38,39 +38,25 @@ _SYNONYMS = {
 
 @dataclass(frozen=True)
 class Sidecar:
-    """Settings of a recording from a YAML file. None: not stated.
+    """Settings of a recording from a YAML file. None: not stated."""
 
-    Attributes:
-        height: Rows of the stored planes (``spike_h``).
-        width: Columns of the stored planes (``spike_w``), including columns outside the image.
-        columns: Half-open ranges of the stored columns that belong to the image.
-        frame_align: ``"byte"`` or ``"bit"``, if planes are not whole bytes.
-        flip: Whether the stored rows run bottom to top.
-        mirror: Whether the stored columns run right to left.
-        rotate: Clockwise rotation in degrees that turns the image upright.
-        offset: Bytes before the first complete plane.
-        camera: File of ``calibrate`` (.yaml) with the maps of the camera.
-        fps: Planes per second.
-        threshold: Charge at which a pixel fires.
-        rate_scale: Spikes per plane at white.
-        planes: Planes of the ground-truth images of the recording, in the order of their names.
-        meta: All other fields, unchanged.
-    """
-
-    height: int | None = None
+    height: int | None = None  #: rows of the stored planes (``spike_h``)
+    #: columns of the stored planes (``spike_w``), including columns outside the image
     width: int | None = None
+    #: half-open ranges of the stored columns that belong to the image
     columns: tuple[tuple[int, int], ...] | None = None
-    frame_align: str | None = None
-    flip: bool | None = None
-    mirror: bool | None = None
-    rotate: int | None = None
-    offset: int | None = None
-    camera: str | Path | None = None
-    fps: float | None = None
-    threshold: float | None = None
-    rate_scale: float | None = None
+    frame_align: str | None = None  #: ``"byte"`` or ``"bit"``, if planes are not whole bytes
+    flip: bool | None = None  #: whether the stored rows run bottom to top
+    mirror: bool | None = None  #: whether the stored columns run right to left
+    rotate: int | None = None  #: clockwise rotation in degrees that turns the image upright
+    offset: int | None = None  #: bytes before the first complete plane
+    camera: str | Path | None = None  #: file of ``calibrate`` (.yaml) with the maps of the camera
+    fps: float | None = None  #: planes per second
+    threshold: float | None = None  #: charge at which a pixel fires
+    rate_scale: float | None = None  #: spikes per plane at white
+    #: planes of the ground-truth images of the recording, in the order of their names
     planes: tuple[int, ...] | None = None
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)  #: all other fields, unchanged
 
     def or_else(self, other: Sidecar | None) -> Sidecar:
         """Return these settings, completed by those of another sidecar."""

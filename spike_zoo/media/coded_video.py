@@ -77,18 +77,13 @@ CODECS: Final[dict[str, Codec]] = {
 
 
 class CodedVideo(NamedTuple):
-    """Coded frames.
+    """Coded frames."""
 
-    Attributes:
-        codec: A name of :data:`CODECS`.
-        packets: Packets of the encoder in decoding order. Concatenated, they are an elementary
-            stream: H.264 and H.265 with start codes, AV1 as open bitstream units.
-        shape: Shape of the frames.
-    """
-
-    codec: str
+    codec: str  #: a name of :data:`CODECS`
+    #: Packets of the encoder in decoding order. Concatenated, they are an elementary stream: H.264
+    #: and H.265 with start codes, AV1 as open bitstream units.
     packets: tuple[bytes, ...]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  #: shape of the frames
 
     @property
     def n_bytes(self) -> int:

@@ -37,15 +37,13 @@ class Page:
     Args:
         title: Heading, and title of the browser's tab.
         subtitle: A line below the heading.
-
-    Attributes:
-        blocks: Parts of the page, from top to bottom.
-        viewers: Content of the interactive parts; their ``number`` is the index.
     """
 
     title: str
     subtitle: str = ""
+    #: parts of the page, from top to bottom
     blocks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    #: content of the interactive parts; their ``number`` is the index
     viewers: list[Viewer | SpikePlanes] = field(default_factory=list)
 
     def add_section(self, heading: str, text: str = "") -> None:

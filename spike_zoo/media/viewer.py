@@ -32,16 +32,12 @@ MIME_TYPES: Final = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Pictures of a method, the ground truth or a flow field in a viewer.
-
-    Attributes:
-        pictures: Data URIs, one per moment, or one for all moments; empty for a missing picture.
-        notes: A note per picture, such as its PSNR; may be empty.
-    """
+    """Pictures of a method, the ground truth or a flow field in a viewer."""
 
     name: str
+    #: data URIs, one per moment, or one for all moments; empty for a missing picture
     pictures: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  #: a note per picture, such as its PSNR; may be empty
 
     @classmethod
     def of(
@@ -54,31 +50,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Viewer:
-    """Layers of the same scene over time: two with a slider between them, all as crops.
+    """Layers of the same scene over time: two with a slider between them, all as crops."""
 
-    Attributes:
-        label: Description for screen readers.
-        layers: One or more layers; all are displayed in the same size.
-        moments: Names of the moments.
-        sides: Indices of the initial layers left and right of the slider.
-        size: Displayed width and height in pixels.
-        focus: Initial position of the crops, as fractions of width and height.
-        caption: Text below the viewer.
-        has_differences: Whether the viewer offers difference images between layers.
-        has_strip: Whether all moments of the right layer are shown as small pictures.
-        first: Index of the initial moment.
-    """
-
-    label: str
-    layers: tuple[Layer, ...]
-    moments: tuple[str, ...]
-    size: tuple[int, int]
-    sides: tuple[int, int] = (0, -1)
+    label: str  #: description for screen readers
+    layers: tuple[Layer, ...]  #: one or more layers; all are displayed in the same size
+    moments: tuple[str, ...]  #: names of the moments
+    size: tuple[int, int]  #: displayed width and height in pixels
+    sides: tuple[int, int] = (0, -1)  #: indices of the initial layers left and right of the slider
+    #: initial position of the crops, as fractions of width and height
     focus: tuple[float, float] = (0.5, 0.5)
-    caption: str = ""
-    has_differences: bool = True
-    has_strip: bool = False
-    first: int = 0
+    caption: str = ""  #: text below the viewer
+    has_differences: bool = True  #: whether the viewer offers difference images between layers
+    has_strip: bool = False  #: whether all moments of the right layer are shown as small pictures
+    first: int = 0  #: index of the initial moment
 
     def __post_init__(self) -> None:
         if not self.layers or not self.moments:
@@ -111,26 +95,17 @@ class Viewer:
 
 @dataclass(frozen=True)
 class SpikePlanes:
-    """Raw planes for playback, plane by plane or averaged over a window of any length.
+    """Raw planes for playback, plane by plane or averaged over a window of any length."""
 
-    Attributes:
-        packed: Base64 of the zlib-compressed planes; a byte has eight planes of a pixel, the first
-            in the lowest bit.
-        shape: Planes, height and width.
-        first: Number of the first plane in its recording.
-        rate_scale: Spikes per plane at white.
-        window: Initial number of averaged planes.
-        label: Description for screen readers.
-        caption: Text below the viewer.
-    """
-
+    #: base64 of the zlib-compressed planes; a byte has eight planes of a pixel, the first in the
+    #: lowest bit
     packed: str
-    shape: tuple[int, int, int]
-    first: int
-    rate_scale: float
-    window: int = 1
-    label: str = "spikes"
-    caption: str = ""
+    shape: tuple[int, int, int]  #: planes, height and width
+    first: int  #: number of the first plane in its recording
+    rate_scale: float  #: spikes per plane at white
+    window: int = 1  #: initial number of averaged planes
+    label: str = "spikes"  #: description for screen readers
+    caption: str = ""  #: text below the viewer
 
     @classmethod
     def of(cls, spikes: NDArray[np.bool_], **attributes: Any) -> SpikePlanes:

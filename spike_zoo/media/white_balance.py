@@ -23,15 +23,11 @@ _PLANES: Final = 256
 
 @dataclass(frozen=True)
 class WhiteBalance:
-    """Black level and channel gains of colour pictures.
+    """Black level and channel gains of colour pictures."""
 
-    Attributes:
-        gains: Gains of red, green and blue. The smallest is 1, so that saturated pixels stay white.
-        black: Value of black, 0 to 1; white stays 1.
-    """
-
+    #: Gains of red, green and blue. The smallest is 1, so that saturated pixels stay white.
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    black: float = 0.0
+    black: float = 0.0  #: value of black, 0 to 1; white stays 1
 
     @classmethod
     def of(

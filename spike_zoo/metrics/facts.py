@@ -14,18 +14,12 @@ from spike_zoo.metrics.speeds import split_speed
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """Heading and unit of a metric's column, and the comparison of its values.
+    """Heading and unit of a metric's column, and the comparison of its values."""
 
-    Attributes:
-        name: Common name of the metric.
-        unit: Unit of the values; empty if they have none.
-        higher_is_better: Whether higher values are better.
-        needs_file: Whether the metric needs an optional file, so that it may be missing.
-    """
-
-    name: str
-    unit: str = ""
-    higher_is_better: bool = True
+    name: str  #: common name of the metric
+    unit: str = ""  #: unit of the values; empty if they have none
+    higher_is_better: bool = True  #: whether higher values are better
+    #: whether the metric needs an optional file, so that it may be missing
     needs_file: bool = False
 
     @property

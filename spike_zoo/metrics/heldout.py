@@ -27,17 +27,12 @@ MAX_SHIFT: Final = 6.0
 
 
 class HeldOut(NamedTuple):
-    """Score of an image's prediction of held-out spikes.
+    """Score of an image's prediction of held-out spikes."""
 
-    Attributes:
-        bits: Gain over a histogram of counts in bits per pixel and plane; higher is better.
-        brier: Mean squared error of the predicted counts, divided by K squared; lower is better.
-        share: Fraction of the pixels that are evaluated.
-    """
-
-    bits: float
+    bits: float  #: gain over a histogram of counts in bits per pixel and plane; higher is better
+    #: mean squared error of the predicted counts, divided by K squared; lower is better
     brier: float
-    share: float
+    share: float  #: fraction of the pixels that are evaluated
 
 
 def pattern_probability(spikes: Tensor, rates: Tensor) -> Tensor:

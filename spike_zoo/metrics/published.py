@@ -114,17 +114,11 @@ def ssim_official(images: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Metrics of one published evaluation.
+    """Metrics of one published evaluation."""
 
-    Attributes:
-        source: Publication of the protocol.
-        measures: Name of a metric -> its measure.
-        perceptual: Name of a metric -> function that builds its measure from the file of LPIPS's
-            backbone.
-    """
-
-    source: str
-    measures: Mapping[str, Measure]
+    source: str  #: publication of the protocol
+    measures: Mapping[str, Measure]  #: name of a metric -> its measure
+    #: name of a metric -> function that builds its measure from the file of LPIPS's backbone
     perceptual: Mapping[str, Callable[[str | Path], Measure]] = field(default_factory=dict)
 
 

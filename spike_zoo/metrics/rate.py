@@ -18,31 +18,22 @@ MIN_POINTS: Final = 4
 
 
 class BDRate(NamedTuple):
-    """Bjøntegaard delta of a tested curve against an anchor.
+    """Bjøntegaard delta of a tested curve against an anchor."""
 
-    Attributes:
-        percent: Additional rate at equal quality; negative if the tested curve needs less rate,
-            NaN if the curves cannot be compared.
-        reason: Why the curves cannot be compared; empty if they can.
-        overlap: Common range of quality, as a fraction of the smaller of the two ranges. With a
-            small overlap the BD-rate is not meaningful.
-    """
-
+    #: additional rate at equal quality; negative if the tested curve needs less rate, NaN if the
+    #: curves cannot be compared
     percent: float
-    reason: str = ""
+    reason: str = ""  #: why the curves cannot be compared; empty if they can
+    #: Common range of quality, as a fraction of the smaller of the two ranges. With a small overlap
+    #: the BD-rate is not meaningful.
     overlap: float = 0.0
 
 
 class AccuracyDecrease(NamedTuple):
-    """Decrease of an accuracy by compression.
+    """Decrease of an accuracy by compression."""
 
-    Attributes:
-        points: Difference in percentage points.
-        percent: Difference relative to the accuracy without compression, in percent.
-    """
-
-    points: float
-    percent: float
+    points: float  #: difference in percentage points
+    percent: float  #: difference relative to the accuracy without compression, in percent
 
 
 def bpp(n_bytes: float, shape: tuple[int, int, int]) -> float:

@@ -14,20 +14,14 @@ MIN_IMAGES = 2  # a single image has no deviation
 
 
 class LaplacianNorms(NamedTuple):
-    """Norms of the Laplacian of features, each ``(B,)``.
+    """Norms of the Laplacian of features, each ``(B,)``."""
 
-    Attributes:
-        lap1: Mean magnitude of the Laplacian.
-        lap2: Mean square of the Laplacian.
-        lap1_normalised: ``lap1`` divided by the standard deviation of a sample's values, so that
-            low contrast alone does not count as smoothness.
-        lap2_normalised: ``lap2`` divided by the variance of a sample's values.
-    """
-
-    lap1: Tensor
-    lap2: Tensor
+    lap1: Tensor  #: mean magnitude of the Laplacian
+    lap2: Tensor  #: mean square of the Laplacian
+    #: ``lap1`` divided by the standard deviation of a sample's values, so that low contrast alone
+    #: does not count as smoothness
     lap1_normalised: Tensor
-    lap2_normalised: Tensor
+    lap2_normalised: Tensor  #: ``lap2`` divided by the variance of a sample's values
 
 
 def laplacian(features: Tensor) -> Tensor:

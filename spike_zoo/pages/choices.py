@@ -18,16 +18,11 @@ MAX_PIXELS: Final = 12_000_000
 
 @dataclass(frozen=True)
 class Choices:
-    """Options of a report, as of the command ``report``.
-
-    Attributes:
-        limits_slow: Whether a named method that takes seconds per picture reconstructs only the
-            plane of the first picture. Default methods always do.
-        deblurring: The method that deblurs.
-        dat: Options of :func:`spike_zoo.read_recording` for a recording file.
-    """
+    """Options of a report, as of the command ``report``."""
 
     methods: Sequence[str] | None = None
+    #: Whether a named method that takes seconds per picture reconstructs only the plane of the
+    #: first picture. Default methods always do.
     limits_slow: bool = False
     center: int | None = None
     pictures: int = 5
@@ -36,10 +31,11 @@ class Choices:
     scenes: int = 1
     name: Sequence[str] | None = None
     codec: str = "sci"
-    deblurring: str = "ssdm-student"
+    deblurring: str = "ssdm-student"  #: the method that deblurs
     rates: bool = False
     rate_scale: float | None = None
     truth: str | None = None
+    #: options of :func:`spike_zoo.read_recording` for a recording file
     dat: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     trust: bool = False

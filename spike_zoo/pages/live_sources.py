@@ -32,15 +32,10 @@ _ARRIVALS: Final = 1024
 
 
 class PlaneSource(Protocol):
-    """Source of planes whose number may grow.
+    """Source of planes whose number may grow."""
 
-    Attributes:
-        ended: Whether no more planes will arrive.
-        rate_scale: Spikes per plane at white; None if it is not stated.
-    """
-
-    ended: bool
-    rate_scale: float | None
+    ended: bool  #: whether no more planes will arrive
+    rate_scale: float | None  #: spikes per plane at white; None if it is not stated
 
     def span(self) -> tuple[int, int]:
         """Return the first available plane and the plane after the last one."""

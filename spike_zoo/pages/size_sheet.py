@@ -31,17 +31,11 @@ STORED: Final[dict[str, Any]] = {"flip": True, "mirror": False, "rotate": 0}
 
 
 class Tile(NamedTuple):
-    """An image of a sheet.
+    """An image of a sheet."""
 
-    Attributes:
-        image: ``(H, W)`` in [0, 1].
-        options: Lines of options with which ``reconstruct`` reads this image.
-        fields: Further fields of the sidecar that it needs.
-    """
-
-    image: NDArray[np.float32]
-    options: tuple[str, ...] = ()
-    fields: str = ""
+    image: NDArray[np.float32]  #: ``(H, W)`` in [0, 1]
+    options: tuple[str, ...] = ()  #: lines of options with which ``reconstruct`` reads this image
+    fields: str = ""  #: further fields of the sidecar that it needs
 
     def __str__(self) -> str:
         """Return options and fields as one line."""

@@ -25,29 +25,22 @@ SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 
 @dataclass(frozen=True)
 class TrainingMix:
-    """Distribution of textures, objects, speeds and cameras of the training scenes.
+    """Distribution of textures, objects, speeds and cameras of the training scenes."""
 
-    Attributes:
-        cycle: Backgrounds of successive scenes, repeated: ``photo``, ``leaves+`` (leaves cut from
-            photographs) or a kind of :func:`make_texture`.
-        objects: Probabilities of the texture of an object: photograph, leaves, noise, stripes,
-            text.
-        counts: Probabilities of 0, 1, 2 and 3 objects.
-        fastest: Fastest movement, in pixels per plane.
-        camera: Fields of :class:`SceneSpec` with a fixed value for the cameras of all scenes.
-        rate_scales: Spikes per plane at white of successive scenes, repeated; empty keeps the
-            default values.
-    """
-
+    #: backgrounds of successive scenes, repeated: ``photo``, ``leaves+`` (leaves cut from
+    #: photographs) or a kind of :func:`make_texture`
     cycle: tuple[str, ...] = (
         "photo", "leaves+", "photo", "text", "photo", "leaves+", "photo", "leaves", "photo",
         "noise", "photo", "leaves+", "photo", "stripes", "photo", "leaves+", "photo", "leaves",
         "photo", "checker",
     )  # fmt: skip
+    #: probabilities of the texture of an object: photograph, leaves, noise, stripes, text
     objects: tuple[float, ...] = (0.6, 0.15, 0.05, 0.1, 0.1)
-    counts: tuple[float, ...] = (0.25, 0.35, 0.25, 0.15)
-    fastest: float = 1.0
+    counts: tuple[float, ...] = (0.25, 0.35, 0.25, 0.15)  #: probabilities of 0, 1, 2 and 3 objects
+    fastest: float = 1.0  #: fastest movement, in pixels per plane
+    #: fields of :class:`SceneSpec` with a fixed value for the cameras of all scenes
     camera: Mapping[str, Any] = field(default_factory=dict)
+    #: spikes per plane at white of successive scenes, repeated; empty keeps the default values
     rate_scales: tuple[float, ...] = ()
 
 

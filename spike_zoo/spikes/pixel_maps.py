@@ -23,11 +23,6 @@ _NEIGHBOURS: Final = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])  # rows and co
 class PixelMaps:
     """Fixed patterns and defects of a camera, as the command ``calibrate`` measures them.
 
-    Attributes:
-        gain: Gain of each pixel relative to the others, float32 ``(H, W)``.
-        dark: Dark spikes per plane of each pixel, float32 ``(H, W)``.
-        defective: Dead and hot pixels, bool ``(H, W)``; their gain and dark rate are not used.
-
     Raises:
         ValueError: If the maps differ in shape, or a value is not finite or out of its range.
 
@@ -39,8 +34,9 @@ class PixelMaps:
         tensor([[0.2000, 0.2500, 0.3000]])
     """
 
-    gain: NDArray[np.float32]
-    dark: NDArray[np.float32]
+    gain: NDArray[np.float32]  #: gain of each pixel relative to the others, float32 ``(H, W)``
+    dark: NDArray[np.float32]  #: dark spikes per plane of each pixel, float32 ``(H, W)``
+    #: dead and hot pixels, bool ``(H, W)``; their gain and dark rate are not used
     defective: NDArray[np.bool_]
 
     def __post_init__(self) -> None:

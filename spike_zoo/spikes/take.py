@@ -19,21 +19,6 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
 class Take:
     """A recording, the sharp and blurry images that belong to it, and its label.
 
-    Attributes:
-        recording: The spikes, ``(T, H, W)``.
-        images: Sharp images ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B; uint8 (0..255),
-            uint16 (0..65535) or float32 (0..1); H' and W' one integer multiple of H and W.
-        image_index: int64 ``(N,)``, the plane each image is centred on, not decreasing.
-        blur: Blurry images ``(M, H', W'[, 3])``, typed as ``images``.
-        blur_span: int64 ``(M, 2)``, first and past-the-last plane of each exposure.
-        label: Class index of the whole take.
-        motion: float16 ``(N, 2, H, W)``, ground-truth flow (right, down) in pixels of the spikes
-            from image n to image n - 1: the point at x in image n is at x + v(x) in image n - 1.
-            NaN if the point is occluded or outside there, and for the first image.
-        around: float16 ``(N, 2, 2, H, W)``, the same flow from each image to an earlier plane and
-            to a later plane.
-        around_index: int64 ``(N, 2)``, the earlier and the later plane.
-
     Example:
         >>> from spike_zoo import SpikeRecording
         >>> spikes = np.zeros((61, 4, 8), bool)
@@ -43,14 +28,24 @@ class Take:
         ((61, 4, 8), array([30]))
     """
 
-    recording: SpikeRecording
+    recording: SpikeRecording  #: the spikes, ``(T, H, W)``
+    #: sharp images ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B; uint8 (0..255), uint16
+    #: (0..65535) or float32 (0..1); H' and W' one integer multiple of H and W
     images: NDArray[Any] | None = None
+    #: int64 ``(N,)``, the plane each image is centred on, not decreasing
     image_index: NDArray[np.int64] | None = None
-    blur: NDArray[Any] | None = None
+    blur: NDArray[Any] | None = None  #: blurry images ``(M, H', W'[, 3])``, typed as ``images``
+    #: int64 ``(M, 2)``, first and past-the-last plane of each exposure
     blur_span: NDArray[np.int64] | None = None
-    label: int | None = None
+    label: int | None = None  #: class index of the whole take
+    #: float16 ``(N, 2, H, W)``, ground-truth flow (right, down) in pixels of the spikes from image
+    #: n to image n - 1: the point at x in image n is at x + v(x) in image n - 1. NaN if the point
+    #: is occluded or outside there, and for the first image.
     motion: NDArray[np.float16] | None = None
+    #: float16 ``(N, 2, 2, H, W)``, the same flow from each image to an earlier plane and to a later
+    #: plane
     around: NDArray[np.float16] | None = None
+    #: int64 ``(N, 2)``, the earlier and the later plane
     around_index: NDArray[np.int64] | None = None
 
 

@@ -46,17 +46,13 @@ class TaskModule(LightningModule):
     ``predict_step``. A method (a subclass of a task) calls ``save_hyperparameters()`` in its
     constructor. The arguments of the constructor are values of YAML, so that
     :func:`spike_zoo.load` rebuilds the method from its checkpoint alone.
-
-    Attributes:
-        monitor: Log key of the metric that selects a run's best checkpoint.
-        monitor_mode: ``"max"`` or ``"min"``: which value of the metric is the best.
-        curves: Curves measured by a test, written to the record: name -> points (x, y).
-        warmup: Fraction of the run in which the learning rate rises, if it is no hyperparameter.
     """
 
-    monitor: str = "val/psnr"
-    monitor_mode: str = "max"
+    monitor: str = "val/psnr"  #: log key of the metric that selects a run's best checkpoint
+    monitor_mode: str = "max"  #: ``"max"`` or ``"min"``: which value of the metric is the best
+    #: fraction of the run in which the learning rate rises, if it is no hyperparameter
     warmup: float = 0.0
+    #: curves measured by a test, written to the record: name -> points (x, y)
     curves: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({})
 
     def __init__(self) -> None:

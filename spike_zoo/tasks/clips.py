@@ -19,24 +19,18 @@ class ClipReconstruction(nn.Module):
     """Base class of methods that reconstruct the middle plane of a clip of spikes.
 
     A subclass sets :attr:`clip_length` and defines ``forward(spikes, rate_scale)``.
-
-    Attributes:
-        clip_length: Planes of one clip; the image belongs to plane ``clip_length // 2``.
-        own_rate_scale: Spikes per plane at white that the method was made for; None if there is no
-            such value.
-        takes_seconds: Whether an image takes seconds to compute. If so, reports reconstruct only
-            the plane that they show first.
-        inference_options: Attributes that change how images are computed, but not the images.
-        channels: Channels of the image: 1 (grey) or 3 (R,G,B).
-        applies_maps: Whether the maps of a recording's camera are applied.
     """
 
-    clip_length: int
-    channels: int = 1
+    clip_length: int  #: planes of one clip; the image belongs to plane ``clip_length // 2``
+    channels: int = 1  #: channels of the image: 1 (grey) or 3 (R,G,B)
+    #: spikes per plane at white that the method was made for; None if there is no such value
     own_rate_scale: float | None = None
+    #: Whether an image takes seconds to compute. If so, reports reconstruct only the plane that
+    #: they show first.
     takes_seconds: bool = False
+    #: attributes that change how images are computed, but not the images
     inference_options: tuple[str, ...] = ()
-    applies_maps: bool = False
+    applies_maps: bool = False  #: whether the maps of a recording's camera are applied
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
@@ -105,16 +99,12 @@ class ClipReconstruction(nn.Module):
 
 
 class FlowFields:
-    """Mixin of methods that align planes or features along fields, usually optical flow.
+    """Mixin of methods that align planes or features along fields, usually optical flow."""
 
-    Attributes:
-        estimates_flow: Whether :meth:`motion` returns optical flow. Fields that a network learned
-            without any loss on flow are no optical flow.
-        flow_source: Name of a flow estimator that several methods share; empty for the method's
-            own.
-    """
-
+    #: Whether :meth:`motion` returns optical flow. Fields that a network learned without any loss
+    #: on flow are no optical flow.
     estimates_flow: bool = False
+    #: name of a flow estimator that several methods share; empty for the method's own
     flow_source: str = ""
 
     def motion(

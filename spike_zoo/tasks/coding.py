@@ -69,17 +69,15 @@ class CodingModule(TaskModule):
     rate point. The rate is the mean over recordings, the quality the mean over images. The record
     contains the curves ``rate_distortion/psnr`` and ``rate_distortion/ssim``; ``per_image.csv``
     lists every image with the rate of its recording.
-
-    Attributes:
-        rate_points: Name of each rate point, from the lowest to the highest rate.
-        makes_images: Whether the method decodes images. False for lossless coding, which is
-            evaluated by its rate alone.
-        rates: Measured rates: ``"bpp"``, all bytes of the bitstream by pixels and planes;
-            ``"bpp_payload"``, coded symbols alone; ``"bpp_f"``, all bytes by pixels and features.
     """
 
+    #: name of each rate point, from the lowest to the highest rate
     rate_points: Sequence[object] = ()
+    #: Whether the method decodes images. False for lossless coding, which is evaluated by its rate
+    #: alone.
     makes_images: bool = True
+    #: measured rates: ``"bpp"``, all bytes of the bitstream by pixels and planes;
+    #: ``"bpp_payload"``, coded symbols alone; ``"bpp_f"``, all bytes by pixels and features
     rates: Sequence[str] = ("bpp",)
 
     def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the method's own)

@@ -50,16 +50,12 @@ class DeblurModule(ImageModule):
     ``configure_optimizers``. ``psnr`` is measured over all sharp images of an exposure,
     ``psnr_middle`` on the middle one alone, and so on for other metrics. ``psnr_gain`` is the
     difference between the PSNR of the output and that of the blurry input (``psnr_before``).
-
-    Attributes:
-        ratio: Width of an image divided by the width of the spikes; the same for the height.
-        window_length: Planes of the window around each output plane.
-        channel_order: Channel order that the weights were trained on.
     """
 
+    #: width of an image divided by the width of the spikes; the same for the height
     ratio: ClassVar[int] = 4
-    window_length: int = 1
-    channel_order: ChannelOrder = "rgb"
+    window_length: int = 1  #: planes of the window around each output plane
+    channel_order: ChannelOrder = "rgb"  #: channel order that the weights were trained on
 
     def __init__(self, **evaluation: Any) -> None:
         super().__init__(**evaluation)

@@ -47,18 +47,13 @@ class SamplePrediction(NamedTuple):
 
 
 class MeasuredImage(NamedTuple):
-    """Origin and rate scale of one measured image.
+    """Origin and rate scale of one measured image."""
 
-    Attributes:
-        origin: Recording and plane of the image.
-        offset: Plane counted from the first plane of the clip or exposure as the data define it;
-            independent of the number of planes read before. None if ``origin.plane`` is None.
-        rate_scale: Spikes per plane at white.
-    """
-
-    origin: Origin
+    origin: Origin  #: recording and plane of the image
+    #: Plane counted from the first plane of the clip or exposure as the data define it; independent
+    #: of the number of planes read before. None if ``origin.plane`` is None.
     offset: int | None
-    rate_scale: float
+    rate_scale: float  #: spikes per plane at white
 
 
 class Labels(NamedTuple):
@@ -71,22 +66,17 @@ class Labels(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Result of a validation or test step for one batch.
+    """Result of a validation or test step for one batch."""
 
-    Attributes:
-        samples: Pictures of samples, at least of the first sample of a batch that is not empty.
-        measured: All measured images, in order.
-        values: Name of a metric without the split -> values ``(len(measured),)``.
-        sequence: Returns many pictures of the first sample in order of time, for tasks that turn
-            one sample into a video. None if a video consists of the samples of one recording.
-        labels: Classes of the measured samples, for classification tasks.
-    """
-
+    #: pictures of samples, at least of the first sample of a batch that is not empty
     samples: Sequence[SamplePictures]
-    measured: Sequence[MeasuredImage] = ()
+    measured: Sequence[MeasuredImage] = ()  #: all measured images, in order
+    #: name of a metric without the split -> values ``(len(measured),)``
     values: Mapping[str, Tensor] = {}
+    #: Returns many pictures of the first sample in order of time, for tasks that turn one sample
+    #: into a video. None if a video consists of the samples of one recording.
     sequence: Callable[[], Sequence[SamplePictures]] | None = None
-    labels: Labels | None = None
+    labels: Labels | None = None  #: classes of the measured samples, for classification tasks
 
 
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:

@@ -83,19 +83,14 @@ class Decoded:
         - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
         - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
           for I-frames.
-
-    Attributes:
-        feature_index: Indexes of the features in the recording, ascending. Features of damaged
-            groups are missing.
-        header: Header of the bitstream.
-        errors: Errors of damaged groups.
     """
 
     features: Tensor
     motion: Tensor
+    #: Indexes of the features in the recording, ascending. Features of damaged groups are missing.
     feature_index: Sequence[int]
-    header: Header
-    errors: Sequence[BitstreamError] = ()
+    header: Header  #: header of the bitstream
+    errors: Sequence[BitstreamError] = ()  #: errors of damaged groups
 
     @classmethod
     def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> Decoded:

@@ -54,52 +54,34 @@ class Cost:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The record of one run.
+    """The record of one run."""
 
-    Attributes:
-        method: Folder of the method, as ``"stir"``.
-        variant: Name of the row in a table: the last configuration that is not a profile or a
-            logger.
-        configs: Configuration files, as stacked.
-        data_sha256: Digest of the archive.
-        metrics: Log key -> value.
-        parameters: Number of the network's parameters.
-        costs: Name of a job -> its cost on the first test images. ``"forward"`` is one
-            reconstruction; its size is the size of the reconstructed image. Methods may add jobs,
-            as ``"compress"``.
-        wall_seconds: Time of the run, summed over interruptions and resumptions.
-        config: The complete configuration.
-        config_hash: Digest of the effective configuration and the initial weights.
-        checkpoint: The tested checkpoint.
-        checkpoint_sha256: Digest of the weights in ``checkpoint``.
-        begins_with: Dotted key of the configuration -> checkpoint of initial weights, as ``path``,
-            ``sha256`` of the weights and ``recipe`` of the run that trained them.
-        finished: End of the run, UTC.
-        images: Number of images that the metrics are averaged over.
-        images_sha256: Digest that identifies these images.
-        curves: Name, as ``"rate_distortion/psnr"`` -> points ``(x, y)``.
-    """
-
-    method: str
+    method: str  #: folder of the method, as ``"stir"``
+    #: name of the row in a table: the last configuration that is not a profile or a logger
     variant: str
-    configs: list[str]
+    configs: list[str]  #: configuration files, as stacked
     profile: str | None
     seed: int | None
-    data_sha256: str | None
-    metrics: dict[str, float]
-    parameters: int
+    data_sha256: str | None  #: digest of the archive
+    metrics: dict[str, float]  #: log key -> value
+    parameters: int  #: number of the network's parameters
+    #: Name of a job -> its cost on the first test images. ``"forward"`` is one reconstruction; its
+    #: size is the size of the reconstructed image. Methods may add jobs, as ``"compress"``.
     costs: dict[str, Cost]
-    wall_seconds: float
-    config: dict[str, Any]
-    config_hash: str
+    wall_seconds: float  #: time of the run, summed over interruptions and resumptions
+    config: dict[str, Any]  #: the complete configuration
+    config_hash: str  #: digest of the effective configuration and the initial weights
     versions: dict[str, str]
     commit: str | None
-    checkpoint: str | None = None
-    checkpoint_sha256: str | None = None
+    checkpoint: str | None = None  #: the tested checkpoint
+    checkpoint_sha256: str | None = None  #: digest of the weights in ``checkpoint``
+    #: dotted key of the configuration -> checkpoint of initial weights, as ``path``, ``sha256`` of
+    #: the weights and ``recipe`` of the run that trained them
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
-    finished: str | None = None
-    images: int | None = None
-    images_sha256: str | None = None
+    finished: str | None = None  #: end of the run, UTC
+    images: int | None = None  #: number of images that the metrics are averaged over
+    images_sha256: str | None = None  #: digest that identifies these images
+    #: name, as ``"rate_distortion/psnr"`` -> points ``(x, y)``
     curves: dict[str, Curve] = field(default_factory=dict)
     schema: int = field(default=SCHEMA_VERSION)
 

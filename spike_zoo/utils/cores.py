@@ -27,17 +27,11 @@ def usable_cores() -> int:
 
 
 class LoadSample(NamedTuple):
-    """Processor time used until one moment, in seconds.
+    """Processor time used until one moment, in seconds."""
 
-    Attributes:
-        time: The moment.
-        busy: Time of all processes on the cores of this process; 0 except on Linux.
-        own: Time of this process.
-    """
-
-    time: float
-    busy: float
-    own: float
+    time: float  #: the moment
+    busy: float  #: time of all processes on the cores of this process; 0 except on Linux
+    own: float  #: time of this process
 
     @classmethod
     def now(cls) -> LoadSample:

@@ -29,35 +29,26 @@ class Camera:
     """Camera settings stated by the user, or defaults of a layout.
 
     Stated settings override those of files and sidecars, which override the defaults of a layout.
-
-    Attributes:
-        height: Rows of ``.dat`` recordings.
-        width: Stored columns of ``.dat`` recordings.
-        rate_scale: Spikes per plane at white.
-        fps: Planes per second.
-        flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
-            None: as their sidecars state, else true.
-        mirror: Reverse the columns of ``.dat`` recordings; None: as their sidecars state, else
-            false.
-        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
-            mirror; None: as their sidecars state, else 0.
-        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
-        cfa: Layout of the Bayer filters of upright images.
-        camera: File of ``calibrate`` (.yaml) whose maps are stored with every recording.
-        usual: Defaults of the layout.
     """
 
-    height: int | None = None
-    width: int | None = None
-    rate_scale: float | None = None
-    fps: float | None = None
+    height: int | None = None  #: rows of ``.dat`` recordings
+    width: int | None = None  #: stored columns of ``.dat`` recordings
+    rate_scale: float | None = None  #: spikes per plane at white
+    fps: float | None = None  #: planes per second
+    #: whether ``.dat`` recordings store their rows bottom to top, as the sensors do; None: as their
+    #: sidecars state, else true
     flip: bool | None = None
+    #: reverse the columns of ``.dat`` recordings; None: as their sidecars state, else false
     mirror: bool | None = None
+    #: rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and mirror;
+    #: None: as their sidecars state, else 0
     rotate: int | None = None
+    #: drop the incomplete last plane of a ``.dat`` recording, with a warning
     allow_partial: bool = False
-    cfa: Cfa | None = None
+    cfa: Cfa | None = None  #: layout of the Bayer filters of upright images
+    #: file of ``calibrate`` (.yaml) whose maps are stored with every recording
     camera: str | None = None
-    usual: Camera | None = None
+    usual: Camera | None = None  #: defaults of the layout
 
     def __post_init__(self) -> None:
         check_rotation(self.rotate)

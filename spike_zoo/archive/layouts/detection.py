@@ -35,18 +35,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class DetectedTakes:
-    """Takes of a data set, as arguments for :func:`~spike_zoo.archive.build_archive`.
+    """Takes of a data set, as arguments for :func:`~spike_zoo.archive.build_archive`."""
 
-    Attributes:
-        jobs: Name of each take in the archive -> function that reads the take.
-        splits: Names of each split.
-        origin: The source archive, if the source is an archive.
-        renamed: Original names of recordings -> their names in the archive, if these differ.
-    """
-
+    #: name of each take in the archive -> function that reads the take
     jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
-    splits: dict[str, list[str]] = field(default_factory=dict)
-    origin: Path | None = None
+    splits: dict[str, list[str]] = field(default_factory=dict)  #: names of each split
+    origin: Path | None = None  #: the source archive, if the source is an archive
+    #: original names of recordings -> their names in the archive, if these differ
     renamed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -89,21 +84,14 @@ class DetectedTakes:
 
 
 class Layout(NamedTuple):
-    """A layout of files.
+    """A layout of files."""
 
-    Attributes:
-        files: The files that it consists of.
-        find: Yield the takes below a folder; of layouts with exposures also from an exposure rule.
-        camera: Defaults of the camera.
-        matches: Return whether a folder has the layout.
-        exposure: Default exposures of blurry images.
-    """
-
-    files: str
+    files: str  #: the files that it consists of
+    #: yield the takes below a folder; of layouts with exposures also from an exposure rule
     find: Callable[..., Iterator[Found]]
-    camera: Camera = Camera()
-    matches: Callable[[Path], bool] = lambda _: False
-    exposure: ExposureRule | None = None
+    camera: Camera = Camera()  #: defaults of the camera
+    matches: Callable[[Path], bool] = lambda _: False  #: return whether a folder has the layout
+    exposure: ExposureRule | None = None  #: default exposures of blurry images
 
 
 def _real(camera: Camera, *names: str) -> Layout:

@@ -31,17 +31,13 @@ _FRAME_PLANES = 8
 
 @dataclass(frozen=True)
 class ExposureRule:
-    """Planes of a recording during the exposure of its blurry image.
+    """Planes of a recording during the exposure of its blurry image."""
 
-    Attributes:
-        start: First plane; by default 20.
-        length: Number of planes; by default as many planes are left at the end as at the start.
-        central: Number of planes of an exposure in the middle of the recording; if set, the other
-            attributes are ignored.
-    """
-
-    start: int | None = None
+    start: int | None = None  #: first plane; by default 20
+    #: number of planes; by default as many planes are left at the end as at the start
     length: int | None = None
+    #: number of planes of an exposure in the middle of the recording; if set, the other attributes
+    #: are ignored
     central: int | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
@@ -56,16 +52,12 @@ class ExposureRule:
 
 
 class ExposureFiles(NamedTuple):
-    """Folders of a layout of exposures.
+    """Folders of a layout of exposures."""
 
-    Attributes:
-        homes: Return the folders with ``spike_data``, each with its split.
-        pattern: Files of spikes in ``spike_data``.
-        frames: Video frames of the sharp images, from the one at the middle of the exposure.
-    """
-
+    #: return the folders with ``spike_data``, each with its split
     homes: Callable[[Path], Iterable[tuple[Path, str]]]
-    pattern: str
+    pattern: str  #: files of spikes in ``spike_data``
+    #: video frames of the sharp images, from the one at the middle of the exposure
     frames: Sequence[int]
 
     def matches(self, root: Path) -> bool:

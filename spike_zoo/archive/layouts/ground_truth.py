@@ -25,14 +25,10 @@ if TYPE_CHECKING:
 
 
 class GroundTruthImages(NamedTuple):
-    """Files of the ground-truth images of a recording, in order of time.
+    """Files of the ground-truth images of a recording, in order of time."""
 
-    Attributes:
-        pictures: The files.
-        planes: Plane of each image; None for a single image of the middle plane.
-    """
-
-    pictures: tuple[Path, ...]
+    pictures: tuple[Path, ...]  #: the files
+    #: plane of each image; None for a single image of the middle plane
     planes: tuple[int, ...] | None
 
     def read(self, recording: SpikeRecording, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -24,29 +24,18 @@ MAX_SYMBOLS: Final = MAX_PIXELS
 
 @dataclass(frozen=True, slots=True)
 class LosslessHeader:
-    """Header of a ``.spl`` bitstream.
+    """Header of a ``.spl`` bitstream."""
 
-    Attributes:
-        planes: Number of planes.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        depth: Planes of every chunk but the last.
-        restart: Chunks between restarts of the model.
-        fps: Planes per second; 0 if unknown.
-        threshold: Charge at which a pixel fires; None if unknown.
-        rate_scale: Spikes per plane at white; None if unknown.
-        cfa: Layout of the Bayer filters; None without filters. Stored as a number from 1 in the
-            four highest bits of the height.
-    """
-
-    planes: int
-    height: int
-    width: int
-    depth: int
-    restart: int
-    fps: float = 0.0
-    threshold: float | None = None
-    rate_scale: float | None = None
+    planes: int  #: number of planes
+    height: int  #: rows of a plane
+    width: int  #: columns of a plane
+    depth: int  #: planes of every chunk but the last
+    restart: int  #: chunks between restarts of the model
+    fps: float = 0.0  #: planes per second; 0 if unknown
+    threshold: float | None = None  #: charge at which a pixel fires; None if unknown
+    rate_scale: float | None = None  #: spikes per plane at white; None if unknown
+    #: Layout of the Bayer filters; None without filters. Stored as a number from 1 in the four
+    #: highest bits of the height.
     cfa: Cfa | None = None
 
     @property

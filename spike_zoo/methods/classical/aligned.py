@@ -39,15 +39,11 @@ _SHARED_PIXELS: Final = 1 << 20  # pixels of the images that threads compute at 
 
 
 class AlignedMean(NamedTuple):
-    """A mean rate along optical flow, and the flow.
+    """A mean rate along optical flow, and the flow."""
 
-    Attributes:
-        rate: ``(H, W)``, spikes per plane.
-        velocity: ``(2, 2, H, W)``, (dx, dy) in pixels per plane: first for the planes before the
-            middle one, then for the planes after it.
-    """
-
-    rate: Tensor
+    rate: Tensor  #: ``(H, W)``, spikes per plane
+    #: ``(2, 2, H, W)``, (dx, dy) in pixels per plane: first for the planes before the middle one,
+    #: then for the planes after it
     velocity: Tensor
 
     @property

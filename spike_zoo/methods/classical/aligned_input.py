@@ -37,18 +37,14 @@ _ERROR_SIZE: Final = 16  # distance in pixels of independent errors
 
 
 class AlignedInput(NamedTuple):
-    """Windows of planes aligned along optical flow.
+    """Windows of planes aligned along optical flow."""
 
-    Attributes:
-        planes: ``(B, 61, H, W)``, inverse intervals divided by the rate scale.
-        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: the deblurred mean
-            of 65 planes, as in :class:`AlignedTFI`.
-        fields: ``(B, 2, 2, H, W)``, the optical flow used for the alignment, (dx, dy) in pixels
-            to 20 planes before and after.
-    """
-
-    planes: Tensor
+    planes: Tensor  #: ``(B, 61, H, W)``, inverse intervals divided by the rate scale
+    #: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: the deblurred mean of 65
+    #: planes, as in :class:`AlignedTFI`
     draft: Tensor
+    #: ``(B, 2, 2, H, W)``, the optical flow used for the alignment, (dx, dy) in pixels to 20 planes
+    #: before and after
     fields: Tensor
 
 

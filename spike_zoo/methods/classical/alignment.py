@@ -37,17 +37,11 @@ _LIGHT_STEP: Final = 3  # consecutive planes that share one sample of the predic
 
 @dataclass(frozen=True)
 class PlaneAlignment:
-    """Alignment of groups of planes to a middle plane along optical flow.
+    """Alignment of groups of planes to a middle plane along optical flow."""
 
-    Attributes:
-        middle: Index of the plane that the others are aligned to.
-        groups: Indexes of the planes of each group.
-        velocity: ``(2, 2, H, W)``, see :func:`estimate_velocities`.
-    """
-
-    middle: int
-    groups: Sequence[Sequence[int]]
-    velocity: Tensor
+    middle: int  #: index of the plane that the others are aligned to
+    groups: Sequence[Sequence[int]]  #: indexes of the planes of each group
+    velocity: Tensor  #: ``(2, 2, H, W)``, see :func:`estimate_velocities`
 
     @property
     def planes(self) -> list[int]:

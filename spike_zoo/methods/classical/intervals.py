@@ -124,22 +124,17 @@ def large_array(*shape: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Inter-spike intervals of each pixel across the end of each plane.
+    """Inter-spike intervals of each pixel across the end of each plane."""
 
-    Attributes:
-        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255.
-        until: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255.
-        rates: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval
-            is longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block).
-        cfa: Layout of the Bayer filters over the pixels; None for a sensor without filters.
-        defective: bool ``(H, W)``, defective pixels if the rates are corrected by the maps of a
-            camera, else None.
-    """
-
-    since: Tensor
-    until: Tensor
+    since: Tensor  #: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, at most 255
+    until: Tensor  #: uint8 ``(T, H, W)``, planes until the next spike, 1 to 255
+    #: float32 ``(T, H, W)``, one over the interval; 0 if a spike is missing or the interval is
+    #: longer than :data:`MAX_INTERVAL` (its spikes may be out of reach of the block)
     rates: Tensor
+    #: layout of the Bayer filters over the pixels; None for a sensor without filters
     cfa: Cfa | None = None
+    #: bool ``(H, W)``, defective pixels if the rates are corrected by the maps of a camera, else
+    #: None
     defective: Tensor | None = None
 
     @functools.cached_property

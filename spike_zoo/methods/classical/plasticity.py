@@ -37,16 +37,11 @@ class PlasticityState(NamedTuple):
 
     The resource R and the utilisation u are stored as 1 - R and u - u0, which keeps precision
     near their resting values.
-
-    Attributes:
-        spent: 1 - R after the last spike.
-        raised: u - u0 after the last spike.
-        last: Plane of the last spike, -1 before the first spike.
     """
 
-    spent: Tensor
-    raised: Tensor
-    last: Tensor
+    spent: Tensor  #: 1 - R after the last spike
+    raised: Tensor  #: u - u0 after the last spike
+    last: Tensor  #: plane of the last spike, -1 before the first spike
 
     @classmethod
     def at_rest(cls, plane: Tensor) -> Self:

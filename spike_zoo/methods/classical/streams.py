@@ -170,15 +170,11 @@ def _single_image(recording: SpikeRecording, center: int) -> Tensor:
 
 
 class NearestSpikes(NamedTuple):
-    """The nearest spike of each pixel before or after a boundary.
+    """The nearest spike of each pixel before or after a boundary."""
 
-    Attributes:
-        boundary: Index of the first plane after the boundary.
-        planes: float32 ``(H, W)``, planes of the spikes. If there is none in the search range,
-            infinity for spikes after the boundary and minus infinity for spikes before it.
-    """
-
-    boundary: int
+    boundary: int  #: index of the first plane after the boundary
+    #: float32 ``(H, W)``, planes of the spikes. If there is none in the search range, infinity for
+    #: spikes after the boundary and minus infinity for spikes before it.
     planes: Tensor
 
 

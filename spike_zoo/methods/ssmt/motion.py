@@ -21,15 +21,12 @@ _BUILD = {"large": raft.raft_large, "small": raft.raft_small}
 
 
 class ClipFlow(NamedTuple):
-    """Optical flow from a clip to the previous clip.
+    """Optical flow from a clip to the previous clip."""
 
-    Attributes:
-        flows: Flow after each update, ``(B, 2, H, W)`` in pixels between the middle planes of both
-            clips; channel 0 points right, channel 1 down. Only the last flow in evaluation mode.
-        coarse: The last flow at 1/8 resolution, ``(B, 2, h, w)`` in pixels of this resolution.
-    """
-
+    #: Flow after each update, ``(B, 2, H, W)`` in pixels between the middle planes of both clips;
+    #: channel 0 points right, channel 1 down. Only the last flow in evaluation mode.
     flows: list[Tensor]
+    #: the last flow at 1/8 resolution, ``(B, 2, h, w)`` in pixels of this resolution
     coarse: Tensor
 
     @property

@@ -120,17 +120,13 @@ def _predictor(inputs: int, channels: int, outputs: int) -> nn.Sequential:
 
 
 class ClipState(NamedTuple):
-    """Memory of a clip for the reconstruction of the next clip.
+    """Memory of a clip for the reconstruction of the next clip."""
 
-    Attributes:
-        image: Image of the clip, ``(B, 1, H, W)`` in [0, 1].
-        flow: Low-resolution flow to the previous clip, ``(B, 2, h, w)``; None for the first clip
-            and without RAFT.
-        features: Features for the correlation, ``(B, F, h, w)``; None without RAFT.
-    """
-
-    image: Tensor
+    image: Tensor  #: image of the clip, ``(B, 1, H, W)`` in [0, 1]
+    #: low-resolution flow to the previous clip, ``(B, 2, h, w)``; None for the first clip and
+    #: without RAFT
     flow: Tensor | None = None
+    #: features for the correlation, ``(B, F, h, w)``; None without RAFT
     features: Tensor | None = None
 
 

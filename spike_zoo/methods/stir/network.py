@@ -81,15 +81,11 @@ class STIRPyramid(NamedTuple):
     """All outputs of STIR by level: level 1 has full size, each coarser level half the size.
 
     Sizes are those of the padded input, except for ``image``, which is cropped.
-
-    Attributes:
-        image: ``(B, 1, H, W)``, clamped to [0, 1], the reconstruction.
-        levels: Images, hidden states and flows of every level, see :class:`Level`.
-        features: Features of the three blocks at every level, see :class:`Features`.
     """
 
-    image: Tensor
-    levels: dict[int, Level]
+    image: Tensor  #: ``(B, 1, H, W)``, clamped to [0, 1], the reconstruction
+    levels: dict[int, Level]  #: images, hidden states and flows of every level, see :class:`Level`
+    #: features of the three blocks at every level, see :class:`Features`
     features: dict[int, Features]
 
     def fields(self) -> list[Tensor]:

@@ -20,17 +20,11 @@ MARGIN = 16  # pixels at a tile's inner edges with weight 0: they lack context b
 
 @dataclass(frozen=True)
 class Span:
-    """One tile along one axis of the padded frame.
+    """One tile along one axis of the padded frame."""
 
-    Attributes:
-        start: First pixel.
-        stop: One past the last pixel.
-        weight: Weight of each pixel of the span; the weights of all spans add up to 1.
-    """
-
-    start: int
-    stop: int
-    weight: Tensor
+    start: int  #: first pixel
+    stop: int  #: one past the last pixel
+    weight: Tensor  #: weight of each pixel of the span; the weights of all spans add up to 1
 
 
 class TileGrid:

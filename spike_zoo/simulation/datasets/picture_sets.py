@@ -37,16 +37,11 @@ _MIN_PLANES: Final = 2  # of a motion
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A kind of archive that is made from a folder of pictures.
+    """A kind of archive that is made from a folder of pictures."""
 
-    Attributes:
-        name: Name of the data set; empty uses the name of the folder.
-        options: Options with their defaults; None leaves an option unset.
-        request: Function that returns the archive request for a folder, a seed and options.
-    """
-
-    name: str
-    options: Options
+    name: str  #: name of the data set; empty uses the name of the folder
+    options: Options  #: options with their defaults; None leaves an option unset
+    #: function that returns the archive request for a folder, a seed and options
     request: Callable[[Path, int, Options], ArchiveRequest]
 
     def out(self, folder: Path) -> str:

@@ -36,19 +36,12 @@ _VAL_SHARE: Final = 0.05
 
 @dataclass(frozen=True)
 class Septuplet:
-    """A clip of seven frames, ``im1.png`` .. ``im7.png`` in a folder.
+    """A clip of seven frames, ``im1.png`` .. ``im7.png`` in a folder."""
 
-    Attributes:
-        folder: The folder.
-        seed: Seed of the camera's random draws.
-        rate_scale: Spikes per plane at white.
-        noise: Noise preset of the camera.
-    """
-
-    folder: Path
-    seed: int = 0
-    rate_scale: float = 0.6
-    noise: str = "none"
+    folder: Path  #: the folder
+    seed: int = 0  #: seed of the camera's random draws
+    rate_scale: float = 0.6  #: spikes per plane at white
+    noise: str = "none"  #: noise preset of the camera
 
     @property
     def name(self) -> str:

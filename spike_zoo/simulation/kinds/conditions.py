@@ -50,17 +50,11 @@ same pixels.
 
 @dataclass(frozen=True)
 class ConditionedScene:
-    """A scene under one value of one condition.
+    """A scene under one value of one condition."""
 
-    Attributes:
-        scene: Scene and camera before the condition is applied.
-        condition: One of :data:`CONDITIONS`.
-        value: Value of the condition.
-    """
-
-    scene: SceneSpec
-    condition: str
-    value: float
+    scene: SceneSpec  #: scene and camera before the condition is applied
+    condition: str  #: one of :data:`CONDITIONS`
+    value: float  #: value of the condition
 
     @property
     def name(self) -> str:

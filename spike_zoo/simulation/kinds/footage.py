@@ -45,22 +45,15 @@ EXPOSED_FRAMES: Final = 13
 class Footage:
     """Simulation of exposures from a video.
 
-    Attributes:
-        inserted: Interpolated frames between two frames of the video; 7 makes 97 planes of 13
-            frames.
-        interpolation: ``"flow"`` along the optical flow, ``"blend"`` by weighted means.
-        threshold: Firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4.
-        noise: Noise preset of the camera.
-        seed: Seed of the camera's random draws.
-
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, which interpolates with a network (XVFI).
     """
 
+    #: interpolated frames between two frames of the video; 7 makes 97 planes of 13 frames
     inserted: int = 7
-    interpolation: str = "flow"
-    threshold: float = 2.0
-    noise: str = "ssdm-v1"
-    seed: int = 0
+    interpolation: str = "flow"  #: ``"flow"`` along the optical flow, ``"blend"`` by weighted means
+    threshold: float = 2.0  #: firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4
+    noise: str = "ssdm-v1"  #: noise preset of the camera
+    seed: int = 0  #: seed of the camera's random draws
 
     @property
     def step(self) -> int:

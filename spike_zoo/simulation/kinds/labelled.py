@@ -23,21 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """A picture and its class.
+    """A picture and its class."""
 
-    Attributes:
-        name: Name of its recordings, to which the number of the motion is appended.
-        label: Class index.
-        label_name: Name of the class.
-        read: Function that returns the picture, grey uint8 ``(h, w)``; must be picklable.
-        files: The files that contain the picture.
-    """
-
-    name: str
-    label: int
-    label_name: str
+    name: str  #: name of its recordings, to which the number of the motion is appended
+    label: int  #: class index
+    label_name: str  #: name of the class
+    #: function that returns the picture, grey uint8 ``(h, w)``; must be picklable
     read: Callable[[], NDArray[np.uint8]]
-    files: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()  #: the files that contain the picture
 
     @property
     def group(self) -> str:
@@ -46,28 +39,18 @@ class LabelledPicture:
 
 
 class FoundPictures(NamedTuple):
-    """The pictures of a set.
+    """The pictures of a set."""
 
-    Attributes:
-        splits: Pictures of each split.
-        label_names: Names of the classes, by class index.
-    """
-
-    splits: dict[Split, list[LabelledPicture]]
-    label_names: tuple[str, ...]
+    splits: dict[Split, list[LabelledPicture]]  #: pictures of each split
+    label_names: tuple[str, ...]  #: names of the classes, by class index
 
 
 @dataclass(frozen=True)
 class LabelledDrift:
-    """One motion of a picture.
+    """One motion of a picture."""
 
-    Attributes:
-        picture: The moving picture.
-        spec: Motion and camera.
-    """
-
-    picture: LabelledPicture
-    spec: DriftSpec
+    picture: LabelledPicture  #: the moving picture
+    spec: DriftSpec  #: motion and camera
 
     @property
     def name(self) -> str:

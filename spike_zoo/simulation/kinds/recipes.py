@@ -76,43 +76,31 @@ class NamedSource(Protocol):
 
 
 class ArchiveRequest(NamedTuple):
-    """Options of an archive and the functions that simulate its takes.
+    """Options of an archive and the functions that simulate its takes."""
 
-    Attributes:
-        options: Options that are written into the archive.
-        takes: Function that returns one function per take, by split and name.
-        label_names: Names of the classes; empty for takes without labels.
-    """
-
-    options: dict[str, Any]
+    options: dict[str, Any]  #: options that are written into the archive
+    #: function that returns one function per take, by split and name
     takes: Callable[[], TakesBySplit]
-    label_names: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()  #: names of the classes; empty for takes without labels
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A kind of archive of simulated scenes.
+    """A kind of archive of simulated scenes."""
 
-    Attributes:
-        simulator: Name and version of the simulator, written into the archive.
-        out: Default path of the archive.
-        sizes: Name of a size -> number of scenes of each split, and ``height``, ``width`` and
-            ``planes`` of a scene; a width of 0 selects the default of the split.
-        options: Further options with their defaults; every kind has ``noise``.
-        least_planes: Function that returns the smallest number of planes of a scene.
-        scenes: Function that returns the scenes of a split from their number, seed and options.
-        take: Function that simulates the take of a scene of a split.
-        label_names: Names of the classes; empty for takes without labels.
-    """
-
-    simulator: str
-    out: str
+    simulator: str  #: name and version of the simulator, written into the archive
+    out: str  #: default path of the archive
+    #: name of a size -> number of scenes of each split, and ``height``, ``width`` and ``planes`` of
+    #: a scene; a width of 0 selects the default of the split
     sizes: Mapping[str, Mapping[str, int]]
-    options: Options
+    options: Options  #: further options with their defaults; every kind has ``noise``
+    #: function that returns the smallest number of planes of a scene
     least_planes: Callable[[Options], int]
+    #: function that returns the scenes of a split from their number, seed and options
     scenes: Callable[[Split, int, int, Options], Sequence[NamedSource]]
+    #: function that simulates the take of a scene of a split
     take: Callable[[Any, Split, Options], Take]
-    label_names: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()  #: names of the classes; empty for takes without labels
 
     def request(self, size: str, seed: int, given: Options) -> ArchiveRequest:
         """Return the archive request for a size, a seed and the options of the user."""

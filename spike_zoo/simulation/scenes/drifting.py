@@ -30,33 +30,22 @@ _MIN_SIDE: Final = 8  # smallest picture in pixels
 class DriftSpec:
     """Parameters of the motion and camera of a moving picture, sufficient to reproduce a take.
 
-    Attributes:
-        name: Name of the recording, also in messages.
-        seed: Seed of the motion and of the camera's random draws.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        planes: Planes of the recording.
-        slowest: Slowest motion, in pixels per plane.
-        fastest: Fastest motion.
-        mirrored: Whether the picture fills the plane and is mirrored beyond its edges (for
-            photographs). Otherwise the complete picture moves over a dark plane (for digits).
-        rate_scale: Spikes per plane at white.
-        noise: Noise preset of the camera.
-
     Raises:
         UsageError: If the planes are too small for the motion, or a speed is not valid.
     """
 
-    name: str
-    seed: int = 0
-    height: int = 64
-    width: int = 64
-    planes: int = DRIFT_PLANES
-    slowest: float = 0.2
-    fastest: float = 0.55
+    name: str  #: name of the recording, also in messages
+    seed: int = 0  #: seed of the motion and of the camera's random draws
+    height: int = 64  #: rows of a plane
+    width: int = 64  #: columns of a plane
+    planes: int = DRIFT_PLANES  #: planes of the recording
+    slowest: float = 0.2  #: slowest motion, in pixels per plane
+    fastest: float = 0.55  #: fastest motion
+    #: Whether the picture fills the plane and is mirrored beyond its edges (for photographs).
+    #: Otherwise the complete picture moves over a dark plane (for digits).
     mirrored: bool = False
-    rate_scale: float = 0.6
-    noise: str = "none"
+    rate_scale: float = 0.6  #: spikes per plane at white
+    noise: str = "none"  #: noise preset of the camera
 
     def __post_init__(self) -> None:
         if not 0 <= self.slowest <= self.fastest < math.inf:
@@ -92,19 +81,12 @@ class DriftSpec:
 
 
 class Drift(NamedTuple):
-    """A straight path of a picture's upper left corner, in pixels of a plane.
+    """A straight path of a picture's upper left corner, in pixels of a plane."""
 
-    Attributes:
-        y: Row at plane 0.
-        x: Column at plane 0.
-        dy: Rows per plane, positive downwards.
-        dx: Columns per plane, positive to the right.
-    """
-
-    y: float
-    x: float
-    dy: float
-    dx: float
+    y: float  #: row at plane 0
+    x: float  #: column at plane 0
+    dy: float  #: rows per plane, positive downwards
+    dx: float  #: columns per plane, positive to the right
 
 
 def random_drift(

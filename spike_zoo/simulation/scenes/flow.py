@@ -18,18 +18,13 @@ _ROUNDING: Final = 1e-6  # tolerance in pixels for points at the edge
 
 
 class LayerGeometry(NamedTuple):
-    """Motion and mask of a layer.
+    """Motion and mask of a layer."""
 
-    Attributes:
-        motion: Motion of the layer, in image pixels.
-        mask: Coverage of each texel, ``(h, w)`` in [0, 1], with the origin in the middle; None
-            covers everything.
-        texels: Texels per image pixel.
-    """
-
-    motion: Motion
+    motion: Motion  #: motion of the layer, in image pixels
+    #: coverage of each texel, ``(h, w)`` in [0, 1], with the origin in the middle; None covers
+    #: everything
     mask: NDArray[np.float32] | None
-    texels: int
+    texels: int  #: texels per image pixel
 
     def covers(self, plane: float, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether the layer covers image points ``(2, ...)`` at a plane."""

@@ -42,19 +42,14 @@ _HIDDEN: Final = 0.05  # smallest share of transparent pixels of a cut-out
 
 @dataclass(frozen=True)
 class PhotographSet:
-    """Photographs of scenes.
+    """Photographs of scenes."""
 
-    Attributes:
-        names: Names of :func:`photograph` by split; no photograph is in two splits.
-        cutouts: Pictures with opacity that become moving objects of training scenes, as URIs.
-        name: Name of the set; empty for the photographs of scikit-image and scikit-learn.
-        sha256: Checksum of the files.
-    """
-
+    #: names of :func:`photograph` by split; no photograph is in two splits
     names: Mapping[Split, tuple[str, ...]]
+    #: pictures with opacity that become moving objects of training scenes, as URIs
     cutouts: tuple[str, ...] = ()
-    name: str = ""
-    sha256: str = ""
+    name: str = ""  #: name of the set; empty for the photographs of scikit-image and scikit-learn
+    sha256: str = ""  #: checksum of the files
 
 
 BUNDLED: Final = PhotographSet(PHOTOGRAPHS)

@@ -30,39 +30,26 @@ _MAX_TEXTURE: Final = 1024  # largest side in texels; a texture is mirrored beyo
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """Parameters that define a scene and its camera completely.
+    """Parameters that define a scene and its camera completely."""
 
-    Attributes:
-        name: Name of the recording, also in messages.
-        seed: Seed of textures, shapes, motions and the camera's random draws.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        planes: Planes of the recording.
-        background: Texture of the background, a kind of :func:`make_texture`.
-        objects: Textures of the moving objects, from far to near; ``cutout:URI`` is a picture whose
-            opacity is the shape of the object.
-        speed: Peak speed of the background, in spike-camera pixels per plane.
-        object_speed: Peak speed of an object, in spike-camera pixels per plane.
-        tone: Whether brightness and contrast are changed randomly, as augmentation for training.
-        image_ratio: Image pixels per spike-camera pixel, along each axis (S-SDM: 4). The scene is
-            magnified by this ratio, so that the spikes have the same detail.
-        rate_scale: Spikes per plane at white.
-        noise: Noise preset of the camera.
-    """
-
-    name: str = "scene"
-    seed: int = 0
-    height: int = 160
-    width: int = 160
-    planes: int = 201
-    background: str = "leaves"
+    name: str = "scene"  #: name of the recording, also in messages
+    seed: int = 0  #: seed of textures, shapes, motions and the camera's random draws
+    height: int = 160  #: rows of a plane
+    width: int = 160  #: columns of a plane
+    planes: int = 201  #: planes of the recording
+    background: str = "leaves"  #: texture of the background, a kind of :func:`make_texture`
+    #: textures of the moving objects, from far to near; ``cutout:URI`` is a picture whose opacity
+    #: is the shape of the object
     objects: tuple[str, ...] = ()
-    speed: float = 0.3
-    object_speed: float = 0.5
+    speed: float = 0.3  #: peak speed of the background, in spike-camera pixels per plane
+    object_speed: float = 0.5  #: peak speed of an object, in spike-camera pixels per plane
+    #: whether brightness and contrast are changed randomly, as augmentation for training
     tone: bool = False
+    #: Image pixels per spike-camera pixel, along each axis (S-SDM: 4). The scene is magnified by
+    #: this ratio, so that the spikes have the same detail.
     image_ratio: int = 1
-    rate_scale: float = 0.6
-    noise: str = "none"
+    rate_scale: float = 0.6  #: spikes per plane at white
+    noise: str = "none"  #: noise preset of the camera
 
     def record(self) -> dict[str, Any]:
         """Return all parameters, with photographs of users named without their folder."""

@@ -43,30 +43,19 @@ class Motion:
 
     Lengths are in pixels, angles in radians, times in planes counted from ``middle``, where the
     layer is at ``origin``.
-
-    Attributes:
-        origin: Position at the middle plane.
-        velocity: Steady part of the velocity.
-        acceleration: Steady acceleration.
-        sway: Amplitude of the sinusoidal part of the position.
-        spin: Steady part of the angular velocity.
-        spin_sway: Amplitude of the sinusoidal part of the angle.
-        zoom_sway: Amplitude of the sinusoidal logarithm of the magnification.
-        period: Planes per oscillation.
-        phases: Phases of the sway in x and y, of the angle and of the zoom.
-        middle: Plane at which everything but the origin is 0.
     """
 
-    origin: tuple[float, float] = (0.0, 0.0)
-    velocity: tuple[float, float] = (0.0, 0.0)
-    acceleration: tuple[float, float] = (0.0, 0.0)
-    sway: tuple[float, float] = (0.0, 0.0)
-    spin: float = 0.0
-    spin_sway: float = 0.0
-    zoom_sway: float = 0.0
-    period: float = 100.0
+    origin: tuple[float, float] = (0.0, 0.0)  #: position at the middle plane
+    velocity: tuple[float, float] = (0.0, 0.0)  #: steady part of the velocity
+    acceleration: tuple[float, float] = (0.0, 0.0)  #: steady acceleration
+    sway: tuple[float, float] = (0.0, 0.0)  #: amplitude of the sinusoidal part of the position
+    spin: float = 0.0  #: steady part of the angular velocity
+    spin_sway: float = 0.0  #: amplitude of the sinusoidal part of the angle
+    zoom_sway: float = 0.0  #: amplitude of the sinusoidal logarithm of the magnification
+    period: float = 100.0  #: planes per oscillation
+    #: phases of the sway in x and y, of the angle and of the zoom
     phases: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    middle: float = 0.0
+    middle: float = 0.0  #: plane at which everything but the origin is 0
 
     def pose(self, plane: float) -> Pose:
         """Return the pose of the layer at a plane; fractional planes are allowed."""

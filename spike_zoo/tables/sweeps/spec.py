@@ -51,16 +51,13 @@ class GridParameter:
 
 @dataclass(frozen=True)
 class Needs:
-    """Requirements of the sweeps of a folder.
+    """Requirements of the sweeps of a folder."""
 
-    Attributes:
-        sweeps: Sweep file -> sweep files to run first.
-        archives: Archive -> the command that makes it, without ``--out``.
-        tables: Other method whose rows the tables contain -> reason.
-    """
-
+    #: sweep file -> sweep files to run first
     sweeps: Mapping[str, list[str]] = field(default_factory=dict)
+    #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
+    #: other method whose rows the tables contain -> reason
     tables: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -93,16 +93,11 @@ class StagedModule(TaskModule):
 
     A subclass calls :meth:`train_stage` in its constructor. Its hyper-parameters include the paths
     of the checkpoints that the stage starts from (``fem``, ``motion``, ...).
-
-    Attributes:
-        stage: Name of the stage.
-        row: Specification of the stage.
-        codec: The networks.
     """
 
-    stage: Stage
-    row: StageSpec
-    codec: SCICodec
+    stage: Stage  #: name of the stage
+    row: StageSpec  #: specification of the stage
+    codec: SCICodec  #: the networks
     clip_length: int
     warmup = WARMUP
     _has_weights = False
