@@ -227,8 +227,7 @@ def _read_checkpoint(path: Path) -> SavedModel:
     checkpoint = read_checkpoint(path)
     class_path, arguments = class_and_arguments(checkpoint)
     if class_path is None:
-        raise WeightsError(
-            f"{path}: does not state its class; it was not written by a module of this package",
-            path=str(path),
+        raise WeightsError.at(
+            path, "does not state its class; it was not written by a module of this package"
         )
     return SavedModel(class_path, arguments, checkpoint["state_dict"], str(path))

@@ -53,9 +53,8 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a fi
             return load(file.read_bytes())  # load_file maps the file; some file systems cannot
         return torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
-        raise WeightsError(
-            f"{file}: not a file of weights that can be read safely ({first_line(error)})",
-            path=str(file),
+        raise WeightsError.at(
+            file, f"not a file of weights that can be read safely ({first_line(error)})"
         ) from error
 
 

@@ -162,9 +162,7 @@ def format_errors(path: Path) -> Iterator[None]:
 def _read_header(stream: IO[bytes], name: str) -> _Header:
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        raise FormatError(
-            f"{name}: numpy format {version} is not supported, expected 1.0 or 2.0", path=name
-        )
+        raise FormatError.at(name, f"numpy format {version} is not supported, expected 1.0 or 2.0")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     header = _Header(*read(stream))
     if any(not isinstance(side, int) or side < 0 for side in header.shape):
@@ -272,9 +270,8 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 def _check_size(header: _Header, left: int, name: str) -> None:
     if header.size > left:
-        raise FormatError(
-            f"{name}: truncated, the header states {header.size} bytes but {left} follow",
-            path=name,
+        raise FormatError.at(
+            name, f"truncated, the header states {header.size} bytes but {left} follow"
         )
 
 

@@ -65,9 +65,7 @@ def _made(make: Callable[[Path], Any], name: str, file: Path) -> Callable[[Tenso
         *(pickle.UnpicklingError, KeyError, RuntimeError, TypeError, ValueError),
         *(AttributeError, EOFError, OSError),
     ) as error:
-        raise WeightsError(
-            f"{file}: not a file of parameters of {name.upper()} for deepinv "
-            f"({type(error).__name__})",
-            path=str(file),
+        raise WeightsError.at(
+            file, f"not a file of parameters of {name.upper()} for deepinv ({type(error).__name__})"
         ) from error
     return lambda images: metric(x_net=images)

@@ -175,9 +175,8 @@ class RunStart:
         try:
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise FormatError(
-                f"{file}: not a record of the start of a run ({error}); start the run again",
-                path=str(file),
+            raise FormatError.at(
+                file, f"not a record of the start of a run ({error}); start the run again"
             ) from error
 
     def changes(self, now: RunStart) -> Iterator[str]:
