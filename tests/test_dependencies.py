@@ -60,8 +60,7 @@ def test_tested_versions_satisfy_the_declared_bounds(requirement: Requirement) -
 
 
 @pytest.mark.parametrize(
-    ("name", "unsafe"),
-    [("lightning", "2.6.5"), ("torch", "2.9.1"), ("jsonargparse", "5.0.0")],
+    ("name", "unsafe"), [("lightning", "2.6.5"), ("torch", "2.9.1"), ("jsonargparse", "5.0.0")]
 )
 def test_unsafe_and_broken_versions_are_excluded(name: str, unsafe: str) -> None:
     requirement = next(each for each in _requirements() if each.name == name)

@@ -51,9 +51,7 @@ def tables(committed: dict[Path, list[FilledTable]]) -> list[FilledTable]:
     return [table for filled in committed.values() for table in filled]
 
 
-def test_the_evidence_page_states_the_number_of_every_result(
-    tables: list[FilledTable],
-) -> None:
+def test_the_evidence_page_states_the_number_of_every_result(tables: list[FilledTable]) -> None:
     results = [tested for table in tables for tested in table.claims]
     lines = [line for path in RENDERED for line in path.read_text().splitlines()]
     for result in Result:

@@ -188,12 +188,7 @@ class SpikeArchive:
         return self._pictures(name, schema.IMAGES)
 
     def image(
-        self,
-        name: str,
-        number: int,
-        *,
-        rows: slice = slice(None),
-        columns: slice = slice(None),
+        self, name: str, number: int, *, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[Any]:
         """Read one sharp image, or a crop of it."""
         return self._pictures(name, schema.IMAGES, number, rows, columns)
@@ -232,12 +227,7 @@ class SpikeArchive:
         return self._pictures(name, schema.BLUR)
 
     def blurry_image(
-        self,
-        name: str,
-        number: int,
-        *,
-        rows: slice = slice(None),
-        columns: slice = slice(None),
+        self, name: str, number: int, *, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[Any]:
         """Read one blurry image, or a crop of it."""
         return self._pictures(name, schema.BLUR, number, rows, columns)

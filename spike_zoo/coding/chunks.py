@@ -13,11 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spike_zoo.coding.errors import (
-    BitstreamError,
-    CorruptBitstreamError,
-    TruncatedBitstreamError,
-)
+from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.utils.files import memory_map
 

@@ -102,10 +102,7 @@ def decode(
 
 
 @compiled
-def index_symbols(
-    tables: FrequencyTables,
-    nearest: NDArray[np.uint16],
-) -> None:
+def index_symbols(tables: FrequencyTables, nearest: NDArray[np.uint16]) -> None:
     """Write the symbol of each table at every 256th cumulative frequency, ``(tables, 256)``."""
     offset, cumulative = tables.offset, tables.cumulative
     for level in range(offset.size):

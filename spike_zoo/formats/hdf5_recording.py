@@ -132,8 +132,7 @@ def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording 
         what = "several data sets have three axes" if name is None else f"no data set {name!r}"
         listed = ", ".join(f"{inside} {shape}" for inside, shape in list(shapes.items())[:12])
         raise MissingItemError(
-            f"{file.path}: {what}; the file holds {listed}. Choose one with --name",
-            path=name or "",
+            f"{file.path}: {what}; the file holds {listed}. Choose one with --name", path=name or ""
         )
     inside = name.strip("/")
     dataset = file.dataset(inside)

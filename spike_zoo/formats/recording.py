@@ -377,12 +377,7 @@ def write_recording(
 
 
 def _write_dat(
-    recording: SpikeRecording,
-    path: Path,
-    layout: DatLayout,
-    *,
-    overwrite: bool,
-    with_sidecar: bool,
+    recording: SpikeRecording, path: Path, layout: DatLayout, *, overwrite: bool, with_sidecar: bool
 ) -> None:
     sidecar_file = sidecar.sidecar_path(path)
     if with_sidecar:

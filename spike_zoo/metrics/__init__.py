@@ -18,13 +18,7 @@ if TYPE_CHECKING:
         heldout_likelihood,
         pattern_probability,
     )
-    from spike_zoo.metrics.image import (
-        MeanOfValues,
-        MeanPerImage,
-        psnr,
-        ssim,
-        ssim_uniform7,
-    )
+    from spike_zoo.metrics.image import MeanOfValues, MeanPerImage, psnr, ssim, ssim_uniform7
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,

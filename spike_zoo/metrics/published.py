@@ -134,8 +134,7 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
         {"lpips_stir": partial(LPIPS, rescale=False)},
     ),
     "uniform7": Protocol(
-        "scikit-image, structural_similarity with its defaults",
-        {"ssim_uniform7": ssim_uniform7},
+        "scikit-image, structural_similarity with its defaults", {"ssim_uniform7": ssim_uniform7}
     ),
     "border10": Protocol("PSNR without a border of 10 pixels", {"psnr_border10": psnr_border10}),
 }

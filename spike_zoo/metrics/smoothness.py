@@ -69,10 +69,7 @@ def laplacian_norms(features: Tensor) -> LaplacianNorms:
     deviation = features.std(dims, correction=0)
     least = torch.finfo(features.dtype).tiny  # avoids 0 / 0 for constant samples
     return LaplacianNorms(
-        lap1,
-        lap2,
-        lap1 / deviation.clamp(min=least),
-        lap2 / deviation.square().clamp(min=least),
+        lap1, lap2, lap1 / deviation.clamp(min=least), lap2 / deviation.square().clamp(min=least)
     )
 
 

@@ -90,12 +90,7 @@ class RunSchedule(LambdaLR):
         [1.0, 0.75, 0.5, 0.25, 0.0]
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        factor: Factor,
-        count: Callable[[], float],
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, factor: Factor, count: Callable[[], float]) -> None:
         self.factor = factor
         self.count = count
         self.updates = 1.0

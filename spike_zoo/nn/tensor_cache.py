@@ -50,10 +50,7 @@ class TensorCache:
         self._cached: dict[Hashable, Tensor] = {}
 
     def __call__(
-        self,
-        keys: Sequence[Hashable],
-        compute: Callable[[list[int]], Tensor],
-        device: torch.device,
+        self, keys: Sequence[Hashable], compute: Callable[[list[int]], Tensor], device: torch.device
     ) -> Tensor:
         """Return the values of a batch of keys, ``(B, ...)``, float32 on a device.
 

@@ -10,16 +10,8 @@ if TYPE_CHECKING:
     from spike_zoo.pages.live import LiveServer, Player
     from spike_zoo.pages.live_sources import GrowingFile, Pipe, StoredRecording
 
-__all__ = [
-    "GrowingFile",
-    "LiveServer",
-    "Pipe",
-    "Player",
-    "StoredRecording",
-]
+__all__ = ["GrowingFile", "LiveServer", "Pipe", "Player", "StoredRecording"]
 
 __getattr__ = lazy_attributes(
-    __name__,
-    live="LiveServer Player",
-    live_sources="GrowingFile Pipe StoredRecording",
+    __name__, live="LiveServer Player", live_sources="GrowingFile Pipe StoredRecording"
 )

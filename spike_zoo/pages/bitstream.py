@@ -153,8 +153,7 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
 
     name = method_label(choices.codec)
     page.add_section(
-        "Rate and distortion",
-        f"The recording compressed by {name} at {QUALITIES} qualities.",
+        "Rate and distortion", f"The recording compressed by {name} at {QUALITIES} qualities."
     )
     try:
         points, compared = _measured(_load_codec(choices), scene, choices)

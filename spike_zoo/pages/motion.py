@@ -92,10 +92,7 @@ def _add_fields(
         f"optical flow in {scene.name}",
         [f"plane {plane}" for plane in planes],
         images,
-        {
-            f"{FLOW_OFFSET} planes before": fields[:, 0],
-            f"{FLOW_OFFSET} planes after": fields[:, 1],
-        },
+        {f"{FLOW_OFFSET} planes before": fields[:, 0], f"{FLOW_OFFSET} planes after": fields[:, 1]},
     )
 
 

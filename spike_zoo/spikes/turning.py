@@ -8,16 +8,7 @@ from torch import Tensor
 #: Mode -> (quarter turns counter-clockwise, then flipped upside down?), as STIR numbers them
 #: (Fan et al., NeurIPS 2024): 0 identity, 1 transpose, 2 upside down, 3 turn by 270 degrees,
 #: 4 mirror left-right, 5 turn by 90, 6 turn by 180, 7 transpose across the other diagonal.
-MODES = (
-    (0, False),
-    (1, True),
-    (0, True),
-    (3, False),
-    (2, True),
-    (1, False),
-    (2, False),
-    (3, True),
-)
+MODES = ((0, False), (1, True), (0, True), (3, False), (2, True), (1, False), (2, False), (3, True))
 #: Modes that do not exchange height and width, for clips that are not square.
 SHAPE_KEEPING_MODES = (0, 2, 4, 6)
 

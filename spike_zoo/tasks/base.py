@@ -126,11 +126,7 @@ class TaskModule(LightningModule):
         return self.evaluate(batch, "test", batch_idx)
 
     def measure(
-        self,
-        split: Split,
-        images: Tensor,
-        targets: Tensor,
-        metrics: MetricCollection | None = None,
+        self, split: Split, images: Tensor, targets: Tensor, metrics: MetricCollection | None = None
     ) -> dict[str, Tensor]:
         """Add images to the metrics of a split, log their means and return the values per image.
 

@@ -37,11 +37,7 @@ class ClipReconstruction(nn.Module):
         raise NotImplementedError
 
     def reconstruct(
-        self,
-        recording: SpikeRecording,
-        centers: Planes,
-        *,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Tensor:
         """Reconstruct the images at some planes of a recording.
 
@@ -65,11 +61,7 @@ class ClipReconstruction(nn.Module):
         return result
 
     def reconstruct_stream(
-        self,
-        recording: SpikeRecording,
-        centers: Planes,
-        *,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Iterator[Tensor]:
         """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
         check_recording(recording)

@@ -12,11 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.data import (
-    ClassificationDataModule,
-    DeblurDataModule,
-    ReconstructionDataModule,
-)
+from spike_zoo.data import ClassificationDataModule, DeblurDataModule, ReconstructionDataModule
 from spike_zoo.metrics import psnr
 from spike_zoo.tasks import ClassificationModule, DeblurModule, ReconstructionModule, TaskModule
 from spike_zoo.testing.exposures import MARGIN, exposed_take, exposure_archive, exposure_batch

@@ -25,11 +25,7 @@ from spike_zoo.tasks.base import all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import HELD_OUT_ERROR
 from spike_zoo.training.folders import FOLDER, LAST
-from spike_zoo.training.libraries import (
-    checkpoint_in_memory,
-    discard_loader,
-    is_update_uncounted,
-)
+from spike_zoo.training.libraries import checkpoint_in_memory, discard_loader, is_update_uncounted
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:

@@ -106,11 +106,7 @@ def _test_metrics(result: RunResult | None) -> dict[str, float]:
 
 
 def _header(
-    name: str,
-    class_name: str,
-    metrics: Mapping[str, float],
-    result: RunResult | None,
-    licence: str,
+    name: str, class_name: str, metrics: Mapping[str, float], result: RunResult | None, licence: str
 ) -> dict[str, Any]:
     method = result.method if result else class_name.removesuffix("Module").lower()
     tags = ["spike-camera", "neuromorphic", method]

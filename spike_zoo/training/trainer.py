@@ -24,14 +24,7 @@ from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.training import (
-    checkpoints,
-    defaults,
-    folders,
-    initial_weights,
-    libraries,
-    resuming,
-)
+from spike_zoo.training import checkpoints, defaults, folders, initial_weights, libraries, resuming
 from spike_zoo.training.configs import add_run_options, check_configs, compile_networks, with_files
 from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages

@@ -219,8 +219,7 @@ def remove_leftovers(path: Path) -> None:
         leftover = path.parent / match[0]
         if not _is_running(int(match[1])) and _try_remove(leftover):
             warnings.warn(
-                f"{leftover}: removed; process {match[1]} left it when it was killed",
-                stacklevel=4,
+                f"{leftover}: removed; process {match[1]} left it when it was killed", stacklevel=4
             )
 
 

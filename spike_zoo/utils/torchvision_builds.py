@@ -51,10 +51,7 @@ class TorchvisionGuard(MetaPathFinder):
     """
 
     def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Define missing operators for torchvision; return None, so that other finders load it."""
         if fullname != "torchvision":

@@ -13,12 +13,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents, writer
-from spike_zoo.archive.contents import (
-    Facts,
-    checked_datasets,
-    read_facts,
-    read_integers,
-)
+from spike_zoo.archive.contents import Facts, checked_datasets, read_facts, read_integers
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File

@@ -13,12 +13,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.errors import (
-    MissingFileError,
-    MissingItemError,
-    PlaneRangeError,
-    RecordingError,
-)
+from spike_zoo.errors import MissingFileError, MissingItemError, PlaneRangeError, RecordingError
 from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import make_motion, make_take, make_two_sided_motion, write_archive
 from tests.helpers.streams import random_spikes

@@ -102,9 +102,7 @@ def psnr_gain(module: SSDMStudentModule, take: Take) -> float:
 
 
 @pytest.mark.slow
-def test_student_improves_the_psnr_of_unseen_blurry_scenes(
-    exposures: list[Take],
-) -> None:
+def test_student_improves_the_psnr_of_unseen_blurry_scenes(exposures: list[Take]) -> None:
     module = spike_zoo.load("ssdm-student")
     assert isinstance(module, SSDMStudentModule)
     gains = [psnr_gain(module, take) for take in exposures]

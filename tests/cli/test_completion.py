@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [
-        ("spike-zoo archive ver", "verify"),
-        ("spike-zoo archive build a b --lay", "--layout"),
-    ],
+    [("spike-zoo archive ver", "verify"), ("spike-zoo archive build a b --lay", "--layout")],
 )
 def test_the_tab_key_completes_commands_and_options(
     line: str, expected: str, tmp_path: Path

@@ -61,9 +61,7 @@ def test_an_exported_file_loads_and_contains_the_configuration(
     assert "seed_everything: 3" in recipe("out.safetensors")
 
 
-def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_ones(
-    zoo: Zoo,
-) -> None:
+def test_overwrite_replaces_the_weights_and_removes_the_record_of_the_former_ones(zoo: Zoo) -> None:
     write_record()
     assert zoo(f"export {CHECKPOINT} out").code == 0
     before = Path("out/model.safetensors").read_bytes()

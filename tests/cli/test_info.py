@@ -131,9 +131,7 @@ def test_a_damaged_lossless_recording_is_described_with_its_damage(zoo: Zoo) -> 
     assert "within the header" in zoo("info a.spl").err
 
 
-def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_one(
-    zoo: Zoo,
-) -> None:
+def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_one(zoo: Zoo) -> None:
     path = write_recording(smooth_scene(60, 48, 64), "a.dat")
     path.write_bytes(bytes(16) + path.read_bytes())
     result = zoo("info a.dat")

@@ -20,12 +20,7 @@ from spike_zoo.cli.simulate import Kind, simulate
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ExistingFileError
 from spike_zoo.media import save_picture
-from spike_zoo.simulation import (
-    NOISE_PRESETS,
-    Scene,
-    default_scenes,
-    simulate_take,
-)
+from spike_zoo.simulation import NOISE_PRESETS, Scene, default_scenes, simulate_take
 from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
 from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.kinds.recipes import RECIPES

@@ -142,11 +142,7 @@ def test_selecting_the_seed_of_a_sweep_without_seeds_plans_all_runs(
     ],
 )
 def test_a_mistake_in_a_parameter_is_named_before_the_first_run(
-    parameters: dict[str, Any],
-    message: str,
-    project: Path,
-    archive: Path,
-    zoo: Zoo,
+    parameters: dict[str, Any], message: str, project: Path, archive: Path, zoo: Zoo
 ) -> None:
     _write(project / "sweep.yaml", _sweep(archive, **parameters))
     error = zoo(SWEEP).err
@@ -176,10 +172,7 @@ def test_a_mistake_in_a_file_is_named_before_the_first_run(
 
 @pytest.mark.slow
 def test_a_sweep_stores_its_records_and_skips_finished_runs(
-    project: Path,
-    archive: Path,
-    zoo: Zoo,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Path, archive: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process(monkeypatch)
     output = zoo(SWEEP)

@@ -12,12 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.coding import (
-    BitstreamError,
-    CorruptBitstreamError,
-    Header,
-    TruncatedBitstreamError,
-)
+from spike_zoo.coding import BitstreamError, CorruptBitstreamError, Header, TruncatedBitstreamError
 from spike_zoo.coding.header import is_bitstream
 from tests.conftest import ROOT
 

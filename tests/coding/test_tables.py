@@ -10,11 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.coding.tables import (
-    asset_bytes,
-    from_frequencies,
-    quantised,
-)
+from spike_zoo.coding.tables import asset_bytes, from_frequencies, quantised
 
 
 def test_committed_tables_equal_those_computed_with_sixty_digits() -> None:

@@ -141,9 +141,7 @@ def test_an_open_archive_is_readable_after_its_copy_was_removed_and_fetched_agai
         other[:]
 
 
-def test_a_changed_file_or_sidecar_is_fetched_again(
-    server: tuple[Path, str, Requests],
-) -> None:
+def test_a_changed_file_or_sidecar_is_fetched_again(server: tuple[Path, str, Requests]) -> None:
     folder, address, _ = server
     sidecar = folder / "a.dat.yaml"
     first, second = random_spikes(40, 12, 16, seed=1), random_spikes(40, 12, 16, seed=2)

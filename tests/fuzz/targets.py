@@ -234,8 +234,7 @@ TARGETS: dict[str, Target] = {
         _takes_of("s-mnist"),
     ),
     "cifar": Target(
-        lambda folder: write_cifar(folder / "set", range(5), range(2)),
-        _takes_of("s-cifar"),
+        lambda folder: write_cifar(folder / "set", range(5), range(2)), _takes_of("s-cifar")
     ),
     "septuplets": Target(
         lambda folder: write_septuplets(folder / "set", ["00001/0001"], ["00002/0001"]),

@@ -47,12 +47,7 @@ class SumsCodec(nn.Module):
         self.stops_after = stops_after
 
     def header(
-        self,
-        recording: SpikeRecording,
-        *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
+        self, recording: SpikeRecording, *, quality: int, gop: int, rate_scale: float | None = None
     ) -> Header:
         planes, height, width = recording.shape
         return Header(

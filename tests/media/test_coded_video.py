@@ -118,9 +118,7 @@ def test_streams_do_not_contain_the_name_of_the_encoder() -> None:
         assert len(stream) < 200
 
 
-def test_a_missing_codec_is_named_with_the_available_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_codec_is_named_with_the_available_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = CODECS["x265"]._replace(encoder="libnone265")
     monkeypatch.setitem(coded_video.CODECS, "x265", missing)
     with pytest.raises(

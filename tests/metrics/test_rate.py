@@ -10,14 +10,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.interpolate import PchipInterpolator
 
-from spike_zoo.metrics.rate import (
-    Interpolation,
-    accuracy_decrease,
-    bd_rate,
-    bit_saving,
-    bpp,
-    bpp_f,
-)
+from spike_zoo.metrics.rate import Interpolation, accuracy_decrease, bd_rate, bit_saving, bpp, bpp_f
 from tests.helpers.processes import run_python
 
 METHODS: tuple[Interpolation, ...] = ("cubic", "pchip")

@@ -12,12 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.nn.schedules import (
-    RunSchedule,
-    ScheduleKind,
-    check_schedule,
-    schedule_factor,
-)
+from spike_zoo.nn.schedules import RunSchedule, ScheduleKind, check_schedule, schedule_factor
 from tests.conftest import ROOT
 
 KINDS: tuple[ScheduleKind, ...] = get_args(ScheduleKind)

@@ -11,9 +11,7 @@ import pytest
 from spike_zoo.spikes import compiling
 
 
-def test_functions_are_compiled_without_a_cache_folder(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_functions_are_compiled_without_a_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def njit(**options: Any) -> Any:
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")

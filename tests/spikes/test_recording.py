@@ -106,10 +106,7 @@ def test_planes_far_apart_are_read_without_the_planes_between_them() -> None:
     planes = CountedPlanes(pack_bits(random_spikes(90, 4, 16)))
     SpikeRecording(planes, 16)[::30]
     SpikeRecording(planes, 16)[[80, 3, 1, 3]]
-    assert planes.ranges == [
-        *((0, 1), (30, 31), (60, 61)),
-        *((1, 4), (80, 81)),
-    ]
+    assert planes.ranges == [*((0, 1), (30, 31), (60, 61)), *((1, 4), (80, 81))]
 
 
 def test_only_the_requested_range_is_read_from_the_source() -> None:

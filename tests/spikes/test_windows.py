@@ -93,11 +93,7 @@ def test_the_published_exposure_lies_inside_the_published_margins() -> None:
 
 @pytest.mark.parametrize(
     ("count", "planes"),
-    [
-        (1, [68]),
-        (5, [20, 44, 68, 92, 116]),
-        (7, [20, 36, 52, 68, 84, 100, 116]),
-    ],
+    [(1, [68]), (5, [20, 44, 68, 92, 116]), (7, [20, 36, 52, 68, 84, 100, 116])],
 )
 def test_published_times_are_spread_over_the_published_exposure(
     count: int, planes: list[int]

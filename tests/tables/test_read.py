@@ -30,10 +30,7 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
             ("[test/psnr, parameters]", "[test/psnr, test/psnr]"),
             "the column or curve 'test/psnr' is given tw",
         ),
-        (
-            ("[test/psnr, ", "[test/pnsr, "),
-            r"column 1: unknown metric 'test/pnsr'\. Did you mean",
-        ),
+        (("[test/psnr, ", "[test/pnsr, "), r"column 1: unknown metric 'test/pnsr'\. Did you mean"),
         (
             ("test/psnr: 38.8", "test/ssim: 0.9"),
             "row 'full': published: no such column: 'test/ssim'",
@@ -154,9 +151,7 @@ def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_every_committed_table_is_valid_and_shows_every_variant_of_its_folder(
-    folder: Path,
-) -> None:
+def test_every_committed_table_is_valid_and_shows_every_variant_of_its_folder(folder: Path) -> None:
     variants = [
         variant
         for variant in sorted((folder / "variants").glob("*.yaml"))
@@ -171,10 +166,7 @@ def test_every_committed_table_is_valid_and_shows_every_variant_of_its_folder(
 def test_lines_with_the_same_name_form_a_curve(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text('name,bpp,psnr\n"CTA, VTM",0.13,12.2\nDCVC,0.6,13.29\n\n"CTA, VTM",0.56,16.9\n')
-    assert read_points(path) == {
-        "CTA, VTM": ((0.13, 12.2), (0.56, 16.9)),
-        "DCVC": ((0.6, 13.29),),
-    }
+    assert read_points(path) == {"CTA, VTM": ((0.13, 12.2), (0.56, 16.9)), "DCVC": ((0.6, 13.29),)}
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,7 @@ def test_csv_has_full_precision_gaps_and_results(file: TableFile) -> None:
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
 
 
-def test_published_columns_follow_in_brackets_and_name_their_source(
-    tmp_path: Path,
-) -> None:
+def test_published_columns_follow_in_brackets_and_name_their_source(tmp_path: Path) -> None:
     (spec,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
     runs = [make_run("full", 30.0), make_run("half", 29.0, parameters=1_600_816)]
     text = render_markdown([fill_table(spec, [*runs, make_run("full", 30.0, seed=1)])])

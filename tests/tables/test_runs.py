@@ -242,9 +242,7 @@ def test_committed_runs_have_priority_over_later_runs_in_other_folders(spec: Tab
     assert cell(table)["mean"] == 30.0
 
 
-def test_students_of_differently_trained_teachers_are_not_seeds_of_one_row(
-    spec: TableSpec,
-) -> None:
+def test_students_of_differently_trained_teachers_are_not_seeds_of_one_row(spec: TableSpec) -> None:
     assert cell(fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]))["count"] == 2
     students = [_student(0, 30.0), _student(1, 31.0, recipe="made otherwise")]
     assert cell(fill_table(spec, students))["count"] == 1

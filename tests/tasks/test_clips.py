@@ -18,11 +18,7 @@ from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
-from spike_zoo.tasks.clips import (
-    ClipReconstruction,
-    known_rate_scale,
-    read_clip,
-)
+from spike_zoo.tasks.clips import ClipReconstruction, known_rate_scale, read_clip
 
 PLANES, LENGTH, WIDTH = 12, 7, 11
 

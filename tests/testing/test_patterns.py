@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spike_zoo.testing import (
-    labelled_take,
-    pattern_take,
-)
+from spike_zoo.testing import labelled_take, pattern_take
 from spike_zoo.testing.patterns import drifting_pattern
 
 HEIGHT, WIDTH = 9, 14

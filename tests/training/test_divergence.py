@@ -125,10 +125,7 @@ class NormalisedModule(DoubledModule):
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_a_skipped_update_restores_the_buffers(fit: Fit, tmp_path: Path, accumulated: int) -> None:
     fit(
-        NormalisedModule(),
-        SkipDivergedUpdates(),
-        accumulate_grad_batches=accumulated,
-        max_epochs=1,
+        NormalisedModule(), SkipDivergedUpdates(), accumulate_grad_batches=accumulated, max_epochs=1
     )
     last = tmp_path / "checkpoints" / "last.ckpt"
     state = torch.load(last, weights_only=True)["state_dict"]

@@ -104,7 +104,7 @@ def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
     writer, images = PredictionFiles(tmp_path), torch.full((4, 1, 12, 16), 0.5)
     writer.write_on_batch_end(cast("Any", None), Scenes(), images, [0, 1], {}, 0, 0)
     assert sorted(path.stem for path in tmp_path.iterdir()) == [
-        *("alley-000006", "alley-000013", "street-000006", "street-000013"),
+        *("alley-000006", "alley-000013", "street-000006", "street-000013")
     ]
 
 

@@ -148,9 +148,7 @@ def test_two_processes_evaluate_like_one(verb: str, archive: str, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_more_processes_than_images_to_predict_are_rejected(
-    tmp_path: Path,
-) -> None:
+def test_more_processes_than_images_to_predict_are_rejected(tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "one.h5", planes=161, height=32, width=48)
     data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
     process = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)

@@ -46,8 +46,7 @@ def test_digest_is_equal_for_integers_and_floats_of_the_same_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "key", "value"),
-    [("data", "workers", 2), ("model", "cache_dir", "runs/ssdm/labels")],
+    ("group", "key", "value"), [("data", "workers", 2), ("model", "cache_dir", "runs/ssdm/labels")]
 )
 def test_options_of_workers_and_caches_are_no_difference(
     group: str, key: str, value: object

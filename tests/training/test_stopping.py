@@ -82,12 +82,7 @@ def test_two_processes_stop_at_the_same_batch_and_save(
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
         for _ in range(600):

@@ -210,9 +210,7 @@ def test_checkpoints_of_an_online_run_are_artefacts_that_can_be_loaded_and_teste
 
 
 @pytest.mark.slow
-def test_a_run_without_an_account_continues_offline_with_one_message(
-    tmp_path: Path,
-) -> None:
+def test_a_run_without_an_account_continues_offline_with_one_message(tmp_path: Path) -> None:
     controller, terminal = pty.openpty()  # at a terminal, W&B would prompt
     process = subprocess.run(
         [sys.executable, "-W", "always", "-c", LOG_ONE_VALUE],

@@ -216,9 +216,7 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_only_temporary_files_of_ended_processes_for_the_target_are_removed(
-    tmp_path: Path,
-) -> None:
+def test_only_temporary_files_of_ended_processes_for_the_target_are_removed(tmp_path: Path) -> None:
     ended, living = ended_process(), os.getpid()
     stale = [
         f".clip.dat.{ended}-0123abcd@{_MACHINE}.part",

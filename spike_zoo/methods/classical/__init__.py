@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo.methods.classical.functional import (
-    tfi,
-    tfi_video,
-    tfp,
-    tfp_video,
-)
+from spike_zoo.methods.classical.functional import tfi, tfi_video, tfp, tfp_video
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical.alignment import (
-    DEBLUR_MARGIN,
-    GROUP,
-    HALF,
-    WINDOW,
-    PlaneAlignment,
-)
+from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, GROUP, HALF, WINDOW, PlaneAlignment
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, estimate_velocities, warp_velocity
 from spike_zoo.methods.classical.intervals import BLACK, Intervals

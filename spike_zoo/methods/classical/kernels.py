@@ -267,13 +267,7 @@ def mean_intervals(
 
 
 @compiled
-def _row_of_means(
-    rates: Floats,
-    starts: Planes,
-    stops: Planes,
-    out: Floats,
-    row: int,
-) -> None:
+def _row_of_means(rates: Floats, starts: Planes, stops: Planes, out: Floats, row: int) -> None:
     """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, by sliding sums."""
     total = np.zeros(rates.shape[2], np.float64)  # float64: sums and differences do not drift
     lo = hi = 0
@@ -301,13 +295,7 @@ def _add(total: NDArray[np.float64], rate: Floats, sign: float) -> None:
 
 @compiled
 def nearest_packed_spikes(
-    packed: Bytes,
-    plane: int,
-    step: int,
-    pending: Bytes,
-    found: Floats,
-    top: int,
-    bottom: int,
+    packed: Bytes, plane: int, step: int, pending: Bytes, found: Floats, top: int, bottom: int
 ) -> None:
     """Find the first spike of pending pixels in bit-packed planes.
 
@@ -337,12 +325,7 @@ def nearest_packed_spikes(
 
 @compiled_inline
 def _search(
-    packed: Bytes,
-    pending: Bytes,
-    found: Floats,
-    columns: Planes,
-    left: int,
-    plane: int,
+    packed: Bytes, pending: Bytes, found: Floats, columns: Planes, left: int, plane: int
 ) -> int:
     """Search ``columns[:left]`` for spikes, keep pending columns in front, return their number."""
     kept = 0

@@ -93,10 +93,7 @@ class TeacherModule(DeblurModule):
     """
 
     def __init__(
-        self,
-        teacher: SSDMTeacher,
-        files: Mapping[Part, str | None],
-        **evaluation: Any,
+        self, teacher: SSDMTeacher, files: Mapping[Part, str | None], **evaluation: Any
     ) -> None:
         super().__init__(**evaluation)
         self.teacher = teacher

@@ -33,11 +33,7 @@ from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch, Split
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-from spike_zoo.tasks.scene_training import (
-    check_scenes,
-    scene_terms,
-    scene_windows,
-)
+from spike_zoo.tasks.scene_training import check_scenes, scene_terms, scene_windows
 
 
 class SSMTModule(ReconstructionModule):

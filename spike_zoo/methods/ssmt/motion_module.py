@@ -12,12 +12,7 @@ from torchmetrics import MetricCollection
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
-from spike_zoo.methods.ssmt.network import (
-    CLIP_PLANES,
-    MotionInput,
-    check_spacing,
-    motion_input_of,
-)
+from spike_zoo.methods.ssmt.network import CLIP_PLANES, MotionInput, check_spacing, motion_input_of
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule

@@ -215,11 +215,7 @@ class SSMT(nn.Module):
     Source: Dong et al., *Spike Stream Memory Transfer for Dynamic Scene Reconstruction*, AAAI 2026.
     """
 
-    def __init__(
-        self,
-        width: int = 64,
-        options: SSMTOptions = NETWORK,
-    ) -> None:
+    def __init__(self, width: int = 64, options: SSMTOptions = NETWORK) -> None:
         super().__init__()
         if width < 1:
             raise ValueError(f"width must be at least 1, got {width}")

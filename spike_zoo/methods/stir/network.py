@@ -134,10 +134,7 @@ class STIR(nn.Module):
     """
 
     def __init__(
-        self,
-        pyramid_levels: int = 5,
-        width: float = 1.0,
-        options: STIROptions = NETWORK,
+        self, pyramid_levels: int = 5, width: float = 1.0, options: STIROptions = NETWORK
     ) -> None:
         super().__init__()
         if pyramid_levels not in (3, 4, 5):
@@ -202,10 +199,7 @@ class STIR(nn.Module):
                 init_bilinear(cast("nn.ConvTranspose2d", layer))
 
     def pyramid(
-        self,
-        spikes: Tensor,
-        flows: Mapping[int, Tensor] | None = None,
-        draft: Tensor | None = None,
+        self, spikes: Tensor, flows: Mapping[int, Tensor] | None = None, draft: Tensor | None = None
     ) -> STIRPyramid:
         """Return the reconstruction with images, flows and features of all levels.
 
@@ -276,10 +270,7 @@ class STIR(nn.Module):
         return image.clamp(0.0, 1.0)
 
     def _decode(
-        self,
-        features: list[Features],
-        flows: Mapping[int, Tensor],
-        draft: Tensor | None,
+        self, features: list[Features], flows: Mapping[int, Tensor], draft: Tensor | None
     ) -> tuple[dict[int, Level], dict[int, Features]]:
         by_level = dict(enumerate(features, start=1))
         top = by_level[self.pyramid_levels]

@@ -145,11 +145,7 @@ deform_conv2d_operator.register_autograd(_differentiate, setup_context=_save_con
 
 @register_flop_formula(torch.ops.spike_zoo.deform_conv2d)
 def _flops(
-    input: list[int],
-    offset: list[int],
-    weight: list[int],
-    *others: object,
-    out_shape: list[int],
+    input: list[int], offset: list[int], weight: list[int], *others: object, out_shape: list[int]
 ) -> int:
     """Return the flops of a standard convolution of this size; sampling is not counted."""
     return conv_flop_count(input, weight, out_shape)

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 @compiled
 def sample(
-    table: Reals,
-    moves: tuple[Reals, Reals],
-    place: Place,
-    groups: tuple[int, int],
-    columns: Reals,
+    table: Reals, moves: tuple[Reals, Reals], place: Place, groups: tuple[int, int], columns: Reals
 ) -> None:
     """Write the samples of the taps of some groups at P pixels.
 

@@ -50,11 +50,7 @@ class PictureSet:
 
 
 def _drifting(
-    name: str,
-    find: Callable[..., FoundPictures],
-    side: int,
-    *,
-    mirrored: bool,
+    name: str, find: Callable[..., FoundPictures], side: int, *, mirrored: bool
 ) -> PictureSet:
     """Return a data set of labelled pictures in linear motion over planes of ``side`` x ``side``.
 

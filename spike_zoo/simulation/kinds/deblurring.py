@@ -85,10 +85,7 @@ def deblur_scenes(
 
 
 def simulate_exposures(
-    spec: SceneSpec,
-    *,
-    margin: int = EXPOSURE_MARGIN,
-    stride: int = SHARP_STRIDE,
+    spec: SceneSpec, *, margin: int = EXPOSURE_MARGIN, stride: int = SHARP_STRIDE
 ) -> Take:
     """Simulate a colour camera with long exposures and S-SDM's spike camera on one scene.
 

@@ -238,7 +238,4 @@ def _consistency(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 #: Interpolations by their name on the command line.
-INTERPOLATIONS: Final[Mapping[str, Interpolator]] = {
-    "flow": flowed_frames,
-    "blend": blended_frames,
-}
+INTERPOLATIONS: Final[Mapping[str, Interpolator]] = {"flow": flowed_frames, "blend": blended_frames}

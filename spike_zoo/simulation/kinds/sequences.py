@@ -103,9 +103,7 @@ def _paced(
     first = np.random.default_rng(np.random.SeedSequence(entropy[:2])).random()
     place = (first + index // len(BANDS) * _GOLDEN) % 1.0
     spec = replace(
-        spec,
-        speed=_speed(place, low, high),
-        object_speed=_speed(rng.random(), low, high / _REACH),
+        spec, speed=_speed(place, low, high), object_speed=_speed(rng.random(), low, high / _REACH)
     )
     if split == "train":
         kind = spec.background.partition(":")[0]

@@ -167,10 +167,7 @@ def test_a_user_folder_is_not_detected_as_a_published_set_by_part_of_its_name(
 
 @pytest.mark.parametrize(
     ("layout", "folder", "height", "width", "cfa"),
-    [
-        ("momvidar", "momVidarReal2021", 250, 400, None),
-        ("bss", "BSS", 1000, 1000, "BGGR"),
-    ],
+    [("momvidar", "momVidarReal2021", 250, 400, None), ("bss", "BSS", 1000, 1000, "BGGR")],
 )
 def test_further_real_sets_have_their_size_and_filters(
     tmp_path: Path, layout: str, folder: str, height: int, width: int, cfa: str | None

@@ -41,9 +41,7 @@ def test_decoded_planes_equal_the_encoded_planes(spikes: NDArray[np.bool_]) -> N
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (300, 1, 1), (7, 1, 17), (5, 31, 3), (70, 16, 16)])
-def test_recordings_of_any_size_and_rate_are_coded_losslessly(
-    shape: tuple[int, int, int],
-) -> None:
+def test_recordings_of_any_size_and_rate_are_coded_losslessly(shape: tuple[int, int, int]) -> None:
     for rate in (0.0, 0.02, 0.5, 1.0):
         spikes = random_spikes(*shape, rate=rate)
         np.testing.assert_array_equal(decode(encode(spikes, restart=32)), spikes)

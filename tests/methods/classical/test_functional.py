@@ -15,11 +15,7 @@ from spike_zoo import read_recording
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import tfi, tfi_video, tfp, tfp_video
 from spike_zoo.methods.classical.functional import Convention, Missing
-from tests.methods.classical.reference import (
-    mean_inverse_interval,
-    per_pixel,
-    rate_in_window,
-)
+from tests.methods.classical.reference import mean_inverse_interval, per_pixel, rate_in_window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,14 +34,20 @@ MEASURED = {
         "tfi 9": 33.12,
         "tfi 21": 35.83,
     },
-    (
-        "base/test/spike/203_part1_key_id151.dat",
-        "base/test/gt/203_part1_key_id151.png",
-    ): {"tfp 21": 25.86, "tfp 41": 23.49, "tfi 1": 24.37, "tfi 9": 30.35, "tfi 21": 27.63},
-    (
-        "base/train/spike/203_part2_key_id151.dat",
-        "base/train/gt/203_part2_key_id151.png",
-    ): {"tfp 21": 25.79, "tfp 128": 19.02, "tfi 1": 24.72, "tfi 9": 30.64, "tfi 21": 27.64},
+    ("base/test/spike/203_part1_key_id151.dat", "base/test/gt/203_part1_key_id151.png"): {
+        "tfp 21": 25.86,
+        "tfp 41": 23.49,
+        "tfi 1": 24.37,
+        "tfi 9": 30.35,
+        "tfi 21": 27.63,
+    },
+    ("base/train/spike/203_part2_key_id151.dat", "base/train/gt/203_part2_key_id151.png"): {
+        "tfp 21": 25.79,
+        "tfp 128": 19.02,
+        "tfi 1": 24.72,
+        "tfi 9": 30.64,
+        "tfi 21": 27.64,
+    },
 }
 
 

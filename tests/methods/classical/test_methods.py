@@ -51,9 +51,7 @@ def test_a_clip_gives_the_image_of_the_recording_at_its_middle_plane(
         torch.testing.assert_close(image[0], module.reconstruct(recording, [35])[0])
 
 
-def test_rate_scale_argument_overrides_that_of_the_recording(
-    recording: SpikeRecording,
-) -> None:
+def test_rate_scale_argument_overrides_that_of_the_recording(recording: SpikeRecording) -> None:
     module = TFPModule(window=5)
     without_argument, with_argument = (
         module.reconstruct(recording, [20]),

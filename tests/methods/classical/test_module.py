@@ -9,11 +9,7 @@ import torch
 from lightning import Trainer
 
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.methods.classical import (
-    TFIModule,
-    TFPModule,
-    TFSTPModule,
-)
+from spike_zoo.methods.classical import TFIModule, TFPModule, TFSTPModule
 from spike_zoo.testing import QUIET, ReconstructionTester, tiny_archive
 
 if TYPE_CHECKING:

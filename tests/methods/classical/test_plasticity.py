@@ -9,12 +9,7 @@ import pytest
 import torch
 
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.methods.classical import (
-    plasticity_rates,
-    streams,
-    tfstp,
-    tfstp_stream,
-)
+from spike_zoo.methods.classical import plasticity_rates, streams, tfstp, tfstp_stream
 from spike_zoo.spikes import SpikeRecording
 
 U0, F, TAU_D, TAU_F = 0.15, 0.15, 1.0, 10.0

@@ -160,12 +160,7 @@ def archive(exposures_archive: Path) -> Path:
 
 
 def fit(
-    module: LightningModule,
-    archive: Path,
-    folder: Path,
-    steps: int,
-    every: int = 1,
-    **options: Any,
+    module: LightningModule, archive: Path, folder: Path, steps: int, every: int = 1, **options: Any
 ) -> Trainer:
     """Train on the tiny archive, two batches per epoch, and save a checkpoint every n steps."""
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)

@@ -36,11 +36,7 @@ def inputs(times: int, batch: int = 2, height: int = 6, width: int = 5) -> tuple
     ],
 )
 def test_names_shapes_and_sizes_equal_the_published_ones(
-    make: type[nn.Module],
-    name: str,
-    size: int,
-    trained: int,
-    official_entries: dict[str, Entries],
+    make: type[nn.Module], name: str, size: int, trained: int, official_entries: dict[str, Entries]
 ) -> None:
     network = make()
     ours = {name: tuple(value.shape) for name, value in network.state_dict().items()}

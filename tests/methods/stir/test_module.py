@@ -14,13 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.stir import STIR, STIRLossOptions, STIRModule, STIROptions
 from spike_zoo.nn.schedules import ScheduleKind
-from spike_zoo.testing import (
-    QUIET,
-    MethodTester,
-    ReconstructionTester,
-    pattern_take,
-    training_loss,
-)
+from spike_zoo.testing import QUIET, MethodTester, ReconstructionTester, pattern_take, training_loss
 
 SMALL: dict[str, Any] = {
     "pyramid_levels": 3, "network": STIROptions(flow_fields=2), "width": 0.34

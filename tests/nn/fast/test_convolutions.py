@@ -83,9 +83,7 @@ def learned_pair(**norm_arguments: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"affine": False}, {"track_running_stats": False}])
-def test_fused_batch_norm_gives_the_same_images(
-    arguments: dict[str, bool],
-) -> None:
+def test_fused_batch_norm_gives_the_same_images(arguments: dict[str, bool]) -> None:
     conv, norm = learned_pair(**arguments)
     norm.eval()
     x = torch.randn(1, 3, 7, 7)

@@ -7,12 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import (
-    Scene,
-    deblur_scenes,
-    default_scenes,
-    simulate_exposures,
-)
+from spike_zoo.simulation import Scene, deblur_scenes, default_scenes, simulate_exposures
 from spike_zoo.simulation.scenes.photographs import Split
 
 SPLITS: list[Split] = ["train", "val", "test"]

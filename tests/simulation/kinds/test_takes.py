@@ -5,11 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import (
-    Scene,
-    SceneSpec,
-    simulate_take,
-)
+from spike_zoo.simulation import Scene, SceneSpec, simulate_take
 from spike_zoo.spikes import Take
 
 SPEC = SceneSpec(name="a", seed=3, height=24, width=20, planes=171, background="leaves", speed=0.4)

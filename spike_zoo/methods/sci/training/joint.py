@@ -20,11 +20,7 @@ from spike_zoo.methods.sci.training.codec import (
     images_at,
 )
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
-from spike_zoo.methods.sci.training.options import (
-    CODING,
-    STAGES,
-    CodingOptions,
-)
+from spike_zoo.methods.sci.training.options import CODING, STAGES, CodingOptions
 from spike_zoo.methods.sci.training.stage_module import arguments_of
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.tasks.coding import CodedScene
