@@ -107,8 +107,12 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
         >>> load_picture("grey.png").shape
         (1, 4, 6)
     """
-    levels = read_image(path)
-    white = np.iinfo(levels.dtype).max if levels.dtype.kind == "u" else 1
+    return as_floats(read_image(path))
+
+
+def as_floats(levels: NDArray[Any]) -> NDArray[np.float32]:
+    """Convert ``(H, W)`` or ``(H, W, 3)`` to float32 ``(C, H, W)`` in [0, 1]."""
+    white = np.iinfo(levels.dtype).max if levels.dtype.kind in "ui" else 1
     scaled = levels.astype(np.float32) / np.float32(white)
     return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
 

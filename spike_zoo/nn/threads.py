@@ -34,7 +34,7 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
         remaining = iter(jobs)
         submitted: deque[Future[Result]] = deque()
         while True:
-            with _one_thread():
+            with one_thread():
                 count = threads + 2 - len(submitted)
                 submitted.extend(pool.submit(job) for job in islice(remaining, count))
                 if not submitted:
@@ -44,7 +44,8 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Limit torch to one thread; several are slower for small tensors and parallel jobs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

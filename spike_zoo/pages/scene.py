@@ -10,6 +10,7 @@ import numpy as np
 
 from spike_zoo.errors import GeometryError
 from spike_zoo.media import SpikePlanes, load_picture
+from spike_zoo.media.pictures import as_floats
 from spike_zoo.spikes import spread_planes
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.take import LUMA
@@ -104,10 +105,10 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
     truths, exposures = {}, []
     if take.images is not None and take.image_index is not None:
         pairs = zip(take.image_index.tolist(), take.images, strict=True)
-        truths = {plane: _as_image(image) for plane, image in pairs}
+        truths = {plane: as_floats(image) for plane, image in pairs}
     if take.blur is not None and take.blur_span is not None:
         for blur, (start, stop) in zip(take.blur, take.blur_span.tolist(), strict=True):
-            image = _as_image(blur)
+            image = as_floats(blur)
             coloured = image if len(image) == 3 else image.repeat(3, axis=0)
             exposures.append(ReportExposure(coloured, (start, stop)))
     return ReportScene(name, archive[name], truths, exposures)
@@ -190,14 +191,6 @@ def _spread(start: int, stop: int, count: int) -> list[int]:
     """Return at most ``count`` evenly spaced planes of a range."""
     fitting = min(count, stop - start)
     return spread_planes(start, stop, fitting) if fitting > 0 else []
-
-
-def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert a stored picture, ``(H, W)`` or ``(H, W, 3)``, to ``(C, H, W)`` in [0, 1]."""
-    scaled = stored.astype(np.float32)
-    if stored.dtype.kind in "ui":
-        scaled /= np.float32(np.iinfo(stored.dtype).max)
-    return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
 
 
 def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -100,7 +100,7 @@ def _counted(runs: RunsByRow) -> str:
 
 def _origins(spec: TableSpec, runs: RunsByRow, listed: Sequence[RecordedRun]) -> Iterator[str]:
     def archive(run: RecordedRun) -> str:
-        return f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
+        return f"{run.result.archive or 'archive'} {_short(run.result.data_sha256)}"
 
     data = _rows_by(runs, archive)
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."

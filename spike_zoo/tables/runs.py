@@ -71,13 +71,6 @@ class RecordedRun:
         return (self.result.config.get("data") or {}).get("init_args") or {}
 
     @property
-    def archive(self) -> str:
-        """File name of the archive, or of several; empty if it is not recorded."""
-        source = self.data.get("archive", "")
-        files = source if isinstance(source, list) else [source]
-        return ", ".join(Path(str(file)).name for file in files)
-
-    @property
     def is_trained(self) -> bool:
         """Whether the method has parameters."""
         return self.result.parameters > 0
@@ -104,7 +97,9 @@ class RecordedRun:
     def train_split(self) -> str | None:
         """The split on which this run trained; None for a run without training."""
         has_trained = any(name.startswith("train/") for name in self.result.metrics)
-        return self.data.get("train_split", "train") if has_trained and self.archive else None
+        return (
+            self.data.get("train_split", "train") if has_trained and self.result.archive else None
+        )
 
     @property
     def test_split(self) -> str | None:
@@ -129,7 +124,7 @@ class RecordedRun:
         """
         if row.variant is None or row.variant.stem != self.result.variant:
             return False
-        if archive is not None and self.archive != Path(archive).name:
+        if archive is not None and self.result.archive != Path(archive).name:
             return False
         if row.runs and self.result not in row.runs:
             return False
@@ -291,7 +286,7 @@ def describe_test_splits(runs: Sequence[RecordedRun]) -> str:
 
     The record of a test does not contain the training data of its checkpoint.
     """
-    tested = [(run.archive, run.test_split) for run in runs]
+    tested = [(run.result.archive, run.test_split) for run in runs]
     if not tested or any(None in pair or "" in pair for pair in tested):
         return ""
     places = " and ".join(dict.fromkeys(f"split {split!r} of {file}" for file, split in tested))

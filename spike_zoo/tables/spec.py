@@ -10,10 +10,7 @@ from typing import Final, Literal
 
 from spike_zoo.errors import ConfigError, closest
 from spike_zoo.tables.columns import ARROWS, Column, plain_column
-from spike_zoo.training.result import RunResult
-
-#: Points (x, y) of a curve.
-Curve = tuple[tuple[float, float], ...]
+from spike_zoo.training.result import Curve, RunResult
 
 DEFAULT_COLUMNS: Final = (
     *("test/psnr", "test/ssim", "test/lpips"),

@@ -22,7 +22,7 @@ from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates
 from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
+from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
@@ -294,3 +294,9 @@ class ClipModule(TaskModule):
         """Return recording and middle plane of each clip."""
         planes = batch["plane"].tolist()
         return [Origin(*pair) for pair in zip(batch["name"], planes, strict=True)]
+
+    def measured_clips(self, batch: ReconstructionBatch | LabelledBatch) -> list[MeasuredImage]:
+        """Return the origins and rate scales of a batch of clips."""
+        # Not self.origins: a method for scenes overrides it, and these batches are clips.
+        rows = zip(ClipModule.origins(self, batch), batch["rate_scale"].tolist(), strict=True)
+        return [MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]

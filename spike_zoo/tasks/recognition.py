@@ -24,7 +24,6 @@ from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     Labels,
-    MeasuredImage,
     SamplePictures,
     SamplePrediction,
     playback,
@@ -148,12 +147,7 @@ class ClassificationModule(ClipModule):
         self.check_batch(batch)
         probabilities, truth = self.predict_step(batch, batch_idx), batch["label"]
         cast("MetricCollection", self.split_metrics[split]).update(probabilities, truth)
-        predicted, origins = probabilities.argmax(dim=1), self.origins(batch)
-        scales = batch["rate_scale"].tolist()
-        measured = [
-            MeasuredImage(origin, origin.plane, scale)
-            for origin, scale in zip(origins, scales, strict=True)
-        ]
+        predicted, measured = probabilities.argmax(dim=1), self.measured_clips(batch)
         values = {
             "accuracy": (predicted == truth).float(),
             "truth_probability": probabilities.gather(1, truth[:, None])[:, 0],

@@ -19,7 +19,6 @@ from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
-    MeasuredImage,
     SamplePictures,
     playback,
 )
@@ -61,9 +60,6 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         fields: Sequence[Tensor] = (),
     ) -> Evaluation:
         """Add the images and flow fields of a batch of clips to the metrics of a split."""
-        # Not self.origins: a method for scenes overrides it, and these batches are clips.
-        origins = ClipModule.origins(self, batch)
-        scales = batch["rate_scale"].tolist()
         if "hidden_spikes" in batch:
             errors = self._held_out_errors(batch, images)
             values = {HELD_OUT_ERROR: errors}
@@ -75,12 +71,9 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         truth = batch.get("flow")
         if fields and truth is not None:
             self._measure_motion(split, batch["name"], fields, truth)
-        measured = [
-            MeasuredImage(origin, origin.plane, scale)
-            for origin, scale in zip(origins, scales, strict=True)
-        ]
+        measured = self.measured_clips(batch)
         samples = []
-        for index, (origin, image) in enumerate(zip(origins, images, strict=True)):
+        for index, ((origin, *_), image) in enumerate(zip(measured, images, strict=True)):
             pictures = self.pictures(batch, index, image)
             if fields and truth is not None:
                 pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}

@@ -113,7 +113,7 @@ def _header(
     header: dict[str, Any] = {"license": licence, "library_name": "spike-zoo", "tags": tags}
     if result is None or not metrics:
         return header
-    archive = _archive(result) or "unknown"
+    archive = result.archive or "unknown"
     entry = {
         "task": {"type": "image-classification" if "accuracy" in metrics else "image-to-image"},
         "dataset": {"type": archive, "name": archive, "split": "test"},
@@ -121,12 +121,6 @@ def _header(
     }
     index = [{"name": name, "results": [entry]}]
     return {**header, "metrics": list(metrics), "model-index": index}
-
-
-def _archive(result: RunResult) -> str | None:
-    source = ((result.config.get("data") or {}).get("init_args") or {}).get("archive") or []
-    files = source if isinstance(source, list) else [source]
-    return ", ".join(str(file).replace("\\", "/").rpartition("/")[2] for file in files) or None
 
 
 def _results(metrics: Mapping[str, float], result: RunResult | None) -> list[str]:
@@ -138,8 +132,8 @@ def _results(metrics: Mapping[str, float], result: RunResult | None) -> list[str
         size = " x ".join(map(str, result.image_size))
         rows[f"multiply-accumulates of one image of {size}"] = f"{result.macs / 1e9:.3g} G"
     images = f" of {result.images} images" if result.images else ""
-    archive = _archive(result)
-    data = f"Archive {_as_code(archive)}" if archive else "Not an archive of Spike Zoo"
+    archive = f"Archive {_as_code(result.archive)}" if result.archive else ""
+    data = archive or "Not an archive of Spike Zoo"
     if result.data_sha256:
         shown = "(`spike-zoo archive info --json` shows it)"
         data += f", digest {_as_code(result.data_sha256)} {shown}"

@@ -86,6 +86,13 @@ class RunResult:
     schema: int = field(default=SCHEMA_VERSION)
 
     @property
+    def archive(self) -> str:
+        """File name of the archive, or of several; empty if it is not recorded."""
+        source = ((self.config.get("data") or {}).get("init_args") or {}).get("archive", "")
+        files = source if isinstance(source, list) else [source]
+        return ", ".join(str(file or "").replace("\\", "/").rpartition("/")[2] for file in files)
+
+    @property
     def macs(self) -> int | None:
         """Multiply-accumulates of one reconstruction."""
         return self.costs.get(FORWARD, Cost()).macs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from dataclasses import asdict, dataclass
@@ -13,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spike_zoo.nn.threads import one_thread
 from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_motion
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 _TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
@@ -94,7 +92,7 @@ class Scene:
         self._grain = _TEXELS * spec.image_ratio  # texels per spike-camera pixel
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)
-        with _one_thread():
+        with one_thread():
             self._layers = [self._background(background)]
             for kind, rng in zip(spec.objects, objects, strict=True):
                 self._layers.append(self._object(kind, rng))
@@ -166,7 +164,7 @@ class Scene:
 
     def render(self, plane: int, *, colour: bool = False) -> Tensor:
         """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
-        with _one_thread():
+        with one_thread():
             return self._render(plane, colour)
 
     def _render(self, plane: int, colour: bool) -> Tensor:
@@ -296,23 +294,6 @@ def _high_contrast_centre(
         if (contrast := round(float(view.std(dtype=np.float64)), 4)) > most:
             best, most = ((left - free[1] / 2) / _TEXELS, (top - free[0] / 2) / _TEXELS), contrast
     return best
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread, because several threads are slower for one small plane.
-
-    Use one process per scene to render many scenes.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _cropped(
