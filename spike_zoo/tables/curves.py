@@ -25,7 +25,8 @@ from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.tables.claims import Sample, pool
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.runs import RecordedRun
-from spike_zoo.tables.spec import Claim, Curve, CurveSpec, TableSpec, missing_result
+from spike_zoo.tables.spec import Claim, CurveSpec, TableSpec, missing_result
+from spike_zoo.training.result import Curve
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,13 +14,13 @@ from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     Claim,
-    Curve,
     CurveSpec,
     PublishedColumn,
     Row,
     TableFile,
     TableSpec,
 )
+from spike_zoo.training.result import Curve
 from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
 
 if TYPE_CHECKING:

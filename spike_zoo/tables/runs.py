@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.spec import Curve
+    from spike_zoo.training.result import Curve
     from spike_zoo.training.stored import ImageMetrics
 
 FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # in tables whose runs have them
