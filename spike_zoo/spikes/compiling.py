@@ -36,9 +36,6 @@ class _CompilationNotice(event.Listener):
 _NOTICE = _CompilationNotice()
 event.register("numba:compile", _NOTICE)  # type: ignore[no-untyped-call]  # numba's
 
-#: Allows the compiler to vectorise sums and comparisons of numbers that are finite.
-FINITE = ("nnan", "ninf", "nsz", "arcp", "contract", "reassoc")
-
 
 def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str] = ()) -> Function:
     """Compile a kernel that releases the GIL, so that Python threads can run it in parallel.
@@ -49,7 +46,7 @@ def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str
     Args:
         function: The kernel.
         inline: Inline the kernel into every caller.
-        fastmath: Flags of LLVM, such as :data:`FINITE`.
+        fastmath: Flags of LLVM, such as ``"nnan"``.
     """
     options: dict[str, Any] = {
         **{"nogil": True, "error_model": "numpy", "forceinline": inline},

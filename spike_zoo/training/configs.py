@@ -57,7 +57,7 @@ def find_config(named: str) -> str:
     ``configs/stir.yaml`` in the working folder, else the configuration of the package. Any other
     name is returned unchanged.
     """
-    shipped = shipped_configs().get(_name_of(named))
+    shipped = shipped_configs().get(named.removeprefix(f"{FOLDER}/").removesuffix(".yaml"))
     if shipped is None or Path(named).is_file():
         return named
     local = Path(recorded_name(str(shipped)))
@@ -125,10 +125,6 @@ def _with_underscores(argument: str) -> str:
     if not name.startswith("--") or "." in name:
         return argument
     return f"--{name[2:].replace('-', '_')}{equals}{value}"
-
-
-def _name_of(named: str) -> str:
-    return named.removeprefix(f"{FOLDER}/").removesuffix(".yaml")
 
 
 def add_run_options(parser: LightningArgumentParser) -> None:

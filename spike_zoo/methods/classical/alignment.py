@@ -51,11 +51,9 @@ class PlaneAlignment:
     @property
     def offsets(self) -> list[int]:
         """Distance of each group from the middle group in planes, a multiple of 5."""
-        center = min(range(len(self.groups)), key=lambda n: self._away(self.groups[n]))
+        away = [abs(sum(group) / len(group) - self.middle) for group in self.groups]
+        center = away.index(min(away))
         return [GROUP * (number - center) for number in range(len(self.groups))]
-
-    def _away(self, group: Sequence[int]) -> float:
-        return abs(sum(group) / len(group) - self.middle)
 
     def each_plane(self, values: Tensor) -> Tensor:
         """Return planes ``(T, H, W)`` of all groups, aligned to the middle plane, ``(P, H, W)``."""
