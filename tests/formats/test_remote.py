@@ -6,9 +6,8 @@ import functools
 import os
 import pickle
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from spike_zoo.errors import MissingFileError, MissingGeometryError, UsageError
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.remote import CACHE_VARIABLE, LIMIT_VARIABLE
 from spike_zoo.testing import tiny_archive
+from tests.helpers.servers import Server
 from tests.helpers.streams import random_spikes
 
 Requests = list[str]
@@ -44,13 +44,8 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str, Requests]]:
             """Record the request."""
             requests.append(self.path)
 
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", requests
-    server.shutdown()
-    server.server_close()
+    with Server(functools.partial(Handler, directory=str(folder))) as server:
+        yield folder, server.address, requests
 
 
 def test_a_recording_is_copied_once_with_its_sidecar(
@@ -213,19 +208,16 @@ class _Cut(BaseHTTPRequestHandler):
 def test_transfers_cut_short_and_failing_servers_are_named(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Cut)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
     size = ["--height", "8", "--width", "8"]
-    assert main(["info", f"{address}/a.dat", *size]) == 1
-    message = rf"{address}/a\.dat: the transfer ended after 128000 of 256000 bytes .*try again"
-    assert re.search(message, capsys.readouterr().err)
-    assert not list(cache.rglob("a.dat"))
-    assert main(["info", f"{address}/whole.dat", *size]) == 0, "no sidecar: 403"
-    assert main(["info", f"{address}/busy-whole.dat", *size]) == 2
-    assert "busy-whole.dat: its sidecar cannot be read (503" in capsys.readouterr().err
-    server.shutdown()
-    server.server_close()
+    with Server(_Cut) as server:
+        address = server.address
+        assert main(["info", f"{address}/a.dat", *size]) == 1
+        message = rf"{address}/a\.dat: the transfer ended after 128000 of 256000 bytes .*try again"
+        assert re.search(message, capsys.readouterr().err)
+        assert not list(cache.rglob("a.dat"))
+        assert main(["info", f"{address}/whole.dat", *size]) == 0, "no sidecar: 403"
+        assert main(["info", f"{address}/busy-whole.dat", *size]) == 2
+        assert "busy-whole.dat: its sidecar cannot be read (503" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

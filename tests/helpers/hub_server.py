@@ -6,15 +6,16 @@ import base64
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.helpers.servers import Server
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_stand_in_token"
 
 
-class HubServer:
+class HubServer(Server):
     """Server for the client ``huggingface_hub``.
 
     Attributes:
@@ -23,24 +24,9 @@ class HubServer:
     """
 
     def __init__(self) -> None:
+        super().__init__(type("Handler", (_Handler,), {"hub": self}))
         self.files: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
-        self._http = ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
-        )
-
-    @property
-    def address(self) -> str:
-        """Address of the server."""
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
         """Create a repository."""

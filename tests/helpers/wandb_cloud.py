@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.helpers.servers import Server
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENTITY = "me"
 
 
-class WandbCloud:
+class WandbCloud(Server):
     """Server for the client of W&B: GraphQL and file transfer for one project.
 
     Attributes:
@@ -24,33 +25,18 @@ class WandbCloud:
     """
 
     def __init__(self) -> None:
+        super().__init__(_handler(self))
         self.runs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
         self.received: list[bytes] = []
         self.unknown: list[str] = []
         self._versions: list[dict[str, Any]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-
-    @property
-    def url(self) -> str:
-        """Address of the server."""
-        return f"http://127.0.0.1:{self._http.server_port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that connect the client to this server."""
-        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY}
-
-    def __enter__(self) -> Self:
-        """Start the server."""
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the server."""
-        self._http.shutdown()
-        self._http.server_close()
+        return {"WANDB_BASE_URL": self.address, "WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY}
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the data of the answer to a GraphQL query."""
@@ -90,7 +76,7 @@ class WandbCloud:
     def _run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         run = variables["run"]
         files = [
-            {"name": name, "uploadUrl": f"{self.url}/upload/{run}/{name}"}
+            {"name": name, "uploadUrl": f"{self.address}/upload/{run}/{name}"}
             for name in variables["files"]
         ]
         return {"createRunFiles": {"runID": f"id-{run}", "uploadHeaders": [], "files": files}}
@@ -106,13 +92,13 @@ class WandbCloud:
     def _manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
         arguments = variables.get("input") or variables
         artifact = arguments.get("artifactID") or arguments["artifactId"]
-        url = f"{self.url}/upload/manifest/{artifact}"
+        url = f"{self.address}/upload/manifest/{artifact}"
         file = {"id": "file", "name": "manifest", "uploadUrl": url, "uploadHeaders": []}
         manifest = {"id": f"manifest-{artifact}", "file": file}
         return {"createArtifactManifest": {"artifactManifest": manifest}}
 
     def _manifest_url(self, variables: dict[str, Any]) -> dict[str, Any]:
-        url = f"{self.url}/upload/manifest/{variables['id']}"
+        url = f"{self.address}/upload/manifest/{variables['id']}"
         return {"artifact": {"currentManifest": {"file": {"directUrl": url}}}}
 
     def _artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +106,7 @@ class WandbCloud:
         specs = arguments.get("artifactFiles") or arguments.get("storageLayout") or []
         edges = []
         for spec in specs:
-            url = f"{self.url}/upload/blob/{_hex(spec['md5'])}"
+            url = f"{self.address}/upload/blob/{_hex(spec['md5'])}"
             node = {"id": "file", "name": spec["name"], "displayName": spec["name"]}
             parts = {"storagePath": f"blob/{_hex(spec['md5'])}", "uploadMultipartUrls": None}
             node |= {"uploadUrl": url, "uploadHeaders": [], **parts}

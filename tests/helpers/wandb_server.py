@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import yaml
 
-KEY = "0123456789abcdef0123456789abcdef01234567"
+from tests.helpers.servers import Server
+from tests.helpers.wandb_cloud import ENTITY, KEY
 
 
-class SweepServer:
+class SweepServer(Server):
     """Server for the client of W&B; the package ``sweeps`` of W&B proposes the runs.
 
     Attributes:
@@ -22,32 +22,22 @@ class SweepServer:
     """
 
     def __init__(self) -> None:
+        super().__init__(_handler(self))
         self.config: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.proposed: list[dict[str, Any]] = []
         self._runs: list[Any] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that connect the client to this server; runs stay offline."""
         return {
-            "WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_port}",
+            "WANDB_BASE_URL": self.address,
             "WANDB_API_KEY": KEY,
-            "WANDB_ENTITY": "me",
+            "WANDB_ENTITY": ENTITY,
             "WANDB_MODE": "offline",
             "WANDB_SILENT": "false",
         }
-
-    def __enter__(self) -> Self:
-        """Start the server."""
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the server."""
-        self._http.shutdown()
-        self._http.server_close()
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the data of the answer to a GraphQL query."""
