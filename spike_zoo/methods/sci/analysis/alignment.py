@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.features.blocks import conv3, residual_blocks, warp_features
 from spike_zoo.nn.deformable import deform_conv2d
+from spike_zoo.nn.fast import join_channels
 from spike_zoo.nn.precision import in_full_precision
 
 Align = Literal["afr", "dcn", "warp", "none"]
@@ -66,7 +67,7 @@ class WarpBranch(nn.Module):
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
         """Return the warped and corrected neighbour, ``(B, C, H, W)``."""
         moved = warp_features(neighbour, motion)
-        inputs = torch.cat([moved, centre, motion.to(moved.dtype)], dim=1)
+        inputs = join_channels([moved, centre, motion.to(moved.dtype)], self.mend[0])
         return moved + self.mend(inputs)
 
 

@@ -20,6 +20,7 @@ from spike_zoo.methods.sci.features.blocks import (
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.methods.sci.features.motion_estimation import chain_motions
 from spike_zoo.nn.options import check_choice
+from spike_zoo.nn.fast import join_channels, set_memory_format
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 NEIGHBOURS = (0, 2, 4)
@@ -80,6 +81,7 @@ class FAM(nn.Module):
             nn.ReLU(),
             conv3(channels, 1),
         )
+        set_memory_format(self, torch.channels_last)
 
     def forward(self, features: Tensor, motions: Tensor) -> Tensor:
         """Reconstruct the image at t."""
@@ -94,10 +96,10 @@ class FAM(nn.Module):
             self.alignment, embedded, motions, self.neighbors
         ).unbind(1)
         centre, mean = embedded[:, CENTRE], features[:, CENTRE].mean(dim=1, keepdim=True)
-        previous = self.regress(torch.cat([far_before, before, centre], dim=1))
-        following = self.regress(torch.cat([centre, after, far_after], dim=1))
+        previous = self.regress(join_channels([far_before, before, centre], self.regress[0]))
+        following = self.regress(join_channels([centre, after, far_after], self.regress[0]))
         images = [self.preliminary(branch) + mean for branch in (previous, following)]
-        image = self.fuse(torch.cat([previous, following, *images], dim=1)) + mean
+        image = self.fuse(join_channels([previous, following, *images], self.fuse[0])) + mean
         return FAMOutput(*(crop_padding(output, *size) for output in (image, *images)))
 
 

@@ -115,32 +115,34 @@ def encode_frames(
         estimation: Motion estimation; None is allowed for groups of one frame only.
         weight: Weight of the mean square error against the bits per pixel of a feature. With a
             weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
-            higher quality, and the encoder chooses which P-frames and which of their parts are
-            coded. By default all are coded.
+            higher quality (if the group is encoded jointly, only if that costs less), and the
+            encoder chooses which P-frames and which of their parts are coded. By default all are
+            coded.
         refine: Refinement of the latent of the I-frame, as of :meth:`Intra.encode`.
 
     Yields:
         The decoded frames, without padding.
     """
-    intra, inter, gains, _ = coding
     remaining = iter(features)
     start, *following = itertools.islice(remaining, 1 + MAX_LOOKAHEAD)
+    later = list(itertools.islice(remaining, 1))
     size = start.shape[-2], start.shape[-1]
-    encoder = PFrameEncoder(inter, gains, cast("MotionEstimation", estimation), quality, weight)
-    is_raised = encoder.chooses_modes and bool(following)
-    if inter.skip:
-        symbols.number(int(is_raised), 2)
-    padded = pad_to_multiple(start.float(), STRIDE)
-    coder = FrameCoder(symbols, gains, _iframe_quality(quality, is_raised))
-    decoded = intra.encode(coder, padded, refine).float()
-    yield DecodedFrame(decoded, torch.zeros_like(decoded[:, :2])).cropped(size)
-    reference = inter.start(decoded.clamp(0.0, 1.0))
-    while following:
-        originals = [padded, *(pad_to_multiple(feature.float(), STRIDE) for feature in following)]
-        frames, reference = encoder.encode(symbols, originals, reference)
-        for frame in frames:
-            yield frame.cropped(size)
-        padded, following = originals[-1], list(itertools.islice(remaining, MAX_LOOKAHEAD))
+    estimation = cast("MotionEstimation", estimation)
+    encoder = FrameEncoder(coding.inter, coding.gains, estimation, quality, weight)
+    originals = [pad_to_multiple(feature.float(), STRIDE) for feature in (start, *following)]
+    choices = [encoder.chooses_modes and bool(following)]
+    if choices[0] and not later and quality < QUALITIES - 1:
+        choices.append(False)
+    start_of = partial(encoder.encode_start, intra=coding.intra, features=originals, refine=refine)
+    options = [partial(start_of, is_raised=is_raised) for is_raised in choices]
+    encoded = encoder.cheapest(symbols, options, originals)
+    yield from (frame.cropped(size) for frame in encoded.frames)
+    remaining = itertools.chain(later, remaining)
+    while following := list(itertools.islice(remaining, MAX_LOOKAHEAD)):
+        padded = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
+        originals = [originals[-1], *padded]
+        encoded = encoder.encode(symbols, originals, encoded.reference)
+        yield from (frame.cropped(size) for frame in encoded.frames)
 
 
 def decode_frames(
@@ -205,7 +207,7 @@ def mean_error(frames: Sequence[DecodedFrame], features: Sequence[Tensor]) -> fl
     return mean([float(F.mse_loss(x.feature.float().clamp(0.0, 1.0), y)) for x, y in pairs])
 
 
-class EncodedPFrames(NamedTuple):
+class EncodedFrames(NamedTuple):
     """Decoded frames, and the reference of the next P-frame."""
 
     frames: list[DecodedFrame]
@@ -214,14 +216,14 @@ class EncodedPFrames(NamedTuple):
     @classmethod
     def with_gap(
         cls, before: ReferenceFrame, frame: DecodedPFrame, gap: int, estimated: Tensor
-    ) -> EncodedPFrames:
+    ) -> EncodedFrames:
         """Return a P-frame, with its motion before coding, after ``gap`` interpolated frames."""
         decoded = DecodedFrame(frame.feature.float(), frame.motion, estimated)
         return cls(interpolated(before, decoded, gap), frame.reference())
 
 
-class PFrameEncoder(NamedTuple):
-    """Encoder of P-frames. With a weight, minimise the rate-distortion cost over the choices."""
+class FrameEncoder(NamedTuple):
+    """Encoder of frames. With a weight, minimise the rate-distortion cost over the choices."""
 
     inter: Inter
     gains: Gains
@@ -235,7 +237,7 @@ class PFrameEncoder(NamedTuple):
         return self.weight is not None and self.inter.skip
 
     def cost(
-        self, bits: Tensor | float, encoded: EncodedPFrames, features: Sequence[Tensor]
+        self, bits: Tensor | float, encoded: EncodedFrames, features: Sequence[Tensor]
     ) -> float:
         """Return the bits per pixel of a feature plus the weighted errors of all features."""
         error = len(features) * mean_error(encoded.frames, features)
@@ -243,7 +245,7 @@ class PFrameEncoder(NamedTuple):
 
     def encode(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
-    ) -> EncodedPFrames:
+    ) -> EncodedFrames:
         """Encode features as P-frames and gaps.
 
         Either only the last feature is coded and the others are interpolated, or each half is
@@ -272,20 +274,49 @@ class PFrameEncoder(NamedTuple):
             options.append(last)
         if error >= BEST_GAP * reference_error:
             options.append(partial(self._halves, features=features, before=before))
+        return self.cheapest(symbols, options, following)
+
+    def cheapest(
+        self,
+        symbols: Symbols,
+        options: Sequence[Callable[[Symbols], EncodedFrames]],
+        features: Sequence[Tensor],
+    ) -> EncodedFrames:
+        """Encode features by the option of the lowest cost."""
         if len(options) == 1:
             return options[0](symbols)
         symbols = cast("EncodedSymbols", symbols)
         trials = [symbols.trial() for _ in options]
         encoded = [option(trial) for option, trial in zip(options, trials, strict=True)]
         pairs = zip(trials, encoded, strict=True)
-        costs = [self.cost(trial.bits, frames, following) for trial, frames in pairs]
+        costs = [self.cost(trial.bits, frames, features) for trial, frames in pairs]
         cheapest = costs.index(min(costs))
         symbols.accept(trials[cheapest])
         return encoded[cheapest]
 
+    def encode_start(
+        self,
+        symbols: Symbols,
+        intra: Intra,
+        features: Sequence[Tensor],
+        is_raised: bool,
+        refine: Callable[..., UncodedLatent] | None,
+    ) -> EncodedFrames:
+        """Encode an I-frame and the features after it."""
+        if self.inter.skip:
+            symbols.number(int(is_raised), 2)
+        coder = FrameCoder(symbols, self.gains, _iframe_quality(self.quality, is_raised))
+        decoded = intra.encode(coder, features[0], refine).float()
+        iframe = DecodedFrame(decoded, torch.zeros_like(decoded[:, :2]))
+        reference = self.inter.start(decoded.clamp(0.0, 1.0))
+        if len(features) == 1:
+            return EncodedFrames([iframe], reference)
+        encoded = self.encode(symbols, features, reference)
+        return encoded._replace(frames=[iframe, *encoded.frames])
+
     def _halves(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
-    ) -> EncodedPFrames:
+    ) -> EncodedFrames:
         middle = len(features) // 2
         first = self.encode(symbols, features[: middle + 1], before)
         second = self.encode(symbols, features[middle:], first.reference)
@@ -293,13 +324,13 @@ class PFrameEncoder(NamedTuple):
 
     def _last(
         self, symbols: Symbols, features: Sequence[Tensor], motion: Tensor, before: ReferenceFrame
-    ) -> EncodedPFrames:
+    ) -> EncodedFrames:
         """Encode the last feature; the others are interpolated."""
         if self.chooses_modes:
             return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
         coder = FrameCoder(symbols, self.gains, self.quality)
         frame = self.inter.encode(coder, features[-1], motion, before)
-        return EncodedPFrames.with_gap(before, frame, len(features) - 1, motion)
+        return EncodedFrames.with_gap(before, frame, len(features) - 1, motion)
 
     def _parts(
         self,
@@ -307,13 +338,13 @@ class PFrameEncoder(NamedTuple):
         features: Sequence[Tensor],
         motion: Tensor,
         before: ReferenceFrame,
-    ) -> EncodedPFrames:
+    ) -> EncodedFrames:
         """Encode the parts of a frame that reduce the cost: first motion, then content.
 
         The frames left out before it depend on its parts, so the cost covers all features.
         """
         gap, best = len(features) - 1, self.inter.copy_reference(before)
-        chosen = EncodedPFrames.with_gap(before, best, gap, motion)
+        chosen = EncodedFrames.with_gap(before, best, gap, motion)
         accepted: dict[str, EncodedSymbols] = {}
         for part in ("motion", "content"):
             trial = symbols.trial()
@@ -322,7 +353,7 @@ class PFrameEncoder(NamedTuple):
                 candidate = self.inter.encode_motion(coder, motion, before)
             else:
                 candidate = self.inter.encode_content(coder, features[-1], best, before)
-            option = EncodedPFrames.with_gap(before, candidate, gap, motion)
+            option = EncodedFrames.with_gap(before, candidate, gap, motion)
             if self.cost(trial.bits, option, features) < self.cost(0.0, chosen, features):
                 best, chosen, accepted[part] = candidate, option, trial
         mode = FrameMode("motion" in accepted, "content" in accepted, gap)
