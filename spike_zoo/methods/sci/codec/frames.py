@@ -129,15 +129,16 @@ def encode_frames(
     size = start.shape[-2], start.shape[-1]
     estimation = cast("MotionEstimation", estimation)
     encoder = FrameEncoder(coding.inter, coding.gains, estimation, quality, weight)
-    originals = [pad_to_multiple(feature.float(), STRIDE) for feature in (start, *following)]
-    choices = [encoder.chooses_modes and bool(following)]
-    if choices[0] and not later and quality < QUALITIES - 1:
-        choices.append(False)
+    is_raised = encoder.chooses_modes and bool(following)
+    is_choice = is_raised and not later and quality < QUALITIES - 1
+    joint = [start, *following] if is_choice else [start]
+    originals = [pad_to_multiple(feature.float(), STRIDE) for feature in joint]
     start_of = partial(encoder.encode_start, intra=coding.intra, features=originals, refine=refine)
-    options = [partial(start_of, is_raised=is_raised) for is_raised in choices]
+    choices = (True, False) if is_choice else (is_raised,)
+    options = [partial(start_of, is_raised=choice) for choice in choices]
     encoded = encoder.cheapest(symbols, options, originals)
     yield from (frame.cropped(size) for frame in encoded.frames)
-    remaining = itertools.chain(later, remaining)
+    remaining = itertools.chain(following[len(joint) - 1 :], later, remaining)
     while following := list(itertools.islice(remaining, MAX_LOOKAHEAD)):
         padded = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
         originals = [originals[-1], *padded]

@@ -211,14 +211,7 @@ def coded_cost(
     [
         ("flash", (0, 3)),
         pytest.param("blinking", range(4), marks=pytest.mark.slow),
-        pytest.param(
-            "thin fast bar",
-            range(4),
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.xfail(strict=True, reason="0.13 dB less at quality 3 than at 2"),
-            ],
-        ),
+        pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
     ],
 )
 def test_short_events_between_equal_features_are_coded(
@@ -234,17 +227,12 @@ def test_short_events_between_equal_features_are_coded(
     assert psnrs[0] > 15
 
 
-BETTER_IFRAME = pytest.mark.xfail(
-    strict=True, reason="the better I-frame costs 1 to 2 % in a short group, and is not a choice"
-)
-
-
 @pytest.mark.parametrize(
     ("event", "qualities"),
     [
         ("flash", (0, 3)),
         pytest.param("blinking", range(4), marks=pytest.mark.slow),
-        pytest.param("thin fast bar", range(4), marks=[pytest.mark.slow, BETTER_IFRAME]),
+        pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
     ],
 )
 def test_choices_of_an_encoder_do_not_raise_the_cost(
@@ -253,7 +241,8 @@ def test_choices_of_an_encoder_do_not_raise_the_cost(
     features, _ = event_features(event)
     for quality in qualities:
         cost, _ = coded_cost(shipped, features, quality, chooses=True)
-        assert cost <= coded_cost(shipped, features, quality, chooses=False)[0]
+        limit, _ = coded_cost(shipped, features, quality, chooses=False)
+        assert cost <= limit * (1 + 1e-6)  # bits are summed in another order
 
 
 @pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])
