@@ -39,9 +39,10 @@ def record(noise: CameraNoise, size: tuple[int, int], level: float, seed: int) -
 
 def rows(name: str, size: str, sensor: int) -> list[list[object]]:
     """Return one row for each parameter of a calibrated sensor."""
-    noise = replace(NOISES[name], sensor=sensor)
+    seed = len(NOISES) * sensor + list(NOISES).index(name)
+    noise = replace(NOISES[name], sensor=seed)
     recordings = [
-        record(noise, SIZES[size], level, 10 * sensor + n) for n, level in enumerate(LEVELS)
+        record(noise, SIZES[size], level, 10 * seed + n) for n, level in enumerate(LEVELS)
     ]
     found = calibrate(recordings[0], recordings[1:])
     return [
@@ -84,6 +85,7 @@ def main() -> None:
 def table() -> pd.DataFrame:
     """Return median error, coverage and number of undetermined estimates of each parameter."""
     data = pd.read_csv(FILE)
+    data = data[data["true"] > 0]
     data["covered"] = (data["low"] <= data["true"]) & (data["true"] <= data["high"])
     for one, other, total in (
         ("gain_deviation", "threshold_deviation", np.hypot),
@@ -93,7 +95,7 @@ def table() -> pd.DataFrame:
         both = data.loc[rows_of[other], "unknown"].to_numpy()
         true = [data.loc[rows_of[name], "true"].to_numpy() for name in (one, other)]
         data.loc[rows_of[one], "true"] = np.where(both, total(*true), true[0])
-    data["error"] = (data["estimate"] / data["true"].where(data["true"] > 0) - 1).abs()
+    data["error"] = (data["estimate"] / data["true"] - 1).abs()
     data.loc[data["unknown"], "error"] = np.nan
     groups = data.groupby(["noise", "size", "parameter"], sort=False)
     return groups.agg(

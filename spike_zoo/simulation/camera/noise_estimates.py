@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, signal, stats
 
 from spike_zoo.simulation.camera.interval_kernels import COUNTS
 from spike_zoo.simulation.camera.noise import CameraNoise
@@ -25,7 +25,8 @@ GROUPS: Final = 40
 """Groups of pixels, for the jackknife."""
 _TILE: Final = 8
 _MAX_ERROR: Final = 0.5  # half width of an interval, relative to the estimate
-_DRAWS: Final = 4000
+_STEPS: Final = 2000  # of the time in a recording, for the renewal of spurious spikes
+_MODEL_ERRORS: Final = {"variance": 0.002, "spurious": 0.001}  # relative, of simulated sensors
 _MIN_VARIANCE: Final = 1e-4  # relative; smaller ones are those of the rounding to planes
 
 
@@ -103,19 +104,26 @@ class NoiseEstimator:
             name: float(sums[name] / np.maximum(sums["weight"], 1))
             for name in ("variance", "skewness", "interval")
         }
-        electrons, reset = _shot_and_reset(moment["variance"], moment["skewness"])
-        # none is found in the plane of a true spike, and far before the first or after the last
-        seen = (1 - mean["grey"]) * (self.planes - moment["interval"] / 4)
+        usual = moment["interval"] or 1 / mean["grey"]
+        # neither the first nor the last spike of a pixel can be a missed one
+        inner = float(sums["intervals"] + 2 * sums["missed"] - sums["pixels"])
+        missed = float(sums["missed"]) / max(inner, 1)
+        # a spurious spike cannot be recognised in the plane of a true spike, half an interval
+        # around a missed one, and far before the first or after the last; it may be missed itself
+        seen = (1 - missed) * (1 - 1 / usual - missed) * (1 - usual / 4 / self.planes)
         count = float(sums["spurious"] / sums["pixels"])
-        spurious = count / seen
-        # a spurious spike near the middle of a double interval hides that a spike was missed
-        hidden = min(0.8 * moment["interval"] * spurious, 0.5)
-        lost = float(sums["missed"]) / (1 - hidden)
-        missed = lost / max(float(sums["intervals"]) + lost, 1)
+        spurious = count / seen / self.planes
         variance = float(sums["squared"] / sums["pixels"]) - count**2
-        # the spurious spikes in planes of true ones are a random part
-        dispersion = (variance / count - mean["grey"]) / (1 - mean["grey"]) if count else 0.0
-        dark = max((mean["black"] - spurious) / (1 - missed), 0.0)
+        dispersion = 1 - (1 - variance / count) / seen if count else 0.0
+        # nor can the missed spike; both intervals beside the spurious one then look usual, if they
+        # differ from the usual length by up to 0.4, and are not left out beside other short ones
+        hidden = min((usual - 1) * spurious, 0.4)
+        missed /= 1 - hidden
+        split = 2 * 0.8 * missed * hidden * 0.4**2 / 3 / (1 - 2 * hidden)
+        spread = moment["variance"] - split * min(moment["variance"] * usual**2, 1.0)
+        electrons, reset = _shot_and_reset(spread, moment["skewness"])
+        dark = max((mean["black"] / (1 - missed) - spurious) / (1 - spurious), 0.0)
+        visible = dark * (1 - missed)
         light = mean["white"] - mean["grey"]
         pattern = float(sums["gain"] / sums["pixels"]) * self.unbiased + self.rounding
         # a spread of less than a spike is that of the rounding
@@ -123,7 +131,7 @@ class NoiseEstimator:
         shared = float(sums["shared"] / sums["pixels"]) * self.unbiased
         threshold = shared / (light * dark) if dark > 0 else 0.0
         return {
-            "variance": moment["variance"],
+            "variance": spread,
             "electrons": electrons,
             "reset_deviation": reset,
             "missed": missed,
@@ -131,7 +139,10 @@ class NoiseEstimator:
             "dispersion": dispersion,
             "dark": dark,
             "dark_deviation": _dark_deviation(
-                sums["dark"], dark * self.dark_planes, spurious * self.dark_planes, dispersion
+                sums["dark"],
+                visible * self.dark_planes,
+                (mean["black"] - visible) * self.dark_planes,
+                dispersion,
             ),
             "threshold_deviation": threshold,
             "gain_deviation": pattern - threshold,
@@ -197,10 +208,10 @@ def reported(
         deviations: Standard deviations of these values.
         planes: Planes of the darkest grey.
     """
-    raw = {
-        name: Estimate(*(max(v + side * deviations[name], 0.0) for side in (0, -1.96, 1.96)))
-        for name, v in values.items()
-    }
+    raw = {}
+    for name, value in values.items():
+        half = 1.96 * math.hypot(deviations[name], _MODEL_ERRORS.get(name, 0.0) * value)
+        raw[name] = Estimate(max(value, 0.0), max(value - half, 0.0), max(value + half, 0.0))
     found = {
         "electrons": raw["electrons"].map(_inverse),
         "dark": raw["dark"],
@@ -217,12 +228,12 @@ def reported(
         unknown |= set() if raw["spurious"].is_known else {"spurious_mean"}
         unknown |= set() if gaps[1].is_known else {"spurious_deviation"}
     if not raw["reset_deviation"].is_known:
-        found["electrons"] = _with(_inverse(values["variance"]), found["electrons"])
+        found["electrons"] = raw["variance"].map(_inverse)
         unknown.add("reset_deviation")
     if values["variance"] < _MIN_VARIANCE:
         unknown.add("electrons")
     if not (raw["threshold_deviation"].is_known and raw["gain_deviation"].is_known):
-        found["gain_deviation"] = _with(math.sqrt(values["pattern"]), found["gain_deviation"])
+        found["gain_deviation"] = raw["pattern"].map(math.sqrt)
         unknown |= {"threshold_deviation"} | (
             set() if raw["pattern"].is_known else {"gain_deviation"}
         )
@@ -235,32 +246,33 @@ def _inverse(value: float) -> float:
     return 1 / value if value > 0 else math.inf
 
 
-def _with(value: float, estimate: Estimate) -> Estimate:
-    """Return an estimate with another value and an interval that contains it."""
-    return Estimate(value, min(estimate.low, value), max(estimate.high, value))
-
-
 def _gaps(gap: Estimate, dispersion: Estimate, planes: int) -> tuple[Estimate, Estimate]:
     """Return mean and deviation of the gaps between spurious spikes."""
-    deviation = dispersion.map(lambda value: _gap_deviation(value, gap.value, planes))
+    ratio = dispersion.map(lambda value: _gap_ratio(value, planes / gap.value))
     # the camera drops the spike after a negative gap, so that the mean gap is shorter
-    is_used = deviation.is_known and deviation.value > 0
-    share = stats.norm.cdf(gap.value / deviation.value) if is_used else 1.0
-    return gap.map(lambda value: share * value), deviation.map(lambda value: share * value)
+    share = stats.norm.cdf(1 / ratio.value) if ratio.is_known and ratio.value > 0 else 1.0
+    return gap.map(lambda value: share * value), ratio.map(lambda value: share * gap.value * value)
 
 
-def _gap_deviation(dispersion: float, gap: float, planes: int) -> float:
-    """Return the deviation of the gaps that gives numbers of spikes of this variance over mean."""
-    normal = np.random.default_rng(0).standard_normal((_DRAWS, math.ceil(planes / gap) * 4 + 24))
-    start = np.random.default_rng(1).random((_DRAWS, 1))
+def _gap_ratio(dispersion: float, gaps: float) -> float:
+    """Return the relative deviation of the gaps between spurious spikes.
 
-    def excess(deviation: float) -> float:
-        times = np.cumsum(gap + deviation * normal, axis=1) - gap * (8 + start)
-        latest = np.maximum.accumulate(times, axis=1)  # a spike before an earlier one is dropped
-        inside = (times >= 0) & (times < planes) & (times == latest)
-        counts = inside.sum(axis=1)
-        return float(counts.var() / counts.mean()) - dispersion
+    Args:
+        dispersion: Variance of the number of spurious spikes, divided by the mean.
+        gaps: Mean number of gaps in the recording.
+    """
+    steps = np.arange(_STEPS)
 
-    if excess(0.0) >= 0 or excess(gap) <= 0:
-        return 0.0 if excess(0.0) >= 0 else gap
-    return float(optimize.brentq(excess, 0.0, gap, xtol=gap / 500))
+    def excess(ratio: float) -> float:
+        positive = stats.norm.cdf(1 / ratio)
+        mean = _STEPS / gaps / (1 + ratio * stats.norm.pdf(1 / ratio) / positive)
+        edges = np.append(0, steps + 0.5)
+        first = np.diff(stats.norm.cdf(edges, mean, ratio * mean)) / positive
+        # probability of a spike, next or later, so many steps after a spike: u = first + first * u
+        later = signal.lfilter(first, np.append(1 - first[0], -first[1:]), np.eye(1, _STEPS)[0])
+        return float(1 + 2 * later @ (1 - steps / _STEPS)) - gaps - dispersion
+
+    lowest, highest = 0.05, 1.0
+    if excess(lowest) >= 0 or excess(highest) <= 0:
+        return 0.0 if excess(lowest) >= 0 else highest
+    return float(optimize.brentq(excess, lowest, highest, xtol=1e-4))
