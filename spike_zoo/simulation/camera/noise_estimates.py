@@ -58,9 +58,8 @@ def grouped_sums(
     """Return sums over the valid pixels of each of the groups."""
     gains = [pattern(w - g, valid) for w, g in zip(white.halves, grey.halves, strict=True)]
     dark = pattern(black.rate, valid)
-    weight = intervals[..., COUNTS.index("weight")]
-    ratio = 1 / intervals[..., COUNTS.index("interval")] ** 2
-    variance = intervals[..., COUNTS.index("variance")]
+    of = dict(zip(COUNTS, np.moveaxis(intervals, -1, 0), strict=True))
+    weight, usual = of["weight"], of["interval"]
     maps = {
         "pixels": np.ones_like(dark),
         "white": white.rate,
@@ -69,15 +68,15 @@ def grouped_sums(
         "gain": gains[0] * gains[1],
         "shared": (gains[0] + gains[1]) / 2 * dark,
         "weight": weight,
-        "variance": weight * variance * ratio,
-        "skewness": weight * intervals[..., COUNTS.index("skewness")] * ratio**1.5,
-        "interval": weight * intervals[..., COUNTS.index("interval")],
-        **{n: intervals[..., COUNTS.index(n)] for n in ("spurious", "missed", "intervals")},
-        "squared": intervals[..., COUNTS.index("spurious")] ** 2,
+        "variance": weight * of["variance"] / usual**2,
+        "skewness": weight * of["skewness"] / usual**3,
+        "interval": weight * usual,
+        **{name: of[name] for name in ("spurious", "missed", "intervals")},
+        "squared": of["spurious"] ** 2,
     }
     rows, columns = np.indices(dark.shape) // _TILE
     groups = ((rows * (columns.max() + 1) + columns) % GROUPS)[valid]
-    sums = {n: np.bincount(groups, of[valid], GROUPS).astype(float) for n, of in maps.items()}
+    sums = {n: np.bincount(groups, m[valid], GROUPS).astype(float) for n, m in maps.items()}
     counts = np.rint(black.rate * 2 * black.half).astype(np.int64)[valid]
     sums["dark"] = np.stack(
         [np.bincount(counts[groups == g], minlength=counts.max() + 1) for g in range(GROUPS)]
@@ -86,7 +85,7 @@ def grouped_sums(
 
 
 class NoiseEstimator:
-    """Estimates from sums over pixels; the equations are derived in docs/calibration.md."""
+    """Estimates from sums over pixels; docs/calibration.md derives the equations."""
 
     def __init__(self, black: UniformLight, grey: UniformLight, white: UniformLight) -> None:
         self.dark_planes = 2 * black.half
@@ -121,7 +120,9 @@ class NoiseEstimator:
         missed /= 1 - hidden
         split = 2 * 0.8 * missed * hidden * 0.4**2 / 3 / (1 - 2 * hidden)
         spread = moment["variance"] - split * min(moment["variance"] * usual**2, 1.0)
-        electrons, reset = _shot_and_reset(spread, moment["skewness"])
+        # 1/N + r^2 and the third moment 2/N^2 + 3 r^2/N
+        root = math.sqrt(max(9 * spread**2 - 4 * moment["skewness"], 0.0))
+        electrons = (3 * spread - root) / 2
         dark = max((mean["black"] / (1 - missed) - spurious) / (1 - spurious), 0.0)
         visible = dark * (1 - missed)
         light = mean["white"] - mean["grey"]
@@ -133,7 +134,7 @@ class NoiseEstimator:
         return {
             "variance": spread,
             "electrons": electrons,
-            "reset_deviation": reset,
+            "reset_deviation": spread - electrons,
             "missed": missed,
             "spurious": spurious,
             "dispersion": dispersion,
@@ -148,21 +149,6 @@ class NoiseEstimator:
             "gain_deviation": pattern - threshold,
             "pattern": pattern,
         }
-
-
-def _shot_and_reset(variance: float, skewness: float) -> tuple[float, float]:
-    """Separate shot noise from reset noise.
-
-    Args:
-        variance: Relative variance of an interval, 1/N + r^2.
-        skewness: Relative third central moment, 2/N^2 + 3 r^2/N.
-
-    Returns:
-        1/N and r^2.
-    """
-    root = math.sqrt(max(9 * variance**2 - 4 * skewness, 0.0))
-    shot = (3 * variance - root) / 2
-    return shot, variance - shot
 
 
 def _dark_deviation(
@@ -221,22 +207,19 @@ def reported(
         "reset_deviation": raw["reset_deviation"].map(math.sqrt),
         "missed": raw["missed"],
     }
-    unknown = {name for name in ("dark", "dark_deviation", "missed") if not raw[name].is_known}
+    checked = {name: raw[name] for name in ("dark", "dark_deviation", "missed", "reset_deviation")}
     if values["spurious"] > 0:
         gaps = _gaps(raw["spurious"].map(_inverse), raw["dispersion"], planes)
         found["spurious_mean"], found["spurious_deviation"] = gaps
-        unknown |= set() if raw["spurious"].is_known else {"spurious_mean"}
-        unknown |= set() if gaps[1].is_known else {"spurious_deviation"}
+        checked |= {"spurious_mean": raw["spurious"], "spurious_deviation": gaps[1]}
     if not raw["reset_deviation"].is_known:
         found["electrons"] = raw["variance"].map(_inverse)
-        unknown.add("reset_deviation")
-    if values["variance"] < _MIN_VARIANCE:
-        unknown.add("electrons")
+    unknown = {"electrons"} if values["variance"] < _MIN_VARIANCE else set()
     if not (raw["threshold_deviation"].is_known and raw["gain_deviation"].is_known):
         found["gain_deviation"] = raw["pattern"].map(math.sqrt)
-        unknown |= {"threshold_deviation"} | (
-            set() if raw["pattern"].is_known else {"gain_deviation"}
-        )
+        checked["gain_deviation"] = raw["pattern"]
+        unknown.add("threshold_deviation")
+    unknown |= {name for name, estimate in checked.items() if not estimate.is_known}
     noise: dict[str, Any] = {name: e.value for name, e in found.items() if name not in unknown}
     intervals = {name: (estimate.low, estimate.high) for name, estimate in found.items()}
     return CameraNoise(**noise), intervals, tuple(name for name in found if name in unknown)
@@ -272,7 +255,6 @@ def _gap_ratio(dispersion: float, gaps: float) -> float:
         later = signal.lfilter(first, np.append(1 - first[0], -first[1:]), np.eye(1, _STEPS)[0])
         return float(1 + 2 * later @ (1 - steps / _STEPS)) - gaps - dispersion
 
-    lowest, highest = 0.05, 1.0
-    if excess(lowest) >= 0 or excess(highest) <= 0:
-        return 0.0 if excess(lowest) >= 0 else highest
-    return float(optimize.brentq(excess, lowest, highest, xtol=1e-4))
+    if excess(0.05) >= 0 or excess(1.0) <= 0:
+        return 0.0 if excess(0.05) >= 0 else 1.0
+    return float(optimize.brentq(excess, 0.05, 1.0, xtol=1e-4))
