@@ -120,9 +120,10 @@ class NoiseEstimator:
         missed /= 1 - hidden
         split = 2 * 0.8 * missed * hidden * 0.4**2 / 3 / (1 - 2 * hidden)
         spread = moment["variance"] - split * min(moment["variance"] * usual**2, 1.0)
-        # 1/N + r^2 and the third moment 2/N^2 + 3 r^2/N
-        root = math.sqrt(max(9 * spread**2 - 4 * moment["skewness"], 0.0))
-        electrons = (3 * spread - root) / 2
+        # r^2 (r^2 + spread); continued by its tangent below 0, so that the deviation is not 0
+        excess = 2 * spread**2 - moment["skewness"]
+        root = math.sqrt(spread**2 + 4 * max(excess, 0.0))
+        reset = (root - spread) / 2 + min(excess, 0.0) / max(spread, 1e-12)
         dark = max((mean["black"] / (1 - missed) - spurious) / (1 - spurious), 0.0)
         visible = dark * (1 - missed)
         light = mean["white"] - mean["grey"]
@@ -133,8 +134,8 @@ class NoiseEstimator:
         threshold = shared / (light * dark) if dark > 0 else 0.0
         return {
             "variance": spread,
-            "electrons": electrons,
-            "reset_deviation": spread - electrons,
+            "electrons": spread - reset,
+            "reset_deviation": reset,
             "missed": missed,
             "spurious": spurious,
             "dispersion": dispersion,
@@ -197,7 +198,7 @@ def reported(
     raw = {}
     for name, value in values.items():
         half = 1.96 * math.hypot(deviations[name], _MODEL_ERRORS.get(name, 0.0) * value)
-        raw[name] = Estimate(max(value, 0.0), max(value - half, 0.0), max(value + half, 0.0))
+        raw[name] = Estimate(max(value, 0.0), max(value - half, 0.0), max(value, 0.0) + half)
     found = {
         "electrons": raw["electrons"].map(_inverse),
         "dark": raw["dark"],
