@@ -234,8 +234,11 @@ def _gaps(gap: Estimate, dispersion: Estimate, planes: int) -> tuple[Estimate, E
     """Return mean and deviation of the gaps between spurious spikes."""
     ratio = dispersion.map(lambda value: _gap_ratio(value, planes / gap.value))
     # the camera drops the spike after a negative gap, so that the mean gap is shorter
-    share = stats.norm.cdf(1 / ratio.value) if ratio.is_known and ratio.value > 0 else 1.0
-    return gap.map(lambda value: share * value), ratio.map(lambda value: share * gap.value * value)
+    ratios = np.maximum(ratio if ratio.is_known else (0, 0, 0), 0.05)
+    share, most, least = stats.norm.cdf(1 / ratios)
+    # errors add up: a larger number of spurious spikes comes with a larger dispersion
+    mean = Estimate(share * gap.value, least * gap.low, most * gap.high)
+    return mean, ratio.map(lambda value: mean.value * value)
 
 
 def _gap_ratio(dispersion: float, gaps: float) -> float:
