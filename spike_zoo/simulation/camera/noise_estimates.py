@@ -109,9 +109,9 @@ class NoiseEstimator:
         missed = float(sums["missed"]) / max(inner, 1)
         # a spurious spike cannot be recognised in the plane of a true spike, half an interval
         # around a missed one, and far before the first or after the last; it may be missed itself
-        seen = (1 - missed) * (1 - 1 / usual - missed) * (1 - usual / 4 / self.planes)
+        seen = (1 - missed) * (1 - 1 / usual - missed)
         count = float(sums["spurious"] / sums["pixels"])
-        spurious = count / seen / self.planes
+        spurious = count / seen / (self.planes - usual / 4)
         variance = float(sums["squared"] / sums["pixels"]) - count**2
         dispersion = 1 - (1 - variance / count) / seen if count else 0.0
         # nor can the missed spike; both intervals beside the spurious one then look usual, if they
