@@ -26,7 +26,8 @@ GROUPS: Final = 40
 _TILE: Final = 8
 _MAX_ERROR: Final = 0.5  # half width of an interval, relative to the estimate
 _STEPS: Final = 2000  # of the time in a recording, for the renewal of spurious spikes
-_MODEL_ERRORS: Final = {"variance": 0.002, "spurious": 0.001}  # relative, of simulated sensors
+_MODEL_ERRORS: Final = {"variance": 0.002, "spurious": 0.001, "dispersion": 0.01}
+"""Relative deviations of estimates of many simulated sensors from the truth."""
 _MIN_VARIANCE: Final = 1e-4  # relative; smaller ones are those of the rounding to planes
 
 
