@@ -124,8 +124,7 @@ def _join(intervals: NDArray[np.float64], usual: float, row: NDArray[np.float64]
         is_middle = _SHORT * usual <= following < _SPLIT * usual - value
         is_short = value < _SHORT * usual or is_middle
         if is_short:
-            # errors of the sums with a neighbour
-            after, before = abs(value + following - usual), usual
+            after, before = abs(value + following - usual), usual  # errors of sums with neighbours
             if count:
                 before = abs(value + abs(intervals[count - 1]) - usual)
                 intervals[count - 1] = -abs(intervals[count - 1])

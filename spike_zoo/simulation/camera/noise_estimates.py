@@ -254,12 +254,11 @@ def _gap_ratio(dispersion: float, gaps: float) -> float:
     def excess(ratio: float) -> float:
         positive = stats.norm.cdf(1 / ratio)
         mean = _STEPS / gaps / (1 + ratio * stats.norm.pdf(1 / ratio) / positive)
-        edges = np.append(0, steps + 0.5)
-        first = np.diff(stats.norm.cdf(edges, mean, ratio * mean)) / positive
+        first = np.diff(stats.norm.cdf(np.append(0, steps + 0.5), mean, ratio * mean)) / positive
         # probability of a spike, next or later, so many steps after a spike: u = first + first * u
         later = signal.lfilter(first, np.append(1 - first[0], -first[1:]), np.eye(1, _STEPS)[0])
         return float(1 + 2 * later @ (1 - steps / _STEPS)) - gaps - dispersion
 
-    if excess(0.05) >= 0 or excess(1.0) <= 0:
-        return 0.0 if excess(0.05) >= 0 else 1.0
-    return float(optimize.brentq(excess, 0.05, 1.0, xtol=1e-4))
+    if excess(0.05) >= 0:
+        return 0.0
+    return 1.0 if excess(1.0) <= 0 else float(optimize.brentq(excess, 0.05, 1.0, xtol=1e-4))
