@@ -39,9 +39,10 @@ def record(noise: CameraNoise, size: tuple[int, int], level: float, seed: int) -
 
 def rows(name: str, size: str, sensor: int) -> list[list[object]]:
     """Return one row for each parameter of a calibrated sensor."""
-    noise = replace(NOISES[name], sensor=sensor)
+    seed = len(NOISES) * sensor + list(NOISES).index(name)
+    noise = replace(NOISES[name], sensor=seed)
     recordings = [
-        record(noise, SIZES[size], level, 10 * sensor + n) for n, level in enumerate(LEVELS)
+        record(noise, SIZES[size], level, 10 * seed + n) for n, level in enumerate(LEVELS)
     ]
     found = calibrate(recordings[0], recordings[1:])
     return [
@@ -69,22 +70,27 @@ def main() -> None:
         for sensor in range(options.sensors):
             for name in NOISES:
                 if (name, size, sensor) not in done:
-                    found = rows(name, size, sensor)
+                    new = rows(name, size, sensor)
                     with FILE.open("a", newline="") as file:
-                        csv.writer(file, lineterminator="\n").writerows(found)
+                        csv.writer(file, lineterminator="\n").writerows(new)
     print("| noise | size | sensors | parameter | true | error | covered | undetermined |")
     print("|---|---|---:|---|---:|---:|---:|---:|")
-    for (noise, size, parameter), row in table().iterrows():
+    found = table()
+    for (noise, size, parameter), row in found.iterrows():
         numbers = (
             f"{row['true']:g} | {row['error']:.1%} | {row['covered']:.0%} | {row['unknown']:.0%}"
         )
         print(f"| {noise} | {size} | {row['sensors']:.0f} | `{parameter}` | {numbers} |")
+    found["covered"] *= found["sensors"]
+    for names in ("size", ["size", "parameter"]):
+        sums = found.groupby(names, sort=False)[["covered", "sensors"]].sum()
+        print((sums["covered"] / sums["sensors"]).map("{:.0%}".format).to_string())
 
 
 def table() -> pd.DataFrame:
     """Return median error, coverage and number of undetermined estimates of each parameter."""
     data = pd.read_csv(FILE)
-    data["covered"] = (data["low"] <= data["true"]) & (data["true"] <= data["high"])
+    data = data[data["true"] > 0]
     for one, other, total in (
         ("gain_deviation", "threshold_deviation", np.hypot),
         ("electrons", "reset_deviation", lambda n, r: 1 / (1 / n + r**2)),
@@ -93,7 +99,8 @@ def table() -> pd.DataFrame:
         both = data.loc[rows_of[other], "unknown"].to_numpy()
         true = [data.loc[rows_of[name], "true"].to_numpy() for name in (one, other)]
         data.loc[rows_of[one], "true"] = np.where(both, total(*true), true[0])
-    data["error"] = (data["estimate"] / data["true"].where(data["true"] > 0) - 1).abs()
+    data["covered"] = (data["low"] <= data["true"]) & (data["true"] <= data["high"])
+    data["error"] = (data["estimate"] / data["true"] - 1).abs()
     data.loc[data["unknown"], "error"] = np.nan
     groups = data.groupby(["noise", "size", "parameter"], sort=False)
     return groups.agg(

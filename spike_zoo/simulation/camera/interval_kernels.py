@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COUNTS: Final = ("spurious", "missed", "intervals", "weight", "interval", "variance", "skewness")
 """Columns of :func:`interval_moments`."""
 _SHORT: Final = 0.6  # of the usual interval: split by a spurious spike
+_SPLIT: Final = 1.4  # sum of two intervals: a long one, split near its middle
 _LONG: Final = 1.5  # a spike was missed
 _ROUNDING: Final = 1 / 6  # variance of the difference of two times in whole planes
 
@@ -71,7 +72,8 @@ def interval_moments(spikes: NDArray[np.uint8], usual: float, summed: int) -> ND
             third += (value - mean) ** 3
         row[3] = found - 1
         row[4] = mean / summed
-        row[5] = (second / (found - 1) - _ROUNDING) / summed
+        # neighbours share the rounding of the spike between them
+        row[5] = (second / (found - 1) - _ROUNDING * (1 + 1 / found)) / summed
         row[6] = third * found / ((found - 1) * (found - 2)) / summed
     return statistics
 
@@ -118,10 +120,11 @@ def _join(intervals: NDArray[np.float64], usual: float, row: NDArray[np.float64]
     count, is_next_to_short = 0, False
     for index in range(len(intervals)):
         value = intervals[index]
-        if value < _SHORT * usual:
-            after = before = usual  # error of the sum with a neighbour
-            if index + 1 < len(intervals):
-                after = abs(value + intervals[index + 1] - usual)
+        following = intervals[index + 1] if index + 1 < len(intervals) else 2.0 * usual
+        is_middle = _SHORT * usual <= following < _SPLIT * usual - value
+        is_short = value < _SHORT * usual or is_middle
+        if is_short:
+            after, before = abs(value + following - usual), usual  # errors of sums with neighbours
             if count:
                 before = abs(value + abs(intervals[count - 1]) - usual)
                 intervals[count - 1] = -abs(intervals[count - 1])
@@ -139,10 +142,9 @@ def _join(intervals: NDArray[np.float64], usual: float, row: NDArray[np.float64]
             row[2] += 1
         # a spurious spike may be the first or the last spike
         is_end = index in (0, len(intervals) - 1)
-        was_short = value < _SHORT * usual
-        if is_next_to_short or is_end or was_short or value > _LONG * usual:
+        if is_next_to_short or is_end or is_short or value > _LONG * usual:
             value = -value
-        is_next_to_short = was_short
+        is_next_to_short = is_short
         intervals[count] = value
         count += 1
     return count

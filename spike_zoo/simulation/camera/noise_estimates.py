@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, signal, stats
 
 from spike_zoo.simulation.camera.interval_kernels import COUNTS
 from spike_zoo.simulation.camera.noise import CameraNoise
@@ -25,7 +25,9 @@ GROUPS: Final = 40
 """Groups of pixels, for the jackknife."""
 _TILE: Final = 8
 _MAX_ERROR: Final = 0.5  # half width of an interval, relative to the estimate
-_DRAWS: Final = 4000
+_STEPS: Final = 2000  # of the time in a recording, for the renewal of spurious spikes
+_MODEL_ERRORS: Final = {"variance": 0.002, "spurious": 0.001, "dispersion": 0.01}
+"""Relative deviations of estimates of many simulated sensors from the truth."""
 _MIN_VARIANCE: Final = 1e-4  # relative; smaller ones are those of the rounding to planes
 
 
@@ -57,9 +59,8 @@ def grouped_sums(
     """Return sums over the valid pixels of each of the groups."""
     gains = [pattern(w - g, valid) for w, g in zip(white.halves, grey.halves, strict=True)]
     dark = pattern(black.rate, valid)
-    weight = intervals[..., COUNTS.index("weight")]
-    ratio = 1 / intervals[..., COUNTS.index("interval")] ** 2
-    variance = intervals[..., COUNTS.index("variance")]
+    of = dict(zip(COUNTS, np.moveaxis(intervals, -1, 0), strict=True))
+    weight, usual = of["weight"], of["interval"]
     maps = {
         "pixels": np.ones_like(dark),
         "white": white.rate,
@@ -68,15 +69,15 @@ def grouped_sums(
         "gain": gains[0] * gains[1],
         "shared": (gains[0] + gains[1]) / 2 * dark,
         "weight": weight,
-        "variance": weight * variance * ratio,
-        "skewness": weight * intervals[..., COUNTS.index("skewness")] * ratio**1.5,
-        "interval": weight * intervals[..., COUNTS.index("interval")],
-        **{n: intervals[..., COUNTS.index(n)] for n in ("spurious", "missed", "intervals")},
-        "squared": intervals[..., COUNTS.index("spurious")] ** 2,
+        "variance": weight * of["variance"] / usual**2,
+        "skewness": weight * of["skewness"] / usual**3,
+        "interval": weight * usual,
+        **{name: of[name] for name in ("spurious", "missed", "intervals")},
+        "squared": of["spurious"] ** 2,
     }
     rows, columns = np.indices(dark.shape) // _TILE
     groups = ((rows * (columns.max() + 1) + columns) % GROUPS)[valid]
-    sums = {n: np.bincount(groups, of[valid], GROUPS).astype(float) for n, of in maps.items()}
+    sums = {n: np.bincount(groups, m[valid], GROUPS).astype(float) for n, m in maps.items()}
     counts = np.rint(black.rate * 2 * black.half).astype(np.int64)[valid]
     sums["dark"] = np.stack(
         [np.bincount(counts[groups == g], minlength=counts.max() + 1) for g in range(GROUPS)]
@@ -85,7 +86,7 @@ def grouped_sums(
 
 
 class NoiseEstimator:
-    """Estimates from sums over pixels; the equations are derived in docs/calibration.md."""
+    """Estimates from sums over pixels; docs/calibration.md derives the equations."""
 
     def __init__(self, black: UniformLight, grey: UniformLight, white: UniformLight) -> None:
         self.dark_planes = 2 * black.half
@@ -103,19 +104,29 @@ class NoiseEstimator:
             name: float(sums[name] / np.maximum(sums["weight"], 1))
             for name in ("variance", "skewness", "interval")
         }
-        electrons, reset = _shot_and_reset(moment["variance"], moment["skewness"])
-        # none is found in the plane of a true spike, and far before the first or after the last
-        seen = (1 - mean["grey"]) * (self.planes - moment["interval"] / 4)
+        usual = moment["interval"] or 1 / mean["grey"]
+        # neither the first nor the last spike of a pixel can be a missed one
+        inner = float(sums["intervals"] + 2 * sums["missed"] - sums["pixels"])
+        missed = float(sums["missed"]) / max(inner, 1)
+        # a spurious spike cannot be recognised in the plane of a true spike, half an interval
+        # around a missed one, and far before the first or after the last; it may be missed itself
+        seen = (1 - missed) * (1 - 1 / usual - missed)
         count = float(sums["spurious"] / sums["pixels"])
-        spurious = count / seen
-        # a spurious spike near the middle of a double interval hides that a spike was missed
-        hidden = min(0.8 * moment["interval"] * spurious, 0.5)
-        lost = float(sums["missed"]) / (1 - hidden)
-        missed = lost / max(float(sums["intervals"]) + lost, 1)
+        spurious = count / seen / (self.planes - usual / 4)
         variance = float(sums["squared"] / sums["pixels"]) - count**2
-        # the spurious spikes in planes of true ones are a random part
-        dispersion = (variance / count - mean["grey"]) / (1 - mean["grey"]) if count else 0.0
-        dark = max((mean["black"] - spurious) / (1 - missed), 0.0)
+        dispersion = 1 - (1 - variance / count) / seen if count else 0.0
+        # nor can the missed spike; both intervals beside the spurious one then look usual, if they
+        # differ from the usual length by up to 0.4, and are not left out beside other short ones
+        hidden = min((usual - 1) * spurious, 0.4)
+        missed /= 1 - hidden
+        split = 2 * 0.8 * missed * hidden * 0.4**2 / 3 / (1 - 2 * hidden)
+        spread = moment["variance"] - split * min(moment["variance"] * usual**2, 1.0)
+        # r^2 (r^2 + spread); continued by its tangent below 0, so that the deviation is not 0
+        excess = 2 * spread**2 - moment["skewness"]
+        root = math.sqrt(spread**2 + 4 * max(excess, 0.0))
+        reset = (root - spread) / 2 + min(excess, 0.0) / max(spread, 1e-12)
+        dark = max((mean["black"] / (1 - missed) - spurious) / (1 - spurious), 0.0)
+        visible = dark * (1 - missed)
         light = mean["white"] - mean["grey"]
         pattern = float(sums["gain"] / sums["pixels"]) * self.unbiased + self.rounding
         # a spread of less than a spike is that of the rounding
@@ -123,35 +134,23 @@ class NoiseEstimator:
         shared = float(sums["shared"] / sums["pixels"]) * self.unbiased
         threshold = shared / (light * dark) if dark > 0 else 0.0
         return {
-            "variance": moment["variance"],
-            "electrons": electrons,
+            "variance": spread,
+            "electrons": spread - reset,
             "reset_deviation": reset,
             "missed": missed,
             "spurious": spurious,
             "dispersion": dispersion,
             "dark": dark,
             "dark_deviation": _dark_deviation(
-                sums["dark"], dark * self.dark_planes, spurious * self.dark_planes, dispersion
+                sums["dark"],
+                visible * self.dark_planes,
+                (mean["black"] - visible) * self.dark_planes,
+                dispersion,
             ),
             "threshold_deviation": threshold,
             "gain_deviation": pattern - threshold,
             "pattern": pattern,
         }
-
-
-def _shot_and_reset(variance: float, skewness: float) -> tuple[float, float]:
-    """Separate shot noise from reset noise.
-
-    Args:
-        variance: Relative variance of an interval, 1/N + r^2.
-        skewness: Relative third central moment, 2/N^2 + 3 r^2/N.
-
-    Returns:
-        1/N and r^2.
-    """
-    root = math.sqrt(max(9 * variance**2 - 4 * skewness, 0.0))
-    shot = (3 * variance - root) / 2
-    return shot, variance - shot
 
 
 def _dark_deviation(
@@ -197,10 +196,10 @@ def reported(
         deviations: Standard deviations of these values.
         planes: Planes of the darkest grey.
     """
-    raw = {
-        name: Estimate(*(max(v + side * deviations[name], 0.0) for side in (0, -1.96, 1.96)))
-        for name, v in values.items()
-    }
+    raw = {}
+    for name, value in values.items():
+        half = 1.96 * math.hypot(deviations[name], _MODEL_ERRORS.get(name, 0.0) * value)
+        raw[name] = Estimate(max(value, 0.0), max(value - half, 0.0), max(value, 0.0) + half)
     found = {
         "electrons": raw["electrons"].map(_inverse),
         "dark": raw["dark"],
@@ -210,22 +209,19 @@ def reported(
         "reset_deviation": raw["reset_deviation"].map(math.sqrt),
         "missed": raw["missed"],
     }
-    unknown = {name for name in ("dark", "dark_deviation", "missed") if not raw[name].is_known}
+    checked = {name: raw[name] for name in ("dark", "dark_deviation", "missed", "reset_deviation")}
     if values["spurious"] > 0:
         gaps = _gaps(raw["spurious"].map(_inverse), raw["dispersion"], planes)
         found["spurious_mean"], found["spurious_deviation"] = gaps
-        unknown |= set() if raw["spurious"].is_known else {"spurious_mean"}
-        unknown |= set() if gaps[1].is_known else {"spurious_deviation"}
+        checked |= {"spurious_mean": raw["spurious"], "spurious_deviation": gaps[1]}
     if not raw["reset_deviation"].is_known:
-        found["electrons"] = _with(_inverse(values["variance"]), found["electrons"])
-        unknown.add("reset_deviation")
-    if values["variance"] < _MIN_VARIANCE:
-        unknown.add("electrons")
+        found["electrons"] = raw["variance"].map(_inverse)
+    unknown = {"electrons"} if values["variance"] < _MIN_VARIANCE else set()
     if not (raw["threshold_deviation"].is_known and raw["gain_deviation"].is_known):
-        found["gain_deviation"] = _with(math.sqrt(values["pattern"]), found["gain_deviation"])
-        unknown |= {"threshold_deviation"} | (
-            set() if raw["pattern"].is_known else {"gain_deviation"}
-        )
+        found["gain_deviation"] = raw["pattern"].map(math.sqrt)
+        checked["gain_deviation"] = raw["pattern"]
+        unknown.add("threshold_deviation")
+    unknown |= {name for name, estimate in checked.items() if not estimate.is_known}
     noise: dict[str, Any] = {name: e.value for name, e in found.items() if name not in unknown}
     intervals = {name: (estimate.low, estimate.high) for name, estimate in found.items()}
     return CameraNoise(**noise), intervals, tuple(name for name in found if name in unknown)
@@ -235,32 +231,34 @@ def _inverse(value: float) -> float:
     return 1 / value if value > 0 else math.inf
 
 
-def _with(value: float, estimate: Estimate) -> Estimate:
-    """Return an estimate with another value and an interval that contains it."""
-    return Estimate(value, min(estimate.low, value), max(estimate.high, value))
-
-
 def _gaps(gap: Estimate, dispersion: Estimate, planes: int) -> tuple[Estimate, Estimate]:
     """Return mean and deviation of the gaps between spurious spikes."""
-    deviation = dispersion.map(lambda value: _gap_deviation(value, gap.value, planes))
+    ratio = dispersion.map(lambda value: _gap_ratio(value, planes / gap.value))
     # the camera drops the spike after a negative gap, so that the mean gap is shorter
-    is_used = deviation.is_known and deviation.value > 0
-    share = stats.norm.cdf(gap.value / deviation.value) if is_used else 1.0
-    return gap.map(lambda value: share * value), deviation.map(lambda value: share * value)
+    ratios = np.maximum(ratio if ratio.is_known else (0, 0, 0), 0.05)
+    share, most, least = stats.norm.cdf(1 / ratios)
+    # errors add up: a larger number of spurious spikes comes with a larger dispersion
+    mean = Estimate(share * gap.value, least * gap.low, most * gap.high)
+    return mean, ratio.map(lambda value: mean.value * value)
 
 
-def _gap_deviation(dispersion: float, gap: float, planes: int) -> float:
-    """Return the deviation of the gaps that gives numbers of spikes of this variance over mean."""
-    normal = np.random.default_rng(0).standard_normal((_DRAWS, math.ceil(planes / gap) * 4 + 24))
-    start = np.random.default_rng(1).random((_DRAWS, 1))
+def _gap_ratio(dispersion: float, gaps: float) -> float:
+    """Return the relative deviation of the gaps between spurious spikes.
 
-    def excess(deviation: float) -> float:
-        times = np.cumsum(gap + deviation * normal, axis=1) - gap * (8 + start)
-        latest = np.maximum.accumulate(times, axis=1)  # a spike before an earlier one is dropped
-        inside = (times >= 0) & (times < planes) & (times == latest)
-        counts = inside.sum(axis=1)
-        return float(counts.var() / counts.mean()) - dispersion
+    Args:
+        dispersion: Variance of the number of spurious spikes, divided by the mean.
+        gaps: Mean number of gaps in the recording.
+    """
+    steps = np.arange(_STEPS)
 
-    if excess(0.0) >= 0 or excess(gap) <= 0:
-        return 0.0 if excess(0.0) >= 0 else gap
-    return float(optimize.brentq(excess, 0.0, gap, xtol=gap / 500))
+    def excess(ratio: float) -> float:
+        positive = stats.norm.cdf(1 / ratio)
+        mean = _STEPS / gaps / (1 + ratio * stats.norm.pdf(1 / ratio) / positive)
+        first = np.diff(stats.norm.cdf(np.append(0, steps + 0.5), mean, ratio * mean)) / positive
+        # probability of a spike, next or later, so many steps after a spike: u = first + first * u
+        later = signal.lfilter(first, np.append(1 - first[0], -first[1:]), np.eye(1, _STEPS)[0])
+        return float(1 + 2 * later @ (1 - steps / _STEPS)) - gaps - dispersion
+
+    if excess(0.05) >= 0:
+        return 0.0
+    return 1.0 if excess(1.0) <= 0 else float(optimize.brentq(excess, 0.05, 1.0, xtol=1e-4))
