@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,8 @@ class WarpBranch(nn.Module):
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
         """Return the warped and corrected neighbour, ``(B, C, H, W)``."""
         moved = warp_features(neighbour, motion)
-        inputs = join_channels([moved, centre, motion.to(moved.dtype)], self.mend[0])
-        return moved + self.mend(inputs)
+        first = cast("nn.Conv2d", self.mend[0])
+        return moved + self.mend(join_channels([moved, centre, motion.to(moved.dtype)], first))
 
 
 class DeformableBranch(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,10 +96,11 @@ class FAM(nn.Module):
             self.alignment, embedded, motions, self.neighbors
         ).unbind(1)
         centre, mean = embedded[:, CENTRE], features[:, CENTRE].mean(dim=1, keepdim=True)
-        previous = self.regress(join_channels([far_before, before, centre], self.regress[0]))
-        following = self.regress(join_channels([centre, after, far_after], self.regress[0]))
+        regress, fuse = (cast("nn.Conv2d", layers[0]) for layers in (self.regress, self.fuse))
+        previous = self.regress(join_channels([far_before, before, centre], regress))
+        following = self.regress(join_channels([centre, after, far_after], regress))
         images = [self.preliminary(branch) + mean for branch in (previous, following)]
-        image = self.fuse(join_channels([previous, following, *images], self.fuse[0])) + mean
+        image = self.fuse(join_channels([previous, following, *images], fuse)) + mean
         return FAMOutput(*(crop_padding(output, *size) for output in (image, *images)))
 
 
