@@ -206,7 +206,7 @@ def coded_cost(
     return float(symbols.bits) / features[0][0, 0].numel() + weight * float(errors.sum()), decoded
 
 
-@pytest.mark.parametrize(
+by_event = pytest.mark.parametrize(
     ("event", "qualities"),
     [
         ("flash", (0, 3)),
@@ -214,6 +214,9 @@ def coded_cost(
         pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
     ],
 )
+
+
+@by_event
 def test_short_events_between_equal_features_are_coded(
     shipped: SCICodec, event: str, qualities: Sequence[int]
 ) -> None:
@@ -227,14 +230,7 @@ def test_short_events_between_equal_features_are_coded(
     assert psnrs[0] > 15
 
 
-@pytest.mark.parametrize(
-    ("event", "qualities"),
-    [
-        ("flash", (0, 3)),
-        pytest.param("blinking", range(4), marks=pytest.mark.slow),
-        pytest.param("thin fast bar", range(4), marks=pytest.mark.slow),
-    ],
-)
+@by_event
 def test_choices_of_an_encoder_do_not_raise_the_cost(
     shipped: SCICodec, event: str, qualities: Sequence[int]
 ) -> None:
