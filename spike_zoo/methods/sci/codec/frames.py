@@ -35,7 +35,12 @@ from spike_zoo.methods.sci.features.blocks import (
     check_width,
     warp_features,
 )
-from spike_zoo.methods.sci.features.motion_estimation import FMVR, DISMotion, MotionEstimation
+from spike_zoo.methods.sci.features.motion_estimation import (
+    FMVR,
+    DISMotion,
+    MotionEstimation,
+    smooth_motion,
+)
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
@@ -176,7 +181,7 @@ def decode_frames(
         decoded = DecodedFrame(pframe.feature.float(), pframe.motion)
         for frame in interpolated(reference, decoded, mode.gap):
             yield frame.cropped(size)
-        reference, remaining = pframe.reference(), remaining - 1 - mode.gap
+        reference, remaining = pframe.reference(mode.gap), remaining - 1 - mode.gap
 
 
 def _iframe_quality(quality: int, is_raised: bool) -> int:
@@ -220,7 +225,7 @@ class EncodedFrames(NamedTuple):
     ) -> EncodedFrames:
         """Return a P-frame, with its motion before coding, after ``gap`` interpolated frames."""
         decoded = DecodedFrame(frame.feature.float(), frame.motion, estimated)
-        return cls(interpolated(before, decoded, gap), frame.reference())
+        return cls(interpolated(before, decoded, gap), frame.reference(gap))
 
 
 class FrameEncoder(NamedTuple):
@@ -262,12 +267,11 @@ class FrameEncoder(NamedTuple):
         gap = len(following) - 1
         if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
-        with fast_precision(start.device):
-            motion = self.estimation(following[-1], before.feature)
-        last = partial(self._last, features=following, motion=motion, before=before)
+        motions = self._motions(start, following[-1], before)
+        last = partial(self._last, features=following, motions=motions, before=before)
         if not gap:
             return last(symbols)
-        frame = DecodedFrame(following[-1], motion)
+        frame = DecodedFrame(following[-1], motions[0])
         error = mean_error(interpolated(before, frame, gap)[:-1], following[:-1])
         reference_error = float(F.mse_loss(before.feature, start))
         options = []
@@ -323,39 +327,59 @@ class FrameEncoder(NamedTuple):
         second = self.encode(symbols, features[middle:], first.reference)
         return second._replace(frames=[*first.frames, *second.frames])
 
+    def _motions(self, start: Tensor, last: Tensor, before: ReferenceFrame) -> list[Tensor]:
+        """Return estimates of the motion of the last feature, to be tried in this order.
+
+        In the paper, motion is estimated to the decoded reference frame. There, the errors of a
+        low quality are described as motion.
+        """
+        if self.chooses_modes:
+            references = [start, before.feature]
+        else:
+            references = [start] if self.inter.skip else [before.feature]
+        with fast_precision(start.device):
+            motions = [self.estimation(last, reference) for reference in references]
+        return [smooth_motion(motions[0], last), *motions] if self.inter.skip else motions
+
     def _last(
-        self, symbols: Symbols, features: Sequence[Tensor], motion: Tensor, before: ReferenceFrame
+        self,
+        symbols: Symbols,
+        features: Sequence[Tensor],
+        motions: Sequence[Tensor],
+        before: ReferenceFrame,
     ) -> EncodedFrames:
         """Encode the last feature; the others are interpolated."""
         if self.chooses_modes:
-            return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
+            return self._parts(cast("EncodedSymbols", symbols), features, motions, before)
         coder = FrameCoder(symbols, self.gains, self.quality)
-        frame = self.inter.encode(coder, features[-1], motion, before)
-        return EncodedFrames.with_gap(before, frame, len(features) - 1, motion)
+        frame = self.inter.encode(coder, features[-1], motions[0], before)
+        return EncodedFrames.with_gap(before, frame, len(features) - 1, motions[0])
 
     def _parts(
         self,
         symbols: EncodedSymbols,
         features: Sequence[Tensor],
-        motion: Tensor,
+        motions: Sequence[Tensor],
         before: ReferenceFrame,
     ) -> EncodedFrames:
-        """Encode the parts of a frame that reduce the cost: first motion, then content.
+        """Encode the parts of a frame that reduce the cost: first one of the motions, then content.
 
         The frames left out before it depend on its parts, so the cost covers all features.
         """
-        gap, best = len(features) - 1, self.inter.copy_reference(before)
-        chosen = EncodedFrames.with_gap(before, best, gap, motion)
+        gap = len(features) - 1
+        best = self.inter.continue_motion(before, gap)
+        chosen = EncodedFrames.with_gap(before, best, gap, motions[0])
         accepted: dict[str, EncodedSymbols] = {}
-        for part in ("motion", "content"):
+        for part, motion in [*(("motion", motion) for motion in motions), ("content", best.motion)]:
             trial = symbols.trial()
             coder = FrameCoder(trial, self.gains, self.quality)
             if part == "motion":
                 candidate = self.inter.encode_motion(coder, motion, before)
             else:
                 candidate = self.inter.encode_content(coder, features[-1], best, before)
-            option = EncodedFrames.with_gap(before, candidate, gap, motion)
-            if self.cost(trial.bits, option, features) < self.cost(0.0, chosen, features):
+            option = EncodedFrames.with_gap(before, candidate, gap, motions[0])
+            bits = accepted[part].bits if part in accepted else 0.0
+            if self.cost(trial.bits, option, features) < self.cost(bits, chosen, features):
                 best, chosen, accepted[part] = candidate, option, trial
         mode = FrameMode("motion" in accepted, "content" in accepted, gap)
         symbols.number(MODES.index(mode), len(MODES))

@@ -75,20 +75,21 @@ class ReferenceFrame(NamedTuple):
     """
 
     feature: Tensor  # (B, 3, H, W), clamped to [0, 1]
-    motion: DecodedLatent
+    velocity: Tensor  # (B, 2, H, W), its motion in pixels per frame; zero after an I-frame
+    motion: DecodedLatent  # of the last motion that was coded
     content: DecodedLatent
 
 
 class FrameMode(NamedTuple):
     """Parts of a P-frame that a bitstream contains."""
 
-    motion: bool = True  # otherwise motion is zero
+    motion: bool = True  # otherwise the motion of the reference frame continues
     content: bool = True  # otherwise the frame is the warped reference frame
     gap: int = 0  # frames left out before it, which decoders interpolate
 
 
 CODED: Final = FrameMode()
-MAX_GAP: Final = 3
+MAX_GAP: Final = 7
 MODES: Final = tuple(
     itertools.starmap(
         FrameMode, itertools.product((False, True), (False, True), range(MAX_GAP + 1))
@@ -104,9 +105,10 @@ class DecodedPFrame(NamedTuple):
     motion: Tensor  # (B, 2, H, W) in pixels, to the reference frame
     latents: tuple[DecodedLatent, DecodedLatent]  # of motion and content, for the next frame
 
-    def reference(self) -> ReferenceFrame:
-        """Return the reference frame of the next P-frame."""
-        return ReferenceFrame(self.feature.float().clamp(0.0, 1.0), *self.latents)
+    def reference(self, gap: int) -> ReferenceFrame:
+        """Return the reference frame of the next P-frame, after ``gap`` frames left out before."""
+        feature, velocity = self.feature.float().clamp(0.0, 1.0), self.motion / (gap + 1)
+        return ReferenceFrame(feature, velocity, *self.latents)
 
 
 class Inter(nn.Module):
@@ -152,7 +154,8 @@ class Inter(nn.Module):
         size = feature.shape[-2] // LATENT_STRIDE, feature.shape[-1] // LATENT_STRIDE
         models = self.entropy.motion, self.entropy.content
         shapes = [(len(feature), model.channels, *size) for model in models]
-        return ReferenceFrame(feature, *(DecodedLatent(*feature.new_zeros(2, *s)) for s in shapes))
+        latents = (DecodedLatent(*feature.new_zeros(2, *shape)) for shape in shapes)
+        return ReferenceFrame(feature, torch.zeros_like(feature[:, :2]), *latents)
 
     def encode(
         self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
@@ -169,7 +172,7 @@ class Inter(nn.Module):
 
     def decode(self, coder: FrameCoder, mode: FrameMode, before: ReferenceFrame) -> DecodedPFrame:
         """Decode the coded parts of a frame."""
-        frame = self.copy_reference(before)
+        frame = self.continue_motion(before, mode.gap)
         if mode.motion:
             frame = self._code_motion(coder, None, before)
         if mode.content:
@@ -177,11 +180,11 @@ class Inter(nn.Module):
             frame = self._code_content(coder, None, contexts, frame, before)
         return frame
 
-    def copy_reference(self, before: ReferenceFrame) -> DecodedPFrame:
-        """Return the reference frame as the next frame, with zero motion and no content."""
-        start = self.start(before.feature)
-        motion = torch.zeros_like(before.feature[:, :2])
-        return DecodedPFrame(before.feature, motion, (start.motion, start.content))
+    def continue_motion(self, before: ReferenceFrame, gap: int) -> DecodedPFrame:
+        """Return the reference frame warped along its own motion, after ``gap`` frames left out."""
+        motion = before.velocity * (gap + 1)
+        latents = before.motion, self.start(before.feature).content
+        return DecodedPFrame(warp_features(before.feature, motion), motion, latents)
 
     def encode_motion(
         self, coder: FrameCoder, motion: Tensor, before: ReferenceFrame
