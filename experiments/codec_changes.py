@@ -22,9 +22,13 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
-from spike_zoo.methods.sci.baselines.coded_video import AFFINE_BYTES, affine_maps
-from spike_zoo.methods.sci.codec import inter
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
+from spike_zoo.methods.sci.codec import frames, inter
+from spike_zoo.methods.sci.codec.frames import (
+    CodecNetworks,
+    FrameEncoder,
+    encode_frames,
+    stack_frames,
+)
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
@@ -33,11 +37,12 @@ from spike_zoo.metrics.rate import bd_rate
 from spike_zoo.nn.warp import sampling_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
     from spike_zoo.methods.sci import SCICodec
+    from spike_zoo.methods.sci.codec.inter import ReferenceFrame
 
 NETWORK: Final = "experiments/sci/weights/sci_fam.safetensors"  # with the network of motion
 SPEEDS: Final = ("slow", "medium", "fast", "")
@@ -49,50 +54,59 @@ class Change(NamedTuple):
 
     analysis: str = "encoder"
     by_network: bool = False  # motion estimation by the network
-    by_mean: bool = False  # features coded by the means over their channels and affine maps
-    bicubic: bool = False  # interpolation of the reference frame
+    patch: Callable[[], AbstractContextManager[object]] = nullcontext  # of its code
+
+
+def warp_bicubic(features: Tensor, motion: Tensor) -> Tensor:
+    """Return warped features, by bicubic interpolation."""
+    options: Any = {"mode": "bicubic", "padding_mode": "border", "align_corners": True}
+    return F.grid_sample(features, sampling_grid(motion), **options)
+
+
+def stand_still(motion: Tensor, _: Tensor) -> Tensor:
+    """Return the parameters of no affine motion."""
+    return motion.new_zeros(len(motion), 6, 1, 1)
+
+
+def motion_to_decoded(
+    encoder: FrameEncoder, _: Tensor, last: Tensor, before: ReferenceFrame
+) -> list[Tensor]:
+    """Return the motion to the decoded reference frame, as in the paper."""
+    return [encoder.estimation(last, before.feature)]
+
+
+def patching(owner: object, name: str, value: object) -> Callable[[], Any]:
+    """Return a function that returns a context with another value of an attribute."""
+    return lambda: patch.object(owner, name, value)
 
 
 CHANGES: Final[Mapping[str, Change]] = {
     "as shipped": Change(),
+    "no affine motion": Change(patch=patching(frames, "fit_affine", stand_still)),
+    "motion to the decoded frame": Change(
+        patch=patching(FrameEncoder, "_motions", motion_to_decoded)
+    ),
+    "gaps of at most 3 frames": Change(patch=patching(frames, "MAX_LOOKAHEAD", 4)),
     "motion by the network": Change(by_network=True),
-    "bicubic warp": Change(bicubic=True),
+    "bicubic warp": Change(patch=patching(inter, "warp_features", warp_bicubic)),
     "analysis in the decoder": Change("decoder"),
-    "the same, by mean": Change("decoder", by_mean=True),
 }
 
 
 @torch.inference_mode()
 def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tuple[float, Tensor]:
     """Return the bits of features ``(N, 3, H, W)``, and the decoded images."""
-    bits, maps = 0, None
-    if change.by_mean:
-        bits, mean = 8 * AFFINE_BYTES, features.mean(dim=1)
-        maps, features = affine_maps(features, mean), mean[:, None].expand_as(features)
     symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.coding)
-    with warping(bicubic=change.bicubic):
+    with change.patch():
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
-        frames = list(encode_frames(coding, symbols, features[:, None], quality, **options))
-    decoded, motion = stack_frames(coding, frames)
-    if maps is not None:
-        slope, offset = maps.view(2, 3, 1, 1)
-        decoded = slope * decoded.mean(dim=2, keepdim=True) + offset
+        encoded = list(encode_frames(coding, symbols, features[:, None], quality, **options))
+    decoded, motion = stack_frames(coding, encoded)
     if change.analysis == "encoder":
         images = decoded[0].mean(dim=1, keepdim=True)
     else:
         inputs = (gather_analysis_input(decoded, motion, n) for n in range(len(features)))
         images = torch.cat([cast("FAM", codec.fam)(*one) for one in inputs]).clamp(0, 1)
-    return bits + float(symbols.bits), images
-
-
-def warping(*, bicubic: bool) -> AbstractContextManager[Any]:
-    """Return a context with this interpolation of the reference frame."""
-
-    def warp(features: Tensor, motion: Tensor) -> Tensor:
-        options: Any = {"mode": "bicubic", "padding_mode": "border", "align_corners": True}
-        return F.grid_sample(features, sampling_grid(motion), **options)
-
-    return patch.object(inter, "warp_features", warp) if bicubic else nullcontext()
+    return float(symbols.bits), images
 
 
 def points_of(codec: SCICodec, network: nn.Module, archive: Path) -> dict[tuple[str, str], Any]:

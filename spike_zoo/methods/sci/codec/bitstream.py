@@ -21,7 +21,7 @@ from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
-from spike_zoo.methods.sci.codec.inter import MODES
+from spike_zoo.methods.sci.codec.inter import MODE_STOPS
 from spike_zoo.methods.sci.codec.networks import SCINetworks
 from spike_zoo.methods.sci.codec.refinement import STEPS, refined
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
@@ -59,7 +59,7 @@ def digest_of(codec: SCINetworks) -> bytes:
     if codec.coding is not None:
         inter = codec.coding.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
-        digest.update(repr((switches, len(MODES))).encode())
+        digest.update(repr((switches, MODE_STOPS)).encode())
     not_decoded = {
         f"{owner}.{name}"
         for owner, module in codec.named_modules()

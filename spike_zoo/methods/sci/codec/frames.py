@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from statistics import mean
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from spike_zoo.methods.sci.codec.entropy import (
 )
 from spike_zoo.methods.sci.codec.inter import (
     MAX_GAP,
-    MODES,
     Context,
     DecodedPFrame,
     FrameMode,
@@ -39,6 +38,7 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     FMVR,
     DISMotion,
     MotionEstimation,
+    fit_affine,
     smooth_motion,
 )
 from spike_zoo.nn.options import check_choice
@@ -328,18 +328,14 @@ class FrameEncoder(NamedTuple):
         return second._replace(frames=[*first.frames, *second.frames])
 
     def _motions(self, start: Tensor, last: Tensor, before: ReferenceFrame) -> list[Tensor]:
-        """Return estimates of the motion of the last feature, to be tried in this order.
+        """Return estimates of the motion of the last feature, the smoothest first.
 
         In the paper, motion is estimated to the decoded reference frame. There, the errors of a
         low quality are described as motion.
         """
-        if self.chooses_modes:
-            references = [start, before.feature]
-        else:
-            references = [start] if self.inter.skip else [before.feature]
         with fast_precision(start.device):
-            motions = [self.estimation(last, reference) for reference in references]
-        return [smooth_motion(motions[0], last), *motions] if self.inter.skip else motions
+            motion = self.estimation(last, start if self.inter.skip else before.feature)
+        return [smooth_motion(motion, last), motion] if self.inter.skip else [motion]
 
     def _last(
         self,
@@ -362,30 +358,53 @@ class FrameEncoder(NamedTuple):
         motions: Sequence[Tensor],
         before: ReferenceFrame,
     ) -> EncodedFrames:
-        """Encode the parts of a frame that reduce the cost: first one of the motions, then content.
+        """Encode the parts of a frame that reduce the cost.
 
-        The frames left out before it depend on its parts, so the cost covers all features.
+        The frames left out before it depend on its parts, so the cost covers all features. Content
+        can replace motion, so the cost of motion is compared with and without content.
         """
-        gap = len(features) - 1
-        best = self.inter.continue_motion(before, gap)
-        chosen = EncodedFrames.with_gap(before, best, gap, motions[0])
-        accepted: dict[str, EncodedSymbols] = {}
-        for part, motion in [*(("motion", motion) for motion in motions), ("content", best.motion)]:
-            trial = symbols.trial()
-            coder = FrameCoder(trial, self.gains, self.quality)
-            if part == "motion":
-                candidate = self.inter.encode_motion(coder, motion, before)
-            else:
-                candidate = self.inter.encode_content(coder, features[-1], best, before)
-            option = EncodedFrames.with_gap(before, candidate, gap, motions[0])
-            bits = accepted[part].bits if part in accepted else 0.0
-            if self.cost(trial.bits, option, features) < self.cost(bits, chosen, features):
-                best, chosen, accepted[part] = candidate, option, trial
-        mode = FrameMode("motion" in accepted, "content" in accepted, gap)
-        symbols.number(MODES.index(mode), len(MODES))
-        for trial in accepted.values():
-            symbols.accept(trial)
-        return chosen
+        last, gap = features[-1], len(features) - 1
+        inter = self.inter
+
+        def encoded(trial: _Trial) -> EncodedFrames:
+            return EncodedFrames.with_gap(before, trial.frame, gap, motions[0])
+
+        def cost(trial: _Trial) -> float:
+            return self.cost(sum(part.bits for part in trial.parts), encoded(trial), features)
+
+        def with_part(
+            trial: _Trial, name: str, encode: Callable[[FrameCoder], DecodedPFrame]
+        ) -> _Trial:
+            part = symbols.trial()
+            frame = encode(FrameCoder(part, self.gains, self.quality))
+            return _Trial(frame, trial.mode._replace(**{name: True}), (*trial.parts, part))
+
+        start = _Trial(inter.continue_motion(before, gap), FrameMode(False, False, False, gap))
+        affine = fit_affine(motions[0], last)
+        encode: Any = partial(inter.encode_affine, affine=affine, before=before, gap=gap)
+        base = min(start, with_part(start, "affine", encode), key=cost)
+        options = [base]
+        for motion in motions:
+            encode = partial(inter.encode_motion, motion=motion, base=base.frame, before=before)
+            options.append(with_part(base, "motion", encode))
+        cheapest = min(options, key=cost)
+        options = [base] if cheapest is base else [base, cheapest]
+        for option in options.copy():
+            encode = partial(inter.encode_content, feature=last, base=option.frame, before=before)
+            options.append(with_part(option, "content", encode))
+        chosen = min(options, key=cost)
+        inter.encode_mode(symbols, chosen.mode)
+        for part in chosen.parts:
+            symbols.accept(part)
+        return encoded(chosen)
+
+
+class _Trial(NamedTuple):
+    """A P-frame with some of its parts."""
+
+    frame: DecodedPFrame
+    mode: FrameMode
+    parts: tuple[EncodedSymbols, ...] = ()
 
 
 def stack_frames(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:

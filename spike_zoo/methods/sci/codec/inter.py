@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Final, Literal, NamedTuple
 
 import torch
@@ -29,6 +28,7 @@ from spike_zoo.methods.sci.codec.inter_layers import (
 )
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scale_channels, warp_features
+from spike_zoo.methods.sci.features.motion_estimation import affine_motion, fit_affine
 from spike_zoo.nn.precision import in_full_precision
 
 Context = Literal["condition", "residual"]
@@ -75,27 +75,25 @@ class ReferenceFrame(NamedTuple):
     """
 
     feature: Tensor  # (B, 3, H, W), clamped to [0, 1]
-    velocity: Tensor  # (B, 2, H, W), its motion in pixels per frame; zero after an I-frame
-    motion: DecodedLatent  # of the last motion that was coded
+    affine: Tensor  # (B, 6, 1, 1), global motion per frame, see affine_motion; 0 after an I-frame
+    motion: DecodedLatent
     content: DecodedLatent
 
 
 class FrameMode(NamedTuple):
     """Parts of a P-frame that a bitstream contains."""
 
-    motion: bool = True  # otherwise the motion of the reference frame continues
+    affine: bool = True  # otherwise the global motion of the reference frame continues
+    motion: bool = True  # otherwise all motion is global
     content: bool = True  # otherwise the frame is the warped reference frame
     gap: int = 0  # frames left out before it, which decoders interpolate
 
 
 CODED: Final = FrameMode()
 MAX_GAP: Final = 7
-MODES: Final = tuple(
-    itertools.starmap(
-        FrameMode, itertools.product((False, True), (False, True), range(MAX_GAP + 1))
-    )
-)
-"""All modes; a bitstream stores the index."""
+MODE_STOPS: Final = 2, 2, 2, MAX_GAP + 1  # numbers of values of the parts of a mode
+AFFINE_STEPS: Final = 8  # of affine motion per pixel
+AFFINE_LEVEL: Final = 36  # scale index of the changes of affine motion: a deviation of 4 steps
 
 
 class DecodedPFrame(NamedTuple):
@@ -103,12 +101,13 @@ class DecodedPFrame(NamedTuple):
 
     feature: Tensor  # (B, 3, H, W), not clamped
     motion: Tensor  # (B, 2, H, W) in pixels, to the reference frame
+    affine: Tensor  # (B, 6, 1, 1), its global part
     latents: tuple[DecodedLatent, DecodedLatent]  # of motion and content, for the next frame
 
     def reference(self, gap: int) -> ReferenceFrame:
         """Return the reference frame of the next P-frame, after ``gap`` frames left out before."""
-        feature, velocity = self.feature.float().clamp(0.0, 1.0), self.motion / (gap + 1)
-        return ReferenceFrame(feature, velocity, *self.latents)
+        feature, affine = self.feature.float().clamp(0.0, 1.0), self.affine / (gap + 1)
+        return ReferenceFrame(feature, affine, *self.latents)
 
 
 class Inter(nn.Module):
@@ -155,44 +154,66 @@ class Inter(nn.Module):
         models = self.entropy.motion, self.entropy.content
         shapes = [(len(feature), model.channels, *size) for model in models]
         latents = (DecodedLatent(*feature.new_zeros(2, *shape)) for shape in shapes)
-        return ReferenceFrame(feature, torch.zeros_like(feature[:, :2]), *latents)
+        return ReferenceFrame(feature, feature.new_zeros(len(feature), 6, 1, 1), *latents)
 
     def encode(
         self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode the estimated backward motion and the content of a feature, and decode them."""
+        base = self.continue_motion(before, 0)
         if self.skip:
-            coder.symbols.number(MODES.index(CODED), len(MODES))
-        base = self.encode_motion(coder, motion, before)
+            self.encode_mode(coder.symbols, CODED)
+            base = self.encode_affine(coder, fit_affine(motion, feature), before, 0)
+        base = self.encode_motion(coder, motion, base, before)
         return self.encode_content(coder, feature, base, before)
+
+    def encode_mode(self, symbols: Symbols, mode: FrameMode) -> None:
+        """Encode the mode of a frame."""
+        for value, stop in zip(mode, MODE_STOPS, strict=True):
+            symbols.number(int(value), stop)
 
     def decode_mode(self, symbols: Symbols) -> FrameMode:
         """Decode the mode of the next frame."""
-        return MODES[symbols.number(None, len(MODES))] if self.skip else CODED
+        if not self.skip:
+            return CODED._replace(affine=False)
+        return FrameMode(*(symbols.number(None, stop) for stop in MODE_STOPS))  # type: ignore[arg-type]  # 0 or 1
 
     def decode(self, coder: FrameCoder, mode: FrameMode, before: ReferenceFrame) -> DecodedPFrame:
         """Decode the coded parts of a frame."""
         frame = self.continue_motion(before, mode.gap)
+        if mode.affine:
+            frame = self.encode_affine(coder, None, before, mode.gap)
         if mode.motion:
-            frame = self._code_motion(coder, None, before)
+            frame = self._code_motion(coder, None, frame, before)
         if mode.content:
             contexts = self._contexts(before.feature, frame.motion)
             frame = self._code_content(coder, None, contexts, frame, before)
         return frame
 
     def continue_motion(self, before: ReferenceFrame, gap: int) -> DecodedPFrame:
-        """Return the reference frame warped along its own motion, after ``gap`` frames left out."""
-        motion = before.velocity * (gap + 1)
-        latents = before.motion, self.start(before.feature).content
-        return DecodedPFrame(warp_features(before.feature, motion), motion, latents)
+        """Return the reference frame warped along its global motion, ``gap`` frames left out."""
+        return self._moved(before, before.affine * (gap + 1))
+
+    def encode_affine(
+        self, coder: FrameCoder, affine: Tensor | None, before: ReferenceFrame, gap: int
+    ) -> DecodedPFrame:
+        """Encode global motion, or decode it if it is None, and return the warped reference frame.
+
+        Its change against the continued motion of the reference frame is coded.
+        """
+        continued = AFFINE_STEPS * (gap + 1) * before.affine
+        latent = None if affine is None else AFFINE_STEPS * affine
+        level = torch.full_like(continued, AFFINE_LEVEL)
+        change, _ = coder.symbols.residual(latent, continued, level, level > 0)
+        return self._moved(before, (continued + change) / AFFINE_STEPS)
 
     def encode_motion(
-        self, coder: FrameCoder, motion: Tensor, before: ReferenceFrame
+        self, coder: FrameCoder, motion: Tensor, base: DecodedPFrame, before: ReferenceFrame
     ) -> DecodedPFrame:
-        """Encode motion, and return the reference frame warped along the decoded motion."""
-        latent = coder.scale_latent("motion", self.analysis.motion(motion))
+        """Encode the change of motion against that of ``base``, and return the warped frame."""
+        latent = coder.scale_latent("motion", self.analysis.motion(motion - base.motion))
         uncoded = UncodedLatent(latent, self.analysis.motion.hyper(latent))
-        return self._code_motion(coder, uncoded, before)
+        return self._code_motion(coder, uncoded, base, before)
 
     def encode_content(
         self, coder: FrameCoder, feature: Tensor, base: DecodedPFrame, before: ReferenceFrame
@@ -206,16 +227,31 @@ class Inter(nn.Module):
         uncoded = UncodedLatent(latent, self.analysis.content.hyper(latent))
         return self._code_content(coder, uncoded, contexts, base, before)
 
+    def _moved(self, before: ReferenceFrame, affine: Tensor) -> DecodedPFrame:
+        """Return the reference frame warped along affine motion."""
+        size, start = (
+            (before.feature.shape[-2], before.feature.shape[-1]),
+            self.start(before.feature),
+        )
+        motion = affine_motion(affine, size)
+        feature = warp_features(before.feature, motion)
+        return DecodedPFrame(feature, motion, affine, (start.motion, start.content))
+
     def _code_motion(
-        self, coder: FrameCoder, uncoded: UncodedLatent | None, before: ReferenceFrame
+        self,
+        coder: FrameCoder,
+        uncoded: UncodedLatent | None,
+        base: DecodedPFrame,
+        before: ReferenceFrame,
     ) -> DecodedPFrame:
         side, grid = self._side_information(before.motion), grid_of(before.feature)
         decoded = self.entropy.motion(
             coder.symbols, uncoded, grid, coder.quality, [side.latent], side.symbols
         )
-        motion = self.motion_synthesis(coder.unscale_latent("motion", decoded.latent)).float()
-        no_content = self.start(before.feature).content
-        return DecodedPFrame(warp_features(before.feature, motion), motion, (decoded, no_content))
+        change = self.motion_synthesis(coder.unscale_latent("motion", decoded.latent)).float()
+        motion = base.motion + change
+        feature = warp_features(before.feature, motion)
+        return DecodedPFrame(feature, motion, base.affine, (decoded, base.latents[1]))
 
     def _code_content(
         self,
@@ -233,7 +269,8 @@ class Inter(nn.Module):
             coder.symbols, uncoded, grid, coder.quality, [side.latent, prior], side.symbols
         )
         added = self.synthesis(coder.unscale_latent("content", decoded.latent), contexts)
-        return DecodedPFrame(base.feature + added, base.motion, (base.latents[0], decoded))
+        latents = base.latents[0], decoded
+        return base._replace(feature=base.feature + added, latents=latents)
 
     def _side_information(self, previous: DecodedLatent) -> DecodedLatent:
         if self.temporal_prior == "none":

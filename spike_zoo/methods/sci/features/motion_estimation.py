@@ -36,6 +36,11 @@ SMOOTHING = 12.0
 FLATTEST = 1e-5
 """Added to squared gradients, so that the motion of areas without edges is smoothed, too."""
 
+FIT_STRIDE = 2
+"""Distance of the pixels that :func:`fit_affine` uses."""
+FIT_SCALES = (4.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25)
+"""Distance in pixels at which the weight of a motion is halved, for each of its iterations."""
+
 
 class LevelNet(nn.Module):
     """Network of one pyramid level, which predicts a correction of the motion."""
@@ -149,6 +154,41 @@ def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING)
     weighted = torch.cat([motion * weight, weight], dim=1)
     total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
     return total[:, :2] / total[:, 2:]
+
+
+def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:
+    """Return the affine motion of most edges of a feature, ``(B, 6, 1, 1)``.
+
+    Motion is ``(B, 2, H, W)``. Least squares, reweighted by the gradients of the feature and such
+    that objects with another motion have little weight.
+    """
+    motion, feature = motion[..., ::FIT_STRIDE, ::FIT_STRIDE], feature.mean(dim=1, keepdim=True)
+    weight = spatial_gradient(feature).norm(dim=2)[..., ::FIT_STRIDE, ::FIT_STRIDE].flatten(1)
+    terms = affine_terms(*motion.shape[-2:]).to(motion).flatten(1).mT
+    values, robust = motion.flatten(2).mT, torch.ones_like(weight)
+    for scale in FIT_SCALES:
+        weighted = terms * ((weight + FLATTEST) * robust)[..., None]
+        matrix = weighted.mT @ terms + FLATTEST * torch.eye(3).to(motion)
+        solution = torch.linalg.solve(matrix, weighted.mT @ values)
+        robust = 1 / (1 + ((terms @ solution - values).norm(dim=2) / scale) ** 2)
+    return solution.mT.reshape(-1, 6, 1, 1)
+
+
+def affine_motion(affine: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the motion ``(B, 2, H, W)`` of the parameters ``(B, 6, 1, 1)``.
+
+    Of each component they are the motion of the middle, and its changes from there to the right
+    and the lower border, in pixels.
+    """
+    parameters = affine.reshape(-1, 2, 3, 1, 1)
+    return (parameters * affine_terms(*size).to(affine)).sum(dim=2)
+
+
+def affine_terms(height: int, width: int) -> Tensor:
+    """Return the factors of the parameters of affine motion, ``(3, H, W)``."""
+    rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([torch.ones_like(x), x, y])
 
 
 def invert_motion(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:

@@ -14,9 +14,8 @@ from torch import Tensor
 import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
-from spike_zoo.methods.sci.codec import frames as frames_module
 from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
-from spike_zoo.methods.sci.codec.entropy import DecodedLatent
+from spike_zoo.methods.sci.codec.entropy import DecodedLatent, FrameCoder
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
     DecodedFrame,
@@ -25,10 +24,13 @@ from spike_zoo.methods.sci.codec.frames import (
     encode_frames,
     interpolated,
 )
-from spike_zoo.methods.sci.codec.inter import MAX_GAP, MODES, FrameMode, ReferenceFrame
-from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synthesis
+from spike_zoo.methods.sci.codec.inter import MODE_STOPS, FrameMode, Inter, ReferenceFrame
+from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
+from spike_zoo.methods.sci.features.motion_estimation import fit_affine
 from spike_zoo.metrics import psnr
+from spike_zoo.metrics.flow import end_point_error
+from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.testing import pattern_take
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of
 
@@ -87,7 +89,7 @@ def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
     payload, frames = encode_group(skipping, still, weight=1e-3)
     # the encoder raises the quality of the I-frame by 1
     alone, _ = encode_group(skipping, still[:1], weight=1e-3, quality=3)
-    # one of eight P-frames is coded, with 5 bits, in 16-bit words
+    # one of eight P-frames is coded, with 6 bits, in 16-bit words
     assert len(payload) - len(alone) <= 2
     for frame in frames:
         assert torch.allclose(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1), atol=1e-5)
@@ -95,7 +97,8 @@ def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
         assert torch.equal(frame.feature, other.feature)
 
 
-FAST_MODES = MODES[1], MODES[11], MODES[16], MODES[31]  # gaps of 0, 1, 3, 7; all pairs of parts
+MODES = [FrameMode(*parts) for parts in itertools.product(*map(range, MODE_STOPS))]  # type: ignore[arg-type]
+FAST_MODES = [FrameMode(*map(bool, bits), gap) for *bits, gap in ((0, 0, 1, 1), (1, 0, 0, 7))]
 
 
 @pytest.mark.parametrize(
@@ -103,33 +106,33 @@ FAST_MODES = MODES[1], MODES[11], MODES[16], MODES[31]  # gaps of 0, 1, 3, 7; al
     [mode if mode in FAST_MODES else pytest.param(mode, marks=pytest.mark.slow) for mode in MODES],
 )
 def test_every_mode_is_decoded_as_encoded(
-    skipping: SCICodec,
-    features: list[Tensor],
-    mode: FrameMode,
-    monkeypatch: pytest.MonkeyPatch,
+    skipping: SCICodec, features: list[Tensor], mode: FrameMode
 ) -> None:
-    """Replace the costs, so that each mode is chosen; quality 3 has one kind of I-frame."""
-    part_costs = [not mode.motion, 0.5] * 3 + [not mode.content, 0.5]  # of three motions
-    gap_costs = [0.0, 1.0]  # costs of a gap and of halves
-    costs = {1: itertools.cycle(part_costs)}  # by the number of features
-    costs |= {n: itertools.cycle(part_costs + gap_costs) for n in range(2, MAX_GAP + 2)}
-
-    def cost(_: FrameEncoder, bits: object, encoded: object, features: list[Any]) -> float:
-        return float(next(costs[len(features)]))
-
-    monkeypatch.setattr(FrameEncoder, "cost", cost)
-    monkeypatch.setattr(frames_module, "BEST_GAP", 0.0)  # all modes are tried
-    monkeypatch.setattr(frames_module, "WORST_GAP", float("inf"))
-    count = 2 + mode.gap
-    payload, ours = encode_group(skipping, features[:count], weight=1.0, quality=3)
-    theirs = decode_group(skipping, payload, count, quality=3)
-    for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
-        assert torch.equal(frame.feature, other.feature)
-        assert torch.equal(frame.motion, other.motion)
-        assert bool(frame.motion.any()) == (number > 0 and mode.motion)
-    if mode.gap and not (mode.motion or mode.content):
-        still = ours[0].feature.clamp(0, 1)
-        assert torch.allclose(ours[1].feature.clamp(0, 1), still, atol=1e-5)
+    assert skipping.coding is not None
+    (intra, inter, gains, _), encoder = skipping.coding, GroupEncoder()
+    first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
+    motion = 2 + torch.rand(1, 2, *first.shape[-2:], generator=torch.Generator().manual_seed(0))
+    with exact_context(CPU):
+        symbols = SymbolEncoder(encoder)
+        coder = FrameCoder(symbols, gains, 3)
+        symbols.number(0, 2)  # the I-frame has the quality of the group
+        before = inter.start(intra.encode(coder, first, None).clamp(0, 1))
+        inter.encode_mode(symbols, mode)
+        frame = inter.continue_motion(before, mode.gap)
+        if mode.affine:
+            frame = inter.encode_affine(coder, fit_affine(motion, last), before, mode.gap)
+        if mode.motion:
+            frame = inter.encode_motion(coder, motion, frame, before)
+        if mode.content:
+            frame = inter.encode_content(coder, last, frame, before)
+    encoded = interpolated(before, DecodedFrame(frame.feature, frame.motion), mode.gap)
+    start, *decoded = decode_group(skipping, encoder.finish(), 2 + mode.gap, quality=3)
+    for ours, theirs in zip(encoded, decoded, strict=True):
+        assert torch.equal(ours.cropped(SIZE).feature, theirs.feature)
+        assert torch.equal(ours.cropped(SIZE).motion, theirs.motion)
+        assert bool(theirs.motion.any()) == bool(mode.affine or mode.motion)
+        if not any(mode[:3]):
+            torch.testing.assert_close(theirs.feature.clamp(0, 1), start.feature.clamp(0, 1))
 
 
 def test_omitted_frames_are_interpolated_along_the_motion() -> None:
@@ -138,7 +141,7 @@ def test_omitted_frames_are_interpolated_along_the_motion() -> None:
     frames = [pattern[..., 8 - number : 56 - number] for number in range(5)]
     motion = torch.tensor([-4.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 24, 48)
     empty_latent = DecodedLatent(*(torch.zeros(1),) * 2)
-    before = ReferenceFrame(frames[0], motion, empty_latent, empty_latent)
+    before = ReferenceFrame(frames[0], torch.zeros(1, 6, 1, 1), empty_latent, empty_latent)
     interpolated_frames = interpolated(before, DecodedFrame(frames[4], motion, motion), 3)
     assert len(interpolated_frames) == 4
     for number, frame in enumerate(interpolated_frames, 1):
@@ -239,6 +242,31 @@ def test_choices_of_an_encoder_do_not_raise_the_cost(
         cost, _ = coded_cost(shipped, features, quality, chooses=True)
         limit, _ = coded_cost(shipped, features, quality, chooses=False)
         assert cost <= limit * (1 + 1e-6)  # bits are summed in another order
+
+
+@pytest.mark.parametrize("quality", [0, 3])
+def test_the_motion_of_a_camera_is_coded_as_affine_motion(
+    shipped: SCICodec, quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encode a pattern that moves by 3 pixels to the left per feature."""
+    modes = []
+    monkeypatch.setattr(Inter, "encode_mode", lambda *call: modes.append(call[-1]))
+    noise = torch.rand(1, 1, 10, 20, generator=torch.Generator().manual_seed(0))
+    pattern = torch.nn.functional.interpolate(noise, scale_factor=8, mode="bicubic").clamp(0, 1)
+    features = [
+        pattern[..., 8:72, 16 + 3 * n : 112 + 3 * n].expand(-1, 3, -1, -1) for n in range(9)
+    ]
+    options: Any = {"estimation": shipped.motion, "weight": shipped.lambdas[quality]}
+    assert shipped.coding is not None
+    with exact_context(CPU):
+        symbols = RateEstimator(is_exact=True)
+        _, *frames = encode_frames(shipped.coding, symbols, features, quality, **options)
+    motion = torch.cat([frame.motion for frame in frames])
+    assert (
+        end_point_error(motion, torch.tensor([3.0, 0.0]).view(1, 2, 1, 1).expand_as(motion)).mean()
+        < 0.2
+    )
+    assert not any(mode.motion for mode in modes)
 
 
 @pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])

@@ -319,7 +319,8 @@ def test_the_motion_coder_learns_motion_in_all_directions() -> None:
 
     def decode(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
         coder = FrameCoder(symbols, coding.gains, 0)
-        return coding.inter.encode_motion(coder, motion, before).motion
+        base = coding.inter.continue_motion(before, 0)
+        return coding.inter.encode_motion(coder, motion, base, before).motion
 
     for _ in range(120):
         motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)
