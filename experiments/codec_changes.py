@@ -63,7 +63,7 @@ def warp_bicubic(features: Tensor, motion: Tensor) -> Tensor:
     return F.grid_sample(features, sampling_grid(motion), **options)
 
 
-def stand_still(motion: Tensor, _: Tensor) -> Tensor:
+def zero_affine(motion: Tensor, _: Tensor) -> Tensor:
     """Return the parameters of no affine motion."""
     return motion.new_zeros(len(motion), 6, 1, 1)
 
@@ -82,7 +82,7 @@ def patching(owner: object, name: str, value: object) -> Callable[[], Any]:
 
 CHANGES: Final[Mapping[str, Change]] = {
     "as shipped": Change(),
-    "no affine motion": Change(patch=patching(frames, "fit_affine", stand_still)),
+    "no affine motion": Change(patch=patching(frames, "fit_affine", zero_affine)),
     "motion to the decoded frame": Change(
         patch=patching(FrameEncoder, "_motions", motion_to_decoded)
     ),

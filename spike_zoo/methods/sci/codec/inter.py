@@ -182,7 +182,7 @@ class Inter(nn.Module):
         """Decode the coded parts of a frame."""
         frame = self.continue_motion(before, mode.gap)
         if mode.affine:
-            frame = self.encode_affine(coder, None, before, mode.gap)
+            frame = self._code_affine(coder, None, before, mode.gap)
         if mode.motion:
             frame = self._code_motion(coder, None, frame, before)
         if mode.content:
@@ -195,17 +195,10 @@ class Inter(nn.Module):
         return self._moved(before, before.affine * (gap + 1))
 
     def encode_affine(
-        self, coder: FrameCoder, affine: Tensor | None, before: ReferenceFrame, gap: int
+        self, coder: FrameCoder, affine: Tensor, before: ReferenceFrame, gap: int
     ) -> DecodedPFrame:
-        """Encode global motion, or decode it if it is None, and return the warped reference frame.
-
-        Its change against the continued motion of the reference frame is coded.
-        """
-        continued = AFFINE_STEPS * (gap + 1) * before.affine
-        latent = None if affine is None else AFFINE_STEPS * affine
-        level = torch.full_like(continued, AFFINE_LEVEL)
-        change, _ = coder.symbols.residual(latent, continued, level, level > 0)
-        return self._moved(before, (continued + change) / AFFINE_STEPS)
+        """Encode the change of global motion, and return the reference frame warped along it."""
+        return self._code_affine(coder, AFFINE_STEPS * affine, before, gap)
 
     def encode_motion(
         self, coder: FrameCoder, motion: Tensor, base: DecodedPFrame, before: ReferenceFrame
@@ -229,13 +222,18 @@ class Inter(nn.Module):
 
     def _moved(self, before: ReferenceFrame, affine: Tensor) -> DecodedPFrame:
         """Return the reference frame warped along affine motion."""
-        size, start = (
-            (before.feature.shape[-2], before.feature.shape[-1]),
-            self.start(before.feature),
-        )
-        motion = affine_motion(affine, size)
+        start = self.start(before.feature)
+        motion = affine_motion(affine, (before.feature.shape[-2], before.feature.shape[-1]))
         feature = warp_features(before.feature, motion)
         return DecodedPFrame(feature, motion, affine, (start.motion, start.content))
+
+    def _code_affine(
+        self, coder: FrameCoder, latent: Tensor | None, before: ReferenceFrame, gap: int
+    ) -> DecodedPFrame:
+        continued = AFFINE_STEPS * (gap + 1) * before.affine
+        level = torch.full_like(continued, AFFINE_LEVEL)
+        change, _ = coder.symbols.residual(latent, continued, level, level > 0)
+        return self._moved(before, (continued + change) / AFFINE_STEPS)
 
     def _code_motion(
         self,

@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.features.blocks import (
     warp_features,
 )
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
-from spike_zoo.nn.precision import in_full_precision
+from spike_zoo.nn.precision import in_full_precision, without_autocast
 from spike_zoo.nn.threads import results_in_order
 
 FACTORS = (16, 8, 4, 2, 1)
@@ -148,11 +148,12 @@ def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING)
         feature: ``(B, C, H, W)``; its mean over the channels is used.
         deviation: Standard deviation of the Gaussian window in pixels.
     """
-    gradient = spatial_gradient(feature.mean(dim=1, keepdim=True))
+    gradient = spatial_gradient(feature.float().mean(dim=1, keepdim=True))
     weight = gradient.square().sum(dim=2) + FLATTEST
     size, deviations = (2 * math.ceil(3 * deviation) + 1,) * 2, (deviation,) * 2
     weighted = torch.cat([motion * weight, weight], dim=1)
-    total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
+    with without_autocast(motion.device.type):
+        total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
     return total[:, :2] / total[:, 2:]
 
 
@@ -162,15 +163,16 @@ def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:
     Motion is ``(B, 2, H, W)``. Least squares, reweighted by the gradients of the feature and such
     that objects with another motion have little weight.
     """
-    motion, feature = motion[..., ::FIT_STRIDE, ::FIT_STRIDE], feature.mean(dim=1, keepdim=True)
+    motion, feature = motion[..., ::FIT_STRIDE, ::FIT_STRIDE], feature.float().mean(1, keepdim=True)
     weight = spatial_gradient(feature).norm(dim=2)[..., ::FIT_STRIDE, ::FIT_STRIDE].flatten(1)
     terms = affine_terms(*motion.shape[-2:]).to(motion).flatten(1).mT
     values, robust = motion.flatten(2).mT, torch.ones_like(weight)
-    for scale in FIT_SCALES:
-        weighted = terms * ((weight + FLATTEST) * robust)[..., None]
-        matrix = weighted.mT @ terms + FLATTEST * torch.eye(3).to(motion)
-        solution = torch.linalg.solve(matrix, weighted.mT @ values)
-        robust = 1 / (1 + ((terms @ solution - values).norm(dim=2) / scale) ** 2)
+    with without_autocast(motion.device.type):
+        for scale in FIT_SCALES:
+            weighted = terms * ((weight + FLATTEST) * robust)[..., None]
+            matrix = weighted.mT @ terms + FLATTEST * torch.eye(3).to(motion)
+            solution = torch.linalg.solve(matrix, weighted.mT @ values)
+            robust = 1 / (1 + ((terms @ solution - values).norm(dim=2) / scale) ** 2)
     return solution.mT.reshape(-1, 6, 1, 1)
 
 

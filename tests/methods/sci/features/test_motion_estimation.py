@@ -11,7 +11,9 @@ from spike_zoo.methods.sci.features.blocks import scale_channels, scale_repeats,
 from spike_zoo.methods.sci.features.motion_estimation import (
     DISMotion,
     MotionEstimation,
+    affine_motion,
     chain_motions,
+    fit_affine,
     invert_motion,
     smooth_motion,
 )
@@ -54,6 +56,16 @@ def test_motion_of_flat_areas_becomes_that_of_the_edges_nearby() -> None:
     noise[..., 12:28, 12:28] = 0
     smooth = smooth_motion(expected + noise, feature)
     torch.testing.assert_close(smooth, expected, rtol=0, atol=0.1)
+
+
+def test_the_affine_motion_around_an_object_is_fitted_within_autocast() -> None:
+    affine = torch.tensor([30.0, 0.5, -0.25, -9.0, 0.0, 0.75]).view(1, 6, 1, 1)
+    motion = affine_motion(affine, (64, 96))
+    motion[..., 10:40, 20:50] += 5  # an object
+    feature = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        fitted = fit_affine(motion, feature)
+    torch.testing.assert_close(fitted, affine, rtol=0, atol=0.03)  # a quarter of a step
 
 
 def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
