@@ -35,12 +35,14 @@ def test_any_size_is_written_and_padded_by_repeating_its_last_row_and_column(
     tmp_path: Path, height: int, width: int
 ) -> None:
     image = ramp(height, width)
-    save_video([image] * 3, tmp_path / "a.mp4")
+    with VideoWriter(tmp_path / "a.mp4", crf=0) as video:  # lossless; lossy errors depend on the CPU
+        for _ in range(3):
+            video.write(image)
     images = decode(tmp_path / "a.mp4")
     assert images.shape == (3, height + height % 2, width + width % 2, 3)
     padded = np.pad(image, [(0, height % 2), (0, width % 2)], mode="edge")
     error = images[1].mean(axis=2) / 255 - padded
-    assert np.sqrt(np.mean(error**2)) < 0.02
+    assert np.sqrt(np.mean(error**2)) < 0.005
     assert abs(error.mean()) < 0.005
 
 
