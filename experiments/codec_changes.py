@@ -23,12 +23,7 @@ import spike_zoo
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
 from spike_zoo.methods.sci.codec import frames, inter
-from spike_zoo.methods.sci.codec.frames import (
-    CodecNetworks,
-    FrameEncoder,
-    encode_frames,
-    stack_frames,
-)
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
@@ -42,7 +37,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.inter import ReferenceFrame
 
 NETWORK: Final = "experiments/sci/weights/sci_fam.safetensors"  # with the network of motion
 SPEEDS: Final = ("slow", "medium", "fast", "")
@@ -63,16 +57,14 @@ def warp_bicubic(features: Tensor, motion: Tensor) -> Tensor:
     return F.grid_sample(features, sampling_grid(motion), **options)
 
 
-def zero_affine(motion: Tensor, _: Tensor) -> Tensor:
+def zero_affine(affine: Tensor, *_: Tensor) -> Tensor:
     """Return the parameters of no affine motion."""
-    return motion.new_zeros(len(motion), 6, 1, 1)
+    return torch.zeros_like(affine)
 
 
-def motion_to_decoded(
-    encoder: FrameEncoder, _: Tensor, last: Tensor, before: ReferenceFrame
-) -> list[Tensor]:
-    """Return the motion to the decoded reference frame, as in the paper."""
-    return [encoder.estimation(last, before.feature)]
+def unrefined(affine: Tensor, *_: Tensor) -> Tensor:
+    """Return the affine motion that was fitted to the estimated motion."""
+    return affine
 
 
 def patching(owner: object, name: str, value: object) -> Callable[[], Any]:
@@ -82,10 +74,8 @@ def patching(owner: object, name: str, value: object) -> Callable[[], Any]:
 
 CHANGES: Final[Mapping[str, Change]] = {
     "as shipped": Change(),
-    "no affine motion": Change(patch=patching(frames, "fit_affine", zero_affine)),
-    "motion to the decoded frame": Change(
-        patch=patching(FrameEncoder, "_motions", motion_to_decoded)
-    ),
+    "no affine motion": Change(patch=patching(inter, "refine_affine", zero_affine)),
+    "affine motion not refined": Change(patch=patching(inter, "refine_affine", unrefined)),
     "gaps of at most 3 frames": Change(patch=patching(frames, "MAX_LOOKAHEAD", 4)),
     "motion by the network": Change(by_network=True),
     "bicubic warp": Change(patch=patching(inter, "warp_features", warp_bicubic)),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from statistics import mean
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -34,19 +35,15 @@ from spike_zoo.methods.sci.features.blocks import (
     check_width,
     warp_features,
 )
-from spike_zoo.methods.sci.features.motion_estimation import (
-    FMVR,
-    DISMotion,
-    MotionEstimation,
-    fit_affine,
-    smooth_motion,
-)
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, DISMotion, MotionEstimation
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
 
 MAX_LOOKAHEAD = MAX_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
+SHORT_GROUP = 5
+"""Frames of groups for which an encoder compares two qualities of the I-frame."""
 BEST_GAP, WORST_GAP = 0.7, 1.4
 """Square error of interpolated features before coding, relative to that of the reference frame.
 Below the first an encoder interpolates, above the second it does not, and otherwise it compares the
@@ -120,9 +117,9 @@ def encode_frames(
         estimation: Motion estimation; None is allowed for groups of one frame only.
         weight: Weight of the mean square error against the bits per pixel of a feature. With a
             weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
-            higher quality (if the group is encoded jointly, only if that costs less), and the
-            encoder chooses which P-frames and which of their parts are coded. By default all are
-            coded.
+            higher quality (in groups of up to :data:`SHORT_GROUP` frames only if that costs less),
+            and the encoder chooses which P-frames and which of their parts are coded. By default
+            all are coded.
         refine: Refinement of the latent of the I-frame, as of :meth:`Intra.encode`.
 
     Yields:
@@ -130,12 +127,11 @@ def encode_frames(
     """
     remaining = iter(features)
     start, *following = itertools.islice(remaining, 1 + MAX_LOOKAHEAD)
-    later = list(itertools.islice(remaining, 1))
     size = start.shape[-2], start.shape[-1]
     estimation = cast("MotionEstimation", estimation)
     encoder = FrameEncoder(coding.inter, coding.gains, estimation, quality, weight)
     is_raised = encoder.chooses_modes and bool(following)
-    is_choice = is_raised and not later and quality < QUALITIES - 1
+    is_choice = is_raised and len(following) < SHORT_GROUP and quality < QUALITIES - 1
     joint = [start, *following] if is_choice else [start]
     originals = [pad_to_multiple(feature.float(), STRIDE) for feature in joint]
     start_of = partial(encoder.encode_start, intra=coding.intra, features=originals, refine=refine)
@@ -143,7 +139,7 @@ def encode_frames(
     options = [partial(start_of, is_raised=choice) for choice in choices]
     encoded = encoder.cheapest(symbols, options, originals)
     yield from (frame.cropped(size) for frame in encoded.frames)
-    remaining = itertools.chain(following[len(joint) - 1 :], later, remaining)
+    remaining = itertools.chain(following[len(joint) - 1 :], remaining)
     while following := list(itertools.islice(remaining, MAX_LOOKAHEAD)):
         padded = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
         originals = [originals[-1], *padded]
@@ -267,11 +263,12 @@ class FrameEncoder(NamedTuple):
         gap = len(following) - 1
         if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
-        motions = self._motions(start, following[-1], before)
-        last = partial(self._last, features=following, motions=motions, before=before)
+        with fast_precision(start.device):
+            motion = self.estimation(following[-1], before.feature)
+        last = partial(self._last, features=following, motion=motion, before=before)
         if not gap:
             return last(symbols)
-        frame = DecodedFrame(following[-1], motions[0])
+        frame = DecodedFrame(following[-1], motion)
         error = mean_error(interpolated(before, frame, gap)[:-1], following[:-1])
         reference_error = float(F.mse_loss(before.feature, start))
         options = []
@@ -327,76 +324,54 @@ class FrameEncoder(NamedTuple):
         second = self.encode(symbols, features[middle:], first.reference)
         return second._replace(frames=[*first.frames, *second.frames])
 
-    def _motions(self, start: Tensor, last: Tensor, before: ReferenceFrame) -> list[Tensor]:
-        """Return estimates of the motion of the last feature, the smoothest first.
-
-        In the paper, motion is estimated to the decoded reference frame. There, the errors of a
-        low quality are described as motion.
-        """
-        with fast_precision(start.device):
-            motion = self.estimation(last, start if self.inter.skip else before.feature)
-        return [smooth_motion(motion, last), motion] if self.inter.skip else [motion]
-
     def _last(
-        self,
-        symbols: Symbols,
-        features: Sequence[Tensor],
-        motions: Sequence[Tensor],
-        before: ReferenceFrame,
+        self, symbols: Symbols, features: Sequence[Tensor], motion: Tensor, before: ReferenceFrame
     ) -> EncodedFrames:
         """Encode the last feature; the others are interpolated."""
         if self.chooses_modes:
-            return self._parts(cast("EncodedSymbols", symbols), features, motions, before)
+            return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
         coder = FrameCoder(symbols, self.gains, self.quality)
-        frame = self.inter.encode(coder, features[-1], motions[0], before)
-        return EncodedFrames.with_gap(before, frame, len(features) - 1, motions[0])
+        frame = self.inter.encode(coder, features[-1], motion, before)
+        return EncodedFrames.with_gap(before, frame, len(features) - 1, motion)
 
     def _parts(
         self,
         symbols: EncodedSymbols,
         features: Sequence[Tensor],
-        motions: Sequence[Tensor],
+        motion: Tensor,
         before: ReferenceFrame,
     ) -> EncodedFrames:
         """Encode the parts of a frame that reduce the cost.
 
         The frames left out before it depend on its parts, so the cost covers all features. Content
-        can replace motion, so the cost of motion is compared with and without content.
+        can replace dense motion, so the cost of dense motion is compared with and without content.
         """
-        last, gap = features[-1], len(features) - 1
-        inter = self.inter
+        inter, last, gap = self.inter, features[-1], len(features) - 1
 
-        def encoded(trial: _Trial) -> EncodedFrames:
-            return EncodedFrames.with_gap(before, trial.frame, gap, motions[0])
+        def trial(frame: DecodedPFrame, mode: FrameMode, *parts: EncodedSymbols) -> _Trial:
+            encoded = EncodedFrames.with_gap(before, frame, gap, motion)
+            bits = sum(part.bits for part in parts)
+            return _Trial(frame, mode, parts, encoded, self.cost(bits, encoded, features))
 
-        def cost(trial: _Trial) -> float:
-            return self.cost(sum(part.bits for part in trial.parts), encoded(trial), features)
-
-        def with_part(
-            trial: _Trial, name: str, encode: Callable[[FrameCoder], DecodedPFrame]
-        ) -> _Trial:
+        def with_part(base: _Trial, name: str, encode: Callable[..., DecodedPFrame]) -> _Trial:
             part = symbols.trial()
-            frame = encode(FrameCoder(part, self.gains, self.quality))
-            return _Trial(frame, trial.mode._replace(**{name: True}), (*trial.parts, part))
+            frame = encode(FrameCoder(part, self.gains, self.quality), before=before)
+            return trial(frame, base.mode._replace(**{name: True}), *base.parts, part)
 
-        start = _Trial(inter.continue_motion(before, gap), FrameMode(False, False, False, gap))
-        affine = fit_affine(motions[0], last)
-        encode: Any = partial(inter.encode_affine, affine=affine, before=before, gap=gap)
-        base = min(start, with_part(start, "affine", encode), key=cost)
-        options = [base]
-        for motion in motions:
-            encode = partial(inter.encode_motion, motion=motion, base=base.frame, before=before)
-            options.append(with_part(base, "motion", encode))
-        cheapest = min(options, key=cost)
-        options = [base] if cheapest is base else [base, cheapest]
+        start = trial(inter.continue_motion(before, gap), FrameMode(False, False, False, gap))
+        encode_affine = partial(inter.encode_affine, feature=last, motion=motion, gap=gap)
+        base = min(start, with_part(start, "affine", encode_affine), key=attrgetter("cost"))
+        encode_motion = partial(inter.encode_motion, motion=motion, base=base.frame)
+        moved = with_part(base, "motion", encode_motion)
+        options = [base, moved] if moved.cost < base.cost else [base]
         for option in options.copy():
-            encode = partial(inter.encode_content, feature=last, base=option.frame, before=before)
-            options.append(with_part(option, "content", encode))
-        chosen = min(options, key=cost)
+            encode_content = partial(inter.encode_content, feature=last, base=option.frame)
+            options.append(with_part(option, "content", encode_content))
+        chosen = min(options, key=attrgetter("cost"))
         inter.encode_mode(symbols, chosen.mode)
         for part in chosen.parts:
             symbols.accept(part)
-        return encoded(chosen)
+        return chosen.encoded
 
 
 class _Trial(NamedTuple):
@@ -404,7 +379,9 @@ class _Trial(NamedTuple):
 
     frame: DecodedPFrame
     mode: FrameMode
-    parts: tuple[EncodedSymbols, ...] = ()
+    parts: tuple[EncodedSymbols, ...]
+    encoded: EncodedFrames
+    cost: float
 
 
 def stack_frames(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:

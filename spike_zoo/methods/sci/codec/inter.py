@@ -28,7 +28,11 @@ from spike_zoo.methods.sci.codec.inter_layers import (
 )
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scale_channels, warp_features
-from spike_zoo.methods.sci.features.motion_estimation import affine_motion, fit_affine
+from spike_zoo.methods.sci.features.motion_estimation import (
+    affine_motion,
+    fit_affine,
+    refine_affine,
+)
 from spike_zoo.nn.precision import in_full_precision
 
 Context = Literal["condition", "residual"]
@@ -163,7 +167,7 @@ class Inter(nn.Module):
         base = self.continue_motion(before, 0)
         if self.skip:
             self.encode_mode(coder.symbols, CODED)
-            base = self.encode_affine(coder, fit_affine(motion, feature), before, 0)
+            base = self.encode_affine(coder, feature, motion, before, 0)
         base = self.encode_motion(coder, motion, base, before)
         return self.encode_content(coder, feature, base, before)
 
@@ -195,9 +199,10 @@ class Inter(nn.Module):
         return self._moved(before, before.affine * (gap + 1))
 
     def encode_affine(
-        self, coder: FrameCoder, affine: Tensor, before: ReferenceFrame, gap: int
+        self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame, gap: int
     ) -> DecodedPFrame:
         """Encode the change of global motion, and return the reference frame warped along it."""
+        affine = refine_affine(fit_affine(motion, feature), feature, before.feature)
         return self._code_affine(coder, AFFINE_STEPS * affine, before, gap)
 
     def encode_motion(

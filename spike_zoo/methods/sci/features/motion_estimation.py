@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from functools import partial
 
 import torch
-from kornia.filters import gaussian_blur2d, spatial_gradient
+from kornia.filters import spatial_gradient
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,15 +30,16 @@ FAINTEST = 1e-3
 """Added to the standard deviation of features, so that noise in dark scenes is not amplified."""
 
 
-SMOOTHING = 12.0
-"""Standard deviation of the filter of :func:`smooth_motion` in pixels."""
 FLATTEST = 1e-5
-"""Added to squared gradients, so that the motion of areas without edges is smoothed, too."""
+"""Added to gradients, so that a fit has a solution where a feature is flat."""
 
 FIT_STRIDE = 2
 """Distance of the pixels that :func:`fit_affine` uses."""
 FIT_SCALES = (4.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25)
 """Distance in pixels at which the weight of a motion is halved, for each of its iterations."""
+REFINING_STEPS = 4
+REFINING_SCALE = 0.05
+"""Difference of brightness at which :func:`refine_affine` halves the weight of a pixel."""
 
 
 class LevelNet(nn.Module):
@@ -137,26 +137,6 @@ def normalize_pair(pair: Tensor) -> Tensor:
     return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
 
 
-def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING) -> Tensor:
-    """Return the mean of motion around each pixel, weighted by squared gradients of a feature.
-
-    Estimated motion is noise where a feature is flat. There, it becomes the motion of the edges
-    nearby, which needs fewer bits.
-
-    Args:
-        motion: ``(B, 2, H, W)``.
-        feature: ``(B, C, H, W)``; its mean over the channels is used.
-        deviation: Standard deviation of the Gaussian window in pixels.
-    """
-    gradient = spatial_gradient(feature.float().mean(dim=1, keepdim=True))
-    weight = gradient.square().sum(dim=2) + FLATTEST
-    size, deviations = (2 * math.ceil(3 * deviation) + 1,) * 2, (deviation,) * 2
-    weighted = torch.cat([motion * weight, weight], dim=1)
-    with without_autocast(motion.device.type):
-        total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
-    return total[:, :2] / total[:, 2:]
-
-
 def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:
     """Return the affine motion of most edges of a feature, ``(B, 6, 1, 1)``.
 
@@ -174,6 +154,42 @@ def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:
             solution = torch.linalg.solve(matrix, weighted.mT @ values)
             robust = 1 / (1 + ((terms @ solution - values).norm(dim=2) / scale) ** 2)
     return solution.mT.reshape(-1, 6, 1, 1)
+
+
+@torch.no_grad()
+def refine_affine(affine: Tensor, feature: Tensor, reference: Tensor) -> Tensor:
+    """Return affine motion along which the warped reference frame is closer to a feature.
+
+    Gauss-Newton steps on the square difference, in which pixels of objects with another motion have
+    little weight. Samples that they do not improve keep their motion.
+
+    Args:
+        affine: ``(B, 6, 1, 1)``.
+        feature: ``(B, C, H, W)``; its mean over the channels is used.
+        reference: An earlier feature.
+    """
+    with without_autocast(affine.device.type):
+        current, earlier = (x.float().mean(1, keepdim=True) for x in (feature, reference))
+        size = current.shape[-2], current.shape[-1]
+        terms = affine_terms(*size).to(current)
+        brightness = torch.cat([earlier, spatial_gradient(earlier)[:, 0]], dim=1)
+
+        def warped(affine: Tensor) -> Tensor:
+            return warp_features(brightness, affine_motion(affine, size))
+
+        def error(affine: Tensor) -> Tensor:
+            square = (warped(affine)[:, :1] - current).square()
+            return square.mean(dim=(1, 2, 3), keepdim=True)
+
+        refined = affine
+        for _ in range(REFINING_STEPS):
+            predicted, gradient = warped(refined).tensor_split([1], dim=1)
+            rest = (current - predicted).flatten(1)[..., None]
+            factors = (gradient[:, :, None] * terms).flatten(3).flatten(1, 2)
+            weighted = factors / (1 + (rest.mT / REFINING_SCALE) ** 2)
+            matrix = weighted @ factors.mT + FLATTEST * torch.eye(6).to(current)
+            refined = refined + torch.linalg.solve(matrix, weighted @ rest)[..., None]
+        return torch.where(error(refined) < error(affine), refined, affine)
 
 
 def affine_motion(affine: Tensor, size: tuple[int, int]) -> Tensor:

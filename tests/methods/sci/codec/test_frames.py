@@ -27,7 +27,6 @@ from spike_zoo.methods.sci.codec.frames import (
 from spike_zoo.methods.sci.codec.inter import MODE_STOPS, FrameMode, Inter, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
-from spike_zoo.methods.sci.features.motion_estimation import fit_affine
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.flow import end_point_error
 from spike_zoo.nn.padding import pad_to_multiple
@@ -120,7 +119,7 @@ def test_every_mode_is_decoded_as_encoded(
         inter.encode_mode(symbols, mode)
         frame = inter.continue_motion(before, mode.gap)
         if mode.affine:
-            frame = inter.encode_affine(coder, fit_affine(motion, last), before, mode.gap)
+            frame = inter.encode_affine(coder, last, motion, before, mode.gap)
         if mode.motion:
             frame = inter.encode_motion(coder, motion, frame, before)
         if mode.content:

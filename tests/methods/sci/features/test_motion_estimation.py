@@ -15,7 +15,7 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     chain_motions,
     fit_affine,
     invert_motion,
-    smooth_motion,
+    refine_affine,
 )
 
 
@@ -48,16 +48,6 @@ def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     assert there_and_back[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
 
 
-def test_motion_of_flat_areas_becomes_that_of_the_edges_nearby() -> None:
-    feature = torch.full((1, 3, 40, 40), 0.5)
-    feature[..., 15:25, 15:25] = 0.9
-    expected = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 40, 40)
-    noise = 3 * torch.randn(1, 2, 40, 40, generator=torch.Generator().manual_seed(0))
-    noise[..., 12:28, 12:28] = 0
-    smooth = smooth_motion(expected + noise, feature)
-    torch.testing.assert_close(smooth, expected, rtol=0, atol=0.1)
-
-
 def test_the_affine_motion_around_an_object_is_fitted_within_autocast() -> None:
     affine = torch.tensor([30.0, 0.5, -0.25, -9.0, 0.0, 0.75]).view(1, 6, 1, 1)
     motion = affine_motion(affine, (64, 96))
@@ -66,6 +56,19 @@ def test_the_affine_motion_around_an_object_is_fitted_within_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         fitted = fit_affine(motion, feature)
     torch.testing.assert_close(fitted, affine, rtol=0, atol=0.03)  # a quarter of a step
+
+
+def test_affine_motion_is_refined_around_an_object_and_not_made_worse() -> None:
+    noise = torch.rand(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
+    reference = F.interpolate(noise, scale_factor=8, mode="bicubic")
+    affine = torch.tensor([[3.0, 0.5, -0.25, -2.0, 0.0, 0.75], [0.0] * 6]).view(2, 6, 1, 1)
+    feature = warp_features(reference, affine_motion(affine, (80, 112)))
+    feature[0, :, 20:40, 40:70] = 0.9  # an object
+    start = affine + torch.tensor([[0.4], [0.0]]).view(2, 1, 1, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        refined = refine_affine(start, feature, reference)
+    torch.testing.assert_close(refined[0], affine[0], rtol=0, atol=0.03)
+    assert torch.equal(refined[1], affine[1])
 
 
 def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
