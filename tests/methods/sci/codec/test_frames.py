@@ -134,6 +134,31 @@ def test_every_mode_is_decoded_as_encoded(
             torch.testing.assert_close(theirs.feature.clamp(0, 1), start.feature.clamp(0, 1))
 
 
+def test_affine_motion_that_is_not_coded_again_continues(
+    skipping: SCICodec, features: list[Tensor]
+) -> None:
+    assert skipping.coding is not None
+    (intra, inter, gains, _), encoder = skipping.coding, GroupEncoder()
+    first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
+    motion = torch.tensor([3.0, -1.5]).view(1, 2, 1, 1).expand(1, 2, *first.shape[-2:])
+    with exact_context(CPU):
+        symbols = SymbolEncoder(encoder)
+        coder = FrameCoder(symbols, gains, 3)
+        symbols.number(0, 2)  # the I-frame has the quality of the group
+        start = inter.start(intra.encode(coder, first, None).clamp(0, 1))
+        inter.encode_mode(symbols, FrameMode(True, False, False, 0))
+        before = inter.encode_affine(coder, last, motion, start, 0).reference(0)
+        inter.encode_mode(symbols, FrameMode(False, False, False, 2))
+        frame = inter.continue_motion(before, 2)
+    _, *decoded = decode_group(skipping, encoder.finish(), 5, quality=3)
+    expected = torch.tensor([3.0, -1.5]).view(1, 2, 1, 1)
+    for number, theirs in enumerate(decoded):
+        assert torch.allclose(theirs.motion, expected.expand_as(theirs.motion), atol=0.5), number
+        torch.testing.assert_close(theirs.motion, decoded[0].motion)
+    ours = DecodedFrame(frame.feature, frame.motion).cropped(SIZE)
+    assert torch.equal(ours.feature, decoded[-1].feature)
+
+
 def test_omitted_frames_are_interpolated_along_the_motion() -> None:
     """Interpolate a pattern that moves by 4 pixels to the right in 4 frames."""
     pattern = torch.rand(1, 3, 24, 64, generator=torch.Generator().manual_seed(0))
