@@ -21,6 +21,7 @@ from spike_zoo.methods.sci.codec.entropy import (
     UncodedLatent,
 )
 from spike_zoo.methods.sci.codec.inter import (
+    CODED,
     MAX_GAP,
     Context,
     DecodedPFrame,
@@ -44,6 +45,8 @@ MAX_LOOKAHEAD = MAX_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
 SHORT_GROUP = 5
 """Frames of groups for which an encoder compares two qualities of the I-frame."""
+ALL_PARTS = itertools.repeat(CODED)
+"""Modes of P-frames of which all parts are coded."""
 BEST_GAP, WORST_GAP = 0.7, 1.4
 """Square error of interpolated features before coding, relative to that of the reference frame.
 Below the first an encoder interpolates, above the second it does not, and otherwise it compares the
@@ -106,6 +109,7 @@ def encode_frames(
     estimation: MotionEstimation | DISMotion | None,
     weight: float | None = None,
     refine: Callable[..., UncodedLatent] | None = None,
+    modes: Iterator[FrameMode] = ALL_PARTS,
 ) -> Iterator[DecodedFrame]:
     """Encode the frames of a group of pictures: an I-frame, then P-frames.
 
@@ -118,9 +122,9 @@ def encode_frames(
         weight: Weight of the mean square error against the bits per pixel of a feature. With a
             weight, networks with ``skip`` code the I-frame of a group with P-frames at the next
             higher quality (in groups of up to :data:`SHORT_GROUP` frames only if that costs less),
-            and the encoder chooses which P-frames and which of their parts are coded. By default
-            all are coded.
+            and the encoder chooses which P-frames and which of their parts are coded.
         refine: Refinement of the latent of the I-frame, as of :meth:`Intra.encode`.
+        modes: Parts of each P-frame that are coded if the encoder does not choose; by default all.
 
     Yields:
         The decoded frames, without padding.
@@ -129,7 +133,7 @@ def encode_frames(
     start, *following = itertools.islice(remaining, 1 + MAX_LOOKAHEAD)
     size = start.shape[-2], start.shape[-1]
     estimation = cast("MotionEstimation", estimation)
-    encoder = FrameEncoder(coding.inter, coding.gains, estimation, quality, weight)
+    encoder = FrameEncoder(coding.inter, coding.gains, estimation, quality, weight, modes)
     is_raised = encoder.chooses_modes and bool(following)
     is_choice = is_raised and len(following) < SHORT_GROUP and quality < QUALITIES - 1
     joint = [start, *following] if is_choice else [start]
@@ -232,6 +236,7 @@ class FrameEncoder(NamedTuple):
     estimation: MotionEstimation | DISMotion
     quality: int
     weight: float | None  # of the mean square error against the bits per pixel of a feature
+    modes: Iterator[FrameMode]  # of P-frames, without a weight
 
     @property
     def chooses_modes(self) -> bool:
@@ -331,7 +336,7 @@ class FrameEncoder(NamedTuple):
         if self.chooses_modes:
             return self._parts(cast("EncodedSymbols", symbols), features, motion, before)
         coder = FrameCoder(symbols, self.gains, self.quality)
-        frame = self.inter.encode(coder, features[-1], motion, before)
+        frame = self.inter.encode(coder, features[-1], motion, before, next(self.modes))
         return EncodedFrames.with_gap(before, frame, len(features) - 1, motion)
 
     def _parts(

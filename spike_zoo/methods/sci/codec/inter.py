@@ -161,15 +161,22 @@ class Inter(nn.Module):
         return ReferenceFrame(feature, feature.new_zeros(len(feature), 6, 1, 1), *latents)
 
     def encode(
-        self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
+        self,
+        coder: FrameCoder,
+        feature: Tensor,
+        motion: Tensor,
+        before: ReferenceFrame,
+        mode: FrameMode,
     ) -> DecodedPFrame:
-        """Encode the estimated backward motion and the content of a feature, and decode them."""
-        base = self.continue_motion(before, 0)
+        """Encode parts of a P-frame: estimated backward motion and content. Decode them."""
+        frame = self.continue_motion(before, 0)
         if self.skip:
-            self.encode_mode(coder.symbols, CODED)
-            base = self.encode_affine(coder, feature, motion, before, 0)
-        base = self.encode_motion(coder, motion, base, before)
-        return self.encode_content(coder, feature, base, before)
+            self.encode_mode(coder.symbols, mode)
+        if self.skip and mode.affine:
+            frame = self.encode_affine(coder, feature, motion, before, 0)
+        if mode.motion:
+            frame = self.encode_motion(coder, motion, frame, before)
+        return self.encode_content(coder, feature, frame, before) if mode.content else frame
 
     def encode_mode(self, symbols: Symbols, mode: FrameMode) -> None:
         """Encode the mode of a frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -15,6 +15,7 @@ from spike_zoo.coding.header import Header, file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, payloads
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
+from spike_zoo.methods.sci.codec.inter import FrameMode
 from spike_zoo.methods.sci.codec.networks import FeatureStream, coding_calls
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
@@ -60,6 +61,8 @@ MOTION_LOSS_FALL = 0.8
 """Relative decrease of ``motion_loss_weight`` over a run."""
 ROLLOUT = 2 * NEIGHBOURS_PER_SIDE + 1
 """Frames of one sample in phase ``"rollout"``, and of one analysis."""
+CODED_SHARES = 0.45, 0.9
+"""Shares of P-frames with dense motion and with content in phase ``"rollout"``, with ``skip``."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
 """Metrics of a validation: rate-distortion cost, and rate and PSNR of features per quality."""
 _MOTION_CODER = (
@@ -208,15 +211,14 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[Decoded]]:
         """Return the estimated bits per pixel of a feature, and the decoded groups."""
-        header, options = prepared.header, {"estimation": self.codec.motion}
-        coding, weight = cast("CodecNetworks", self.codec.coding), self.codec.lambdas[quality]
+        header, coding = prepared.header, cast("CodecNetworks", self.codec.coding)
+        options: Any = {"estimation": self.codec.motion, "weight": self.codec.lambdas[quality]}
         symbols, groups = RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
                 first = group * header.gop
                 originals = prepared.features[first : first + header.gop]
-                coded = encode_frames(coding, symbols, originals, quality, weight=weight, **options)
-                frames = list(coded)
+                frames = list(encode_frames(coding, symbols, originals, quality, **options))
                 features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
                 motion = torch.cat([frame.motion for frame in frames])
                 groups.append(Decoded.of_group(features, motion, group, header))
@@ -294,7 +296,10 @@ class SCICodecModule(CodingStageModule):
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
         coding = cast("CodecNetworks", self.codec.coding)
-        coded = encode_frames(coding, symbols, group, quality, estimation=self.codec.motion)
+        options: Any = {"estimation": self.codec.motion}
+        if kind == "rollout" and coding.inter.skip:
+            options["modes"] = sample_modes(generator)
+        coded = encode_frames(coding, symbols, group, quality, **options)
         with torch.set_grad_enabled(kind != "pair"):
             frames = [next(coded)]
             first = rate_of(symbols, group)
@@ -373,6 +378,13 @@ def sample_group(features: Tensor, kind: Kind, generator: torch.Generator) -> li
     start = int(torch.randint(1 + count % 2, (), generator=generator))
     pairs = features[:, start : start + count // 2 * 2]
     return [pairs[:, 0::2].flatten(0, 1), pairs[:, 1::2].flatten(0, 1)]
+
+
+def sample_modes(generator: torch.Generator) -> Iterator[FrameMode]:
+    """Yield the parts of P-frames that are coded, about as often as by an encoder."""
+    while True:
+        is_coded = torch.rand(len(CODED_SHARES), generator=generator) < torch.tensor(CODED_SHARES)
+        yield FrameMode(True, *is_coded.tolist())
 
 
 def images_at(planes: Sequence[int], numbered: Iterable[tuple[int, Tensor]]) -> Tensor:

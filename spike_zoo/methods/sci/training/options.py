@@ -168,7 +168,8 @@ class CodingOptions:
     Attributes:
         lambdas: Weight of distortion at each of the four qualities.
         phase_fractions: Fractions of stage ``codec`` for I-frames, for pairs of an I- and a
-            P-frame, and for all images of a sample.
+            P-frame, and for all images of a sample. In the last, networks with ``skip`` leave out
+            dense motion and content of random P-frames, as encoders do.
         quantization: Rounding of decoded values in training: ``"noise"`` adds uniform noise,
             ``"ste"`` rounds with a straight-through gradient, ``"mixed"`` starts with noise and
             continues with rounding.

@@ -15,6 +15,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
+from spike_zoo.methods.sci.codec.inter import FrameMode, Inter
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import FREE, phase_of, sample_group
@@ -176,6 +177,23 @@ def test_pairs_and_rollouts_have_loss_terms_of_motion(
     for losses in terms.values():
         assert all(torch.isfinite(value) for value in losses.values())
         assert losses["rate"] > 0
+
+
+@pytest.mark.parametrize(("phases", "is_reduced"), [((0, 0, 1), True), ((0, 1, 0), False)])
+def test_rollouts_leave_out_parts_of_p_frames_as_encoders_do(
+    phases: tuple[int, int, int], is_reduced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, batch = small("codec", phase_fractions=phases, skip=True), scene_batch(5)
+    modes: list[FrameMode] = []
+    monkeypatch.setattr(Inter, "encode_mode", lambda *call: modes.append(call[-1]))
+    for step in range(6):
+        monkeypatch.setattr(
+            module, "generator", lambda _, seed=step: torch.Generator().manual_seed(seed)
+        )
+        assert torch.isfinite(module.terms(batch)["total"])
+    assert all(mode.affine for mode in modes)
+    assert any(not mode.motion for mode in modes) is is_reduced
+    assert any(mode.motion and mode.content for mode in modes)
 
 
 def test_pairs_train_no_i_frames_and_start_with_a_low_weight_of_the_rate(
