@@ -36,7 +36,12 @@ from spike_zoo.methods.sci.features.blocks import (
     check_width,
     warp_features,
 )
-from spike_zoo.methods.sci.features.motion_estimation import FMVR, DISMotion, MotionEstimation
+from spike_zoo.methods.sci.features.motion_estimation import (
+    FMVR,
+    DISMotion,
+    MotionEstimation,
+    smooth_motion,
+)
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
@@ -269,7 +274,9 @@ class FrameEncoder(NamedTuple):
         if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
         with fast_precision(start.device):
-            motion = self.estimation(following[-1], before.feature)
+            # errors of a decoded frame of low quality would be described as motion
+            earlier = start if self.inter.skip else before.feature
+            motion = self.estimation(following[-1], earlier)
         last = partial(self._last, features=following, motion=motion, before=before)
         if not gap:
             return last(symbols)
@@ -364,10 +371,14 @@ class FrameEncoder(NamedTuple):
             return trial(frame, base.mode._replace(**{name: True}), *base.parts, part)
 
         start = trial(inter.continue_motion(before, gap), FrameMode(False, False, False, gap))
-        encode_affine = partial(inter.encode_affine, feature=last, motion=motion, gap=gap)
+        smooth = smooth_motion(motion, last)
+        encode_affine = partial(inter.encode_affine, feature=last, motion=smooth, gap=gap)
         base = min(start, with_part(start, "affine", encode_affine), key=attrgetter("cost"))
-        encode_motion = partial(inter.encode_motion, motion=motion, base=base.frame)
-        moved = with_part(base, "motion", encode_motion)
+        dense = [
+            with_part(base, "motion", partial(inter.encode_motion, motion=x, base=base.frame))
+            for x in (smooth, motion)
+        ]
+        moved = min(dense, key=attrgetter("cost"))
         options = [base, moved] if moved.cost < base.cost else [base]
         for option in options.copy():
             encode_content = partial(inter.encode_content, feature=last, base=option.frame)

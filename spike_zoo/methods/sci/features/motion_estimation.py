@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import partial
 
 import torch
-from kornia.filters import spatial_gradient
+from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,8 +31,10 @@ FAINTEST = 1e-3
 """Added to the standard deviation of features, so that noise in dark scenes is not amplified."""
 
 
+SMOOTHING = 12.0
+"""Standard deviation of the filter of :func:`smooth_motion` in pixels."""
 FLATTEST = 1e-5
-"""Added to gradients, so that a fit has a solution where a feature is flat."""
+"""Added to gradients, so that motion is also smoothed and fitted where a feature is flat."""
 
 FIT_STRIDE = 2
 """Distance of the pixels that :func:`fit_affine` uses."""
@@ -135,6 +138,26 @@ def normalize_pair(pair: Tensor) -> Tensor:
     dims = (1, 2, 3, 4)
     deviation = pair.std(dims, correction=0, keepdim=True)
     return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
+
+
+def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING) -> Tensor:
+    """Return the mean of motion around each pixel, weighted by squared gradients of a feature.
+
+    Estimated motion is noise where a feature is flat. There, it becomes the motion of the edges
+    nearby, which needs fewer bits.
+
+    Args:
+        motion: ``(B, 2, H, W)``.
+        feature: ``(B, C, H, W)``; its mean over the channels is used.
+        deviation: Standard deviation of the Gaussian window in pixels.
+    """
+    gradient = spatial_gradient(feature.float().mean(dim=1, keepdim=True))
+    weight = gradient.square().sum(dim=2) + FLATTEST
+    size, deviations = (2 * math.ceil(3 * deviation) + 1,) * 2, (deviation,) * 2
+    weighted = torch.cat([motion * weight, weight], dim=1)
+    with without_autocast(motion.device.type):
+        total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
+    return total[:, :2] / total[:, 2:]
 
 
 def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:

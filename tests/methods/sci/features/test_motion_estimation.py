@@ -16,6 +16,7 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     fit_affine,
     invert_motion,
     refine_affine,
+    smooth_motion,
 )
 
 
@@ -46,6 +47,16 @@ def test_a_smooth_motion_and_its_inverse_cancel() -> None:
 
     there_and_back = back + warp(motion.contiguous(), back)
     assert there_and_back[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
+
+
+def test_motion_of_flat_areas_becomes_that_of_the_edges_nearby() -> None:
+    feature = torch.full((1, 3, 40, 40), 0.5)
+    feature[..., 15:25, 15:25] = 0.9
+    expected = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 40, 40)
+    noise = 3 * torch.randn(1, 2, 40, 40, generator=torch.Generator().manual_seed(0))
+    noise[..., 12:28, 12:28] = 0
+    smooth = smooth_motion(expected + noise, feature)
+    torch.testing.assert_close(smooth, expected, rtol=0, atol=0.1)
 
 
 def test_the_affine_motion_around_an_object_is_fitted_within_autocast() -> None:
