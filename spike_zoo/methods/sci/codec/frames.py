@@ -32,10 +32,7 @@ from spike_zoo.methods.sci.codec.inter import (
 )
 from spike_zoo.methods.sci.codec.intra import STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.blocks import (
-    check_width,
-    warp_features,
-)
+from spike_zoo.methods.sci.features.blocks import check_width, warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
     FMVR,
     DISMotion,
