@@ -15,7 +15,7 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
 from spike_zoo.training.initial_weights import recipe
-from spike_zoo.training.provenance import INCIDENTAL_KEYS, argument_defaults, leaves
+from spike_zoo.training.provenance import INCIDENTAL_KEYS, digest_of, leaves
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.utils.files import entries_below, shipped_weights
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # in tables whose runs have them
 RATE_CURVES = "rate_distortion/"  # prefix of the names of rate-distortion curves
 _NOT_VARIANTS = {"profiles", "loggers"}  # folders of configurations that are not variants
-_PACKAGE = "spike_zoo."  # a record must not make us import classes of other packages
 
 
 @dataclass(frozen=True)
@@ -234,31 +233,12 @@ def _rate_curve(name: str) -> CurveSpec:
 
 
 def configurations_of(runs: Iterable[RecordedRun]) -> list[list[RecordedRun]]:
-    """Group the runs of one row that differ in their seeds only; groups and runs keep their order.
-
-    A parameter that only one of two runs has must have its default value.
-    """
-    groups: list[tuple[dict[str, Any], list[RecordedRun]]] = []
+    """Group the runs of one row that differ in their seeds only; both keep their order."""
+    groups: dict[str, list[RecordedRun]] = {}
     for run in runs:
         settings = {k: v for k, v in recipe(run.result).items() if k not in INCIDENTAL_KEYS}
-        for first, group in groups:
-            if _is_alike(first, group[0], settings, run):
-                group.append(run)
-                break
-        else:
-            groups.append((settings, [run]))
-    return [group for _, group in groups]
-
-
-def _is_alike(
-    first: dict[str, Any], first_run: RecordedRun, second: dict[str, Any], second_run: RecordedRun
-) -> bool:
-    """Return whether the settings of two runs are the same configuration."""
-    return all(first[key] == second[key] for key in first.keys() & second.keys()) and all(
-        _is_default(run.result.config, key, settings[key])
-        for settings, other, run in ((first, second, first_run), (second, first, second_run))
-        for key in settings.keys() - other.keys()
-    )
+        groups.setdefault(digest_of(settings), []).append(run)
+    return list(groups.values())
 
 
 def newest_configuration(groups: Sequence[list[RecordedRun]]) -> list[RecordedRun]:
@@ -267,18 +247,6 @@ def newest_configuration(groups: Sequence[list[RecordedRun]]) -> list[RecordedRu
     candidates = [group for group in groups if any(run.place == first_place for run in group)]
     newest = [max(run.result.finished or "" for run in group) for group in candidates]
     return candidates[newest.index(max(newest))] if candidates else []
-
-
-def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401  (any value)
-    """Return whether a parameter that is missing in another record has its default value."""
-    part, _, name = key.partition(".init_args.")
-    if part == "trainer" or part.startswith("trainer."):
-        return True  # Lightning adds and removes arguments
-    path = str((config.get(part) or {}).get("class_path", "")) if name else ""
-    if not path.startswith(_PACKAGE):
-        return False
-    defaults = dict(leaves(argument_defaults(path)))  # empty for a class that no longer exists
-    return name in defaults and bool(defaults[name] == value)
 
 
 def describe_test_splits(runs: Sequence[RecordedRun]) -> str:

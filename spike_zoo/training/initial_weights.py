@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
-from spike_zoo.training.provenance import digest_of, effective_config, leaves, plain_numbers
+from spike_zoo.training.provenance import (
+    argument_defaults,
+    digest_of,
+    effective_config,
+    leaves,
+    plain_numbers,
+)
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.utils.files import weights_file
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "model.init_args."
 CKPT_PATH = "ckpt_path"
 INIT_FROM = "init_from"
+PACKAGE = "spike_zoo."  # a record must not make us import classes of other packages
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
 
 
@@ -85,10 +92,24 @@ def recipe(record: RunResult) -> dict[str, Any]:
 
     Results of runs with equal recipes may be averaged. Initial weights are represented by the
     recipe of the run that trained them, or by their digest if the recipe is unknown. Null values
-    are omitted.
+    and defaults are omitted, so that a recipe is the same before and after an option is added.
     """
     config = {**effective_config(record.config), CKPT_PATH: None, "seed_everything": None}
     settings = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
     for key, origin in record.begins_with.items():
         settings[key] = origin.get("recipe") or origin.get("sha256")
-    return {key: value for key, value in settings.items() if value is not None}
+    defaults = dict(_defaults(config))
+    return {
+        key: value
+        for key, value in settings.items()
+        if value is not None and not (key in defaults and defaults[key] == value)
+    }
+
+
+def _defaults(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and default of the arguments of all classes in a configuration."""
+    yield from leaves(argument_defaults("lightning.pytorch.Trainer"), "trainer")
+    for part, value in config.items():
+        path = str(value.get("class_path", "")) if isinstance(value, dict) else ""
+        if path.startswith(PACKAGE):
+            yield from leaves(argument_defaults(path), f"{part}.init_args")

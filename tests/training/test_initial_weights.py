@@ -248,6 +248,18 @@ def test_runs_with_other_settings_have_different_recipes(changes: dict[str, Any]
     assert recipe_digest(other) != recipe_digest(make_result(config=CONFIG))
 
 
+def test_a_recipe_is_the_same_after_options_with_defaults_are_added() -> None:
+    model: dict[str, Any] = {"class_path": "spike_zoo.methods.stir.STIRModule", "init_args": {}}
+    added = {**model, "init_args": {"network": {"flow_fields": 3}}}
+    changed = {**model, "init_args": {"network": {"flow_fields": 4}}}
+    trainer = {"max_epochs": 3, "accelerator": "auto"}
+    older, newer, other = (
+        recipe_digest(make_result(config={"model": model, "trainer": trainer}))
+        for model, trainer in ((model, {"max_epochs": 3}), (added, trainer), (changed, trainer))
+    )
+    assert older == newer != other
+
+
 def test_initial_weights_enter_the_recipe_by_their_recipe_or_digest() -> None:
     config = _config(teacher="runs/teacher-0-12345678/checkpoints/best.ckpt")
     teacher = {"path": "x", "sha256": "34", "recipe": "made so"}
