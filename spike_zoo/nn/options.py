@@ -13,7 +13,8 @@ def options_of(kind: type[Options], options: Options | Mapping[str, Any]) -> Opt
     return kind(**options) if isinstance(options, Mapping) else options
 
 
-def check_choice(name: str, value: str, kind: Any) -> None:  # noqa: ANN401  (a Literal)
+def check_choice(name: str, value: str | int, kind: Any) -> None:  # noqa: ANN401  (a Literal)
     """Raise unless a value is one of the values of a ``Literal`` type."""
     if value not in get_args(kind):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
+        choices = ", ".join(map(str, get_args(kind)))
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")

@@ -59,6 +59,8 @@ def digest_of(codec: SCINetworks) -> bytes:
     if codec.coding is not None:
         inter = codec.coding.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
+        if (passes := inter.entropy.content.passes) > 2:
+            switches["passes"] = passes
         digest.update(repr((switches, MODE_STOPS)).encode())
     not_decoded = {
         f"{owner}.{name}"

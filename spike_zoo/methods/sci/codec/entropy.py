@@ -1,4 +1,4 @@
-"""Entropy model of a latent: a hyperprior and a two-pass checkerboard context model.
+"""Entropy model of a latent: a hyperprior, and a context model of two or four passes.
 
 Encoding, decoding and training share :meth:`LatentEntropy.forward`, so that they are consistent.
 They differ in the :class:`Symbols`:
@@ -10,8 +10,8 @@ They differ in the :class:`Symbols`:
 Each returns the decoded symbols. All predictions are computed from decoded symbols only::
 
     latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
-           -> symbols.residual -> half of the symbols -> means and indexes of the second pass
-           -> symbols.residual -> the other half      -> latent = means + symbols
+           -> symbols.residual -> the symbols of the pass -> means and indexes of the next pass
+           -> ... -> latent = means + symbols
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, clamp_with_gradient
 from spike_zoo.methods.sci.features.blocks import DSB, Up
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.precision import in_full_precision
 
 RADIUS = 15
@@ -34,6 +35,8 @@ RADIUS = 15
 MIN_MASS = 2.0**-16
 """Least probability of a symbol, as in 16-bit frequency tables."""
 _COMPONENTS = 3
+_PLACES = 4  # positions of 2 x 2
+Passes = Literal[2, 4]
 
 
 class HyperPrior(nn.Module):
@@ -193,10 +196,11 @@ class LatentEntropy(nn.Module):
         hyper: Z, channels of the hyper latent, 4 times smaller along each side.
         raised: Channels after the first and after the second upsampling of the hyper latent.
         fusion: Hidden channels of the layers that fuse all predictions of the first pass.
-        spatial: Hidden channels of the layers that predict the means of the second pass.
+        spatial: Hidden channels of the layers that predict the means of later passes.
         hidden: Hidden channels of the scale network.
         extra: Channels of additional predictions, inputs of the means.
         previous: Whether scale indexes also depend on the symbols of the previous frame.
+        passes: Number of :func:`coding_passes`.
 
     Source: the paper's codecs resemble DVC, DCVC and DCVC-DC. This entropy model, whose tables are
     selected by integers only, is not in the paper.
@@ -213,9 +217,11 @@ class LatentEntropy(nn.Module):
         hidden: int,
         extra: int = 0,
         previous: bool = False,
+        passes: Passes = 2,
     ) -> None:
         super().__init__()
-        self.channels, self.takes_previous = channels, previous
+        check_choice("passes", passes, Passes)
+        self.channels, self.takes_previous, self.passes = channels, previous, passes
         self.prior = HyperPrior(hyper)
         middle, last = raised
         self.raise_hyper = nn.Sequential(
@@ -251,20 +257,17 @@ class LatentEntropy(nn.Module):
         raised = in_full_precision(self.raise_hyper, hyper)
         raised = raised + self.quality[quality].view(1, -1, 1, 1)
         prediction = in_full_precision(self.fuse, torch.cat([raised, *extra], dim=1))
-        even = checkerboard(self.channels, prediction)
         temporal = [] if previous is None else [previous]
-        zeros = torch.zeros_like(prediction[:, : self.channels])
-
         mean = prediction[:, : self.channels]
-        level = symbols.scale_indexes(self.scales, hyper, [zeros, *temporal], quality)
-        first, first_symbols = symbols.residual(latent, mean, level, even)
-        decoded = torch.where(even, mean + first, 0.0)
-
-        mean = in_full_precision(self.spatial, torch.cat([prediction, decoded], dim=1))
-        level = symbols.scale_indexes(self.scales, hyper, [first_symbols, *temporal], quality)
-        second, second_symbols = symbols.residual(latent, mean, level, ~even)
-        decoded = decoded + torch.where(even, 0.0, mean + second)
-        return DecodedLatent(decoded, first_symbols + second_symbols)
+        decoded = known = torch.zeros_like(mean)
+        for number, mask in enumerate(coding_passes(self.passes, mean)):
+            if number:
+                mean = in_full_precision(self.spatial, torch.cat([prediction, decoded], dim=1))
+            level = symbols.scale_indexes(self.scales, hyper, [known, *temporal], quality)
+            residual, added = symbols.residual(latent, mean, level, mask)
+            decoded = decoded + torch.where(mask, mean + residual, 0.0)
+            known = known + added
+        return DecodedLatent(decoded, known)
 
     def finalize(self) -> None:
         """Convert the prior to tables and the scale network to integers."""
@@ -278,15 +281,18 @@ def separable_chain(*channels: int) -> nn.Sequential:
     return nn.Sequential(*(DSB(inputs, outputs) for inputs, outputs in pairs))
 
 
-def checkerboard(channels: int, like: Tensor) -> Tensor:
-    """Return the mask of the first pass, ``(channels, h, w)`` bool, with h and w of ``like``.
+def coding_passes(passes: Passes, like: Tensor) -> list[Tensor]:
+    """Return the mask of the symbols of each pass, ``(C, h, w)`` bool, for a latent like this.
 
-    It contains even positions in the first half of the channels and odd positions in the second
-    half. Half of each position and of each channel is therefore decoded before the second pass.
+    Each pass contains one of the four positions of 2 x 2, or two diagonal ones if there are two
+    passes. Groups of channels start at different positions, so that the same share of each position
+    and of each channel is known before a pass.
     """
-    height, width, device = *like.shape[-2:], like.device
-    rows = torch.arange(height, device=device)[:, None]
-    columns = torch.arange(width, device=device)[None]
-    even = (rows + columns) % 2 == 0
-    half = torch.arange(channels, device=device)[:, None, None] < (channels + 1) // 2
-    return half == even
+    channels, height, width = like.shape[-3:]
+    row, column, channel = (
+        torch.arange(size, device=like.device) for size in (height, width, channels)
+    )
+    row, column = row[:, None] % 2, column % 2
+    place = (2 * ((row + column) % 2) + row) * passes // _PLACES  # diagonal neighbours first
+    group = (channel * passes // channels)[:, None, None]
+    return [(place + group) % passes == number for number in range(passes)]

@@ -11,6 +11,7 @@ from spike_zoo.methods.sci.codec.entropy import (
     DecodedLatent,
     FrameCoder,
     LatentEntropy,
+    Passes,
     Symbols,
     UncodedLatent,
 )
@@ -42,7 +43,7 @@ TemporalPrior = Literal["full", "symbols", "none"]
 class TemporalEntropy(nn.Module):
     """Entropy models of motion and of content with a number of channels, and its temporal prior."""
 
-    def __init__(self, width: float, content: int) -> None:
+    def __init__(self, width: float, content: int, passes: Passes) -> None:
         super().__init__()
         wide, wider = (scale_channels(c, width) for c in (64, 96))
         motion, inside, hidden = (scale_channels(c, width) for c in (MOTION, 256, 128))
@@ -58,6 +59,7 @@ class TemporalEntropy(nn.Module):
             hidden=hidden,
             extra=motion,
             previous=True,
+            passes=passes,
         )
         inside = scale_channels(592, width)
         self.content = LatentEntropy(
@@ -69,6 +71,7 @@ class TemporalEntropy(nn.Module):
             hidden=hidden,
             extra=2 * content,
             previous=True,
+            passes=passes,
         )
 
 
@@ -131,6 +134,7 @@ class Inter(nn.Module):
         block_transform: Whether a linear transform of blocks of the difference to the warped
             reference frame is added to analysis and synthesis, as in :class:`Intra`. Its latent
             has at least 64 channels.
+        passes: Number of passes of the entropy models, see :func:`coding_passes`.
     """
 
     def __init__(
@@ -141,13 +145,14 @@ class Inter(nn.Module):
         *,
         skip: bool = False,
         block_transform: bool = False,
+        passes: Passes = 2,
     ) -> None:
         super().__init__()
         self.context, self.temporal_prior, self.skip = context, temporal_prior, skip
         content = scale_channels(CONTENT, width)
         content = max(content, COEFFICIENTS) if block_transform else content
         self.analysis = InterAnalysis(width, content, block_transform=block_transform)
-        self.entropy = TemporalEntropy(width, content)
+        self.entropy = TemporalEntropy(width, content, passes)
         self.motion_synthesis = MotionSynthesis(width)
         self.contexts = ContextMining(width)
         self.synthesis = ContentSynthesis(width, content, block_transform=block_transform)

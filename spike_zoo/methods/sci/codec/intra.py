@@ -13,7 +13,12 @@ from scipy.fft import dct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import FrameCoder, LatentEntropy, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import (
+    FrameCoder,
+    LatentEntropy,
+    Passes,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -129,9 +134,10 @@ class Intra(nn.Module):
         block_transform: Whether a linear transform of blocks, initialised as a DCT, is added to
             analysis and synthesis. Not in the paper: without it, two thirds of the latent channels
             of a narrow codec stayed below one rounding step.
+        passes: Number of passes of the entropy model, see :func:`coding_passes`.
     """
 
-    def __init__(self, width: float, *, block_transform: bool = False) -> None:
+    def __init__(self, width: float, *, block_transform: bool = False, passes: Passes = 2) -> None:
         super().__init__()
         latent, wide = scale_channels(LATENT, width), scale_channels(640, width)
         self.analysis = IntraAnalysis(width, block_transform=block_transform)
@@ -142,6 +148,7 @@ class Intra(nn.Module):
             fusion=(wide,),
             spatial=(wide, wide),
             hidden=scale_channels(192, width),
+            passes=passes,
         )
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.sci.analysis.fam import FAMOutput
-from spike_zoo.methods.sci.codec.frames import DecodedFrame
+from spike_zoo.methods.sci.codec.frame_encoder import DecodedFrame
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS

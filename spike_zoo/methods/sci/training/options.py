@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.codec.codec import SCICodec
+from spike_zoo.methods.sci.codec.entropy import Passes
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.networks import LAMBDAS, Analysis, Boundary, IFrameMotion
@@ -110,6 +111,7 @@ class NetworkOptions:
         skip: Whether P-frames can leave out motion, content or frames, see :class:`Inter`.
         block_transform: Whether frames have a linear transform of blocks, see :class:`Intra` and
             :class:`Inter`.
+        passes: Passes of the entropy models: 2, or 4, which need fewer bits and more time.
         estimation: Motion estimation between features: the ``"network"`` of the paper, or optical
             flow by ``"dis"``, without training.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
@@ -129,6 +131,7 @@ class NetworkOptions:
     fmvr: bool = True
     skip: bool = False
     block_transform: bool = False
+    passes: Passes = 2
     estimation: Estimation = "network"
     scale_input: bool = True
 
@@ -150,6 +153,7 @@ class NetworkOptions:
                 fmvr="fmvr" not in row.absent,
                 skip=self.skip,
                 block_transform=self.block_transform,
+                passes=self.passes,
             )
         switches = {"attention": self.attention, "binarize": self.binarize}
         return SCICodec(

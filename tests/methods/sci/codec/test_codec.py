@@ -119,6 +119,17 @@ def test_options_of_the_decoder_change_p_frames_and_the_model_digest(
     assert next(iframes).payload(0) == next(iframes).payload(0)
 
 
+def test_a_codec_of_four_passes_rejects_bitstreams_of_two(codec: SCICodec, stream: bytes) -> None:
+    other = copy.deepcopy(codec)
+    assert other.coding is not None
+    for model in (other.coding.intra.entropy, other.coding.inter.entropy.content):
+        model.passes = 4
+    with pytest.raises(ModelMismatchError):
+        other.decompress(stream)
+    source = recording(20)
+    assert len(other.decompress(other.compress(source)).features) == 2
+
+
 def test_residual_coding_of_zero_content_gives_the_warped_frame(codec: SCICodec) -> None:
     other = copy.deepcopy(codec)
     assert other.inter is not None

@@ -16,14 +16,8 @@ from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent, FrameCoder
-from spike_zoo.methods.sci.codec.frames import (
-    CodecNetworks,
-    DecodedFrame,
-    FrameEncoder,
-    decode_frames,
-    encode_frames,
-    interpolated,
-)
+from spike_zoo.methods.sci.codec.frame_encoder import DecodedFrame, FrameEncoder, interpolated
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.inter import MODE_STOPS, FrameMode, Inter, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
@@ -74,10 +68,13 @@ def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec, features: list
 
 @pytest.fixture(scope="module")
 def skipping(codec: SCICodec) -> SCICodec:
-    """Return a codec with the option ``skip``."""
+    """Return a codec with the options ``skip`` and ``passes: 4``."""
     skipping = copy.deepcopy(codec)
-    assert skipping.inter is not None
-    skipping.inter.skip = True
+    assert skipping.coding is not None
+    intra, inter, _, _ = skipping.coding
+    inter.skip = True
+    for model in (intra.entropy, inter.entropy.motion, inter.entropy.content):
+        model.passes = 4
     return skipping
 
 

@@ -18,8 +18,9 @@ from spike_zoo.methods.sci.codec.entropy import (
     Gains,
     HyperPrior,
     LatentEntropy,
+    Passes,
     UncodedLatent,
-    checkerboard,
+    coding_passes,
 )
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet, clamp_with_gradient, ste_round
 from spike_zoo.methods.sci.codec.symbols import (
@@ -258,12 +259,11 @@ def test_means_are_in_single_precision_within_autocast(entropy: LatentEntropy) -
     assert torch.equal(cast, decoded)
 
 
-@pytest.fixture
-def entropy() -> LatentEntropy:
+@pytest.fixture(params=[2, 4])
+def entropy(request: pytest.FixtureRequest) -> LatentEntropy:
     torch.manual_seed(0)
-    return LatentEntropy(
-        CHANNELS, HYPER, raised=(8, 6), fusion=(8,), spatial=(8,), hidden=8, previous=True
-    )
+    layers = {"raised": (8, 6), "fusion": (8,), "spatial": (8,), "hidden": 8}
+    return LatentEntropy(CHANNELS, HYPER, **layers, previous=True, passes=request.param)
 
 
 def code(
@@ -277,41 +277,47 @@ def code(
     return recorder, decoded.latent, decoded.symbols
 
 
-def test_the_checkerboard_contains_half_of_every_channel_and_position() -> None:
-    mask = checkerboard(6, torch.zeros(1, 1, 4, 8))
-    assert (mask.sum(dim=(1, 2)) == 16).all()
-    assert (mask.sum(dim=0) == 3).all()
+@pytest.mark.parametrize("passes", [2, 4])
+def test_each_pass_contains_the_same_share_of_every_channel_and_position(
+    passes: Passes,
+) -> None:
+    masks = coding_passes(passes, torch.zeros(1, 8, 4, 12))
+    assert (sum(mask.int() for mask in masks) == 1).all()
+    for mask in masks:
+        assert (mask.sum(dim=(1, 2)) == 48 // passes).all()
+        assert (mask.sum(dim=0) == 8 // passes).all()
+
+
+def test_two_passes_are_a_checkerboard() -> None:
+    mask, other = coding_passes(2, torch.zeros(1, 6, 4, 8))
     assert mask[0, :2, :3].tolist() == [[True, False, True], [False, True, False]]
     assert torch.equal(mask[5], ~mask[0])
+    assert torch.equal(other, ~mask)
 
 
 def test_decoded_latents_differ_by_at_most_half_a_step(entropy: LatentEntropy) -> None:
     latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
     recorder, decoded, symbols = code(entropy, latent)
     assert (decoded - latent).abs().max() <= 0.5 + 1e-5
-    first, second = recorder.masks
-    assert torch.equal(first, ~second)
-    residuals = torch.where(first, latent - recorder.means[0], latent - recorder.means[1])
-    torch.testing.assert_close(symbols, residuals.round())
+    for mask, mean in zip(recorder.masks, recorder.means, strict=True):
+        residual = torch.where(mask, latent - mean, 0.0)
+        torch.testing.assert_close(torch.where(mask, symbols, 0.0), residual.round())
 
 
-def test_the_second_pass_depends_on_the_symbols_of_the_first(
-    entropy: LatentEntropy,
-) -> None:
+def test_a_pass_depends_on_the_symbols_of_earlier_passes_only(entropy: LatentEntropy) -> None:
     latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
     previous = torch.full_like(latent, 3.0)
     recorder, _, symbols = code(entropy, latent, previous)
-    mask = recorder.masks[0]
-    (empty, before), (first, before_again) = recorder.contexts
-    assert not empty.any()
-    assert torch.equal(first, torch.where(mask, symbols, 0.0))
-    assert torch.equal(before, previous)
-    assert torch.equal(before_again, previous)
-    first_changed, _, _ = code(entropy, torch.where(mask, latent + 9, latent), previous)
-    assert torch.equal(first_changed.means[0], recorder.means[0])
-    assert not torch.equal(first_changed.means[1], recorder.means[1])
-    second_changed, _, _ = code(entropy, torch.where(mask, latent, latent + 9), previous)
-    assert torch.equal(second_changed.means[1], recorder.means[1])
+    known = torch.zeros_like(recorder.masks[0])
+    for number, (mask, (context, before)) in enumerate(
+        zip(recorder.masks, recorder.contexts, strict=True)
+    ):
+        assert torch.equal(context, torch.where(known, symbols, 0.0))
+        assert torch.equal(before, previous)
+        known = known | mask
+        changed, _, _ = code(entropy, torch.where(mask, latent + 9, latent), previous)
+        for other, (mean, expected) in enumerate(zip(changed.means, recorder.means, strict=True)):
+            assert torch.equal(mean, expected) == (other <= number)
 
 
 def test_decoder_gains_invert_encoder_gains() -> None:
