@@ -342,7 +342,7 @@ def test_an_untrained_block_transform_codes_smooth_features(
     block_transform: bool, low: tuple[float, float], high: float
 ) -> None:
     torch.manual_seed(0)  # the motion of the P-frame is random
-    options = {"fmvr": False, "block_transform": block_transform}
+    options: Any = {"fmvr": False, "block_transform": block_transform}
     coding = CodecNetworks.of_width(WIDTH, "condition", "full", **options)
     codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), coding=coding).eval()
     codec.update_tables()
