@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
-from spike_zoo.training.initial_weights import recipe
+from spike_zoo.training.initial_weights import recipe, settings
 from spike_zoo.training.provenance import INCIDENTAL_KEYS, digest_of, leaves
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
@@ -232,12 +232,16 @@ def _rate_curve(name: str) -> CurveSpec:
     return CurveSpec(name, "bpp", heading, scale="log")
 
 
-def configurations_of(runs: Iterable[RecordedRun]) -> list[list[RecordedRun]]:
+def configurations_of(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
     """Group the runs of one row that differ in their seeds only; both keep their order."""
     groups: dict[str, list[RecordedRun]] = {}
-    for run in runs:
-        settings = {k: v for k, v in recipe(run.result).items() if k not in INCIDENTAL_KEYS}
-        groups.setdefault(digest_of(settings), []).append(run)
+    for describe in (settings, recipe):  # recipes import the classes, which takes seconds
+        groups = {}
+        for run in runs:
+            described = {k: v for k, v in describe(run.result).items() if k not in INCIDENTAL_KEYS}
+            groups.setdefault(digest_of(described), []).append(run)
+        if len(groups) < 2:
+            break
     return list(groups.values())
 
 

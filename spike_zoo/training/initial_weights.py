@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "model.init_args."
 CKPT_PATH = "ckpt_path"
 INIT_FROM = "init_from"
+VALIDATION = "trainer.check_val_every_n_epoch"  # without effect on a test
 PACKAGE = "spike_zoo."  # a record must not make us import classes of other packages
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
 
@@ -88,22 +89,28 @@ def recipe_digest(record: RunResult) -> str:
 
 
 def recipe(record: RunResult) -> dict[str, Any]:
+    """Return the :func:`settings` of a run that differ from the defaults.
+
+    Results of runs with equal recipes may be averaged. Without defaults, a recipe is the same
+    before and after an option is added.
+    """
+    defaults = dict(_defaults(record.config))
+    return {k: value for k, value in settings(record).items() if value != defaults.get(k)}
+
+
+def settings(record: RunResult) -> dict[str, Any]:
     """Return the settings that affect a run's numbers, without its seed: dotted key -> value.
 
-    Results of runs with equal recipes may be averaged. Initial weights are represented by the
-    recipe of the run that trained them, or by their digest if the recipe is unknown. Null values
-    and defaults are omitted, so that a recipe is the same before and after an option is added.
+    Initial weights are represented by the recipe of the run that trained them, or by their digest
+    if the recipe is unknown. Null values are omitted.
     """
     config = {**effective_config(record.config), CKPT_PATH: None, "seed_everything": None}
-    settings = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
+    values = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
     for key, origin in record.begins_with.items():
-        settings[key] = origin.get("recipe") or origin.get("sha256")
-    defaults = dict(_defaults(config))
-    return {
-        key: value
-        for key, value in settings.items()
-        if value is not None and not (key in defaults and defaults[key] == value)
-    }
+        values[key] = origin.get("recipe") or origin.get("sha256")
+    if not any(name.startswith("train/") for name in record.metrics):
+        values.pop(VALIDATION, None)
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _defaults(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

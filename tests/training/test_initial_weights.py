@@ -260,6 +260,13 @@ def test_a_recipe_is_the_same_after_options_with_defaults_are_added() -> None:
     assert older == newer != other
 
 
+def test_the_interval_of_validation_is_in_recipes_of_training_only() -> None:
+    config = {"trainer": {"check_val_every_n_epoch": 2}}
+    for metrics, is_same in (({"test/psnr": 30.0}, True), ({"train/total": 0.1}, False)):
+        digests = [recipe_digest(make_result(config=c, metrics=metrics)) for c in (config, {})]
+        assert (digests[0] == digests[1]) == is_same
+
+
 def test_initial_weights_enter_the_recipe_by_their_recipe_or_digest() -> None:
     config = _config(teacher="runs/teacher-0-12345678/checkpoints/best.ckpt")
     teacher = {"path": "x", "sha256": "34", "recipe": "made so"}
