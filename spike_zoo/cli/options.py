@@ -135,6 +135,8 @@ class SceneOptions(TypedDict, total=False):
         threshold: Firing threshold of S-SDM's camera, only with "deblur": 2, 4 and 8 are 1, 2 and 4
             in the paper. Default: 2.
         motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
+        clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
+            to 45 degrees. Default: 0.
         limit: Largest number of pictures of each split, evenly from all classes.
     """
 
@@ -155,6 +157,7 @@ class SceneOptions(TypedDict, total=False):
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
     threshold: Literal[2, 4, 8] | None
     motions: PositiveInt | None
+    clutter: NonNegativeInt | None
     limit: PositiveInt | None
 
 

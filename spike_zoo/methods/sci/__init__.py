@@ -5,12 +5,13 @@ paper" in this package is this one.
 """
 
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.analysis.recognition import (
-    PlaybackRecognitionModule,
-    SCIRecognitionModule,
-)
+from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule
 from spike_zoo.methods.sci.baselines.bitstreams import LosslessModule, SCIBitstreamModule
 from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
+from spike_zoo.methods.sci.baselines.picture_recognition import (
+    CodedRecognitionModule,
+    PlaybackRecognitionModule,
+)
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
@@ -29,6 +30,7 @@ __all__ = [
     "CAASModule",
     "CTAModule",
     "ClassFAM",
+    "CodedRecognitionModule",
     "CodingOptions",
     "LosslessModule",
     "MotionEstimation",

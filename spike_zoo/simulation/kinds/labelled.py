@@ -51,6 +51,8 @@ class LabelledDrift:
 
     picture: LabelledPicture  #: the moving picture
     spec: DriftSpec  #: motion and camera
+    #: function that returns what stands still behind the picture, ``(H, W)`` in [0, 1]; None: dark
+    background: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +63,11 @@ class LabelledDrift:
         """Simulate the recording and return it with its label."""
         picture = self.picture
         return simulate_drift(
-            picture.read(), self.spec, label=picture.label, label_name=picture.label_name
+            picture.read(),
+            self.spec,
+            label=picture.label,
+            label_name=picture.label_name,
+            background=self.background() if self.background else None,
         )
 
 

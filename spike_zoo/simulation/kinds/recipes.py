@@ -64,6 +64,7 @@ LATER_OPTIONS: Final = (
     "training",
     "testing",
     "photographs",
+    "clutter",
 )
 
 
@@ -321,9 +322,9 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                     motions=4,
                 ),
             },
-            options={"noise": "none"},
+            options={"noise": "none", "clutter": 0},
             least_planes=lambda values: 2,
-            scenes=_scenes_function(digit_drifts, "motions"),
+            scenes=_scenes_function(digit_drifts, "motions", "clutter"),
             take=_own_take,
             label_names=DIGIT_NAMES,
         ),

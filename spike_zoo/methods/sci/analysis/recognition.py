@@ -1,4 +1,4 @@
-"""SCI's recognition from uncoded or decoded features, and its baseline on playback images."""
+"""SCI's recognition from uncoded or decoded features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
@@ -19,14 +19,13 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
-from spike_zoo.methods.sci.features.blocks import conv3
-from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
+from spike_zoo.methods.sci.features.fem import CLIP
 from spike_zoo.methods.sci.training.options import DECODED, NETWORKS, STAGES, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
 from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import LabelledBatch, Split
@@ -84,9 +83,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         check_distort(affine_augment)
         self.train_stage(DECODED if joint else STAGES["fam"], arguments, classes)
         self._cache = TensorCache(cache_gib)
-        names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
-        means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
-        self.coded = MetricCollection(means, compute_groups=False)
+        self.coded = CodedAccuracy()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
@@ -131,19 +128,15 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> results.Evaluation:
         """Classify a batch and, in a test, also after coding at each quality."""
         evaluation = super().evaluate(batch, split, batch_idx)
-        if split == "test" and self.codec.coding is not None:
-            for quality in range(QUALITIES):
-                self._evaluate_coded(batch, quality)
-        return evaluation
-
-    def _evaluate_coded(self, batch: LabelledBatch, quality: int) -> None:
-        spikes = batch["spikes"]
-        coded = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
-        is_correct = (self._fam(*coded.analysis).argmax(dim=1) == batch["label"]).float()
-        shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        densities = torch.tensor([rates.bpp(count, shape) for count in coded.n_bytes])
-        self.coded[f"accuracy_q{quality}"].update(is_correct.cpu())
-        self.coded[f"bpp_q{quality}"].update(densities)
+        values, spikes = dict(evaluation.values), batch["spikes"]
+        is_coded = split == "test" and self.codec.coding is not None
+        for quality in range(QUALITIES) if is_coded else ():
+            coded = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
+            is_correct = self._fam(*coded.analysis).argmax(dim=1) == batch["label"]
+            values[f"accuracy_q{quality}"] = self.coded.add(
+                quality, is_correct, coded.n_bytes, spikes
+            )
+        return evaluation._replace(values=values)
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of classes and, with a codec, accuracy and bits at each quality.
@@ -154,17 +147,13 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         super().on_test_epoch_end()
         if self.codec.coding is None:
             return
-        values = {name: float(metric.compute()) for name, metric in self.coded.items()}
-        self.coded.reset()
+        values, self.curves = self.coded.results()
         for quality in range(QUALITIES):
             points, percent = rates.accuracy_decrease(accuracy, values[f"accuracy_q{quality}"])
             values[f"accuracy_decrease_q{quality}"] = points
             if accuracy > 0:
                 values[f"accuracy_decrease_percent_q{quality}"] = percent
-            values[f"bit_saving_q{quality}"] = rates.bit_saving(values[f"bpp_q{quality}"])
         self.log_dict({f"test/{name}": value for name, value in values.items()})
-        pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
-        self.curves = {"rate_distortion/accuracy": pairs}
 
     def features(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of the last layer for each clip, ``(B, C)``."""
@@ -175,31 +164,73 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         return cast("ClassFAM", self.codec.fam)
 
 
+class CodedAccuracy(MetricCollection):
+    """Accuracy and bits per pixel and plane of coded clips at each quality."""
+
+    def __init__(self) -> None:
+        names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
+        means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+        super().__init__(means, compute_groups=False)
+
+    def add(
+        self, quality: int, is_correct: Tensor, n_bytes: Sequence[int], spikes: Tensor
+    ) -> Tensor:
+        """Add clips ``(B, T, H, W)``; return the accuracy of each, 0 or 1, on the CPU."""
+        shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
+        correct = is_correct.float().cpu()
+        self[f"accuracy_q{quality}"].update(correct)
+        self[f"bpp_q{quality}"].update(torch.tensor([rates.bpp(count, shape) for count in n_bytes]))
+        return correct
+
+    def results(self) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
+        """Return the means with the saved bits, and the curve of accuracy; reset the metrics."""
+        values = {name: float(metric.compute()) for name, metric in self.items()}
+        self.reset()
+        for quality in range(QUALITIES):
+            values[f"bit_saving_q{quality}"] = rates.bit_saving(values[f"bpp_q{quality}"])
+        pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
+        return values, {"rate_distortion/accuracy": pairs}
+
+
 class CodedClips(NamedTuple):
     """A batch of clips, coded and decoded."""
 
-    analysis: AnalysisInput  # around the decoded middle feature
+    features: Tensor  # decoded, (B, N, 3, H, W)
+    motion: Tensor  # decoded, from each feature to the previous one, (B, N, 2, H, W)
     n_bytes: list[int]  # of the complete file of each clip
+
+    @property
+    def analysis(self) -> AnalysisInput:
+        """Input of the analysis of the middle feature."""
+        return gather_analysis_input(self.features, self.motion, self.features.shape[1] // 2)
 
 
 def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: int) -> CodedClips:
-    """Encode and decode the features of clips, each as a bitstream of one group of pictures.
+    """Encode and decode the features of clips ``(B, T, H, W)`` of at least 41 planes."""
+    check_exact(codec)
+    return coded_features(codec, clip_features(codec, spikes, rate_scale), quality)
 
-    The encoder's closed loop yields the decoded features, so the bitstreams are not read. Clips
-    ``(B, T, H, W)`` have at least 41 planes.
+
+def clip_features(codec: SCICodec, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    """Return the features of clips ``(B, T, H, W)`` as an encoder computes them."""
+    with exact_context(spikes.device), fast_precision(spikes.device):
+        return codec.features(spikes, rate_scale).float()
+
+
+def coded_features(codec: SCICodec, features: Tensor, quality: int) -> CodedClips:
+    """Encode and decode features ``(B, N, 3, H, W)``, each sample as one group of pictures.
+
+    The encoder's closed loop yields the decoded features, so the bitstreams are not read.
     """
     coding = coding_of(codec)
     check_exact(codec)
-    encoders = [rans.GroupEncoder() for _ in spikes]
-    with exact_context(spikes.device):
-        with fast_precision(spikes.device):  # as in bitstreams
-            features = codec.features(spikes, rate_scale).float()
+    encoders = [rans.GroupEncoder() for _ in features]
+    with exact_context(features.device):
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
         symbols = SymbolEncoder(*encoders)
         frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)
         decoded, motion = stack_frames(coding, list(frames))
-        analysis = gather_analysis_input(decoded, motion, features.shape[1] // 2)
-    return CodedClips(analysis, [file_bytes([encoder.finish()]) for encoder in encoders])
+    return CodedClips(decoded, motion, [file_bytes([coder.finish()]) for coder in encoders])
 
 
 def check_distort(amount: float) -> None:
@@ -250,117 +281,3 @@ def apply_affine_to_motion(motions: Tensor, distortion: Tensor) -> Tensor:
     """
     inverse = torch.linalg.inv(distortion[:, :, :2]).to(motions)
     return torch.einsum("bij,bnjhw->bnihw", inverse, apply_affine(motions, distortion))
-
-
-class NormalisedBlock(nn.Module):
-    """A residual block of two 3x3 convolutions with batch normalisation."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            conv3(channels, channels),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            conv3(channels, channels),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return non-negative values of the same shape."""
-        return (x + self.layers(x)).relu()
-
-
-class PlaybackClassifier(nn.Module):
-    """A residual network on one image, without motion, neighbours or pretrained stages.
-
-    Args:
-        classes: Number of classes.
-        channels: Channels at full size; twice as many at half and four times at a quarter size.
-        blocks: Residual blocks at each size.
-
-    Shape:
-        - picture: ``(B, 1, H, W)``.
-        - Output: logits ``(B, classes)``.
-    """
-
-    def __init__(self, classes: int = 10, channels: int = 32, blocks: int = 3) -> None:
-        super().__init__()
-        if min(classes - 1, channels, blocks) < 1:
-            raise ValueError(
-                f"classes, channels and blocks must be at least 2, 1 and 1, got {classes}, "
-                f"{channels} and {blocks}"
-            )
-        widths = [channels, 2 * channels, 4 * channels]
-        layers: list[nn.Module] = []
-        for before, width in zip([1, *widths], widths, strict=False):
-            stride = 1 if before == 1 else 2
-            layers += [conv3(before, width, stride=stride), nn.BatchNorm2d(width), nn.ReLU()]
-            layers += [NormalisedBlock(width) for _ in range(blocks)]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(4 * channels, classes)
-
-    def pooled(self, picture: Tensor) -> Tensor:
-        """Return the pooled inputs of the last layer, ``(B, 4 channels)``."""
-        return self.layers(picture).mean(dim=(-2, -1))
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the logits of each picture."""
-        return self.head(self.pooled(picture))
-
-
-class PlaybackRecognitionModule(ClassificationModule):
-    """Train :class:`PlaybackClassifier` on playback, the mean of the 13 middle planes of a clip.
-
-    Args:
-        classes: Number of classes.
-        label_names: Names of the classes, by index.
-        channels: See :class:`PlaybackClassifier`.
-        blocks: See :class:`PlaybackClassifier`.
-        affine_augment: See :class:`SCIRecognitionModule`; here images are distorted.
-        label_smoothing: See :class:`ClassificationModule`.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-    """
-
-    clip_length = CLIP
-
-    def __init__(
-        self,
-        classes: int = 10,
-        label_names: Sequence[str] = (),
-        channels: int = 32,
-        blocks: int = 3,
-        affine_augment: float = 0.0,
-        label_smoothing: float = 0.0,
-        learning_rate: float = 1e-3,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = 0.02,
-    ) -> None:
-        super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
-        check_distort(affine_augment)
-        check_schedule(schedule, learning_rate, warmup)
-        self.save_hyperparameters()
-        self.network = PlaybackClassifier(classes, channels, blocks)
-
-    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
-        """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
-        return self.network(self._playback(spikes, rate_scale))
-
-    def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a training batch, with augmentation."""
-        self.check_batch(batch)
-        picture = self._playback(batch["spikes"], batch["rate_scale"])
-        if amount := self.hparams["affine_augment"]:
-            affine = sample_affine(len(picture), amount, self.generator("clips"))
-            picture = apply_affine(picture, affine)
-        return self.network(picture)
-
-    def features(self, batch: LabelledBatch) -> Tensor:
-        """Return the inputs of the last layer for each clip."""
-        return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
-
-    def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
-        first = spikes.shape[1] // 2 - WINDOW // 2
-        rate = spikes[:, first : first + WINDOW].float().mean(dim=1, keepdim=True)
-        return rate / rate_scale.to(rate).view(-1, 1, 1, 1)

@@ -43,13 +43,7 @@ class CodedVideoModule(CodingModule):
 
     def __init__(self, codec: str, qps: Sequence[int]) -> None:
         super().__init__()
-        if codec not in video.CODECS:
-            raise ConfigError(f"codec: one of {', '.join(video.CODECS)}, got {codec!r}")
-        if not qps or any(first <= second for first, second in pairwise(qps)):
-            raise ConfigError(f"qps: quantisers, the coarsest first, got {list(qps)}")
-        largest = video.CODECS[codec].largest_qp
-        if min(qps) < 0 or max(qps) > largest:
-            raise ConfigError(f"qps: those of {codec} lie in 0..{largest}, got {list(qps)}")
+        check_qps(codec, qps)
         self.codec_name = codec
         self.qps = tuple(qps)
         self.rate_points = tuple(f"qp {qp}" for qp in qps)
@@ -72,6 +66,17 @@ class CodedVideoModule(CodingModule):
     def decoded(self, coded: Compressed) -> Tensor:
         """Decode a video to frames of bytes."""
         return torch.from_numpy(video.decode_video(cast("video.CodedVideo", coded.content)))
+
+
+def check_qps(codec: str, qps: Sequence[int]) -> None:
+    """Raise unless a codec exists, and the quantisers are decreasing values that it has."""
+    if codec not in video.CODECS:
+        raise ConfigError(f"codec: one of {', '.join(video.CODECS)}, got {codec!r}")
+    if not qps or any(first <= second for first, second in pairwise(qps)):
+        raise ConfigError(f"qps: quantisers, the coarsest first, got {list(qps)}")
+    largest = video.CODECS[codec].largest_qp
+    if min(qps) < 0 or max(qps) > largest:
+        raise ConfigError(f"qps: those of {codec} lie in 0..{largest}, got {list(qps)}")
 
 
 class ReconstructingModule(CodedVideoModule):

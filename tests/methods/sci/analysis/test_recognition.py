@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.methods.sci import PlaybackRecognitionModule, SCICodec, SCIRecognitionModule
-from spike_zoo.methods.sci.analysis.recognition import PlaybackClassifier, coded_clips
+from spike_zoo.methods.sci.analysis.recognition import coded_clips
+from spike_zoo.methods.sci.baselines.picture_recognition import PlaybackClassifier
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
 from tests.methods.sci.codecs import recording
