@@ -227,16 +227,20 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
         points = [zlib.crc32(name.encode()) % QUALITIES for name in batch["name"]]
 
         def compute(places: list[int]) -> Tensor:
-            single = [self._decoded_clip(batch, place, points[place]) for place in places]
-            return torch.cat(single)
+            clips = [batch["spikes"].new_empty(0)] * len(places)
+            for point in range(QUALITIES):
+                same = [n for n, place in enumerate(places) if points[place] == point]
+                if not same:
+                    continue
+                chosen = [places[n] for n in same]
+                coded = self.decoded(batch["spikes"][chosen], batch["rate_scale"][chosen], point)
+                for n, pictures in zip(same, coded.pictures, strict=True):
+                    clips[n] = pictures
+            return torch.stack(clips)
 
         keys = [*zip(batch["name"], batch["plane"].tolist(), strict=True)]
         with torch.no_grad():
             return self._cache(keys, compute, batch["spikes"].device)
-
-    def _decoded_clip(self, batch: LabelledBatch, place: int, point: int) -> Tensor:
-        clip = slice(place, place + 1)
-        return self.decoded(batch["spikes"][clip], batch["rate_scale"][clip], point).pictures
 
     def features(self, batch: LabelledBatch) -> None:
         """Return None: a map of the features would code each clip once more."""

@@ -1,8 +1,8 @@
-"""Tests of SCIRecognitionModule and of its baseline, PlaybackRecognitionModule."""
+"""Tests of SCIRecognitionModule and of its baselines, which classify pictures."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,14 +10,25 @@ from lightning import seed_everything
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.methods.sci import PlaybackRecognitionModule, SCICodec, SCIRecognitionModule
+from spike_zoo.methods.sci import (
+    CodedRecognitionModule,
+    PlaybackRecognitionModule,
+    SCICodec,
+    SCIRecognitionModule,
+)
 from spike_zoo.methods.sci.analysis.recognition import coded_clips
-from spike_zoo.methods.sci.baselines.picture_recognition import PlaybackClassifier
+from spike_zoo.methods.sci.baselines.picture_recognition import (
+    CENTRES,
+    Coder,
+    PlaybackClassifier,
+    playback_at,
+)
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
 from tests.methods.sci.codecs import recording
-from tests.methods.sci.coding import WIDTHS, grouped
+from tests.methods.sci.coding import WIDTHS, grouped, small
 
 
 class TestSCIRecognition(ClassificationTester, MethodTester):
@@ -39,6 +50,73 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
 class TestPlayback(ClassificationTester, MethodTester):
     def make_module(self) -> PlaybackRecognitionModule:
         return PlaybackRecognitionModule(2, channels=8, blocks=1)
+
+
+class TestCodedPictures(ClassificationTester, MethodTester):
+    weights: str
+
+    @pytest.fixture(autouse=True)
+    def _set_weights(self, joint_file: str) -> None:
+        type(self).weights = joint_file
+
+    def make_module(self) -> CodedRecognitionModule:
+        return coded_module("spikes", self.weights, qps=(20, 15, 10, 5), cache_gib=0.1)
+
+
+@pytest.fixture(scope="module")
+def joint_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a file of finalised networks of stage ``joint`` with random weights."""
+    seed_everything(8)
+    module = small("joint")
+    module.finalize()
+    path = tmp_path_factory.mktemp("joint") / "joint.safetensors"
+    save_weights(module, path)
+    return str(path)
+
+
+def coded_module(coder: Coder, weights: str, **options: Any) -> CodedRecognitionModule:
+    seed_everything(0)
+    return CodedRecognitionModule(coder, weights, classes=2, channels=8, blocks=1, **options)
+
+
+@pytest.mark.parametrize("coder", get_args(Coder))
+def test_every_coder_returns_five_pictures_and_the_size_of_each_clip(
+    coder: Coder, joint_file: str
+) -> None:
+    module, batch = coded_module(coder, joint_file), labelled_batch(41, 40, 48)
+    with torch.no_grad():
+        decoded = [module.decoded(batch["spikes"], batch["rate_scale"], n) for n in range(4)]
+    assert [part.pictures.shape for part in decoded] == 4 * [(2, 5, 40, 48)]
+    assert all(len(part.n_bytes) == 2 for part in decoded)
+    if coder in ("x265", "spikes"):  # the networks are random
+        sizes = [sum(part.n_bytes) for part in decoded]
+        assert sizes == sorted(sizes)
+        assert len(set(sizes)) == 4
+    if coder == "spikes":
+        exact = playback_at(batch["spikes"], batch["rate_scale"], CENTRES)
+        errors = [float((part.pictures - exact).abs().mean()) for part in decoded]
+        assert errors[-1] < errors[0]
+
+
+def test_each_training_clip_is_coded_once_and_at_one_rate(
+    joint_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, batch = coded_module("x265", joint_file, cache_gib=0.1), labelled_batch(41, 40, 48)
+    batch["name"] = [f"clip {number}" for number in range(2)]
+    first = module.training_pictures(batch)
+    monkeypatch.setattr(module, "decoded", None)  # pictures must come from the cache
+    assert torch.equal(module.training_pictures(batch), first)
+
+
+def test_coded_pictures_need_weights_with_a_codec_and_a_rate_for_each_quality(
+    stage_files: dict[str, str],
+) -> None:
+    with pytest.raises(SpikeZooError, match="is not of SCI with a codec and an analysis"):
+        coded_module("images", stage_files["fem"]).setup("fit")
+    with pytest.raises(SpikeZooError, match="qps: 4, one for each quality"):
+        coded_module("x265", "sci", qps=(40, 30))
+    with pytest.raises(SpikeZooError, match="coder: one of features, images, x265, spikes"):
+        coded_module("h264", "sci")  # type: ignore[arg-type]
 
 
 def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
