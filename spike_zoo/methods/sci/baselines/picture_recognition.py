@@ -227,16 +227,12 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
         points = [zlib.crc32(name.encode()) % QUALITIES for name in batch["name"]]
 
         def compute(places: list[int]) -> Tensor:
-            clips = [batch["spikes"].new_empty(0)] * len(places)
-            for point in range(QUALITIES):
-                same = [n for n, place in enumerate(places) if points[place] == point]
-                if not same:
-                    continue
-                chosen = [places[n] for n in same]
-                coded = self.decoded(batch["spikes"][chosen], batch["rate_scale"][chosen], point)
-                for n, pictures in zip(same, coded.pictures, strict=True):
-                    clips[n] = pictures
-            return torch.stack(clips)
+            clips: dict[int, Tensor] = {}
+            for point in {points[place] for place in places}:
+                same = [place for place in places if points[place] == point]
+                coded = self.decoded(batch["spikes"][same], batch["rate_scale"][same], point)
+                clips.update(zip(same, coded.pictures, strict=True))
+            return torch.stack([clips[place] for place in places])
 
         keys = [*zip(batch["name"], batch["plane"].tolist(), strict=True)]
         with torch.no_grad():

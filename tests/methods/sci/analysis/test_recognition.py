@@ -80,7 +80,7 @@ def coded_module(coder: Coder, weights: str, **options: Any) -> CodedRecognition
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
-def test_every_coder_returns_five_pictures_and_the_size_of_each_clip(
+def test_a_coder_returns_five_pictures_and_the_size_of_each_clip(
     coder: Coder, joint_file: str
 ) -> None:
     module, batch = coded_module(coder, joint_file), labelled_batch(41, 40, 48)
