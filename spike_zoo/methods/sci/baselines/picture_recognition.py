@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -95,13 +95,6 @@ class PlaybackClassifier(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the logits of each sample."""
         return self.head(self.pooled(pictures))
-
-
-class DecodedPictures(NamedTuple):
-    """Pictures of a batch of clips after coding."""
-
-    pictures: Tensor  # (B, 5, H, W)
-    n_bytes: list[int]  # of the bitstream of each clip
 
 
 class PlaybackRecognitionModule(ClassificationModule):
@@ -230,8 +223,8 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
             clips: dict[int, Tensor] = {}
             for point in {points[place] for place in places}:
                 same = [place for place in places if points[place] == point]
-                coded = self.decoded(batch["spikes"][same], batch["rate_scale"][same], point)
-                clips.update(zip(same, coded.pictures, strict=True))
+                pictures, _ = self.decoded(batch["spikes"][same], batch["rate_scale"][same], point)
+                clips.update(zip(same, pictures, strict=True))
             return torch.stack([clips[place] for place in places])
 
         keys = [*zip(batch["name"], batch["plane"].tolist(), strict=True)]
@@ -243,29 +236,29 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
 
     def pictures_of(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the pictures of clips after coding at the highest rate."""
-        return self.decoded(spikes, rate_scale, QUALITIES - 1).pictures
+        return self.decoded(spikes, rate_scale, QUALITIES - 1)[0]
 
-    def decoded(self, spikes: Tensor, rate_scale: Tensor, point: int) -> DecodedPictures:
-        """Code clips ``(B, 41, H, W)`` at a rate point, and return what a decoder makes of them."""
+    def decoded(self, spikes: Tensor, rate_scale: Tensor, point: int) -> tuple[Tensor, list[int]]:
+        """Code clips ``(B, 41, H, W)`` at a rate point.
+
+        Returns:
+            The decoded pictures ``(B, 5, H, W)``, and the bytes of each clip's bitstream.
+        """
         if self.coder == "spikes":
-            coded, n_bytes = self._by_x265(spikes, point)
-            return DecodedPictures(playback_at(coded >= THRESHOLD, rate_scale, CENTRES), n_bytes)
+            planes, n_bytes = self._by_x265(spikes, point)
+            return playback_at(planes >= THRESHOLD, rate_scale, CENTRES), n_bytes
         codec = self._codec.to(spikes.device)
         features = clip_features(codec, spikes, rate_scale)
-        if self.coder == "features":
-            return self._by_sci(features, point)
-        motion, fam = codec.backward_motion(features), cast("FAM", codec.fam)
-        inputs = (gather_analysis_input(features, motion, n) for n in range(self.pictures))
-        images = torch.stack([fam(*parts).clamp(0.0, 1.0) for parts in inputs], dim=1)
-        if self.coder == "images":
-            return self._by_sci(images.expand_as(features), point)
-        coded, n_bytes = self._by_x265(images[:, :, 0], point)
-        return DecodedPictures(coded / WHITE, n_bytes)
-
-    def _by_sci(self, features: Tensor, point: int) -> DecodedPictures:
-        """Code features by SCI's codec; pictures are the means over their channels."""
-        coded = coded_features(self._codec, features, point)
-        return DecodedPictures(coded.features.mean(dim=2), coded.n_bytes)
+        if self.coder != "features":  # images, in all channels
+            motion, fam = codec.backward_motion(features), cast("FAM", codec.fam)
+            inputs = (gather_analysis_input(features, motion, n) for n in range(self.pictures))
+            images = torch.stack([fam(*parts).clamp(0.0, 1.0) for parts in inputs], dim=1)
+            features = images.expand_as(features)
+        if self.coder == "x265":
+            pictures, n_bytes = self._by_x265(features[:, :, 0], point)
+            return pictures / WHITE, n_bytes
+        coded = coded_features(codec, features, point)
+        return coded.features.mean(dim=2), coded.n_bytes
 
     def _by_x265(self, frames: Tensor, point: int) -> tuple[Tensor, list[int]]:
         """Code each sample of frames ``(B, N, H, W)`` in [0, 1]; return bytes and sizes."""
