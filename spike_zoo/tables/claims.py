@@ -20,8 +20,9 @@ RELEVANT_PSNR: Final = 0.1
 _OUTLIER_LEVEL: Final = 0.01  # ISO 5725-2
 NOISE_RULE: Final = (
     "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
-    "standard deviation over seeds, pooled over all rows of the file that have two seeds or more, "
-    "and t the two-sided 95 % point of Student's distribution with the degrees of freedom of s. "
+    "standard deviation over seeds, pooled over all rows of the file with the same data and two "
+    "seeds or more, and t the two-sided 95 % point of Student's distribution with the degrees of "
+    "freedom of s. "
     "A row whose variance is an outlier (Cochran's test at 1 %, ISO 5725-2) has its own s. "
     "Where no row has two seeds the result is 'one seed'. Parameters and MACs have no noise. "
     "'No seeds' are methods without training and fixed weights: the paired t-test over the "

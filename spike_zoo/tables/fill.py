@@ -93,7 +93,7 @@ def fill_tables(
     """Fill the tables of a file with means and standard deviations over seeds.
 
     A row uses the runs of one configuration, the newest in the first searched path, and the first
-    run of each seed. The spread over seeds is pooled over the rows of all tables.
+    run of each seed. The spread over seeds is pooled over the rows of all tables on the same data.
     """
     candidates = [run for run in runs if profile in (None, run.result.profile)]
     tables = [_without_claims(spec, candidates) for spec in specs]
@@ -190,10 +190,12 @@ def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) 
 def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[ClaimResult, ...]:
     """Return the results of a table's claims."""
     columns = {column.name: column for column in table.spec.columns}
-    spreads = {name: _pooled(tables, column) for name, column in columns.items()}
 
-    def sample(row: str | None, column: str) -> Sample | None:
-        return None if row is None else table.sample(row, columns[column], spreads[column])
+    def sample(row: str | None, column: str, data: set[str | None]) -> Sample | None:
+        if row is None:
+            return None
+        spreads = _pooled(tables, columns[column], data)
+        return table.sample(row, columns[column], spreads)
 
     results = []
     for claim in table.spec.claims:
@@ -202,15 +204,17 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
             continue
         than = claim.than or claim.by
         other = None if claim.limit is not None else claim.other or claim.row
+        compared = [*table.runs[claim.row], *(table.runs[other] if other else ())]
+        data = {run.result.data_sha256 for run in compared}
         first = _by_recording(table.runs[claim.row], columns[claim.by])
         second = _by_recording(table.runs[other], columns[than]) if other else claim.limit or 0.0
         results.append(
             evaluate_claim(
                 claim,
                 columns[claim.by],
-                sample(claim.row, claim.by),
-                sample(other, than),
-                sample(claim.above, claim.by),
+                sample(claim.row, claim.by, data),
+                sample(other, than, data),
+                sample(claim.above, claim.by, data),
                 than=columns[than] if claim.than else None,
                 paired=paired_differences(first, second),
             )
@@ -224,15 +228,18 @@ def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, floa
     return {name: statistics.fmean(values) for name, values in images.items()}
 
 
-def _pooled(tables: Sequence[FilledTable], column: Column) -> Spreads:
+def _pooled(tables: Sequence[FilledTable], column: Column, data: set[str | None]) -> Spreads:
     """Pool the deviations over seeds in a column, over all rows with two seeds or more.
 
-    A row with an outlying variance is not pooled and keeps its own.
+    Only rows that were tested on one of the archives with the digests ``data`` count. A row with
+    an outlying variance is not pooled and keeps its own.
     """
     groups: dict[tuple[int, ...], tuple[int, float]] = {}
     for table in tables:
         for other in filter(column.is_same_as, table.spec.columns):
-            for row in table.runs:
+            for row, runs in table.runs.items():
+                if data.isdisjoint(run.result.data_sha256 for run in runs):
+                    continue
                 cell = table.cells.loc[(row, other.name), :]
                 if not (math.isnan(cell["deviation"]) or table.is_exact(row, other)):
                     groups[table.key(row)] = int(cell["count"]), cell["deviation"]

@@ -103,6 +103,9 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     # a row of both tables is pooled once: two degrees of freedom, t = 4.3027
     assert table.claims[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
     assert table.claims[0].result is Result.NOISE
+    elsewhere = [make_run("never", 29.0 + n, seed=n, data_sha256="f" * 64) for n in range(3)]
+    _, other_data = fill_tables(file.tables, elsewhere + runs[3:])
+    assert other_data.claims[0].result is Result.ONE_SEED
     alone = fill_table(file.tables[1], runs[3:])
     assert alone.claims[0].result is Result.ONE_SEED
 
