@@ -51,7 +51,7 @@ class LabelledDrift:
 
     picture: LabelledPicture  #: the moving picture
     spec: DriftSpec  #: motion and camera
-    #: function that returns what stands still behind the picture, ``(H, W)`` in [0, 1]; None: dark
+    #: function that returns the static background, ``(H, W)`` in [0, 1]; None: a dark one
     background: Callable[[], NDArray[np.float32]] | None = None
 
     @property

@@ -176,8 +176,8 @@ def simulate_drift(
         spec: Size, motion and camera.
         label: Class index of the take.
         label_name: Name of the class.
-        background: Luminance of what stands still behind the picture, ``(H, W)`` in [0, 1]. The
-            brighter of both is visible.
+        background: Luminance of a static background, ``(H, W)`` in [0, 1]. The brighter of picture
+            and background is visible.
 
     Returns:
         The recording with its label; ``meta`` of the recording contains the parameters.

@@ -199,7 +199,9 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
         self.coded = CodedAccuracy()
 
     def setup(self, stage: str) -> None:
-        """Read the weights of SCI, and check the data."""
+        """Check that x265 is available, read the weights of SCI, and check the data."""
+        if self.coder in ("x265", "spikes"):
+            video.codec_of("x265")
         self._codec  # noqa: B018  (an error before the first batch)
         super().setup(stage)
 
