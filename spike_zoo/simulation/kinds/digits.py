@@ -113,7 +113,7 @@ def _pieces(
         left, top = (int(x) for x in rng.integers(_SIDE - _PIECE + 1, size=2))
         image = image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
         image = image.crop((left, top, left + _PIECE, top + _PIECE)).resize((quarter, quarter))
-        x, y = (int(rng.integers(-quarter // 2, side - quarter // 2)) for side in plane.size)
+        x, y = (int(rng.integers(-quarter // 2, end - quarter // 2)) for end in plane.size)
         plane.paste(_GREY, (x, y), image)
     return np.asarray(plane, np.float32) / np.float32(255)
 
