@@ -48,7 +48,8 @@ def summary(results: Sequence[ClaimResult]) -> str:
     tested = [claim.recordings.result is claim.result for claim in kept if claim.recordings]
     lines += [
         "",
-        f"Decided are {len(decided)} claims, {len(kept)} at a false discovery rate of 5 %. "
+        f"{len(decided)} claims are decided (supported or not supported), {len(kept)} of them at a "
+        "false discovery rate of 5 % or without a test. "
         f"The test over recordings has the same result for {sum(tested)} of the {len(tested)} "
         "that have values of images.",
     ]

@@ -54,6 +54,8 @@ def load(
         MissingFileError: If the argument is neither a shipped name nor a file; lists the names.
         WeightsError: If the file is not a checkpoint of a module, its class is not trusted, or the
             file cannot be fetched.
+        UsageError: If a name with ``hf:`` or ``wandb:`` has another form, or the extra ``hub`` is
+            not installed.
 
     Example:
         >>> from spike_zoo.testing import pattern_take

@@ -21,7 +21,7 @@ _HERE = ("--trainer.accelerator=auto", "--trainer.devices=1", "--trainer.precisi
 def compare(run: str, *, methods: list[str] | None = None) -> None:
     """Test methods without training on the images that a run was tested on; print a table.
 
-    The runs of these methods and the table are written to the folder RUN/beside.
+    The runs of these methods and the table are written to the folder RUN/compared.
 
     Args:
         run: The folder of a fitted run that reconstructs.
@@ -31,7 +31,7 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
     folder = Path(run)
     configs = [_config_of(method) for method in methods or _DEFAULT]
     options = _options_of(folder)
-    target = folder / "beside"
+    target = folder / "compared"
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     for config in configs:

@@ -49,7 +49,7 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
                 ("package", str(spike_zoo.__path__[0])),
                 ("shipped weights", str(WEIGHTS_FOLDER)),
                 ("torch hub", torch.hub.get_dir()),
-                ("W&B", os.environ.get("WANDB_MODE", "online unless a configuration says offline")),
+                ("W&B", os.environ.get("WANDB_MODE", "online unless a configuration sets offline")),
             ],
         ),
     ]

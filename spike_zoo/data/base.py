@@ -86,7 +86,8 @@ class ArchiveDataModule(LightningDataModule):
         rate_scale: Spikes per plane at white if recordings state none; default: 1 and a warning.
 
     Raises:
-        ConfigError: If the crop is below 16 pixels or the rate scale is not above 0.
+        ConfigError: If a batch size or ``samples_per_epoch`` is below 1, ``workers`` or ``seed`` is
+            negative, the crop is below 16 pixels, or the rate scale is not finite and above 0.
     """
 
     #: Command that creates the default archive, for the error about a missing archive.

@@ -64,7 +64,7 @@ class ReconstructionWindows:
         short: Names of left-out recordings with fewer planes than a clip.
 
     Raises:
-        ConfigError: If a frame is smaller than the crop, or images and planes differ in size.
+        ConfigError: If the planes of a recording are smaller than the crop, or images and planes differ in size.
     """
 
     def __init__(
@@ -247,6 +247,10 @@ class ReconstructionDataModule(ArchiveDataModule):
             archive's images are then used in neither training nor validation, and validation
             estimates the squared error from held-out spikes.
         loading: Arguments of :class:`ArchiveDataModule`.
+
+    Raises:
+        ConfigError: If ``clip_length`` or ``stride`` is below 1, ``flow_offset`` is negative, or
+            ``targets`` is used with ``colour`` or ``flow_offset``.
 
     Example:
         >>> from pathlib import Path

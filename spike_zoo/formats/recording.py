@@ -190,6 +190,9 @@ def read_recording(
         GeometryError: If the data are not a whole number of planes, or maps have another size.
         FormatError: If the content is damaged, of an unknown format, or not spikes.
         MissingItemError: If ``name`` is required or unknown; the message lists the names.
+        UsageError: If an option does not apply to the format, or ``fps`` or ``rate_scale`` is not
+            above 0.
+        VersionError: If an archive has a newer schema.
 
     Example:
         >>> Path("clip.dat").write_bytes(bytes(3 * 250 * 400 // 8))

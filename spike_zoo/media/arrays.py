@@ -41,7 +41,7 @@ class ArraysWriter:
         self.path = Path(path)
         self.overwrite = overwrite
         self._stack = contextlib.ExitStack()
-        self._growing: dict[str, _Growing] = {}
+        self._growing: dict[str, _PartwiseArray] = {}
 
     def __enter__(self) -> Self:
         self._temporary = self._stack.enter_context(new_file(self.path, overwrite=self.overwrite))
@@ -52,7 +52,7 @@ class ArraysWriter:
         for name, part in parts.items():
             if name not in self._growing:
                 spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  (the stack closes it)
-                self._growing[name] = _Growing(self._stack.enter_context(spool), part[:0])
+                self._growing[name] = _PartwiseArray(self._stack.enter_context(spool), part[:0])
             growing = self._growing[name]
             if (part.dtype, part.shape[1:]) != (growing.empty.dtype, growing.empty.shape[1:]):
                 raise MediaError(
@@ -76,7 +76,7 @@ class ArraysWriter:
 
 
 @dataclass
-class _Growing:
+class _PartwiseArray:
     """One array, whose parts are stored in a temporary file until its length is known."""
 
     spool: IO[bytes]

@@ -71,7 +71,7 @@ class CodedPictures:
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError.at(
                 path,
-                "an MP4 without the description that 'compress --codec' stores, so its "
+                "an MP4 without the description that 'compress --out X.mp4' stores, so its "
                 "planes are unknown; it can only be played",
             ) from error
         return cls(**values)

@@ -38,9 +38,10 @@ def still_error(motions: Tensor, truths: Tensor) -> Tensor:
 
 
 def motion_spread(motions: Tensor) -> Tensor:
-    """Return the isotropy of ``(B, 2, H, W)``: 1 if directions are equal, 0 if all are collinear.
+    """Return the isotropy of vectors ``(B, 2, H, W)``: 0 if all are collinear, at most 1.
 
-    This is the ratio of the root mean squares along the two principal axes of the vectors.
+    It is 1 if the vectors spread equally in all directions. The output is a scalar over all
+    samples: the ratio of the root mean squares along the two principal axes of the vectors.
     """
     vectors = motions.to(exact_device(motions.device)).double().transpose(0, 1).flatten(1)
     smaller, larger = torch.linalg.eigvalsh(vectors @ vectors.T / vectors.shape[1])

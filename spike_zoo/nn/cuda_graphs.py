@@ -42,9 +42,9 @@ class _Calls:
 def replayed(network: nn.Module, function: Callable[..., Result], *inputs: Any) -> Result:
     """Return ``function(*inputs)``; on a GPU as a CUDA graph, from the third call with such inputs.
 
-    A graph launches all kernels at once. This saves most of the time of small images. The result
-    of a graph is that of the function. If a function cannot be captured, a warning is issued and
-    the function is called.
+    A graph launches all kernels by one call. This saves most of the time of small images. The
+    result of a graph is that of the function. If a function cannot be captured, a warning is issued
+    and the function is called.
 
     Args:
         network: Network whose weights the function uses.

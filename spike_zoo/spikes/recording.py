@@ -82,7 +82,7 @@ def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
 
 
 def check_recording(value: object) -> None:
-    """Raise UsageError, which says how to make one, if a value is no :class:`SpikeRecording`."""
+    """Raise UsageError if a value is no :class:`SpikeRecording`; it states how to make one."""
     if isinstance(value, SpikeRecording):
         return
     if isinstance(value, str | PurePath):

@@ -11,7 +11,7 @@ from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.tasks.base import ProfiledCall, TaskModule
-    from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
+    from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
     from spike_zoo.tasks.deblurring import DeblurModule
     from spike_zoo.tasks.evaluation import (
         Evaluation,
@@ -36,7 +36,7 @@ __all__ = [
     "Classifies",
     "CodedScene",
     "CodingModule",
-    "Compressed",
+    "CompressedRecording",
     "Compresses",
     "DeblurModule",
     "Deblurs",
@@ -57,7 +57,7 @@ __all__ = [
 __getattr__ = lazy_attributes(
     __name__,
     base="ProfiledCall TaskModule",
-    coding="CodedScene CodingModule Compressed",
+    coding="CodedScene CodingModule CompressedRecording",
     deblurring="DeblurModule",
     evaluation="Evaluation Labels MeasuredImage Origin SamplePictures SamplePrediction",
     protocols="Classifies Compresses Deblurs Reconstructs require_ability",

@@ -50,6 +50,10 @@ class ClipReconstruction(nn.Module):
         Returns:
             float32 ``(N, 1, H, W)`` in [0, 1], one image per plane, on the CPU; 3 channels for
             colour methods.
+
+        Raises:
+            PlaneRangeError: If a plane is outside the recording.
+            UsageError: If the recording or the planes have another type.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))

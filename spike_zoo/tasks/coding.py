@@ -44,7 +44,7 @@ class CodedScene(NamedTuple):
     flow: Tensor | None = None  # from each image to the one before, (N, 2, H, W), NaN if unknown
 
 
-class Compressed(NamedTuple):
+class CompressedRecording(NamedTuple):
     """Compressed recording."""
 
     n_bytes: int  # of the complete bitstream
@@ -84,11 +84,11 @@ class CodingModule(TaskModule):
         """Return the input of :meth:`compress`, shared by all rate points: here the recording."""
         return scene
 
-    def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the method's own)
+    def compress(self, prepared: Any, point: int) -> CompressedRecording:  # noqa: ANN401  (the method's own)
         """Compress the output of :meth:`prepared` at a rate point, an index into the points."""
         raise NotImplementedError
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Decode the images of a recording, ``(N, 1, H, W)`` in [0, 1].
 
         Only planes, size and rate scale of the scene may be used; every spike file states these.
@@ -238,7 +238,7 @@ class CodingModule(TaskModule):
             yield SamplePictures(origin, strip, f"{scene.name}-plane{plane}")
 
 
-def rates_of(coded: Compressed, shape: tuple[int, int, int]) -> dict[str, float]:
+def rates_of(coded: CompressedRecording, shape: tuple[int, int, int]) -> dict[str, float]:
     """Return the known rates of a recording ``(T, H, W)``, see :attr:`CodingModule.rates`."""
     rates = {"bpp": bpp(coded.n_bytes, shape)}
     if coded.n_payload is not None:

@@ -1,4 +1,4 @@
-"""Protocols of what commands ask of a method: reconstruct, deblur, classify or compress.
+"""Protocols of abilities that commands require: reconstruct, deblur, classify or compress.
 
 They are Protocols, not base classes, so that methods without training do not import Lightning. The
 base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurModule`,
@@ -76,7 +76,7 @@ class Classifies(Protocol):
 
 
 @dataclass
-class Decoded:
+class DecodedBitstream:
     """Decoded features and motion of a bitstream, or of some of its groups of pictures.
 
     Shape:
@@ -93,13 +93,17 @@ class Decoded:
     errors: Sequence[BitstreamError] = ()  #: errors of damaged groups
 
     @classmethod
-    def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> Decoded:
+    def of_group(
+        cls, features: Tensor, motion: Tensor, group: int, header: Header
+    ) -> DecodedBitstream:
         """Return a decoded group of pictures, with the index ``group`` in the file."""
         first = group * header.gop
         return cls(features, motion, tuple(range(first, first + len(features))), header)
 
     @classmethod
-    def of_groups(cls, groups: Iterable[Decoded], reader: BitstreamReader) -> Decoded:
+    def of_groups(
+        cls, groups: Iterable[DecodedBitstream], reader: BitstreamReader
+    ) -> DecodedBitstream:
         """Concatenate all decoded groups of a reader."""
         import torch
 
@@ -153,26 +157,28 @@ class Compresses(Protocol):
         """
         ...
 
-    def decompress(self, data: bytes, strict: bool = True) -> Decoded:
+    def decompress(self, data: bytes, strict: bool = True) -> DecodedBitstream:
         """Decode a bitstream; if not strict, list damaged groups in ``errors`` and omit them."""
         ...
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
         """Yield the decoded groups of a reader; if it is not strict, omit damaged groups."""
         ...
 
-    def reconstruct(self, decoded: Decoded) -> Tensor:
+    def reconstruct(self, decoded: DecodedBitstream) -> Tensor:
         """Return the image at every feature, ``(n, 1, H, W)`` in [0, 1]."""
         ...
 
-    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
+    def reconstruct_stream(
+        self, groups: Iterable[DecodedBitstream]
+    ) -> Iterator[tuple[int, Tensor]]:
         """Yield the index of every feature and the image at it, ``(1, H, W)``, in order.
 
         Images at the border of two groups are computed from both, as in :meth:`reconstruct`.
         """
         ...
 
-    def classify(self, decoded: Decoded) -> Tensor:
+    def classify(self, decoded: DecodedBitstream) -> Tensor:
         """Return the probability of every class, ``(classes,)``."""
         ...
 

@@ -45,6 +45,10 @@ class ClassificationModule(ClipModule):
         classes: Number of classes.
         label_names: Names of the classes, by index. They are not copied from the data.
         label_smoothing: Fraction of each label spread over all classes in the cross entropy.
+
+    Raises:
+        ConfigError: If there are fewer than 2 classes, another number of names than classes, or a
+            smoothing outside [0, 1).
     """
 
     monitor = "val/accuracy"

@@ -10,6 +10,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load
+from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
 from spike_zoo.tasks.base import ClipModule, ImageModule
@@ -141,6 +142,9 @@ class LoadedReconstruction(ReconstructionModule):
         weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
             path of a checkpoint or an export.
         evaluation: Arguments of :class:`ReconstructionModule`.
+
+    Raises:
+        ConfigError: If the weights are of a method that does not reconstruct clips.
     """
 
     has_own_weights = True  # a test needs no checkpoint
@@ -150,7 +154,7 @@ class LoadedReconstruction(ReconstructionModule):
         self.save_hyperparameters()
         method = load(weights)
         if not isinstance(method, ClipReconstruction):
-            raise TypeError(f"{weights}: {type(method).__name__} does not reconstruct clips")
+            raise ConfigError(f"{weights}: {type(method).__name__} does not reconstruct clips")
         self.method = method.requires_grad_(False)
         self.clip_length = method.clip_length
 

@@ -159,7 +159,7 @@ class HeldOutCheckpoint(RunCheckpoint):
         self._errors: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the sanity check cover the whole validation split."""
+        """Extend the sanity check to the whole validation split."""
         super().setup(trainer, pl_module, stage)
         trainer.num_sanity_val_steps = math.inf  # Lightning's value for -1
 

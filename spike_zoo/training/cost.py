@@ -33,7 +33,7 @@ def count_macs(module: TaskModule, batch: Any) -> int:  # noqa: ANN401  (the tas
 
 
 @dataclass
-class _Measured:
+class _JobMeasurements:
     """Measurements of one job."""
 
     macs: int
@@ -55,7 +55,7 @@ class CostMeter(Callback):
     """
 
     def __init__(self) -> None:
-        self._measured: dict[str, _Measured] = {}
+        self._measured: dict[str, _JobMeasurements] = {}
         self._batches = 0
 
     @property
@@ -81,7 +81,7 @@ class CostMeter(Callback):
                 count = 1 if isinstance(job, ProfiledCall) else samples
                 if name not in self._measured:
                     macs, size = _counted(job)
-                    self._measured[name] = _Measured(macs // count, size)
+                    self._measured[name] = _JobMeasurements(macs // count, size)
                 self._measured[name].seconds.append(_seconds(job, pl_module.device) / count)
 
 

@@ -1,1 +1,1 @@
-"""Files, cores, executors and other helpers that know nothing of spikes."""
+"""Files, cores, executors and other helpers that do not depend on spikes."""

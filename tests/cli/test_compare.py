@@ -87,7 +87,7 @@ def test_the_documented_commands_make_a_table_of_the_tree(
         )
         assert main([*arguments, *extra_options.get(command, [])]) == 0
     run = Path("runs/own")
-    table = (run / "beside" / "table.md").read_text()
+    table = (run / "compared" / "table.md").read_text()
     assert {"tfp", "tfi9", "stir_demo"} <= set(table.replace("|", " ").split())
     assert "left out" not in table
     assert "page: " not in table
@@ -106,13 +106,13 @@ def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
     assert main(["test", *arguments]) == 0
     run = tmp_path / "test"  # contains a record and its configuration, like the folder of a fit
     assert main(["compare", str(run)]) == 0
-    names = {path.name for path in (run / "beside").iterdir() if path.is_dir()}
+    names = {path.name for path in (run / "compared").iterdir() if path.is_dir()}
     assert names == {"tfp", "tfi", "tfi9", "tfi_aligned"}
     output = capsys.readouterr().out
     assert "different images" not in output
     assert "mix profiles" not in output
     run_record, method_record = (
-        RunResult.read(folder) for folder in (run, run / "beside" / "tfp" / "test")
+        RunResult.read(folder) for folder in (run, run / "compared" / "tfp" / "test")
     )
     assert (method_record.images, method_record.profile) == (2, "smoke")
     assert method_record.images_sha256 == run_record.images_sha256

@@ -21,7 +21,7 @@ from spike_zoo.coding import (
     ModelMismatchError,
     gaussian_tables,
 )
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,11 +88,11 @@ class SumsCodec(nn.Module):
                 before = sums
             yield encoder.finish()
 
-    def decompress(self, data: bytes, strict: bool = True) -> Decoded:
+    def decompress(self, data: bytes, strict: bool = True) -> DecodedBitstream:
         reader = BitstreamReader(data, strict)
-        return Decoded.of_groups(self.decompress_stream(reader), reader)
+        return DecodedBitstream.of_groups(self.decompress_stream(reader), reader)
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
         header = reader.header
         if header.digest != self.digest:
             raise ModelMismatchError("made by another", of_file=header.digest, of_model=self.digest)
@@ -106,7 +106,7 @@ class SumsCodec(nn.Module):
                 continue
             features = torch.from_numpy(sums / header.window).float()[:, None].repeat(1, 3, 1, 1)
             motion = torch.zeros(len(features), 2, header.height, header.width)
-            yield Decoded.of_group(features, motion, k, header)
+            yield DecodedBitstream.of_group(features, motion, k, header)
 
     def _group(self, payload: bytes, k: int, header: Header) -> NDArray[np.int32]:
         decoder, size = GroupDecoder(payload, k), header.height * header.width
@@ -115,15 +115,17 @@ class SumsCodec(nn.Module):
         decoder.finish()
         return np.cumsum(frames, axis=0, dtype=np.int32).reshape(-1, header.height, header.width)
 
-    def reconstruct(self, decoded: Decoded) -> Tensor:
+    def reconstruct(self, decoded: DecodedBitstream) -> Tensor:
         scale = decoded.header.rate_scale or 1.0
         return (decoded.features.mean(dim=1, keepdim=True) / scale).clamp(0, 1)
 
-    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
+    def reconstruct_stream(
+        self, groups: Iterable[DecodedBitstream]
+    ) -> Iterator[tuple[int, Tensor]]:
         for group in groups:
             yield from zip(group.feature_index, self.reconstruct(group), strict=True)
 
-    def classify(self, decoded: Decoded) -> Tensor:
+    def classify(self, decoded: DecodedBitstream) -> Tensor:
         light = self.reconstruct(decoded).mean()
         return torch.stack([1 - light, light])
 

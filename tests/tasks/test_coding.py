@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import CodedScene, CodingModule, Compressed
+from spike_zoo.tasks import CodedScene, CodingModule, CompressedRecording
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.evaluation import PerImageMetrics
@@ -27,13 +27,13 @@ class RoundingCodec(CodingModule):
 
     rate_points = ("2 bits", "4 bits", "6 bits")
 
-    def compress(self, prepared: CodedScene, point: int) -> Compressed:
+    def compress(self, prepared: CodedScene, point: int) -> CompressedRecording:
         steps = 4 ** (point + 1)
         quantised = (prepared.images * steps).floor().clamp(max=steps - 1)
         n_bytes = (2 * point + 2) * quantised.numel() // 8 + len(prepared.name)
-        return Compressed(n_bytes, (quantised + 0.5) / steps)
+        return CompressedRecording(n_bytes, (quantised + 0.5) / steps)
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         images: Tensor = coded.content
         return images
 
@@ -44,8 +44,8 @@ class RateEstimator(CodingModule):
     rate_points = ("all",)
     makes_images = False
 
-    def compress(self, prepared: CodedScene, point: int) -> Compressed:
-        return Compressed(int(prepared.spikes.sum()), None)
+    def compress(self, prepared: CodedScene, point: int) -> CompressedRecording:
+        return CompressedRecording(int(prepared.spikes.sum()), None)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import torch
 
 import spike_zoo
 from spike_zoo.cli.main import main
+from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import LoadedReconstruction
 from spike_zoo.testing import CheckpointTester, tiny_archive
 from spike_zoo.training.result import RunResult
@@ -27,7 +28,7 @@ def test_predictions_equal_the_loaded_method() -> None:
 
 
 def test_weights_of_another_task_are_rejected() -> None:
-    with pytest.raises(TypeError, match=r"sci-digits: .* does not reconstruct clips"):
+    with pytest.raises(ConfigError, match=r"sci-digits: .* does not reconstruct clips"):
         LoadedReconstruction("sci-digits")
 
 

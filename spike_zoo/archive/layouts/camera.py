@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.take import Take
 
 #: Name, split and reader of a take.
-Found = tuple[str, str | None, "Callable[[], Take]"]
+FoundTake = tuple[str, str | None, "Callable[[], Take]"]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from spike_zoo.utils.files import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    from spike_zoo.archive.layouts.camera import Found
+    from spike_zoo.archive.layouts.camera import FoundTake
     from spike_zoo.spikes.take import Take
 
 
@@ -88,7 +88,7 @@ class Layout(NamedTuple):
 
     files: str  #: the files that it consists of
     #: yield the takes below a folder; of layouts with exposures also from an exposure rule
-    find: Callable[..., Iterator[Found]]
+    find: Callable[..., Iterator[FoundTake]]
     camera: Camera = Camera()  #: defaults of the camera
     matches: Callable[[Path], bool] = lambda _: False  #: return whether a folder has the layout
     exposure: ExposureRule | None = None  #: default exposures of blurry images
@@ -104,7 +104,7 @@ def _real(camera: Camera, *names: str) -> Layout:
     )
 
 
-def find_archived(path: Path, camera: Camera) -> Iterator[Found]:
+def find_archived(path: Path, camera: Camera) -> Iterator[FoundTake]:
     """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
     stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
     if any(value is not None for value in stated):
@@ -221,7 +221,7 @@ def _layout(name: str, exposure: ExposureRule | None) -> Layout:
     if exposure is not None and LAYOUTS[name].exposure is None:
         *names, last = (name for name, other in LAYOUTS.items() if other.exposure is not None)
         raise UsageError(
-            f"--exposure-start, --exposure-length and --margin are for the layouts "
+            f"--exposure-start and --exposure-length are for the layouts "
             f"{', '.join(names)} and {last}, not for {name}"
         )
     return LAYOUTS[name]

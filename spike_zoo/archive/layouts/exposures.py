@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import Camera, Found
+    from spike_zoo.archive.layouts.camera import Camera, FoundTake
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _FRAMES = range(-6, 7, 2)  # video frames around the middle of the exposure that S-SDM evaluates
@@ -64,7 +64,7 @@ class ExposureFiles(NamedTuple):
         """Return whether a folder has files of the layout."""
         return any(listed(home / _SPIKES, self.pattern) for home, _ in self.homes(root))
 
-    def find(self, root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
+    def find(self, root: Path, camera: Camera, rule: ExposureRule) -> Iterator[FoundTake]:
         """Yield the exposures. Blurry images without spikes are left out."""
         for home, split in self.homes(root):
             for spikes in listed(home / _SPIKES, self.pattern):

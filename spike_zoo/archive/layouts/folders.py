@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spike_zoo.archive.layouts.camera import Camera, Found
+    from spike_zoo.archive.layouts.camera import Camera, FoundTake
 
 
 _MAX_NAMED = 3
@@ -34,7 +34,7 @@ _PLANES_CHECKED = 64
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
 
-def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
+def find_folder(root: Path, camera: Camera) -> Iterator[FoundTake]:
     """Yield every recording below a folder, or a single file, with its ground-truth images.
 
     A first folder named train, val (valid, validation) or test, in any case, is the split.
@@ -63,14 +63,14 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
         yield name, split, partial(_read, path, truths[path], camera)
 
 
-def find_real(root: Path, camera: Camera) -> Iterator[Found]:
+def find_real(root: Path, camera: Camera) -> Iterator[FoundTake]:
     """Yield the ``.dat`` below a folder, without ground truth, all in the split test."""
     files = [path for path in entries_below(root) if path.suffix == ".dat"]
     for path, name in _names(root, files).items():
         yield name, "test", partial(_read, path, None, camera)
 
 
-def find_base(root: Path, camera: Camera) -> Iterator[Found]:
+def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
     """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
 
     An image shows the middle plane, unless the clip's sidecar states another.

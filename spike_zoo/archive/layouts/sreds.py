@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import Found
+    from spike_zoo.archive.layouts.camera import FoundTake
 
 _PLANES = 20  # planes per file, from one image to the next
 _MIN_FILES = 4  # with a window of 61 planes around an image
@@ -52,7 +52,7 @@ def is_sreds(root: Path) -> bool:
     return any((root / part.spikes).is_dir() for part in SREDS_PARTS)
 
 
-def find_sreds(root: Path, camera: Camera) -> Iterator[Found]:
+def find_sreds(root: Path, camera: Camera) -> Iterator[FoundTake]:
     """Yield the scenes of SREDS: first the training crops, then validation, if they exist.
 
     File n of a scene (from 0) contains planes ``20 n .. 20 n + 19``; image n belongs to plane

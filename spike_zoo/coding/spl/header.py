@@ -76,7 +76,7 @@ class LosslessHeader:
         if not MAGIC.startswith(head[: len(MAGIC)]):
             raise BitstreamError(
                 f"{where}: no lossless bitstream of this version: it begins with "
-                f"{head[: len(MAGIC)]!r}, not {MAGIC!r}; name a file that compress --lossless made",
+                f"{head[: len(MAGIC)]!r}, not {MAGIC!r}; name a file of 'compress --out X.spl'",
                 path=path,
             )
         check_header(head, HEADER_BYTES, path)

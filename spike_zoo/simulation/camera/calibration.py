@@ -137,7 +137,7 @@ def calibrate(dark: SpikeRecording, flats: Sequence[SpikeRecording]) -> Calibrat
 def _maps(
     black: UniformLight, white: UniformLight, values: Mapping[str, float], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the maps of gain and dark spikes, drawn towards their means by their own noise."""
+    """Return the maps of gain and dark spikes, shrunk towards their means by their noise."""
     halves = white.halves - black.rate
     light = ndimage.uniform_filter(halves.mean(axis=0), WINDOW, mode="reflect")
     gain = 1 + _common([pattern(half, valid) for half in halves], valid) / np.maximum(light, 1e-9)

@@ -188,7 +188,7 @@ def reported(
 ) -> tuple[CameraNoise, dict[str, tuple[float, float]], tuple[str, ...]]:
     """Return the parameters, their intervals, and the names of undetermined ones.
 
-    Terms that cannot be told apart are reported as one: the noise of reset as that of electrons,
+    Terms that cannot be separated are reported as one: the noise of reset as that of electrons,
     and the pattern of thresholds as that of the gain.
 
     Args:

@@ -37,7 +37,7 @@ _ROWS: Final = 4  # unpacked at once
 _MAX_SUMMED: Final = 64  # intervals
 _MAX_CHANGE: Final = 0.01  # of the light with time
 _SMOOTHED: Final = 16  # planes
-_SERIES: Final = 16  # of columns, to tell flicker from noise
+_SERIES: Final = 16  # of columns, to separate flicker from noise
 _MAX_NEIGHBOURS: Final = 0.25  # correlation of neighbouring pixels in the map of the gain
 
 

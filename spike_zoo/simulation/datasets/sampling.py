@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Grouped(Protocol):
+class GroupedItem(Protocol):
     """An item of a group: a picture of a class, or a clip of a video."""
 
     @property
@@ -24,7 +24,7 @@ class Grouped(Protocol):
         """Name of the group."""
 
 
-Item = TypeVar("Item", bound=Grouped)
+Item = TypeVar("Item", bound=GroupedItem)
 
 
 def draw(

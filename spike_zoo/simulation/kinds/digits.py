@@ -60,7 +60,7 @@ def digit_drifts(
         width: Columns of a plane.
         planes: Planes of a recording.
         noise: Noise preset of the camera.
-        clutter: Pieces of other digits of the split behind each digit, static and as bright as it.
+        clutter: Pieces of other digits of the split behind each digit, static and half as bright.
             With clutter, digits are rotated by up to 45 degrees.
 
     Raises:

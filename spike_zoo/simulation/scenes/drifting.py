@@ -200,7 +200,7 @@ def simulate_drift(
 
 
 def _canvas(picture: NDArray[np.uint8], spec: DriftSpec) -> NDArray[np.float32]:
-    """Return the texels of a resized picture, padded by mirroring if the specification asks so."""
+    """Return the texels of a resized picture, padded by mirroring if the specification sets it."""
     height, width = spec.picture_size(*picture.shape)
     pillow = Image.fromarray(picture)
     resized = pillow.resize((_TEXELS * width, _TEXELS * height), Image.Resampling.BICUBIC)

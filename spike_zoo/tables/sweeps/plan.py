@@ -165,7 +165,7 @@ def check_files(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
             raise MissingFileError(
                 f"{spec.path}: {path}: there is no such archive. Make it with 'python -m "
                 f"spike_zoo {spec.archives.get(path) or 'simulate'} --out {path}', or as "
-                "docs/data.md says",
+                "docs/data.md states",
                 path=path,
             )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec.bitstream import scale_nets
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 from tests.methods.sci.codecs import features_of, random_codec, recording
 from tests.methods.sci.coding import small
 
@@ -72,6 +72,6 @@ def stream(codec: SCICodec) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def decoded(codec: SCICodec, stream: bytes) -> Decoded:
+def decoded(codec: SCICodec, stream: bytes) -> DecodedBitstream:
     """Return the decoded bitstream."""
     return codec.decompress(stream)

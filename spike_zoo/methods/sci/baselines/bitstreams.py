@@ -17,7 +17,7 @@ from spike_zoo.methods.sci.analysis.fam import FAM
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.training.codec import RATES, CodingStageModule
 from spike_zoo.methods.sci.training.stage_module import StagedModule
-from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
+from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
 
 Coder = Literal["raw", "zstd", "blosc", "context"]
 ZSTD_LEVEL = 19
@@ -75,11 +75,11 @@ class SCIBitstreamModule(CodingModule):
         """Return the features of a recording, which all qualities share."""
         return self._coder.prepared(scene)
 
-    def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the coder's own)
+    def compress(self, prepared: Any, point: int) -> CompressedRecording:  # noqa: ANN401  (the coder's own)
         """Encode a recording; the size is that of the complete file."""
         return self._coder.compress(prepared, point)
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images at the planes of the scene's images."""
         return self._coder.decompress(coded, scene)
 
@@ -133,10 +133,10 @@ class LosslessModule(CodingModule):
             _filters()
         super().setup(stage)
 
-    def compress(self, prepared: CodedScene, point: int) -> Compressed:
+    def compress(self, prepared: CodedScene, point: int) -> CompressedRecording:
         """Compress the spikes of a recording."""
         coded = coded_spikes(prepared.spikes.cpu().numpy(), self.coder)
-        return Compressed(len(coded), coded)
+        return CompressedRecording(len(coded), coded)
 
 
 def packed_in_time(spikes: NDArray[Any]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
-from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
+from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
 from spike_zoo.tasks.protocols import Reconstructs
 
 Motion = Literal["decoded", "none"]
@@ -58,12 +58,12 @@ class CodedVideoModule(CodingModule):
         """Read the networks, if they are not read yet."""
         raise NotImplementedError
 
-    def compress(self, prepared: NDArray[Any], point: int) -> Compressed:
+    def compress(self, prepared: NDArray[Any], point: int) -> CompressedRecording:
         """Encode frames as a video; the size is that of its elementary stream."""
         coded = video.encode_video(prepared, self.codec_name, self.qps[point])
-        return Compressed(coded.n_bytes, coded)
+        return CompressedRecording(coded.n_bytes, coded)
 
-    def decoded(self, coded: Compressed) -> Tensor:
+    def decoded(self, coded: CompressedRecording) -> Tensor:
         """Decode a video to frames of bytes."""
         return torch.from_numpy(video.decode_video(cast("video.CodedVideo", coded.content)))
 
@@ -136,7 +136,7 @@ class CTAModule(ReconstructingModule):
         """Return the planes of a recording as images of 0 and 255, ``(T, H, W)``."""
         return (scene.spikes.to(torch.uint8) * WHITE).cpu().numpy()
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Reconstruct images from the decoded spikes."""
         return self.pictures(self.decoded(coded) >= THRESHOLD, scene)
 
@@ -166,7 +166,7 @@ class ATCModule(ReconstructingModule):
         """Return the images of a recording as bytes ``(N, H, W)``."""
         return as_bytes(self.pictures(scene.spikes, scene)[:, 0])
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images."""
         return self.decoded(coded)[:, None] / WHITE
 
@@ -231,18 +231,18 @@ class CAASModule(CodedVideoModule):
         mean = features.mean(dim=1)
         return PreparedFeatures(as_bytes(mean), affine_maps(features, mean))
 
-    def compress(self, prepared: PreparedFeatures, point: int) -> Compressed:  # type: ignore[override]  # its own
+    def compress(self, prepared: PreparedFeatures, point: int) -> CompressedRecording:  # type: ignore[override]  # its own
         """Encode features as a video, with the affine maps of their channels."""
         coded = super().compress(prepared.frames, point)
         if prepared.maps is None:
             return coded
-        return Compressed(coded.n_bytes + AFFINE_BYTES, (coded, prepared.maps))
+        return CompressedRecording(coded.n_bytes + AFFINE_BYTES, (coded, prepared.maps))
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the images that the analysis reconstructs from decoded features."""
         networks, maps = self._networks, None
         if self.channels == "mean":
-            coded, maps = cast("tuple[Compressed, Tensor]", coded.content)
+            coded, maps = cast("tuple[CompressedRecording, Tensor]", coded.content)
         features = self.decoded(coded).to(self.device)[None] / WHITE
         if maps is not None:
             slope, offset = maps.to(self.device).view(2, 3, 1, 1)

@@ -29,7 +29,7 @@ from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 
 DIGEST_BYTES: Final = 12
 _DECODER: Final = (
@@ -163,7 +163,7 @@ def decoded_group(
     return features, motions
 
 
-def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[Decoded]:
+def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
     """Yield the decoded groups of pictures.
 
     If the reader is not strict, groups that cannot be decoded are left out, and their errors are
@@ -180,7 +180,7 @@ def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[Deco
                 raise
             reader.errors.append(error)
             continue
-        yield Decoded.of_group(features, motions, group, header)
+        yield DecodedBitstream.of_group(features, motions, group, header)
 
 
 def check_model(codec: SCINetworks, header: Header) -> None:

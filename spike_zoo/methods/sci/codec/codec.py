@@ -27,7 +27,7 @@ from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WI
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 
 
 class SCICodec(SCINetworks):
@@ -119,6 +119,11 @@ class SCICodec(SCINetworks):
             rate_scale: Spikes per plane at white; by default that of the recording, else 1.
             effort: 0 (fastest) to 3 (fewest bits): I-frames are refined by 0, 20, 60 or 200 steps
                 of gradient descent, each about three times as long as decoding the frame.
+
+        Raises:
+            PlaneRangeError: If the recording has fewer than 13 planes.
+            ConfigError: If a side is below 16 pixels, or the weights have no codec.
+            NotFinalizedError: If the entropy model is not final.
         """
         options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
         target = io.BytesIO()
@@ -127,12 +132,12 @@ class SCICodec(SCINetworks):
                 writer.append(payload)
         return target.getvalue()
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
         """Yield the decoded groups of pictures of a bitstream, with constant memory."""
         with eval_mode(self):
             yield from decoded_groups(self, reader)
 
-    def decompress(self, data: bytes | str | Path, strict: bool = True) -> Decoded:
+    def decompress(self, data: bytes | str | Path, strict: bool = True) -> DecodedBitstream:
         """Decode a bitstream to features and motion.
 
         Args:
@@ -144,10 +149,12 @@ class SCICodec(SCINetworks):
             BitstreamError: If the data are damaged or not a bitstream.
         """
         reader = BitstreamReader(data, strict)
-        return Decoded.of_groups(self.decompress_stream(reader), reader)
+        return DecodedBitstream.of_groups(self.decompress_stream(reader), reader)
 
     @torch.inference_mode()
-    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
+    def reconstruct_stream(
+        self, groups: Iterable[DecodedBitstream]
+    ) -> Iterator[tuple[int, Tensor]]:
         """Yield the index and the image ``(1, H, W)`` in [0, 1] of each decoded feature.
 
         Memory is constant. ``groups`` must be in order of time.
@@ -163,7 +170,7 @@ class SCICodec(SCINetworks):
             for number, analysis in analysis_inputs(self, groups):
                 yield number, self.fam(*analysis)[0].float().clamp(0.0, 1.0).cpu()
 
-    def reconstruct(self, decoded: Decoded) -> Tensor:
+    def reconstruct(self, decoded: DecodedBitstream) -> Tensor:
         """Return the images of decoded features, ``(N, 1, H, W)`` in [0, 1], on the CPU.
 
         Without FAM, or with the analysis in the encoder, an image is the mean of a feature over its
@@ -172,7 +179,7 @@ class SCICodec(SCINetworks):
         images = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)
 
-    def classify(self, decoded: Decoded) -> Tensor:
+    def classify(self, decoded: DecodedBitstream) -> Tensor:
         """Return the probability of each class, ``(classes,)``, from the mean logits over features.
 
         Only features with all four neighbours are used, or the middle one if there are none.
@@ -201,7 +208,9 @@ class DecodedFeature(NamedTuple):
     group: int  # index of its group of pictures
 
 
-def decoded_features(codec: SCINetworks, groups: Iterable[Decoded]) -> Iterator[DecodedFeature]:
+def decoded_features(
+    codec: SCINetworks, groups: Iterable[DecodedBitstream]
+) -> Iterator[DecodedFeature]:
     """Yield each decoded feature with its motion for the analysis, on the codec's device.
 
     FMVR refines the motion of P-frames. The motion of I-frames is zero, or estimated here if
@@ -225,7 +234,7 @@ def decoded_features(codec: SCINetworks, groups: Iterable[Decoded]) -> Iterator[
 
 @torch.inference_mode()
 def analysis_inputs(
-    codec: SCINetworks, groups: Iterable[Decoded]
+    codec: SCINetworks, groups: Iterable[DecodedBitstream]
 ) -> Iterator[tuple[int, AnalysisInput]]:
     """Yield the index of each decoded feature and the input of its analysis.
 

@@ -41,7 +41,7 @@ def ste_round(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
-class _Bounded(torch.autograd.Function):
+class _ClampFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:  # noqa: ANN401  (torch's)
         ctx.save_for_backward(x)
@@ -59,7 +59,7 @@ class _Bounded(torch.autograd.Function):
 
 def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp; outside the range, only gradients that move a value back into the range pass."""
-    return _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch's
+    return _ClampFunction.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch's
 
 
 class IntegerLayer(nn.Module):

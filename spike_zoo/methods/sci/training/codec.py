@@ -41,8 +41,8 @@ from spike_zoo.nn.options import options_of
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
+from spike_zoo.tasks.protocols import DecodedBitstream
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
 
@@ -149,24 +149,26 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         stream = FeatureStream(self.codec, recording, scene.rate_scale, size=5)
         return PreparedRecording([stream.coded(center) for center in centers], header)
 
-    def compress(self, prepared: PreparedRecording, point: int) -> Compressed:
+    def compress(self, prepared: PreparedRecording, point: int) -> CompressedRecording:
         """Encode a recording to payloads; the size is that of the complete file."""
         header = replace(prepared.header, quality=point)
         groups = list(payloads(self.codec, prepared.features, header))
         n_payload = sum(len(payload) for payload in groups)
-        return Compressed(file_bytes(groups), (header, groups), n_payload, header.frames)
+        return CompressedRecording(file_bytes(groups), (header, groups), n_payload, header.frames)
 
-    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
+    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images at the planes of the scene's images."""
         header, encoded = coded.content
         groups = (
-            Decoded.of_group(*decoded_group(self.codec, payload, header, number), number, header)
+            DecodedBitstream.of_group(
+                *decoded_group(self.codec, payload, header, number), number, header
+            )
             for number, payload in enumerate(encoded)
         )
         return images_at(scene.planes, self.codec.reconstruct_stream(groups))
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[DecodedBitstream]
     ) -> Tensor:
         """Return the distortion of a scene in a validation."""
         raise NotImplementedError
@@ -188,7 +190,9 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
         self.log_means("val", {name: cast("MeanOfValues", metrics[name]) for name in ESTIMATED})
 
-    def _measure_flow(self, split: Split, scene: CodedScene, groups: list[Decoded]) -> None:
+    def _measure_flow(
+        self, split: Split, scene: CodedScene, groups: list[DecodedBitstream]
+    ) -> None:
         """Update the metrics with the errors and the directional spread of decoded motion."""
         frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
         flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])
@@ -209,7 +213,9 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         self.log_means(split, {**values, "motion_spread": flow_errors.motion_spread(decoded)[None]})
         self.measure_speeds(split, [scene.name] * len(pairs), values)
 
-    def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[Decoded]]:
+    def _coded(
+        self, prepared: PreparedRecording, quality: int
+    ) -> tuple[Tensor, list[DecodedBitstream]]:
         """Return the estimated bits per pixel of a feature, and the decoded groups."""
         header, coding = prepared.header, cast("CodecNetworks", self.codec.coding)
         options: Any = {"estimation": self.codec.motion, "weight": self.codec.lambdas[quality]}
@@ -221,7 +227,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
                 frames = list(encode_frames(coding, symbols, originals, quality, **options))
                 features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
                 motion = torch.cat([frame.motion for frame in frames])
-                groups.append(Decoded.of_group(features, motion, group, header))
+                groups.append(DecodedBitstream.of_group(features, motion, group, header))
         return rate_of(symbols, prepared.features), groups
 
 
@@ -328,7 +334,7 @@ class SCICodecModule(CodingStageModule):
         self.codec.update_tables()  # in place; the checkpoint shares these tensors
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[DecodedBitstream]
     ) -> Tensor:
         """Return the mean square error of features, or of images if these are the target."""
         decoded = torch.cat([group.features for group in groups])

@@ -24,7 +24,7 @@ from spike_zoo.methods.sci.training.options import CODING, STAGES, CodingOptions
 from spike_zoo.methods.sci.training.stage_module import arguments_of
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.tasks.coding import CodedScene
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 from spike_zoo.tasks.scene_training import check_scenes
 
 FEATURE_WEIGHT = 0.1
@@ -89,7 +89,7 @@ class SCIJointModule(CodingStageModule):
         return {**terms, "consistency": consistency, "total": total}
 
     def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[Decoded]
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[DecodedBitstream]
     ) -> Tensor:
         """Return the mean square error of images."""
         images = images_at(scene.planes, self.codec.reconstruct_stream(groups))

@@ -114,7 +114,7 @@ class NetworkOptions:
         passes: Passes of the entropy models: 2, or 4, which need fewer bits and more time.
         estimation: Motion estimation between features: the ``"network"`` of the paper, or optical
             flow by ``"dis"``, without training.
-        scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
+        scale_input: Whether spikes are multiplied by 0.6 / rate scale, see :class:`SCINetworks`.
     """
 
     fem_width: float = 1.0

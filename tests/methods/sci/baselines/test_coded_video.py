@@ -21,7 +21,7 @@ from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, LosslessModu
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.baselines.bitstreams import Coder, coded_spikes, packed_in_time
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
-from spike_zoo.tasks import CodedScene, Compressed
+from spike_zoo.tasks import CodedScene, CompressedRecording
 from tests.methods.sci.coding import small
 
 PLANES, SIDE, SCALE = 41, 32, 0.6
@@ -51,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def encode_and_decode(
     module: Any, scene: CodedScene, point: int = -1
-) -> tuple[Compressed, torch.Tensor]:
+) -> tuple[CompressedRecording, torch.Tensor]:
     """Encode a scene at a rate point, and return the coded and the decoded data."""
     module.read_weights()
     with torch.inference_mode():
@@ -78,7 +78,7 @@ def test_decoded_values_of_128_or_more_are_spikes(
     grey = np.full((PLANES, SIDE, SIDE), 127, np.uint8)
     grey[:, :, 10] = 128
     monkeypatch.setattr("spike_zoo.media.coded_video.decode_video", lambda coded: grey)
-    images = module.decompress(Compressed(0, None), scene)
+    images = module.decompress(CompressedRecording(0, None), scene)
     assert images[:, 0, :, 10].min() == 1
     assert images.sum() == 5 * SIDE
 

@@ -31,7 +31,7 @@ from spike_zoo.methods.sci.codec.bitstream import (
     digest_of,
 )
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, recording
 
 
@@ -218,7 +218,7 @@ def test_damaged_payloads_raise_in_decoding(codec: SCICodec, stream: bytes) -> N
 
 
 def test_a_damaged_group_does_not_change_the_other_groups(
-    codec: SCICodec, stream: bytes, decoded: Decoded
+    codec: SCICodec, stream: bytes, decoded: DecodedBitstream
 ) -> None:
     lengths = BitstreamReader(stream).payload_bytes()
     damaged = bytearray(stream)

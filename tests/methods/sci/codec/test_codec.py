@@ -16,7 +16,7 @@ from spike_zoo.methods.sci.codec.bitstream import payloads
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.tasks.protocols import Compresses, Decoded, codec_from
+from spike_zoo.tasks.protocols import Compresses, DecodedBitstream, codec_from
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
 
@@ -28,7 +28,7 @@ def test_a_codec_is_found_by_the_commands(codec: SCICodec) -> None:
 
 
 def test_decompress_returns_features_and_motion_of_every_window(
-    codec: SCICodec, stream: bytes, decoded: Decoded, tmp_path: Path
+    codec: SCICodec, stream: bytes, decoded: DecodedBitstream, tmp_path: Path
 ) -> None:
     assert decoded.features.shape == (10, 3, HEIGHT, COLUMNS)
     assert decoded.motion.shape == (10, 2, HEIGHT, COLUMNS)
@@ -66,7 +66,9 @@ def test_groups_are_encoded_as_soon_as_their_features_are_computed(
     assert counts == [2, 4, 5]
 
 
-def test_groups_are_decoded_lazily(codec: SCICodec, stream: bytes, decoded: Decoded) -> None:
+def test_groups_are_decoded_lazily(
+    codec: SCICodec, stream: bytes, decoded: DecodedBitstream
+) -> None:
     later = bytearray(stream)
     later[-1] ^= 0xFF  # damage in the last group, which is not decoded yet
     groups = codec.decompress_stream(BitstreamReader(bytes(later)))
@@ -94,7 +96,9 @@ def test_features_of_a_whole_clip_give_the_payloads_of_compress_stream(codec: SC
     assert coded == list(codec.compress_stream(source, quality=2, gop=5))
 
 
-def test_fmvr_changes_images_and_not_the_bitstream(codec: SCICodec, decoded: Decoded) -> None:
+def test_fmvr_changes_images_and_not_the_bitstream(
+    codec: SCICodec, decoded: DecodedBitstream
+) -> None:
     plain, source = copy.deepcopy(codec), recording(20)
     plain.fmvr = None
     assert plain.compress(source) == codec.compress(source)

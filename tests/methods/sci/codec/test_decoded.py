@@ -14,7 +14,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 
 
 def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:
@@ -32,7 +32,7 @@ def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int
     return [codec.fam(*arguments)[0].clamp(0, 1) for arguments in inputs]
 
 
-def parts_of(decoded: Decoded, *indexes: int) -> Decoded:
+def parts_of(decoded: DecodedBitstream, *indexes: int) -> DecodedBitstream:
     """Return a subset of features, as if the other groups were damaged."""
     places = [decoded.feature_index.index(index) for index in indexes]
     return dataclasses.replace(
@@ -44,7 +44,7 @@ def parts_of(decoded: Decoded, *indexes: int) -> Decoded:
 
 
 def test_images_use_two_features_on_either_side_across_groups(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     with torch.inference_mode():
         expected = torch.stack(reference_images(codec, decoded.features, decoded.motion, gop=4))
@@ -55,11 +55,11 @@ def test_images_use_two_features_on_either_side_across_groups(
 
 
 def test_images_of_a_stream_are_returned_as_soon_as_their_neighbours_are_decoded(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     decoded_numbers: list[int] = []
 
-    def groups() -> Iterator[Decoded]:
+    def groups() -> Iterator[DecodedBitstream]:
         for first, last in ((0, 4), (4, 8), (8, 10)):
             decoded_numbers.extend(range(first, last))
             yield parts_of(decoded, *range(first, last))
@@ -73,7 +73,7 @@ def test_images_of_a_stream_are_returned_as_soon_as_their_neighbours_are_decoded
 
 
 def test_with_boundary_gop_groups_are_analysed_separately(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     alone = copy.deepcopy(codec)
     alone.boundary = "gop"
@@ -85,7 +85,7 @@ def test_with_boundary_gop_groups_are_analysed_separately(
 
 
 def test_features_of_missing_groups_are_replaced_by_the_nearest(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     partial = parts_of(decoded, 0, 1, 2, 3, 8, 9)
     images = codec.reconstruct(partial)
@@ -96,7 +96,7 @@ def test_features_of_missing_groups_are_replaced_by_the_nearest(
 
 
 def test_motion_to_an_i_frame_is_zero_or_estimated_by_the_decoder(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     still = dict(analysis_inputs(codec, [decoded]))
     estimating = copy.deepcopy(codec)
@@ -112,7 +112,7 @@ def test_motion_to_an_i_frame_is_zero_or_estimated_by_the_decoder(
 
 
 def test_without_an_analysis_an_image_is_the_mean_over_channels(
-    codec: SCICodec, decoded: Decoded
+    codec: SCICodec, decoded: DecodedBitstream
 ) -> None:
     plain = copy.deepcopy(codec)
     plain.fam = None
@@ -123,7 +123,9 @@ def test_without_an_analysis_an_image_is_the_mean_over_channels(
     assert empty.shape == (0, 1, *decoded.features.shape[-2:])
 
 
-def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, decoded: Decoded) -> None:
+def test_one_stream_is_reconstructed_and_classified(
+    codec: SCICodec, decoded: DecodedBitstream
+) -> None:
     torch.manual_seed(4)
     classifier = copy.deepcopy(codec)
     classifier.fam = ClassFAM(3, width=0.125).eval()
@@ -146,7 +148,9 @@ def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, decoded: De
         classifier.classify(parts_of(decoded))
 
 
-def test_weights_without_classes_reject_classification(codec: SCICodec, decoded: Decoded) -> None:
+def test_weights_without_classes_reject_classification(
+    codec: SCICodec, decoded: DecodedBitstream
+) -> None:
     with pytest.raises(ConfigError, match="these weights predict no classes"):
         codec.classify(decoded)
     with pytest.raises(ConfigError, match="these weights predict no classes"):

@@ -24,7 +24,7 @@ from spike_zoo.methods.sci.training.stage_module import FeatureBatch
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tasks.protocols import Decoded
+from spike_zoo.tasks.protocols import DecodedBitstream
 from spike_zoo.testing import MethodTester
 from tests.methods.sci.batches import scene_batch
 from tests.methods.sci.coding import scenes_in, small
@@ -367,7 +367,7 @@ def test_decoded_motion_is_compared_with_the_true_motion(
     for value, error in ((1.0, 0.0), (0.0, 2**0.5)):
         motion = torch.full((5, 2, 32, 32), value)
         features = torch.cat(prepared.features)
-        groups = [Decoded(features, motion, tuple(range(5)), prepared.header)]
+        groups = [DecodedBitstream(features, motion, tuple(range(5)), prepared.header)]
         module._measure_flow("val", scene, groups)
         TaskModule.log_epoch(module, "val")
         assert logged["val/epe"] == pytest.approx(error, abs=1e-6)
