@@ -61,3 +61,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the sample clips are not here ({folder}); set SPIKE_ZOO_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def official_path(shared: Path) -> Path:
+    """File of the published weights of the S-SDM student, which are not part of the project."""
+    file = shared / "weights" / "ssdm_ldn_official.pth"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not in the shared folder")
+    return file
+
+
+@pytest.fixture
+def checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the folder of the repository."""
+    monkeypatch.chdir(ROOT)

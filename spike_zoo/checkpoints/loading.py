@@ -65,6 +65,8 @@ def load(
         torch.Size([3, 1, 40, 48])
     """
     name = str(name_or_path)
+    if not name:
+        raise UsageError("the name of the method or of its weights is empty")
     if name in WEIGHTLESS:
         saved = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:

@@ -8,13 +8,14 @@ import glob
 import hashlib
 import json
 import os
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import spike_zoo
-from spike_zoo.cli.console import echo, quiet
+from spike_zoo.cli.console import collected_notes, echo
 from spike_zoo.cli.inputs import RecordingSource
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
@@ -46,8 +47,8 @@ _BLOCK_PLANES: Final = 256
 def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     """Run a command for each recording of a batch; keep results of the same input and options.
 
-    A folder or a pattern as ``recording`` or a pattern as ``name`` is a batch. Returns False if the
-    arguments are of a single recording, for which nothing is done.
+    A folder or a pattern as ``recording``, a pattern as ``name`` or ``{name}`` in ``out`` is a
+    batch. Returns False if the arguments are of a single recording, for which nothing is done.
     """
     of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in of_batch}
@@ -58,23 +59,30 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     jobs = min(given["jobs"] or usable_cores(), len(units))
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
+    noted: dict[str, str] = {}
     with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=given["cluster"])) as results:
-        for label, outcome, problem in with_progress(results, len(units), "recordings"):
+        for label, outcome, text in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
-            if problem is not None:
-                failed[label] = problem
+            if text:
+                (failed if outcome == "failed" else noted)[label] = text
+    for line in _listed(noted):
+        echo(line, sys.stderr)
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
     echo(f"recordings: {counts} ({given['out']})")
     if failed:
-        listed = [f"{label}: {failed[label]}" for label in sorted(failed)[:_MAX_LISTED]]
-        if len(set(failed.values())) == 1 < len(failed):
-            listed = [f"each: {next(iter(failed.values()))}"]
-        elif len(failed) > _MAX_LISTED:
-            listed.append(f"and {len(failed) - _MAX_LISTED} more")
-        raise SpikeZooError(
-            f"{len(failed)} of {len(units)} recordings failed:\n" + "\n".join(listed)
-        )
+        listed = "\n".join(_listed(failed))
+        raise SpikeZooError(f"{len(failed)} of {len(units)} recordings failed:\n{listed}")
     return True
+
+
+def _listed(texts: Mapping[str, str]) -> list[str]:
+    """Return a line with each recording and its text; one line if all texts are equal."""
+    if len(set(texts.values())) == 1 < len(texts):
+        return [f"each: {next(iter(texts.values()))}"]
+    pairs = [(label, texts[label]) for label in sorted(texts)]
+    lines = [text if text.startswith(label) else f"{label}: {text}" for label, text in pairs]
+    rest = len(lines) - _MAX_LISTED
+    return [*lines[:_MAX_LISTED], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def find_units(
@@ -89,7 +97,7 @@ def find_units(
         files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
     elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
         files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
-    elif name is not None and glob.has_magic(name):
+    elif _PLACE in out or (name is not None and glob.has_magic(name)):
         files = [path]
     else:
         return {}
@@ -127,22 +135,22 @@ def _names(file: Path, pattern: str) -> list[str | None]:
 
 def _run_unit(
     command: Callable[..., None], source: RecordingSource, out: str, options: dict[str, Any]
-) -> tuple[str, str, str | None]:
-    """Return the recording, its outcome (made, unchanged or failed) and the error if it failed."""
+) -> tuple[str, str, str]:
+    """Return the recording, its outcome (made, unchanged or failed), and the notes or the error."""
     label, target = " ".join(filter(None, source[:2])), Path(out)
     finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
         made_from = _description(command, source, options)
         is_same = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
         if is_same and target.exists():
-            return label, "unchanged", None
-        with quiet():
+            return label, "unchanged", ""
+        with collected_notes() as notes:
             command(source.recording, out=out, name=source.name, **options, **source.dat)
         with new_file(finished, overwrite=True) as part:
             part.write_text(made_from, encoding="utf-8")
     except SpikeZooError as error:
         return label, "failed", str(error)
-    return label, "made", None
+    return label, "made", "; ".join(notes)
 
 
 def _description(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
+from spike_zoo.cli.console import echo, note, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
 from spike_zoo.cli.options import CodedDat, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
@@ -264,11 +263,10 @@ def _unclipped_scale(
     measured = centers[:: -(-len(centers) // _MEASURED)]
     images = module.reconstruct_stream(recording, measured, rate_scale=1.0)
     value = unclipped_rate_scale(images)
-    echo(
+    note(
         f"rate scale: {value:.3g} spikes per plane at white, estimated from {len(measured)} images "
         "so that at most 0.01 % of the pixels are clipped (the recording states none; --rate-scale "
-        "sets it)",
-        sys.stderr,
+        "sets it)"
     )
     return value
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
+_NOTES: ContextVar[list[str] | None] = ContextVar("_NOTES", default=None)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -33,19 +34,39 @@ def echo(text: str, file: IO[str] | None = None) -> None:
         print(text, file=file or sys.stdout)
 
 
+def note(text: str) -> None:
+    """Print on stderr a note on the result of a recording; in a batch it is collected."""
+    notes = _NOTES.get()
+    if notes is None:
+        echo(text, sys.stderr)
+    else:
+        notes.append(text)
+
+
+@contextlib.contextmanager
+def collected_notes() -> Iterator[list[str]]:
+    """Suppress messages and progress bars; collect the notes on the result."""
+    notes: list[str] = []
+    before = _NOTES.set(notes)
+    try:
+        with quiet():
+            yield notes
+    finally:
+        _NOTES.reset(before)
+
+
 def report_clipping(clipped: ClippedPixels) -> None:
     """Print on stderr the share of clipped pixels if it is above 1 %."""
     if clipped.note:
-        echo(clipped.note, sys.stderr)
+        note(clipped.note)
 
 
 def warn_of_filters(recording: SpikeRecording, method: str) -> None:
     """Warn that a method ignores the colour filters of a recording, if there are any."""
     if recording.cfa is not None:
-        echo(
+        note(
             f"warning: {method} ignores the colour filters {recording.cfa} and makes grey images; "
-            "for colour run reconstruct --method tfi-aligned-colour",
-            sys.stderr,
+            "for colour run reconstruct --method tfi-aligned-colour"
         )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from spike_zoo.cli.console import echo, quiet
+from spike_zoo.cli.console import note, quiet
 from spike_zoo.formats import read_recording
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.utils.executor import run_tasks
@@ -54,7 +53,7 @@ def chosen_rate_scale(recording: SpikeRecording, module: object, option: float |
     own = getattr(module, "own_rate_scale", None)
     scale = rate_scale_of(recording, stated_rate_scale(option), own=own)
     if scale.is_estimated:
-        echo(scale.note, sys.stderr)
+        note(scale.note)
     return scale.value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
@@ -117,7 +118,7 @@ def reconstruct(
         balance = WhiteBalance.of(white_balance, black_level, opened, scale)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
-    echo(_write(target, stem_of(recording), centers, images, len(opened)))
+    echo(_write(target, Path(name or stem_of(recording)).name, centers, images, len(opened)))
     report_clipping(clipped)
 
 

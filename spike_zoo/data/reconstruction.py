@@ -64,7 +64,8 @@ class ReconstructionWindows:
         short: Names of left-out recordings with fewer planes than a clip.
 
     Raises:
-        ConfigError: If the planes of a recording are smaller than the crop, or images and planes differ in size.
+        ConfigError: If the planes of a recording are smaller than the crop, or images and planes
+            differ in size.
     """
 
     def __init__(

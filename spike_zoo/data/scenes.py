@@ -47,8 +47,8 @@ class SceneWindows(ReconstructionWindows):
         rate_scale: Rate scale of recordings that do not state theirs; by default 1.
 
     Raises:
-        ConfigError: If the planes of a recording are smaller than the crop, images and planes differ
-            in size, or a training recording has fewer images than a sequence.
+        ConfigError: If the planes of a recording are smaller than the crop, images and planes
+            differ in size, or a training recording has fewer images than a sequence.
     """
 
     def __init__(

@@ -238,7 +238,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mirror": _BOOL,
     "rotate": (lambda value: type(value) is int and value in ROTATIONS, "0, 90, 180 or 270"),
     "offset": (_is_whole(0), "a whole number >= 0"),
-    **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold", "rate_scale")},
+    **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold")},
+    "rate_scale": (
+        lambda value: positive_number("rate_scale", value) is not None and value <= 1,
+        "spikes per plane at white, above 0 and at most 1",
+    ),
     "cfa": (lambda value: value in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
     "camera": (lambda value: isinstance(value, str), "a file of calibrate, such as camera.yaml"),
     "planes": (_are_planes, "planes counted from 0, as [150] or [50, 100]"),

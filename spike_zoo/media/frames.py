@@ -151,22 +151,6 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def middle_image(path: str | Path) -> NDArray[np.uint8]:
-    """Return the image in the middle of a video, ``(H, W, 3)``."""
-    path = Path(path)
-    with _opened(path) as (container, stream):
-        middle = (stream.start_time or 0) + (stream.duration or 0) // 2
-        container.seek(middle, stream=stream)  # seeks to the key frame before
-        image = None
-        for frame in container.decode(stream):
-            image = frame
-            if frame.pts is None or frame.pts >= middle:
-                break
-        if image is None:
-            raise MediaError.at(path, "the video has no image")
-        return _pixels(image)
-
-
 def _pixels(frame: av.VideoFrame) -> Frame:
     """Return a frame as players show it, ``(H, W, 3)``, turned as the video states."""
     turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))

@@ -35,6 +35,8 @@ Item = TypeVar("Item")
 
 def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
     """Return the kind of output of ``--out``, for a command that writes ``files`` or folders."""
+    if out == "-":
+        raise UsageError("--out -: images are not written to stdout; give a file or a folder")
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
         return "picture"

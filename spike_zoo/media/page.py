@@ -103,9 +103,12 @@ class Page:
 
     def add_video(self, path: str | Path, caption: str = "") -> None:
         """Add an MP4 file; the image in its middle is shown until the video plays."""
-        from spike_zoo.media.frames import middle_image
+        from spike_zoo.media.frames import VideoFrames
 
-        source, poster = picture_source(Path(path)), picture_source(middle_image(path))
+        video = VideoFrames(path)
+        middle = len(video) // 2
+        (image,) = video.read(middle, middle + 1)
+        source, poster = picture_source(Path(path)), picture_source(image)
         self._add("video", source=source, caption=caption, poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:

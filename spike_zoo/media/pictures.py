@@ -176,8 +176,7 @@ def contact_sheet(
         sheet.paste(tile, (left + (width - tile.width) // 2, top + band))
         for number, text in enumerate(lines[index] if lines else ()):
             _write_line(sheet, text, (left, top + number * line, width, line), text_size)
-    array = np.asarray(sheet, np.float32) / np.float32(255)
-    return array[None] if array.ndim == 2 else np.ascontiguousarray(np.moveaxis(array, -1, 0))
+    return as_floats(np.asarray(sheet))
 
 
 def _as_array(image: Picture) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,18 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
 GIB = 2**30
-
-
-class TensorStore(Protocol):
-    """Persistent store of tensors by key."""
-
-    def read(self, key: Any) -> Tensor | None:  # noqa: ANN401  (the store's own)
-        """Return the tensor of a key, or None."""
-        ...
-
-    def write(self, key: Any, value: Tensor) -> None:  # noqa: ANN401  (the store's own)
-        """Store the tensor of a key."""
-        ...
 
 
 class TensorCache:
@@ -35,13 +23,14 @@ class TensorCache:
     Args:
         gib: Limit of the memory in GiB; tensors beyond it are computed each time. 0 disables cache
             and rounding.
-        store: Persistent store of all tensors.
+        store: Persistent store of all tensors: ``read(key)`` returns a tensor or None,
+            ``write(key, tensor)`` stores one.
 
     Raises:
         ValueError: If the limit is negative.
     """
 
-    def __init__(self, gib: float, store: TensorStore | None = None) -> None:
+    def __init__(self, gib: float, store: Any = None) -> None:  # noqa: ANN401  (the caller's own)
         if gib < 0:
             raise ValueError(f"cache_gib must be 0 or more, got {gib}")
         self.is_enabled = gib > 0

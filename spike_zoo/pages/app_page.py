@@ -14,11 +14,11 @@ from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.pages.app_work import (
     FIELDS,
     SUFFIXES,
-    Size,
     Source,
     candidate_sizes,
     error_message,
     example_archive,
+    listed_sizes,
     reconstruct_files,
     report_page,
     restore_file_name,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import gradio
+
+    from spike_zoo.formats.dat_sizes import StoredSize
 
 HEIGHT: Final = 900  # pixels of the report
 #: Labels for screen readers without a translation in Gradio.
@@ -237,12 +239,12 @@ def _source(fields: Sequence[Any]) -> Source:
     return Source(restore_file_name(Path(file)), *(value or None for value in options))
 
 
-def _size_note(sizes: Sequence[Size]) -> str:
+def _size_note(sizes: Sequence[StoredSize]) -> str:
     """Return a note on the possible sizes of a file that does not state its size."""
     unstated = "The file does not state its size"
     if not sizes:
         return f"{unstated}, and no common size fits: fill in height and width."
-    listed = ", ".join(map(str, sizes))
+    listed = listed_sizes(sizes)
     if len(sizes) == 1:
         return f"{unstated}. The only common size that fits (W x H) is filled in: {listed}."
     return f"{unstated}. Fill in one of the common sizes that fit (W x H): {listed}."

@@ -6,12 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.dat_sizes import ranked_sizes
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
@@ -22,6 +23,9 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.utils.files import link_or_copy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.formats.dat_sizes import StoredSize
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
 
@@ -38,7 +42,6 @@ FIELDS: Final = {
     "methods": "methods",
     "pictures": "planes reconstructed",
 }
-_SIZE: Final = re.compile(r"(\d+)x(\d+) \((\d+) planes\)")
 _ESCAPED: Final = {"%22": '"', "%0D": " ", "%0A": " "}  # escapes of browsers in file names
 
 
@@ -80,17 +83,6 @@ class Source:
             return list(dict.fromkeys([*first, *archive.names()]))
 
 
-class Size(NamedTuple):
-    """A size that divides a ``.dat`` file into whole planes."""
-
-    height: int
-    width: int
-    planes: int
-
-    def __str__(self) -> str:
-        return f"{self.width} x {self.height} ({self.planes} planes)"
-
-
 def restore_file_name(path: Path) -> Path:
     """Return an uploaded file under its name before the browser escaped characters."""
     name = path.name
@@ -105,24 +97,30 @@ def restore_file_name(path: Path) -> Path:
     return named
 
 
-def candidate_sizes(path: Path) -> list[Size] | None:
-    """Return the common sizes that fit a ``.dat`` file; None if no size has to be chosen."""
+def candidate_sizes(path: Path) -> list[StoredSize] | None:
+    """Return the sizes that fit a ``.dat`` file exactly; None if no size has to be chosen."""
     if path.suffix.lower() != ".dat":
         return None
     try:
         read_recording(path)
-    except MissingGeometryError as error:
-        return [Size(*map(int, match)) for match in _SIZE.findall(error.message)]
+    except MissingGeometryError:
+        fits = ranked_sizes(path).sizes if path.stat().st_size else ()
+        return [fit for fit in fits if not (fit.offset or fit.left or fit.frame_align)]
     except SpikeZooError:
         return None
     return None
+
+
+def listed_sizes(sizes: Sequence[StoredSize]) -> str:
+    """Return width, height and planes of each size as text."""
+    return ", ".join(f"{fit.width} x {fit.height} ({fit.planes} planes)" for fit in sizes)
 
 
 def error_message(error: Exception, source: Source) -> str:
     """Return an error message with labels of fields for options, and without the upload folder."""
     name = source.path.name
     if isinstance(error, MissingGeometryError):
-        sizes = ", ".join(map(str, candidate_sizes(source.path) or []))
+        sizes = listed_sizes(candidate_sizes(source.path) or [])
         fits = f"Sizes (W x H) that fit: {sizes}" if sizes else "No common size fits its length"
         return (
             f"{name}: a .dat file does not state its size. Fill in '{FIELDS['height']}' and "

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
@@ -31,28 +31,35 @@ _READ_BYTES: Final = 1 << 20
 _ARRIVALS: Final = 1024
 
 
-class PlaneSource(Protocol):
+class PlaneSource:
     """Source of planes whose number may grow."""
 
     ended: bool  #: whether no more planes will arrive
     rate_scale: float | None  #: spikes per plane at white; None if it is not stated
 
+    def __init__(self) -> None:
+        self._arrivals = _Arrivals()
+
     def span(self) -> tuple[int, int]:
         """Return the first available plane and the plane after the last one."""
+        raise NotImplementedError
 
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
+        raise NotImplementedError
 
     def arrival(self, plane: int) -> float | None:
         """Return when a plane arrived, by ``time.monotonic``; None if unknown."""
+        return self._arrivals.of(plane)
 
 
-class StoredRecording:
+class StoredRecording(PlaneSource):
     """Source of the planes of a complete recording."""
 
     ended = True
 
     def __init__(self, recording: SpikeRecording) -> None:
+        super().__init__()
         self.recording, self.rate_scale = recording, recording.rate_scale
 
     def span(self) -> tuple[int, int]:
@@ -62,10 +69,6 @@ class StoredRecording:
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return planes ``[start, stop)``."""
         return self.recording.between(start, stop)
-
-    def arrival(self, plane: int) -> float | None:
-        """Return None: the planes were stored before."""
-        return None
 
 
 class _Arrivals:
@@ -84,7 +87,7 @@ class _Arrivals:
         return next((when for stop, when in list(self._seen) if stop > plane), None)
 
 
-class GrowingFile:
+class GrowingFile(PlaneSource):
     """Source of the complete planes of a ``.dat`` file that another program is writing.
 
     Args:
@@ -95,13 +98,13 @@ class GrowingFile:
     ended = False
 
     def __init__(self, path: Path, **dat: Any) -> None:
+        super().__init__()
         self.path = path
         self._dat = {**dat, "allow_partial": True}
         self._layout, settings = _settings(path, dat)
         self.rate_scale = settings.rate_scale
         self._size = -1
         self._recording: SpikeRecording | None = None
-        self._arrivals = _Arrivals()
         self.span()
 
     def span(self) -> tuple[int, int]:
@@ -127,12 +130,8 @@ class GrowingFile:
         assert self._recording is not None
         return self._recording.between(start, stop)
 
-    def arrival(self, plane: int) -> float | None:
-        """Return when a plane was first available."""
-        return self._arrivals.of(plane)
 
-
-class Pipe:
+class Pipe(PlaneSource):
     """Source of the newest planes of a named pipe, or standard input, with ``.dat`` content.
 
     Args:
@@ -152,6 +151,7 @@ class Pipe:
         sidecar: Sidecar | None = None,
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
+        super().__init__()
         _check_alignment(name, layout)
         self.ended = False
         self._sidecar = sidecar or Sidecar()
@@ -159,7 +159,6 @@ class Pipe:
         self._plane_bytes = layout.bytes_for(1)
         self._kept = max(kept_bytes // self._plane_bytes, 512)
         self._planes = _PipePlanes(Path(name), layout, self._kept)
-        self._arrivals = _Arrivals()
         self._stream = stream
         threading.Thread(target=self._fill, daemon=True).start()
 
@@ -194,10 +193,6 @@ class Pipe:
         recording = dat_recording(self._planes.part(start, stop), self._sidecar)
         complete(recording, self._planes.path, "dat", self._sidecar)
         return recording
-
-    def arrival(self, plane: int) -> float | None:
-        """Return when a plane arrived."""
-        return self._arrivals.of(plane)
 
 
 class _PipePlanes:

@@ -97,7 +97,9 @@ def spread_planes(start: int, stop: int, count: int) -> list[int]:
     if count < 1:
         raise ValueError(f"the number of planes must be at least 1, got {count}")
     if count > stop - start:
-        raise PlaneRangeError(f"{count} different planes do not fit into planes {start}..{stop}")
+        raise PlaneRangeError(
+            f"{count} different planes do not fit into planes {start}..{stop - 1}"
+        )
     if count == 1:
         return [start + (stop - start) // 2]
     length, gaps = stop - start - 1, count - 1

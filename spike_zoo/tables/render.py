@@ -131,12 +131,12 @@ def _claims(table: FilledTable) -> Iterator[str]:
             yield f"- **{result.label}**: {result.text}{detail}{statement}"
 
 
-def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
-    """Return all numbers of tables in full precision, with missing values as None.
+def render_csv(tables: Sequence[FilledTable]) -> str:
+    """Return all numbers of tables in full precision as CSV, with empty fields for missing values.
 
-    The columns are mean, deviation and published value for each column of the tables, then
-    published columns. Each row is followed by the claims with their results, the points of curves,
-    and the BD-rates against the anchor (rounded to 1e-6 %).
+    The result of a diverged run is ``nan``. The columns are mean, deviation and published value for
+    each column of the tables, then published columns. Each row is followed by the claims with their
+    results, the points of curves, and the BD-rates against the anchor (rounded to 1e-6 %).
     """
     names = dict.fromkeys(column.name for table in tables for column in table.spec.columns)
     parts = ("", " deviation", " published")
@@ -153,16 +153,12 @@ def as_frame(tables: Sequence[FilledTable]) -> pd.DataFrame:
     import pandas as pd  # takes half a second
 
     lines = [{"table": table.title, **line} for table in tables for line in _lines(table)]
-    return pd.DataFrame(lines, columns=fields, dtype=object)
-
-
-def render_csv(tables: Sequence[FilledTable]) -> str:
-    """Return :func:`as_frame` as CSV; the result of a diverged run is ``nan``."""
-    return str(as_frame(tables).to_csv(index=False, lineterminator="\n"))
+    frame = pd.DataFrame(lines, columns=fields, dtype=object)
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _lines(table: FilledTable) -> Iterator[dict[str, Any]]:
-    """Yield the non-empty fields of each line of :func:`as_frame`."""
+    """Yield the non-empty fields of each line of :func:`render_csv`."""
     cells = table.cells.astype(object).where(table.cells.notna(), None)
     for name, runs in table.runs.items():
         line: dict[str, Any] = {"row": name, "n": len(runs), "flag": " ".join(table.warnings)}

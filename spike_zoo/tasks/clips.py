@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.errors import UsageError
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
@@ -133,13 +135,20 @@ class FlowFields:
 def known_rate_scale(
     *candidates: float | None, danger: str = "the picture may be too dark"
 ) -> float:
-    """Return the first candidate that is not None, or 1 with a warning of the danger."""
+    """Return the first candidate that is not None, or 1 with a warning of the danger.
+
+    Raises UsageError if it is not a finite number above 0.
+    """
     for candidate in candidates:
         if candidate is not None:
+            if isinstance(candidate, str) or not 0 < candidate < math.inf:
+                raise UsageError(
+                    f"rate_scale is {candidate}, expected spikes per plane at white, above 0"
+                )
             return float(candidate)
     warnings.warn(
         "the recording does not state its rate scale (spikes per plane at white); 1 is assumed, so "
-        f"{danger}. Give the rate scale (--rate-scale R).",
+        f"{danger}. Give the rate scale (rate_scale=R; for commands --rate-scale R).",
         stacklevel=3,
     )
     return 1.0

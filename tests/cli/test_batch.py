@@ -51,6 +51,24 @@ def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(zoo: Zoo) 
     assert Path("single.png").read_bytes() == Path("made/one.png").read_bytes()
 
 
+def test_a_name_in_the_output_of_one_recording_is_replaced_too(zoo: Zoo) -> None:
+    assert zoo(f"reconstruct clips/one.npz --out made/{{name}}.png {FRAMES}").code == 0
+    assert outputs("made") == ["one.png"]
+    write_archive(Path("a.h5"), 2)
+    assert zoo("compress a.h5 --name take1 --out coded/{name}.spl").code == 0
+    assert outputs("coded") == ["take1.spl"]
+    assert zoo("reconstruct a.h5 --name take1 --out frames --method tfi --rate-scale 0.5").code == 0
+    assert {file.partition("-")[0] for file in outputs("frames")} == {"take1"}
+
+
+def test_estimated_rate_scales_and_clipped_pixels_of_each_recording_are_printed(zoo: Zoo) -> None:
+    line = "reconstruct clips/*.npz --jobs=1 --method tfp --window 5"
+    result = zoo(f"{line} --out made/{{name}}.png")
+    assert result.err.count("npz: rate scale: 0.") == 2
+    result = zoo(f"{line} --out bright/{{name}}.png --rate-scale 0.1")
+    assert result.err.count("of the pixels are clipped") == 2
+
+
 def test_a_second_call_writes_missing_outputs_and_replaces_others_only_with_overwrite(
     zoo: Zoo,
 ) -> None:

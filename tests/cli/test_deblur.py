@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.deblur import find_pairs
 from spike_zoo.media import load_picture, save_picture
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
+from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 HEIGHT, WIDTH, PLANES = 6, 10, 137
 EVALUATED = [20, 36, 52, 68, 84, 100, 116]
-OFFICIAL = Path("weights") / "ssdm_ldn_official.pth"
 PAIR, FOLDERS = "blur/street.png spikes/street.npz", "blur spikes"
 
 
@@ -65,27 +64,17 @@ def names(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-@pytest.fixture
-def official(shared: Path) -> Path:
-    if not (shared / OFFICIAL).is_file():
-        pytest.skip(f"{OFFICIAL} is not in the shared folder")
-    return shared / OFFICIAL
-
-
 def test_deblurring_with_official_weights_reproduces_the_golden_sequence(
-    official: Path, golden: Path, zoo: Zoo
+    official_path: Path, golden: Path, zoo: Zoo
 ) -> None:
-    with np.load(golden / "ssdm_golden.npz") as stored:
-        blur, sequence = stored["photo.blur"][0], stored["photo.seq_u8"]
-        shape = json.loads(str(stored["meta"]))["shape"]["photo.spike"]
-        bits = np.unpackbits(stored["photo.spike"], bitorder="little", count=int(np.prod(shape)))
-    spikes = bits.reshape(shape)[0].astype(np.bool_)
-    save_picture(blur[::-1], Path("photo.png"))  # stored as B,G,R
+    stored = Golden(golden / "ssdm_golden.npz")
+    save_picture(stored.arrays["photo.blur"][0, ::-1], Path("photo.png"))  # stored as B,G,R
+    spikes = stored.bits("photo.spike")[0]
     write_recording(SpikeRecording.from_planes(spikes), "photo.dat")
     size = "--frames 7 --height 40 --width 40"
-    assert run(zoo, f"photo.png photo.dat {size} --out out", official).code == 0
+    assert run(zoo, f"photo.png photo.dat {size} --out out", official_path).code == 0
     assert names("out") == [f"photo-{plane:06d}.png" for plane in EVALUATED]
-    for name, image in zip(names("out"), sequence, strict=True):
+    for name, image in zip(names("out"), stored.arrays["photo.seq_u8"], strict=True):
         actual = np.rint(255 * load_picture(Path("out", name))).astype(int)
         assert np.abs(actual[::-1] - image).max() <= 1
 

@@ -109,6 +109,7 @@ def test_arguments_override_every_sidecar(clip: Path) -> None:
         ("{spike_w: 16, spike_h: 6, rotation: 90}", "did you mean rotate"),
         ("{spike_w: 16, spike_h: 6, fps: .nan}", "fps is nan"),
         ("{spike_w: 16, spike_h: 6, rate_scale: 0}", "rate_scale is 0"),
+        ("{spike_w: 16, spike_h: 6, rate_scale: 5}", "rate_scale is 5, expected .* at most 1"),
         ("{spike_w: 16, spike_h: 6, frame_align: word}", "frame_align is 'word'"),
         ("{spike_w: 16, spike_h: 6, columns: 8}", "columns is 8"),
         ("[1, 2]", "expected fields"),

@@ -6,10 +6,9 @@ import base64
 import hashlib
 import json
 import re
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.helpers.servers import Server
+from tests.helpers.servers import ReplyHandler, Server
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_stand_in_token"
@@ -45,12 +44,12 @@ class HubServer(Server):
         return {"commitUrl": f"{self.address}/{repository}/commit/{COMMIT}", "commitOid": COMMIT}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ReplyHandler):
     protocol_version = "HTTP/1.1"
     hub: HubServer
 
     def do_HEAD(self) -> None:
-        self._file(with_body=False)
+        self._file()
 
     def do_GET(self) -> None:
         if self.path.startswith("/api/models/"):
@@ -58,56 +57,37 @@ class _Handler(BaseHTTPRequestHandler):
             name = match[1] if match else ""
             if name in self.hub.files:
                 siblings = [{"rfilename": path} for path in self.hub.files[name]]
-                self._json({"id": name, "sha": COMMIT, "siblings": siblings})
+                self.send_json({"id": name, "sha": COMMIT, "siblings": siblings})
             else:
                 self._missing("RepoNotFound")
             return
-        self._file(with_body=True)
+        self._file()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._json({"error": "Invalid credentials"}, status=401)
+            self.send_json({"error": "Invalid credentials"}, status=401)
         elif self.path == "/api/repos/create":
-            self._json(self.hub.create(json.loads(body)))
+            self.send_json(self.hub.create(json.loads(body)))
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/[^/?]+", self.path):
             files = json.loads(body)["files"]
             plain = {"uploadMode": "regular", "shouldIgnore": False}
-            self._json({"files": [{"path": file["path"], **plain} for file in files]})
+            self.send_json({"files": [{"path": file["path"], **plain} for file in files]})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/[^/?]+", self.path):
             lines = [json.loads(line) for line in body.splitlines() if line]
-            self._json(self.hub.commit(match[1], lines))
+            self.send_json(self.hub.commit(match[1], lines))
         else:
-            self._json({"valid": True})
+            self.send_json({"valid": True})
 
-    def _file(self, *, with_body: bool) -> None:
+    def _file(self) -> None:
         match = re.match(r"/([^/]+/[^/]+)/resolve/[^/]+/([^?]+)", self.path)
         content = self.hub.files.get(match[1], {}).get(match[2]) if match else None
         if content is None:
             has_repository = match is not None and match[1] in self.hub.files
             self._missing("EntryNotFound" if has_repository else "RepoNotFound")
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.end_headers()
-        if with_body:
-            self.wfile.write(content)
+        digest = hashlib.sha256(content).hexdigest()
+        self.send_content(content, 200, **{"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"'})
 
     def _missing(self, code: str) -> None:
-        self._json({"error": "not found"}, status=404, **{"X-Error-Code": code})
-
-    def _json(self, content: dict[str, Any], status: int = 200, **headers: str) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
+        self.send_json({"error": "not found"}, status=404, **{"X-Error-Code": code})

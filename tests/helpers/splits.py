@@ -1,13 +1,14 @@
-"""Archives with all takes in every split, and warnings of data modules."""
+"""Archives with all takes in every split, sizes of splits, and warnings of data modules."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive import ArchiveWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sized
     from pathlib import Path
 
     from lightning import LightningDataModule
@@ -24,6 +25,11 @@ def archive_of(path: Path, *takes: Take) -> Path:
                     writer.add(f"take{number}", take)
                 writer.put_in_split(split, f"take{number}")
     return path
+
+
+def split_sizes(splits: Mapping[Any, Sized]) -> dict[str, int]:
+    """Return the number of items of each split."""
+    return {split: len(items) for split, items in splits.items()}
 
 
 def setup_warnings(data: LightningDataModule, *stages: str) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.helpers.servers import Server
+from tests.helpers.servers import ReplyHandler, Server
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENTITY = "me"
@@ -156,44 +155,34 @@ def _hex(digest: str) -> str:
     return base64.b64decode(digest).hex()
 
 
-def _handler(cloud: WandbCloud) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(cloud: WandbCloud) -> type[ReplyHandler]:
+    class Handler(ReplyHandler):
         def do_GET(self) -> None:
             parts = self.path.split("/")
             path = f"blob/{parts[-2]}" if "artifactsV2" in parts else "/".join(parts[2:])
             content = cloud.files.get(path)
-            self._send(b"" if content is None else content, 404 if content is None else 200)
+            self.send_content(content or b"", 404 if content is None else 200)
 
         def do_PUT(self) -> None:
             content = self._received()
             cloud.files[self.path.removeprefix("/upload/")] = content
-            self._send(b"")
+            self.send_content(b"")
 
         def do_POST(self) -> None:
             content = self._received()
             if self.path == "/graphql":
                 request = json.loads(content)
                 data = cloud.answer(request["query"], request.get("variables") or {})
-                self._send(json.dumps({"data": data}).encode())
+                self.send_json({"data": data})
             elif self.path.endswith("/file_stream"):
                 cloud.stream(self.path, json.loads(content))
-                self._send(b"{}")
+                self.send_json({})
             else:  # telemetry of the client
-                self._send(b"")
+                self.send_content(b"")
 
         def _received(self) -> bytes:
-            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            content = self.body()
             cloud.received.append(self.path.encode() + b" " + content)
             return content
-
-        def _send(self, content: bytes, status: int = 200) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Print nothing."""
 
     return Handler

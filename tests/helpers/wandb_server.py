@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import yaml
 
-from tests.helpers.servers import Server
-from tests.helpers.wandb_cloud import ENTITY, KEY
+from tests.helpers.wandb_cloud import WandbCloud
 
 
-class SweepServer(Server):
+class SweepServer(WandbCloud):
     """Server for the client of W&B; the package ``sweeps`` of W&B proposes the runs.
 
     Attributes:
@@ -22,7 +20,7 @@ class SweepServer(Server):
     """
 
     def __init__(self) -> None:
-        super().__init__(_handler(self))
+        super().__init__()
         self.config: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.proposed: list[dict[str, Any]] = []
@@ -31,17 +29,10 @@ class SweepServer(Server):
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that connect the client to this server; runs stay offline."""
-        return {
-            "WANDB_BASE_URL": self.address,
-            "WANDB_API_KEY": KEY,
-            "WANDB_ENTITY": ENTITY,
-            "WANDB_MODE": "offline",
-            "WANDB_SILENT": "false",
-        }
+        return {**super().environment, "WANDB_MODE": "offline", "WANDB_SILENT": "false"}
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the data of the answer to a GraphQL query."""
-        project = {"id": "p", "name": "zoo", "entity": {"id": "e", "name": "me"}}
         if "upsertSweep" in query:
             return {"upsertSweep": {**self._accept(variables), "clientMutationId": None}}
         if "sweep(sweepName" in query:
@@ -53,9 +44,7 @@ class SweepServer(Server):
             states = json.loads(variables["runState"])
             commands = [] if states else [self._next()]
             return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
-        viewer = {"id": "u", "entity": "me", "username": "me", "email": "me@example.org"}
-        teams = {"teams": {"edges": []}, "flags": "{}", "apiKeys": {"edges": []}, "admin": False}
-        return {"viewer": {**viewer, **teams}, "serverInfo": None, "project": project}
+        return super().answer(query, variables)
 
     def _accept(self, variables: dict[str, Any]) -> dict[str, Any]:
         from sweeps import schema_violations_from_proposed_config
@@ -77,21 +66,3 @@ class SweepServer(Server):
         name = f"run{len(self._runs)}"
         program = self.config.get("program")
         return {"type": "run", "run_id": name, "program": program, "args": run.config}
-
-
-def _handler(server: SweepServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            data = server.answer(request["query"], request.get("variables") or {})
-            text = json.dumps({"data": data}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Print nothing."""
-
-    return Handler

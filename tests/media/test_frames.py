@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media import save_picture
-from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage, middle_image
+from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
 from tests.helpers.processes import run_python
 
 PEAK_OF_OPENING = """
@@ -139,15 +139,6 @@ def test_reading_a_truncated_video_is_rejected(tmp_path: Path) -> None:
         list(source.read(0, 20))
 
 
-def test_the_middle_image_of_a_video_is_its_middle_frame(tmp_path: Path) -> None:
-    frames = numbered_frames(20)
-    image = middle_image(write_video(tmp_path / "a.mp4", frames))
-    np.testing.assert_array_equal(image, frames[10])
-    (tmp_path / "b.mp4").write_bytes(b"no video")
-    with pytest.raises(MediaError, match=r"b\.mp4"):
-        middle_image(tmp_path / "b.mp4")
-
-
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_videos_are_turned_as_they_state(tmp_path: Path, turn: int) -> None:
     path, level = tmp_path / "v.mp4", np.zeros((16, 24, 3), np.uint8)
@@ -160,6 +151,6 @@ def test_videos_are_turned_as_they_state(tmp_path: Path, turn: int) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
         container.mux(stream.encode())
     expected = np.rot90(level, turn // 90)  # counterclockwise
-    for frame in (*VideoFrames(path).read(0, 3), middle_image(path)):
+    for frame in VideoFrames(path).read(0, 3):
         assert frame.shape == expected.shape
         assert np.abs(frame.astype(int) - expected).mean() < 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,13 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from spike_zoo.metrics import MeanPerImage, psnr, ssim, ssim_uniform7
+from spike_zoo.metrics import MeanPerImage, psnr, psnr_stir, ssim, ssim_stir, ssim_uniform7
 from tests.helpers.images import noisy_pair
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+
+#: Options of scikit-image for the window of the original SSIM.
+GAUSSIAN: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
 
 @pytest.fixture
@@ -21,22 +27,29 @@ def pair() -> tuple[Tensor, Tensor]:
     return noisy_pair()
 
 
-def test_psnr_of_each_image_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
-    images, targets = pair
+@pytest.mark.parametrize(
+    ("measure", "library", "white", "options", "tolerance"),
+    [
+        (psnr, peak_signal_noise_ratio, 1.0, {}, 1e-5),
+        (psnr_stir, peak_signal_noise_ratio, 255.0, {}, 1e-5),
+        (ssim_uniform7, structural_similarity, 1.0, {}, 1e-9),
+        (ssim_stir, structural_similarity, 255.0, {**GAUSSIAN, "win_size": 11}, 2e-6),
+    ],
+)
+def test_values_of_each_image_equal_scikit_image(
+    measure: Measure,
+    library: Callable[..., float],
+    white: float,
+    options: dict[str, Any],
+    tolerance: float,
+    pair: tuple[Tensor, Tensor],
+) -> None:
+    images, targets = ((white * part[:, 0].double()).numpy() for part in pair)
     expected = [
-        peak_signal_noise_ratio(t.numpy(), i.numpy(), data_range=1.0)
-        for i, t in zip(images, targets, strict=True)
+        library(target, image, data_range=white, **options)
+        for image, target in zip(images, targets, strict=True)
     ]
-    np.testing.assert_allclose(psnr(images, targets).numpy(), expected, rtol=1e-5)
-
-
-def test_uniform_ssim_equals_scikit_image_defaults(pair: tuple[Tensor, Tensor]) -> None:
-    images, targets = pair
-    expected = [
-        structural_similarity(t[0].double().numpy(), i[0].double().numpy(), data_range=1.0)
-        for i, t in zip(images, targets, strict=True)
-    ]
-    np.testing.assert_allclose(ssim_uniform7(images, targets).numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(measure(*pair).numpy(), expected, rtol=tolerance)
 
 
 def test_ssim_equals_scikit_image_away_from_the_border() -> None:
@@ -46,12 +59,7 @@ def test_ssim_equals_scikit_image_away_from_the_border() -> None:
     )
     image = (target + 0.05 * torch.randn(1, 1, 240, 260, generator=generator)).clamp(0, 1)
     expected = structural_similarity(
-        target[0, 0].numpy(),
-        image[0, 0].numpy(),
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
+        target[0, 0].numpy(), image[0, 0].numpy(), data_range=1.0, **GAUSSIAN
     )
     assert ssim(image, target).item() == pytest.approx(expected, abs=0.003)
 
@@ -101,9 +109,7 @@ def test_different_shapes_are_rejected() -> None:
 
 @pytest.mark.parametrize("measure", [psnr, ssim])
 @pytest.mark.parametrize(("low", "high"), [(-0.1, 1.0), (0.0, 255.0), (0.0, 1.02)])
-def test_images_outside_their_range_are_rejected(
-    measure: Callable[[Tensor, Tensor], Tensor], low: float, high: float
-) -> None:
+def test_images_outside_their_range_are_rejected(measure: Measure, low: float, high: float) -> None:
     images, targets = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.5)
     images[0, 0, 0, :2] = torch.tensor([low, high])
     with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got"):

@@ -89,7 +89,8 @@ def test_a_bitstream_contains_no_recordings(tmp_path: Path) -> None:
 def test_the_only_size_that_fits_a_headerless_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(bytes(3 * 250 * 400 // 8))
-    assert candidate_sizes(path) == [(250, 400, 3)]
+    (fit,) = candidate_sizes(path)
+    assert (fit.height, fit.width, fit.planes) == (250, 400, 3)
     path.write_bytes(bytes(7))
     assert candidate_sizes(path) == []
     (tmp_path / "a.dat.yaml").write_text("spike_h: 7\nspike_w: 8\n")

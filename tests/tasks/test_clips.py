@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
-from spike_zoo.tasks.clips import ClipReconstruction, known_rate_scale, read_clip
+from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 
 PLANES, LENGTH, WIDTH = 12, 7, 11
 
@@ -152,7 +153,12 @@ def test_an_unknown_rate_scale_is_1_with_one_warning() -> None:
         image = MeanOfClip().reconstruct(numbered_recording(None), [5, 6])
     assert len(caught) == 1
     assert image.max().item() == pytest.approx(1 / 7)
-    assert known_rate_scale(None, 0.0) == 0.0, "0 counts as known"
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf, "auto"])
+def test_impossible_rate_scales_are_rejected(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=f"rate_scale is {wrong}, expected .* above 0"):
+        MeanOfClip().reconstruct(numbered_recording(), [5], rate_scale=wrong)
 
 
 @given(planes=st.integers(1, 300), length=st.integers(1, 80))

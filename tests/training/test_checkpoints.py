@@ -24,7 +24,6 @@ from spike_zoo.tables.sweeps.line_reader import LineReader
 from spike_zoo.training.checkpoints import AtomicCheckpointIO
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.resuming import check_has_optimizer
-from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.modules import DoubledModule
 
@@ -37,9 +36,7 @@ def reader() -> LineReader:
     return LineReader()
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture

@@ -29,9 +29,7 @@ BASE = ["--config", "stir_demo", "--config", "profiles/smoke"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,7 @@ FIT += ["--trainer.limit_val_batches", "1.0", "--trainer.enable_progress_bar", "
 FIT += ["--data.init_args.samples_per_epoch", "8"]
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture(scope="module")

@@ -73,9 +73,7 @@ CONFIGS: dict[str, list[str]] = {
 Fit = Callable[..., int]
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,7 @@ PLANTED = "planted0planted0planted0planted0planted0"
 SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture(scope="module")

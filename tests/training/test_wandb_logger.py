@@ -78,6 +78,20 @@ def _environment(home: Path, **variables: str) -> dict[str, str]:
     return {**inherited, "HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
 
 
+def _run(home: Path, *command: object, timeout: float, **variables: str) -> str:
+    """Run a command in a folder and return its output."""
+    process = subprocess.run(
+        [str(part) for part in command],
+        cwd=home,
+        env=_environment(home, **variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout + process.stderr
+
+
 def _fit(home: Path, logger: str, **variables: str) -> Fit:
     """Run a fit in a checkout whose git remote contains a token."""
     shutil.copytree(ROOT / "configs", home / "configs")
@@ -89,12 +103,8 @@ def _fit(home: Path, logger: str, **variables: str) -> Fit:
     command += [part for file in files for part in ("--config", file)]
     command += ["--data.init_args.archive", str(archive), "--model.init_args.width", "0.25"]
     command += ["--trainer.limit_test_batches", "2"]  # a video has at least two images
-    environment = _environment(home, SECRET_TOKEN=PLANTED, **variables)
-    process = subprocess.run(
-        command, cwd=home, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert process.returncode == 0, process.stderr
-    return Fit(home / "runs" / "a-run", home, process.stdout + process.stderr)
+    output = _run(home, *command, timeout=300, SECRET_TOKEN=PLANTED, **variables)
+    return Fit(home / "runs" / "a-run", home, output)
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +158,7 @@ def test_pictures_and_video_name_recording_and_planes(offline: Fit) -> None:
 @pytest.mark.slow
 def test_sync_uploads_an_offline_run_without_anything_secret(offline: Fit, tmp_path: Path) -> None:
     with WandbCloud() as cloud:
-        process = subprocess.run(
-            [WANDB, "sync", offline.wandb_run],
-            env=_environment(tmp_path, **cloud.environment),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert process.returncode == 0, process.stderr
+        _run(tmp_path, WANDB, "sync", offline.wandb_run, timeout=120, **cloud.environment)
     (run,) = cloud.runs.values()
     assert (run["displayName"], run["groupName"]) == ("a-run", "stir_demo")
     result = RunResult.read(offline.run_dir)
@@ -187,13 +190,12 @@ def test_checkpoints_of_an_online_run_are_artefacts_that_can_be_loaded_and_teste
     assert {artifact["artifactTypeName"] for artifact in cloud.artifacts.values()} == {"model"}
     for sent in cloud.received:
         assert str(online.home).encode() not in sent, sent[:100]
-    environment = _environment(online.home, **cloud.environment)
     script = (
         "import spike_zoo, torch\n"
         "module = spike_zoo.load('wandb:me/spike_zoo/a-run:last')\n"
         "torch.save(module.state_dict(), 'loaded.pt')\n"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=online.home, env=environment, check=True)
+    _run(online.home, sys.executable, "-c", script, timeout=120, **cloud.environment)
     loaded = torch.load(online.home / "loaded.pt", weights_only=True)
     file = online.run_dir / "checkpoints" / "last.ckpt"
     for name, value in torch.load(file, weights_only=True)["state_dict"].items():
@@ -201,10 +203,7 @@ def test_checkpoints_of_an_online_run_are_artefacts_that_can_be_loaded_and_teste
     command = [sys.executable, "-m", "spike_zoo", "test"]
     command += ["--config", str(online.run_dir / "config.yaml"), "--trainer.logger", "null"]
     command += ["--ckpt_path", "wandb:spike_zoo/a-run"]
-    process = subprocess.run(
-        command, cwd=online.home, env=environment, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
+    _run(online.home, *command, timeout=300, **cloud.environment)
     psnr = RunResult.read(online.run_dir / "test").metrics["test/psnr"]
     assert psnr == pytest.approx(RunResult.read(online.run_dir).metrics["test/psnr"], abs=1e-4)
 
@@ -234,16 +233,9 @@ def test_a_run_without_a_network_continues_offline(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    process = subprocess.run(
-        [sys.executable, "-c", LOG_ONE_VALUE],
-        cwd=tmp_path,
-        env=_environment(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY=KEY),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stderr.count("W&B is offline for this run") == 1
+    call = [sys.executable, "-c", LOG_ONE_VALUE]
+    output = _run(tmp_path, *call, timeout=120, WANDB_BASE_URL=url, WANDB_API_KEY=KEY)
+    assert output.count("W&B is offline for this run") == 1
     (run,) = (tmp_path / "run" / "wandb").glob("*run-*-*")
     assert {"val/psnr": 30.0} in history_of(records_of(run))
 
@@ -253,15 +245,7 @@ def test_a_resumed_run_continues_the_same_online_run(tmp_path: Path) -> None:
     with WandbCloud() as cloud:
         for is_resumed in ("False", "True"):
             script = LOG_ONE_VALUE.replace("is_resumed=False", f"is_resumed={is_resumed}")
-            process = subprocess.run(
-                [sys.executable, "-c", script],
-                cwd=tmp_path,
-                env=_environment(tmp_path, **cloud.environment),
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            assert process.returncode == 0, process.stderr
+            _run(tmp_path, sys.executable, "-c", script, timeout=120, **cloud.environment)
     assert len(cloud.runs) == 1
 
 

@@ -15,7 +15,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import pattern_take
 from spike_zoo.training.result import RunResult
-from tests.conftest import ROOT
 from tests.helpers.splits import archive_of
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive_of(tmp_path_factory.mktemp("archives") / "own.h5", Take(recording))
 
 
-@pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("checkout")
 
 
 def _fit(archive: Path, run_dir: Path, *options: str) -> int:

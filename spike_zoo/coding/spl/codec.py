@@ -102,15 +102,15 @@ def write(
     return path
 
 
-def segments(recording: SpikeRecording, *, restart: int = RESTART) -> int:
+def segments(recording: SpikeRecording) -> int:
     """Return the number of independently coded segments of a recording."""
-    header = _header(recording, restart)
+    header = _header(recording, RESTART)
     return -(-header.chunks // header.restart)
 
 
-def segment(recording: SpikeRecording, number: int, *, restart: int = RESTART) -> list[bytes]:
+def segment(recording: SpikeRecording, number: int) -> list[bytes]:
     """Encode one segment of a recording and return its chunks, for :func:`write`."""
-    header = _header(recording, restart)
+    header = _header(recording, RESTART)
     first = number * header.restart
     return list(_chunks(recording, header, first, min(first + header.restart, header.chunks)))
 

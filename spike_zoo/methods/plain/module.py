@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates
+from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates, limit_silent
 from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
@@ -32,6 +32,8 @@ class PlainModule(ReconstructionModule):
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
+        smallest_rate_scale: Smallest rate scale of the training recordings, see
+            :func:`limit_silent`.
         evaluation: Arguments of :class:`ReconstructionModule`.
 
     Raises:
@@ -56,6 +58,7 @@ class PlainModule(ReconstructionModule):
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
+        smallest_rate_scale: float = 0.3,
         **evaluation: Any,
     ) -> None:
         super().__init__(**evaluation)
@@ -83,8 +86,14 @@ class PlainModule(ReconstructionModule):
         return loss
 
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
-        images: Tensor = self.network(interval_rates(spikes), rate_scale)
+        rates = interval_rates(spikes)
+        if rate_scale is not None:
+            rates = self._limited(rates, rate_scale)
+        images: Tensor = self.network(rates, rate_scale)
         return images
+
+    def _limited(self, rates: Tensor, rate_scale: Tensor) -> Tensor:
+        return limit_silent(rates, rate_scale, self.hparams["smallest_rate_scale"])
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -94,6 +103,7 @@ class PlainModule(ReconstructionModule):
             for center in centers:
                 spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
                 with torch.inference_mode():
-                    rates = recording.corrected(replayed(self, interval_rates, spikes))
+                    rates = self._limited(replayed(self, interval_rates, spikes), scale)
+                    rates = recording.corrected(rates)
                     image = replayed(self, self.network.forward, rates, scale)
                 yield image.clamp(0, 1)[0].float().cpu()

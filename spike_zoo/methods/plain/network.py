@@ -52,6 +52,21 @@ def interval_rates(spikes: Tensor) -> Tensor:
     return tfi_video(spikes, range(first, first + RATE_PLANES), missing="bound")
 
 
+def limit_silent(rates: Tensor, rate_scale: Tensor, smallest: float) -> Tensor:
+    """Return rates that are smaller at pixels without a spike if the light is dimmer than usual.
+
+    Their rate is the largest possible one, which is white if there is little light. With a rate
+    scale below ``smallest``, they become as bright as with ``smallest``.
+
+    Args:
+        rates: ``(B, 57, H, W)``, result of :func:`interval_rates`.
+        rate_scale: Spikes per plane at white, ``(B,)``.
+        smallest: Smallest usual rate scale.
+    """
+    share = (rate_scale / smallest).clamp(max=1).view(-1, 1, 1, 1)
+    return torch.where(rates <= 1 / (CLIP_PLANES + 1), rates * share, rates)
+
+
 def _rates_in_graphs(spikes: Tensor, first: int) -> Tensor:
     """Return the rates by operations that ONNX supports."""
     planes = spikes.shape[1]

@@ -186,15 +186,12 @@ class BSN(nn.Module):
 
 def rotations(x: Tensor) -> Tensor:
     """Return the four rotations of square images along the batch: ``(4B, C, side, side)``."""
-    transposed = x.transpose(-2, -1)
-    return torch.cat((x, transposed.flip(-1), x.flip(-2, -1), transposed.flip(-2)), dim=0)
+    return torch.cat([torch.rot90(x, -k, (-2, -1)) for k in range(4)])
 
 
-def undo_rotations(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def undo_rotations(x: Tensor) -> list[Tensor]:
     """Return the four parts of a batch of rotations, each rotated back, ``(B, C, side, side)``."""
-    zero, one, two, three = x.chunk(4, dim=0)
-    upright = one.transpose(-2, -1).flip(-2), two.flip(-2, -1), three.transpose(-2, -1).flip(-1)
-    return zero, *upright
+    return [torch.rot90(part, k, (-2, -1)) for k, part in enumerate(x.chunk(4))]
 
 
 def _joined(coarse: Tensor, fine: Tensor) -> Tensor:

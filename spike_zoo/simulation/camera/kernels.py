@@ -61,10 +61,7 @@ def integrate(
             worst = max(worst, _soft_plane(band, seen, rules, stored, out))
         else:
             worst = max(worst, _largest(seen))
-            if rules[5] > 1:
-                _clocked_plane(band, rules, stored, out)
-            else:
-                _branching_plane(band, rules, stored, out)
+            _clocked_plane(band, rules, stored, out)
     return worst
 
 
@@ -100,23 +97,6 @@ def _soft_plane(
     return worst
 
 
-@compiled_inline
-def _branching_plane(
-    light: NDArray[np.float32],
-    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
-    charge: NDArray[np.float32],
-    fired: NDArray[np.uint8],
-) -> None:
-    """Integrate one plane with any reset."""
-    gain, threshold, level, ceiling, reset, _ = rules
-    for pixel in range(light.size):
-        total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
-        fired[pixel] = total >= level
-        if total >= level:
-            total = _discharged(total, threshold, ceiling, reset)
-        charge[pixel] = total
-
-
 @compiled
 def _clocked_plane(
     light: NDArray[np.float32],
@@ -124,7 +104,7 @@ def _clocked_plane(
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> None:
-    """Integrate one plane in several clock steps with one read-out of the flag."""
+    """Integrate one plane, with any reset, in clock steps with one read-out of the flag."""
     gain, threshold, level, ceiling, reset, clock_steps = rules
     steps = np.float32(clock_steps)
     for pixel in range(light.size):

@@ -21,8 +21,9 @@ from spike_zoo.metrics import psnr
 from spike_zoo.metrics.speeds import speed_of
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
-from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import ReconstructionTester, clip_batch
+from tests.helpers.takes import moving_clip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -221,25 +222,8 @@ def test_windows_below_5_planes_are_rejected() -> None:
         AlignedTFI(window=4)
 
 
-def batch_in_motion() -> tuple[Any, Take]:
-    """Return a batch of one clip with its ground-truth flow, and the take."""
-    (scene,) = default_scenes("test", 1, seed=3, height=48, width=64, planes=81)
-    take = simulate_take(scene, margin=40, flow_offset=20)
-    assert take.images is not None
-    assert take.around is not None
-    batch: Any = {
-        "spikes": take.recording.to_tensor()[None],
-        "rate_scale": torch.tensor([take.recording.rate_scale]),
-        "flow": torch.from_numpy(take.around[:1].astype(np.float32)),
-        "image": torch.from_numpy(take.images[:1, None].astype(np.float32) / 255),
-        "plane": torch.tensor([40]),
-        "name": [scene.name],
-    }
-    return batch, take
-
-
 def test_planes_are_averaged_along_the_oracle_flow() -> None:
-    batch, take = batch_in_motion()
+    recording, batch = moving_clip(MIDDLE)
     oracle, estimated = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
     images, (field,) = oracle.predict_with_flow(batch, 0)
     known = batch["flow"].isfinite()
@@ -249,18 +233,18 @@ def test_planes_are_averaged_along_the_oracle_flow() -> None:
     assert psnr(images, batch["image"]) > psnr(oracle.predict_step(other, 0), batch["image"]) + 3
     torch.testing.assert_close(
         estimated.predict_step(batch, 0),
-        estimated.reconstruct(take.recording, [40]),
+        estimated.reconstruct(recording, [MIDDLE]),
         atol=1e-5,
         rtol=0,
     )
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
-        oracle.reconstruct(take.recording, [40])
+        oracle.reconstruct(recording, [MIDDLE])
     with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
         oracle.predict_step(clip_batch(31), 0)
 
 
 def test_flow_error_has_the_stated_size_and_lowers_psnr() -> None:
-    batch, _ = batch_in_motion()
+    _, batch = moving_clip(MIDDLE)
     oracle, inexact = (
         AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05)
     )

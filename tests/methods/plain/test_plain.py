@@ -87,6 +87,12 @@ def test_constant_light_keeps_its_level_divided_by_the_rate_scale(level: float) 
     torch.testing.assert_close(half, picture / 2)
 
 
+@pytest.mark.parametrize("rate_scale", [0.3, 0.05, 0.001])
+def test_pixels_without_spikes_are_dark_at_any_rate_scale(rate_scale: float) -> None:
+    recording = SpikeRecording.from_planes(np.zeros((81, 16, 18), np.bool_), rate_scale=rate_scale)
+    assert float(spike_zoo.load("plain").reconstruct(recording, [40]).max()) < 0.06
+
+
 def test_planes_outside_the_clip_do_not_change_the_image() -> None:
     spikes = random_spikes(201, 16, 18, rate=0.4)
     changed = spikes.copy()

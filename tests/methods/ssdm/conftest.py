@@ -6,43 +6,22 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spike_zoo.data import DeblurDataModule
-from spike_zoo.methods.ssdm import BSN, EDSR, LDN
+from spike_zoo.methods.ssdm import BSN, EDSR, LDN, SSDMStudentModule, SSDMTeacherModule
 from spike_zoo.testing import QUIET
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from tests.helpers.golden import Golden
 
-OFFICIAL = Path("weights") / "ssdm_ldn_official.pth"
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # 0: pooling
-
-
-class Golden(NamedTuple):
-    """Arrays of the reference implementation and their metadata."""
-
-    arrays: dict[str, NDArray[Any]]
-    meta: dict[str, Any]
-
-    def tensor(self, key: str) -> Tensor:
-        """Return an array as tensor; uint8 is scaled to [0, 1]."""
-        value = torch.from_numpy(self.arrays[key])
-        return value.float() / 255 if value.dtype == torch.uint8 else value
-
-    def spikes(self, key: str) -> Tensor:
-        """Return packed spikes as float planes."""
-        shape = self.meta["shape"][key]
-        bits = np.unpackbits(self.arrays[key], bitorder="little", count=math.prod(shape))
-        return torch.from_numpy(bits.reshape(shape)).float()
-
-    def number(self, key: str) -> float:
-        return float(self.arrays[key])
 
 
 Entries = list[tuple[str, tuple[int, ...]]]
@@ -89,9 +68,7 @@ def _vgg_entries() -> Iterator[tuple[str, tuple[int, ...]]]:
 
 @pytest.fixture(scope="session")
 def ssdm_golden(golden: Path) -> Golden:
-    with np.load(golden / "ssdm_golden.npz") as archive:
-        arrays = {key: archive[key] for key in archive.files}
-    return Golden(arrays, json.loads(str(arrays.pop("meta"))))
+    return Golden(golden / "ssdm_golden.npz")
 
 
 @pytest.fixture(scope="session")
@@ -132,14 +109,6 @@ def ldn_weights(official_entries: dict[str, Entries]) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="session")
-def official_path(shared: Path) -> Path:
-    """Return the path of the student's published weights, which are not part of the project."""
-    if not (shared / OFFICIAL).is_file():
-        pytest.skip(f"{OFFICIAL} is not in the shared folder")
-    return shared / OFFICIAL
-
-
-@pytest.fixture(scope="session")
 def official_ldn(official_path: Path) -> LDN:
     """Return the student with published weights; tests that train must copy it."""
     return LDN.from_official(official_path)
@@ -173,3 +142,15 @@ def fit(
     )
     trainer.fit(module, data, **options)
     return trainer
+
+
+def assert_agrees_in_bf16(module: SSDMStudentModule | SSDMTeacherModule) -> Tensor:
+    """Check that an image in bfloat16 agrees with single precision, and return it."""
+    batch = exposure_batch(exposed_take())
+    with torch.no_grad():
+        exact = module.eval().predict_step(batch, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = module.predict_step(batch, 0)
+    assert coarse.dtype == torch.float32
+    assert (coarse - exact).abs().mean() < 0.01
+    return coarse

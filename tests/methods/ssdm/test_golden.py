@@ -32,7 +32,7 @@ from spike_zoo.methods.ssdm import (
     upsampling_loss,
 )
 from spike_zoo.methods.ssdm.sdm import mean_rate
-from tests.methods.ssdm.conftest import Golden
+from tests.helpers.golden import Golden
 
 LDN_TOLERANCE = 2e-5
 DEEP_TOLERANCE = 1e-4
@@ -195,24 +195,22 @@ def test_denoising_loss_and_gradients_agree(bsn: BSN, ssdm_golden: Golden) -> No
     network = copy.deepcopy(bsn).train()
     rates = ssdm_golden.tensor("teacher.tfp_short")[2]
     loss = denoising_loss(rates, network(rates))
-    loss.backward()
-    assert loss.item() == pytest.approx(ssdm_golden.number("loss.bsn"), rel=1e-4)
-    assert_gradient_norms(network, ssdm_golden.arrays["loss.bsn_grad_norm"].tolist())
+    assert_loss_and_gradients(loss, network, ssdm_golden, "loss.bsn")
 
 
 def test_upsampling_loss_and_gradients_agree(edsr: EDSR, ssdm_golden: Golden) -> None:
     network = copy.deepcopy(edsr).train()
     enlarged = network(ssdm_golden.tensor("teacher.tfp_long"))
     loss = upsampling_loss(enlarged, ssdm_golden.tensor("teacher.blur"), "bgr")
+    assert_loss_and_gradients(loss, network, ssdm_golden, "loss.sr")
+
+
+def assert_loss_and_gradients(loss: Tensor, network: nn.Module, golden: Golden, key: str) -> None:
     loss.backward()
-    assert loss.item() == pytest.approx(ssdm_golden.number("loss.sr"), rel=1e-4)
-    assert_gradient_norms(network, ssdm_golden.arrays["loss.sr_grad_norm"].tolist())
-
-
-def assert_gradient_norms(network: nn.Module, expected: list[float]) -> None:
+    assert loss.item() == pytest.approx(golden.number(key), rel=1e-4)
     trained = [value for value in network.parameters() if value.requires_grad]
     norms = [value.grad.double().norm().item() for value in trained if value.grad is not None]
-    np.testing.assert_allclose(norms, expected, rtol=1e-3)
+    np.testing.assert_allclose(norms, golden.arrays[f"{key}_grad_norm"], rtol=1e-3)
 
 
 def test_the_reference_student_gives_the_published_images(

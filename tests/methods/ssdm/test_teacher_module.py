@@ -27,7 +27,7 @@ from spike_zoo.metrics import psnr
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
-from tests.methods.ssdm.conftest import Golden
+from tests.helpers.golden import Golden
 
 TIMES = [20, 44, 68, 92, 116]
 

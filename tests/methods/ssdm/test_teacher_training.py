@@ -17,6 +17,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, upsampling_loss
 from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import psnr
+from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm import conftest
@@ -128,69 +129,61 @@ def test_only_parameters_of_the_stage_get_gradients(stage: Any, tmp_path: Path) 
     assert not any(p.requires_grad for p in getattr(module.teacher, other).parameters())
 
 
+def run_test_step(module: SSDMTeacherModule, batch: Any) -> tuple[Evaluation, dict[str, float]]:
+    """Return the output of a test step outside a trainer, and the logged values."""
+    logged: dict[str, float] = {}
+    module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]  # outside a trainer
+    module.eval().setup("test")
+    with torch.no_grad():
+        output = module.test_step(batch, 0)
+    module.on_test_epoch_end()
+    return output, logged
+
+
 @pytest.mark.parametrize("gain", [1.0, 2.0])
 def test_denoised_rates_are_compared_with_grey_images_at_the_size_of_the_spikes(
     gain: float,
 ) -> None:
     seed_everything(0)
-    module = SSDMTeacherModule("denoise", rate_gain=gain).eval()
+    module = SSDMTeacherModule("denoise", rate_gain=gain)
     batch = exposure_batch(exposed_take(images=7))
-    module.setup("test")
-    logged: dict[str, float] = {}
-    module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]  # outside a trainer
-    with torch.no_grad():
-        module.test_step(batch, 0)
+    _, logged = run_test_step(module, batch)
     rates = [batch["spikes"][:, plane - 4 : plane + 5].mean(1) for plane in batch["planes"][0]]
     rate_images = torch.stack(rates).clamp(0, 0.9) / 0.9
     truth = F.interpolate(grey(batch["images"][0]), scale_factor=0.25, mode="bilinear")
-    before = psnr(rate_images, truth).mean()
-    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
-    module.on_test_epoch_end()
-    assert logged["test/psnr_before"] == pytest.approx(before.item(), abs=1e-3)
-    assert logged["test/psnr_gain"] == pytest.approx(actual - before.item(), abs=1e-3)
+    before = psnr(rate_images, truth).mean().item()
+    assert logged["test/psnr_before"] == pytest.approx(before, abs=1e-3)
+    assert logged["test/psnr_gain"] == pytest.approx(logged["test/psnr"] - before, abs=1e-3)
 
 
 def test_without_sharp_images_upsampled_rates_are_compared_with_the_grey_blurry_image() -> None:
-    module = SSDMTeacherModule("upsample").eval()
+    module = SSDMTeacherModule("upsample")
     batch = exposure_batch(exposed_take())
     batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
-    module.setup("test")
-    module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
+    output, logged = run_test_step(module, batch)
+    pictures = output.samples[0].pictures
     with torch.no_grad():
-        pictures = module.test_step(batch, 0).samples[0].pictures
         enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
     expected = psnr(enlarged, grey(batch["blur"])).item()
-    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
-    assert actual == pytest.approx(expected, abs=1e-3)
+    assert logged["test/psnr"] == pytest.approx(expected, abs=1e-3)
     torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0])
 def test_upsampled_rates_are_divided_by_the_rate_scale_for_any_rate_gain(gain: float) -> None:
-    module = SSDMTeacherModule("upsample", rate_gain=gain).eval()
+    module = SSDMTeacherModule("upsample", rate_gain=gain)
     batch = exposure_batch(exposed_take())
-    module.setup("test")
-    logged: dict[str, float] = {}
-    module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]  # outside a trainer
-    with torch.no_grad():
-        module.test_step(batch, 0)
-        rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
+    _, logged = run_test_step(module, batch)
+    rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
     rate_images = F.interpolate(rates / 0.9, scale_factor=4, mode="bilinear").clamp(0, 1)
     before = psnr(rate_images, grey(batch["blur"])).item()
-    module.on_test_epoch_end()
     assert logged["test/psnr_before"] == pytest.approx(before, abs=1e-3)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_agrees_in_bf16(stage: Any) -> None:
     seed_everything(0)
-    module, batch = SSDMTeacherModule(stage).eval(), exposure_batch(exposed_take())
-    with torch.no_grad():
-        exact = module.predict_step(batch, 0)
-        with torch.autocast("cpu", torch.bfloat16):
-            coarse = module.predict_step(batch, 0)
-    assert coarse.dtype == torch.float32
-    assert (coarse - exact).abs().mean() < 0.01
+    conftest.assert_agrees_in_bf16(SSDMTeacherModule(stage))
 
 
 def test_a_module_with_one_network_rejects_deblurring_and_names_the_missing_one() -> None:
@@ -256,16 +249,13 @@ def test_denoised_rates_are_upscaled_and_compared_with_sharp_images(
             "the denoiser does not change"
         )
     batch = exposure_batch(exposed_take())
-    module.eval().setup("test")
-    module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
+    _, logged = run_test_step(module, batch)
+    planes = batch["planes"][0].tolist()
+    rates = [batch["spikes"][:, plane - 4 : plane + 5].float().mean(1) for plane in planes]
     with torch.no_grad():
-        module.test_step(batch, 0)
-        planes = batch["planes"][0].tolist()
-        rates = [batch["spikes"][:, plane - 4 : plane + 5].float().mean(1) for plane in planes]
         enlarged = module(module.teacher.bsn(torch.stack(rates)).clamp(0, 1))
     expected = psnr(enlarged, grey(batch["images"][0])).mean().item()
-    actual = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
-    assert actual == pytest.approx(expected, abs=1e-3)
+    assert logged["test/psnr"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("stage", STAGES)

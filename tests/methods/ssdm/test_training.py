@@ -22,7 +22,8 @@ from spike_zoo.methods.ssdm import (
     TeacherOptions,
 )
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
-from tests.methods.ssdm.conftest import Golden, fit
+from tests.helpers.golden import Golden
+from tests.methods.ssdm.conftest import assert_agrees_in_bf16, fit
 
 #: Options of a teacher without networks, which is fast and has deterministic labels.
 PLAIN: dict[str, Any] = {"teacher": TeacherOptions(use_bsn=False, upsampler="bilinear")}
@@ -175,14 +176,9 @@ def test_missing_backbone_and_teacher_weights_raise_before_training(
 @pytest.mark.parametrize("net", ["ldn", "san"])
 def test_images_agree_in_bf16(net: Any) -> None:
     seed_everything(0)
-    module, batch = SSDMStudentModule(net=net).eval(), exposure_batch(exposed_take())
-    with torch.no_grad():
-        exact = module.predict_step(batch, 0)
-        with torch.autocast("cpu", torch.bfloat16):
-            coarse = module.predict_step(batch, 0)
-    assert exact.shape == (1, 3, 128, 128)
-    assert (coarse - exact).abs().mean() < 0.01
-    assert len(coarse.unique()) > 1000  # more values than bfloat16 has between 0.1 and 1
+    image = assert_agrees_in_bf16(SSDMStudentModule(net=net))
+    assert image.shape == (1, 3, 128, 128)
+    assert len(image.unique()) > 1000  # more values than bfloat16 has between 0.1 and 1
 
 
 @pytest.mark.parametrize(

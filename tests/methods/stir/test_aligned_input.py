@@ -15,10 +15,9 @@ from spike_zoo.methods.classical import TFI, AlignedTFI, alignment, deblurring, 
 from spike_zoo.methods.classical.aligned_input import aligned_window, aligned_windows, with_errors
 from spike_zoo.methods.stir import STIR, AlignedSTIRModule, FlowOptions, STIROptions, streaming
 from spike_zoo.metrics import psnr
-from spike_zoo.simulation import default_scenes
-from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import MethodTester, ReconstructionTester, training_loss
+from tests.helpers.takes import moving_clip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,21 +43,8 @@ class TestAlignedSTIRModule(ReconstructionTester, MethodTester):
 @pytest.fixture(scope="module")
 def moving() -> tuple[SpikeRecording, Any]:
     """Return a recording of a scene in motion, and the clip around plane 90 with flow."""
-    _, scene = default_scenes("test", 2, seed=3, height=48, width=64, planes=181)
-    take = simulate_take(scene, margin=CENTER, flow_offset=20)
-    assert take.images is not None
-    assert take.around is not None
-    assert take.image_index is not None
-    assert take.image_index[0] == CENTER
-    batch = {
-        "spikes": take.recording.to_tensor()[None, CENTER - 75 : CENTER + 76],
-        "rate_scale": torch.tensor([take.recording.rate_scale]),
-        "flow": torch.from_numpy(take.around[:1].astype(np.float32)),
-        "image": torch.from_numpy(take.images[:1, None].astype(np.float32) / 255),
-        "plane": torch.tensor([CENTER]),
-        "name": [scene.name],
-    }
-    return take.recording, batch
+    recording, batch = moving_clip(CENTER, scene=1)
+    return recording, {**batch, "spikes": batch["spikes"][:, CENTER - 75 : CENTER + 76]}
 
 
 def temporal_variance(planes: Tensor) -> float:

@@ -1,52 +1,34 @@
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from spike_zoo.simulation import spurious_spikes, ssdm_camera
+from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-
-class Reference:
-    """Vectors made with the released simulator (Chen et al., SpikeReveal, NeurIPS 2024)."""
-
-    def __init__(self, path: Path) -> None:
-        self.arrays = np.load(path)
-        self.shapes: dict[str, list[int]] = json.loads(str(self.arrays["meta"]))["shape"]
-
-    def __getitem__(self, key: str) -> NDArray[Any]:
-        return self.arrays[key]
-
-    def bits(self, key: str) -> NDArray[np.bool_]:
-        shape = self.shapes[key]
-        flat = np.unpackbits(self.arrays[key], bitorder="little", count=int(np.prod(shape)))
-        return flat.reshape(shape).astype(np.bool_)
-
 
 @pytest.fixture(scope="module")
-def reference(golden: Path) -> Reference:
-    return Reference(golden / "simulator.npz")
+def reference(golden: Path) -> Golden:
+    """Vectors made with the released simulator (Chen et al., SpikeReveal, NeurIPS 2024)."""
+    return Golden(golden / "simulator.npz")
 
 
 @pytest.mark.parametrize("threshold", [2, 4, 8])
-def test_spikes_equal_the_released_simulator_bit_for_bit(
-    reference: Reference, threshold: int
-) -> None:
-    camera = ssdm_camera(reference["sim.start"], threshold)
-    spikes = np.concatenate([camera.expose(part) for part in np.split(reference["sim.frames"], 4)])
+def test_spikes_equal_the_released_simulator_bit_for_bit(reference: Golden, threshold: int) -> None:
+    camera = ssdm_camera(reference.arrays["sim.start"], threshold)
+    parts = np.split(reference.arrays["sim.frames"], 4)
+    spikes = np.concatenate([camera.expose(part) for part in parts])
     np.testing.assert_array_equal(spikes, reference.bits(f"sim.spike_vth{threshold}"))
 
 
-def test_spurious_spikes_equal_the_released_simulator_bit_for_bit(reference: Reference) -> None:
+def test_spurious_spikes_equal_the_released_simulator_bit_for_bit(reference: Golden) -> None:
     expected = reference.bits("sim.noise")
-    spikes = spurious_spikes((40, 12, 16), reference["sim.noise_draws"])
+    spikes = spurious_spikes((40, 12, 16), reference.arrays["sim.noise_draws"])
     np.testing.assert_array_equal(spikes, expected)
 
 

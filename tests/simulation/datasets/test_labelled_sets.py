@@ -28,6 +28,7 @@ from tests.helpers.picture_trees import (
     write_mnist,
     write_picture,
 )
+from tests.helpers.splits import split_sizes
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.labelled import FoundPictures
@@ -43,9 +44,7 @@ def test_the_official_split_is_kept(tmp_path: Path, packed: bool, below: str) ->
     data_set = find_mnist(tmp_path, 0)
     assert data_set.label_names == tuple("0123456789")
     assert [picture.label for picture in data_set.splits["test"]] == MNIST_TEST
-    assert {split: len(pictures) for split, pictures in data_set.splits.items()} == {
-        "train": 40, "val": 10, "test": 4,
-    }  # fmt: skip
+    assert split_sizes(data_set.splits) == {"train": 40, "val": 10, "test": 4}
     assert Counter(picture.label for picture in data_set.splits["val"]) == Counter(range(10))
     trained = {picture.name for picture in data_set.splits["train"] + data_set.splits["val"]}
     assert trained == {f"train-{n:05d}-digit-{label}" for n, label in enumerate(MNIST_TRAIN)}
@@ -134,9 +133,7 @@ def test_images_of_cifar_are_in_the_official_split_and_grey(tmp_path: Path, belo
     write_cifar(tmp_path / below, CIFAR_TRAIN, [3, 5])
     data_set = find_cifar(tmp_path, 0)
     assert data_set.label_names == CIFAR_NAMES
-    assert {split: len(pictures) for split, pictures in data_set.splits.items()} == {
-        "train": 20, "val": 10, "test": 2,
-    }  # fmt: skip
+    assert split_sizes(data_set.splits) == {"train": 20, "val": 10, "test": 2}
     dog = data_set.splits["test"][1]
     assert (dog.name, dog.label, dog.label_name) == ("test_batch-00001-dog", 5, "dog")
     image = dog.read()

@@ -19,6 +19,7 @@ from tests.helpers.picture_trees import (
     write_picture,
     write_septuplets,
 )
+from tests.helpers.splits import split_sizes
 
 
 def test_mnist_digits_have_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> None:
@@ -56,9 +57,7 @@ def test_training_images_have_the_requested_number_of_motions(tmp_path: Path) ->
     write_classes(tmp_path, {"a": 10, "b": 10})
     options = {"motions": 3, "height": 24, "width": 32, "planes": 12, "noise": "indoor-v1"}
     takes = picture_request("labelled", str(tmp_path), 0, options).takes()
-    assert {split: len(jobs) for split, jobs in takes.items()} == {
-        "train": 48, "val": 2, "test": 2,
-    }  # fmt: skip
+    assert split_sizes(takes) == {"train": 48, "val": 2, "test": 2}
     take = takes["train"]["a-image_0000-motion-2"]()
     assert take.recording.shape == (12, 24, 32)
     assert take.recording.meta["noise"] == "indoor-v1"
@@ -68,9 +67,7 @@ def test_a_limit_selects_evenly_from_all_classes_without_changing_takes(tmp_path
     write_mnist(tmp_path, [*range(10)] * 6, [*range(10)] * 3)
     request = picture_request("s-mnist", str(tmp_path), 0, {"limit": 20})
     takes = request.takes()
-    assert {split: len(jobs) for split, jobs in takes.items()} == {
-        "train": 20, "val": 10, "test": 20,
-    }  # fmt: skip
+    assert split_sizes(takes) == {"train": 20, "val": 10, "test": 20}
     labels = Counter(name.split("-")[3] for name in takes["test"])
     assert labels == Counter({str(digit): 2 for digit in range(10)})
     all_takes = picture_request("s-mnist", str(tmp_path), 0, {}).takes()
@@ -97,9 +94,7 @@ def test_clips_of_frames_become_takes_with_ground_truth(tmp_path: Path) -> None:
     write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"])
     request = picture_request("s-vimeo", str(tmp_path), 0, {"noise": "indoor-v1"})
     takes = request.takes()
-    assert {split: len(jobs) for split, jobs in takes.items()} == {
-        "train": 1, "val": 1, "test": 1,
-    }  # fmt: skip
+    assert split_sizes(takes) == {"train": 1, "val": 1, "test": 1}
     take = takes["test"]["00003-0004"]()
     assert take.label is None
     assert take.images is not None

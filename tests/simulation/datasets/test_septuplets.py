@@ -10,6 +10,7 @@ import pytest
 from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.simulation.datasets.septuplets import Septuplet, blended_light, find_septuplets
 from tests.helpers.picture_trees import write_picture, write_septuplets
+from tests.helpers.splits import split_sizes
 
 TRAIN = [f"{video:05d}/{clip:04d}" for video in range(1, 5) for clip in (1, 2, 3)]
 
@@ -50,9 +51,7 @@ def test_the_lists_define_the_split_and_validation_has_whole_videos(tmp_path: Pa
 def test_a_single_list_is_sufficient(tmp_path: Path) -> None:
     (write_septuplets(tmp_path, [], TRAIN) / "sep_trainlist.txt").unlink()
     splits = find_septuplets(tmp_path, 0)
-    assert {split: len(clips) for split, clips in splits.items()} == {
-        "train": 0, "val": 0, "test": 12,
-    }  # fmt: skip
+    assert split_sizes(splits) == {"train": 0, "val": 0, "test": 12}
 
 
 def test_missing_and_invalid_clips_are_named(tmp_path: Path) -> None:

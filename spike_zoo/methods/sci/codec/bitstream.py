@@ -87,8 +87,9 @@ def coding_of(codec: SCINetworks) -> CodecNetworks:
     """Return the networks of I- and P-frames."""
     if codec.coding is None:
         raise ConfigError(
-            "these weights have no codec: they are of a stage before 'codec'; bitstreams are made "
-            "and read by weights of stage 'codec' or 'joint'"
+            "these weights have no codec: they are of a stage before 'codec'. Bitstreams are made "
+            "and read by weights of stage 'codec' or 'joint', such as sci, or sci-digits-coded to "
+            "predict classes"
         )
     if not all(bool(net.is_final) for net in scale_nets(codec)):
         raise coding_errors.NotFinalizedError(

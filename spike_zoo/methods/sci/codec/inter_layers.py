@@ -58,7 +58,7 @@ class MotionAnalysis(nn.Module):
             DSB(wider),
             conv3(wider, latent, stride=2),
         )
-        self.hyper = hyper_analysis(latent, latent, hyper)
+        self.hyper = hyper_analysis(latent, hyper)
         init_kaiming_linear(self.transform)
         with torch.no_grad():
             cast("nn.Conv2d", self.transform[-1]).weight.mul_(MOTION_STEPS)
@@ -88,7 +88,7 @@ class ContentAnalysis(nn.Module):
             conv3(latent, latent, stride=2),
             DSB(latent),
         )
-        self.hyper = hyper_analysis(latent, latent, scale_channels(CONTENT_HYPER, width))
+        self.hyper = hyper_analysis(latent, scale_channels(CONTENT_HYPER, width))
         init_kaiming_linear(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
         with torch.no_grad():  # the transform of blocks alone spans several rounding steps
             cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(0.0 if block_transform else STEPS)
@@ -232,14 +232,14 @@ def init_kaiming_linear(*parts: nn.Module) -> None:
                 nn.init.zeros_(cast("Tensor", layer.bias))
 
 
-def hyper_analysis(channels: int, middle: int, hyper: int) -> nn.Sequential:
+def hyper_analysis(channels: int, hyper: int) -> nn.Sequential:
     """Return the hyper analysis transform, which downsamples a latent by 4."""
     return nn.Sequential(
         conv3(channels, channels),
         nn.GELU(),
-        conv3(channels, middle, stride=2),
+        conv3(channels, channels, stride=2),
         nn.GELU(),
-        conv3(middle, hyper, stride=2),
+        conv3(channels, hyper, stride=2),
     )
 
 

@@ -140,7 +140,7 @@ def normalize_pair(pair: Tensor) -> Tensor:
     return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
 
 
-def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING) -> Tensor:
+def smooth_motion(motion: Tensor, feature: Tensor) -> Tensor:
     """Return the mean of motion around each pixel, weighted by squared gradients of a feature.
 
     Estimated motion is noise where a feature is flat. There, it becomes the motion of the edges
@@ -149,11 +149,10 @@ def smooth_motion(motion: Tensor, feature: Tensor, deviation: float = SMOOTHING)
     Args:
         motion: ``(B, 2, H, W)``.
         feature: ``(B, C, H, W)``; its mean over the channels is used.
-        deviation: Standard deviation of the Gaussian window in pixels.
     """
     gradient = spatial_gradient(feature.float().mean(dim=1, keepdim=True))
     weight = gradient.square().sum(dim=2) + FLATTEST
-    size, deviations = (2 * math.ceil(3 * deviation) + 1,) * 2, (deviation,) * 2
+    size, deviations = (2 * math.ceil(3 * SMOOTHING) + 1,) * 2, (SMOOTHING,) * 2
     weighted = torch.cat([motion * weight, weight], dim=1)
     with without_autocast(motion.device.type):
         total = gaussian_blur2d(weighted, size, deviations, border_type="replicate")
@@ -232,13 +231,13 @@ def affine_terms(height: int, width: int) -> Tensor:
     return torch.stack([torch.ones_like(x), x, y])
 
 
-def invert_motion(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
+def invert_motion(motion: Tensor) -> Tensor:
     """Return the inverse of a motion ``(B, 2, H, W)`` to an earlier time.
 
     It is found by the fixed-point iteration ``u <- -v(x + u)`` from the negative motion.
     """
     back = -motion
-    for _ in range(steps):
+    for _ in range(INVERSE_STEPS):
         back = -warp_features(motion, back)
     return back
 

@@ -42,7 +42,7 @@ def test_a_missing_link_is_zero_and_does_not_change_the_rest_of_the_chain() -> N
 def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     rows = torch.linspace(0, 3.1, 32).view(1, 1, 32, 1)
     motion = torch.cat([1.5 * rows.sin(), 0.8 * rows.cos()], dim=1).expand(1, 2, 32, 40)
-    back = invert_motion(motion.contiguous(), steps=2)
+    back = invert_motion(motion.contiguous())
     from spike_zoo.nn.warp import warp
 
     there_and_back = back + warp(motion.contiguous(), back)
