@@ -26,7 +26,7 @@ from spike_zoo.checkpoints.saved_model import (
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.checkpoints.weight_files import first_invalid, state_digest
 from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
-from spike_zoo.utils.files import EXPORT_NAME, new_file
+from spike_zoo.utils.files import new_file
 
 PACKAGE = "spike_zoo."
 # Errors that a constructor can raise for arguments of a damaged or crafted file.
@@ -140,24 +140,6 @@ def fetch_weights(name_or_path: str | Path) -> str | Path:
     if is_artifact(name):
         return fetch_artifact(name)
     return fetch_from_hub(name) if is_on_hub(name) else name_or_path
-
-
-def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
-    """Write a module as a folder that :func:`load` reads: weights, class path and arguments.
-
-    Args:
-        module: The module.
-        folder: Created if it does not exist.
-        half: Store floating-point weights as float16. Values that the module's ``finalize``
-            derives from weights are then derived from the rounded weights.
-
-    Returns:
-        Path of the weights file in the folder.
-    """
-    target = Path(folder) / EXPORT_NAME
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(module, target, half=half)
-    return target
 
 
 def save_weights(

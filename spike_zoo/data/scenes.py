@@ -41,10 +41,8 @@ class SceneWindows(ReconstructionWindows):
             image of the previous one, so that each pair of neighbouring images occurs once, and a
             shorter rest is left out, unless the whole recording is shorter than a sequence.
         stride: Select every ``stride``-th image of a recording.
-        crop: Side of the random square crop in pixels; None crops nothing.
-        augment: Apply one of the eight flips and rotations; crop and mode are the same for all
+        options: Arguments of :class:`ReconstructionWindows`; crop and turn are the same for all
             images of a sequence.
-        rate_scale: Rate scale of recordings that do not state theirs; by default 1.
 
     Raises:
         ConfigError: If the planes of a recording are smaller than the crop, images and planes
@@ -60,19 +58,9 @@ class SceneWindows(ReconstructionWindows):
         images: int | None = None,
         is_training: bool = False,
         stride: int = 1,
-        crop: int | None = None,
-        augment: bool = False,
-        rate_scale: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            archive,
-            split,
-            clip_length,
-            stride=stride,
-            crop=crop,
-            augment=augment,
-            rate_scale=rate_scale,
-        )
+        super().__init__(archive, split, clip_length, stride=stride, **options)
         named = itertools.groupby(self.windows, key=lambda window: window.name)
         scenes = [list(windows) for _, windows in named]
         if images is not None and is_training:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from spike_zoo.training.cost import CostMeter, count_macs
+    from spike_zoo.training.cost import CostMeter
     from spike_zoo.training.csv_logger import AppendingCSVLogger
     from spike_zoo.training.divergence import SkipDivergedUpdates
     from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
@@ -30,7 +30,6 @@ __all__ = [
     "SkipDivergedUpdates",
     "commit",
     "config_hash",
-    "count_macs",
     "finish_wandb",
     "redact",
     "variant_and_profile",
@@ -39,7 +38,7 @@ __all__ = [
 
 __getattr__ = lazy_attributes(
     __name__,
-    cost="CostMeter count_macs",
+    cost="CostMeter",
     csv_logger="AppendingCSVLogger",
     divergence="SkipDivergedUpdates",
     evaluation="PerImageMetrics PredictionFiles",

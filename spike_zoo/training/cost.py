@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.tasks.base import ProfiledCall, TaskModule
-from spike_zoo.training.result import FORWARD, Cost
+from spike_zoo.training.result import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
 TIMED = 5  # batches, after one warm-up batch
-
-
-def count_macs(module: TaskModule, batch: Any) -> int:  # noqa: ANN401  (the task's batch)
-    """Return the multiply-accumulates of a forward pass per sample.
-
-    Only convolutions and matrix products count.
-    """
-    macs, _ = _counted(module.profiled_calls(batch)[FORWARD])
-    return macs // len(module.origins(batch))
 
 
 @dataclass

@@ -9,10 +9,10 @@ import torch
 
 import spike_zoo
 from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub, push_to_hub
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError, WeightsError
 from spike_zoo.methods.stir import STIRModule
+from tests.helpers.checkpoints import export
 from tests.helpers.hub_server import TOKEN, HubServer
 
 if TYPE_CHECKING:

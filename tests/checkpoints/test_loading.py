@@ -12,10 +12,11 @@ from lightning import LightningModule
 from safetensors.torch import load_file, save_file
 
 import spike_zoo
-from spike_zoo.checkpoints.loading import export, pick_device, save_weights
+from spike_zoo.checkpoints.loading import pick_device, save_weights
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.stir import STIR, STIRModule, STIROptions, to_official
+from tests.helpers.checkpoints import export
 
 
 class ExternalModule(LightningModule):

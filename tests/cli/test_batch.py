@@ -10,13 +10,12 @@ import pytest
 from distributed import LocalCluster
 
 from spike_zoo import SpikeRecording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.batch import _method_sha256
 from spike_zoo.formats import write_recording
 from spike_zoo.media.frames import find_footage
 from spike_zoo.media.pictures import load_picture
 from tests.helpers.archives import write_archive
-from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.checkpoints import export, write_checkpoint
 from tests.helpers.codecs import SumsModule
 from tests.helpers.streams import random_spikes
 

@@ -12,9 +12,10 @@ import torch
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.checkpoints.loading import export, load
+from spike_zoo.checkpoints.loading import load
 from spike_zoo.tasks.protocols import codec_from
 from spike_zoo.testing import labelled_take
+from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 from tests.helpers.streams import random_spikes

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, read_recording, write_recording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.coding import BitstreamReader
+from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 
 if TYPE_CHECKING:

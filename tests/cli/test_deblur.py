@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from spike_zoo import SpikeRecording, load, read_recording, write_recording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.deblur import find_pairs
 from spike_zoo.media import load_picture, save_picture
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
+from tests.helpers.checkpoints import export
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.formats import read_recording
 from spike_zoo.media import load_picture
 from tests.helpers.bitstreams import bitstream
+from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 
 if TYPE_CHECKING:

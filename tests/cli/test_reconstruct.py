@@ -13,13 +13,13 @@ from skimage.io import imread
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, TFPModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes.cfa import cfa_masks
+from tests.helpers.checkpoints import export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, write_recording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.media import save_picture
 from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
 from spike_zoo.pages.methods import LabelledMethod, load_methods
@@ -20,7 +19,7 @@ from spike_zoo.testing import pattern_take
 from spike_zoo.testing.patterns import tiny_archive
 from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
-from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.checkpoints import export, write_checkpoint
 from tests.helpers.codecs import SumsCodec
 from tests.helpers.pages import page_data
 from tests.helpers.results import make_result

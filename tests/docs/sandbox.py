@@ -126,10 +126,10 @@ def write_command_outputs(folder: Path) -> None:
     """Write outputs of earlier commands, and random weights in the format of the authors."""
     import torch
 
-    from spike_zoo.checkpoints.loading import export
     from spike_zoo.methods.ssdm import LDN
     from spike_zoo.methods.stir import STIR, STIRModule
     from spike_zoo.methods.stir.official import to_official
+    from tests.helpers.checkpoints import export
 
     write_recording(pattern_take(4, 161, 96, 96).recording, folder / "scene.npz")
     export(STIRModule(width=0.25, lpips="off"), folder / "shared" / "own")

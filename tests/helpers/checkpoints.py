@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.utils.files import EXPORT_NAME
 
 
 def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
@@ -22,6 +25,14 @@ def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
     module.on_save_checkpoint(content)
     torch.save({**content, **changes}, path)
     return path
+
+
+def export(module: nn.Module, folder: str | Path) -> Path:
+    """Write a module as a folder that ``load`` reads; return the path of its weights."""
+    target = Path(folder) / EXPORT_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(module, target)
+    return target
 
 
 def trained_state(file: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_a_bitstream_contains_no_recordings(tmp_path: Path) -> None:
 def test_the_only_size_that_fits_a_headerless_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(bytes(3 * 250 * 400 // 8))
-    (fit,) = candidate_sizes(path)
+    (fit,) = candidate_sizes(path) or []
     assert (fit.height, fit.width, fit.planes) == (250, 400, 3)
     path.write_bytes(bytes(7))
     assert candidate_sizes(path) == []

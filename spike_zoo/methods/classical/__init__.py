@@ -8,7 +8,6 @@ from spike_zoo.methods.classical.functional import tfi, tfi_video, tfp, tfp_vide
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,
-    plasticity_rates,
     tfstp,
     tfstp_stream,
 )
@@ -46,7 +45,6 @@ __all__ = [
     "TFIModule",
     "TFPModule",
     "TFSTPModule",
-    "plasticity_rates",
     "tfi",
     "tfi_stream",
     "tfi_video",

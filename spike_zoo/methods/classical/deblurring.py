@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -49,8 +49,8 @@ def _pixels_in_square(height: int, width: int, side: int) -> Tensor:
 def _box_sum(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     import cv2  # six times as fast as torch
 
-    border = cv2.BORDER_CONSTANT
-    return cv2.boxFilter(image, -1, (side, side), normalize=False, borderType=border)
+    options: Any = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
+    return np.asarray(cv2.boxFilter(image, -1, (side, side), **options))
 
 
 def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:

@@ -77,29 +77,8 @@ class PlasticityState(NamedTuple):
         )
 
 
-def plasticity_rates(spikes: Tensor, center: int) -> PlasticityRates:
-    """Return both estimates of the firing rate from the spikes up to and including a plane.
-
-    Args:
-        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        center: The plane.
-
-    Returns:
-        float32 ``(H, W)`` or ``(B, H, W)`` each.
-
-    Raises:
-        PlaneRangeError: If the plane lies outside the clip.
-    """
-
-    def both(clips: Tensor, ordered: list[int]) -> Tensor:
-        (state,) = _run(clips.bool().unbind(dim=1), ordered)
-        return torch.stack(state.rates(), dim=1)
-
-    return PlasticityRates(*in_order(both, spikes, [center]).unbind(-3))
-
-
 def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
-    """Return the mean of the two estimates of :func:`plasticity_rates`.
+    """Return the mean of two estimates of the firing rate, by the resource and the utilisation.
 
     The input of the synapse are all planes from the first one up to the centre. The paper shows
     the sum, normalised to its range; the mean is in spikes per plane.

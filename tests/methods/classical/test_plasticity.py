@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.methods.classical import plasticity_rates, streams, tfstp, tfstp_stream
+from spike_zoo.methods.classical import streams, tfstp, tfstp_stream
+from spike_zoo.methods.classical.plasticity import PlasticityRates, _run
 from spike_zoo.spikes import SpikeRecording
 
 U0, F, TAU_D, TAU_F = 0.15, 0.15, 1.0, 10.0
@@ -38,10 +39,15 @@ def steady(period: int) -> torch.Tensor:
     return spikes
 
 
+def rates_at(spikes: torch.Tensor, center: int) -> PlasticityRates:
+    (state,) = _run(spikes[None].bool().unbind(dim=1), [center])
+    return PlasticityRates(*(rates[0] for rates in state.rates()))
+
+
 @pytest.mark.parametrize("period", [1, 2, 20])
 def test_both_estimates_of_a_periodic_pixel_equal_its_rate(period: int) -> None:
     spikes = steady(period)
-    rates = plasticity_rates(spikes, len(spikes) - 1)
+    rates = rates_at(spikes, len(spikes) - 1)
     assert rates.resource.item() == pytest.approx(1 / period, rel=1e-5)
     assert rates.utilisation.item() == pytest.approx(1 / period, rel=1e-5)
     assert tfstp(spikes, len(spikes) - 1).item() == pytest.approx(1 / period, rel=1e-5)
@@ -49,7 +55,7 @@ def test_both_estimates_of_a_periodic_pixel_equal_its_rate(period: int) -> None:
 
 def test_rates_of_irregular_spikes_equal_the_recursion() -> None:
     spikes = np.random.default_rng(2).random((60, 4, 5)) < 0.25
-    rates = plasticity_rates(torch.from_numpy(spikes), 47)
+    rates = rates_at(torch.from_numpy(spikes), 47)
     for y, x in np.ndindex(4, 5):
         by_resource, by_used = recursion(np.flatnonzero(spikes[:48, y, x]).tolist())
         assert rates.resource[y, x].item() == pytest.approx(by_resource, rel=2e-4)

@@ -12,12 +12,12 @@ from torch import nn
 
 import spike_zoo
 from spike_zoo.checkpoints.graphs import write_graph
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import Plain, PlainModule, interval_rates
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take
+from tests.helpers.checkpoints import export
 from tests.helpers.streams import random_spikes
 
 
@@ -90,7 +90,8 @@ def test_constant_light_keeps_its_level_divided_by_the_rate_scale(level: float) 
 @pytest.mark.parametrize("rate_scale", [0.3, 0.05, 0.001])
 def test_pixels_without_spikes_are_dark_at_any_rate_scale(rate_scale: float) -> None:
     recording = SpikeRecording.from_planes(np.zeros((81, 16, 18), np.bool_), rate_scale=rate_scale)
-    assert float(spike_zoo.load("plain").reconstruct(recording, [40]).max()) < 0.06
+    plain: Any = spike_zoo.load("plain")
+    assert float(plain.reconstruct(recording, [40]).max()) < 0.06
 
 
 def test_planes_outside_the_clip_do_not_change_the_image() -> None:

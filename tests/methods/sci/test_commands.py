@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from spike_zoo import write_recording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.methods.sci import SCICodec
+from tests.helpers.checkpoints import export
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
 

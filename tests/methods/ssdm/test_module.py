@@ -12,10 +12,10 @@ from torch import Tensor
 
 import spike_zoo
 from spike_zoo import SpikeRecording
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.methods.ssdm import LDN, SSDMStudentModule
 from spike_zoo.metrics import psnr_official, ssim_official
 from spike_zoo.testing import QUIET
+from tests.helpers.checkpoints import export
 from tests.helpers.golden import Golden
 
 EVALUATED = [20, 36, 52, 68, 84, 100, 116]

@@ -11,7 +11,6 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 import spike_zoo
-from spike_zoo.checkpoints.loading import export
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, WeightsError
 from spike_zoo.methods.ssdm import (
@@ -27,6 +26,7 @@ from spike_zoo.metrics import psnr
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from tests.helpers.checkpoints import export
 from tests.helpers.golden import Golden
 
 TIMES = [20, 44, 68, 92, 116]
