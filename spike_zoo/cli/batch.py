@@ -97,7 +97,7 @@ def find_units(
         files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
     elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
         files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
-    elif _PLACE in out or (name is not None and glob.has_magic(name)):
+    elif (_PLACE in out and path.is_file()) or (name is not None and glob.has_magic(name)):
         files = [path]
     else:
         return {}
