@@ -94,6 +94,7 @@ class Jobs:
             print(f"git show {commit}:{path} > {path}", flush=True)
             if not self.dry_run:
                 show = subprocess.run(["git", "show", f"{commit}:{path}"], check=True, stdout=PIPE)
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).write_bytes(show.stdout)
             return
         command = recipes("weights")[path].split()
