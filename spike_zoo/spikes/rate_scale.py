@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PLANES: Final = 200  # planes around the middle whose firing rate is measured
 _BLOCK: Final = 20  # planes in memory at a time
 _QUANTILE: Final = 0.995  # quantile of the pixels' firing rates that is assumed to be white
-_MIN_VALUE: Final = 1e-3  # estimate of a recording without spikes
+_MIN_VALUE: Final = 1e-3  # estimate if almost no pixel has a spike
 
 
 class RateScale(NamedTuple):
@@ -26,6 +26,11 @@ class RateScale(NamedTuple):
     @property
     def note(self) -> str:
         """One line on the estimate: its value, method and the option that replaces it."""
+        if self.value == _MIN_VALUE:
+            return (
+                "warning: almost no pixel has a spike, so the rate scale cannot be estimated; "
+                f"{_MIN_VALUE:g} spikes per plane at white are assumed (--rate-scale sets it)"
+            )
         return (
             f"rate scale: {self.value:.3g} spikes per plane at white, estimated from the brightest "
             "pixels (the recording states none; --rate-scale sets it)"

@@ -56,8 +56,10 @@ def test_the_estimate_is_the_firing_rate_of_the_brightest_pixels() -> None:
     assert estimate_rate_scale(recording) == pytest.approx(0.6, abs=0.01)
 
 
-def test_a_recording_without_spikes_has_an_estimate_above_zero() -> None:
-    assert estimate_rate_scale(SpikeRecording.from_planes(np.zeros((5, 4, 4), bool))) > 0
+def test_a_recording_without_spikes_has_an_assumed_rate_scale_and_a_warning() -> None:
+    scale = rate_scale_of(SpikeRecording.from_planes(np.zeros((5, 4, 4), bool)))
+    assert scale.value > 0
+    assert scale.note.startswith("warning: almost no pixel has a spike")
 
 
 def test_the_estimate_makes_the_brightest_pixels_of_the_sample_clip_white(shared: Path) -> None:
