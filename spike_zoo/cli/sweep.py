@@ -251,7 +251,7 @@ def _run_stage(
             left = f"about {_duration(rest)} left" if len(took) < total else ""
             progress.update(task, advance=1, left=left)
             where = "" if event == "finished" else f"; see {run.failure}"
-            text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(seconds)}{where}"
+            text = f"[{len(took)}/{total}] {run.run_dir}: {event} after {_duration(seconds)}{where}"
             console.print(text if console.is_terminal or not left else f"{text}, {left}")
 
         if cluster is not None:

@@ -133,9 +133,9 @@ def open_dat(
     if not planes or (left and not allow_partial):
         raise GeometryError(_partial_message(path, layout, size, planes, left), path=str(path))
     opened = DatPlanes(path, layout, planes)
-    if not allow_partial:
-        opened.check_last_byte()
-    elif left or opened.has_bits_after():
+    if not allow_partial and opened.has_bits_after():  # in a layout without padding
+        raise opened.bits_after("the last plane")
+    if left or opened.has_bits_after():
         warnings.warn(
             f"{path}: dropped the last {f'{left} bytes' if left else 'bits'}, an incomplete plane "
             f"of {layout} after {planes} whole planes",
@@ -234,11 +234,6 @@ class DatPlanes:
             rows = self.layout.height - 1 - rows
         np.take(kept, rows, axis=1, out=out, mode="clip")
 
-    def check_last_byte(self) -> None:
-        """Raise if bits after the last plane, in a layout without padding, are not zero."""
-        if self.has_bits_after():
-            raise self._bits_after("the last plane")
-
     def has_bits_after(self) -> bool:
         """Return whether the last byte of the last plane has bits of a following plane."""
         spare = -self.shape[0] * self.layout.pixels % 8
@@ -286,14 +281,15 @@ class DatPlanes:
         else:
             stored = stored.reshape(last - first, -1)
             if layout.pixels % 8 and (stored[:, -1] >> layout.pixels % 8).any():
-                raise self._bits_after(f"a plane between {first} and {last}")
+                raise self.bits_after(f"a plane between {first} and {last}")
             bits = unpack_bits(stored, layout.pixels)
         planes = bits.reshape(last - first, layout.height, layout.width)
         if layout.columns is not None:
             planes = np.concatenate([planes[..., a:b] for a, b in layout.columns], axis=-1)
         return self._upright(planes)
 
-    def _bits_after(self, where: str) -> FormatError:
+    def bits_after(self, where: str) -> FormatError:
+        """Return the error for bits of a following plane."""
         return FormatError.at(
             self.path,
             f"the bits after {where} are not zero, so the size is not {self.layout} "

@@ -339,13 +339,8 @@ def write_checked(group: h5py.Group, name: str, data: ArrayLike, **options: Any)
     """Write a data set with the checksum of its values; ``options`` are arguments of h5py."""
     values = np.asarray(data)
     stored = group.create_dataset(name, data=values, **options)
-    stored.attrs[CHECKSUM] = values_sha256(values)
+    stored.attrs[CHECKSUM] = hashlib.sha256(_plain_bytes(values)).hexdigest()
     return stored
-
-
-def values_sha256(values: NDArray[Any]) -> str:
-    """Return the SHA-256 of values, little-endian and in C order."""
-    return hashlib.sha256(_plain_bytes(values)).hexdigest()
 
 
 def dataset_sha256(file: Hdf5File, inside: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from spike_zoo.tables.spec import (
     TableSpec,
 )
 from spike_zoo.training.result import Curve
-from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
+from spike_zoo.utils.yaml_files import check_keys, parse_dataclass, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,6 +91,7 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         raise ConfigError(f"{place}: expected a mapping, got {content!r}")
     if "rows" not in content:
         raise ConfigError(f"{place}: the key 'rows' is missing")
+    check_keys(content, [item.name for item in fields(TableSpec) if item.name != "file"], place)
     content = {"columns": DEFAULT_COLUMNS, **content}
     lists = {key: content.pop(key, None) or () for key in _LISTS}
     for key, listed in lists.items():

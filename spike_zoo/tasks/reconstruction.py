@@ -50,7 +50,16 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         return self.predict_step(batch, batch_idx), ()
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Reconstruct a batch and add it to the metrics of a split."""
+        """Reconstruct a batch and add it to the metrics of a split.
+
+        Raises:
+            ConfigError: If a data module outside this package leaves out an entry of the batch.
+        """
+        if missing := sorted({"spikes", "image", "rate_scale", "plane", "name"} - set(batch)):
+            raise ConfigError(
+                f"the batches of the data have no {', '.join(missing)}; "
+                "spike_zoo.tasks.batch.ReconstructionBatch describes all entries"
+            )
         return self.evaluation(batch, split, *self.predict_with_flow(batch, batch_idx))
 
     def evaluation(

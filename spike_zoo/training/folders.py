@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
-from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME
+from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME, RunResult
 from spike_zoo.utils.files import lock, new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Passes the folder to the processes that a run starts.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
@@ -104,6 +104,16 @@ def check_no_predictions(out: Path) -> None:
         raise ExistingFileError(
             f"{out}: contains the pictures of an earlier prediction; choose another --run_dir, "
             "or remove the folder",
+            path=str(out),
+        )
+
+
+def check_same_model(out: Path, model: Mapping[str, Any]) -> None:
+    """Raise ExistingFileError if the folder contains the evaluation of another model."""
+    if (out / FILENAME).exists() and RunResult.read(out).config["model"] != model:
+        raise ExistingFileError(
+            f"{out}: contains the result of another model; choose another --run_dir, or remove "
+            "the folder",
             path=str(out),
         )
 

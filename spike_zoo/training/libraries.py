@@ -72,11 +72,9 @@ def quiet_libraries() -> None:
     for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(_is_relevant)
-
-
-def _is_relevant(record: logging.LogRecord) -> bool:
-    return not any(part in record.getMessage() for part in _OMITTED)
+        logging.getLogger(name).addFilter(
+            lambda record: not any(part in record.getMessage() for part in _OMITTED)
+        )
 
 
 def whole_numbers_first(parser: ArgumentParser) -> None:

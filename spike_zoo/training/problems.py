@@ -176,6 +176,8 @@ def _expectation(reason: str) -> str:
         for operator, words in _OPERATORS.items():
             text = text.replace(operator, words)
         return f"must be {text}"
+    if "dot import path" in reason:
+        return "expected the import path of a class, such as spike_zoo.methods.stir.STIRModule"
     expected = _EXPECTED.search(reason)
     kind = expected[1] if expected else ""
     if kind.startswith("["):

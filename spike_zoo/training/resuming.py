@@ -24,6 +24,7 @@ from spike_zoo.training.csv_logger import keep_rows_before
 from spike_zoo.training.folders import FOLDER, LAST, RunStart, check_no_earlier_fit
 from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.provenance import differences
+from spike_zoo.utils.files import shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,8 +62,11 @@ def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path |
         check_no_earlier_fit(run_dir)
         print(f"{run_dir}: nothing to resume, starting a new fit")
         return None
+    advice = "name a file, or --run_dir with 'best' or 'last'"
+    if named in shipped_weights():
+        advice = f"--model spike_zoo.tasks.LoadedReconstruction --model.weights {named} tests them"
     raise MissingFileError(
-        f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
+        f"{path}: there is no such checkpoint; {advice}",
         path=str(path),
     )
 

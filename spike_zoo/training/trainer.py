@@ -120,6 +120,8 @@ class ZooCLI(LightningCLI):
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
                 folders.check_no_earlier_fit(self.run_dir)
+            if verb in ("validate", "test") and not is_child():
+                folders.check_same_model(self.out, dumped(parser, config)["model"])
 
     def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser

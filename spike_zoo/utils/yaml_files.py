@@ -14,6 +14,7 @@ import yaml
 from spike_zoo.errors import ConfigError, SpikeZooError, closest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from jsonargparse import ArgumentParser
@@ -56,6 +57,16 @@ def limit_aliases_of_options() -> None:
     set_loader("yaml", load_checked, exceptions=(yaml.YAMLError,))
 
 
+def check_keys(content: Iterable[Any], known: Collection[str], place: str) -> None:
+    """Raise ConfigError with the nearest known key for the first unknown one."""
+    for key in content:
+        if key not in known:
+            raise ConfigError(
+                f"{place}: unknown key {key!r}.{closest(str(key), known, most=3)} "
+                f"The keys are {', '.join(known)}"
+            )
+
+
 def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> Data:  # noqa: ANN401  (any YAML value)
     """Build a dataclass from a mapping; jsonargparse checks the types of its fields.
 
@@ -67,12 +78,7 @@ def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> 
     expected = {item.name: item for item in fields(cls) if item.name not in built}  # type: ignore[arg-type]  # any dataclass
     if not isinstance(content, dict):
         raise ConfigError(f"{place}: expected a mapping, got {content!r}")
-    for key in content:
-        if key not in expected:
-            raise ConfigError(
-                f"{place}: unknown key {key!r}.{closest(str(key), expected, most=3)} "
-                f"The keys are {', '.join(expected)}"
-            )
+    check_keys(content, expected, place)
     for name, item in expected.items():
         if item.default is MISSING and item.default_factory is MISSING and name not in content:
             raise ConfigError(f"{place}: the key {name!r} is missing")

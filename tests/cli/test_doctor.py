@@ -31,7 +31,7 @@ def test_doctor_lists_versions_devices_methods_and_backbone_files(
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
-    assert rows(zoo, "Versions")["torch"] == torch.__version__
+    assert torch.__version__.startswith(rows(zoo, "Versions")["torch"])
     assert "cores" in rows(zoo, "Devices")["cpu"]
     assert "tfstp" in rows(zoo, "Methods")
     backbones = rows(zoo, "Backbones")

@@ -22,6 +22,7 @@ CLAIM = "  - {row: full, better_than: half, by: test/psnr}"
         (("title: Capacity", "titel: x"), "the table: unknown key 'titel'. Did you mean 'title'"),
         (("name: half,", "nmae: half,"), "row 2: unknown key 'nmae'. Did you mean 'name'"),
         (("source:", "sources:"), "unknown key 'sources'. Did you mean 'source'"),
+        (("columns:", "column:"), "unknown key 'column'. Did you mean 'columns'"),
         (("name: half,", "name: half, color: red,"), "row 2: unknown key 'color'"),
         (("half.yaml", "hlaf.yaml"), r"row 2: no such variant: .*Did you mean 'half.yaml'"),
         (("name: half,", "name: full,"), "the row 'full' is given twice"),

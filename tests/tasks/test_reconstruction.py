@@ -49,6 +49,12 @@ def module() -> Grey:
     return module
 
 
+def test_a_batch_of_other_data_must_have_all_entries(module: Grey) -> None:
+    batch = cast("ReconstructionBatch", {"spikes": torch.zeros(1, LENGTH, 4, 4)})
+    with pytest.raises(ConfigError, match=r"have no image, name, plane, rate_scale; .*Batch"):
+        module.test_step(batch, 0)
+
+
 def test_every_clip_is_measured_and_shown(module: Grey) -> None:
     evaluation = module.test_step(_batch(), 3)
     assert evaluation.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)

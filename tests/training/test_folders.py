@@ -15,9 +15,11 @@ from spike_zoo.training.folders import (
     RunStart,
     check_no_earlier_fit,
     check_no_predictions,
+    check_same_model,
     folder_of,
     remove_failed_run,
 )
+from tests.helpers.results import make_result
 
 KEY = "model.init_args.teacher"
 TEACHER = {"path": "runs/t/checkpoints/best.ckpt", "sha256": "12" * 32, "recipe": None}
@@ -120,6 +122,15 @@ def test_a_folder_with_a_prediction_rejects_another_one(name: str, tmp_path: Pat
     (out / name).touch()
     with pytest.raises(ExistingFileError, match=r"predict: .*another --run_dir, or remove"):
         check_no_predictions(out)
+
+
+def test_a_folder_with_the_test_of_another_model_rejects_a_test(tmp_path: Path) -> None:
+    model = {"class_path": "A", "init_args": {"width": 8}}
+    check_same_model(tmp_path, model)
+    make_result(config={"model": model}).write(tmp_path / "result.json")
+    check_same_model(tmp_path, model)
+    with pytest.raises(ExistingFileError, match="result of another model"):
+        check_same_model(tmp_path, {**model, "class_path": "B"})
 
 
 def test_a_start_record_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def _rejection(reader: LineReader, *options: str) -> str:
         ("--model.init_args.width wide", "^model.init_args.width: Expected"),
         ("--model.init_args.network.attention no", r"network\.attention: Expected one of"),
         ("--model.class_path spike_zoo.methods.stir.No", "^model: .* attribute 'No'"),
+        ("--model NoSuchModule", "expected the import path of a class, such as"),
         ("--trainer.callbacks+=EarlyStopping", r"^--trainer\.callbacks\.monitor must be given"),
     ],
 )

@@ -306,6 +306,8 @@ def test_a_run_without_a_last_checkpoint_starts_anew_or_is_rejected(tmp_path: Pa
     assert not log.exists()
     with pytest.raises(MissingFileError, match=r"last\.ckpt: there is no such checkpoint"):
         find_checkpoint("last", tmp_path, allow_missing=False)
+    with pytest.raises(MissingFileError, match="weights stir tests them"):
+        find_checkpoint("stir", tmp_path, allow_missing=False)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "epoch=0.ckpt").touch()
     with pytest.raises(ConfigError, match=r"no last\.ckpt to resume, but epoch=0\.ckpt"):

@@ -97,7 +97,10 @@ def _aligned(
     intervals: Intervals, rate_scale: float, center: int, flow: Tensor | None = None
 ) -> AlignedInput:
     """Return the window of :func:`aligned_window` from the intervals of the planes."""
-    velocity = _velocity(intervals, center) if flow is None else _per_plane(flow)
+    if flow is None:
+        velocity = _velocity(intervals, center)
+    else:
+        velocity = flow.nan_to_num(nan=0.0) / _flow_offsets(flow)
     planes = mirrored_planes(*centred_window(center, WINDOW), len(intervals.rates)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
     alignment = PlaneAlignment(center, groups, velocity)
@@ -167,11 +170,6 @@ def _velocity(intervals: Intervals, center: int) -> Tensor:
     """Estimate optical flow in pixels per plane, ``(2, 2, H, W)``."""
     rates, after = intervals.rates, len(intervals.rates) - 1 - center
     return estimate_velocities(rates, center, center, after, white_of(rates))
-
-
-def _per_plane(flow: Tensor) -> Tensor:
-    """Return flow in pixels per plane; NaN becomes 0."""
-    return flow.nan_to_num(nan=0.0) / _flow_offsets(flow)
 
 
 def _flow_offsets(like: Tensor) -> Tensor:

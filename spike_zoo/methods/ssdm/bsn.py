@@ -177,7 +177,8 @@ class BSN(nn.Module):
         """Denoise ``(B, 1, H, W)``."""
         _check_shape(rates)
         half_planes = shift_down(self.unet(rotations(pad_to_square(rates))))
-        features = torch.cat(undo_rotations(half_planes), dim=1)  # (B, 4 * 96, side, side)
+        turned = [torch.rot90(part, k, (-2, -1)) for k, part in enumerate(half_planes.chunk(4))]
+        features = torch.cat(turned, dim=1)  # (B, 4 * 96, side, side)
         x = F.leaky_relu(self.nin_A(features), SLOPE, inplace=True)
         x = F.leaky_relu(self.nin_B(x), SLOPE, inplace=True)
         x = in_full_precision(self.nin_C, x)  # the 8 bits of bfloat16 would quantise the image
@@ -187,11 +188,6 @@ class BSN(nn.Module):
 def rotations(x: Tensor) -> Tensor:
     """Return the four rotations of square images along the batch: ``(4B, C, side, side)``."""
     return torch.cat([torch.rot90(x, -k, (-2, -1)) for k in range(4)])
-
-
-def undo_rotations(x: Tensor) -> list[Tensor]:
-    """Return the four parts of a batch of rotations, each rotated back, ``(B, C, side, side)``."""
-    return [torch.rot90(part, k, (-2, -1)) for k, part in enumerate(x.chunk(4))]
 
 
 def _joined(coarse: Tensor, fine: Tensor) -> Tensor:

@@ -217,7 +217,8 @@ def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) 
                 f"{part}: the teacher needs weights of {name}; give the checkpoint that "
                 f"configs/ssdm_{stage}.yaml trained, or disable the network"
             )
-        advice = f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml' trains them"
+        fit = f"python -m spike_zoo fit --config configs/ssdm_{stage}.yaml"
+        advice = f"'{fit} --run_dir runs/ssdm/{stage}' trains them"
         file = required_weights(path, f"file of {name}'s weights", advice)
         load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 

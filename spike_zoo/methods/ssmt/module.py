@@ -34,6 +34,7 @@ from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes, scene_terms, scene_windows
+from spike_zoo.utils.files import required_weights
 
 
 class SSMTModule(ReconstructionModule):
@@ -115,6 +116,7 @@ class SSMTModule(ReconstructionModule):
         """Load the weights of the motion network.
 
         Raises:
+            MissingFileError: If the file does not exist.
             WeightsError: If the file has weights of another module, or of other options.
         """
         if self._has_weights:
@@ -125,7 +127,9 @@ class SSMTModule(ReconstructionModule):
                 "configs/ssmt_motion.yaml first and name its checkpoint"
             )
             return
-        trained, motion = load(source), self.network.motion
+        fit = "python -m spike_zoo fit --config configs/ssmt_motion.yaml --run_dir runs/ssmt/motion"
+        file = required_weights(source, "file of motion_weights", f"'{fit}' trains them")
+        trained, motion = load(file), self.network.motion
         assert motion is not None
         if not isinstance(trained, SSMTMotionModule):
             raise WeightsError(
