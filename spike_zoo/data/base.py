@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from spike_zoo.archive import SpikeArchive, open_archive
 from spike_zoo.archive.joined import archive_files
 from spike_zoo.data.batches import PICTURES, Collate
-from spike_zoo.data.loader import EvalLoader, TrainingLoader
+from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.formats.remote import is_address
@@ -235,6 +235,7 @@ class ArchiveDataModule(LightningDataModule):
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
+            worker_init_fn=outlive_signals,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
             drop_last=False,
@@ -346,6 +347,7 @@ class ArchiveDataModule(LightningDataModule):
             sampler=sampler,
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
+            worker_init_fn=outlive_signals,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,

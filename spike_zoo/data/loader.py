@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
+from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader
 
 from spike_zoo.data.batches import Collate, Slots, large_places
@@ -95,3 +99,21 @@ class TrainingLoader(DataLoader[Any]):
         sample = self.dataset[SampleKey(0, 0)]
         _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
         return Slots(self.num_workers, (self.prefetch_factor or 0) + BATCHES_IN_USE, size)
+
+
+def outlive_signals(worker: int) -> None:
+    """Ignore Ctrl-C in a worker, and on Linux SIGTERM of other processes than its parent.
+
+    A terminal and SLURM send signals to all processes; the training process then saves and stops.
+    """
+    pl_worker_init_function(worker)  # Lightning sets it for loaders without a function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # it states the sender; macOS does not have it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_exit_at_sigterm_of, args=(os.getppid(),), daemon=True).start()
+
+
+def _exit_at_sigterm_of(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

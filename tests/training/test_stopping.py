@@ -33,17 +33,22 @@ def test_a_stopped_fit_saves_a_checkpoint_and_sets_its_exit_code(
     command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
     command += ["--data.init_args.archive", str(clips_archive), "--run_dir", str(run_dir)]
     command += ["--trainer.max_epochs", "100000", "--trainer.limit_val_batches", "0"]
+    command += ["--data.init_args.workers", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    )
     for _ in range(600):
         if (run_dir / "checkpoints" / "last.ckpt").is_file():
             break
         time.sleep(0.1)
-    process.send_signal(signal_number)
+    send = os.kill if sys.platform == "darwin" else os.killpg  # on Linux to the workers, too
+    send(process.pid, signal_number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == code, error.decode()
     assert b"Traceback" not in error
     assert b"SIGTERMException" not in error
+    assert error.count(b"stopping after this batch") == 1
     checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] > 0
 
