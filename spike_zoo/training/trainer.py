@@ -65,7 +65,7 @@ def cli_settings() -> dict[str, Any]:
     limit_aliases_of_options()
     # of a callback's default value, such as that of Timer
     yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, x: dumper.represent_data(x.value))
-    strict = {"exit_on_error": False, "allow_abbrev": False}
+    strict = {"exit_on_error": False}
     return {
         "model_class": LightningModule,
         "datamodule_class": LightningDataModule,
@@ -75,8 +75,16 @@ def cli_settings() -> dict[str, Any]:
         "subclass_mode_data": True,
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
+        "parser_class": _Parser,
         "parser_kwargs": {**strict, "prog": "spike-zoo", **dict.fromkeys(VERBS, strict)},
     }
+
+
+class _Parser(LightningArgumentParser):
+    """Parser that rejects abbreviations; nested options have parsers of the same class."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
 
 class ZooCLI(LightningCLI):

@@ -55,6 +55,7 @@ def _rejection(reader: LineReader, *options: str) -> str:
         ("--model.lr=1", r"^model\.init_args\.lr: unknown key\. Did you mean 'learning_rate'\?$"),
         ("--model.init_args.wdith 2", r"^model\.init_args\.wdith: .* Did you mean 'width'\?$"),
         ("--model.network.atention=no", r"^unknown option .* Did you mean '--network\.attention'"),
+        ("--model.network.flow_f 2", r"^unknown .* Did you mean '--network\.flow_fields'\?"),
         ("--model.attention no", r"Did you mean 'network\.attention'\?"),
         ("--data.batchsize=3", r"^data\.init_args\.batchsize: .* Did you mean 'batch_size'\?$"),
         ("--trainer.max_epoch 2", r"^unknown option .* Did you mean '--trainer\.max_epochs'\?"),
