@@ -90,8 +90,7 @@ def content_rows(file: Hdf5File, names: Collection[str]) -> dict[str, list[Any]]
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
         for name, datasets in parts.items():
-            attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
-            rows[name] = _content(file, name, attributes, datasets, read_all)
+            rows[name] = _content(file, name, datasets, read_all)
     return {name: rows[name] for name in names}
 
 
@@ -184,18 +183,15 @@ def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:
     rows = []
     for name, datasets in parts.items():
         recording = read_group(file, name)
-        attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
-        content = _content(file, name, attributes, datasets, read_all)
+        content = _content(file, name, datasets, read_all)
         rows.append([content, recording.shape, recording.meta.get("label")])
     return rows
 
 
-def _content(
-    file: Hdf5File, name: str, attributes: Mapping[str, Any], parts: Sequence[str], read_all: bool
-) -> list[Any]:
+def _content(file: Hdf5File, name: str, parts: Sequence[str], read_all: bool) -> list[Any]:
     """Return the values of a recording in the digest, as JSON-compatible objects."""
     inside = f"{schema.RECORDINGS}/{name}"
-    members = file.members(inside)
+    attributes, members = read_attributes(file, inside), file.members(inside)
     places = [
         read_integers(file, f"{inside}/{part}", dimensions).tolist()
         if part in members and file.holds(f"{inside}/{part}")
@@ -265,7 +261,7 @@ def check_pictures(file: Hdf5File, inside: str) -> None:
     elif not is_complete(file, inside, stored):
         problem = f"part of the {part} was never written"
     if problem:
-        raise file.error(inside, f"{problem}", "E09")
+        raise file.error(inside, problem, "E09")
 
 
 def missing_split(path: Path, split: str, there: Sequence[str]) -> MissingItemError:

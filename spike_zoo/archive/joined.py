@@ -78,10 +78,10 @@ class JoinedArchive(SpikeArchive):
             for name in archive.names():
                 if name in self._where:
                     other = self._archives[self._where[name]].path
-                    raise FormatError(
-                        f"{archive.path}: recording {name!r} is in {other} too; archives that are "
-                        "read as one need recordings of different names",
-                        path=str(archive.path),
+                    raise FormatError.at(
+                        archive.path,
+                        f"recording {name!r} is in {other} too; archives that are read as one "
+                        "need recordings of different names",
                     )
                 self._where[name] = number
             for split in archive.splits():
@@ -161,17 +161,14 @@ class JoinedArchive(SpikeArchive):
             self._archives[self._open.popitem(last=False)[0]].close()
         return self._archives[number]
 
-    def _archive_of(self, name: str) -> SpikeArchive:
-        if name not in self._where:
-            raise missing_recording(self.path, name, self.names())
-        return self._use(self._where[name])
-
 
 def _delegate(method: str) -> Callable[..., Any]:
     """Return a method that calls the method of the archive that contains the recording."""
 
     def call(self: JoinedArchive, name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (the archive's)
-        return getattr(self._archive_of(name), method)(name, *arguments, **options)
+        if name not in self:
+            raise missing_recording(self.path, name, self.names())
+        return getattr(self._use(self._where[name]), method)(name, *arguments, **options)
 
     call.__doc__ = getattr(SpikeArchive, method).__doc__
     return call

@@ -246,7 +246,7 @@ def write_take(
     }
     parts = {part: np.asarray(values) for part, values in values_of.items() if values is not None}
     for code, part, problem in schema.part_problems(parts, take.recording.shape):
-        raise GeometryError(f"{group.name}: {part}: {problem}", code=code, path=group.name)
+        raise GeometryError.at(group.name, f"{part}: {problem}", code=code)
     for part, values in parts.items():
         if part in schema.OF_IMAGES:
             _write_pictures(group, part, values, compression)
@@ -264,7 +264,7 @@ def _write_pictures(
 ) -> None:
     is_float = part in (schema.IMAGES, schema.BLUR) and pictures.dtype.kind == "f" and pictures.size
     if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
-        raise FormatError(f"{group.name}: {part}: {problem}", code="E09", path=group.name)
+        raise FormatError.at(group.name, f"{part}: {problem}", code="E09")
     chunks = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
     filters = compression_options(compression) if chunks else {}
     write_checked(group, part, pictures, **chunks, **filters)

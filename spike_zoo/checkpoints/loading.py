@@ -112,10 +112,10 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
     faults = differences(state, expected)
     if faults and (strict or not fitting):
         way_out = ", or leave entries out with --init_strict false" if fitting else ""
-        raise WeightsError(
-            f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
+        raise WeightsError.at(
+            file,
+            f"the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
             f"{_other_arguments(module, saved)}Give the model the same arguments{way_out}.",
-            path=str(file),
         )
     module.load_state_dict(fitting, strict=False)
     _check_finite(module, str(file))

@@ -44,10 +44,10 @@ def load_part(
         held = f"its part {part} is not {network}"
         if not inside:
             held = f"it has no part {part} and is not {network} by itself"
-        raise WeightsError(
-            f"{file}: {held}: {'; '.join(faults)}. Give a checkpoint or an export of a module with "
-            f"this {network} in it.",
-            path=str(file),
+        raise WeightsError.at(
+            file,
+            f"{held}: {'; '.join(faults)}. Give a checkpoint or an export of a module with this "
+            f"{network} in it.",
         )
     module.load_state_dict(loaded)
 

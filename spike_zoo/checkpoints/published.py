@@ -95,19 +95,18 @@ def located_weights(name_or_path: str | Path) -> Path:
     path = weights_file(name_or_path)
     if not path.is_file():
         if Path(name).is_dir():
-            raise MissingFileError(
-                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
-                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
-                "best.ckpt",
-                path=name,
+            raise MissingFileError.at(
+                name,
+                f"this folder holds no {EXPORT_NAME}, so it is no export; give one that 'python "
+                "-m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/best.ckpt",
             )
         if command := how_to_make(name):
-            raise MissingFileError(f"{name}: there is no such file. {command}", path=name)
-        raise MissingFileError(
-            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
-            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
-            "export folder or hf:owner/name.",
-            path=name,
+            raise MissingFileError.at(name, f"there is no such file. {command}")
+        raise MissingFileError.at(
+            name,
+            f"neither a file nor a shipped method.{closest(name, shipped_names())} Shipped are "
+            f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an export folder "
+            "or hf:owner/name.",
         )
     return path
 

@@ -74,10 +74,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         return {"state_dict": saved.state, "spike_zoo": model}
     checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise WeightsError(
-            f"{path}: not a checkpoint of a module (no state_dict). Published weights are loaded "
-            "with the method's from_official.",
-            path=str(path),
+        raise WeightsError.at(
+            path,
+            "not a checkpoint of a module (no state_dict). Published weights are loaded with the "
+            "method's from_official.",
         )
     _check_content(checkpoint, path)
     return checkpoint
@@ -177,7 +177,7 @@ def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
 
 
 def _damaged(path: str | Path, what: str) -> WeightsError:
-    return WeightsError(f"{path}: {what}; the file is damaged", path=str(path))
+    return WeightsError.at(path, f"{what}; the file is damaged")
 
 
 def _check_tensors(state: Mapping[str, Any], path: str | Path) -> None:
@@ -200,17 +200,17 @@ def _read_safetensors(path: Path) -> SavedModel:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     metadata = header.get("__metadata__", {})
     if "class_path" not in metadata:
-        raise WeightsError(
-            f"{path}: its metadata names no class, so it was not written by this package. Load it "
-            "with the method's from_official if it holds published weights.",
-            path=str(path),
+        raise WeightsError.at(
+            path,
+            "its metadata names no class, so it was not written by this package. Load it with the "
+            "method's from_official if it holds published weights.",
         )
     stated = metadata.get("sha256")
     if stated is not None and stated != state_digest(state):
-        raise WeightsError(
-            f"{path}: the weights differ from the checksum written with them; copy the file again",
+        raise WeightsError.at(
+            path,
+            "the weights differ from the checksum written with them; copy the file again",
             code="checksum",
-            path=str(path),
         )
     _check_tensors(state, path)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}

@@ -41,7 +41,7 @@ def read_state_dict(source: WeightsSource) -> dict[str, Tensor]:
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
         where = source_name(source)
-        raise WeightsError(f"{where}: no state dict of tensors in it", path=where)
+        raise WeightsError.at(where, "no state dict of tensors in it")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
@@ -61,10 +61,10 @@ def check_entries(
     faults = differences(state, expected, named)
     if faults:
         where = source_name(source)
-        raise WeightsError(
-            f"{where}: not the published weights of {network}: {'; '.join(faults)}. Pass the "
-            "published checkpoint of that network.",
-            path=where,
+        raise WeightsError.at(
+            where,
+            f"not the published weights of {network}: {'; '.join(faults)}. Pass the published "
+            "checkpoint of that network.",
         )
 
 

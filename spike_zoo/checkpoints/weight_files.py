@@ -47,7 +47,7 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (any content of a fi
     file = Path(path)
     if not file.is_file():
         advice = f". {command}" if (command := how_to_make(file)) else ""
-        raise MissingFileError(f"{file}: there is no such file of weights{advice}", path=str(file))
+        raise MissingFileError.at(file, f"there is no such file of weights{advice}")
     try:
         if file.suffix == ".safetensors":
             return load(file.read_bytes())  # load_file maps the file; some file systems cannot

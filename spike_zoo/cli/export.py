@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from spike_zoo.training.result import RunResult
-
 WEIGHTS_SUFFIX = ".safetensors"
 RECORD_NAME = "result.json"
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")  # reStructuredText, as in docstrings
@@ -122,13 +120,15 @@ def _write_folder(
     """Write weights, model card and record, with secrets and home directories redacted."""
     from spike_zoo.training.model_card import model_card
     from spike_zoo.training.provenance import redact
+    from spike_zoo.training.result import RunResult
 
     module = _loaded(source, trust=trust)
-    result = _record(Path(source))
+    record = _record(Path(source))
+    result = None if record is None else RunResult.read(record)
     card = model_card(name.removeprefix("hf:"), _card_facts(module), result, licence=licence)
     texts = {CARD_NAME: card}
-    if result is not None:
-        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
+    if record is not None:
+        content = json.loads(record.read_text(encoding="utf-8"))
         texts[RECORD_NAME] = json.dumps(redact(content), indent=2) + "\n"
     # first, so that an interruption leaves no record beside other weights
     (folder / RECORD_NAME).unlink(missing_ok=True)
@@ -155,35 +155,31 @@ def _card_facts(module: nn.Module) -> dict[str, Any]:
     }
 
 
-def _run_of(source: Path) -> Path:
-    """Return the run's folder of a checkpoint ``<run>/checkpoints/<name>.ckpt``."""
-    return source.absolute().parent.parent
+def _file_of_run(source: Path, name: str) -> Path | None:
+    """Return a file in the run's folder of a checkpoint ``<run>/checkpoints/<name>.ckpt``, if any.
+
+    A file of this name near any other file may be of another program.
+    """
+    folder = source.absolute().parent
+    is_of_run = source.suffix == ".ckpt" and folder.name == "checkpoints"
+    file = folder.parent / name
+    return file if is_of_run and file.is_file() else None
 
 
-def _is_of_run(source: Path) -> bool:
-    return source.suffix == ".ckpt" and source.absolute().parent.name == "checkpoints"
-
-
-def _record(source: Path) -> RunResult | None:
+def _record(source: Path) -> Path | None:
     """Return the record of a checkpoint's run, if the run tested exactly these weights."""
     from spike_zoo.training.initial_weights import weights_sha256
     from spike_zoo.training.result import RunResult
 
-    file = _run_of(source) / RECORD_NAME
-    if not _is_of_run(source) or not file.is_file():
+    if (file := _file_of_run(source, RECORD_NAME)) is None:
         return None
-    result = RunResult.read(file)
-    return result if result.checkpoint_sha256 == weights_sha256(source) else None
+    is_tested = RunResult.read(file).checkpoint_sha256 == weights_sha256(source)
+    return file if is_tested else None
 
 
 def _recipe(source: Path) -> str:
-    """Return the configuration of a checkpoint's run as YAML, without its paths; else "".
-
-    Only ``<run>/checkpoints/<name>.ckpt`` is in a run. A ``config.yaml`` near any other file may be
-    of another program.
-    """
-    file = _run_of(source) / "config.yaml"
-    if not _is_of_run(source) or not file.is_file():
+    """Return the configuration of a checkpoint's run as YAML, without its paths; else ""."""
+    if (file := _file_of_run(source, "config.yaml")) is None:
         return ""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     for key in ("run_dir", "ckpt_path", "config"):

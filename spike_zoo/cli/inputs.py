@@ -74,10 +74,9 @@ class SharedWork:
         self,
         make: Callable[[Sequence[int]], Sequence[Item]],
         places: Sequence[int],
-        size: int | None = None,
+        size: int = _BLOCK,
     ) -> Iterator[Item]:
         """Apply a function to blocks of planes or group numbers; yield its items in order."""
-        size = size or _BLOCK
         blocks = [places[first : first + size] for first in range(0, len(places), size)]
         tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
         finished: dict[int, Sequence[Item]] = {}

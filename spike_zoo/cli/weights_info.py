@@ -26,11 +26,9 @@ def weights_facts(name: str, path: Path) -> dict[str, Any]:
             stated = file.metadata() or {}
             shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118  (no iterator)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: damaged: {error}", path=str(path)) from error
+        raise WeightsError.at(path, f"damaged: {error}") from error
     if "class_path" not in stated:
-        raise WeightsError(
-            f"{path}: it does not state its class, so this package did not write it", path=str(path)
-        )
+        raise WeightsError.at(path, "it does not state its class, so this package did not write it")
     facts = {"path": str(path), "format": "safetensors", "bytes": path.stat().st_size}
     facts |= {key: stated.get(key) for key in ("class_path", "sha256", "config")}
     facts["values"] = sum(map(math.prod, shapes))

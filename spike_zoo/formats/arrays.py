@@ -166,7 +166,7 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     header = _Header(*read(stream))
     if any(not isinstance(side, int) or side < 0 for side in header.shape):
-        raise FormatError(f"{name}: declares the invalid shape {header.shape}", path=name)
+        raise FormatError.at(name, f"declares the invalid shape {header.shape}")
     return header
 
 
@@ -219,17 +219,17 @@ def _spikes(
     _check_size(header, left, name)
     data = _read_block(stream, header, min(header.shape[0], most or header.shape[0]))
     if cleared_pad_bits(data, width) is not data:
-        raise FormatError(f"{name}: bits beyond column {width} are not zero", path=name)
+        raise FormatError.at(name, f"bits beyond column {width} are not zero")
     return data, width
 
 
 def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
     """Raise if an array cannot be spikes ``(T, H, W)``; warn if the order of axes looks wrong."""
     if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
-        raise NotSpikesError(
-            f"{name}: an array {shape} of {dtype} is not a spike stream; expected numbers 0 or 1 "
-            "of shape (planes, height, width)",
-            path=name,
+        raise NotSpikesError.at(
+            name,
+            f"an array {shape} of {dtype} is not a spike stream; expected numbers 0 or 1 of shape "
+            "(planes, height, width)",
         )
     planes, height, width = shape
     if _is_transposed(planes, height, width):
@@ -265,7 +265,7 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
                 "spikes=array, width=W). The leftmost pixel is the lowest bit: "
                 "np.packbits(planes, axis=-1, bitorder='little')"
             )
-        raise NotSpikesError(f"{name}: {error}{hint}", path=name) from error
+        raise NotSpikesError.at(name, f"{error}{hint}") from error
 
 
 def _check_size(header: _Header, left: int, name: str) -> None:

@@ -186,7 +186,7 @@ def write_group(
             time, for cold storage; with a filter half the size, but it can only be read completely.
     """
     if problem := rate_scale_problem(recording.rate_scale):
-        raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
+        raise FormatError.at(group.name, problem, code="E04")
     if layout not in ("wpack", "tpack"):
         raise UsageError(f"layout must be wpack or tpack, got {layout!r}")
     write = _write_along_rows if layout == "wpack" else _write_along_time

@@ -73,7 +73,7 @@ def local_path(path: str | Path) -> Path:
     with _named_errors(path):
         facts = system.info(inside)
     if facts.get("type") == "directory":
-        raise MissingFileError(f"{path}: is a folder; give the address of a file", path=path)
+        raise MissingFileError.at(path, "is a folder; give the address of a file")
     version = " ".join(str(facts[key]) for key in _VERSION if facts.get(key) is not None)
     place, mark, query = inside.partition("?")
     name = Path(unquote(place) if path.startswith("http") else place).name
@@ -129,7 +129,7 @@ def _named_errors(address: str) -> Iterator[None]:
         yield
     except _transfer_errors() as error:
         reason = first_line(error.__cause__ or error)
-        raise MissingFileError(f"{address}: cannot be read ({reason})", path=address) from error
+        raise MissingFileError.at(address, f"cannot be read ({reason})") from error
 
 
 def _transfer_errors() -> tuple[type[Exception], ...]:
@@ -156,9 +156,8 @@ def _fetch(system: Any, inside: str, target: Path, address: str, size: int | Non
         copied = part.stat().st_size if part.is_file() else 0
         if reason or copied != (copied if size is None else size):
             expected = "" if size is None else f" of {size}"
-            raise RecordingError(
-                f"{address}: the transfer ended after {copied}{expected} bytes{reason}; try again",
-                path=address,
+            raise RecordingError.at(
+                address, f"the transfer ended after {copied}{expected} bytes{reason}; try again"
             )
 
 
@@ -185,8 +184,8 @@ def _fetch_sidecar(system: Any, inside: str, target: Path, address: str) -> None
         status = getattr(error, "status", None)
         is_missing = isinstance(error, FileNotFoundError | PermissionError)
         if not is_missing and (status is None or not 400 <= status < 500):
-            raise MissingFileError(
-                f"{address}: its sidecar cannot be read ({first_line(error)})", path=address
+            raise MissingFileError.at(
+                address, f"its sidecar cannot be read ({first_line(error)})"
             ) from error
         sidecar.unlink(missing_ok=True)
         return

@@ -46,7 +46,7 @@ def no_reference_metrics(
         )
     for file in files.values():
         if not file.is_file():
-            raise MissingFileError(f"{file}: there is no such file of parameters", path=str(file))
+            raise MissingFileError.at(file, "there is no such file of parameters")
     try:
         from deepinv.loss import metric
     except ImportError as error:

@@ -177,7 +177,7 @@ class _Actions:
                 note = _problem(error_message(error, source))
         height, width = sizes[0][:2] if sizes and len(sizes) == 1 else (None, None)
         if sizes is not None:
-            note = _note(_size_note(sizes))
+            note = f'<p role="status">{html.escape(_size_note(sizes))}</p>'
         chosen = gradio.update(
             choices=names, value=names[0] if names else None, visible=len(names) > 1
         )
@@ -252,7 +252,3 @@ def _size_note(sizes: Sequence[StoredSize]) -> str:
 
 def _problem(message: str) -> str:
     return f'<p role="alert" style="color: #b3261e">{html.escape(message)}</p>'
-
-
-def _note(message: str) -> str:
-    return f'<p role="status">{html.escape(message)}</p>'

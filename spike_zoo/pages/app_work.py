@@ -74,9 +74,8 @@ class Source:
 
     def names(self) -> list[str]:
         """Return the names in an archive, test split first; an empty list for other files."""
-        if is_bitstream(self.path) or detect_format(self.path) != "hdf5":
-            return []
-        if not is_archive(self.path):
+        is_hdf5 = not is_bitstream(self.path) and detect_format(self.path) == "hdf5"
+        if not (is_hdf5 and is_archive(self.path)):
             return []
         with SpikeArchive(self.path) as archive:
             first = archive.names("test") if "test" in archive.splits() else []

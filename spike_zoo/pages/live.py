@@ -67,6 +67,9 @@ class Player:
         fps: Pictures per second.
         stride: Planes from one picture to the next.
         follows: Whether to start with the newest plane and follow it.
+
+    Attributes:
+        ended: Whether the player has stopped.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Player:
         self._jpeg = b""
         self._changed = threading.Condition()
         self._controlled = threading.Event()
-        self._ends = False
+        self.ended = False
         self._requested = -math.inf
 
     def run(self) -> None:
@@ -100,7 +103,7 @@ class Player:
         """
         due = time.monotonic()
         try:
-            while not self._ends:
+            while not self.ended:
                 is_new = self._make()
                 due, now, late = due + self.tick, time.monotonic(), 0
                 if is_new and self._number > 1:
@@ -117,15 +120,10 @@ class Player:
         finally:
             self.stop()
 
-    @property
-    def ended(self) -> bool:
-        """Whether the player has stopped."""
-        return self._ends
-
     def stop(self) -> None:
         """Stop the player."""
         with self._changed:
-            self._ends = True
+            self.ended = True
             self._changed.notify_all()
         self._controlled.set()
 
@@ -156,7 +154,7 @@ class Player:
             self._controlled.set()
         self._requested = now
         with self._changed:
-            self._changed.wait_for(lambda: self._ends or self._number > number, timeout)
+            self._changed.wait_for(lambda: self.ended or self._number > number, timeout)
             return self._shown, self._jpeg
 
     @property

@@ -38,7 +38,8 @@ class PlaneSource:
     rate_scale: float | None  #: spikes per plane at white; None if it is not stated
 
     def __init__(self) -> None:
-        self._arrivals = _Arrivals()
+        #: plane after the newest one, and the time of its arrival
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
 
     def span(self) -> tuple[int, int]:
         """Return the first available plane and the plane after the last one."""
@@ -50,7 +51,12 @@ class PlaneSource:
 
     def arrival(self, plane: int) -> float | None:
         """Return when a plane arrived, by ``time.monotonic``; None if unknown."""
-        return self._arrivals.of(plane)
+        return next((when for stop, when in list(self._arrivals) if stop > plane), None)
+
+    def _note_arrival(self, stop: int) -> None:
+        """Record the time at which planes up to ``stop`` are available."""
+        if not self._arrivals or stop > self._arrivals[-1][0]:
+            self._arrivals.append((stop, time.monotonic()))
 
 
 class StoredRecording(PlaneSource):
@@ -69,22 +75,6 @@ class StoredRecording(PlaneSource):
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return planes ``[start, stop)``."""
         return self.recording.between(start, stop)
-
-
-class _Arrivals:
-    """Times of arrival of the newest planes."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
-
-    def note(self, stop: int) -> None:
-        """Record the time at which planes up to ``stop`` are available."""
-        if not self._seen or stop > self._seen[-1][0]:
-            self._seen.append((stop, time.monotonic()))
-
-    def of(self, plane: int) -> float | None:
-        """Return when a plane arrived; None if there is no record of the plane."""
-        return next((when for stop, when in list(self._seen) if stop > plane), None)
 
 
 class GrowingFile(PlaneSource):
@@ -122,7 +112,7 @@ class GrowingFile(PlaneSource):
                 self._recording = read_recording(self.path, **self._dat)
         self._size = size
         stop = 0 if self._recording is None else len(self._recording)
-        self._arrivals.note(stop)
+        self._note_arrival(stop)
         return 0, stop
 
     def window(self, start: int, stop: int) -> SpikeRecording:
@@ -173,7 +163,7 @@ class Pipe(PlaneSource):
                 whole = len(rest) // self._plane_bytes * self._plane_bytes
                 if whole:
                     new = np.frombuffer(rest[:whole], np.uint8).reshape(-1, self._plane_bytes)
-                    self._arrivals.note(self._planes.append(new))
+                    self._note_arrival(self._planes.append(new))
                     rest = rest[whole:]
         self.ended = True
 

@@ -88,7 +88,8 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     if choices.truth is None:
         return ReportScene(name, recording)
     image = load_picture(choices.truth)
-    image = image if recording.cfa is not None and len(image) == 3 else _grey(image)
+    if len(image) == 3 and recording.cfa is None:
+        image = np.tensordot(LUMA, image, 1)[None]
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError.at(
             choices.truth,
@@ -191,7 +192,3 @@ def _spread(start: int, stop: int, count: int) -> list[int]:
     """Return at most ``count`` evenly spaced planes of a range."""
     fitting = min(count, stop - start)
     return spread_planes(start, stop, fitting) if fitting > 0 else []
-
-
-def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return image if len(image) == 1 else np.tensordot(LUMA, image, 1)[None]

@@ -15,7 +15,7 @@ from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_PICTURES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
 
@@ -152,7 +152,12 @@ def default_scenes(
         raise ValueError(f"testing must be one of {plans}, got {testing!r}")
     mix, plan = TRAINING_MIXES[training], _plan(split, testing, photographs)
     scenes = []
-    for index, (rng, values) in enumerate(_drawn(split, count, seed)):
+    for index in range(count):
+        sequence = np.random.SeedSequence([seed, zlib.crc32(split.encode()), index])
+        rng = np.random.default_rng(sequence)
+        rate_scale = 0.6 if index % 4 < 2 else round(float(rng.uniform(0.3, 0.9)), 3)
+        values: dict[str, Any] = {"seed": int(rng.integers(2**31)), "rate_scale": rate_scale}
+        values["noise"] = "indoor-v1" if index % 2 else "none"
         values |= (
             _training(mix, photographs or BUNDLED, index, rng)
             if split == "train"
@@ -163,24 +168,6 @@ def default_scenes(
             values["noise"] = noise
         scenes.append(SceneSpec(planes=planes, height=height, width=columns, **values))
     return scenes
-
-
-def _drawn(
-    split: Split, count: int, seed: int
-) -> Iterator[tuple[np.random.Generator, dict[str, Any]]]:
-    """Yield for each scene a random generator and the values that all splits draw in common."""
-    for index in range(count):
-        sequence = np.random.SeedSequence([seed, zlib.crc32(split.encode()), index])
-        rng = np.random.default_rng(sequence)
-        rate_scale = 0.6 if index % 4 < 2 else round(float(rng.uniform(0.3, 0.9)), 3)
-        yield (
-            rng,
-            {
-                "seed": int(rng.integers(2**31)),
-                "rate_scale": rate_scale,
-                "noise": "indoor-v1" if index % 2 else "none",
-            },
-        )
 
 
 def _plan(

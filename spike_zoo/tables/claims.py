@@ -213,10 +213,8 @@ def evaluate_claim(
     if reason := _not_applicable(claim, column, (row, other), above):
         return ClaimResult(claim, Result.NOT_APPLICABLE, text, detail=reason)
     difference, noise = column.sign * (row.mean - other.mean), noise_of((row, other))
-    rest = _remainder(claim, difference)
+    result, p_value, note = _tested(claim, column, difference, noise)
     recordings = _over_recordings(claim, column, paired)
-    result = _decided(claim, column, rest, noise)
-    p_value = noise.p_value(rest, _relevant(claim, column))
     if recordings is not None and row.freedom == other.freedom == math.inf:
         result, p_value = recordings.result, recordings.p_value
     if result is Result.NOISE and noise.bound > (claim.claimed or math.inf):
@@ -231,13 +229,7 @@ def evaluate_claim(
         p_value=p_value,
         recordings=recordings,
     )
-    note = _small_note(claim, column, rest, noise)
     return replace(tested, detail=_detail(tested, column, (row, other), note))
-
-
-def _remainder(claim: Claim, difference: float) -> float:
-    """Return the difference minus the margin of a claim; for closeness the margin minus |d|."""
-    return claim.margin - abs(difference) if claim.is_close else difference - claim.margin
 
 
 def _relevant(claim: Claim, column: Column) -> float:
@@ -249,20 +241,27 @@ def _relevant(claim: Claim, column: Column) -> float:
     return RELEVANT_PSNR if column.measure.startswith("psnr") else 0.0
 
 
-def _small_note(claim: Claim, column: Column, rest: float, noise: Noise) -> str:
-    """Name the relevant difference if the 95 % interval lies below it, but not below 0."""
+def _tested(
+    claim: Claim, column: Column, difference: float, noise: Noise
+) -> tuple[Result, float | None, str]:
+    """Return the result of a difference, its p-value, and a note if the difference is small.
+
+    It is small if its 95 % interval lies below the relevant difference, but not below 0.
+    """
+    rest = claim.margin - abs(difference) if claim.is_close else difference - claim.margin
     relevant = _relevant(claim, column)
-    if not -noise.bound <= rest < relevant - noise.bound:
-        return ""
-    half = "" if claim.reported is None else f"half of the reported {column.text(claim.reported)}"
-    return f", less than {half or column.text(relevant)}"
+    is_small = -noise.bound <= rest < relevant - noise.bound
+    reported = claim.reported
+    half = "" if reported is None else f"half of the reported {column.text(reported)}"
+    note = f", less than {half or column.text(relevant)}" if is_small else ""
+    result = _decided(claim, rest, noise, is_small=is_small)
+    return result, noise.p_value(rest, relevant), note
 
 
-def _decided(claim: Claim, column: Column, rest: float, noise: Noise) -> Result:
+def _decided(claim: Claim, rest: float, noise: Noise, *, is_small: bool) -> Result:
     if math.isnan(noise.bound):
         return Result.ONE_SEED
     if noise.bound > 0 and abs(rest) <= noise.bound:
-        is_small = rest < _relevant(claim, column) - noise.bound
         return Result.NOT_SUPPORTED if is_small else Result.NOISE
     is_limit = claim.limit is not None and claim.anchor is None
     is_equal_enough = claim.is_close or claim.margin or is_limit
@@ -277,13 +276,9 @@ def _over_recordings(
     if count < 2:
         return None
     noise = Noise(statistics.stdev(differences) / math.sqrt(count), count - 1)
-    rest = _remainder(claim, column.sign * statistics.fmean(differences))
-    return RecordingTest(
-        _decided(claim, column, rest, noise),
-        count,
-        noise.p_value(rest, _relevant(claim, column)),
-        _small_note(claim, column, rest, noise),
-    )
+    mean = column.sign * statistics.fmean(differences)
+    result, p_value, note = _tested(claim, column, mean, noise)
+    return RecordingTest(result, count, p_value, note)
 
 
 def _not_applicable(

@@ -108,13 +108,9 @@ def _origins(spec: TableSpec, runs: RunsByRow, listed: Sequence[RecordedRun]) ->
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in listed}))}."
     costs = [column.cost for column in spec.columns if column.cost is not None]
     jobs = {job for job, number in costs if number != "macs_per_pixel"}
-    sizes = {
-        cost.size for run in listed for job, cost in run.result.costs.items() if job in jobs
-    } - {None}
-    if sizes:
-        size_text = ", ".join(
-            f"{height} x {width}" for height, width in sorted(filter(None, sizes))
-        )
+    sizes = {cost.size for run in listed for job, cost in run.result.costs.items() if job in jobs}
+    if known := sorted(filter(None, sizes)):
+        size_text = ", ".join(f"{height} x {width}" for height, width in known)
         yield f"Cost of one image of {size_text} pixels."
     commits = _rows_by(runs, lambda run: run.result.commit or "unknown")
     several = " (the rows were made with different commits)" if len(commits) > 1 else ""

@@ -41,7 +41,7 @@ def read_table_file(path: str | Path) -> TableFile:
     """Read a table file: a single table, or a list of tables below the key ``tables``."""
     file = Path(path)
     if not file.is_file():
-        raise MissingFileError(f"{file}: there is no such table file", path=str(file))
+        raise MissingFileError.at(file, "there is no such table file")
     content = read_yaml(file)
     if not isinstance(content, dict) or "tables" not in content:
         table = _read_table(file, content, f"{file}: the table")
@@ -65,12 +65,12 @@ def read_table_file(path: str | Path) -> TableFile:
 def read_points(path: Path) -> dict[str, Curve]:
     """Read published curves by name: a CSV with a header and lines such as ``name,bpp,psnr``."""
     if not path.is_file():
-        raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
+        raise MissingFileError.at(path, "there is no such CSV file")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{path}: not a CSV file in UTF-8 ({error})", path=str(path)) from error
+        raise FormatError.at(path, f"not a CSV file in UTF-8 ({error})") from error
     if len(lines) < 2:
         raise FormatError.at(path, "no values; expected a header and lines as name,bpp,psnr")
     curves: dict[str, Curve] = {}

@@ -162,7 +162,7 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     listed = [Path(place) for place in places]
     for number, place in enumerate(listed):
         if not place.exists():
-            raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
+            raise MissingFileError.at(place, "there is no such run or folder")
         for file in [place] if place.is_file() else entries_below(place):
             for run in _runs_of_file(file, number):
                 key = json.dumps(run.result.content(), sort_keys=True)

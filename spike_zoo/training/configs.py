@@ -100,16 +100,16 @@ def check_configs(arguments: Sequence[str]) -> None:
     for file in config_files(arguments):
         if not Path(file).is_file():
             near = closest(file.removesuffix(".yaml"), shipped_configs())
-            raise MissingFileError(
-                f"{file}: there is no such configuration file.{near} 'spike-zoo configs' lists "
-                "the configurations of the package",
-                path=file,
+            raise MissingFileError.at(
+                file,
+                f"there is no such configuration file.{near} 'spike-zoo configs' lists the "
+                "configurations of the package",
             )
         if not isinstance(content := read_yaml(Path(file)), dict):
-            raise ConfigError(
-                f"{file}: must be a mapping, such as 'trainer: {{max_epochs: 3}}', found "
+            raise ConfigError.at(
+                file,
+                "must be a mapping, such as 'trainer: {max_epochs: 3}', found "
                 f"{type(content).__name__}",
-                path=file,
             )
 
 

@@ -101,20 +101,19 @@ def check_no_earlier_fit(run_dir: Path) -> None:
 def check_no_predictions(out: Path) -> None:
     """Raise ExistingFileError if the folder contains files of an earlier ``predict``."""
     if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
-        raise ExistingFileError(
-            f"{out}: contains the pictures of an earlier prediction; choose another --run_dir, "
-            "or remove the folder",
-            path=str(out),
+        raise ExistingFileError.at(
+            out,
+            "contains the pictures of an earlier prediction; choose another --run_dir, or remove "
+            "the folder",
         )
 
 
 def check_same_model(out: Path, model: Mapping[str, Any]) -> None:
     """Raise ExistingFileError if the folder contains the evaluation of another model."""
     if (out / FILENAME).exists() and RunResult.read(out).config["model"] != model:
-        raise ExistingFileError(
-            f"{out}: contains the result of another model; choose another --run_dir, or remove "
-            "the folder",
-            path=str(out),
+        raise ExistingFileError.at(
+            out,
+            "contains the result of another model; choose another --run_dir, or remove the folder",
         )
 
 
@@ -139,10 +138,10 @@ def lock_for_training(run_dir: Path) -> Iterator[None]:
         return
     held = lock_of(run_dir)
     if held is None:
-        raise ExistingFileError(
-            f"{run_dir}: another fit is training in this folder; wait until it ends, or choose "
-            "another --run_dir",
-            path=str(run_dir),
+        raise ExistingFileError.at(
+            run_dir,
+            "another fit is training in this folder; wait until it ends, or choose another "
+            "--run_dir",
         )
     with held:
         try:

@@ -152,10 +152,10 @@ class RunResult:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise FormatError(f"{file}: not a result ({error})", path=str(file)) from error
+            raise FormatError.at(file, f"not a result ({error})") from error
         version = content.get("schema") if isinstance(content, dict) else None
         if not isinstance(version, int):
-            raise FormatError(f"{file}: no field 'schema', so not a result", path=str(file))
+            raise FormatError.at(file, "no field 'schema', so not a result")
         if version != SCHEMA_VERSION:
             raise VersionError(
                 f"{file}: schema {version}, but this version reads schema {SCHEMA_VERSION}; "

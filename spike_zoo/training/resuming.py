@@ -65,10 +65,7 @@ def find_checkpoint(named: str, run_dir: Path, *, allow_missing: bool) -> Path |
     advice = "name a file, or --run_dir with 'best' or 'last'"
     if named in shipped_weights():
         advice = f"--model spike_zoo.tasks.LoadedReconstruction --model.weights {named} tests them"
-    raise MissingFileError(
-        f"{path}: there is no such checkpoint; {advice}",
-        path=str(path),
-    )
+    raise MissingFileError.at(path, f"there is no such checkpoint; {advice}")
 
 
 def _whole_last(folder: Path) -> Path | None:
@@ -90,11 +87,11 @@ def _whole_last(folder: Path) -> Path | None:
 def check_has_optimizer(checkpoint: Path) -> None:
     """Raise WeightsError if a checkpoint to resume from has no optimiser state."""
     if "optimizer_states" not in read_checkpoint(checkpoint):
-        raise WeightsError(
-            f"{checkpoint}: contains only weights, no optimiser state, so a fit cannot continue "
-            f"from it; start a new run from these weights with --init_from {checkpoint}, or name a "
-            "checkpoint of a fit, such as its last.ckpt",
-            path=str(checkpoint),
+        raise WeightsError.at(
+            checkpoint,
+            "contains only weights, no optimiser state, so a fit cannot continue from it; start a "
+            f"new run from these weights with --init_from {checkpoint}, or name a checkpoint of a "
+            "fit, such as its last.ckpt",
         )
 
 
@@ -115,18 +112,18 @@ def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str])
     bases = getattr(importlib.import_module(module), name).__mro__
     accepted = {model.class_path, *(f"{base.__module__}.{base.__qualname__}" for base in bases)}
     if class_path is not None and class_path not in accepted:
-        raise WeightsError(
-            f"{checkpoint}: is a checkpoint of {class_path}, but the configuration names "
-            f"{model.class_path}; name the configuration of its training, or another checkpoint",
-            path=str(checkpoint),
+        raise WeightsError.at(
+            checkpoint,
+            f"is a checkpoint of {class_path}, but the configuration names {model.class_path}; "
+            "name the configuration of its training, or another checkpoint",
         )
     copied = dict(_differing(arguments, model.init_args, explicit))
     for key, value in copied.items():
         if key not in model.init_args or not _is_plain(value):
-            raise WeightsError(
-                f"{checkpoint}: contains {key} = {str(value)[:80]!r}, which {model.class_path} "
-                "does not accept from a checkpoint",
-                path=str(checkpoint),
+            raise WeightsError.at(
+                checkpoint,
+                f"contains {key} = {str(value)[:80]!r}, which {model.class_path} does not accept "
+                "from a checkpoint",
             )
         model.init_args[key] = value
     return bool(copied)
@@ -182,10 +179,10 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
     except (yaml.YAMLError, UnicodeDecodeError):
         recorded = None
     if not isinstance(recorded, dict):
-        raise FormatError(
-            f"{file}: not the configuration that a run writes, so its settings cannot be compared; "
-            "restore the file, or choose another --run_dir",
-            path=str(file),
+        raise FormatError.at(
+            file,
+            "not the configuration that a run writes, so its settings cannot be compared; restore "
+            "the file, or choose another --run_dir",
         )
     before, now = (content.get("trainer", {}) for content in (recorded, config))
     longer = [
@@ -226,11 +223,11 @@ def check_same_data(run_dir: Path, now: RunStart) -> None:
 
 
 def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
-    return ConfigError(
-        f"{run_dir}: contains a run with other settings, so it cannot be resumed: "
-        f"{'; '.join(changed)}. Choose another --run_dir (there --ckpt_path "
-        f"{run_dir / FOLDER / LAST} continues from its weights), or remove the folder.",
-        path=str(run_dir),
+    return ConfigError.at(
+        run_dir,
+        f"contains a run with other settings, so it cannot be resumed: {'; '.join(changed)}. "
+        f"Choose another --run_dir (there --ckpt_path {run_dir / FOLDER / LAST} continues from "
+        "its weights), or remove the folder.",
     )
 
 

@@ -257,7 +257,7 @@ def required_weights(path: str | Path, what: str, advice: str) -> Path:
     file = weights_file(path)
     if not file.is_file():
         advice = how_to_make(file) or advice
-        raise MissingFileError(f"{file}: there is no such {what}; {advice}", path=str(file))
+        raise MissingFileError.at(file, f"there is no such {what}; {advice}")
     return file
 
 
@@ -309,10 +309,10 @@ def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
 
 
 def _write_error(path: Path, error: OSError) -> RecordingError:
-    return RecordingError(
-        f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
-        "writable and has free space",
-        path=str(path),
+    return RecordingError.at(
+        path,
+        f"cannot be written ({error.strerror or error}); choose a folder that is writable and has "
+        "free space",
     )
 
 

@@ -32,14 +32,14 @@ def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # n
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except _ContentError as reason:
-        raise error(f"{path}: {_located(reason)}", path=str(path)) from reason
+        raise error.at(path, _located(reason)) from reason
     except yaml.MarkedYAMLError as reason:
-        raise error(f"{path}: {_located(reason, 'not YAML: ')}", path=str(path)) from reason
+        raise error.at(path, _located(reason, "not YAML: ")) from reason
     except RecursionError as reason:
-        raise error(f"{path}: its values are nested too deeply", path=str(path)) from reason
+        raise error.at(path, "its values are nested too deeply") from reason
     except (yaml.YAMLError, UnicodeDecodeError) as reason:
         text = " ".join(str(reason).split())
-        raise error(f"{path}: not YAML in UTF-8: {text}", path=str(path)) from reason
+        raise error.at(path, f"not YAML in UTF-8: {text}") from reason
 
 
 @lru_cache

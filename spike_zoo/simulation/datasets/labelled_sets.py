@@ -57,7 +57,9 @@ def find_cifar(folder: Path, seed: int) -> FoundPictures:
 
     The validation split is a tenth of each class of the training images, drawn by the seed.
     """
-    home = next(filter(_is_cifar, (folder, folder / "cifar-10-batches-bin")), None)
+    files = (*_CIFAR_FILES, "test_batch.bin")
+    homes = (folder, folder / "cifar-10-batches-bin")
+    home = next((home for home in homes if any((home / file).is_file() for file in files)), None)
     if home is None:
         raise _missing_cifar(folder)
     names = _cifar_names(home / "batches.meta.txt")
@@ -162,10 +164,6 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             f"({'x'.join(map(str, shape))}); {_ADVICE}",
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _is_cifar(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in (*_CIFAR_FILES, "test_batch.bin"))
 
 
 def _missing_cifar(folder: Path) -> FormatError | MissingFileError:

@@ -18,8 +18,6 @@ from spike_zoo.spikes import SpikeRecording, Take
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from spike_zoo.simulation.scenes.photographs import Split
     from spike_zoo.simulation.scenes.scene import SceneSpec
 
@@ -74,7 +72,10 @@ class ConditionedScene:
             return take
         planes = take.recording.read()
         chance = np.random.default_rng(np.random.SeedSequence([spec.seed, 3]))
-        _add_defects(planes, self.condition, self.value, chance)
+        if self.condition == "lost":
+            planes[chance.random(len(planes)) < self.value] = False
+        else:
+            planes[:, chance.random(planes.shape[1:]) < self.value] = self.condition == "hot"
         recording = SpikeRecording.from_planes(
             planes,
             fps=take.recording.fps,
@@ -135,13 +136,3 @@ def scaled_noise(factor: float) -> CameraNoise:
     for name in ("spurious_mean", "spurious_deviation"):
         values[name] = getattr(noise, name) / factor
     return CameraNoise(**values)
-
-
-def _add_defects(
-    planes: NDArray[np.bool_], condition: str, share: float, chance: np.random.Generator
-) -> None:
-    """Set a random share of pixels to dead or hot, or of planes to lost, in place."""
-    if condition == "lost":
-        planes[chance.random(len(planes)) < share] = False
-    else:
-        planes[:, chance.random(planes.shape[1:]) < share] = condition == "hot"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -80,8 +80,18 @@ def deblur_scenes(
         testing=SHIPPED_PLAN if photographs else "three",
         photographs=photographs,
     )
-    camera: dict[str, Any] = {"rate_scale": SSDM_GAIN / threshold, "noise": noise}
-    return [replace(_exposed(spec), **camera) for spec in scenes]
+    return [
+        replace(
+            spec,
+            name=f"blur-{spec.name}",
+            speed=_exposed_speed(spec.speed),
+            object_speed=_exposed_speed(spec.object_speed),
+            image_ratio=RATIO,
+            rate_scale=SSDM_GAIN / threshold,
+            noise=noise,
+        )
+        for spec in scenes
+    ]
 
 
 def simulate_exposures(
@@ -114,17 +124,6 @@ def simulate_exposures(
     starts = range(0, spec.planes, _CHUNK)
     chunks = (scene.colour(start, min(start + _CHUNK, spec.planes)) for start in starts)
     return exposures.record(chunks, camera, light, fps=FPS, meta=meta)
-
-
-def _exposed(spec: SceneSpec) -> SceneSpec:
-    """Return a scene with the speed of exposures and larger images."""
-    return replace(
-        spec,
-        name=f"blur-{spec.name}",
-        speed=_exposed_speed(spec.speed),
-        object_speed=_exposed_speed(spec.object_speed),
-        image_ratio=RATIO,
-    )
 
 
 def _exposed_speed(speed: float) -> float:

@@ -113,7 +113,8 @@ class Footage:
                 raise MediaError(f"{source.path}: frame {number + 1} has another size")
             planes = range(max(first, number * self.step), min(last, (number + 1) * self.step))
             times: Sequence[float] = [plane / self.step - number for plane in planes]
-            yield _in_8_bits(interpolate(image, following, times))
+            images = interpolate(image, following, times)
+            yield np.rint(images * np.float32(255)) / np.float32(255)  # 8-bit levels, as in a video
             if (number + 1) * self.step == last - 1:
                 yield following[None]
 
@@ -168,11 +169,6 @@ def _image(path: Path, frame: NDArray[np.uint8]) -> Images:
         raise MediaError(f"{path}: frames of {frame.shape[0]}x{frame.shape[1]} are too small")
     pixels = frame[:height, :width].transpose(2, 0, 1)
     return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
-
-
-def _in_8_bits(images: Images) -> Images:
-    """Round images in [0, 1] to 8-bit levels, as in a video."""
-    return np.rint(images * np.float32(255)) / np.float32(255)
 
 
 def blended_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:

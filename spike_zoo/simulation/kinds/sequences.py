@@ -78,18 +78,12 @@ def sequence_scenes(
         photographs=photographs,
     )
     if noise is None:
-        scenes = [replace(spec, noise=_noise(index)) for index, spec in enumerate(scenes)]
+        # kinds of training scenes alternate too: the order of the presets changes every 12 scenes,
+        # so that each kind occurs with both
+        presets = ("none", "indoor-v1")
+        scenes = [replace(spec, noise=presets[(n + n // 12) % 2]) for n, spec in enumerate(scenes)]
     names = (photographs or BUNDLED).names[split]
     return [_paced(spec, split, index, seed, names) for index, spec in enumerate(scenes)]
-
-
-def _noise(index: int) -> str:
-    """Return the noise preset of a camera.
-
-    Both presets alternate, and their order changes every 12 scenes. Kinds of training scenes also
-    alternate, and each kind must occur with both presets.
-    """
-    return "indoor-v1" if (index + index // 12) % 2 else "none"
 
 
 def _paced(

@@ -60,7 +60,7 @@ def check_commands(
         try:
             check_configs(arguments)
         except (ConfigError, MissingFileError) as error:
-            raise ConfigError(f"{spec.path}: {error.message}", path=str(spec.path)) from error
+            raise ConfigError.at(spec.path, error.message) from error
 
 
 def _planned(
@@ -81,7 +81,7 @@ def _planned(
         explained = explain(error, [verb, *arguments])
         if explained is None:
             raise
-        raise ConfigError(f"{spec.path}: {explained}", path=str(spec.path)) from error
+        raise ConfigError.at(spec.path, explained) from error
     if run_dir is None:
         raise ConfigError(
             f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"

@@ -133,7 +133,7 @@ def read_needs(file: Path) -> Needs:
 
 def _mapping(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise MissingFileError(f"{file}: there is no such sweep file", path=str(file))
+        raise MissingFileError.at(file, "there is no such sweep file")
     content = read_yaml(file)
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: expected a mapping, got {content!r}")

@@ -82,16 +82,15 @@ def test_dark_current_causes_spikes_in_the_dark_at_its_rate(electrons: float) ->
     assert rate(noise, DARK) == pytest.approx(0.02, abs=4 * spread)
 
 
-def test_gain_pattern_spreads_the_rate_of_pixels_by_its_deviation() -> None:
-    spikes = SpikeCamera(noise=CameraNoise(gain_deviation=0.1), generator=2).expose(LIGHT)
-    rates = spikes.mean(axis=0)
-    assert rates.std() / rates.mean() == pytest.approx(0.1, rel=0.08)
-
-
-def test_threshold_pattern_spreads_the_interval_of_pixels_by_its_deviation() -> None:
-    spikes = SpikeCamera(noise=CameraNoise(threshold_deviation=0.1), generator=2).expose(LIGHT)
-    intervals = 1 / spikes.mean(axis=0)
-    assert intervals.std() / intervals.mean() == pytest.approx(0.1, rel=0.08)
+@pytest.mark.parametrize(
+    ("noise", "exponent"),
+    [(CameraNoise(gain_deviation=0.1), 1), (CameraNoise(threshold_deviation=0.1), -1)],
+)
+def test_a_pattern_spreads_rates_or_intervals_by_its_deviation(
+    noise: CameraNoise, exponent: int
+) -> None:
+    values = SpikeCamera(noise=noise, generator=2).expose(LIGHT).mean(axis=0) ** exponent
+    assert values.std() / values.mean() == pytest.approx(0.1, rel=0.08)
 
 
 def test_a_named_sensor_keeps_its_pattern_and_an_unnamed_one_is_new() -> None:

@@ -110,15 +110,12 @@ def test_other_and_truncated_files_are_rejected_by_name(
         read_idx(path, 3)
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "plain"])
-def test_a_damaged_compressed_file_is_rejected_by_name(tmp_path: Path, harm: str) -> None:
-    data = bytearray(gzip.compress(idx_bytes(IMAGES)))
-    if harm == "cut":
-        data = data[:-12]
-    elif harm == "flipped":
-        data[-6] ^= 255  # the checksum
-    else:
-        data = bytearray(idx_bytes(IMAGES))
+COMPRESSED = gzip.compress(idx_bytes(IMAGES))
+OTHER_CHECKSUM = COMPRESSED[:-8] + bytes(8)
+
+
+@pytest.mark.parametrize("data", [COMPRESSED[:-12], OTHER_CHECKSUM, idx_bytes(IMAGES)])
+def test_a_damaged_compressed_file_is_rejected_by_name(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(data)
     with pytest.raises(FormatError, match=r"images\.gz: damaged or cut short .*download it again"):
