@@ -135,6 +135,10 @@ class SSMTModule(ReconstructionModule):
             raise WeightsError(
                 f"{source}: weights of {type(trained).__name__}, not of SSMTMotionModule"
             )
+        if (kind := trained.hparams["motion_input"]) != self.network.motion_input:
+            raise WeightsError(
+                f"{source}: trained with motion_input {kind}, not {self.network.motion_input}"
+            )
         weights = trained.network.state_dict()
         if faults := differences(weights, motion.state_dict()):
             raise WeightsError(

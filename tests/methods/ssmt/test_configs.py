@@ -81,6 +81,8 @@ def test_weights_of_other_options_are_rejected(
     weights = ["--model.init_args.motion_weights", motion]
     assert main([*fit, *weights, "--model.init_args.network.correlation_levels", "3"]) == 1
     assert "the motion network has other options than this one" in capsys.readouterr().err
+    assert main([*fit, *weights, "--model.init_args.network.motion_input", "spikes"]) == 1
+    assert "trained with motion_input intervals, not spikes" in capsys.readouterr().err
     assert main([*fit, "--model.init_args.motion_weights", "plain"]) == 1
     assert "weights of PlainModule, not of SSMTMotionModule" in capsys.readouterr().err
 
