@@ -292,6 +292,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         drop_unwritten()
         return INVALID, _not_written(error, arguments[:1])
+    after = error.__context__  # an error while unfinished files were removed
+    if isinstance(after, SystemExit) and after.code == TERMINATED:
+        return TERMINATED, ""
     if isinstance(error, SystemExit):
         is_text = isinstance(error.code, str)
         return (USAGE, f"error: {error.code}") if is_text else (int(error.code or 0), "")

@@ -160,6 +160,21 @@ def signal_in_destructor(seconds: float = 30.0) -> None:
     time.sleep(seconds)
 
 
+def error_after_signal() -> None:
+    """Act as a command whose removal of unfinished files fails after SIGTERM."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        raise RuntimeError("the workers are gone")
+
+
+def test_an_error_after_a_signal_ends_the_command_as_the_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:error_after_signal", "wait"))
+    assert main(["wait"]) == 143
+
+
 def test_a_signal_during_a_destructor_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:signal_in_destructor", "wait"))
     begin = time.monotonic()
