@@ -31,7 +31,7 @@ METHODS = sorted(
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
     and path.parent.parent.name != "profiles"  # stacked on a profile, not methods
-    and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo"))
+    and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo", "smoke"))
     and path.stem != "finetune"  # tests/training/test_without_truth.py
     # ssdm, sci and ssmt have their own test_configs.py
     and not re.search(r"/(ssdm|sci|ssmt)[/_.]", path.relative_to(ROOT).as_posix())

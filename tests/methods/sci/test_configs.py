@@ -39,6 +39,7 @@ OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "sti
 #: Stage by prefix of a file's name; its configuration and profile are loaded before the file.
 STAGES = {
     "recognition_coded": "recognition_coded",
+    "coded_recognition": "coded_recognition",
     **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
     "playback": "recognition",
 }
@@ -98,7 +99,7 @@ def command(
     if class_of(path) == "STIRModule":
         line += ["--ckpt_path", "spike_zoo/weights/stir-small.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
-    archive = "digits.h5" if stage.startswith("recognition") else "sequence.h5"
+    archive = "digits.h5" if "recognition" in stage else "sequence.h5"
     line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]
     line += ["--trainer.enable_progress_bar", "false"]
     if class_of(path) in OTHERS:
@@ -111,7 +112,7 @@ def smaller(path: Path, stage_files: dict[str, str]) -> list[str]:
     arguments = content_of(path)["model"].get("init_args", {})
     if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
         return []
-    widths = {"fem_width", "codec_width", "fam_width"} & arguments["networks"].keys()
+    widths = {"fem_width", "codec_width", "fam_width"} & arguments.get("networks", {}).keys()
     options = {f"networks.{name}": "0.125" for name in sorted(widths)}
     options |= {name: file for name, file in stage_files.items() if name in arguments}
     return [part for key, value in options.items() for part in (f"--model.init_args.{key}", value)]
