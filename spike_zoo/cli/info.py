@@ -67,7 +67,7 @@ def info(
         facts, lines = bitstream_facts(path), _bitstream_lines
     elif Path(path).suffix.lower() == ".mp4":
         facts, lines = video_facts(path), _video_lines
-    elif weights.suffix == ".ckpt":
+    elif weights.suffix == ".ckpt" and weights.is_file():
         raise UsageError(f"{path}: a checkpoint; export it, then run info on the exported file")
     elif (kind := detect_format(path)) == "spl":
         facts, lines = lossless_facts(path), _lossless_lines

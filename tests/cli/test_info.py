@@ -178,6 +178,8 @@ def test_weights_are_described_with_their_card(zoo: Zoo) -> None:
 def test_weights_of_other_programs_are_rejected(
     content: bytes, message: str, tmp_path: Path, zoo: Zoo
 ) -> None:
+    (tmp_path / "last.ckpt").touch()
+    assert "a checkpoint; export it" in zoo(f"info {tmp_path / 'last.ckpt'}").err
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
     result = zoo(f"info {path}")
