@@ -34,7 +34,7 @@ from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.classical import tfi, tfp
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.metrics import psnr
-from spike_zoo.training.trainer import quiet_libraries
+from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 archive_path = Path("data/scenes.h5")

@@ -36,7 +36,7 @@ from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.stir import STIR, STIRModule, STIROptions
 from spike_zoo.metrics import psnr
-from spike_zoo.training.trainer import quiet_libraries
+from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 logging.disable(logging.INFO)  # hide the Trainer's messages about steps and files

@@ -33,7 +33,7 @@ from spike_zoo.cli.simulate import simulate
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.ssdm import spike_guided_deblur
 from spike_zoo.metrics import psnr
-from spike_zoo.training.trainer import quiet_libraries
+from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 folder = Path("data") if Path("data").is_dir() else Path("../data")

@@ -30,7 +30,7 @@ import torch
 from IPython.utils.capture import capture_output
 from lightning import Trainer
 
-from spike_zoo.checkpoints.published import shipped_weights
+from spike_zoo.utils.files import shipped_weights
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.media import side_by_side, to_pillow
@@ -39,7 +39,7 @@ from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci import NetworkOptions, SCIRecognitionModule
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import labelled_archive
-from spike_zoo.training.trainer import quiet_libraries
+from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 logging.disable(logging.INFO)

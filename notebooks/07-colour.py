@@ -32,7 +32,7 @@ from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SceneSpec
 from spike_zoo.simulation.kinds.takes import simulate_take
-from spike_zoo.training.trainer import quiet_libraries
+from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 

@@ -13,7 +13,7 @@ import h5py
 from spike_zoo.archive import schema
 from spike_zoo.archive.writer import ArchiveWriter, check_name, copy_unknown_root, write_take
 from spike_zoo.errors import MissingItemError, UsageError
-from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
+from spike_zoo.formats.hdf5_writing import new_archive_file
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import check_absent, temporary_path
@@ -143,5 +143,5 @@ def _write_shard(path: Path, name: str, job: Callable[[], Take], **storage: Any)
     take = job()
     part = temporary_path(path)
     with new_archive_file(part) as file:
-        write_take(new_group(file, name), take, **storage)
+        write_take(file, name, take, **storage)
     part.replace(path)  # atomic: a cluster may run a task twice

@@ -78,15 +78,17 @@ def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
     )
 
 
-def content_rows(file: Hdf5File, names: Collection[str]) -> dict[str, list[Any]]:
+def content_rows(
+    file: Hdf5File, names: Collection[str], table: list[Any]
+) -> dict[str, list[Any]]:
     """Return the values of each recording in the digest of an archive.
 
     Spikes contribute their stored checksums. Images, labels and calibration contribute checksums
     of their values if they have at most :data:`MAX_BYTES_READ` in total; otherwise their stored
-    checksums, if there are any. For a valid archive both are equal. If the archive has a valid
-    table, the recordings are not read.
+    checksums, if there are any. For a valid archive both are equal. Recordings in the table of
+    :func:`read_table` are not read.
     """
-    rows = {content[0]: content for content, _, _ in _valid_rows(file)}
+    rows = {content[0]: content for content, _, _ in table}
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
         for name, datasets in parts.items():
@@ -129,18 +131,16 @@ def write_contents(path: Path) -> None:
         stream.write(digest)
 
 
-def read_facts(file: Hdf5File) -> dict[str, Facts]:
-    """Return the facts of each recording from the table; empty without a valid table.
-
-    Reads all bytes of the file once to check the digest.
-    """
-    return {row[0][0]: _facts(*row) for row in _valid_rows(file)}
+def facts_by_name(table: list[Any]) -> dict[str, Facts]:
+    """Return the facts of each recording in the table of :func:`read_table`."""
+    return {row[0][0]: _facts(*row) for row in table}
 
 
-def _valid_rows(file: Hdf5File) -> list[Any]:
+def read_table(file: Hdf5File) -> list[Any]:
     """Return the rows of the table: content in the digest, shape and label.
 
-    Empty without a table or if the file has changed since.
+    Reads all bytes of the file once to check the digest. Empty without a table or if the file has
+    changed since.
     """
     if not (file.holds(_TABLE) and file.holds(_STAMP)):
         return []

@@ -69,11 +69,13 @@ class JoinedArchive(SpikeArchive):
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
-        self._archives = [SpikeArchive(path) for path in paths]
+        self._archives: list[SpikeArchive] = []
         self._open: OrderedDict[int, None] = OrderedDict()
         self._where: dict[str, int] = {}
         self._splits: dict[str, list[str]] = {}
-        for number, archive in enumerate(self._archives):
+        for number, path in enumerate(paths):
+            archive = SpikeArchive(path)
+            self._archives.append(archive)
             self._use(number)
             for name in archive.names():
                 if name in self._where:
@@ -86,7 +88,9 @@ class JoinedArchive(SpikeArchive):
                 self._where[name] = number
             for split in archive.splits():
                 self._splits.setdefault(split, []).extend(archive.names(split))
-            if archive.label_names != self.label_names:
+            if number == 0:
+                self._label_names = archive.label_names
+            if archive.label_names != self._label_names:
                 raise FormatError.at(
                     archive.path, f"has other classes than {self._archives[0].path}"
                 )
@@ -130,7 +134,7 @@ class JoinedArchive(SpikeArchive):
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the classes by class index; empty if the archives have none."""
-        return self._archives[0].label_names
+        return self._label_names
 
     def __len__(self) -> int:
         return len(self._where)

@@ -59,6 +59,7 @@ class SpikeArchive:
         self._file = Hdf5File(local_path(path))
         self._planes: dict[str, StoredPlanes] = {}
         self._names: dict[str, None] | None = None
+        self._stored_table: list[Any] | None = None
         self._facts: dict[str, Facts] | None = None
         self._checked: set[str] = set()
         check_root(self._file)
@@ -75,7 +76,7 @@ class SpikeArchive:
 
     def close(self) -> None:
         """Close the file in this process."""
-        self._facts = None
+        self._facts = self._stored_table = None
         self._file.close()
 
     def check_unchanged(self) -> None:
@@ -93,6 +94,7 @@ class SpikeArchive:
     def __getstate__(self) -> dict[str, Any]:
         # another process opens and checks the file again
         empty_caches: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
+        empty_caches["_stored_table"] = None
         own: dict[str, Any] = {"_address": self._address, "_file": self._file, "_checked": set()}
         return own | empty_caches
 
@@ -146,7 +148,7 @@ class SpikeArchive:
         """
         self._require(name)
         if self._facts is None:
-            self._facts = contents.read_facts(self._file)
+            self._facts = contents.facts_by_name(self._table)
         if name not in self._facts:
             recording, index = self[name], tuple(self.image_index(name).tolist())
             images = index, self.image_size(name), self._has(name, schema.MOTION)
@@ -295,7 +297,13 @@ class SpikeArchive:
         return contents.digest_of([rows[name] for name in sorted(rows)], listed)
 
     def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:
-        return contents.content_rows(self._file, names)
+        return contents.content_rows(self._file, names, self._table)
+
+    @property
+    def _table(self) -> list[Any]:
+        if self._stored_table is None:
+            self._stored_table = contents.read_table(self._file)
+        return self._stored_table
 
     def _require(self, name: str) -> None:
         if name not in self._names_in_order:

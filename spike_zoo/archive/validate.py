@@ -258,7 +258,7 @@ def _spikes(planes: StoredPlanes, sha256: object, *, deep: bool) -> Iterator[Fin
         bright = bright and bool((block[..., :-1] == 255).all() and (last == last_bits).all())
         digest.update(block.data)
         if not (deep or dark or bright or planes.width % 8):
-            return
+            break
     if padded or _padded_in_time(planes):
         yield Finding(
             "E05", planes.inside, f"bits beyond column {planes.width} or the last plane are not 0"

@@ -157,9 +157,10 @@ class ArchiveWriter:
             split: Split to add the name to.
             overwrite: Replace a recording of this name; its space in the file is not freed.
         """
-        self._make_room(name, overwrite=overwrite)
+        self._check_name(name, overwrite=overwrite)
         write_take(
-            new_group(self.file, name),
+            self.file,
+            name,
             take if isinstance(take, Take) else Take(take),
             compression=self.compression,
             bit_layout=self.bit_layout,
@@ -170,7 +171,7 @@ class ArchiveWriter:
 
     def copy(self, source: h5py.File, source_name: str, name: str) -> None:
         """Copy a recording from another open archive without conversion."""
-        self._make_room(name, overwrite=False)
+        self._check_name(name, overwrite=False)
         inside = f"{schema.RECORDINGS}/{source_name}"
         source.copy(source[inside], self.file[schema.RECORDINGS], name=name)
         self.file.check()
@@ -194,17 +195,14 @@ class ArchiveWriter:
             raise RecordingError(f"{self.path}: use the writer in a with block")
         return self._file
 
-    def _make_room(self, name: str, *, overwrite: bool) -> None:
+    def _check_name(self, name: str, *, overwrite: bool) -> None:
         check_name(name, "recording")
-        recordings = self.file[schema.RECORDINGS]
-        if name in recordings:
-            if not overwrite:
-                raise ExistingFileError(
-                    f"{self.path}: has a recording {name!r} already; choose another name or set "
-                    "overwrite",
-                    path=f"{schema.RECORDINGS}/{name}",
-                )
-            del recordings[name]
+        if name in self.file[schema.RECORDINGS] and not overwrite:
+            raise ExistingFileError(
+                f"{self.path}: has a recording {name!r} already; choose another name or set "
+                "overwrite",
+                path=f"{schema.RECORDINGS}/{name}",
+            )
 
     def _copy_existing(self, temporary: Path) -> None:
         """Copy the archive, after checking that writing to the copy cannot change another file."""
@@ -233,9 +231,14 @@ class ArchiveWriter:
 
 
 def write_take(
-    group: h5py.Group, take: Take, *, compression: str | None = None, bit_layout: str = "wpack"
+    file: h5py.File,
+    name: str,
+    take: Take,
+    *,
+    compression: str | None = None,
+    bit_layout: str = "wpack",
 ) -> None:
-    """Write a take into its empty group, after checking that its parts fit.
+    """Write a take, in place of one of this name, after checking that its parts fit.
 
     For a take of another archive, the remaining members of its group are copied too.
     """
@@ -246,7 +249,10 @@ def write_take(
     }
     parts = {part: np.asarray(values) for part, values in values_of.items() if values is not None}
     for code, part, problem in schema.part_problems(parts, take.recording.shape):
-        raise GeometryError.at(group.name, f"{part}: {problem}", code=code)
+        raise GeometryError.at(f"/{schema.RECORDINGS}/{name}", f"{part}: {problem}", code=code)
+    if name in file[schema.RECORDINGS]:
+        del file[schema.RECORDINGS][name]
+    group = new_group(file, name)
     for part, values in parts.items():
         if part in schema.OF_IMAGES:
             _write_pictures(group, part, values, compression)

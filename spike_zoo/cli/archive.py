@@ -144,7 +144,7 @@ def _warn_without_split(names: list[str], source: str) -> None:
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
-    """Show the content of an archive, without reading its spikes.
+    """Show the content of an archive, without decoding its spikes.
 
     Args:
         path: The archive.

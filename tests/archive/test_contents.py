@@ -13,7 +13,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents, writer
-from spike_zoo.archive.contents import Facts, checked_datasets, read_facts, read_integers
+from spike_zoo.archive.contents import Facts, checked_datasets, facts_by_name, read_integers, read_table
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
@@ -66,7 +66,7 @@ def contents_of(path: Path) -> dict[str, Any]:
 
 def table_of(path: Path) -> dict[str, Facts]:
     with Hdf5File(path) as file:
-        return read_facts(file)
+        return facts_by_name(read_table(file))
 
 
 def test_the_table_agrees_with_the_recordings(path: Path) -> None:

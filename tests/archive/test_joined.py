@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from psutil import Process
 
 from spike_zoo.archive import JoinedArchive, SpikeArchive, build_archive, open_archive
 from spike_zoo.cli.main import main
@@ -66,6 +67,21 @@ def test_several_archives_are_read_as_one(
     assert {finding.code for finding in joined.verify()} == {"W01"}  # all takes are the same
     unpickled = pickle.loads(pickle.dumps(joined))
     np.testing.assert_array_equal(unpickled["take5"][:], archive["take5"][:])
+
+
+def test_archives_above_the_limit_are_closed_while_others_are_opened(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+
+    def opened(path: Path) -> SpikeArchive:
+        counts.append(sum(parts.as_posix() in file.path for file in Process().open_files()))
+        return SpikeArchive(path)
+
+    monkeypatch.setattr("spike_zoo.archive.joined._MAX_OPEN", 1)
+    monkeypatch.setattr("spike_zoo.archive.joined.SpikeArchive", opened)
+    open_archive(str(parts / "part-*.h5"))
+    assert counts == [0, 1, 1]
 
 
 def test_a_list_has_the_recordings_of_its_files_in_order(parts: Path) -> None:

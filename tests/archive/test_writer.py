@@ -200,6 +200,17 @@ def test_images_that_do_not_fit_the_recording_are_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_rejected_take_leaves_the_archive_as_it_was(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("a", make_take())
+        for name in ("a", "b"):
+            with pytest.raises(GeometryError):
+                writer.add(name, make_take(image_index=None), overwrite=True)
+    archive = SpikeArchive(tmp_path / "a.h5")
+    assert archive.names() == ["a"]
+    assert archive.verify() == []
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
     values = np.arange(3 * 48 * 84).reshape(3, 48, 84)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import re
 from pathlib import Path
@@ -41,6 +43,16 @@ def test_a_notebook_has_images_no_errors_and_no_local_paths(notebook: Path) -> N
         if kind.startswith("text")
     )
     assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S+", printed)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_names_that_a_notebook_imports_exist(notebook: Path) -> None:
+    tree = ast.parse(notebook.with_suffix(".py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("spike_zoo"):
+            module = importlib.import_module(str(node.module))
+            missing = [name.name for name in node.names if not hasattr(module, name.name)]
+            assert not missing, f"{node.module}: {missing}"
 
 
 def test_every_source_text_has_a_notebook() -> None:
