@@ -45,7 +45,7 @@ def build_archive(
         jobs: Name of each take -> function without arguments that makes the take. If ``n_jobs`` is
             not 1, the function must be picklable.
         splits: Names of each split.
-        n_jobs: Number of processes; 1 runs in this process, -1 uses one process per core.
+        n_jobs: Number of processes; 1 runs in this process, 0 and -1 use one process per core.
         cluster: A Dask cluster that makes the takes instead, see
             :func:`spike_zoo.utils.executor.run_tasks`; it must share the archive's folder.
         origin: An archive that is rewritten; parts of its root outside the schema are copied.

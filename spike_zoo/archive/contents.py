@@ -78,9 +78,7 @@ def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
     )
 
 
-def content_rows(
-    file: Hdf5File, names: Collection[str], table: list[Any]
-) -> dict[str, list[Any]]:
+def content_rows(file: Hdf5File, names: Collection[str], table: list[Any]) -> dict[str, list[Any]]:
     """Return the values of each recording in the digest of an archive.
 
     Spikes contribute their stored checksums. Images, labels and calibration contribute checksums

@@ -51,7 +51,7 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
     Args:
         path: The archive. If it cannot be opened, the result is one finding.
         deep: Read all data and compare the checksums (E06).
-        jobs: Number of processes; -1 uses one per core.
+        jobs: Number of processes; 0 and -1 use one per core.
 
     Raises:
         MissingFileError: If the file does not exist.

@@ -102,7 +102,7 @@ def archive_build(
             out,
             takes.jobs,
             splits=takes.splits,
-            n_jobs=min(jobs or -1, len(takes.jobs)),
+            n_jobs=jobs,
             cluster=cluster,
             compression=compression,
             overwrite=overwrite,
@@ -250,7 +250,7 @@ def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     Args:
         path: The archive.
     """
-    findings = verify_archive(Path(path), jobs=jobs or -1)
+    findings = verify_archive(Path(path), jobs=jobs)
     errors = sum(finding.severity == "error" for finding in findings)
     for finding in findings:
         print(visible(str(finding)))

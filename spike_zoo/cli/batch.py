@@ -21,7 +21,6 @@ from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
-from spike_zoo.utils.cores import usable_cores
 from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import (
     content_sha256,
@@ -56,11 +55,12 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     if not units:
         return False
     tasks = [partial(_run_unit, command, source, out, options) for out, source in units.items()]
-    jobs = min(given["jobs"] or usable_cores(), len(units))
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
     noted: dict[str, str] = {}
-    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=given["cluster"])) as results:
+    with contextlib.closing(
+        run_tasks(tasks, jobs=given["jobs"], cluster=given["cluster"])
+    ) as results:
         for label, outcome, text in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
             if text:
@@ -176,6 +176,8 @@ def _description(
 
 def _method_sha256(method: str | None) -> str | None:
     """Return the checksum of a method's files, with their settings; None without files."""
-    path = weights_file(method or "")
-    files = listed(path.parent) if Path(method or "").is_dir() else [path]
+    if method is None:
+        return None
+    path = weights_file(method)
+    files = listed(path.parent) if Path(method).is_dir() else [path]
     return content_sha256(file for file in files if file.is_file()) if path.is_file() else None

@@ -9,6 +9,7 @@ from spike_zoo.cli.table import table
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.training.configs import find_config, shipped_configs
 from spike_zoo.training.result import FILENAME, RunResult, variant_and_profile
+from spike_zoo.utils.yaml_files import read_yaml
 
 _CLASSICAL = "classical/"
 _DEFAULT = ("tfp", "tfi", "tfi9", "tfi_aligned")
@@ -45,8 +46,6 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
 
 def _options_of(folder: Path) -> list[str]:
     """Return the options to test on the same images and with the same profile as a run."""
-    import yaml
-
     config, result = folder / "config.yaml", folder / FILENAME
     if not config.is_file() or not result.is_file():
         raise MissingFileError.at(
@@ -54,7 +53,7 @@ def _options_of(folder: Path) -> list[str]:
             f"no {config.name if result.is_file() else FILENAME}; name the folder of a "
             "finished fit",
         )
-    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    content = read_yaml(config) or {}
     data = content.get("data") or {}
     settings = data.get("init_args", {})
     if "clip_length" not in settings:

@@ -17,6 +17,7 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import PositiveInt
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.utils.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
+from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +182,7 @@ def _recipe(source: Path) -> str:
     """Return the configuration of a checkpoint's run as YAML, without its paths; else ""."""
     if (file := _file_of_run(source, "config.yaml")) is None:
         return ""
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = read_yaml(file)
     for key in ("run_dir", "ckpt_path", "config"):
         content.pop(key, None)
     content.get("trainer", {}).pop("default_root_dir", None)

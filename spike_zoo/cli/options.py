@@ -30,7 +30,7 @@ else:  # jsonargparse rejects other values before the command is called
     PositiveInt, NonNegativeInt = typing.PositiveInt, typing.NonNegativeInt
     Port = Gop = typing.restricted_number_type("UpTo65535", int, [(">=", 1), ("<=", 65535)])
     Quality = typing.restricted_number_type("Quality", int, [(">=", 0), ("<=", 3)])
-    Fps = typing.restricted_number_type("Fps", float, [(">", 0), ("<=", 1000)])
+    Fps = typing.restricted_number_type("Fps", float, [(">=", 0.001), ("<=", 1000)])
 
 #: Option -> its description on the help pages of all commands that do not describe it themselves.
 DESCRIPTIONS: Final = {

@@ -143,7 +143,7 @@ def _make(
                 path,
                 {name: job for named in takes.values() for name, job in named.items()},
                 splits={split: list(named) for split, named in takes.items()},
-                n_jobs=jobs or -1,
+                n_jobs=jobs,
                 cluster=cluster,
                 overwrite=overwrite,
                 generator=json.dumps(request.options),

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cli.options import NonNegativeInt
 from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.tables.sweeps import (
     PlannedRun,
@@ -40,7 +41,6 @@ from spike_zoo.tables.sweeps.points import SEED
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.cores import usable_cores
-from spike_zoo.utils.executor import check_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,7 +92,7 @@ def sweep(
     source: str,
     *,
     profile: str | None = None,
-    jobs: int = 1,
+    jobs: NonNegativeInt = 1,
     cluster: str | None = None,
     retry: bool = False,
     dry_run: bool = False,
@@ -115,7 +115,6 @@ def sweep(
         only: NAME=VALUE of a parameter, such as seed_everything=0, to run only the runs with this
             value.
     """
-    check_jobs(jobs)
     jobs = jobs or usable_cores()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)

@@ -12,6 +12,7 @@ from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import spread_planes
 from spike_zoo.spikes.packing import packed_width
+from spike_zoo.spikes.take import channels_first
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -238,8 +239,5 @@ def _scaled(pixels: slice, ratio: int) -> slice:
 
 def _colour(image: NDArray[Any]) -> NDArray[Any]:
     """Convert an image to R,G,B ``(3, H, W)``, uint8 or float32 in [0, 1]; grey is repeated."""
-    if image.dtype == np.uint16:
-        image = image.astype(np.float32) / 65535
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+    image = channels_first(image)
+    return np.repeat(image, 3, axis=0) if len(image) == 1 else image

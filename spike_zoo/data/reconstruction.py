@@ -13,7 +13,7 @@ from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.spikes.recording import stated_cfa
-from spike_zoo.spikes.take import grey
+from spike_zoo.spikes.take import channels_first, grey
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
 
@@ -133,11 +133,7 @@ class ReconstructionWindows:
         }
         if self.truth:
             image = self.archive.image(window.name, window.image, rows=rows, columns=columns)
-            if self.colour:
-                image = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
-                sample["image"] = np.ascontiguousarray(image)
-            else:
-                sample["image"] = np.ascontiguousarray(grey(image)[None])
+            sample["image"] = channels_first(image if self.colour else grey(image))
         if self.colour:
             sample["cfa"] = stated_cfa(self.archive[window.name])
         if self.flow_offset:

@@ -91,12 +91,13 @@ class SceneWindows(ReconstructionWindows):
         rows, columns, mode = self._cut(first, seed)
         start, _ = centred_window(int(planes.min()), self.clip_length)
         _, stop = centred_window(int(planes.max()), self.clip_length)
-        images = [grey(self.archive.image(first.name, window.image)) for window in scene]
+        area = {"rows": rows, "columns": columns}
+        images = [grey(self.archive.image(first.name, window.image, **area)) for window in scene]
         sample = {
             "packed": self._read(first, start, stop, rows, columns),
             "width": columns.stop - columns.start,
             "mode": mode,
-            "images": np.stack([image[None, rows, columns] for image in images]),
+            "images": np.stack(images)[:, None],
             "planes": planes - start,
             "start": start,
             "rate_scale": np.float32(first.rate_scale),

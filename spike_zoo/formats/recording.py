@@ -168,7 +168,8 @@ def read_recording(
         columns: For a ``.dat`` with columns outside the image: the half-open ranges of the image,
             such as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
-            sidecar states, else true.
+            sidecar states, else true. Ignored for other formats, like ``allow_partial`` and
+            ``check_rows``.
         mirror: Reverse the columns of a ``.dat``; None: as its sidecar states, else false.
         rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees, after flip and mirror;
             None: as its sidecar states, else 0. Height and width are those before the rotation.

@@ -75,8 +75,8 @@ class Target:
     ) -> Self:
         """Return the target of ``--out``, ``--fps`` and ``--overwrite``."""
         kind = kind_of(out, files)
-        if not 0 < fps <= 1000:
-            raise UsageError(f"--fps {fps:g}: must be above 0 and at most 1000 images per second")
+        if not 0.001 <= fps <= 1000:
+            raise UsageError(f"--fps {fps:g}: must be 0.001 to 1000 images per second")
         check_target(Path(out), kind, overwrite=overwrite)
         return cls(Path(out), kind, fps, overwrite)
 

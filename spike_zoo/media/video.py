@@ -51,7 +51,7 @@ X265_DELAY = 2  # images from decoding to presentation
 BT709 = 1
 STUDIO_LEVELS = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
 MIN_SIDE = 2
-FINEST_RATE = 1001 * 1000
+RATES = (0.001, 1001 * 1000)  # smallest and largest number of images per second
 
 
 class VideoWriter:
@@ -72,7 +72,7 @@ class VideoWriter:
         ExistingFileError: If the file exists and ``overwrite`` is off.
         MediaError: At the end of the block, if no image was written; or if this build of PyAV does
             not have the encoder.
-        ValueError: If ``fps`` is not above 0, or ``crf`` outside the codec's range.
+        ValueError: If ``fps`` is outside :data:`RATES`, or ``crf`` outside the codec's range.
 
     Example:
         >>> with VideoWriter("fade.mp4", fps=10) as video:
@@ -92,8 +92,8 @@ class VideoWriter:
         crf: int | None = None,
         comment: str = "",
     ) -> None:
-        if not 0 < fps < FINEST_RATE:
-            raise ValueError(f"fps must be above 0 images per second, got {fps}")
+        if not RATES[0] <= fps <= RATES[1]:
+            raise ValueError(f"fps must be {RATES[0]} to {RATES[1]} images per second, got {fps}")
         self.codec = VIDEO_CODECS[codec]
         self.crf = self.codec.crf if crf is None else crf
         if not 0 <= self.crf <= self.codec.largest_crf:

@@ -49,6 +49,13 @@ class Take:
     around_index: NDArray[np.int64] | None = None
 
 
+def channels_first(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as ``(C, H, W)``, uint8 or float32 in [0, 1]; uint16 is divided by 65535."""
+    if image.dtype == np.uint16:
+        image = image.astype(np.float32) / 65535
+    return np.ascontiguousarray(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
+
+
 def grey(image: NDArray[Any]) -> NDArray[Any]:
     """Return a grey image ``(H, W)``: grey uint8 or float32 unchanged, others as float32 in [0, 1].
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.utils.cores import usable_cores
 
 Result = TypeVar("Result")
 
@@ -34,7 +35,8 @@ def run_tasks(
 
     Args:
         tasks: Functions without arguments. Functions and results are pickled unless ``jobs`` is 1.
-        jobs: Number of local processes; -1 starts one per core. Not used with a cluster.
+        jobs: Number of local processes, at most one per task; 0 and -1 start one per core. Not
+            used with a cluster.
         cluster: A Dask cluster: ``tcp://HOST:PORT`` of the scheduler, the path of the scheduler
             file, or ``slurm:FILE.yaml`` with the arguments of ``dask_jobqueue.SLURMCluster`` and
             the number of ``jobs`` to start.
@@ -57,14 +59,9 @@ def run_tasks(
     yield from run_on_cluster(tasks, cluster, shared or Path.cwd())
 
 
-def check_jobs(jobs: int) -> None:
-    """Reject a negative ``--jobs``."""
-    if jobs < 0:
-        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
-
-
 def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[Result]:
-    if jobs == 1 or len(tasks) <= 1:
+    jobs = min(jobs if jobs > 0 else usable_cores(), len(tasks))
+    if jobs <= 1:
         for task in tasks:
             yield task()
         return

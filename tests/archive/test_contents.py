@@ -13,7 +13,13 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, contents, writer
-from spike_zoo.archive.contents import Facts, checked_datasets, facts_by_name, read_integers, read_table
+from spike_zoo.archive.contents import (
+    Facts,
+    checked_datasets,
+    facts_by_name,
+    read_integers,
+    read_table,
+)
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File

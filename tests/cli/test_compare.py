@@ -120,6 +120,8 @@ def test_unfinished_and_other_runs_and_unknown_methods_are_rejected(zoo: Zoo) ->
     Path("result.json").write_text("{}")
     Path("config.yaml").write_text("data: {class_path: Other, init_args: {}}")
     assert "its data are Other, not clips to reconstruct" in zoo("compare .").err
+    Path("config.yaml").write_text("data: {init_args: [}")
+    assert "config.yaml: line 1: not YAML" in zoo("compare .").err
     Path("config.yaml").write_text("data: {init_args: {clip_length: 41}}")
     known = "known names are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
     assert known in zoo("compare . --methods magic").err

@@ -102,7 +102,7 @@ MISTAKES = {
     "app --methods nothere.ckpt": "nothere.ckpt: neither a file nor a shipped method",
     "app --port 70000": "--port 70000: must be at least 1 and at most 65535",
     "live street.npz --port 0": "--port 0: must be at least 1 and at most 65535",
-    "live street.npz --fps 0": "--fps 0: must be above 0 and at most 1000",
+    "live street.npz --fps 0": "--fps 0: must be at least 0.001 and at most 1000",
     "simulate --video nothere.mp4": "--video nothere.mp4: there is no such video or folder",
     "simulate --kind s-mnist --images nothere": "--images nothere: there is no such folder",
     "simulate --images . --video street.dat": "do not go with --video",

@@ -239,13 +239,18 @@ def test_planes_are_unpacked_and_other_values_are_unchanged(
     assert batch["plane"].tolist() == [7, 8]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "colour"), [(0, False), (0, True), (2, False)])
 def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
-    tmp_path: Path, workers: int
+    tmp_path: Path, workers: int, colour: bool
 ) -> None:
     grey = np.full((1, 40, 48), 128, np.uint8)
-    kinds = grey, 257 * grey.astype(np.uint16), np.repeat(grey[..., None], 3, axis=3), grey
+    coloured = np.repeat(grey[..., None], 3, axis=3)
+    kinds = (grey, 257 * grey.astype(np.uint16), coloured, grey)
+    if colour:
+        kinds = (coloured, 257 * coloured.astype(np.uint16), coloured, coloured)
     takes = [replace(pattern_take(0), images=images) for images in kinds]
+    for take in takes:
+        take.recording.cfa = "RGGB"
     data = ReconstructionDataModule(
         str(archive_of(tmp_path / "a.h5", *takes)),
         crop=None,
@@ -253,6 +258,7 @@ def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
         eval_batch_size=4,
         workers=workers,
         seed=0,
+        colour=colour,
     )
     for loader in (data.train_dataloader(), data.val_dataloader()):
         [batch] = loader

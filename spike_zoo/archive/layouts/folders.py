@@ -7,16 +7,27 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, PictureFiles, check_lengths
+from spike_zoo.archive.layouts.ground_truth import (
+    GroundTruthImages,
+    PictureFiles,
+    check_lengths,
+    stated_planes,
+)
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
-from spike_zoo.errors import FormatError, MissingFileError, MissingItemError, NotSpikesError
+from spike_zoo.errors import (
+    FormatError,
+    MissingFileError,
+    MissingItemError,
+    NotSpikesError,
+    UsageError,
+)
 from spike_zoo.formats.arrays import read_npy, read_npz
 from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.sidecar import is_class, own_sidecar
+from spike_zoo.formats.sidecar import is_class
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import entries_below, listed
@@ -84,8 +95,9 @@ def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
                 f"{clip}: its ground truth {truth} is missing; add it, or remove the folder gt",
                 path=str(truth),
             )
-        stated = own_sidecar(clip).planes
-        truths[clip] = GroundTruthImages((truth,), stated) if truth.is_file() else None
+        truths[clip] = None
+        if truth.is_file():
+            truths[clip] = GroundTruthImages((truth,), stated_planes(clip, 1))
     check_lengths(truths, camera)
     for clip, images in truths.items():
         yield clip.stem, clip.parents[1].name, partial(_read, clip, images, camera)
@@ -177,7 +189,10 @@ def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
 
 def read_archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
     """Read a take of an archive; stated settings of the camera override the stored ones."""
+    if camera.mirror or camera.rotate:
+        raise UsageError(f"{archive.path}: --mirror and --rotate are for .dat, this is an archive")
     take = archive.take(name)
+    take.recording.cfa = camera.cfa or take.recording.cfa
     take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
     take.recording.fps = camera.fps or take.recording.fps
     attach_maps(take.recording, camera.camera, archive.path)

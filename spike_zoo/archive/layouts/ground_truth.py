@@ -85,7 +85,7 @@ class PictureFiles:
         pictures = beside or inside
         for picture in pictures:
             self._unassigned.pop(picture, None)
-        stated = _stated_planes(recording, len(pictures))
+        stated = stated_planes(recording, len(pictures))
         if not pictures:
             return None
         if stated is None and beside:
@@ -128,7 +128,7 @@ def check_lengths(truths: Mapping[Path, GroundTruthImages | None], camera: Camer
         )
 
 
-def _stated_planes(recording: Path, count: int) -> list[int] | None:
+def stated_planes(recording: Path, count: int) -> tuple[int, ...] | None:
     """Return the planes that a sidecar states for ``count`` images; None if it states none."""
     stated = own_sidecar(recording).planes
     if stated is not None and len(stated) != count:
@@ -137,7 +137,7 @@ def _stated_planes(recording: Path, count: int) -> list[int] | None:
             f"planes lists {len(stated)} planes, but {recording.name} has {count} pictures; "
             "list one plane for each, in the order of their names",
         )
-    return None if stated is None else list(stated)
+    return stated
 
 
 def _plane_of(picture: Path) -> int:

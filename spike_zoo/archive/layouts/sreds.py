@@ -135,6 +135,7 @@ def _read_sreds(pairs: Sequence[tuple[Path, Path]], camera: Camera) -> Take:
         width,
         fps=parts[0].fps,
         rate_scale=parts[0].rate_scale,
+        threshold=parts[0].threshold,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
         maps=parts[0].maps,
     )
