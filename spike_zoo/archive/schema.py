@@ -14,11 +14,9 @@ from spike_zoo.formats.hdf5_recording import (
     OPTIONAL,
     RECORDINGS,
     REQUIRED,
-    SCHEMA,
-    SCHEMA_VERSION,
     SPIKES,
 )
-from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
+from spike_zoo.formats.hdf5_writing import NAME_PATTERN, rate_scale_problem
 from spike_zoo.spikes.pixel_maps import MAPS
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ __all__ = [
     "AROUND", "AROUND_INDEX", "BLUR", "BLUR_SPAN", "CALIBRATION", "CONTENTS", "IMAGES",
     "IMAGE_INDEX", "KNOWN_ATTRIBUTES", "KNOWN_MEMBERS", "KNOWN_ROOT", "KNOWN_ROOT_ATTRIBUTES",
     "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "PART_CODES",
-    "RECORDINGS", "REQUIRED", "SCHEMA", "SCHEMA_VERSION", "SPIKES", "SPLITS", "USUAL_SPLITS",
-    "Finding", "chunk_planes", "counted", "finding_of", "label_names_problem", "part_problems",
+    "RECORDINGS", "REQUIRED", "SPIKES", "SPLITS", "USUAL_SPLITS",
+    "Finding", "counted", "finding_of", "label_names_problem", "part_problems",
     "rate_scale_problem", "values_problem",
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
 from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub
-from spike_zoo.checkpoints.published import PUBLISHED, WEIGHTLESS, located_weights
+from spike_zoo.checkpoints.published import WEIGHTLESS, located_weights
 from spike_zoo.checkpoints.saved_model import (
     SavedModel,
     class_and_arguments,
@@ -70,7 +70,7 @@ def load(
     if name in WEIGHTLESS:
         saved = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
-        saved = read_saved_model(located_weights(fetch_weights(name_or_path)), PUBLISHED)
+        saved = read_saved_model(located_weights(fetch_weights(name_or_path)))
     return _built(saved, trust=trust).to(device).eval()
 
 
@@ -100,7 +100,7 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
     Raises:
         WeightsError: If the weights do not fit; with ``strict=False`` only if no entry fits.
     """
-    saved = read_saved_model(file, PUBLISHED)
+    saved = read_saved_model(file)
     state, expected = saved.state, module.state_dict()
     if saved.is_published:
         state = _built(saved, trust=False).state_dict()

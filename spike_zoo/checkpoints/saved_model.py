@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from spike_zoo.checkpoints.published import PUBLISHED
 from spike_zoo.checkpoints.state_dicts import read_state_dict
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.errors import WeightsError
@@ -41,12 +43,11 @@ class SavedModel:
     is_published: bool = False
 
 
-def read_saved_model(file: Path, published: Mapping[str, str]) -> SavedModel:
+def read_saved_model(file: Path) -> SavedModel:
     """Read class, arguments and weights of a module from a file.
 
     Args:
         file: A checkpoint, a ``.safetensors`` file that this package wrote, or published weights.
-        published: An entry that only the published weights of a method have -> their class path.
 
     Raises:
         WeightsError: If the file is damaged, contains more than tensors and plain values, or does
@@ -56,7 +57,7 @@ def read_saved_model(file: Path, published: Mapping[str, str]) -> SavedModel:
         return _read_safetensors(file)
     if file.suffix in PUBLISHED_SUFFIXES:
         state = read_state_dict(file)
-        class_path = next((path for entry, path in published.items() if entry in state), None)
+        class_path = next((path for entry, path in PUBLISHED.items() if entry in state), None)
         if class_path is not None:
             return SavedModel(class_path, {}, state, str(file), is_published=True)
     return _read_checkpoint(file)
@@ -104,16 +105,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401  (any content of a checkpoint)
         return value.name
     if type(value) in (list, tuple, set):
         changed = type(value)(map(plain, value))
-        return value if all(map(_is_same, value, changed)) else changed
+        return value if all(map(operator.is_, value, changed)) else changed
     if isinstance(value, dict):
         pairs = {plain(key): plain(item) for key, item in value.items()}
-        is_same = all(map(_is_same, [*value, *value.values()], [*pairs, *pairs.values()]))
+        is_same = all(map(operator.is_, [*value, *value.values()], [*pairs, *pairs.values()]))
         return value if is_same else pairs
     return value
-
-
-def _is_same(one: object, other: object) -> bool:
-    return one is other
 
 
 def read_back(content: dict[str, Any]) -> dict[str, Any]:

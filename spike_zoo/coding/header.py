@@ -161,7 +161,7 @@ def file_bytes(payloads: Iterable[bytes]) -> int:
 
 
 def is_bitstream(path: str | Path) -> bool:
-    """Return whether a file has the magic bytes of any ``.sci`` version or the suffix ``.sci``."""
+    """Return whether a file exists and has the magic bytes of ``.sci`` or the suffix ``.sci``."""
     try:
         with Path(path).open("rb") as file:
             begin = file.read(len(MAGIC))

@@ -124,13 +124,11 @@ def _deferred_signals() -> Iterator[None]:
             signal.raise_signal(received_number)
 
 
-def write_h5(
-    recording: SpikeRecording, path: Path, *, fallback_name: str, compression: str | None = None
-) -> None:
+def write_h5(recording: SpikeRecording, path: Path, *, fallback_name: str) -> None:
     """Write an archive of one recording, named ``meta["name"]`` or else ``fallback_name``."""
     name = recording_name(str(recording.meta.get("name", fallback_name)))
     with new_archive_file(path) as file:
-        write_group(new_group(file, name), recording, compression=compression)
+        write_group(new_group(file, name), recording)
 
 
 def recording_name(text: str) -> str:

@@ -319,7 +319,6 @@ def write_recording(
     stored_width: int | None = None,
     flip: bool = True,
     with_sidecar: bool = False,
-    compression: str | None = None,
 ) -> Path:
     """Write a recording in the format of the suffix, as the exact inverse of reading.
 
@@ -336,7 +335,6 @@ def write_recording(
         flip: ``.dat`` only: store rows bottom to top, as the sensors do.
         with_sidecar: ``.dat`` only: also write ``<file>.yaml``, so that no option is needed to
             read it.
-        compression: ``.h5`` only: ``"gzip"`` or ``"zstd"``.
 
     Returns:
         The path.
@@ -373,7 +371,7 @@ def write_recording(
         if kind == "hdf5":
             from spike_zoo.formats.hdf5_writing import write_h5
 
-            write_h5(recording, temporary, fallback_name=path.stem, compression=compression)
+            write_h5(recording, temporary, fallback_name=path.stem)
         else:
             write = arrays.write_npz if kind == "npz" else arrays.write_npy
             write(recording, temporary)

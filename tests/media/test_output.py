@@ -69,7 +69,7 @@ def test_without_a_terminal_lines_state_the_remaining_time(
 
 @pytest.mark.parametrize("fps", [0.0, 1e-4, -1.0, 1000.5, float("nan"), float("inf")])
 def test_an_invalid_frame_rate_is_rejected(fps: float, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="must be 0.001 to 1000 images per second"):
+    with pytest.raises(UsageError, match=r"must be 0\.001 to 1000 images per second"):
         Target.of(str(tmp_path / "a.mp4"), fps=fps, overwrite=False)
 
 

@@ -113,7 +113,7 @@ def test_a_video_without_images_is_rejected_and_leaves_no_file(tmp_path: Path) -
 
 @pytest.mark.parametrize("fps", [0, 1e-4, -1, float("nan"), float("inf")])
 def test_invalid_frame_rates_are_rejected(tmp_path: Path, fps: float) -> None:
-    with pytest.raises(ValueError, match="fps must be 0.001 to"):
+    with pytest.raises(ValueError, match=r"fps must be 0\.001 to"):
         VideoWriter(tmp_path / "a.mp4", fps)
 
 

@@ -8,7 +8,7 @@ noise and dead pixels; unpredictable spikes cost slightly more than one bit per 
 Planes are coded in chunks with checksums of their bytes and of their planes. Decoding a chunk
 requires the chunks before it, back to the last restart of the model. Memory is bounded for any
 length: one chunk, the last decoded planes (32 bytes per pixel) and the model (36 bytes per pixel
-and 12 MB).
+and 9 MB).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A pixel accumulates light and fires at a threshold, so under constant light its inter-spike
 intervals differ by at most one plane. The state of a pixel is the last interval, the planes since
 the last spike, and a clock: an estimate of the period and of the time of the next spike, corrected
-by every early or late spike. The light at a pixel is estimated from the clock_count of the eight
+by every early or late spike. The light at a pixel is estimated from the clocks of the eight
 neighbours; the left and upper ones already include the current plane.
 
 Eight tables of adaptive probabilities use different contexts of this state. Two mixers, each with

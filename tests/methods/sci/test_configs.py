@@ -306,7 +306,7 @@ def test_shipped_weights_have_the_options_of_the_variants_that_start_from_them(s
     for stage in ("fem", "motion", "codec", "joint", "fam"):
         if stated.get(stage) is None or not (ROOT / stated[stage]).is_file():
             continue  # weights that are not in the repository
-        saved = read_saved_model(ROOT / stated[stage], {})
+        saved = read_saved_model(ROOT / stated[stage])
         complete = ("codec", "joint") if stage == "joint" else (stage,)
         assert getattr(sci, saved.class_path.rpartition(".")[2]).stage in complete
         saved_options = flat(dict(saved.hyper_parameters))
