@@ -61,7 +61,7 @@ def _coding(planes: int) -> Callable[[], object]:
     recording = noise(planes, 128, 128)
 
     def coded() -> None:
-        for payload in codec.compress_stream(recording):
+        for payload in codec.compress_stream(recording, codec.header(recording)):
             assert payload
 
     return coded

@@ -130,15 +130,17 @@ class Run:
         count, _, height, width = self.windows.planes.shape
         generator = torch.Generator().manual_seed(self.seed + 1)
         most = (count, height - side + 1, width - side + 1, 2, 2, 2)
-        shape = (self.updates + 8, batch)
+        shape = (self.updates, batch)
         columns = [torch.randint(n, shape, generator=generator, dtype=torch.int32) for n in most]
         return torch.stack(columns, -1).to(self.device)
 
     def prepare(self) -> None:
-        """Capture the step in a CUDA graph, after three updates without one."""
+        """Capture the step in a CUDA graph, after three updates without one, if more remain."""
         if self._stream is None:
             return
         self._stream.wait_stream(torch.cuda.current_stream())
+        if self.updates - self.done <= 3:
+            return
         with torch.cuda.stream(self._stream):
             for _ in range(3):
                 self.update()

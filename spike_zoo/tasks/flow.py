@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -11,7 +12,11 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.metrics.flow import end_point_error, still_error
-from spike_zoo.tasks.batch import ReconstructionBatch
+from spike_zoo.tasks.batch import ReconstructionBatch, Split
+from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, SamplePictures
+
+if TYPE_CHECKING:
+    from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""
@@ -58,16 +63,44 @@ def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     return errors
 
 
-def field_pictures(field: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return pictures of one image's estimated and true flow to the earlier plane.
+def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
+    """Return pictures of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
+    largest = longest(flow if truth is None else truth)
+    pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
+    return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}
 
-    Both fields are ``(2, 2, H, W)``; the colour scale is that of the true flow.
+
+def evaluate_flows(
+    module: ReconstructionModule,
+    split: Split,
+    images: Sequence[MeasuredImage],
+    flows: Tensor,
+    truth: Tensor,
+    inputs: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Evaluation:
+    """Measure the flows that have any ground truth, and return metrics and pictures.
+
+    Args:
+        module: Module whose metrics are updated.
+        split: Split of the metrics.
+        images: Image of each flow.
+        flows: ``(N, 2, H, W)`` in pixels.
+        truth: ``(N, 2, H, W)``, NaN where unknown.
+        inputs: Further pictures of each flow by caption, ``(N, C, H, W)``.
     """
-    largest = longest(truth[0])
-    return {
-        f"motion, up to {largest:.1f} px": flow_picture(field[0], largest),
-        "true motion": flow_picture(truth[0], largest),
-    }
+    has_truth = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
+    places = has_truth.nonzero()[:, 0].tolist()
+    if not places:
+        return Evaluation(())
+    measured = [images[place] for place in places]
+    values = module.measure(split, flows[has_truth], truth[has_truth])
+    module.measure_speeds(split, [image.origin.name for image in measured], values)
+    samples = []
+    for place, (origin, *_) in zip(places, measured, strict=True):
+        pictures = {caption: tensor[place] for caption, tensor in inputs.items()}
+        pictures |= flow_pictures(flows[place], truth[place])
+        samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+    return Evaluation(samples, measured, values)
 
 
 def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:

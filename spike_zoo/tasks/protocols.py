@@ -144,10 +144,8 @@ class Compresses(Protocol):
     def compress_stream(
         self,
         recording: SpikeRecording,
+        header: Header,
         *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from spike_zoo.tasks.evaluation import (
     SamplePictures,
     playback,
 )
-from spike_zoo.tasks.flow import field_errors, field_pictures
+from spike_zoo.tasks.flow import field_errors, flow_pictures
 
 HELD_OUT_ERROR = "heldout_mse"
 """Metric of data without images: mean squared error minus that of the method of the targets."""
@@ -86,7 +86,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         for index, ((origin, *_), image) in enumerate(zip(measured, images, strict=True)):
             pictures = self.pictures(batch, index, image)
             if fields and truth is not None:
-                pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
+                pictures = {**flow_pictures(fields[0][index][0], truth[index][0]), **pictures}
             samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(samples, measured, values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,13 +19,8 @@ from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.evaluation import (
-    Evaluation,
-    MeasuredImage,
-    Origin,
-    SamplePictures,
-    SamplePrediction,
-)
+from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
+from spike_zoo.tasks.flow import evaluate_flows
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes, scene_windows
 
@@ -130,21 +126,9 @@ class SSMTMotionModule(ReconstructionModule):
         """Return metrics and pictures of the flows that have any ground truth."""
         flows = self.predict_step(batch, batch_idx)
         truth = batch["flow"][:, 1:].transpose(0, 1).flatten(0, 1)
-        is_known = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
-        if not is_known.any():
-            return Evaluation(())
-        pairs = zip(self.origins(batch), is_known.tolist(), strict=True)
-        origins = [origin for origin, has_truth in pairs if has_truth]
-        flows, truth = flows[is_known], truth[is_known]
-        values = self.measure(split, flows, truth)
-        self.measure_speeds(split, [origin.name for origin in origins], values)
-        samples = [
-            SamplePictures(origin, _pictures(*pair), f"{origin.name}-plane{origin.plane}")
-            for origin, *pair in zip(origins, flows, truth, strict=True)
-        ]
-        scale = float(batch["rate_scale"][0])
-        images = [MeasuredImage(origin, origin.plane, scale) for origin in origins]
-        return Evaluation(samples, images, values)
+        pairs = zip(self.origins(batch), itertools.cycle(batch["rate_scale"].tolist()))
+        images = [MeasuredImage(origin, origin.plane, scale) for origin, scale in pairs]
+        return evaluate_flows(self, split, images, flows, truth)
 
     def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
         """Return the index and the flows of each clip after the first.
@@ -175,11 +159,3 @@ class SSMTMotionModule(ReconstructionModule):
     def _input(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         scale = rate_scale if self.hparams["scale_input"] else torch.ones_like(rate_scale)
         return motion_input_of(self.hparams["motion_input"], spikes, scale)
-
-
-def _pictures(flow: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    largest = longest(truth)
-    return {
-        f"flow, up to {largest:.1f} px": flow_picture(flow, largest),
-        "true flow": flow_picture(truth, largest),
-    }

@@ -292,6 +292,20 @@ def test_a_motion_network_rejects_reconstruction() -> None:
         module.reconstruct(_recording(scene_batch(), 0), [20])
 
 
+def test_flows_are_measured_with_the_rate_scales_of_their_recordings() -> None:
+    batch: Any = {**scene_batch(), "flow": torch.zeros(2, 3, 2, 40, 48)}
+    batch["flow"][0, 2] = torch.nan
+    batch["rate_scale"] = torch.tensor([0.5, 0.25])
+    module = SSMTMotionModule("small", 1, 2).eval()
+    module.setup("test")
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # no trainer
+    with torch.no_grad():
+        images = module.evaluate(batch, "test", 0).measured
+    assert [(*image.origin, image.rate_scale) for image in images] == [
+        *(("zero", 40, 0.5), ("one", 40, 0.25), ("one", 60, 0.25))
+    ]
+
+
 def test_loaded_weights_are_not_replaced_by_those_of_the_first_stage() -> None:
     first, second = small_module(), small_module(motion_weights="none.ckpt")
     second.load_state_dict(first.state_dict())
