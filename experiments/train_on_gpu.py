@@ -30,6 +30,7 @@ from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.plain import PlainModule, interval_rates
 from spike_zoo.methods.plain.network import CLIP_PLANES
 from spike_zoo.methods.stir import AlignedSTIRModule, STIRLoss
+from spike_zoo.metrics import psnr
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ class Run:
             inputs = planes[None].to(self.device).float()
             draft = draft[None].to(self.device).float()
             result = self.network(inputs, draft) if self.method == "stir" else self.network(inputs)
-            error = result.clamp(0, 1)[0] - image.to(self.device).float() / 255
-            values.append(-10 * torch.log10(error.square().mean()).item())
+            values.append(psnr(result.clamp(0, 1), image[None].to(self.device) / 255).item())
         self.network.train()
         return float(np.mean(values))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -12,11 +11,7 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.metrics.flow import end_point_error, still_error
-from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, SamplePictures
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_OFFSET: Final = 20
 """Planes between an image and the earlier or later plane that its flow points to."""
@@ -29,7 +24,7 @@ def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     """
     if "flow" not in batch:
         raise ConfigError(
-            f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
+            f"{wanted_by}: the data have no ground-truth flow; use ReconstructionDataModule with "
             f"flow_offset: {FLOW_OFFSET}, and an archive of 'python -m spike_zoo simulate "
             f"--flow_offset {FLOW_OFFSET}'"
         )
@@ -68,39 +63,6 @@ def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor
     largest = longest(flow if truth is None else truth)
     pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
     return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}
-
-
-def evaluate_flows(
-    module: ReconstructionModule,
-    split: Split,
-    images: Sequence[MeasuredImage],
-    flows: Tensor,
-    truth: Tensor,
-    inputs: Mapping[str, Tensor] = MappingProxyType({}),
-) -> Evaluation:
-    """Measure the flows that have any ground truth, and return metrics and pictures.
-
-    Args:
-        module: Module whose metrics are updated.
-        split: Split of the metrics.
-        images: Image of each flow.
-        flows: ``(N, 2, H, W)`` in pixels.
-        truth: ``(N, 2, H, W)``, NaN where unknown.
-        inputs: Further pictures of each flow by caption, ``(N, C, H, W)``.
-    """
-    has_truth = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
-    places = has_truth.nonzero()[:, 0].tolist()
-    if not places:
-        return Evaluation(())
-    measured = [images[place] for place in places]
-    values = module.measure(split, flows[has_truth], truth[has_truth])
-    module.measure_speeds(split, [image.origin.name for image in measured], values)
-    samples = []
-    for place, (origin, *_) in zip(places, measured, strict=True):
-        pictures = {caption: tensor[place] for caption, tensor in inputs.items()}
-        pictures |= flow_pictures(flows[place], truth[place])
-        samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
-    return Evaluation(samples, measured, values)
 
 
 def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:

@@ -48,7 +48,6 @@ class Reconstructs(Protocol):
 class Deblurs(Protocol):
     """Ability to deblur an image with the spikes of its exposure, see :class:`DeblurModule`."""
 
-    channel_order: Any
     ratio: int
 
     def deblur_stream(

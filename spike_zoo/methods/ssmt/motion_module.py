@@ -11,16 +11,15 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
-from spike_zoo.methods.ssmt.network import CLIP_PLANES, MotionInput, check_spacing, motion_input_of
+from spike_zoo.media.flow import flow_picture
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES, MotionNetwork, MotionSize, flow_loss
+from spike_zoo.methods.ssmt.network import MotionInput, check_spacing, motion_input_of
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
-from spike_zoo.tasks.flow import evaluate_flows
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes, scene_windows
 
@@ -119,7 +118,7 @@ class SSMTMotionModule(ReconstructionModule):
 
     def sample_predictions(self, batch: Any, prediction: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
         """Return colour-coded flows, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in prediction])
+        pictures = torch.stack([flow_picture(flow) for flow in prediction])
         return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
@@ -128,7 +127,7 @@ class SSMTMotionModule(ReconstructionModule):
         truth = batch["flow"][:, 1:].transpose(0, 1).flatten(0, 1)
         pairs = zip(self.origins(batch), itertools.cycle(batch["rate_scale"].tolist()))
         images = [MeasuredImage(origin, origin.plane, scale) for origin, scale in pairs]
-        return evaluate_flows(self, split, images, flows, truth)
+        return self.flow_evaluation(split, images, flows, truth)
 
     def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
         """Return the index and the flows of each clip after the first.

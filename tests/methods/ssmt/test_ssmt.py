@@ -24,8 +24,8 @@ from spike_zoo.methods.ssmt import (
     SSMTOptions,
     clip_intervals,
 )
-from spike_zoo.methods.ssmt.motion import flow_loss
-from spike_zoo.methods.ssmt.network import CLIP_PLANES, STRIDE, IntervalAlignment
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES, flow_loss
+from spike_zoo.methods.ssmt.network import STRIDE, IntervalAlignment
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import TaskModule
 from spike_zoo.tasks.batch import SceneBatch

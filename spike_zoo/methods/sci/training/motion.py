@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import STAGES, check_weights
@@ -26,7 +26,6 @@ from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.flow import evaluate_flows
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
 
@@ -117,7 +116,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         prediction: Tensor,
     ) -> Sequence[results.SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in prediction])
+        pictures = torch.stack([flow_picture(motion) for motion in prediction])
         return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
@@ -135,7 +134,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         rows = zip(origins, scales, strict=True)
         images = [results.MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]
         inputs = {"feature before": pairs.reference, "feature": pairs.current}
-        return evaluate_flows(self, split, images, motions, pairs.truth, inputs)
+        return self.flow_evaluation(split, images, motions, pairs.truth, inputs)
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
         """Return the job of :class:`TaskModule` only."""
