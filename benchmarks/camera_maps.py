@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from spike_zoo import load
+from spike_zoo.metrics import psnr
 from spike_zoo.simulation.camera.calibration import calibrate
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS, fixed_patterns
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
@@ -100,12 +101,12 @@ def rows(name: str) -> list[list[object]]:
         module = module.adjusted(**settings) if settings else module
         for scene, take in scenes.items():
             take.recording.maps = maps[kind]
-            truth, planes = np.asarray(take.images) / 255, np.asarray(take.image_index).tolist()
-            images = module.reconstruct(take.recording, planes)[:, 0].numpy()
-            errors = ((images - truth) ** 2).mean(axis=(1, 2))
+            truth = torch.from_numpy(np.asarray(take.images))[:, None].double() / 255
+            planes = np.asarray(take.image_index).tolist()
+            psnrs = psnr(module.reconstruct(take.recording, planes).double(), truth).tolist()
             found += [
-                [name, label, kind, scene, plane, round(float(-10 * np.log10(error)), 4)]
-                for plane, error in zip(planes, errors, strict=True)
+                [name, label, kind, scene, plane, round(value, 4)]
+                for plane, value in zip(planes, psnrs, strict=True)
             ]
         print(f"{name}: {label}, maps {kind}")
     return found

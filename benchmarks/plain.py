@@ -13,10 +13,10 @@ import torch
 
 import spike_zoo
 from benchmarks.row import Row, alternate
-from benchmarks.stir import threads
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.methods.plain import interval_rates
 from spike_zoo.metrics import psnr
+from spike_zoo.nn.threads import torch_threads
 from spike_zoo.pages import Pipe, Player
 from spike_zoo.simulation import default_scenes, simulate_take
 from spike_zoo.spikes import SpikeRecording
@@ -30,7 +30,7 @@ DELIVERED = (1000, 10_000, 30_000, 60_000)
 
 def rows() -> list[Row]:
     """Return speed, latency and PSNR, on one thread."""
-    with threads(1):
+    with torch_threads(1):
         return [*_memory(), *_speed(), _latency(), *_psnr()]
 
 

@@ -6,6 +6,7 @@ import gc
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class Row:
         return self.figure >= self.goal if self.at_least else self.figure <= self.goal
 
 
+def rate_row(name: str, seconds: float, reference: float, goal: float) -> Row:
+    """Return the calls per second and those of a reference in float32."""
+    limit = "reference, float32"
+    return Row(name, 1 / seconds, "per s", 1 / reference, limit, goal, at_least=True)
+
+
 def alternate(calls: Sequence[Callable[[], object]], repeats: int = REPEATS) -> list[float]:
     """Time calls alternately (A B A B ...), so that a change of speed affects all of them.
 
@@ -61,13 +68,19 @@ def alternate(calls: Sequence[Callable[[], object]], repeats: int = REPEATS) -> 
     Returns:
         Median seconds of each call.
     """
-    for call in calls:
-        call()
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(repeats):
-        for durations, call in zip(seconds, calls, strict=True):
-            gc.collect()
-            begin = time.perf_counter()
-            call()
-            durations.append(time.perf_counter() - begin)
-    return [statistics.median(durations) for durations in seconds]
+    return alternating_medians([partial(_seconds, call) for call in calls], repeats)
+
+
+def alternating_medians(
+    calls: Sequence[Callable[[], float]], repeats: int = REPEATS
+) -> list[float]:
+    """Return the median result of each call, alternating, after one run of each."""
+    rounds = [[call() for call in calls] for _ in range(repeats + 1)][1:]
+    return [statistics.median(results) for results in zip(*rounds, strict=True)]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    gc.collect()
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin

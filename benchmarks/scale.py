@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from distributed import LocalCluster
 
+from benchmarks.memory import added_bytes
 from benchmarks.row import alternate
 from spike_zoo import SpikeArchive, SpikeRecording, Take, load, read_recording, write_recording
 from spike_zoo.archive import ArchiveWriter, build_archive, verify_archive
@@ -173,19 +174,10 @@ SAME_WORK = (f"read {CROPS} crops {CLIP}x{CROP}x{CROP}",)
 
 def measure(number: int, folder: Path) -> None:
     """Print seconds and the growth of memory in MB of one call, in this process (Linux)."""
-    load("sci")  # imports what methods need
-    Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is in use
-    before = _megabytes("VmRSS")
+    load("sci")  # imports the libraries of the methods
     began = time.perf_counter()
-    CASES[number].call(folder)
-    seconds = time.perf_counter() - began
-    print(json.dumps([seconds, max(0.0, _megabytes("VmHWM") - before)]))
-
-
-def _megabytes(name: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = (one for one in lines if one.startswith(name))
-    return int(line.split()[1]) / 1000
+    memory = added_bytes(lambda: CASES[number].call(folder))
+    print(json.dumps([time.perf_counter() - began, max(0.0, memory / 1e6)]))
 
 
 def _measured(number: int, folder: Path) -> tuple[float, float]:

@@ -8,12 +8,12 @@ from benchmarks.sci_calls import (
     TAPS,
     analysis_step,
     extraction_step,
+    forward_and_backward,
     picture,
-    there_and_back,
 )
 from benchmarks.sci_memory import CHANNELS, SIDE, peak_bytes
-from benchmarks.stir import threads
 from benchmarks.stir_calls import THREADS
+from spike_zoo.nn.threads import torch_threads
 
 BATCH, TRAINED, CROPS = 8, 32, (64, 32)  # two targets with four neighbours each, at both scales
 TRAINING_GOAL, PICTURE_GOAL = 2.0, 2.0
@@ -24,9 +24,9 @@ def rows() -> list[Row]:
     """Return speed and memory of deformable convolutions, on one thread and on two."""
     results = []
     for count in (1, THREADS):
-        with threads(count):
+        with torch_threads(count):
             results += [*(_training(count, side) for side in CROPS), _picture(count)]
-    with threads(1):
+    with torch_threads(1):
         results += _steps()
     return [*results, _memory()]
 
@@ -43,7 +43,7 @@ def _steps() -> list[Row]:
 
 
 def _training(count: int, side: int) -> Row:
-    calls = [there_and_back(who, BATCH, TRAINED, side) for who in ("ours", "reference")]
+    calls = [forward_and_backward(who, BATCH, TRAINED, side) for who in ("ours", "reference")]
     ours, reference = alternate(calls, REPEATS)
     name = f"deformable convolution with gradients {BATCH}x{TRAINED}x{side}x{side}, {count} threads"
     limit = "a sampler for each tap"

@@ -61,7 +61,7 @@ def picture(who: Who, channels: int, side: int) -> Callable[[], Tensor]:
     return run
 
 
-def there_and_back(who: Who, batch: int, channels: int, side: int) -> Callable[[], object]:
+def forward_and_backward(who: Who, batch: int, channels: int, side: int) -> Callable[[], object]:
     """Return a convolution and all its gradients."""
     tensors = arguments(batch, channels, side)
     gradient = torch.ones(batch, channels, side, side)

@@ -9,9 +9,9 @@ import spike_zoo
 from benchmarks.classical import moving_recording
 from benchmarks.row import Row
 from benchmarks.sci_memory import coding_bytes
-from benchmarks.stir import threads
 from spike_zoo.coding import BitstreamReader, GroupEncoder
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+from spike_zoo.nn.threads import torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ ENCODED_GOAL, IMAGES_GOAL, ENTROPY_GOAL, MEMORY_GOAL = 4.0, 2.0, 0.1, 1.2
 def rows() -> list[Row]:
     """Return the speed for a moving scene of 250 x 400, and the share of the entropy coder."""
     codec: SCICodec = spike_zoo.load("sci").codec  # type: ignore[assignment]  # of a module
-    with threads(1):
+    with torch_threads(1):
         return _rows(codec, moving_recording(HEIGHT, WIDTH).between(0, PLANES))
 
 

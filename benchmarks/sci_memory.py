@@ -6,13 +6,12 @@ planes to code, prints bytes.
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.memory import added_bytes, printed_number
 from benchmarks.sci_calls import Who, noise, picture, untrained_codec
 from benchmarks.stir_calls import THREADS
 
@@ -24,8 +23,7 @@ CHANNELS, SIDE = 64, 256
 
 def peak_bytes(who: str) -> int:
     """Return the memory that a convolution of one image adds in a new process."""
-    command = [sys.executable, "-m", "benchmarks.sci_memory", who]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return printed_number("sci_memory", who)
 
 
 def coding_bytes(planes: int) -> int:
@@ -36,11 +34,7 @@ def coding_bytes(planes: int) -> int:
 def _main() -> None:
     torch.set_num_threads(THREADS)
     call = _coding(int(sys.argv[1])) if sys.argv[1].isdigit() else _picture(sys.argv[1])
-    # reset the peak, to exclude temporary memory of making the arguments
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _status("VmRSS")
-    call()
-    print(_status("VmHWM") - before)
+    print(added_bytes(call))
 
 
 def _picture(who: str) -> Callable[[], object]:
@@ -61,16 +55,10 @@ def _coding(planes: int) -> Callable[[], object]:
     recording = noise(planes, 128, 128)
 
     def coded() -> None:
-        for payload in codec.compress_stream(recording):
+        for payload in codec.compress_stream(recording, codec.header(recording)):
             assert payload
 
     return coded
-
-
-def _status(field: str) -> int:
-    """Return this process's memory in bytes: current (VmRSS) or peak (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 if __name__ == "__main__":

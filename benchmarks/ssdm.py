@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.row import Row, alternate
+from benchmarks.row import Row, alternate, rate_row
 from benchmarks.ssdm_reference import (
     ReferenceBSN,
     ReferenceEDSR,
@@ -15,10 +15,10 @@ from benchmarks.ssdm_reference import (
     reference_loss,
     reference_sequence,
 )
-from benchmarks.stir import threads
 from benchmarks.stir_calls import THREADS, autocast
 from spike_zoo.methods.ssdm import BSN, EDSR, LDN, DistillationLoss, SSDMTeacher, make_distance
 from spike_zoo.methods.ssdm.module import windows_around
+from spike_zoo.nn.threads import torch_threads
 from spike_zoo.spikes.windows import spread_planes
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ STEP_REPEATS = 2  # half a minute each
 
 def rows() -> list[Row]:
     """Return forward pass, sequence, teacher and training step, on two threads."""
-    with threads(THREADS):
+    with torch_threads(THREADS):
         return [_forward(), _sequence(), _teacher(), *_step()]
 
 
@@ -57,7 +57,7 @@ def _forward() -> Row:
     calls = [without_gradient(lambda: ours(blur, window))]
     calls += [without_gradient(lambda: reference(blur, window))]
     seconds, limit = alternate(calls)
-    return _beside("S-SDM LDN forward 720x1280, float32", seconds, limit, FORWARD_GOAL)
+    return rate_row("S-SDM LDN forward 720x1280, float32", seconds, limit, FORWARD_GOAL)
 
 
 def _sequence() -> Row:
@@ -72,7 +72,7 @@ def _sequence() -> Row:
         return reference_sequence(reference, blur, spikes, SEQUENCE)
 
     seconds, limit = alternate([without_gradient(encoded_once), without_gradient(apart)], 3)
-    return _beside("S-SDM sequence of 7 at 720x1280, float32", seconds, limit, SEQUENCE_GOAL)
+    return rate_row("S-SDM sequence of 7 at 720x1280, float32", seconds, limit, SEQUENCE_GOAL)
 
 
 def _teacher() -> Row:
@@ -85,7 +85,7 @@ def _teacher() -> Row:
     ]
     name = "S-SDM teacher at 5 times, 256x256, float32"
     seconds, limit = alternate(calls)
-    return _beside(name, seconds, limit, TEACHER_GOAL)
+    return rate_row(name, seconds, limit, TEACHER_GOAL)
 
 
 def _step() -> list[Row]:
@@ -93,8 +93,8 @@ def _step() -> list[Row]:
     exact, coarse, reference = alternate(calls, STEP_REPEATS)
     name = f"S-SDM student's training step {BATCH}x{4 * CROP}x{4 * CROP}, 5 times"
     return [
-        _beside(f"{name}, float32", exact, reference, STEP_GOAL),
-        _beside(f"{name}, bf16", coarse, reference, BF16_GOAL),
+        rate_row(f"{name}, float32", exact, reference, STEP_GOAL),
+        rate_row(f"{name}, bf16", coarse, reference, BF16_GOAL),
     ]
 
 
@@ -148,8 +148,3 @@ def without_gradient(call: Callable[[], object]) -> Callable[[], object]:
             return call()
 
     return run
-
-
-def _beside(name: str, seconds: float, reference: float, goal: float) -> Row:
-    limit = "reference, float32"
-    return Row(name, 1 / seconds, "per s", 1 / reference, limit, goal, at_least=True)

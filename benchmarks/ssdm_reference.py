@@ -1,7 +1,7 @@
 """Reference implementation of S-SDM in plain PyTorch: NCHW, float32, one time step after another.
 
-It shares no code with the package, so that a benchmark against it says what the package adds. The
-names of its parameters are the published ones, so that both take the same weights.
+It shares no code with the package, so that a comparison measures the contribution of the package.
+The names of its parameters are the published ones, so that both take the same weights.
 
 Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with Spike
 Streams*, NeurIPS 2024.

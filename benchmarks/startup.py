@@ -7,26 +7,20 @@ one thread each, so that it is what one core takes.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.row import Row
+from benchmarks.row import Row, alternating_medians
 from spike_zoo.cli.main import COMMANDS
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.formats import write_recording
 from spike_zoo.simulation import SceneSpec, simulate_take
 from spike_zoo.training.stored import RECORDS_FILENAME, read_records
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-REPEATS = 5
 PLANES, HEIGHT, WIDTH = 301, 250, 400
 RECORDS = (
     Path(__file__).parents[1] / "experiments" / "classical" / "results" / "cpu" / RECORDS_FILENAME
@@ -54,12 +48,6 @@ def _processor_seconds(*arguments: str) -> float:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, arguments)
     return usage.ru_utime + usage.ru_stime
-
-
-def _alternate(calls: Sequence[Callable[[], float]]) -> list[float]:
-    """Return the median result of each call, alternating, after one run of each."""
-    rounds = [[call() for call in calls] for _ in range(REPEATS + 1)][1:]
-    return [statistics.median(values) for values in zip(*rounds, strict=True)]
 
 
 def rows() -> list[Row]:
@@ -90,7 +78,7 @@ def rows() -> list[Row]:
             decoded,
             table,
             *commands,
-        ) = _alternate(
+        ) = alternating_medians(
             [
                 python("pass"),
                 python("import spike_zoo"),

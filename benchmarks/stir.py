@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -13,13 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import spike_zoo
 from benchmarks.classical import moving_recording
-from benchmarks.row import Row, alternate
+from benchmarks.row import Row, alternate, rate_row
 from benchmarks.stir_calls import THREADS, forward_pass, training_step
 from benchmarks.stir_memory import What, peak_bytes
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.methods.stir.streaming import Precision
 from spike_zoo.metrics import psnr
+from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation import default_scenes, simulate_take
 from spike_zoo.spikes import SpikeRecording
 
@@ -35,7 +35,7 @@ PRODUCT_SIDE = 2048
 
 def rows() -> list[Row]:
     """Return speed, memory and precision, on two threads."""
-    with threads(THREADS):
+    with torch_threads(THREADS):
         speeds = [*_forward(), *(row for batch in BATCHES for row in _step(batch)), _stream()]
         return [*speeds, *_pictures(), _memory("forward"), _memory("step"), _psnr_lost()]
 
@@ -52,8 +52,8 @@ def _forward() -> list[Row]:
     name = f"STIR forward 1x61x{SIDE}x{SIDE}"
     count = _operations(calls[0])
     return [
-        _beside(f"{name}, float32", exact, reference, FLOAT32_GOAL),
-        _beside(f"{name}, bf16", coarse, reference, FORWARD_BF16_GOAL),
+        rate_row(f"{name}, float32", exact, reference, FLOAT32_GOAL),
+        rate_row(f"{name}, bf16", coarse, reference, FORWARD_BF16_GOAL),
         _throughput(f"{name}, float32", count / exact, exact_product),
         _throughput(f"{name}, bf16", count / coarse, coarse_product),
     ]
@@ -69,8 +69,8 @@ def _step(batch: int) -> list[Row]:
     )
     name = f"STIR training step {batch}x61x{CROP}x{CROP}"
     return [
-        _beside(f"{name}, float32", exact, reference, FLOAT32_GOAL),
-        _beside(f"{name}, bf16", coarse, reference, STEP_BF16_GOAL),
+        rate_row(f"{name}, float32", exact, reference, FLOAT32_GOAL),
+        rate_row(f"{name}, bf16", coarse, reference, STEP_BF16_GOAL),
     ]
 
 
@@ -99,7 +99,7 @@ def _pictures() -> list[Row]:
     results = []
     module = cast("STIRModule", spike_zoo.load("stir")).eval()
     recording = moving_recording(250, 400)
-    with threads(1):
+    with torch_threads(1):
         for precision, goal in PICTURE_GOALS.items():
             module.precision = precision
             (duration,) = alternate(
@@ -145,22 +145,6 @@ def matrix_product(dtype: torch.dtype) -> Callable[[], Tensor]:
     a = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     b = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     return lambda: a @ b
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Set the number of threads within a ``with`` block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _beside(name: str, seconds: float, reference: float, goal: float) -> Row:
-    limit = "reference, float32"
-    return Row(name, 1 / seconds, "per s", 1 / reference, limit, goal, at_least=True)
 
 
 def _throughput(name: str, rate: float, product_seconds: float) -> Row:

@@ -5,13 +5,12 @@ Run as ``python -m benchmarks.stir_memory WHO WHAT``; prints bytes.
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from benchmarks.memory import added_bytes, printed_number
 from benchmarks.stir_calls import THREADS, Who, forward_pass, training_step
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ What = Literal["forward", "step"]
 
 def peak_bytes(who: Who, what: What) -> int:
     """Return the resident memory that one call adds in a new process."""
-    command = [sys.executable, "-m", "benchmarks.stir_memory", who, what]
-    process = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(process.stdout)
+    return printed_number("stir_memory", who, what)
 
 
 def _call(who: Who, what: What, height: int, width: int) -> Callable[[], object]:
@@ -40,16 +37,7 @@ def _main() -> None:
     torch.set_num_threads(THREADS)
     _call(who, what, 32, 32)()  # loads libraries before the measurement
     call = _call(who, what, side, side)
-    before = _peak()
-    for _ in range(3):
-        call()
-    print(_peak() - before)
-
-
-def _peak() -> int:
-    """Return this process's peak memory in bytes; getrusage would include the parent process."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+    print(added_bytes(lambda: [call() for _ in range(3)]))
 
 
 if __name__ == "__main__":

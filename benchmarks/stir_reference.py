@@ -1,7 +1,7 @@
 """Reference implementation of STIR in plain PyTorch: NCHW, float32.
 
-It shares no code with the package, so that a benchmark against it says what the package adds. The
-names of its parameters are the package's, so that both take the same weights.
+It shares no code with the package, so that a comparison measures the contribution of the package.
+The names of its parameters are the package's, so that both take the same weights.
 
 Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
 Spiking Cameras*, NeurIPS 2024.

@@ -1,7 +1,7 @@
 """Eight tasks of a new user, timed: ``python -m benchmarks.tasks [--out FILE]``.
 
-Each is what a person types, one process a command, in an empty folder. The first, installing, is
-``make setup`` in a fresh clone and is given by ``--setup SECONDS``.
+Each task is a list of commands, each a process of its own, in an empty folder. The first,
+installing, is ``make setup`` in a fresh clone and is given by ``--setup SECONDS``.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def run(line: str, folder: Path) -> float:
 
 def measured(setup: float | None) -> list[str]:
     """Return the tasks as lines of a Markdown table."""
-    lines = ["| task | typed | seconds | with the tools that exist |", "|---|---|---:|---|"]
+    lines = ["| task | commands | seconds | with existing tools |", "|---|---|---:|---|"]
     install = Task("install", ("make setup",), "137 packages; one tool no longer imports")
     lines.append(table_row(install, install.commands, [] if setup is None else [setup]))
     with tempfile.TemporaryDirectory() as name:

@@ -27,6 +27,7 @@ import yaml
 
 from spike_zoo.tables.sweeps.spec import read_needs
 from spike_zoo.utils.cores import usable_cores
+from spike_zoo.utils.files import new_file
 
 EXPERIMENTS: Final = Path("experiments")
 REPRODUCED: Final = "reproduce"
@@ -94,8 +95,8 @@ class Jobs:
             print(f"git show {commit}:{path} > {path}", flush=True)
             if not self.dry_run:
                 show = subprocess.run(["git", "show", f"{commit}:{path}"], check=True, stdout=PIPE)
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                Path(path).write_bytes(show.stdout)
+                with new_file(Path(path), overwrite=True) as temporary:
+                    temporary.write_bytes(show.stdout)
             return
         command = recipes("weights")[path].split()
         for part in command:

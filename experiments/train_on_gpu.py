@@ -30,6 +30,7 @@ from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.plain import PlainModule, interval_rates
 from spike_zoo.methods.plain.network import CLIP_PLANES
 from spike_zoo.methods.stir import AlignedSTIRModule, STIRLoss
+from spike_zoo.metrics import psnr
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
@@ -130,15 +131,17 @@ class Run:
         count, _, height, width = self.windows.planes.shape
         generator = torch.Generator().manual_seed(self.seed + 1)
         most = (count, height - side + 1, width - side + 1, 2, 2, 2)
-        shape = (self.updates + 8, batch)
+        shape = (self.updates, batch)
         columns = [torch.randint(n, shape, generator=generator, dtype=torch.int32) for n in most]
         return torch.stack(columns, -1).to(self.device)
 
     def prepare(self) -> None:
-        """Capture the step in a CUDA graph, after three updates without one."""
+        """Capture the step in a CUDA graph, after three updates without one, if more remain."""
         if self._stream is None:
             return
         self._stream.wait_stream(torch.cuda.current_stream())
+        if self.updates - self.done <= 3:
+            return
         with torch.cuda.stream(self._stream):
             for _ in range(3):
                 self.update()
@@ -198,8 +201,7 @@ class Run:
             inputs = planes[None].to(self.device).float()
             draft = draft[None].to(self.device).float()
             result = self.network(inputs, draft) if self.method == "stir" else self.network(inputs)
-            error = result.clamp(0, 1)[0] - image.to(self.device).float() / 255
-            values.append(-10 * torch.log10(error.square().mean()).item())
+            values.append(psnr(result.clamp(0, 1), image[None].to(self.device) / 255).item())
         self.network.train()
         return float(np.mean(values))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 import time
 from dataclasses import replace
@@ -27,6 +26,7 @@ import torch
 import spike_zoo
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.cli.main import main as spike_zoo_command
+from spike_zoo.metrics import psnr
 from spike_zoo.simulation import NOISE_PRESETS, default_scenes, photograph_set, simulate_take
 from spike_zoo.training.result import RunResult
 
@@ -93,14 +93,13 @@ def psnr_of(method: Any, archive: Path, dark: float) -> dict[str, dict[str, floa
     with SpikeArchive(archive) as opened:
         for name in opened.names("test"):
             recording, planes = opened[name], opened.image_index(name).tolist()
-            images = method.reconstruct(recording, planes)[:, 0]
-            truths = torch.from_numpy(opened.images(name)).float() / 255
+            images = method.reconstruct(recording, planes)
+            truths = torch.from_numpy(opened.images(name))[:, None] / 255
             assert recording.rate_scale is not None
             for kind, offset in zip(values, (0.0, dark / recording.rate_scale), strict=True):
-                errors = ((images - offset).clamp(0, 1) - truths).square().mean(dim=(1, 2))
+                psnrs = psnr((images - offset).clamp(0, 1), truths).tolist()
                 for key in (name.split("-")[-2], "all"):
-                    psnr = [-10 * math.log10(error) for error in errors.tolist()]
-                    values[kind].setdefault(key, []).extend(psnr)
+                    values[kind].setdefault(key, []).extend(psnrs)
     return {
         kind: {key: round(sum(x) / len(x), 2) for key, x in parts.items()}
         for kind, parts in values.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from spike_zoo.utils.lazy import lazy_attributes
 from spike_zoo.utils.torchvision_builds import install_guard
 
 if TYPE_CHECKING:
@@ -30,15 +31,6 @@ __all__ = [
     "write_recording",
 ]
 
-_MODULES = {
-    "SpikeArchive": "spike_zoo.archive",
-    "SpikeRecording": "spike_zoo.spikes",
-    "SpikeZooError": "spike_zoo.errors",
-    "Take": "spike_zoo.spikes",
-    "load": "spike_zoo.checkpoints.loading",
-    "read_recording": "spike_zoo.formats",
-    "write_recording": "spike_zoo.formats",
-}
 _SUBPACKAGES = {
     *("archive", "checkpoints", "cli", "coding", "data", "errors", "formats", "media", "methods"),
     *("metrics", "nn", "pages", "simulation", "spikes", "tables", "tasks", "testing", "training"),
@@ -48,13 +40,19 @@ _SUBPACKAGES = {
 install_guard()
 
 
+_public = lazy_attributes(
+    __name__,
+    archive="SpikeArchive",
+    errors="SpikeZooError",
+    formats="read_recording write_recording",
+    spikes="SpikeRecording Take",
+    **{"checkpoints.loading": "load"},
+)
+
+
 def __getattr__(name: str) -> object:
     """Import a public name or a subpackage on first use (PEP 562)."""
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"spike_zoo.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}") if name in _SUBPACKAGES else _public(name)
 
 
 def __dir__() -> list[str]:

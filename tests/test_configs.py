@@ -48,9 +48,9 @@ BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 #: Missing requirement: the option and value that avoid it, and the error without this option.
 NEEDS_VGG19 = ("--model.init_args.loss.perceptual", "0", "vgg19-dcbb9e9d.pth")
 # tests/methods/stir/test_aligned.py trains on an archive with ground-truth motion
-NEEDS_MOTION = ("--model.init_args.flow.weight", "0", "the data serve no true motion")
-ORACLE_FLOW = ("--model.init_args.flow.oracle", "false", "the data serve no true motion")
-CLASSICAL_FLOW = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
+NEEDS_MOTION = ("--model.init_args.flow.weight", "0", "the data have no ground-truth flow")
+ORACLE_FLOW = ("--model.init_args.flow.oracle", "false", "the data have no ground-truth flow")
+CLASSICAL_FLOW = ("--model.init_args.oracle_flow", "false", "the data have no ground-truth flow")
 EXCEPTIONS = {
     "experiments/classical/variants/tfi_true_motion.yaml": CLASSICAL_FLOW,
     "configs/paper/stir.yaml": NEEDS_VGG19,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from spike_zoo.coding import Header
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
 
@@ -194,9 +195,9 @@ def _code_features(
     options |= {"rate_scale": scale}
     coder = codec_from(module, f"--method {prepare.args[0]}")
     header = coder.header(recording, **options)
-    payloads = coder.compress_stream(recording, **options, effort=effort)
+    payloads = coder.compress_stream(recording, header, effort=effort)
     if work.is_shared:
-        make = partial(_groups, prepare, work.source, options, effort)
+        make = partial(_groups, prepare, work.source, header, effort)
         payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(work.target, header, overwrite=work.overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
@@ -211,7 +212,7 @@ def _code_features(
 def _groups(
     prepare: Callable[[], nn.Module],
     source: RecordingSource,
-    options: dict[str, Any],
+    header: Header,
     effort: int,
     numbers: Sequence[int],
 ) -> list[bytes]:
@@ -219,7 +220,7 @@ def _groups(
     with quiet():
         recording, coder = source.open(), codec_from(prepare(), "")
         groups = range(numbers[0], numbers[-1] + 1)
-        return list(coder.compress_stream(recording, **options, effort=effort, groups=groups))
+        return list(coder.compress_stream(recording, header, effort=effort, groups=groups))
 
 
 def _code_images(

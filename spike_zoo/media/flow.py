@@ -13,12 +13,12 @@ def longest(motion: Tensor) -> float:
     return max(1.0, float(motion.nan_to_num().float().norm(dim=0).max()))
 
 
-def flow_picture(motion: Tensor, largest: float) -> Tensor:
+def flow_picture(motion: Tensor, largest: float | None = None) -> Tensor:
     """Return optical flow in colours: hue is direction, saturation is length, white is no motion.
 
     Args:
         motion: ``(2, H, W)`` in pixels, (dx, dy); NaN is drawn grey.
-        largest: Length of full saturation, in pixels.
+        largest: Length of full saturation, in pixels; by default :func:`longest`.
 
     Returns:
         ``(3, H, W)`` in [0, 1], R,G,B.
@@ -30,7 +30,9 @@ def flow_picture(motion: Tensor, largest: float) -> Tensor:
     """
     is_finite = torch.isfinite(motion).all(dim=0)
     dx, dy = motion.nan_to_num().float()
-    length = (torch.hypot(dx, dy) / largest).clamp(max=1.0)
+    length = (torch.hypot(dx, dy) / (longest(motion) if largest is None else largest)).clamp(
+        max=1.0
+    )
     angle = torch.atan2(dy, dx) / (2 * torch.pi)  # in turns, the hue
     thirds = torch.tensor([0.0, -1 / 3, 1 / 3], device=motion.device).view(3, 1, 1)
     ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the hue of the channel

@@ -58,7 +58,7 @@ METRICS: Final[dict[str, MetricFacts]] = {
         )
         for number in range(2, 6)
     },
-    "epe_still": MetricFacts("error of no motion", "px", higher_is_better=False),
+    "epe_still": MetricFacts("end-point error of zero flow", "px", higher_is_better=False),
     "epe_ratio": MetricFacts("EPE / EPE of zero flow", higher_is_better=False),
     "lap1": MetricFacts("L1 of Laplacian", higher_is_better=False),
     "lap2": MetricFacts("L2 of Laplacian", higher_is_better=False),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.nn.options import check_choice
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -61,8 +62,7 @@ def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None
     Raises ValueError if it is unknown, the learning rate is not positive, or the warm-up is outside
     [0, 1).
     """
-    if kind not in get_args(ScheduleKind):
-        raise ValueError(f"schedule must be one of {get_args(ScheduleKind)}, got {kind!r}")
+    check_choice("schedule", kind, ScheduleKind)
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
     if not 0.0 <= warmup < 1.0:

@@ -34,7 +34,7 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
         remaining = iter(jobs)
         submitted: deque[Future[Result]] = deque()
         while True:
-            with one_thread():
+            with torch_threads(1):
                 count = threads + 2 - len(submitted)
                 submitted.extend(pool.submit(job) for job in islice(remaining, count))
                 if not submitted:
@@ -44,11 +44,11 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Limit torch to one thread; several are slower for small tensors and parallel jobs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def torch_threads(count: int) -> Iterator[None]:
+    """Set torch's number of threads; several are slower for small tensors and parallel jobs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -155,17 +155,19 @@ class Pipe(PlaneSource):
     def _fill(self) -> None:
         to_skip = self._planes.layout.offset
         rest = b""
-        with self._stream as stream:
-            while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]  # buffered
-                skipped = min(to_skip, len(data))
-                to_skip -= skipped
-                rest += data[skipped:]
-                whole = len(rest) // self._plane_bytes * self._plane_bytes
-                if whole:
-                    new = np.frombuffer(rest[:whole], np.uint8).reshape(-1, self._plane_bytes)
-                    self._note_arrival(self._planes.append(new))
-                    rest = rest[whole:]
-        self.ended = True
+        try:
+            with self._stream as stream:
+                while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]  # buffered
+                    skipped = min(to_skip, len(data))
+                    to_skip -= skipped
+                    rest += data[skipped:]
+                    whole = len(rest) // self._plane_bytes * self._plane_bytes
+                    if whole:
+                        new = np.frombuffer(rest[:whole], np.uint8).reshape(-1, self._plane_bytes)
+                        self._note_arrival(self._planes.append(new))
+                        rest = rest[whole:]
+        finally:
+            self.ended = True
 
     def span(self) -> tuple[int, int]:
         """Return the first kept plane and the plane after the last one."""

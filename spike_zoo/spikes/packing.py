@@ -90,9 +90,7 @@ def _compiled_kernel() -> Callable[[NDArray[np.uint8], NDArray[np.uint64], bool]
     return compiled(_spread_bits)
 
 
-def _spread_bits(
-    packed: NDArray[np.uint8], spread: NDArray[np.uint64], is_flipped: bool = False
-) -> None:
+def _spread_bits(packed: NDArray[np.uint8], spread: NDArray[np.uint64], is_flipped: bool) -> None:
     """Write bit k of each byte as byte k of a word, 0 or 1, on little-endian processors.
 
     Arithmetic instead of a table, so that the compiler can vectorise: of eight copies of the byte,

@@ -342,6 +342,8 @@ class SpikeRecording:
             yield self.read(plane, plane + 1)[0]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("the planes of a recording are packed: reading them makes a copy")
         return self.read() if dtype is None else self.read().astype(dtype)
 
     def __repr__(self) -> str:

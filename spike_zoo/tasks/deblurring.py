@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning import LightningDataModule
@@ -40,7 +40,6 @@ from spike_zoo.tasks.exposures import (
 BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # window of the playback shown with a deblurred image
 SEQUENCE = 7  # images of one exposure's video
-ChannelOrder = Literal["rgb", "bgr"]
 
 
 class DeblurModule(ImageModule):
@@ -55,7 +54,6 @@ class DeblurModule(ImageModule):
     #: width of an image divided by the width of the spikes; the same for the height
     ratio: ClassVar[int] = 4
     window_length: int = 1  #: planes of the window around each output plane
-    channel_order: ChannelOrder = "rgb"  #: channel order that the weights were trained on
 
     def __init__(self, **evaluation: Any) -> None:
         super().__init__(**evaluation)

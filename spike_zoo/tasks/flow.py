@@ -24,7 +24,7 @@ def ground_truth_flow(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     """
     if "flow" not in batch:
         raise ConfigError(
-            f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
+            f"{wanted_by}: the data have no ground-truth flow; use ReconstructionDataModule with "
             f"flow_offset: {FLOW_OFFSET}, and an archive of 'python -m spike_zoo simulate "
             f"--flow_offset {FLOW_OFFSET}'"
         )
@@ -58,16 +58,11 @@ def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     return errors
 
 
-def field_pictures(field: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return pictures of one image's estimated and true flow to the earlier plane.
-
-    Both fields are ``(2, 2, H, W)``; the colour scale is that of the true flow.
-    """
-    largest = longest(truth[0])
-    return {
-        f"motion, up to {largest:.1f} px": flow_picture(field[0], largest),
-        "true motion": flow_picture(truth[0], largest),
-    }
+def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
+    """Return pictures of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
+    largest = longest(flow if truth is None else truth)
+    pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
+    return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}
 
 
 def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:

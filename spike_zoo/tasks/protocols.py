@@ -48,7 +48,6 @@ class Reconstructs(Protocol):
 class Deblurs(Protocol):
     """Ability to deblur an image with the spikes of its exposure, see :class:`DeblurModule`."""
 
-    channel_order: Any
     ratio: int
 
     def deblur_stream(
@@ -144,10 +143,8 @@ class Compresses(Protocol):
     def compress_stream(
         self,
         recording: SpikeRecording,
+        header: Header,
         *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load
@@ -20,10 +22,11 @@ from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
+    MeasuredImage,
     SamplePictures,
     playback,
 )
-from spike_zoo.tasks.flow import field_errors, field_pictures
+from spike_zoo.tasks.flow import field_errors, flow_pictures
 
 HELD_OUT_ERROR = "heldout_mse"
 """Metric of data without images: mean squared error minus that of the method of the targets."""
@@ -86,7 +89,38 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         for index, ((origin, *_), image) in enumerate(zip(measured, images, strict=True)):
             pictures = self.pictures(batch, index, image)
             if fields and truth is not None:
-                pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
+                pictures = {**flow_pictures(fields[0][index][0], truth[index][0]), **pictures}
+            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        return Evaluation(samples, measured, values)
+
+    def flow_evaluation(
+        self,
+        split: Split,
+        images: Sequence[MeasuredImage],
+        flows: Tensor,
+        truth: Tensor,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Evaluation:
+        """Measure the flows that have any ground truth, and return metrics and pictures.
+
+        Args:
+            split: Split of the metrics.
+            images: Image of each flow.
+            flows: ``(N, 2, H, W)`` in pixels.
+            truth: ``(N, 2, H, W)``, NaN where unknown.
+            inputs: Further pictures of each flow by caption, ``(N, C, H, W)``.
+        """
+        has_truth = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
+        places = has_truth.nonzero()[:, 0].tolist()
+        if not places:
+            return Evaluation(())
+        measured = [images[place] for place in places]
+        values = self.measure(split, flows[has_truth], truth[has_truth])
+        self.measure_speeds(split, [image.origin.name for image in measured], values)
+        samples = []
+        for place, (origin, *_) in zip(places, measured, strict=True):
+            pictures = {caption: tensor[place] for caption, tensor in inputs.items()}
+            pictures |= flow_pictures(flows[place], truth[place])
             samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(samples, measured, values)
 

@@ -194,9 +194,6 @@ class WarnOfConstantImages(EvaluationCallback):
 
     has_validation = True
 
-    def __init__(self) -> None:
-        self.reset()
-
     def reset(self) -> None:
         """Clear the counts of an earlier evaluation."""
         self._images = self._constant = 0

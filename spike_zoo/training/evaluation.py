@@ -35,6 +35,9 @@ class EvaluationCallback(Callback):
 
     has_validation = False
 
+    def __init__(self) -> None:
+        self.reset()
+
     def reset(self) -> None:
         """Clear the data of an earlier test."""
 
@@ -65,8 +68,8 @@ class PerImageMetrics(EvaluationCallback):
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.path = folder / PER_IMAGE_FILENAME
-        self.reset()
 
     def reset(self) -> None:
         """Clear the data of an earlier test."""

@@ -120,9 +120,12 @@ def check_same_model(out: Path, model: Mapping[str, Any]) -> None:
 def lock_of(run_dir: Path) -> IO[bytes] | None:
     """Lock a run's folder until the returned file is closed; None if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    file = (run_dir / LOCK_FILENAME).open("ab")
-    if lock(file):
-        return file
+    path = run_dir / LOCK_FILENAME
+    while lock(file := path.open("ab")):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its last holder removed it before it was locked
     file.close()
     return None
 

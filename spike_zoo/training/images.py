@@ -59,6 +59,7 @@ class SampleImages(EvaluationCallback):
     has_validation = True
 
     def __init__(self, folder: Path, count: int = 4) -> None:
+        super().__init__()
         self.folder = folder
         self.count = count
 
@@ -98,8 +99,8 @@ class SampleVideo(EvaluationCallback):
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.path = folder / "test.mp4"
-        self.reset()
 
     def reset(self) -> None:
         """Clear the data of an earlier test."""
@@ -171,8 +172,8 @@ class ConfusionPicture(EvaluationCallback):
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
-        self.reset()
 
     def reset(self) -> None:
         """Clear the data of an earlier test."""
@@ -219,9 +220,9 @@ class FeatureMap(EvaluationCallback):
     """
 
     def __init__(self, folder: Path, most: int = MAX_SAMPLES) -> None:
+        super().__init__()
         self.folder = folder
         self.most = most
-        self.reset()
 
     def reset(self) -> None:
         """Clear the data of an earlier test."""

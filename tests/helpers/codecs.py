@@ -59,29 +59,26 @@ class SumsCodec(nn.Module):
         )
 
     def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
-        stream = io.BytesIO()
-        with BitstreamWriter(stream, self.header(recording, quality=quality, gop=gop)) as writer:
-            for payload in self.compress_stream(recording, quality=quality, gop=gop):
+        stream, header = io.BytesIO(), self.header(recording, quality=quality, gop=gop)
+        with BitstreamWriter(stream, header) as writer:
+            for payload in self.compress_stream(recording, header):
                 writer.append(payload)
         return stream.getvalue()
 
     def compress_stream(
         self,
         recording: SpikeRecording,
+        header: Header,
         *,
-        quality: int,
-        gop: int,
-        rate_scale: float | None = None,
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:
-        header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         for k in groups or range(header.groups):
             if k == self.stops_after:
                 os.kill(os.getpid(), signal.SIGTERM)
             encoder, before = GroupEncoder(), np.zeros(recording.shape[1:], int)
             for frame in range(header.group_length(k)):
-                first = header.step * (k * gop + frame)
+                first = header.step * (k * header.gop + frame)
                 sums = recording[first : first + header.window].sum(axis=0)
                 symbols = (sums - before).ravel()
                 encoder.push(symbols, np.full(symbols.size, LEVEL), gaussian_tables())

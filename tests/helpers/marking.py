@@ -20,7 +20,7 @@ Path(__file__).with_name({MARK!r}).touch()
 
 class Marking(torch.nn.Module):
     clip_length, inference_options = 9, ()
-    channel_order, ratio = "rgb", 4
+    ratio = 4
     hparams = {{}}
     label_names = ("marked", "unmarked")
 

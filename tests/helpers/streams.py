@@ -12,6 +12,25 @@ from scipy.ndimage import gaussian_filter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spike_zoo.spikes.recording import Selection
+
+
+class CountedPlanes:
+    """Packed planes that record the ranges that are read."""
+
+    def __init__(self, packed: NDArray[np.uint8]) -> None:
+        self.packed = packed
+        self.ranges: list[tuple[int, int]] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.packed.shape
+
+    def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
+        planes = selection[0] if isinstance(selection, tuple) else selection
+        self.ranges.append((planes.start, planes.stop))
+        return self.packed[selection]
+
 
 def spike_streams(max_planes: int = 9, max_side: int = 33) -> st.SearchStrategy[NDArray[np.bool_]]:
     """Return a strategy of bool arrays ``(T, H, W)``; every axis has at least length 1."""

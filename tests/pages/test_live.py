@@ -329,6 +329,15 @@ def test_a_pipe_that_is_closed_without_a_plane_is_an_error() -> None:
         Player(source, TFI(), 0.5).run()
 
 
+def test_a_pipe_that_cannot_be_read_has_ended() -> None:
+    source = Pipe(io.BufferedReader(io.BytesIO()), "p.dat", DatLayout(16, 24, "byte"))
+    wait_until(lambda: source.ended)
+    source.ended = False
+    with pytest.raises(ValueError, match="closed"):
+        source._fill()
+    assert source.ended
+
+
 def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_picture() -> None:
     stored = np.packbits(SPIKES[:, ::-1], axis=-1, bitorder="little").reshape(400, -1)
 

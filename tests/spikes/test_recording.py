@@ -12,25 +12,7 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording, pack_bits
-from spike_zoo.spikes.recording import Selection
-from tests.helpers.streams import random_spikes, spike_streams
-
-
-class CountedPlanes:
-    """Packed planes that record the ranges that are read."""
-
-    def __init__(self, packed: np.ndarray) -> None:
-        self.packed = packed
-        self.ranges: list[tuple[int, int]] = []
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.packed.shape
-
-    def __getitem__(self, selection: Selection) -> np.ndarray:
-        planes = selection[0] if isinstance(selection, tuple) else selection
-        self.ranges.append((planes.start, planes.stop))
-        return self.packed[selection]
+from tests.helpers.streams import CountedPlanes, random_spikes, spike_streams
 
 
 @given(spikes=spike_streams(), data=st.data())
@@ -42,6 +24,8 @@ def test_a_range_of_planes_equals_that_of_the_array(
     stop = data.draw(st.integers(start, len(spikes)))
     np.testing.assert_array_equal(recording[start:stop], spikes[start:stop])
     np.testing.assert_array_equal(np.asarray(recording), spikes)
+    with pytest.raises(ValueError, match="makes a copy"):
+        np.asarray(recording, copy=False)
     np.testing.assert_array_equal(recording[start:stop:2], spikes[start:stop:2])
 
 

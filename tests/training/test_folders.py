@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
+from spike_zoo.training import folders
 from spike_zoo.training.folders import (
     PARENT_RUN_DIR,
     RunStart,
@@ -19,6 +21,7 @@ from spike_zoo.training.folders import (
     folder_of,
     remove_failed_run,
 )
+from spike_zoo.utils.files import lock
 from tests.helpers.results import make_result
 
 KEY = "model.init_args.teacher"
@@ -90,6 +93,21 @@ def test_processes_without_a_common_name_are_rejected_naming_run_dir(
 def test_a_run_that_cannot_start_leaves_no_folder(mistake: str, tmp_path: Path) -> None:
     assert main(["fit", "--config=stir_demo", *mistake.split()]) == 2
     assert not list(tmp_path.rglob("runs/*"))
+
+
+def test_a_lock_file_that_is_removed_before_it_is_locked_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock_after_removal(file: IO[bytes]) -> bool:
+        (tmp_path / ".lock").unlink()
+        monkeypatch.undo()
+        return lock(file)
+
+    monkeypatch.setattr(folders, "lock", lock_after_removal)
+    held = folders.lock_of(tmp_path)
+    assert held is not None
+    with held:
+        assert folders.lock_of(tmp_path) is None
 
 
 def test_other_files_in_the_folder_of_a_failed_run_are_kept(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ to get an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from spike_zoo.methods.classical.intervals import mean_in_windows, mean_intervals, windows_around
+from spike_zoo.nn.options import check_choice
 from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
@@ -147,12 +148,8 @@ def tfi_video(
         >>> tfi_video(torch.rand(61, 4, 6) < 0.5, average=9).shape
         torch.Size([61, 4, 6])
     """
-    for name, value, kind in (
-        ("convention", convention, Convention),
-        ("missing", missing, Missing),
-    ):
-        if value not in get_args(kind):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
+    check_choice("convention", convention, Convention)
+    check_choice("missing", missing, Missing)
 
     def video(clips: Tensor, ordered: list[int]) -> Tensor:
         planes = clips.shape[1]

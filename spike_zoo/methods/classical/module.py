@@ -142,8 +142,8 @@ class AlignedTFIModule(ClassicalModule):
         if self.hparams["oracle_flow"]:
             away = torch.tensor([-FLOW_OFFSET, FLOW_OFFSET], device=self.device).view(2, 1, 1, 1)
             velocities = ground_truth_flow(batch, "oracle_flow") / away
-            error = _smooth_noise(velocities, seed=batch_idx)
-            velocities = velocities + self.hparams["flow_error"] * error
+            if size := self.hparams["flow_error"]:
+                velocities = velocities + size * _smooth_noise(velocities, seed=batch_idx)
         spikes = batch["spikes"]
         means = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([mean.rate for mean in means])[:, None]

@@ -130,8 +130,7 @@ class LDN(nn.Module):
 
     def __init__(self, window_length: int = WINDOW_LENGTH) -> None:
         super().__init__()
-        if window_length < 1 or window_length % 2 == 0:
-            raise ValueError(f"window_length must be odd and positive, got {window_length}")
+        check_window_length(window_length)
         self.window_length = window_length
         self.blur_enc = downsampling_block(3, 16)
         self.blur_enc2 = downsampling_block(16, 32)
@@ -177,14 +176,7 @@ class LDN(nn.Module):
             blur: ``(B, 3, 4h, 4w)``.
         """
         check_blur(blur)
-        features = self.blur_enc2(self.blur_enc(blur))
-        # the inputs of pred are the image and the decoded features: the first part is the same
-        # for all times
-        with without_autocast(blur.device.type):  # bfloat16's 8 bits would quantise the image
-            colours = F.conv2d(
-                blur.to(self.pred.weight.dtype), self.pred.weight[:, :3], self.pred.bias
-            )
-        return EncodedBlur(features, colours)
+        return EncodedBlur(self.blur_enc2(self.blur_enc(blur)), image_share(self.pred, blur))
 
     def decode(self, encoded: EncodedBlur, windows: Tensor) -> Tensor:
         """Return the sharp images of N times in one pass.
@@ -205,9 +197,28 @@ class LDN(nn.Module):
         x = self.sa(x) * x
         x = self.resBlock2(self.resBlock1(x))
         x = self.decoder2(self.decoder1(x))  # (N * B, 16, 4h, 4w)
-        with without_autocast(x.device.type):
-            share = F.conv2d(x.to(self.pred.weight.dtype), self.pred.weight[:, 3:])
-        return share.unflatten(0, (times, -1)) + encoded.colours
+        return feature_share(self.pred, x).unflatten(0, (times, -1)) + encoded.colours
+
+
+def image_share(pred: nn.Conv2d, blur: Tensor) -> Tensor:
+    """Return the contribution of a blurry image to the last layer, equal for all times.
+
+    The inputs of the layer are the image and the decoded features.
+    """
+    with without_autocast(blur.device.type):  # bfloat16's 8 bits would quantise the image
+        return F.conv2d(blur.to(pred.weight.dtype), pred.weight[:, :3], pred.bias)
+
+
+def feature_share(pred: nn.Conv2d, decoded: Tensor) -> Tensor:
+    """Return the contribution of decoded features to the last layer."""
+    with without_autocast(decoded.device.type):
+        return F.conv2d(decoded.to(pred.weight.dtype), pred.weight[:, 3:])
+
+
+def check_window_length(length: int) -> None:
+    """Raise ValueError if the length of a window is even or below 1."""
+    if length < 1 or length % 2 == 0:
+        raise ValueError(f"window_length must be odd and positive, got {length}")
 
 
 def check_blur(blur: Tensor) -> None:

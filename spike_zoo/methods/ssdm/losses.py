@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.checkpoints.backbones import load_backbone
-from spike_zoo.methods.ssdm.sdm import ChannelOrder, grey
+from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import lpips_network
 from spike_zoo.nn.precision import without_autocast
 
@@ -41,20 +41,17 @@ def denoising_loss(rates: Tensor, denoised: Tensor, *, clamp: bool = True) -> Te
     return F.mse_loss(denoised.clamp(0.0, 1.0) if clamp else denoised, rates)
 
 
-def upsampling_loss(
-    enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb", *, clamp: bool = True
-) -> Tensor:
+def upsampling_loss(enlarged: Tensor, blur: Tensor, *, clamp: bool = True) -> Tensor:
     """Return the mean squared error between the enlarged rate of an exposure and its grey blur.
 
     Args:
         enlarged: ``(B, 1, 4h, 4w)``.
-        blur: ``(B, 3, 4h, 4w)`` in [0, 1].
-        order: Channel order of the blurry image.
+        blur: ``(B, 3, 4h, 4w)``, R,G,B in [0, 1].
         clamp: Whether the enlarged rate is clipped to [0, 1] first, as published.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (10).
     """
-    return F.mse_loss(enlarged.clamp(0.0, 1.0) if clamp else enlarged, grey(blur, order))
+    return F.mse_loss(enlarged.clamp(0.0, 1.0) if clamp else enlarged, grey(blur))
 
 
 class LPIPSDistance:

@@ -13,13 +13,15 @@ from spike_zoo.methods.ssdm.ldn import (
     LDNBlock,
     SpatialAttention,
     check_blur,
+    check_window_length,
     check_windows,
     downsampling_block,
+    feature_share,
+    image_share,
     same_size_block,
     upsampling_block,
 )
 from spike_zoo.nn.fast import set_memory_format
-from spike_zoo.nn.precision import without_autocast
 
 FINE = 20  # channels at full and half size of the image
 BRANCH = 60  # channels of each input at the spikes' resolution
@@ -56,8 +58,7 @@ class SAN(nn.Module):
 
     def __init__(self, window_length: int = WINDOW_LENGTH) -> None:
         super().__init__()
-        if window_length < 1 or window_length % 2 == 0:
-            raise ValueError(f"window_length must be odd and positive, got {window_length}")
+        check_window_length(window_length)
         joined = 2 * BRANCH
         self.window_length = window_length
         self.blur_enc = nn.Sequential(downsampling_block(3, FINE), downsampling_block(FINE, BRANCH))
@@ -84,10 +85,7 @@ class SAN(nn.Module):
     def encode_blur(self, blur: Tensor) -> EncodedBlur:
         """Return the features of blurry images, see :meth:`LDN.encode_blur`."""
         check_blur(blur)
-        with without_autocast(blur.device.type):  # bfloat16's 8 bits would quantise the image
-            image = blur.to(self.pred.weight.dtype)
-            colours = F.conv2d(image, self.pred.weight[:, :3], self.pred.bias)
-        return EncodedBlur(self.blur_enc(blur), colours)
+        return EncodedBlur(self.blur_enc(blur), image_share(self.pred, blur))
 
     def decode(self, encoded: EncodedBlur, windows: Tensor) -> Tensor:
         """Return the sharp images of N times in one pass; see :meth:`LDN.decode`."""
@@ -101,6 +99,4 @@ class SAN(nn.Module):
         coarse = self.up(self.coarse(F.relu(self.down(x))))[..., :height, :width]
         x = x + self.fuse(torch.cat((x, coarse), dim=1))
         x = self.decoder(x)  # (N * B, 20, 4h, 4w)
-        with without_autocast(x.device.type):
-            share = F.conv2d(x.to(self.pred.weight.dtype), self.pred.weight[:, 3:])
-        return share.unflatten(0, (times, -1)) + encoded.colours
+        return feature_share(self.pred, x).unflatten(0, (times, -1)) + encoded.colours

@@ -97,12 +97,11 @@ def reorder_channels(image: Tensor, order: ChannelOrder) -> Tensor:
     return image.flip(-3) if order == "bgr" else image
 
 
-def grey(image: Tensor, order: ChannelOrder = "rgb") -> Tensor:
-    """Return the grey image ``(..., 1, H, W)`` of colour images ``(..., 3, H, W)``.
+def grey(image: Tensor) -> Tensor:
+    """Return the grey image ``(..., 1, H, W)`` of R,G,B images ``(..., 3, H, W)``.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024. The same weights are used for simulated
     spikes, the training of the enlarging network and metrics.
     """
     weights = torch.tensor(GREY, dtype=image.dtype, device=image.device)
-    weights = weights.flip(0) if order == "bgr" else weights
     return (image * weights[:, None, None]).sum(dim=-3, keepdim=True)

@@ -139,13 +139,18 @@ class TeacherModule(DeblurModule):
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
         teacher = self.ready_teacher()
-        span = planes_inside(len(recording)) if exposure is None else exposure
-        packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
+        start, stop = planes_inside(len(recording)) if exposure is None else exposure
+        half = self.window_length // 2
+        low = min([start, *(center - half for center in centers)])
+        high = max([stop, *(center + half + 1 for center in centers)])
+        if teacher.align_input:  # intervals between spikes have any length
+            low, high = 0, len(recording)
+        packed = torch.tensor(recording.read_packed(low, high), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
-        long = teacher.long_exposure(spikes, span)
+        long = teacher.long_exposure(spikes, (start - low, stop - low))
         count = teacher.times_at_once(blur, memory_gib)
         for first in range(0, len(centers), count):
-            part = centers[first : first + count]
+            part = [center - low for center in centers[first : first + count]]
             yield from teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
 
 

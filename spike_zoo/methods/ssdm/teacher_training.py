@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -21,6 +21,7 @@ from spike_zoo.methods.ssdm.sdm import grey, random_window_rate
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.methods.ssdm.teacher_module import Part, TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.batch import DeblurBatch
@@ -93,8 +94,7 @@ class SSDMTeacherModule(TeacherModule):
         from_denoised: bool = False,
         **evaluation: Any,
     ) -> None:
-        if stage not in get_args(Stage):
-            raise ValueError(f"stage must be one of {get_args(Stage)}, got {stage!r}")
+        check_choice("stage", stage, Stage)
         if times < 1:
             raise ValueError(f"times must be at least 1, got {times}")
         trains_bsn = stage == "denoise"

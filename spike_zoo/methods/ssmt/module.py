@@ -14,9 +14,9 @@ from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.classical.functional import tfi
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES
 from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
 from spike_zoo.methods.ssmt.network import (
-    CLIP_PLANES,
     NETWORK,
     SSMT,
     STRIDE,

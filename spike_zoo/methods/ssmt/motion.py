@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.optical_flow import raft
 
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, split_evenly
 from spike_zoo.nn.precision import without_autocast
 
 MotionSize = Literal["large", "small"]
 
-_PLANES = 41
+CLIP_PLANES: Final = 41
+"""Planes of a clip; the middle plane is reconstructed."""
+
 _COARSE = 8  # RAFT computes at 1/8 resolution
 _RADIUS = {"large": 4, "small": 3}
 _BUILD = {"large": raft.raft_large, "small": raft.raft_small}
@@ -53,8 +56,7 @@ class MotionNetwork(nn.Module):
 
     def __init__(self, size: MotionSize = "large", updates: int = 8, levels: int = 4) -> None:
         super().__init__()
-        if size not in _BUILD:
-            raise ValueError(f"motion_size must be large or small, got {size!r}")
+        check_choice("motion_size", size, MotionSize)
         if updates < 1 or levels < 1:
             raise ValueError(
                 f"motion_updates and correlation_levels must be at least 1, got {updates} and "
@@ -127,7 +129,7 @@ class MotionNetwork(nn.Module):
 
 def _first_layer(channels: int) -> nn.Conv2d:
     """Return a layer like the first layer of RAFT, with the planes of a clip as input."""
-    layer = nn.Conv2d(_PLANES, channels, 7, stride=2, padding=3)
+    layer = nn.Conv2d(CLIP_PLANES, channels, 7, stride=2, padding=3)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,21 +11,15 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
-from spike_zoo.methods.ssmt.network import CLIP_PLANES, MotionInput, check_spacing, motion_input_of
+from spike_zoo.media.flow import flow_picture
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES, MotionNetwork, MotionSize, flow_loss
+from spike_zoo.methods.ssmt.network import MotionInput, check_spacing, motion_input_of
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.evaluation import (
-    Evaluation,
-    MeasuredImage,
-    Origin,
-    SamplePictures,
-    SamplePrediction,
-)
+from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes, scene_windows
 
@@ -123,28 +118,16 @@ class SSMTMotionModule(ReconstructionModule):
 
     def sample_predictions(self, batch: Any, prediction: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
         """Return colour-coded flows, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in prediction])
+        pictures = torch.stack([flow_picture(flow) for flow in prediction])
         return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Return metrics and pictures of the flows that have any ground truth."""
         flows = self.predict_step(batch, batch_idx)
         truth = batch["flow"][:, 1:].transpose(0, 1).flatten(0, 1)
-        is_known = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
-        if not is_known.any():
-            return Evaluation(())
-        pairs = zip(self.origins(batch), is_known.tolist(), strict=True)
-        origins = [origin for origin, has_truth in pairs if has_truth]
-        flows, truth = flows[is_known], truth[is_known]
-        values = self.measure(split, flows, truth)
-        self.measure_speeds(split, [origin.name for origin in origins], values)
-        samples = [
-            SamplePictures(origin, _pictures(*pair), f"{origin.name}-plane{origin.plane}")
-            for origin, *pair in zip(origins, flows, truth, strict=True)
-        ]
-        scale = float(batch["rate_scale"][0])
-        images = [MeasuredImage(origin, origin.plane, scale) for origin in origins]
-        return Evaluation(samples, images, values)
+        pairs = zip(self.origins(batch), itertools.cycle(batch["rate_scale"].tolist()))
+        images = [MeasuredImage(origin, origin.plane, scale) for origin, scale in pairs]
+        return self.flow_evaluation(split, images, flows, truth)
 
     def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
         """Return the index and the flows of each clip after the first.
@@ -175,11 +158,3 @@ class SSMTMotionModule(ReconstructionModule):
     def _input(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         scale = rate_scale if self.hparams["scale_input"] else torch.ones_like(rate_scale)
         return motion_input_of(self.hparams["motion_input"], spikes, scale)
-
-
-def _pictures(flow: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    largest = longest(truth)
-    return {
-        f"flow, up to {largest:.1f} px": flow_picture(flow, largest),
-        "true flow": flow_picture(truth, largest),
-    }

@@ -11,14 +11,11 @@ from torch.nn import functional as F
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfi_video
-from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES, MotionNetwork, MotionSize
 from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.warp import warp
 from spike_zoo.tasks.batch import SceneBatch
-
-CLIP_PLANES: Final = 41
-"""Planes of a clip; the middle plane is reconstructed."""
 
 STRIDE: Final = 20
 """Distance in planes between consecutive clips."""

@@ -37,9 +37,9 @@ class NestedTFP(nn.Module):
         - Output: ``(B, windows, H, W)``, firing rates.
     """
 
-    def __init__(self, step: int, planes: int = BLOCK_PLANES) -> None:
+    def __init__(self, step: int) -> None:
         super().__init__()
-        self.windows = nested_windows(planes, step)
+        self.windows = nested_windows(BLOCK_PLANES, step)
 
     def forward(self, block: Tensor) -> Tensor:
         """Average the planes of every window."""
@@ -54,13 +54,13 @@ class ResidualEmbedding(nn.Module):
         - Output: ``(B, channels, H, W)``, not negative.
     """
 
-    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(planes, channels, kernel_size=3, padding=1)
+        self.conv1 = nn.Conv2d(BLOCK_PLANES, channels, kernel_size=3, padding=1)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.shortcut = fast.PointwiseConv2d(planes, channels)
+        self.shortcut = fast.PointwiseConv2d(BLOCK_PLANES, channels)
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""
@@ -81,11 +81,13 @@ class MultiDilatedEmbedding(nn.Module):
         - Output: ``(B, channels, H, W)``, not negative.
     """
 
-    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             [
-                nn.Conv2d(planes, channels, kernel_size=3, padding=dilation, dilation=dilation)
+                nn.Conv2d(
+                    BLOCK_PLANES, channels, kernel_size=3, padding=dilation, dilation=dilation
+                )
                 for dilation in DILATIONS
             ]
         )
@@ -109,9 +111,9 @@ class HierarchicalEmbedding(nn.Module):
         - Output: ``(B, channels, H, W)``, not negative.
     """
 
-    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.local = nn.Conv2d(planes // 3, channels, kernel_size=3, padding=1)
+        self.local = nn.Conv2d(BLOCK_PLANES // 3, channels, kernel_size=3, padding=1)
         self.pair = nn.Conv2d(2 * channels, channels, kernel_size=3, padding=1)
         self.whole = nn.Conv2d(2 * channels, channels, kernel_size=3, padding=1)
 

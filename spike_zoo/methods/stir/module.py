@@ -12,10 +12,10 @@ from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.methods.stir.losses import LOSS, STIRLoss, STIRLossOptions
 from spike_zoo.methods.stir.network import NETWORK, PLANES, STIR, STIROptions, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
+from spike_zoo.methods.stir.streaming import Precision, WindowStream
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.options import options_of
+from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.clips import FlowFields, read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
@@ -135,7 +135,7 @@ class STIRModule(ReconstructionModule, FlowFields):
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
-        check_precision(precision)
+        check_choice("precision", precision, Precision)
         self._precision = precision
 
     def predict_with_flow(

@@ -69,7 +69,7 @@ class WindowStream:
         precision: Precision = "32",
         compiled: bool = False,
     ) -> None:
-        check_precision(precision)
+        check_choice("precision", precision, Precision)
         self.network = network
         self.recording = recording
         self.rate_scale = rate_scale
@@ -193,8 +193,3 @@ def _threads(device: torch.device, pixels: int) -> int:
 def blocks_of(center: int) -> tuple[int, ...]:
     """Return the middle planes of a window's blocks."""
     return tuple(center + offset for offset in BLOCK_CENTERS)
-
-
-def check_precision(precision: str) -> None:
-    """Raise ValueError for an unknown precision."""
-    check_choice("precision", precision, Precision)

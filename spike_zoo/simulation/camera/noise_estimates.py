@@ -173,14 +173,16 @@ def _dark_deviation(
     normal = np.linspace(-4.5, 4.5, 400)
     weights = stats.norm.pdf(normal) / stats.norm.pdf(normal).sum()
 
-    def surprise(deviation: float) -> float:
+    def negative_log_likelihood(deviation: float) -> float:
         expected = mean * np.exp(deviation * normal - deviation**2 / 2)
         # a pixel with x expected spikes has floor(x) or floor(x) + 1
         near = np.clip(1 - np.abs(number[:, None] - expected), 0, None) @ weights
         probability = np.convolve(near, extra)[: len(counts)]
         return -float(counts @ np.log(np.maximum(probability, 1e-12)))
 
-    return float(optimize.minimize_scalar(surprise, bounds=(0.0, 1.5), method="bounded").x)
+    return float(
+        optimize.minimize_scalar(negative_log_likelihood, bounds=(0.0, 1.5), method="bounded").x
+    )
 
 
 def reported(

@@ -17,7 +17,7 @@ from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.datasets.sampling import draw, part
-from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
+from spike_zoo.simulation.kinds.labelled import LabelledPicture, LabelledSet
 from spike_zoo.utils.files import listed, natural_order
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _SPLIT_FOLDERS: Final[dict[str, Split]] = {
 }
 
 
-def find_mnist(folder: Path, seed: int) -> FoundPictures:
+def find_mnist(folder: Path, seed: int) -> LabelledSet:
     """Return the images of MNIST by split.
 
     The validation split is a tenth of each digit of the training images, drawn by the seed. The
@@ -49,10 +49,10 @@ def find_mnist(folder: Path, seed: int) -> FoundPictures:
     """
     train, test = (_mnist_images(folder, *names) for names in (("train",) * 2, ("test", "t10k")))
     val, train = draw(train, part(1 / 10), seed, "val")
-    return FoundPictures({"train": train, "val": val, "test": test}, _DIGITS)
+    return LabelledSet({"train": train, "val": val, "test": test}, _DIGITS)
 
 
-def find_cifar(folder: Path, seed: int) -> FoundPictures:
+def find_cifar(folder: Path, seed: int) -> LabelledSet:
     """Return the images of CIFAR-10's binary version by split, from its folder or the parent.
 
     The validation split is a tenth of each class of the training images, drawn by the seed.
@@ -66,10 +66,10 @@ def find_cifar(folder: Path, seed: int) -> FoundPictures:
     train = [image for file in _CIFAR_FILES for image in _cifar_images(home / file, names)]
     val, train = draw(train, part(1 / 10), seed, "val")
     test = _cifar_images(home / "test_batch.bin", names)
-    return FoundPictures({"train": train, "val": val, "test": test}, names)
+    return LabelledSet({"train": train, "val": val, "test": test}, names)
 
 
-def find_class_folders(folder: Path, seed: int) -> FoundPictures:
+def find_class_folders(folder: Path, seed: int) -> LabelledSet:
     """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
 
     Without folders of splits, a tenth of each class is drawn by the seed for the test split and a
@@ -84,10 +84,10 @@ def find_class_folders(folder: Path, seed: int) -> FoundPictures:
     for home in homes:
         pictures = _class_pictures(home, names, f"{home.name}-")
         splits.setdefault(_SPLIT_FOLDERS[home.name], []).extend(pictures)
-    return FoundPictures(splits, names)
+    return LabelledSet(splits, names)
 
 
-def find_caltech(folder: Path, seed: int) -> FoundPictures:
+def find_caltech(folder: Path, seed: int) -> LabelledSet:
     """Return the pictures of Caltech-101 by split, without its background class.
 
     The test split is a fifth of each class, drawn by the seed; the validation split is a tenth of
@@ -244,11 +244,11 @@ def _numbered(
 
 def _drawn_splits(
     home: Path, names: Sequence[str], seed: int, *, test: float, val: float
-) -> FoundPictures:
+) -> LabelledSet:
     """Draw a share of each class for the test split, then one of the rest for validation."""
     tested, rest = draw(_class_pictures(home, names), part(test), seed, "test")
     validated, train = draw(rest, part(val), seed, "val")
-    return FoundPictures({"train": train, "val": validated, "test": tested}, tuple(names))
+    return LabelledSet({"train": train, "val": validated, "test": tested}, tuple(names))
 
 
 def _class_pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledPicture]:

@@ -28,7 +28,7 @@ from spike_zoo.utils.files import content_sha256
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from spike_zoo.simulation.kinds.labelled import FoundPictures
+    from spike_zoo.simulation.kinds.labelled import LabelledSet
     from spike_zoo.simulation.kinds.recipes import Options, TakesBySplit
     from spike_zoo.simulation.scenes.photographs import Split
 
@@ -50,7 +50,7 @@ class PictureSet:
 
 
 def _drifting(
-    name: str, find: Callable[..., FoundPictures], side: int, *, mirrored: bool
+    name: str, find: Callable[..., LabelledSet], side: int, *, mirrored: bool
 ) -> PictureSet:
     """Return a data set of labelled pictures in linear motion over planes of ``side`` x ``side``.
 

@@ -38,7 +38,7 @@ class LabelledPicture:
         return self.label_name
 
 
-class FoundPictures(NamedTuple):
+class LabelledSet(NamedTuple):
     """The pictures of a set."""
 
     splits: dict[Split, list[LabelledPicture]]  #: pictures of each split

@@ -83,10 +83,10 @@ def sequence_scenes(
         presets = ("none", "indoor-v1")
         scenes = [replace(spec, noise=presets[(n + n // 12) % 2]) for n, spec in enumerate(scenes)]
     names = (photographs or BUNDLED).names[split]
-    return [_paced(spec, split, index, seed, names) for index, spec in enumerate(scenes)]
+    return [_with_speed(spec, split, index, seed, names) for index, spec in enumerate(scenes)]
 
 
-def _paced(
+def _with_speed(
     spec: SceneSpec, split: Split, index: int, seed: int, photographs: tuple[str, ...]
 ) -> SceneSpec:
     """Return a scene with the speed for its index and a name that states the speed."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spike_zoo.nn.threads import one_thread
+from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_motion
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
@@ -92,7 +92,7 @@ class Scene:
         self._grain = _TEXELS * spec.image_ratio  # texels per spike-camera pixel
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)
-        with one_thread():
+        with torch_threads(1):
             self._layers = [self._background(background)]
             for kind, rng in zip(spec.objects, objects, strict=True):
                 self._layers.append(self._object(kind, rng))
@@ -164,7 +164,7 @@ class Scene:
 
     def render(self, plane: int, *, colour: bool = False) -> Tensor:
         """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
-        with one_thread():
+        with torch_threads(1):
             return self._render(plane, colour)
 
     def _render(self, plane: int, colour: bool) -> Tensor:

@@ -135,13 +135,17 @@ class _Work:
                 self.note(Outcome(run, is_finished=True, seconds=0.0))
                 continue
             self.report("started", run, 0.0)
-            self.running.append(_start(run, lock, self.environment))
+            try:
+                self.running.append(_start(run, lock, self.environment))
+            except OSError:
+                lock.close()
+                raise
 
     def collect(self) -> None:
         """Add the outcomes of processes that have ended."""
         for process in [process for process in self.running if process.popen.poll() is not None]:
             self.running.remove(process)
-            is_finished, seconds = _store_outcome(process), time.time() - process.began
+            is_finished, seconds = _store_outcome(process), time.monotonic() - process.began
             self.note(Outcome(process.run, is_finished, seconds))
 
     def note(self, outcome: Outcome) -> None:
@@ -178,7 +182,7 @@ def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> 
             pass_fds=[lock.fileno()],
             process_group=0,
         )
-    return _Process(run, popen, lock, time.time())
+    return _Process(run, popen, lock, time.monotonic())
 
 
 def _store_outcome(process: _Process) -> bool:

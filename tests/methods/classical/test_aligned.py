@@ -239,7 +239,7 @@ def test_planes_are_averaged_along_the_oracle_flow() -> None:
     )
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         oracle.reconstruct(recording, [MIDDLE])
-    with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
+    with pytest.raises(ConfigError, match="oracle_flow: the data have no ground-truth flow"):
         oracle.predict_step(clip_batch(31), 0)
 
 

@@ -24,10 +24,12 @@ from spike_zoo.methods.ssdm import (
 from spike_zoo.methods.ssdm.teacher_module import load_teacher
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.helpers.checkpoints import export
 from tests.helpers.golden import Golden
+from tests.helpers.streams import CountedPlanes
 
 TIMES = [20, 44, 68, 92, 116]
 
@@ -73,6 +75,11 @@ def test_deblur_of_a_recording_equals_images_of_a_batch_with_any_memory_limit(
     torch.testing.assert_close(actual, one_by_one, rtol=0.0, atol=1e-5)
     other_exposure = module.deblur(batch["blur"][0], take.recording, TIMES[:3], exposure=(30, 100))
     assert not torch.allclose(actual, other_exposure, atol=1e-3)
+    planes = CountedPlanes(take.recording.packed)
+    counted = SpikeRecording(planes, take.recording.shape[2])
+    again = module.deblur(batch["blur"][0], counted, TIMES[1:3], exposure=(30, 100))
+    torch.testing.assert_close(again, other_exposure[1:], rtol=0.0, atol=1e-5)
+    assert planes.ranges == [(30, 100)]
 
 
 @pytest.mark.parametrize("upsampler", ["bilinear", "nearest"])

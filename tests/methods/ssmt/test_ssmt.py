@@ -24,8 +24,8 @@ from spike_zoo.methods.ssmt import (
     SSMTOptions,
     clip_intervals,
 )
-from spike_zoo.methods.ssmt.motion import flow_loss
-from spike_zoo.methods.ssmt.network import CLIP_PLANES, STRIDE, IntervalAlignment
+from spike_zoo.methods.ssmt.motion import CLIP_PLANES, flow_loss
+from spike_zoo.methods.ssmt.network import STRIDE, IntervalAlignment
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
@@ -290,6 +290,20 @@ def test_a_motion_network_rejects_reconstruction() -> None:
     module = SSMTMotionModule("small", 2, 2)
     with pytest.raises(UsageError, match="reconstructs no images"):
         module.reconstruct(_recording(scene_batch(), 0), [20])
+
+
+def test_flows_are_measured_with_the_rate_scales_of_their_recordings() -> None:
+    batch: Any = {**scene_batch(), "flow": torch.zeros(2, 3, 2, 40, 48)}
+    batch["flow"][0, 2] = torch.nan
+    batch["rate_scale"] = torch.tensor([0.5, 0.25])
+    module = SSMTMotionModule("small", 1, 2).eval()
+    module.setup("test")
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # no trainer
+    with torch.no_grad():
+        images = module.evaluate(batch, "test", 0).measured
+    assert [(*image.origin, image.rate_scale) for image in images] == [
+        *(("zero", 40, 0.5), ("one", 40, 0.25), ("one", 60, 0.25))
+    ]
 
 
 def test_loaded_weights_are_not_replaced_by_those_of_the_first_stage() -> None:

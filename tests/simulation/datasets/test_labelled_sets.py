@@ -31,7 +31,7 @@ from tests.helpers.picture_trees import (
 from tests.helpers.splits import split_sizes
 
 if TYPE_CHECKING:
-    from spike_zoo.simulation.kinds.labelled import FoundPictures
+    from spike_zoo.simulation.kinds.labelled import LabelledSet
 
 MNIST_TRAIN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] * 5
 MNIST_TEST = [7, 2, 1, 0]
@@ -179,7 +179,7 @@ def test_the_error_of_another_folder_states_the_missing_file(tmp_path: Path) -> 
         find_cifar(tmp_path, 0)
 
 
-def count_labels(data_set: FoundPictures) -> dict[str, Counter[str]]:
+def count_labels(data_set: LabelledSet) -> dict[str, Counter[str]]:
     return {
         split: Counter(picture.label_name for picture in pictures)
         for split, pictures in data_set.splits.items()

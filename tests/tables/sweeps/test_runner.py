@@ -15,6 +15,7 @@ import pytest
 from distributed import LocalCluster
 
 from spike_zoo.tables.sweeps import PlannedRun, record_of, run_all, run_on_cluster
+from spike_zoo.training.folders import lock_of
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, start_count
 
@@ -91,6 +92,15 @@ def test_a_run_without_a_record_has_failed(tmp_path: Path, code: str, end: str) 
     run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))
     assert not run_all([run], os.environ)[0].is_finished
     assert f"{end} and wrote no complete result" in run.failure.read_text()
+
+
+def test_a_run_whose_process_cannot_start_is_unlocked(tmp_path: Path) -> None:
+    run = replace(planned_run(tmp_path), command=("/nowhere",))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run_all([run], os.environ)
+    lock = lock_of(run.run_dir)
+    assert lock is not None
+    lock.close()
 
 
 def test_checkpoints_of_other_data_are_moved_away_and_not_resumed(tmp_path: Path) -> None:

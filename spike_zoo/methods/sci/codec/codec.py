@@ -81,21 +81,24 @@ class SCICodec(SCINetworks):
     def compress_stream(
         self,
         recording: SpikeRecording,
+        header: Header,
         *,
-        quality: int = 2,
-        gop: int = 8,
-        rate_scale: float | None = None,
         effort: int = 0,
         groups: range | None = None,
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, or of some ``groups``, with constant memory.
 
-        Arguments as of :meth:`compress`; :class:`BitstreamWriter` writes the payloads to a file.
+        :class:`BitstreamWriter` writes the payloads to a file.
+
+        Args:
+            recording: The spikes.
+            header: Header of the bitstream, see :meth:`header`.
+            effort: As of :meth:`compress`.
+            groups: Indices of the groups; by default all.
         """
-        header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         stream = FeatureStream(self, recording, header.rate_scale or 1.0, size=5)
         groups = range(header.groups) if groups is None else groups
-        frames = range(header.frames)[groups.start * gop : groups.stop * gop]
+        frames = range(header.frames)[groups.start * header.gop : groups.stop * header.gop]
         features = (stream.coded(header.plane(number)) for number in frames)
         with eval_mode(self):
             yield from payloads(self, features, header, effort, groups)
@@ -125,10 +128,10 @@ class SCICodec(SCINetworks):
             ConfigError: If a side is below 16 pixels, or the weights have no codec.
             NotFinalizedError: If the entropy model is not final.
         """
-        options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
+        header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         target = io.BytesIO()
-        with BitstreamWriter(target, self.header(recording, **options)) as writer:
-            for payload in self.compress_stream(recording, **options, effort=effort):
+        with BitstreamWriter(target, header) as writer:
+            for payload in self.compress_stream(recording, header, effort=effort):
                 writer.append(payload)
         return target.getvalue()
 

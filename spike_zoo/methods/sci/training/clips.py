@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
     CENTRE,
@@ -28,6 +27,7 @@ from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
+from spike_zoo.tasks.flow import flow_pictures
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -69,10 +69,9 @@ class Intermediates(NamedTuple):
             return feature
         features, motions = (part[index : index + 1] for part in self.analysis)
         motion = motions[0, AROUND.index(PREVIOUS)].float()
-        largest = longest(motion)
         return {
             **feature,
-            f"motion, up to {largest:.1f} px": flow_picture(motion, largest),
+            **flow_pictures(motion),
             **self._alignment_pictures(self.codec.fam, features, motion),
         }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import STAGES, check_weights
@@ -116,7 +116,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         prediction: Tensor,
     ) -> Sequence[results.SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in prediction])
+        pictures = torch.stack([flow_picture(motion) for motion in prediction])
         return super().sample_predictions(batch, pictures)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
@@ -129,20 +129,12 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
                 "make an archive with 'python -m spike_zoo simulate --kind sequence'"
             )
         motions = self.codec.estimate_motion(pairs.current, pairs.reference)
-        has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
-        places = has_truth.nonzero()[:, 0].tolist()
-        if not places:
-            return results.Evaluation(())
         origins = self.origins(batch)
-        values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
-        self.measure_speeds(split, [origins[place].name for place in places], values)
-        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
-        pictures = [_pictures(pairs, motions, place, origins[place]) for place in places]
-        measured = [
-            results.MeasuredImage(origins[place], origins[place].plane, float(scales[place]))
-            for place in places
-        ]
-        return results.Evaluation(pictures, measured, values)
+        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
+        rows = zip(origins, scales, strict=True)
+        images = [results.MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]
+        inputs = {"feature before": pairs.reference, "feature": pairs.current}
+        return self.flow_evaluation(split, images, motions, pairs.truth, inputs)
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
         """Return the job of :class:`TaskModule` only."""
@@ -154,17 +146,3 @@ def pairs_of(scenes: FeatureBatch) -> FeaturePairs:
     features, _, motion = scenes
     truth = None if motion is None else motion[:, 1:].flatten(0, 1)
     return FeaturePairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
-
-
-def _pictures(
-    pairs: FeaturePairs, motions: Tensor, place: int, origin: results.Origin
-) -> results.SamplePictures:
-    truth = cast("Tensor", pairs.truth)[place]
-    largest = longest(truth)
-    pictures = {
-        "feature before": pairs.reference[place],
-        "feature": pairs.current[place],
-        f"motion, up to {largest:.1f} px": flow_picture(motions[place], largest),
-        "true motion": flow_picture(truth, largest),
-    }
-    return results.SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")

@@ -62,7 +62,9 @@ def test_groups_are_encoded_as_soon_as_their_features_are_computed(
         return feature(window, scale)
 
     monkeypatch.setattr(codec, "feature", counting_feature)
-    counts = [len(windows) for _ in codec.compress_stream(recording(41), quality=2, gop=2)]
+    source = recording(41)
+    header = codec.header(source, gop=2)
+    counts = [len(windows) for _ in codec.compress_stream(source, header)]
     assert counts == [2, 4, 5]
 
 
@@ -93,7 +95,7 @@ def test_features_of_a_whole_clip_give_the_payloads_of_compress_stream(codec: SC
     with torch.no_grad(), fast_precision(torch.device("cpu")):
         features = features_of(codec, source)
     coded = list(payloads(codec, features, header))
-    assert coded == list(codec.compress_stream(source, quality=2, gop=5))
+    assert coded == list(codec.compress_stream(source, header))
 
 
 def test_fmvr_changes_images_and_not_the_bitstream(
@@ -174,6 +176,6 @@ def test_groups_encoded_alone_equal_those_of_the_whole_recording(
 ) -> None:
     codec, source = copy.deepcopy(codec), recording(48)
     codec.analysis = analysis
-    options: dict[str, Any] = {"quality": 2, "gop": 2}
-    whole = list(codec.compress_stream(source, **options))
-    assert list(codec.compress_stream(source, **options, groups=range(1, 3))) == whole[1:]
+    header = codec.header(source, gop=2)
+    whole = list(codec.compress_stream(source, header))
+    assert list(codec.compress_stream(source, header, groups=range(1, 3))) == whole[1:]

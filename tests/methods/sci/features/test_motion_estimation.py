@@ -45,8 +45,8 @@ def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     back = invert_motion(motion.contiguous())
     from spike_zoo.nn.warp import warp
 
-    there_and_back = back + warp(motion.contiguous(), back)
-    assert there_and_back[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
+    forward_and_backward = back + warp(motion.contiguous(), back)
+    assert forward_and_backward[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
 
 
 def test_motion_of_flat_areas_becomes_that_of_the_edges_nearby() -> None:
