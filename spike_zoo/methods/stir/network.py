@@ -85,6 +85,8 @@ class STIRPyramid(NamedTuple):
 
     image: Tensor  #: ``(B, 1, H, W)``, clamped to [0, 1], the reconstruction
     levels: dict[int, Level]  #: images, hidden states and flows of every level, see :class:`Level`
+    #: features of the three blocks at every level, see :class:`Features`
+    features: dict[int, Features]
 
     def fields(self) -> list[Tensor]:
         """Return the flow fields of level 1 in the size of the image, the main field first.
@@ -199,7 +201,7 @@ class STIR(nn.Module):
     def pyramid(
         self, spikes: Tensor, flows: Mapping[int, Tensor] | None = None, draft: Tensor | None = None
     ) -> STIRPyramid:
-        """Return the reconstruction with images, hidden states and flows of all levels.
+        """Return the reconstruction with images, flows and features of all levels.
 
         Args:
             spikes: ``(B, 61, H, W)``.
@@ -220,9 +222,11 @@ class STIR(nn.Module):
         features = self.encode(torch.cat(blocks, dim=0))
         parts = [level.chunk(len(blocks), dim=0) for level in features]
         draft = None if draft is None else pad_to_multiple(draft, self.multiple)
-        levels = self._decode([Features(*part) for part in parts], flows or {}, draft)
+        levels, features_by_level = self._decode(
+            [Features(*part) for part in parts], flows or {}, draft
+        )
         image = crop_padding(self._image(levels[1], draft), *spikes.shape[-2:])
-        return STIRPyramid(image, levels)
+        return STIRPyramid(image, levels, features_by_level)
 
     def encode(self, blocks: Tensor) -> tuple[Tensor, ...]:
         """Return the features of blocks at every level, the finest first.
@@ -248,7 +252,7 @@ class STIR(nn.Module):
     ) -> Tensor:
         """Return the image ``(B, 1, H, W)`` in [0, 1] at the middle of three encoded blocks."""
         features = [Features(*triple) for triple in zip(first, middle, last, strict=True)]
-        levels = self._decode(features, {}, draft)
+        levels, _ = self._decode(features, {}, draft)
         return self._image(levels[1], draft)
 
     def _image(self, finest: Level, draft: Tensor | None) -> Tensor:
@@ -267,7 +271,7 @@ class STIR(nn.Module):
 
     def _decode(
         self, features: list[Features], flows: Mapping[int, Tensor], draft: Tensor | None
-    ) -> dict[int, Level]:
+    ) -> tuple[dict[int, Level], dict[int, Features]]:
         by_level = dict(enumerate(features, start=1))
         top = by_level[self.pyramid_levels]
         if self.attention is None:
@@ -285,7 +289,7 @@ class STIR(nn.Module):
                 level = decoder(by_level[number], level, flows.get(number), pooled)
             corrected = level.image if pooled is None else level.image + pooled
             levels[number] = level._replace(image=corrected)
-        return levels
+        return levels, by_level
 
 
 def level_channels(pyramid_levels: int, width: float) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
         refined, upsampled = (None, here) if number == 1 else (here, here + 100)
         image = torch.zeros(1, 1, side, side)
         decoded[number] = Level(image, image, flow=refined, upflow=upsampled)
-    return STIRPyramid(image, decoded)
+    return STIRPyramid(image, decoded, {})
 
 
 def test_flow_loss_is_the_error_at_every_level_in_pixels_of_that_level() -> None:
@@ -92,13 +92,13 @@ def test_fields_are_cropped_to_the_image_and_listed_separately() -> None:
     flow = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 16, 16)
     image = flow[:, :1, 2:-2, 1:-1]
     finest = Level(flow[:, :1], flow, upflow=flow, extra_flow=torch.cat([flow + 10, flow + 20], 1))
-    main_field, second, third = STIRPyramid(image, {1: finest}).fields()
+    main_field, second, third = STIRPyramid(image, {1: finest}, {}).fields()
     assert main_field.shape == (1, 2, 2, 12, 14)
     assert main_field[0, :, :, 0, 0].tolist() == [[0.0, 1.0], [2.0, 3.0]]
     assert (second - main_field == 10).all()
     assert (third - main_field == 20).all()
     still = Level(flow[:, :1], flow)
-    assert STIRPyramid(image, {1: still}).fields() == []
+    assert STIRPyramid(image, {1: still}, {}).fields() == []
 
 
 def test_the_datamodule_returns_flow_of_each_image_cropped_with_the_clip(archive: str) -> None:
@@ -209,7 +209,7 @@ def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive
     with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
-    with pytest.raises(ConfigError, match=r"flow\.oracle: the data have no ground-truth flow"):
+    with pytest.raises(ConfigError, match=r"flow\.oracle: the data serve no true motion"):
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.methods.stir import STIR, STIRLoss, STIRLossOptions, STIRPyramid, to_official
-from spike_zoo.methods.stir.embedding import BLOCK_PLANES
-from spike_zoo.methods.stir.network import BLOCK_STARTS
 from tests.methods.stir.conftest import Golden
 
 IMAGE_TOLERANCE = 1e-5
@@ -33,12 +31,6 @@ def output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
         yield outputs
     finally:
         handle.remove()
-
-
-def block_features(network: STIR, spikes: Tensor) -> tuple[Tensor, ...]:
-    blocks = [spikes[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS]
-    with torch.no_grad():
-        return network.encode(torch.cat(blocks))
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +96,10 @@ def test_extra_flow_fields_agree(pyramids: dict[str, STIRPyramid], stir_golden: 
 
 @pytest.mark.parametrize("level", [2, 3, 4, 5])
 def test_features_and_hidden_states_agree(
-    level: int, official_network: STIR, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+    level: int, pyramids: dict[str, STIRPyramid], stir_golden: Golden
 ) -> None:
     pyramid, prefix = pyramids["case_a"], f"case_a/level{level}"
-    features = block_features(official_network, stir_golden.spikes("case_a")[:1])[level - 1]
+    features = torch.stack([feature[0] for feature in pyramid.features[level]])
     assert_near(features, stir_golden.tensor(f"{prefix}/feature"), FEATURE_TOLERANCE)
     hidden = pyramid.levels[level].hidden[:1, :24]
     assert_near(hidden, stir_golden.tensor(f"{prefix}/hidden"), FEATURE_TOLERANCE)
@@ -119,8 +111,8 @@ def test_embedding_stem_and_attention_agree(official_network: STIR, stir_golden:
     assert attention is not None
     stem = official_network.encoder.stages[0]
     with output_of(stem) as stems, output_of(attention) as joined, torch.no_grad():
-        official_network(spikes)
-    embedded = block_features(official_network, spikes)[0]
+        pyramid = official_network.pyramid(spikes)
+    embedded = torch.cat(tuple(pyramid.features[1]))
     assert_near(embedded, stir_golden.tensor("case_a/representation"), FEATURE_TOLERANCE)
     assert_near(stems[0][1:2], stir_golden.tensor("case_a/stem"), FEATURE_TOLERANCE)
     assert_near(joined[0], stir_golden.tensor("case_a/level5/attention"), FEATURE_TOLERANCE)

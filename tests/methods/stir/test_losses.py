@@ -19,7 +19,7 @@ from spike_zoo.methods.stir.decoder import Level
 
 def pyramid_of(images: list[Tensor], height: int, width: int) -> STIRPyramid:
     levels = {number: Level(image, image) for number, image in enumerate(images, start=1)}
-    return STIRPyramid(images[0][..., :height, :width], levels)
+    return STIRPyramid(images[0][..., :height, :width], levels, {})
 
 
 def constant_pyramid(values: list[float], size: int = 32) -> STIRPyramid:
