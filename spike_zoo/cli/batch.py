@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
 from spike_zoo.cli.inputs import RecordingSource
-from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
+from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
+_RESULT: Final = "result"
 _MAX_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
 
@@ -89,19 +90,9 @@ def find_units(
     recording: str, name: str | None, out: str, dat: DatSize
 ) -> dict[str, RecordingSource]:
     """Return the outputs of a batch and their recordings; empty for a single recording."""
-    path = Path(recording)
-    if is_address(recording):  # its query is no pattern
+    files = _files_of(recording, name, out)
+    if files is None:
         return {}
-    if glob.has_magic(recording) and not path.exists():
-        found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
-        files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
-    elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
-        files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
-    elif (_PLACE in out and path.is_file()) or (name is not None and glob.has_magic(name)):
-        files = [path]
-    else:
-        return {}
-    files = [file for file in files if file.is_file()]
     recordings = [(file, item) for file in files for item in _names(file, name or "*")]
     if not recordings:
         raise MissingFileError.at(recording, "no recording there")
@@ -110,18 +101,42 @@ def find_units(
             f"--out {out}: one name for {len(recordings)} recordings; add {_PLACE}, such as "
             f"results/{_PLACE}{Path(out).suffix}"
         )
+    if not Path(out).suffix and not out.endswith("/"):
+        out += "/"  # a folder of pictures, also if a name contains a dot
     root = Path(os.path.commonpath([file.parent for file in files]))
     units: dict[str, RecordingSource] = {}
     for file, item in recordings:
         stem = file.relative_to(root).with_suffix("")
         label = stem if item is None else Path(item) if len(files) == 1 else stem / item
+        if _PLACE in str(label):
+            raise UsageError(f"{file}: rename it; {_PLACE} stands for the name of a recording")
         target = out.replace(_PLACE, label.as_posix())
+        if Path(target) == file:  # the result of an earlier call
+            continue
         other = units.setdefault(target, RecordingSource(str(file), item, dat)).recording
         if other != str(file):
             raise UsageError(
-                f"{other} and {file} would both be written to {target}; process them separately"
+                f"{other} and {file} would both be written to {target}; process them separately, "
+                f"such as by the pattern {file.parent}/*{file.suffix}"
             )
     return units
+
+
+def _files_of(recording: str, name: str | None, out: str) -> list[Path] | None:
+    """Return the files of a batch; None for a single recording."""
+    path = Path(recording)
+    if is_address(recording):  # its query is no pattern
+        return None
+    if glob.has_magic(recording) and not path.exists():
+        found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)
+        files = sorted((f for f in found if not is_companion(f.name)), key=natural_order)
+    elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
+        files = [file for file in entries_below(path) if file.suffix.lower() in RECORDING_SUFFIXES]
+    elif (_PLACE in out and path.is_file()) or (name is not None and glob.has_magic(name)):
+        files = [path]
+    else:
+        return None
+    return [file for file in files if file.is_file()]
 
 
 def _names(file: Path, pattern: str) -> list[str | None]:
@@ -141,22 +156,37 @@ def _run_unit(
     finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
         made_from = _description(command, source, options)
-        is_same = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
-        if is_same and target.exists():
-            return label, "unchanged", ""
+        before: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            before = json.loads(finished.read_text(encoding="utf-8"))
+        if before and target.exists():
+            other = sorted(key for key in made_from if made_from[key] != before.get(key))
+            is_intact = before.get(_RESULT) == _result_sha256(target)
+            if is_intact and not other:
+                return label, "unchanged", ""
+            if not options["overwrite"]:
+                reason = f"made with another {' and '.join(other)}" if other else "and has changed"
+                raise ExistingFileError(
+                    f"{out} exists already, {reason}; --overwrite replaces it", path=out
+                )
         with collected_notes() as notes:
             command(source.recording, out=out, name=source.name, **options, **source.dat)
         with new_file(finished, overwrite=True) as part:
-            part.write_text(made_from, encoding="utf-8")
-    except SpikeZooError as error:
+            facts = made_from | {_RESULT: _result_sha256(target)}
+            part.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except (SpikeZooError, OSError) as error:
         return label, "failed", str(error)
     return label, "made", "; ".join(notes)
 
 
+def _result_sha256(target: Path) -> str:
+    return content_sha256(listed(target) if target.is_dir() else [target])
+
+
 def _description(
     command: Callable[..., None], source: RecordingSource, options: Mapping[str, Any]
-) -> str:
-    """Return the inputs of a result as JSON: recording, metadata, options, method, version."""
+) -> dict[str, Any]:
+    """Return the inputs of a result: recording with metadata, options, method and version."""
     recording = source.open()
     facts = (recording.shape, recording.rate_scale, recording.fps, recording.threshold)
     meta = sorted(recording.meta.items())  # with the layout of filters
@@ -164,14 +194,13 @@ def _description(
     digest = hashlib.sha256(f"{facts} {meta}{maps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
         digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
-    content = {
+    return {
         "command": command.__name__,
-        "recording_sha256": digest.hexdigest(),
-        "method_sha256": _method_sha256(options.get("method")),
+        "recording": digest.hexdigest(),
+        "method": _method_sha256(options.get("method")),
         "options": {key: value for key, value in options.items() if key != "overwrite"},
         "version": spike_zoo.__version__,
     }
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def _method_sha256(method: str | None) -> str | None:

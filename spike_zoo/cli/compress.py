@@ -169,7 +169,8 @@ def _code_lossless(work: _Compression) -> str:
     stated, target = stated_rate_scale(work.rate_scale), work.target
     recording = work.source.open(rate_scale=stated, check_rows=True)
     segments = range(lossless_coding.segments(recording))
-    chunks = work.share(partial(_segments, work.source), segments, 1)
+    source = work.source.unchanged(recording)
+    chunks = work.share(partial(_segments, source), segments, 1)
     with progress_bar("compressing") as progress:
         options: dict[str, Any] = {"overwrite": work.overwrite, "progress": progress}
         lossless_coding.write(recording, target, chunks=chunks, **options)
@@ -197,7 +198,8 @@ def _code_features(
     header = coder.header(recording, **options)
     payloads = coder.compress_stream(recording, header, effort=effort)
     if work.is_shared:
-        make = partial(_groups, prepare, work.source, header, effort)
+        source = work.source.unchanged(recording)
+        make = partial(_groups, prepare, source, header, effort)
         payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(work.target, header, overwrite=work.overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):

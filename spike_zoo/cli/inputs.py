@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from spike_zoo.cli.console import note, quiet
+from spike_zoo.errors import RecordingError
 from spike_zoo.formats import read_recording
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.utils.executor import run_tasks
@@ -34,11 +35,23 @@ class RecordingSource(NamedTuple):
     dat: DatSize
     start: int = 0
     stop: int | None = None
+    planes: int | None = None  # expected number
 
     def open(self, **options: Any) -> SpikeRecording:
         """Return the recording."""
         recording = read_recording(self.recording, self.name, **self.dat, **options)
-        return recording.between(self.start, self.stop)
+        recording = recording.between(self.start, self.stop)
+        if self.planes not in (None, len(recording)):
+            raise RecordingError.at(
+                self.recording,
+                f"has {len(recording)} planes, and had {self.planes} when the command started: it "
+                "is still being written, or was replaced. Repeat the command when it is complete",
+            )
+        return recording
+
+    def unchanged(self, recording: SpikeRecording) -> RecordingSource:
+        """Return this source, which then raises RecordingError if the number of planes changes."""
+        return self._replace(planes=len(recording))
 
 
 def load_method(method: str, device: str, *, trust: bool) -> nn.Module:
@@ -99,7 +112,8 @@ class SharedWork:
     ) -> Iterable[Tensor]:
         """Yield the images of a method, which ``prepare`` loads in other processes."""
         if self.is_shared:
-            return self.share(partial(_images, prepare, self.source, rate_scale), centers)
+            source = self.source.unchanged(recording)
+            return self.share(partial(_images, prepare, source, rate_scale), centers)
         return module.reconstruct_stream(recording, centers, rate_scale=rate_scale)
 
 

@@ -79,8 +79,52 @@ def test_a_second_call_writes_missing_outputs_and_replaces_others_only_with_over
     result = zoo(f"{line} --center 3")  # other options need --overwrite
     assert "2 of 2 recordings failed" in result.err
     for name in ("one", "two"):
-        assert f"clips/{name}.npz: made/{name}.png exists" in result.err
+        text = f"made/{name}.png exists already, made with another options; --overwrite"
+        assert f"clips/{name}.npz: {text}" in result.err
     assert zoo(f"{line} --center 3 --overwrite").code == 0
+
+
+def test_a_damaged_result_is_reported_and_replaced_only_with_overwrite(zoo: Zoo) -> None:
+    line = "compress clips --out made/{name}.spl --jobs=1"
+    assert zoo(line).code == 0
+    damaged, whole = Path("made/one.spl"), Path("made/one.spl").read_bytes()
+    damaged.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "made/one.spl exists already, and has changed; --overwrite" in zoo(line).err
+    assert "1 made, 2 unchanged" in zoo(f"{line} --overwrite").out
+    assert damaged.read_bytes() == whole
+
+
+def test_a_batch_into_the_folder_of_its_recordings_can_be_repeated(zoo: Zoo) -> None:
+    for counts in ("3 made, 0 unchanged", "0 made, 3 unchanged"):
+        assert counts in zoo("compress clips --out clips/{name}.spl --jobs=1").out
+    error = zoo("compress clips --out made/{name}.spl --jobs=1").err
+    assert "clips/deep/three.spl would both be written to made/deep/three.spl" in error
+
+
+def test_names_with_dots_and_placeholders(zoo: Zoo) -> None:
+    Path("clips/one.npz").rename("clips/rec.1.npz")
+    assert zoo(f"reconstruct clips/r*.npz --out made/{{name}} --jobs=1 {FRAMES}").code == 0
+    assert outputs("made") == ["rec.1/rec.1-000000.png"]
+    Path("clips/two.npz").rename("clips/{name}.npz")
+    result = zoo("compress clips --out made/{name}.spl --jobs=1")
+    assert (result.code, "clips/{name}.npz: rename it" in result.err) == (2, True)
+
+
+def test_a_recording_that_grows_while_it_is_compressed_is_rejected(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recording(random_spikes(40, 8, 16), "a.dat", with_sidecar=True)
+
+    def grow(*_: object) -> int:
+        with Path("a.dat").open("ab") as file:
+            file.write(bytes(16))
+        return 1
+
+    monkeypatch.setattr("spike_zoo.coding.spl.codec.segments", grow)
+    result = zoo("compress a.dat --out a.spl")
+    assert "a.dat: has 41 planes, and had 40 when the command started" in result.err
+    assert result.code == 1
+    assert not Path("a.spl").exists()
 
 
 def test_changed_weights_in_the_same_file_replace_the_output(zoo: Zoo) -> None:
