@@ -69,6 +69,8 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
         except MissingFileError:
             raise
         except SpikeZooError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
             return [finding_of(error, "E01", "/", file, path="/")]
         findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         rejected = {finding.path for finding in findings if finding.code == "E12"}
