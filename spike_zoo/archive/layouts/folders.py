@@ -105,6 +105,14 @@ def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
 
 def _names(root: Path, files: Sequence[Path]) -> dict[Path, str]:
     """Return the names of recordings, with their folders if several have one name."""
+    places: dict[Path, Path] = {}
+    for path in files:
+        if (other := places.setdefault(path.with_suffix(""), path)) != path:
+            raise FormatError(
+                f"{other} and {path} would both be called {path.stem!r} in an archive; rename or "
+                "remove one of them",
+                path=str(path),
+            )
     stems = Counter(path.stem for path in files)
     return {
         path: path.stem
