@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -69,6 +70,8 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
         except MissingFileError:
             raise
         except SpikeZooError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
             return [finding_of(error, "E01", "/", file, path="/")]
         findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         rejected = {finding.path for finding in findings if finding.code == "E12"}
@@ -89,6 +92,29 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
         findings += _splits(file, names)
         findings += _classes(file, names)
     return counted(findings)
+
+
+def check_data(path: Path, name: str, parts: Sequence[str]) -> None:
+    """Raise FormatError (E06) if spikes or images of a recording differ from their checksums."""
+    inside = f"{schema.RECORDINGS}/{name}"
+    with Hdf5File(path) as file:
+        planes = stored_planes(file, name, attributes := read_attributes(file, inside))
+        members = file.members(inside)
+        findings = chain.from_iterable(
+            _spikes(planes, attributes.get("sha256"), deep=True)
+            if part == schema.SPIKES
+            else _checksum(file, f"{inside}/{part}")
+            for part in parts
+            if part in members
+        )
+        for finding in findings:
+            if finding.code == "E06":
+                raise file.error(
+                    finding.path,
+                    "damaged, differs from its stored SHA-256; copy the file again, or write only "
+                    "intact recordings (archive export --name). archive verify lists all damage",
+                    "E06",
+                )
 
 
 def _recordings(

@@ -20,7 +20,7 @@ from spike_zoo.archive.contents import (
     write_contents,
     write_label_names,
 )
-from spike_zoo.archive.validate import foreign_objects
+from spike_zoo.archive.validate import check_data, foreign_objects
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
@@ -37,6 +37,7 @@ from spike_zoo.formats.hdf5_writing import (
     dataset_sha256,
     new_archive_file,
     new_group,
+    stored_sha256,
     write_checked,
     write_group,
     write_label,
@@ -302,6 +303,7 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
         if size != take.recording.shape:
             return
         _check_foreign(file, inside)
+        _check_copied(file, take.name, group)
         if schema.LABEL in group and take.label == read_label(file, take.name):
             del group[schema.LABELS]  # the class is copied too, with its stored type
         with hdf5_errors(file.path, inside):
@@ -311,6 +313,16 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
             copied = group.get(part.removeprefix(f"{inside}/"))
             if copied is not None and CHECKSUM not in copied.attrs:
                 copied.attrs[CHECKSUM] = dataset_sha256(file, part)
+
+
+def _check_copied(file: Hdf5File, name: str, group: h5py.Group) -> None:
+    """Raise FormatError (E06) if spikes or images were damaged before they were copied."""
+    inside = f"{schema.RECORDINGS}/{name}"
+    both = [part for part in schema.OF_IMAGES if part in group and file.holds(f"{inside}/{part}")]
+    pairs = [(inside, group), *((f"{inside}/{part}", group[part]) for part in both)]
+    # data that the caller replaced differ, too, so the source is checked before an error is raised
+    if any(stored_sha256(file, at) not in (None, new.attrs[CHECKSUM]) for at, new in pairs):
+        check_data(file.path, name, (schema.SPIKES, *both))
 
 
 def _copy_calibration(

@@ -16,6 +16,8 @@ from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.layouts.ground_truth import write_picture
+from spike_zoo.archive.schema import OF_IMAGES, SPIKES
+from spike_zoo.archive.validate import check_data
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
@@ -340,13 +342,15 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
         with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
             writer.add(recording_name(name), archive.take(name))
         return
-    is_raw = target.suffix.lower() == ".dat"
-    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
+    is_raw, recording = target.suffix.lower() == ".dat", archive[name]
+    check_data(archive.path, name, (SPIKES,))
+    write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
     """Write the sharp and blurry images of one recording as pictures."""
     take = archive.take(name)
+    check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:
         is_unique = len(np.unique(take.image_index)) == len(take.image_index)
         for number, plane in enumerate(take.image_index.tolist()):

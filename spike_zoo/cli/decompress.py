@@ -13,6 +13,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.header import is_bitstream
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
@@ -70,6 +71,12 @@ def decompress(
         write = _write_coded_pictures if is_video else partial(_write_recording, salvage=salvage)
         echo(write(bitstream, out, overwrite=overwrite))
         return
+    path = Path(bitstream)
+    if path.suffix.lower() in RECORDINGS and path.is_file() and not is_bitstream(path):
+        raise UsageError(
+            f"{bitstream} is a recording, not a bitstream; give an output of compress: X.sci, "
+            "X.spl or X.mp4"
+        )
     target = _target(out, overwrite=overwrite)
     method = method or METHOD
     check_method(method)
@@ -130,6 +137,11 @@ def _target(out: str, *, overwrite: bool) -> Target | Path:
     if suffix == ".npz":
         check_absent(Path(out), overwrite=overwrite)
         return Path(out)
+    if suffix in RECORDINGS:
+        raise UsageError(
+            f"--out {out}: a .sci contains features, not spikes; give X.mp4, X.npz or a folder "
+            "(only X.spl is decoded to a recording)"
+        )
     if suffix == ".png":
         raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all pictures")
     return Target.of(out, overwrite=overwrite, files=_FILES)

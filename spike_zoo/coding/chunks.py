@@ -83,11 +83,25 @@ class Chunks:
         seed: int = 0,
         name: Callable[[range], str] | None = None,
     ) -> None:
-        self._data, self._begin, self._count = data, begin, count
+        self._bytes, self._begin, self._count = data, begin, count
         self._path, self._where, self._seed = path, path or "the bitstream", seed
         self._name = name or group_name
         self._chunks: dict[int, Chunk] = {}
         self._is_salvaged, self._budget = False, _BUDGET
+
+    @property
+    def _data(self) -> bytes | mmap.mmap:
+        """The file, after checking that it was not truncated.
+
+        Reading a map beyond the end of its file kills the process with a signal.
+        """
+        if isinstance(self._bytes, mmap.mmap) and self._bytes.size() < len(self._bytes):
+            raise TruncatedBitstreamError(
+                f"{self._where}: was truncated to {self._bytes.size()} of {len(self._bytes)} bytes "
+                "while it was read; copy the file again",
+                path=self._path,
+            )
+        return self._bytes
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers of all chunks in order; after :meth:`salvage` of the intact ones."""

@@ -42,6 +42,11 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
         yield
     except SpikeZooError:
         raise
+    except PermissionError as error:
+        raise RecordingError.at(
+            path,
+            "no permission to read this file; change its permissions or those of its folder",
+        ) from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(
             f"{path}{inside and ': '}{inside}: damaged or cut short ({first_line(error)}), or "
@@ -118,22 +123,26 @@ class Hdf5File:
         """The file, opened by this process and unchanged since it was first opened."""
         if self._handle is None or self._process != os.getpid():
             self.close()  # a handle inherited through a fork belongs to the parent
-            if not self.path.is_file():
-                if self.path.exists():
-                    raise MissingFileError.at(self.path, "is not a file; name an archive")
-                raise missing_file(self.path)
-            if not h5py.is_hdf5(self.path):
-                raise FormatError.at(
-                    self.path,
-                    "not an HDF5 file. An archive is made with 'python -m spike_zoo "
-                    "archive build' from recordings.",
-                    code="E01",
-                )
             with hdf5_errors(self.path):
+                self._check_file()
                 self._handle = _open(self.path)
             self._process = os.getpid()
             self._compare(os.fstat(self._handle.id.get_vfd_handle()))
         return self._handle
+
+    def _check_file(self) -> None:
+        """Raise if the path is not an HDF5 file."""
+        if not self.path.is_file():
+            if self.path.exists():
+                raise MissingFileError.at(self.path, "is not a file; name an archive")
+            raise missing_file(self.path)
+        if not h5py.is_hdf5(self.path):
+            raise FormatError.at(
+                self.path,
+                "not an HDF5 file. An archive is made with 'python -m spike_zoo archive build' "
+                "from recordings.",
+                code="E01",
+            )
 
     def check_unchanged(self) -> None:
         """Raise RecordingError if the file was replaced, modified or removed."""

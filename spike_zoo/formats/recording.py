@@ -28,7 +28,7 @@ from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
-from spike_zoo.utils.files import check_absent, new_file
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -328,13 +328,14 @@ def write_recording(
     Args:
         recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
         path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
-        overwrite: Replace an existing target, and with ``with_sidecar`` its sidecar.
+        overwrite: Replace an existing target. With ``with_sidecar`` also replace a sidecar that
+            contradicts the recording, and add missing fields to one that does not.
         frame_align: ``.dat`` only, if planes are not whole bytes: as for :func:`read_recording`.
         columns: ``.dat`` only: ranges of the stored columns in the image; the others become zero.
         stored_width: ``.dat`` only: number of stored columns, with ``columns``.
         flip: ``.dat`` only: store rows bottom to top, as the sensors do.
         with_sidecar: ``.dat`` only: also write ``<file>.yaml``, so that no option is needed to
-            read it.
+            read it. An existing sidecar that states the same fields is kept.
 
     Returns:
         The path.
@@ -381,16 +382,15 @@ def write_recording(
 def _write_dat(
     recording: SpikeRecording, path: Path, layout: DatLayout, *, overwrite: bool, with_sidecar: bool
 ) -> None:
-    sidecar_file = sidecar.sidecar_path(path)
+    text = None
     if with_sidecar:
-        check_absent(sidecar_file, overwrite=overwrite)
+        text = sidecar.sidecar_text(path, recording, layout, overwrite=overwrite)
     else:
         sidecar.check_consistent(path, recording, layout)
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):
                 stream.write(block.data)  # the error of tofile does not state why a write failed
-        if with_sidecar:
-            text = sidecar.sidecar_text(recording, layout)
-            with new_file(sidecar_file, overwrite=overwrite) as part:
+        if text is not None:
+            with new_file(sidecar.sidecar_path(path), overwrite=overwrite) as part:
                 part.write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import ExistingFileError, FormatError
 from spike_zoo.spikes.cfa import LAYOUTS
 from spike_zoo.spikes.recording import positive_number
+from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
 _MAX_FOLDERS_ABOVE = 5
+_LOST = "lost_planes"  # field of a recording from a damaged bitstream
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
 _OF_SPIKECV = (
     *_PATH_FIELDS,
@@ -109,14 +112,34 @@ def _states_size(path: Path) -> bool:
         return False
 
 
-def sidecar_text(recording: SpikeRecording, layout: DatLayout) -> str:
-    """Return the YAML of a recording's sidecar, to read its ``.dat`` without options."""
+def sidecar_text(
+    path: Path, recording: SpikeRecording, layout: DatLayout, *, overwrite: bool
+) -> str | None:
+    """Return the YAML of the sidecar of a ``.dat`` to be written, to read it without options.
+
+    An existing sidecar that contradicts the recording is replaced. One that does not keeps its
+    fields; None if no field is missing.
+
+    Raises:
+        ExistingFileError: If an existing sidecar must be changed and ``overwrite`` is False.
+    """
     import yaml
 
-    fields = _fields_of(recording, layout)
+    fields = _fields_of(recording, layout) | {_LOST: recording.meta.get(_LOST)}
     if layout.columns:
         fields["columns"] = [list(pair) for pair in layout.columns]
     stated = {name: value for name, value in fields.items() if value is not None}
+    file = sidecar_path(path)
+    if file.is_file():
+        with contextlib.suppress(ExistingFileError, FormatError):  # contradicts, or is invalid
+            check_consistent(path, recording, layout)
+            existing = _load(file)
+            required = stated | {_LOST: fields[_LOST]}
+            if all(({"flip": True} | existing).get(name) == required[name] for name in required):
+                return None
+            existing.pop(_LOST, None)
+            stated = existing | stated
+    check_absent(file, overwrite=overwrite)
     return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
 
 

@@ -283,7 +283,10 @@ class SpikeRecording:
             return self
         stop = self._checked_stop(start, stop)
         if start == stop:
-            raise PlaneRangeError(f"planes {start}..{stop} are empty: stop is past the last plane")
+            raise PlaneRangeError(
+                f"planes {start}..{stop} (first, past the last) are empty: start must be below "
+                f"stop, and stop at most {len(self)}"
+            )
         facts = ("fps", "threshold", "rate_scale", "meta", "maps")
         kept: dict[str, Any] = {name: getattr(self, name) for name in facts}
         return type(self)(self.read_packed(start, stop), self._width, **kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_kept_labels_and_calibration_get_checksums(path: Path) -> None:
         "recordings/take1/labels/flow",
         "recordings/take1/calibration/dark",
     ]
+
+
+@pytest.mark.parametrize("part", ["spikes", "images", "blur"])
+def test_damaged_data_are_not_rewritten_with_new_checksums(
+    path: Path, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(path, "r+") as file:
+        stored = file[f"recordings/take1/{part}"]
+        stored[0] = 0
+    assert main(["archive", "build", str(path), str(path.with_name("new.h5")), "--jobs", "1"]) == 1
+    assert f"old.h5: recordings/take1/{part}: damaged" in capsys.readouterr().err
+    assert not path.with_name("new.h5").exists()
+
+
+def test_images_that_replace_those_of_a_take_are_written(path: Path) -> None:
+    take = SpikeArchive(path).take("take0")
+    assert take.images is not None
+    with ArchiveWriter(path.with_name("new.h5")) as writer:
+        writer.add("take0", replace(take, images=255 - take.images))
+    rewritten = SpikeArchive(path.with_name("new.h5")).images("take0")
+    np.testing.assert_array_equal(rewritten, 255 - take.images)
 
 
 @pytest.mark.parametrize("place", ["recordings/take1/thermal/out", "notebook/out"])

@@ -135,6 +135,22 @@ def test_verify_prints_a_line_for_each_finding_and_exits_with_one(zoo: Zoo) -> N
     assert summary == "a.h5: not valid (1 error, 1 warning)"
 
 
+@pytest.mark.parametrize("out", ["out", "b.h5", "b.spl"])
+def test_a_damaged_recording_is_not_exported(out: str, zoo: Zoo) -> None:
+    with h5py.File(write_archive(Path("a.h5"), takes=1), "r+") as file:
+        file["recordings/take0/spikes"][3, 2, 1] ^= 4
+    result = zoo(f"archive export a.h5 {out}")
+    assert (result.code, result.err.count("\n"), Path(out).exists()) == (1, 1, False)
+    assert "a.h5: recordings/take0/spikes: damaged" in result.err
+
+
+def test_damaged_images_are_not_exported_but_the_intact_spikes_are(zoo: Zoo) -> None:
+    with h5py.File(write_archive(Path("a.h5"), takes=1), "r+") as file:
+        file["recordings/take0/images"][0] = 0
+    assert "a.h5: recordings/take0/images: damaged" in zoo("archive export a.h5 out").err
+    assert zoo("archive export a.h5 b.spl").code == 0
+
+
 def test_exported_images_equal_those_of_the_archive(zoo: Zoo) -> None:
     path = write_archive(Path("a.h5"), takes=1)
     assert zoo("archive export a.h5 out").code == 0

@@ -155,3 +155,12 @@ def test_a_damaged_lossless_recording_is_rejected_and_its_intact_planes_are_salv
     np.testing.assert_array_equal(recording[:], np.concatenate([SPIKES[:20], SPIKES[40:]]))
     assert recording.meta["lost_planes"] == "20 to 39"
     assert (recording.fps, recording.rate_scale) == (20_000.0, 0.5)
+    assert zoo("decompress street.spl --out a.dat --salvage").code == 0
+    assert read_recording("a.dat").meta["lost_planes"] == "20 to 39"
+
+
+def test_a_recording_is_no_bitstream_and_a_bitstream_of_features_no_recording(zoo: Zoo) -> None:
+    Path("a.dat").write_bytes(bytes(100))
+    result = zoo("decompress a.dat --out out")
+    assert (result.code, "a.dat is a recording, not a bitstream" in result.err) == (2, True)
+    assert "a .sci contains features, not spikes" in zoo(f"{DECODE} a.dat").err

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spike_zoo.coding.chunks import Chunks, pack_chunk
+from spike_zoo.coding.chunks import Chunks, mapped_file, pack_chunk
+from spike_zoo.coding.errors import TruncatedBitstreamError
 
 DRAWS = np.random.default_rng(0)
 PAYLOADS = [DRAWS.bytes(2 * int(half)) for half in DRAWS.integers(4, 60, 6)]
@@ -55,6 +58,16 @@ def test_missing_or_extra_bytes_lose_no_other_group() -> None:
         chunks = Chunks(data, 0, len(PARTS), None)
         assert chunks.salvage()
         assert set(chunks) == whole
+
+
+def test_a_file_that_is_truncated_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.spl"
+    path.write_bytes(b"".join(PARTS))
+    chunks = Chunks(mapped_file(path), 0, len(PARTS), str(path))
+    assert chunks.payload(0) == PAYLOADS[0]
+    os.truncate(path, 100)
+    with pytest.raises(TruncatedBitstreamError, match=r"a\.spl: was truncated to 100 of"):
+        chunks.payload(1)
 
 
 def test_a_large_file_is_salvaged_within_two_seconds() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spike_zoo.archive import verify_archive
 from spike_zoo.errors import (
     FormatError,
     MissingItemError,
@@ -41,6 +42,17 @@ def test_a_truncated_file_is_rejected_in_one_line(path: Path, tmp_path: Path) ->
             read_recording(tmp_path / "cut.h5")[:]
         assert caught.value.code == "E01"
         assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_read_permission_is_not_reported_as_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Unable to synchronously open file")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(RecordingError, match=r"clip\.h5: no permission to read this file"):
+        verify_archive(path)
 
 
 def test_a_damaged_byte_never_raises_an_unexpected_error(path: Path, tmp_path: Path) -> None:

@@ -184,6 +184,35 @@ def test_a_recording_is_not_written_next_to_a_sidecar_that_contradicts_it(
     assert not (tmp_path / "clip.dat").exists()
 
 
+def test_an_existing_sidecar_that_states_the_same_is_kept(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(4, 6, 16), rate_scale=0.4)
+    path, sidecar = tmp_path / "clip.dat", tmp_path / "clip.dat.yaml"
+    text = "{spike_h: 6, spike_w: 16, rate_scale: 0.4, label: 3}  # by hand"
+    sidecar.write_text(text)
+    write_recording(recording, path, with_sidecar=True)
+    assert sidecar.read_text() == text
+    sidecar.write_text("{spike_h: 6, spike_w: 16, rate_scale: 0.5}")
+    with pytest.raises(ExistingFileError, match=r"clip\.dat\.yaml exists"):
+        write_recording(recording, path, overwrite=False, with_sidecar=True)
+
+
+def test_missing_fields_are_added_to_an_existing_sidecar_with_overwrite(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(4, 6, 16), rate_scale=0.4)
+    recording.meta["lost_planes"] = "4 to 7"
+    path = tmp_path / "clip.dat"
+    Path(f"{path}.yaml").write_text("{spike_h: 6, spike_w: 16, rate_scale: 0.4, label: 3}")
+    with pytest.raises(ExistingFileError, match=r"clip\.dat\.yaml exists"):
+        write_recording(recording, path, with_sidecar=True)
+    write_recording(recording, path, overwrite=True, with_sidecar=True)
+    meta = read_recording(path).meta
+    assert (meta["label"], meta["lost_planes"]) == (3, "4 to 7")
+    del recording.meta["lost_planes"]  # of the same recording, now complete
+    write_recording(recording, path, overwrite=True, with_sidecar=True)
+    reread = read_recording(path)
+    assert (reread.meta["label"], reread.rate_scale) == (3, 0.4)
+    assert "lost_planes" not in reread.meta
+
+
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5", ".spl"])
 def test_class_and_notes_are_read_from_the_sidecar_of_any_format(
     tmp_path: Path, suffix: str

@@ -143,6 +143,8 @@ def test_a_range_of_planes_is_a_recording_with_the_same_metadata() -> None:
     np.testing.assert_array_equal(part.read(), planes[3:7])
     assert (part.fps, part.rate_scale, part.meta) == (20000, 0.6, {"name": "a"})
     assert recording.between() is recording
+    with pytest.raises(PlaneRangeError, match="start must be below stop, and stop at most 9"):
+        recording.between(3, 3)
     for start, stop in ((3, 3), (0, 10), (-1, 4)):
         with pytest.raises(PlaneRangeError, match=f"planes {start}..{stop}"):
             recording.between(start, stop)

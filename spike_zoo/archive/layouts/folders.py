@@ -14,7 +14,8 @@ from spike_zoo.archive.layouts.ground_truth import (
     stated_planes,
 )
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.archive.schema import USUAL_SPLITS
+from spike_zoo.archive.schema import SPIKES, USUAL_SPLITS
+from spike_zoo.archive.validate import check_data
 from spike_zoo.errors import (
     FormatError,
     MissingFileError,
@@ -105,6 +106,14 @@ def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
 
 def _names(root: Path, files: Sequence[Path]) -> dict[Path, str]:
     """Return the names of recordings, with their folders if several have one name."""
+    places: dict[Path, Path] = {}
+    for path in files:
+        if (other := places.setdefault(path.with_suffix(""), path)) != path:
+            raise FormatError(
+                f"{other} and {path} would both be called {path.stem!r} in an archive; rename or "
+                "remove one of them",
+                path=str(path),
+            )
     stems = Counter(path.stem for path in files)
     return {
         path: path.stem
@@ -170,9 +179,11 @@ def _other_hdf5(path: Path) -> str | None:
 
 
 def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
-    if truth is None and path.suffix.lower() in ARCHIVE_SUFFIXES and is_archive(path):
+    if path.suffix.lower() in ARCHIVE_SUFFIXES and is_archive(path):
         archive = SpikeArchive(path)
-        return read_archived(archive, archive.names()[0], camera)
+        if truth is None:
+            return read_archived(archive, archive.names()[0], camera)
+        check_data(path, archive.names()[0], (SPIKES,))
     recording = camera.read(path)
     label = recording.meta.get("label")  # of samples of recognition, in .npz or in the sidecar
     class_index = label if is_class(label) else None

@@ -214,6 +214,13 @@ def test_the_name_of_the_first_folder_is_mapped_to_a_split(tmp_path: Path) -> No
     assert sorted(takes.without_split) == ["clip5", "val"]
 
 
+def test_two_files_of_one_recording_in_a_folder_are_named(tmp_path: Path) -> None:
+    for name in ("train/a.npz", "train/a.spl"):
+        write_recording(random_spikes(4, 6, 16), tmp_path / name)
+    with pytest.raises(FormatError, match=r"train/a\.npz and .*train/a\.spl would both be called"):
+        find_takes(tmp_path)
+
+
 def test_names_that_an_archive_does_not_allow_are_reported(tmp_path: Path) -> None:
     for stem in ("day 1", "街", "道", "plain"):
         write_recording(random_spikes(5, 6, 16), tmp_path / f"{stem}.npz")
