@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from spike_zoo.training.cost import CostMeter
     from spike_zoo.training.csv_logger import AppendingCSVLogger
     from spike_zoo.training.divergence import SkipDivergedUpdates
     from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
-    from spike_zoo.training.images import ConfusionPicture, FeatureMap, SampleImages, SampleVideo
-    from spike_zoo.training.provenance import commit, config_hash, redact, versions
-    from spike_zoo.training.result import RunResult, variant_and_profile
-    from spike_zoo.training.wandb_logger import SafeWandbLogger, finish_wandb
+    from spike_zoo.training.images import SampleImages, SampleVideo
+    from spike_zoo.training.result import RunResult
+    from spike_zoo.training.wandb_logger import SafeWandbLogger
 
 __all__ = [
     "AppendingCSVLogger",
-    "ConfusionPicture",
-    "CostMeter",
-    "FeatureMap",
     "PerImageMetrics",
     "PredictionFiles",
     "RunResult",
@@ -28,22 +23,14 @@ __all__ = [
     "SampleImages",
     "SampleVideo",
     "SkipDivergedUpdates",
-    "commit",
-    "config_hash",
-    "finish_wandb",
-    "redact",
-    "variant_and_profile",
-    "versions",
 ]
 
 __getattr__ = lazy_attributes(
     __name__,
-    cost="CostMeter",
     csv_logger="AppendingCSVLogger",
     divergence="SkipDivergedUpdates",
     evaluation="PerImageMetrics PredictionFiles",
-    images="ConfusionPicture FeatureMap SampleImages SampleVideo",
-    provenance="commit config_hash redact versions",
-    result="RunResult variant_and_profile",
-    wandb_logger="SafeWandbLogger finish_wandb",
+    images="SampleImages SampleVideo",
+    result="RunResult",
+    wandb_logger="SafeWandbLogger",
 )
