@@ -73,9 +73,8 @@ to_pillow(
 # ## Features and motion
 #
 # From left to right: two features, each computed from the window around its plane by two pathways
-# of binary filters; the motion between them, estimated by a network that was trained on similar
-# scenes; the image computed from five features; the ground truth. The three channels of a feature
-# are shown as red, green and blue.
+# of binary filters; the motion between them, estimated by DIS optical flow; the image computed from
+# five features; the ground truth. The three channels of a feature are shown as red, green and blue.
 
 # %%
 method = spike_zoo.load("sci")
@@ -169,21 +168,19 @@ print("features left:", len(rest.planes), "of", len(decoded[3].planes))
 # ## Classify
 #
 # Classification uses the same features with another head. `make sci` trains on ten digits for an
-# hour. Here the classes are stripes in two directions. FEM and motion estimation have the shipped
-# weights and are frozen; only the head is trained, for eight steps.
+# hour. Here the classes are stripes in two directions. FEM has the shipped weights and is frozen;
+# only the head is trained, for eight steps.
 
 # %%
 stripes = folder / "notebook_stripes.h5"
 if not stripes.exists():
     labelled_archive(stripes, height=32, width=32)
 torch.manual_seed(0)
-weights = str(shipped_weights()["sci"])
 classifier = SCIRecognitionModule(
     2,
     ["along", "across"],
-    fem=weights,
-    motion=weights,
-    networks=NetworkOptions(fem_width=0.5, codec_width=0.25, fam_width=0.25),
+    fem=str(shipped_weights()["sci"]),
+    networks=NetworkOptions(fem_width=0.5, codec_width=0.25, fam_width=0.25, estimation="dis"),
     learning_rate=4e-3,
     cache_gib=0.1,
 )

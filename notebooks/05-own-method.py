@@ -38,7 +38,7 @@ from spike_zoo.training.libraries import quiet_libraries
 
 quiet_libraries()
 logging.disable(logging.INFO)  # hide the Trainer's messages about steps and files
-folder = (Path("data") if Path("data").is_dir() else Path("../data")).resolve()
+folder = Path("data") if Path("data").is_dir() else Path("../data")
 archive_path = folder / "notebook_small.h5"
 simulate(str(archive_path), size="small")
 work = folder / "notebook_method"
