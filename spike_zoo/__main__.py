@@ -18,11 +18,11 @@ def main() -> int:
     folder = str(Path.cwd())
     if not sys.flags.safe_path and folder not in sys.path:
         sys.path.insert(0, folder)
-    from spike_zoo.cli.main import TERMINATED
     from spike_zoo.cli.main import main as run  # after the search path is set
+    from spike_zoo.utils.signals import SIGNAL_CODES
 
     code = run()
-    if code == TERMINATED:  # cleaned up already; a normal exit would wait for workers
+    if code in SIGNAL_CODES:  # cleaned up already; a normal exit would wait for workers
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

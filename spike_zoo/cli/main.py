@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import importlib
 import inspect
 import json
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
 from argparse import ArgumentError
@@ -25,10 +22,10 @@ from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import plain_warning
 from spike_zoo.utils.cores import limit_threads_of_torch
+from spike_zoo.utils.signals import exit_on_signals, is_closed, signal_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Iterable, Mapping, Sequence
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
@@ -71,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Exit codes: 0 success; 1 invalid or unreadable content, or unwritable output; 2 wrong usage,
-    missing file or unknown key; 70 internal error; 130 interrupted; 143 terminated.
+    missing file or unknown key; 70 internal error; 129 terminal closed; 130 interrupted; 143
+    terminated.
 
     Args:
         argv: Arguments after the program's name; by default those of the process.
@@ -91,10 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # raises the error of a closed pipe here, not at the exit of Python
     except BaseException as error:  # noqa: BLE001  (every error becomes an exit code)
         code, message = _outcome(error, arguments)
-        if "--debug" in given and code:
-            print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-        if message:
-            print(visible(message), file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr is closed
+            if "--debug" in given and code:
+                print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+            if message:
+                print(visible(message), file=sys.stderr)
     return code
 
 
@@ -173,7 +172,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
     if function:
         _check_options(types, arguments)
         check_configs(arguments)
-    with _exit_on_sigterm():  # not for Lightning's verbs, which install a handler
+    with exit_on_signals():  # not for Lightning's verbs, which install handlers
         try:
             result = auto_cli(
                 components,
@@ -240,41 +239,6 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     return parsed
 
 
-@contextlib.contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM, so that a command removes its unfinished files.
-
-    The previous handler is restored afterwards: processes of a caller that inherited ours could
-    ignore the signal.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
-        yield
-        return
-    hook = sys.unraisablehook
-    before = signal.signal(signal.SIGTERM, _terminate)
-    sys.unraisablehook = functools.partial(_terminate_again, hook)
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: a handler outside Python
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
-
-
-def _terminate_again(
-    hook: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs, /
-) -> None:
-    """Send SIGTERM again if its exception was raised in a destructor, where Python ignores it."""
-    if isinstance(lost.exc_value, SystemExit):
-        main_thread = threading.main_thread().ident
-        threading.Timer(0.1, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
-    else:
-        hook(lost)
-
-
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -286,15 +250,15 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
         resumes = _RESUMES if list(arguments[:1]) == ["fit"] else ""
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+    is_pipe = any(isinstance(fault, BrokenPipeError) for fault in (error, error.__context__))
+    if is_pipe and is_closed(1):  # else the pipe to another process broke
         drop_unwritten()
         return 0, ""
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         drop_unwritten()
         return INVALID, _not_written(error, arguments[:1])
-    after = error.__context__  # an error while unfinished files were removed
-    if isinstance(after, SystemExit) and after.code == TERMINATED:
-        return TERMINATED, ""
+    if code := signal_code(error.__context__):  # an error while unfinished files were removed
+        return code, ""
     if isinstance(error, SystemExit):
         is_text = isinstance(error.code, str)
         return (USAGE, f"error: {error.code}") if is_text else (int(error.code or 0), "")

@@ -102,12 +102,14 @@ class TrainingLoader(DataLoader[Any]):
 
 
 def outlive_signals(worker: int) -> None:
-    """Ignore Ctrl-C in a worker, and on Linux SIGTERM of other processes than its parent.
+    """Ignore Ctrl-C and SIGHUP in a worker, and on Linux SIGTERM of processes but its parent.
 
     A terminal and SLURM send signals to all processes; the training process then saves and stops.
     """
     pl_worker_init_function(worker)  # Lightning sets it for loaders without a function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # Windows does not have it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # it states the sender; macOS does not have it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_exit_at_sigterm_of, args=(os.getppid(),), daemon=True).start()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
-from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.errors import ExistingFileError, SpikeZooError, UsageError
 from spike_zoo.media.pictures import save_picture
 from spike_zoo.utils.files import (
     check_absent,
@@ -18,6 +18,7 @@ from spike_zoo.utils.files import (
     check_writable,
     remove_leftovers,
     temporary_path,
+    write_error,
 )
 
 if TYPE_CHECKING:
@@ -148,11 +149,18 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder; move its files into ``target`` if the block raises no error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary folder; move its files into ``target`` if the block raises no error.
+
+    Raises:
+        RecordingError: If the folder or its files cannot be written.
+    """
     remove_leftovers(target)
     temporary = temporary_path(target)
-    temporary.mkdir()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise write_error(target, error) from error
     try:
         yield temporary
         if target.is_dir():
@@ -160,5 +168,8 @@ def new_folder(target: Path) -> Iterator[Path]:
                 file.replace(target / file.name)
         else:
             temporary.replace(target)
+    except SpikeZooError as error:
+        error.message = error.message.replace(str(temporary), str(target))
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

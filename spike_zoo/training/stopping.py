@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM during a fit: stop between batches, so that it resumes exactly."""
+"""Handling of signals during a fit: stop between batches, so that it resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.training.folders import is_child
 from spike_zoo.training.libraries import stop_after_batch
+from spike_zoo.utils.signals import drop_closed_streams, handled_signals
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StopBetweenBatches(Callback):
-    """Delay a signal until weights, schedule and log of a batch are complete.
+    """Delay Ctrl-C, SIGTERM or SIGHUP until weights, schedule and log of a batch are complete.
 
     The processes of distributed training exchange the signal at the end of each batch, so that all
     of them stop at the same batch. Lightning then stops as after SIGTERM and restores the signal
@@ -46,7 +47,7 @@ class StopBetweenBatches(Callback):
         """Install the signal handlers."""
         self.has_begun = True
         if threading.current_thread() is threading.main_thread():
-            signals = (signal.SIGINT, signal.SIGTERM)
+            signals = (signal.SIGINT, *handled_signals())
             self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
@@ -72,6 +73,7 @@ class StopBetweenBatches(Callback):
             self._restore_handlers()
             raise KeyboardInterrupt
         self.received = number
+        drop_closed_streams()  # SIGHUP: the terminal is closed
         if not is_child():
             print("stopping after this batch; press Ctrl-C to stop immediately", file=sys.stderr)
 

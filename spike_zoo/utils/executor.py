@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.utils.cores import usable_cores
+from spike_zoo.utils.signals import exit_on_signals, signal_code
 
 Result = TypeVar("Result")
 
 _WATCH_SECONDS: Final = 1.0  # interval at which a worker checks its parent
+_END_SECONDS: Final = 5.0  # time of a worker to remove its unfinished files
 _REPLACED: Final = "A worker stopped while some jobs were given to the executor"
 
 
@@ -70,14 +74,19 @@ def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[
     calls = [delayed(_run_in_folder)(Path.cwd(), task) for task in tasks]
     options = {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
-    results = parallel(calls)
-    with _worker_faults_handled(), contextlib.closing(results):  # stops the processes
-        yield from results
+    with _worker_faults_handled(), contextlib.closing(parallel(calls)) as results:
+        yield from results  # closing stops the processes
 
 
 def _run_in_folder(cwd: Path, task: Callable[[], Result]) -> Result:
     os.chdir(cwd)  # joblib reuses workers, which may have another working directory
-    return task()
+    try:
+        with exit_on_signals():
+            return task()
+    except SystemExit as error:
+        if code := signal_code(error):
+            os._exit(code)  # joblib would catch the exception and start the next task
+        raise
 
 
 @contextlib.contextmanager
@@ -85,31 +94,56 @@ def _worker_faults_handled() -> Iterator[None]:
     """Ignore joblib's warning about a replaced worker, and explain the error of a killed worker.
 
     joblib replaces a worker whose memory has grown by 300 MB. If warnings are errors, the warning
-    would end joblib's thread, and the caller would wait forever.
+    would end joblib's thread, and the caller would wait forever. joblib ends workers by SIGKILL,
+    which leaves unfinished files; here they receive SIGTERM first.
     """
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.externals.loky import process_executor as loky
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
-        try:
+    manager = loky._ExecutorManagerThread
+    kill = manager.kill_workers
+    manager.kill_workers = functools.partialmethod(_end_workers, kill)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
             yield
-        except TerminatedWorkerError as error:
-            raise SpikeZooError(
-                "a worker process was killed, which the system does when memory runs out; use "
-                "fewer processes (--jobs 1) or free memory"
-            ) from error
+    except (loky.TerminatedWorkerError, BrokenPipeError) as error:
+        if isinstance(error.__cause__, loky._RemoteTraceback):
+            raise  # the task's own pipe broke
+        raise SpikeZooError(
+            "a worker process was killed; the system does this when memory runs out, otherwise its "
+            "message is above. Use fewer processes (--jobs 1) or free memory"
+        ) from error
+    finally:
+        manager.kill_workers = kill
+
+
+def _end_workers(manager: Any, kill: Callable[..., None], reason: str = "") -> None:  # noqa: ANN401  (joblib's)
+    """Send SIGTERM to workers, so that they remove unfinished files; kill those that still run."""
+    processes = list(manager.processes.values())
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+    kill(manager, reason)
 
 
 def start_worker(parent: int, format_warning: Callable[..., str]) -> None:
     """Set the parent's format of warnings, and exit this worker when the parent has ended.
 
-    A parent that is killed by SIGKILL cannot stop its workers.
+    A parent that is killed by SIGKILL cannot stop its workers. Terminals send Ctrl-C and SIGHUP to
+    all processes; the parent then ends its workers.
     """
     warnings.formatwarning = format_warning
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    time.sleep(_END_SECONDS)
     os._exit(1)

@@ -40,6 +40,7 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_LONG_NAME = 128  # bytes; file systems allow 255, and a temporary name adds up to 88
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -129,7 +130,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
         except OSError as error:
-            raise _write_error(path, error) from error
+            raise write_error(path, error) from error
         yield temporary
         check_absent(path, overwrite=overwrite)
         if temporary.stat().st_mode != mode:  # a library replaced the file
@@ -139,7 +140,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, SpikeZooError) or error.errno not in NOT_WRITABLE:
             raise
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # the folder may be missing
             if temporary.exists():
@@ -201,7 +202,15 @@ def memory_map(file: int) -> mmap.mmap | None:
 def temporary_path(path: Path) -> Path:
     """Return a unique temporary name in the target's folder, with process and machine."""
     process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
-    return path.with_name(f".{path.name}.{process}.part")
+    return path.with_name(f".{_short_name(path)}.{process}.part")
+
+
+def _short_name(path: Path) -> str:
+    """Return the name of a file, with a checksum in place of the end of a long name."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONG_NAME:
+        return path.name
+    return f"{path.name[: _LONG_NAME // 8]}-{hashlib.sha256(name).hexdigest()[:32]}"
 
 
 def remove_leftovers(path: Path) -> None:
@@ -210,7 +219,7 @@ def remove_leftovers(path: Path) -> None:
     Files of other machines are kept, because their processes cannot be checked.
     """
     process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.{process}\.part")
+    pattern = re.compile(rf"\.{re.escape(_short_name(path))}\.{process}\.part")
     try:
         names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast in large folders)
     except OSError:
@@ -285,10 +294,14 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise RecordingError if a file or folder cannot be created, before any work is done."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        path.exists()  # raises if the name is too long
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+    except OSError as error:
+        raise write_error(path, error) from error
     number = errno.EACCES if folder.is_dir() else errno.ENOTDIR
     if number == errno.ENOTDIR or not os.access(folder, os.W_OK | os.X_OK):
-        raise _write_error(path, OSError(number, os.strerror(number)))
+        raise write_error(path, OSError(number, os.strerror(number)))
 
 
 def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
@@ -308,12 +321,12 @@ def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
         )
 
 
-def _write_error(path: Path, error: OSError) -> RecordingError:
-    return RecordingError.at(
-        path,
-        f"cannot be written ({error.strerror or error}); choose a folder that is writable and has "
-        "free space",
-    )
+def write_error(path: Path, error: OSError) -> RecordingError:
+    """Return the error for a file or folder that the system does not write."""
+    advice = "choose a folder that is writable and has free space"
+    if error.errno == errno.ENAMETOOLONG:
+        advice = "choose a shorter name"
+    return RecordingError.at(path, f"cannot be written ({error.strerror or error}); {advice}")
 
 
 def _make_folders(folder: Path, created: list[Path]) -> None:

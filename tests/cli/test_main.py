@@ -145,6 +145,45 @@ def test_a_terminated_command_leaves_no_partial_files(tmp_path: Path) -> None:
     assert not list(folder.glob("*"))
 
 
+def hang_up() -> None:
+    """Act as a command whose terminal is closed; the signal is sent twice."""
+    try:
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize(("handler", "code"), [(signal.SIG_DFL, 129), (signal.SIG_IGN, 0)])
+def test_a_closed_terminal_ends_a_command_except_under_nohup(
+    handler: signal.Handlers, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:hang_up", "wait"))
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        assert main(["wait"]) == code
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_only_a_broken_pipe_of_stdout_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(main_module, "_dispatch", fail)
+    assert main(["info"]) == 70
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = os.dup(1)
+    try:
+        os.dup2(writer, 1)
+        assert main(["info"]) == 0
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(writer)
+
+
 class SignalInDestructor:
     """Send SIGTERM in the destructor, whose exceptions Python ignores."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.errors import ExistingFileError, RecordingError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.media.output import (
     Target,
@@ -19,6 +21,7 @@ from spike_zoo.media.output import (
     progress_bar,
     with_progress,
 )
+from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +139,15 @@ def test_files_with_other_names_in_an_existing_folder_are_kept(tmp_path: Path) -
         (folder / "plane-0.png").write_text("newer")
     texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert texts == {"notes.txt": "mine", "plane-0.png": "newer"}
+
+
+def test_errors_of_a_folder_name_the_target(tmp_path: Path) -> None:
+    target = tmp_path / "pictures"
+    error = pytest.raises(RecordingError, match=rf"^{target}/a\.png: cannot be written")
+    with error, new_folder(target) as folder, new_file(folder / "a.png"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(RecordingError, match="too long"), new_folder(tmp_path / ("n" * 256) / "a"):
+        pass
 
 
 def test_no_bar_is_drawn_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a fit after the batch; a second Ctrl-C stops immediately."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a fit after the batch; a second Ctrl-C stops immediately."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from spike_zoo.training.stopping import StopBetweenBatches
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
 
 
@@ -120,8 +121,7 @@ def _send(parent: int, signal_number: signal.Signals, target: str) -> None:
 @pytest.fixture
 def restored_handlers() -> Iterator[None]:
     """Restore the signal handlers after a test."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in HANDLED}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -151,7 +151,7 @@ def _stops(trainer: SimpleNamespace) -> bool:
     return stops
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", HANDLED)
 def test_a_signal_stops_the_fit_at_the_end_of_the_batch(
     stopper: Any, number: signal.Signals
 ) -> None:
@@ -201,8 +201,8 @@ def test_a_signal_after_the_last_batch_stops_the_run_before_its_test(stopper: An
 
 def test_signal_handlers_are_restored_after_training(restored_handlers: None) -> None:
     stopper: Any = StopBetweenBatches()
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in HANDLED]
     stopper.on_train_start(_trainer(), None)
     assert signal.getsignal(signal.SIGTERM) == stopper._on_signal
     stopper.on_train_end(_trainer(), None)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in HANDLED] == before

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from spike_zoo import SpikeArchive
+from spike_zoo.errors import SpikeZooError
 from spike_zoo.formats import write_recording
-from spike_zoo.utils.executor import run_tasks
+from spike_zoo.utils.executor import _worker_faults_handled, run_tasks
+from spike_zoo.utils.files import new_file
+from tests.conftest import ROOT
 from tests.helpers.streams import random_spikes
 
-PARENT = """
+PARENT = '''
 import subprocess, sys, time
-worker = "import os, sys, time; from spike_zoo.utils.executor import start_worker;"
-worker += "start_worker(os.getppid(), None); print('watching', flush=True); time.sleep(60)"
+worker = """
+import os, pathlib, time
+from spike_zoo.utils.executor import _run_in_folder, start_worker
+from tests.utils.test_executor import write_slowly
+start_worker(os.getppid(), None)
+_run_in_folder(os.getcwd(), lambda: write_slowly(pathlib.Path("out"), b"watching"))
+"""
 subprocess.Popen([sys.executable, "-c", worker])
 time.sleep(60)
-"""
+'''
 
 BUILD = """
 import sys, time, warnings
@@ -39,13 +49,50 @@ build_archive(sys.argv[1], {f"take{n}": growing for n in range(12)}, n_jobs=2)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="orphans are adopted, as only POSIX does")
-def test_a_worker_ends_when_its_parent_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+def test_a_worker_removes_its_file_and_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", PARENT]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, cwd=tmp_path, env=environment) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == b"watching\n"
+        assert parent.stdout.read(8) == b"watching"
         parent.kill()
         output, _ = parent.communicate(timeout=30)  # until the worker has closed the pipe
     assert output == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_slowly(path: Path, message: bytes = b"") -> None:
+    """Write a file for a minute."""
+    with new_file(path):
+        os.write(1, message)
+        time.sleep(60)
+
+
+def fail_beside(path: Path, signal_number: int) -> None:
+    """Fail by a signal, or by an error if it is 0, after a file was begun."""
+    while not list(path.parent.glob("*.part")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal_number)
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "error"),
+    [(0, ZeroDivisionError), (signal.SIGKILL, SpikeZooError), (signal.SIGTERM, SpikeZooError)],
+)
+def test_workers_remove_unfinished_files_when_another_task_fails(
+    signal_number: int, error: type[Exception], tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    tasks = [partial(write_slowly, path), partial(fail_beside, path, signal_number)]
+    with pytest.raises(error):
+        list(run_tasks(tasks, jobs=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_pipe_to_a_worker_is_the_error_of_a_killed_worker() -> None:
+    with pytest.raises(SpikeZooError, match="was killed"), _worker_faults_handled():
+        raise BrokenPipeError
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from spike_zoo.utils.files import (
     natural_order,
     new_file,
     synchronise,
+    temporary_path,
 )
 from tests.helpers.streams import random_spikes
 
@@ -241,6 +242,22 @@ def test_only_temporary_files_of_ended_processes_for_the_target_are_removed(tmp_
     assert {str(warning.message) for warning in warned} == {
         f"{tmp_path / name}: removed; process {ended} left it when it was killed" for name in stale
     }
+
+
+@pytest.mark.parametrize("letter", ["n", "\u8857"])
+def test_files_with_the_longest_names_are_written_and_cleaned_up(
+    letter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / (letter * (255 // len(letter.encode())))
+    monkeypatch.setattr(os, "getpid", ended_process)
+    temporary_path(target).touch()
+    temporary_path(target.with_name(target.name[:-1])).touch()  # of another target
+    with pytest.warns(UserWarning, match="removed; process"), new_file(target) as temporary:
+        temporary.write_bytes(b"spikes")
+    assert len(list(tmp_path.iterdir())) == 2
+    too_long = tmp_path / (letter * 256)
+    with pytest.raises(RecordingError, match="choose a shorter name"), new_file(too_long):
+        pytest.fail("the block must not run")
 
 
 @pytest.mark.parametrize("out", ["clips", "a.npz", "v1.5/", "there.d", "down/clips"])
