@@ -34,6 +34,7 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.pixel_maps import MAPS
+from spike_zoo.utils.signals import handled_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,14 +107,14 @@ class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
 
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[None]:
-    """Defer the handlers of SIGINT and SIGTERM to the end of the block."""
+    """Defer the handlers of signals that stop a command to the end of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread only
         return
     received: list[int] = []
     handlers = {
         number: signal.signal(number, lambda received_number, _: received.append(received_number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, *handled_signals())
     }
     try:
         yield
