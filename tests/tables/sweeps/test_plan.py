@@ -163,20 +163,7 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method",
-    [
-        "classical",
-        "stir",
-        "ssdm",
-        pytest.param(
-            "sci",
-            marks=pytest.mark.xfail(
-                strict=True, reason="recognition_coded was measured with earlier weights of sci"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("method", ["classical", "stir", "ssdm", "sci"])
 def test_every_committed_record_counts_as_finished(
     monkeypatch: pytest.MonkeyPatch, method: str, reader: LineReader
 ) -> None:
