@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain
+from mmap import mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -49,11 +49,11 @@ class Chunk(NamedTuple):
         """Whether the length is valid for a payload."""
         return MIN_PAYLOAD <= self.length <= MAX_PAYLOAD and self.length % 2 == 0
 
-    def is_inside(self, data: bytes | mmap.mmap) -> bool:
+    def is_inside(self, data: bytes | mmap) -> bool:
         """Return whether the length is valid and the chunk ends inside the file."""
         return self.is_possible and self.end <= len(data)
 
-    def payload(self, data: bytes | mmap.mmap) -> bytes:
+    def payload(self, data: bytes | mmap) -> bytes:
         """Return the payload from the file, unchecked."""
         return data[self.start + HEAD_BYTES : self.end]
 
@@ -75,7 +75,7 @@ class Chunks:
 
     def __init__(
         self,
-        data: bytes | mmap.mmap,
+        data: bytes | mmap,
         begin: int,
         count: int,
         path: str | None,
@@ -90,12 +90,12 @@ class Chunks:
         self._is_salvaged, self._budget = False, _BUDGET
 
     @property
-    def _data(self) -> bytes | mmap.mmap:
+    def _data(self) -> bytes | mmap:
         """The file, after checking that it was not truncated.
 
         Reading a map beyond the end of its file kills the process with a signal.
         """
-        if isinstance(self._bytes, mmap.mmap) and self._bytes.size() < len(self._bytes):
+        if isinstance(self._bytes, mmap) and self._bytes.size() < len(self._bytes):
             raise TruncatedBitstreamError(
                 f"{self._where}: was truncated to {self._bytes.size()} of {len(self._bytes)} bytes "
                 "while it was read; copy the file again",
@@ -243,7 +243,7 @@ def pack_chunk(number: int, payload: bytes, seed: int = 0) -> bytes:
     return _HEAD.pack(len(payload), _checksum(number, payload, seed)) + payload
 
 
-def read_chunk(data: bytes | mmap.mmap, number: int, start: int) -> Chunk | None:
+def read_chunk(data: bytes | mmap, number: int, start: int) -> Chunk | None:
     """Return the chunk at an offset, unchecked; None if the file ends within the chunk's head."""
     if start + HEAD_BYTES > len(data):
         return None
@@ -280,7 +280,7 @@ def check_header(head: bytes, size: int, path: str | None) -> None:
         )
 
 
-def mapped_file(path: Path) -> bytes | mmap.mmap:
+def mapped_file(path: Path) -> bytes | mmap:
     """Return the bytes of a file, as a memory map if its file system supports this."""
     try:
         with path.open("rb") as file:

@@ -209,7 +209,7 @@ def test_with_oracle_flow_the_network_aligns_by_it_in_tests_and_needs_it(archive
     with pytest.raises(UsageError, match=r"flow\.oracle: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
-    with pytest.raises(ConfigError, match=r"flow\.oracle: the data serve no true motion"):
+    with pytest.raises(ConfigError, match=r"flow\.oracle: the data have no ground-truth flow"):
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 
