@@ -1,6 +1,6 @@
 """Eight tasks of a new user, timed: ``python -m benchmarks.tasks [--out FILE]``.
 
-Each task is a list of commands, each a process of its own, in an empty folder. The first,
+Each task is a list of commands, each in a separate process, in an empty folder. The first,
 installing, is ``make setup`` in a fresh clone and is given by ``--setup SECONDS``.
 """
 

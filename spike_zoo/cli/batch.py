@@ -109,7 +109,7 @@ def find_units(
         stem = file.relative_to(root).with_suffix("")
         label = stem if item is None else Path(item) if len(files) == 1 else stem / item
         if _PLACE in str(label):
-            raise UsageError(f"{file}: rename it; {_PLACE} stands for the name of a recording")
+            raise UsageError(f"{file}: rename it; {_PLACE} is the placeholder for names")
         target = out.replace(_PLACE, label.as_posix())
         if Path(target) == file:  # the result of an earlier call
             continue
