@@ -59,9 +59,8 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
     noted: dict[str, str] = {}
-    with contextlib.closing(
-        run_tasks(tasks, jobs=given["jobs"], cluster=given["cluster"])
-    ) as results:
+    finished = run_tasks(tasks, jobs=given["jobs"], cluster=given["cluster"])
+    with contextlib.closing(finished) as results:
         for label, outcome, text in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
             if text:
@@ -111,7 +110,7 @@ def find_units(
         if _PLACE in str(label):
             raise UsageError(f"{file}: rename it; {_PLACE} is the placeholder for names")
         target = out.replace(_PLACE, label.as_posix())
-        if Path(target) == file:  # the result of an earlier call
+        if Path(target).absolute() == file.absolute():  # the result of an earlier call
             continue
         other = units.setdefault(target, RecordingSource(str(file), item, dat)).recording
         if other != str(file):
@@ -180,7 +179,8 @@ def _run_unit(
 
 
 def _result_sha256(target: Path) -> str:
-    return content_sha256(listed(target) if target.is_dir() else [target])
+    files = listed(target) if target.is_dir() else [target]
+    return content_sha256(file for file in files if file.is_file())
 
 
 def _description(
