@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from spike_zoo.archive.validate import check_data
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, note, quiet, report_clipping, warn_of_filters
@@ -15,6 +16,9 @@ from spike_zoo.cli.options import CodedDat, Gop, NonNegativeInt, PositiveInt, Qu
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
+from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
+from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.remote import local_path
 from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
 from spike_zoo.media.output import progress_bar, with_progress
 from spike_zoo.spikes.rate_scale import stated_rate_scale
@@ -168,6 +172,9 @@ def _code_lossless(work: _Compression) -> str:
     """Write a lossless bitstream; return a line with its path and bit rate."""
     stated, target = stated_rate_scale(work.rate_scale), work.target
     recording = work.source.open(rate_scale=stated, check_rows=True)
+    path = local_path(work.source.recording)
+    if detect_format(path) == "hdf5" and is_archive(path):
+        check_data(path, recording.meta["name"], (SPIKES,))
     segments = range(lossless_coding.segments(recording))
     source = work.source.unchanged(recording)
     chunks = work.share(partial(_segments, source), segments, 1)

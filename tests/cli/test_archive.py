@@ -135,11 +135,19 @@ def test_verify_prints_a_line_for_each_finding_and_exits_with_one(zoo: Zoo) -> N
     assert summary == "a.h5: not valid (1 error, 1 warning)"
 
 
-@pytest.mark.parametrize("out", ["out", "b.h5", "b.spl"])
-def test_a_damaged_recording_is_not_exported(out: str, zoo: Zoo) -> None:
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        *(("archive export a.h5 ", name) for name in ("out", "b.h5", "b.spl")),
+        ("compress a.h5 --out ", "b.spl"),
+    ],
+)
+def test_a_damaged_recording_is_neither_exported_nor_compressed(
+    command: str, out: str, zoo: Zoo
+) -> None:
     with h5py.File(write_archive(Path("a.h5"), takes=1), "r+") as file:
         file["recordings/take0/spikes"][3, 2, 1] ^= 4
-    result = zoo(f"archive export a.h5 {out}")
+    result = zoo(command + out)
     assert (result.code, result.err.count("\n"), Path(out).exists()) == (1, 1, False)
     assert "a.h5: recordings/take0/spikes: damaged" in result.err
 
