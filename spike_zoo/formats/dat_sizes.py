@@ -270,15 +270,15 @@ def _stored_size(
     """
     height, padding = divmod(length, width)
     align = None if height * width % 8 == 0 else "byte" if length % 8 == 0 else "bit"
-    offsets = {header} if header is not None else {0, size % (length // 8)}
+    offsets = sorted({header} if header is not None else {0, size % (length // 8)})
     if padding or len(offsets) > 1:
-        rates = {first: _rate(start - 8 * first, bits, length) for first in sorted(offsets)}
-        offsets = {first for first, of in rates.items() if not of[height * width :].any()}
-        if not offsets:
-            return None
-    offset = max(
-        sorted(offsets), key=lambda first: len(offsets) > 1 and _seam(rates[first], height, width)
-    )
+        rates = {first: _rate(start - 8 * first, bits, length) for first in offsets}
+        offsets = [first for first in offsets if not rates[first][height * width :].any()]
+    if not offsets:
+        return None
+    offset = offsets[0]
+    if len(offsets) > 1:
+        offset = max(offsets, key=lambda first: _seam(rates[first], height, width))
     planes = 8 * (size - offset) // length
     left = size - offset - -(-planes * length // 8)
     return StoredSize(height, width, align, offset, planes, left)
