@@ -162,7 +162,7 @@ print("features left:", len(rest.planes), "of", len(decoded[3].planes))
 # ## Classify
 #
 # Classification uses features and motion with another head. `sci-digits` was trained on moving
-# handwritten digits, for an hour. Each line is a digit of another writer.
+# handwritten digits for 42 minutes. Each line is a digit of another writer.
 
 # %%
 digits = folder / "notebook_digits.h5"

@@ -145,19 +145,20 @@ def _by_content(size: int, start: int, bits: NDArray[np.uint8]) -> list[StoredSi
     offsets = _whole_plane_lengths(size, similarity.size)
     whole = sorted(offsets, key=lambda length: -similarity[length])[:_CANDIDATES]
     lengths = dict.fromkeys([*whole, *_peaks(similarity)])
-    scores: dict[tuple[int, int], float] = {}
+    scores: dict[StoredSize, float] = {}
     noise = _SIGNIFICANT * max(bits.size**-0.5, float(np.median(np.abs(correlation))))
     for length in lengths:
         fit = _INCOMPLETE if length not in offsets else _HEADER if offsets[length] else 1.0
         if similarity[length] > noise:
             fit *= float(similarity[length]) / length**_MULTIPLES
             for width, rows in _row_similarity(correlation, length):
-                if rows > noise:
-                    scores[length, width] = fit * rows * _prior(length // width, width, length)
+                if rows > noise and (
+                    stored := _stored_size(size, start, bits, length, width, offsets.get(length))
+                ):
+                    scores[stored] = fit * rows * _prior(length // width, width, length)
     least = _WORSE * max(scores.values(), default=0)
-    likely = [key for key, score in scores.items() if score >= least]
-    best = sorted(likely, key=lambda key: -scores[key])[:_LISTED]
-    return [_stored_size(size, start, bits, key, offsets.get(key[0])) for key in best]
+    likely = [stored for stored, score in scores.items() if score >= least]
+    return sorted(likely, key=lambda stored: -scores[stored])[:_LISTED]
 
 
 def _prior(height: int, width: int, length: int) -> float:
@@ -261,23 +262,30 @@ def _folded(correlation: Values, length: int, lags: NDArray[np.intp]) -> Values:
 
 
 def _stored_size(
-    size: int, start: int, bits: NDArray[np.uint8], key: tuple[int, int], header: int | None
-) -> StoredSize:
-    """Return a size with its number of planes, and with an offset if that fits better."""
-    length, width = key
-    height = length // width
+    size: int, start: int, bits: NDArray[np.uint8], length: int, width: int, header: int | None
+) -> StoredSize | None:
+    """Return a size with its number of planes, and with an offset if that fits better.
+
+    The result is None if planes are padded to whole bytes, but the bits of the padding are set.
+    """
+    height, padding = divmod(length, width)
     align = None if height * width % 8 == 0 else "byte" if length % 8 == 0 else "bit"
-    offset = header or 0
-    if header is None and (over := size % (length // 8)):
-        rate = _rate(start, bits, length)
-        offset = max(0, over, key=lambda first: _seam(np.roll(rate, -8 * first), height, width))
+    offsets = sorted({header} if header is not None else {0, size % (length // 8)})
+    if padding or len(offsets) > 1:
+        rates = {first: _rate(start - 8 * first, bits, length) for first in offsets}
+        offsets = [first for first in offsets if not rates[first][height * width :].any()]
+    if not offsets:
+        return None
+    offset = offsets[0]
+    if len(offsets) > 1:
+        offset = max(offsets, key=lambda first: _seam(rates[first], height, width))
     planes = 8 * (size - offset) // length
     left = size - offset - -(-planes * length // 8)
     return StoredSize(height, width, align, offset, planes, left)
 
 
 def _rate(start: int, bits: NDArray[np.uint8], length: int) -> Values:
-    """Return the firing rate of each bit of a plane, if planes begin with the file."""
+    """Return the rate of each bit of a plane, if a plane begins ``start`` bits before the first."""
     planes = bits[-start % length :]
     planes = planes[: planes.size // length * length].reshape(-1, length)
     rate: Values = planes.mean(axis=0, dtype=np.float32)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Document -> names that its Python blocks use without defining them.
 PREDEFINED: dict[str, tuple[str, ...]] = {
-    "CONTRIBUTING.md": ("ReconstructionModule",),
     "docs/howto/own-method.md": ("recording",),
     "docs/howto/share.md": ("spike_zoo",),
     "docs/tracking.md": ("spike_zoo",),
@@ -97,14 +96,12 @@ def example_names(document: str) -> dict[str, Any]:
 
     import spike_zoo
     from spike_zoo.methods.ssdm import BSN, EDSR
-    from spike_zoo.tasks import ReconstructionModule
 
     take = exposed_take(0, height=16, width=24)
     assert take.blur is not None
     blurry = torch.from_numpy(np.asarray(take.blur)).permute(0, 3, 1, 2).float() / 255
     values: dict[str, Any] = {
         "spike_zoo": spike_zoo,
-        "ReconstructionModule": ReconstructionModule,
         "recording": take.recording,
         "spikes": take.recording.to_tensor().float(),
         "rate_scale": 0.9,

@@ -11,6 +11,7 @@ import pytest
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.dat_sizes import COMMON_SIZES, StoredSize, fitting_sizes, ranked_sizes
 from spike_zoo.simulation import SceneSpec, SpikeCamera, simulate_take
+from spike_zoo.testing import pattern_take
 from tests.helpers.streams import smooth_scene
 
 if TYPE_CHECKING:
@@ -89,6 +90,19 @@ def test_unusual_sizes_of_moving_scenes_are_ranked_first_with_their_offset(
         warnings.simplefilter("ignore")  # of the incomplete last plane
         recording = read_recording(path, height=height, width=width, **options)
     np.testing.assert_array_equal(recording[:], spikes[:])
+
+
+def test_planes_of_every_listed_size_can_be_read(tmp_path: Path) -> None:
+    take = pattern_take(0, planes=161, height=100, width=160)
+    path = write_recording(take.recording, tmp_path / "a.dat")
+    for size in ranked_sizes(path).sizes:
+        stated: dict[str, Any] = {"frame_align": size.frame_align, "offset": size.offset}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of incomplete planes and other sizes
+            recording = read_recording(
+                path, height=size.height, width=size.width, allow_partial=True, **stated
+            )
+        assert recording[:].shape == (size.planes, size.height, size.width)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3, 1.0])
