@@ -279,10 +279,7 @@ def test_coding_restores_modes_and_settings(codec: SCICodec) -> None:
     other.decompress(other.compress(recording(13)))
     assert other.training
     assert not other.fem.training
-    assert flags == (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.backends.cudnn.allow_tf32,
-    )
+    assert flags == (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32)
     with eval_mode(other):
         assert not other.training
     assert other.training
