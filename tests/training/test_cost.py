@@ -87,13 +87,6 @@ def _measure(
     return meter, module.types
 
 
-def test_operations_are_counted_per_image() -> None:
-    meter, _ = _measure("32-true", batches=2)
-    assert list(meter.costs) == ["forward"]
-    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
-    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
-
-
 def test_each_job_of_a_method_has_a_cost() -> None:
     costs = _measure("32-true", batches=2, module=_Codec())[0].costs
     assert list(costs) == ["forward", "compress", "decompress", "window"]
@@ -109,9 +102,14 @@ def test_each_job_of_a_method_has_a_cost() -> None:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
 )
-def test_timing_uses_the_precision_of_the_trainer(precision: str, dtype: torch.dtype) -> None:
+def test_an_image_is_counted_and_timed_in_the_precision_of_the_trainer(
+    precision: str, dtype: torch.dtype
+) -> None:
     meter, types = _measure(precision, batches=2)
     assert set(types) == {dtype}
+    assert list(meter.costs) == ["forward"]
+    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
+    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
     assert meter.costs["forward"].seconds is not None
     assert meter.costs["forward"].seconds > 0
 
