@@ -19,12 +19,8 @@ from tests.conftest import ROOT
 from tests.helpers.variants import assert_builds
 
 VARIANTS = sorted((ROOT / "experiments/ssmt/variants").glob("*.yaml"))
+pytestmark = pytest.mark.usefixtures("checkout")
 SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"]
-
-
-@pytest.fixture(autouse=True)
-def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")
