@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningModule
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import spike_zoo
@@ -79,8 +80,6 @@ def test_changed_weights_are_rejected(module: STIRModule, tmp_path: Path) -> Non
     path = tmp_path / "model.safetensors"
     save_weights(module, path)
     state = load_file(path)
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     next(iter(state.values())).add_(1)
