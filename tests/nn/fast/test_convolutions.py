@@ -91,7 +91,7 @@ def test_fused_batch_norm_gives_the_same_images(arguments: dict[str, bool]) -> N
         torch.testing.assert_close(conv_norm(conv, norm, x), norm(conv(x)))
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_training", [True, False])
 def test_values_gradients_and_statistics_equal_pytorch(
     layout: torch.memory_format, is_training: bool
@@ -145,7 +145,7 @@ def test_convolution_to_few_channels_equals_pytorch_in_values_and_gradients(
     )
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_narrow_convolution_equals_pytorch_in_every_layout(layout: torch.memory_format) -> None:
     narrow, theirs = NarrowConv2d(6, 2), nn.Conv2d(6, 2, 3, padding=1)
     theirs.load_state_dict(narrow.state_dict())
@@ -154,15 +154,7 @@ def test_narrow_convolution_equals_pytorch_in_every_layout(layout: torch.memory_
     torch.testing.assert_close(narrow(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
-def test_narrow_convolution_has_the_flops_of_a_convolution() -> None:
-    narrow = NarrowConv2d(6, 2)
-    set_memory_format(narrow, torch.channels_last)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        narrow(torch.randn(2, 6, 5, 8))
-    assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool) -> None:
     ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
@@ -178,8 +170,12 @@ def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool)
     )
 
 
-def test_1x1_convolution_has_the_flops_of_a_convolution() -> None:
-    x = torch.randn(2, 21, 6, 5).to(memory_format=torch.channels_last)
-    with FlopCounterMode(display=False) as counter:
-        PointwiseConv2d(21, 11)(x)
-    assert counter.get_total_flops() == 2 * 2 * 21 * 11 * 6 * 5
+@pytest.mark.parametrize(("kind", "taps"), [(NarrowConv2d, 9), (PointwiseConv2d, 1)])
+def test_fast_convolutions_have_the_flops_of_a_convolution(
+    kind: type[NarrowConv2d | PointwiseConv2d], taps: int
+) -> None:
+    layer, x = kind(6, 2), torch.randn(2, 6, 5, 8).to(memory_format=torch.channels_last)
+    set_memory_format(layer, torch.channels_last)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(x)
+    assert counter.get_total_flops() == 2 * 2 * 6 * 2 * taps * 5 * 8
