@@ -184,6 +184,7 @@ def test_recordings_without_spikes_give_black_images_and_an_empty_list_of_planes
     recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
     assert (AlignedTFI().reconstruct(recording, [MIDDLE]) == 0).all()
     assert list(AlignedTFI().rates(recording, [])) == []
+    assert AlignedTFI().motion(recording, []).shape == (0, 2, 2, 12, 16)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
