@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from spike_zoo.methods.stir import STIR, STIRLoss, STIRLossOptions, STIRPyramid, to_official
+from tests.helpers.golden import assert_near, outputs_of
 from tests.methods.stir.conftest import STIRGolden
 
 IMAGE_TOLERANCE = 1e-5
 FEATURE_TOLERANCE = 4e-5  # float32 resolution of features, which exceed 10
 FLOW_TOLERANCE = 1e-4
-
-
-def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
-
-
-@contextmanager
-def output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    outputs: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _, __, output: outputs.append(output))
-    try:
-        yield outputs
-    finally:
-        handle.remove()
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +95,15 @@ def test_embedding_stem_and_attention_agree(
     spikes = stir_golden.spikes("case_a")[:1]
     attention = official_network.attention
     assert attention is not None
-    stem = official_network.encoder.stages[0]
-    with output_of(stem) as stems, output_of(attention) as joined, torch.no_grad():
+    layers = {"stem": official_network.encoder.stages[0], "attention": attention}
+    with outputs_of(**layers) as outputs, torch.no_grad():
         pyramid = official_network.pyramid(spikes)
     embedded = torch.cat(tuple(pyramid.features[1]))
     assert_near(embedded, stir_golden.tensor("case_a/representation"), FEATURE_TOLERANCE)
-    assert_near(stems[0][1:2], stir_golden.tensor("case_a/stem"), FEATURE_TOLERANCE)
-    assert_near(joined[0], stir_golden.tensor("case_a/level5/attention"), FEATURE_TOLERANCE)
+    assert_near(outputs["stem"][1:2], stir_golden.tensor("case_a/stem"), FEATURE_TOLERANCE)
+    assert_near(
+        outputs["attention"], stir_golden.tensor("case_a/level5/attention"), FEATURE_TOLERANCE
+    )
 
 
 def test_training_pass_agrees_in_losses_gradients_and_statistics(
