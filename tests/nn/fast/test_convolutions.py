@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.nn.fast import (
@@ -33,19 +33,25 @@ def plain(layer: ConvPReLU) -> nn.Sequential:
     return standard.to(layer.conv.weight.dtype)
 
 
+def assert_equal(
+    actual: Tensor, learned: list[Tensor], expected: Tensor, others: list[Tensor]
+) -> None:
+    """Compare two outputs, and the gradients of the tensors that they depend on."""
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, learned, gradient),
+        torch.autograd.grad(expected, others, gradient),
+    )
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_values_and_gradients_equal_pytorch(layout: torch.memory_format) -> None:
     layer = ConvPReLU(5, 7).double()
     set_memory_format(layer, layout)
     standard = plain(layer)
     x = torch.randn(2, 5, 6, 7, dtype=torch.float64, requires_grad=True)
-    actual, expected = layer(x), standard(x)
-    torch.testing.assert_close(actual, expected)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [x, *layer.parameters()], gradient),
-        torch.autograd.grad(expected, [x, *standard.parameters()], gradient),
-    )
+    assert_equal(layer(x), [x, *layer.parameters()], standard(x), [x, *standard.parameters()])
 
 
 @pytest.mark.parametrize("side", [4, 50])  # without and with channels of zeros
@@ -62,12 +68,8 @@ def test_joined_parts_equal_concatenation_in_values_and_gradients(
     first, second = plain(joining), plain(following)
     expected = second(first(torch.cat(parts, dim=1)))
     actual = following(joining(joining.join(parts)))
-    torch.testing.assert_close(actual, expected)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [*parts, *joining.parameters()], gradient),
-        torch.autograd.grad(expected, [*parts, *first.parameters()], gradient),
-    )
+    theirs = [*parts, *first.parameters()]
+    assert_equal(actual, [*parts, *joining.parameters()], expected, theirs)
 
 
 def learned_pair(**norm_arguments: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -134,15 +136,10 @@ def test_convolution_to_few_channels_equals_pytorch_in_values_and_gradients(
     conv = nn.Conv2d(channels, count, 3, padding=1).double()
     assert conv.bias is not None
     x = torch.randn(batch, channels, height, width, dtype=torch.float64, requires_grad=True)
-    expected, actual = conv(x), convolve_to_few(x, conv.weight, conv.bias)
-    torch.testing.assert_close(actual, expected)
+    expected, learned = conv(x), [x, conv.weight, conv.bias]
     with torch.no_grad():
         torch.testing.assert_close(convolve_to_few(x, conv.weight, conv.bias), expected)
-    gradient, learned = torch.randn_like(expected), [x, conv.weight, conv.bias]
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, learned, gradient),
-        torch.autograd.grad(expected, learned, gradient),
-    )
+    assert_equal(convolve_to_few(x, conv.weight, conv.bias), learned, expected, learned)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -160,14 +157,9 @@ def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool)
     ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
     theirs.double().load_state_dict(ours.state_dict())
     x = torch.randn(2, 21, 6, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
-    actual, expected = ours(x), theirs(x)
-    torch.testing.assert_close(actual, expected)
+    actual = ours(x)
     assert actual.is_contiguous(memory_format=layout)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [x, *ours.parameters()], gradient),
-        torch.autograd.grad(expected, [x, *theirs.parameters()], gradient),
-    )
+    assert_equal(actual, [x, *ours.parameters()], theirs(x), [x, *theirs.parameters()])
 
 
 @pytest.mark.parametrize(("kind", "taps"), [(NarrowConv2d, 9), (PointwiseConv2d, 1)])
