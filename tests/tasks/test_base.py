@@ -27,24 +27,19 @@ class Brighter(TaskModule):
         self.step = step
 
     def make_metrics(self) -> MetricCollection:
-        """Measure PSNR."""
         return MetricCollection({"psnr": MeanPerImage(psnr)})
 
     def evaluate(self, batch: Tensor, split: Split, batch_idx: int) -> Evaluation:
-        """Compare the brighter images with the originals."""
         images = self.predict_step(batch, batch_idx)
         return Evaluation([], values=self.measure(split, images, batch))
 
     def origins(self, batch: Tensor) -> Sequence[Origin]:
-        """Return a placeholder as the recording of every image."""
         return [Origin("none")] * len(batch)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return brighter images."""
         return batch + self.step
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data that are marked as unsuitable."""
         if getattr(served, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 

@@ -39,19 +39,15 @@ class _Mean(TaskModule):
         self.types: list[torch.dtype] = []
 
     def make_metrics(self) -> MetricCollection:
-        """Return no metrics."""
         return MetricCollection({})
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Return an empty evaluation."""
         return Evaluation([])
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
-        """Return the same origin for all samples."""
         return [Origin("none")] * len(batch["spikes"])
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Reconstruct a batch."""
         image: Tensor = self.layer(batch["spikes"])
         self.types.append(image.dtype)
         return image
@@ -61,7 +57,6 @@ class _Codec(_Mean):
     """Module with the additional jobs compress, decompress and window."""
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return all jobs of the module."""
         data = batch["spikes"].bool().numpy().tobytes()
 
         def decompress() -> list[bytes]:
