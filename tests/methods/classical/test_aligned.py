@@ -19,6 +19,7 @@ from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.speeds import speed_of
+from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import SpikeRecording
@@ -193,16 +194,15 @@ def test_images_do_not_depend_on_the_number_of_threads(threads: int) -> None:
     recording = simulate_take(scene, margin=40).recording
     planes = range(MIDDLE, MIDDLE + 5)
     once = torch.cat([AlignedTFI().reconstruct(recording, [plane]) for plane in planes])
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(threads)
+    before = cv2.getNumThreads()
     cv2.setNumThreads(threads)
     try:
-        again = AlignedTFI().reconstruct(recording, planes)
-        assert torch.get_num_threads() == threads
+        with torch_threads(threads):
+            again = AlignedTFI().reconstruct(recording, planes)
+            assert torch.get_num_threads() == threads
         assert cv2.getNumThreads() == threads, "OpenCV's setting does not change"
     finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
+        cv2.setNumThreads(before)
     assert torch.equal(once, again)
 
 
