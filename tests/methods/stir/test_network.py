@@ -110,7 +110,6 @@ def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:
     with torch.device("meta"):
         network = STIR()
     assert round(count_flops(network, 250, 400).get_total_flops() / 2e9, 3) == 45.329
-    assert round(count_flops(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
 
 
 def test_cost_of_every_part_equals_the_published_value() -> None:
