@@ -81,14 +81,8 @@ def test_bd_rate_is_0_for_the_same_curve_and_minus_20_percent_at_0_8_of_its_rate
 def test_bd_rate_is_the_mean_difference_of_the_logarithms(method: Interpolation, seed: int) -> None:
     generator = np.random.default_rng(seed)
     anchor, tested = (
-        list(
-            zip(
-                generator.random(5 + n).cumsum(),
-                20 + 8 * generator.random(5 + n).cumsum(),
-                strict=True,
-            )
-        )
-        for n in range(2)
+        list(zip(generator.random(n).cumsum(), 20 + 8 * generator.random(n).cumsum(), strict=True))
+        for n in (5, 6)
     )
     for first, second in ((anchor, tested), (SLOW, FAST)):
         result = bd_rate(first, second, method)

@@ -115,12 +115,7 @@ def test_random_numbers_differ_by_purpose_step_rank_seed_and_batch() -> None:
         return cast("list[int]", torch.randint(2**40, (8,), generator=generator).tolist())
 
     assert random_numbers() == random_numbers()
-    others = [
-        random_numbers("noise"),
-        random_numbers(step=1),
-        random_numbers(rank=1),
-        random_numbers(seed=1),
-        random_numbers(seed=1000),
-    ]
-    others += [random_numbers(batch=1), random_numbers(batch=2)]
+    others = [random_numbers("noise"), random_numbers(step=1), random_numbers(rank=1)]
+    others += [random_numbers(seed=seed) for seed in (1, 1000)]
+    others += [random_numbers(batch=batch) for batch in (1, 2)]
     assert len({*map(tuple, [random_numbers(), *others])}) == 8

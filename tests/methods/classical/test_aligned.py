@@ -220,12 +220,9 @@ def test_planes_are_averaged_along_the_oracle_flow() -> None:
     assert torch.equal(oracle.predict_step(batch, 0), images)
     other: Any = {**batch, "flow": -batch["flow"]}
     assert psnr(images, batch["image"]) > psnr(oracle.predict_step(other, 0), batch["image"]) + 3
-    torch.testing.assert_close(
-        estimated.predict_step(batch, 0),
-        estimated.reconstruct(recording, [MIDDLE]),
-        atol=1e-5,
-        rtol=0,
-    )
+    actual = estimated.predict_step(batch, 0)
+    expected = estimated.reconstruct(recording, [MIDDLE])
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         oracle.reconstruct(recording, [MIDDLE])
     with pytest.raises(ConfigError, match="oracle_flow: the data have no ground-truth flow"):
