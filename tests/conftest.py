@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import spike_zoo  # noqa: F401  (its guard must run before lightning and torchmetrics)
+
+if TYPE_CHECKING:
+    from spike_zoo.tables.sweeps.line_reader import LineReader
 
 ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = ["outside"]  # an external package, which test_outside.py installs elsewhere
@@ -70,6 +74,14 @@ def official_path(shared: Path) -> Path:
     if not file.is_file():
         pytest.skip(f"{file.name} is not in the shared folder")
     return file
+
+
+@pytest.fixture(scope="session")
+def reader() -> LineReader:
+    """Parser of command lines, which takes longer to create than to use."""
+    from spike_zoo.tables.sweeps.line_reader import LineReader  # as above
+
+    return LineReader()
 
 
 @pytest.fixture

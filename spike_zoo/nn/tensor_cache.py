@@ -21,20 +21,20 @@ class TensorCache:
     with the same values.
 
     Args:
-        gib: Limit of the memory in GiB; tensors beyond it are computed each time. 0 disables cache
-            and rounding.
+        gib: Limit of the memory in GiB, or infinity; tensors beyond it are computed each time. 0
+            disables cache and rounding.
         store: Persistent store of all tensors: ``read(key)`` returns a tensor or None,
             ``write(key, tensor)`` stores one.
 
     Raises:
-        ValueError: If the limit is negative.
+        ValueError: If the limit is negative or not a number.
     """
 
     def __init__(self, gib: float, store: Any = None) -> None:  # noqa: ANN401  (the caller's own)
-        if gib < 0:
+        if not gib >= 0:
             raise ValueError(f"cache_gib must be 0 or more, got {gib}")
         self.is_enabled = gib > 0
-        self._free_bytes = int(gib * GIB)
+        self._free_bytes = gib * GIB
         self._store = store
         self._cached: dict[Hashable, Tensor] = {}
 

@@ -122,8 +122,8 @@ class FlowFields:
             (dx, dy) in pixels.
         """
         check_recording(recording)
-        planes = wanted_planes(centers, len(recording))
-        return torch.cat(list(self._fields(recording, planes, rate_scale)))
+        fields = self._fields(recording, wanted_planes(centers, len(recording)), rate_scale)
+        return torch.cat([torch.empty(0, 2, 2, *recording.shape[1:]), *fields])
 
     def _fields(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float | None

@@ -178,7 +178,7 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
         recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         recorded = None
-    if not isinstance(recorded, dict):
+    if not isinstance(recorded, dict) or not isinstance(recorded.get("trainer", {}), dict):
         raise FormatError.at(
             file,
             "not the configuration that a run writes, so its settings cannot be compared; restore "

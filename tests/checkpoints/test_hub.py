@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import spike_zoo
-from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub, push_to_hub
+from spike_zoo.checkpoints.hub import fetch_from_hub, push_to_hub
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError, WeightsError
 from spike_zoo.methods.stir import STIRModule
@@ -95,8 +95,3 @@ def test_a_missing_network_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match="name its path"):
         fetch_from_hub("hf:me/nowhere")
-
-
-def test_a_local_folder_is_loaded_without_the_hub(folder: Path) -> None:
-    assert not is_on_hub(folder)
-    assert isinstance(spike_zoo.load(folder), STIRModule)

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.utils.files import weights_file
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.steps": torch.tensor(7)}
 
@@ -37,11 +36,6 @@ def test_damaged_files_are_rejected_by_name(suffix: str, content: bytes, tmp_pat
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"none\.pth: there is no such file"):
         read_weights(tmp_path / "none.pth")
-
-
-def test_a_folder_is_resolved_to_the_export_in_it(tmp_path: Path) -> None:
-    assert weights_file(tmp_path) == tmp_path / "model.safetensors"
-    assert weights_file(tmp_path / "a.ckpt") == tmp_path / "a.ckpt"
 
 
 def test_a_digest_depends_on_names_and_values_but_not_on_the_order() -> None:

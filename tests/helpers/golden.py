@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Golden:
@@ -46,3 +48,27 @@ class Golden:
     def number(self, key: str) -> float:
         """Return an array of one element as a number."""
         return float(self.arrays[key])
+
+
+def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    """Assert that values differ by at most an absolute tolerance."""
+    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
+
+
+@contextlib.contextmanager
+def outputs_of(**layers: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect copies of the last outputs of layers."""
+    outputs: dict[str, Tensor] = {}
+
+    def collect(name: str) -> Any:
+        def hook(layer: nn.Module, arguments: object, output: Tensor) -> None:
+            outputs[name] = output.detach().clone()
+
+        return hook
+
+    handles = [layer.register_forward_hook(collect(name)) for name, layer in layers.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()

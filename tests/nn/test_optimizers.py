@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from lightning import LightningModule, Trainer
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from spike_zoo.nn.optimizers import adam
+from spike_zoo.testing import QUIET
 
 
 class Line(LightningModule):
@@ -47,16 +50,8 @@ def test_steps_equal_pytorchs_default_adam(weight_decay: float) -> None:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_trainer_clips_gradients_in_every_precision(precision: str) -> None:
     module = Line()
-    trainer = Trainer(
-        accelerator="cpu",
-        precision=precision,  # type: ignore[arg-type]  # one of its literals
-        gradient_clip_val=1e-3,
-        max_steps=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    options: Any = {"precision": precision, "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(gradient_clip_val=1e-3, max_steps=1, **options, **QUIET)
     trainer.fit(module, DataLoader(torch.ones(4, 1), batch_size=4))  # type: ignore[arg-type]
     clipped = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
     assert float(clipped.norm()) <= 1.001e-3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -25,8 +27,9 @@ class CountedFunction:
         return self.cache(keys, compute, CPU)
 
 
-def test_values_are_computed_once_and_returned_in_any_order() -> None:
-    values = CountedFunction(TensorCache(1.0))
+@pytest.mark.parametrize("gib", [1.0, math.inf])
+def test_values_are_computed_once_and_returned_in_any_order(gib: float) -> None:
+    values = CountedFunction(TensorCache(gib))
     first = values(1, 2, 3)
     assert torch.equal(values(3, 1, 2), first[[2, 0, 1]])
     assert values.count == 3
@@ -48,14 +51,15 @@ def test_without_memory_values_are_exact_and_computed_each_time() -> None:
     assert values.count == 4
 
 
-def test_a_full_cache_keeps_its_values_and_negative_limits_are_rejected() -> None:
+def test_a_full_cache_keeps_its_values_and_invalid_limits_are_rejected() -> None:
     values = CountedFunction(TensorCache(1000 / 2**30), size=400)  # 800 bytes each
     for _ in range(2):
         values(1)
         values(2)
     assert values.count == 3
-    with pytest.raises(ValueError, match="cache_gib must be 0 or more"):
-        TensorCache(-0.5)
+    for gib in (-0.5, math.nan):
+        with pytest.raises(ValueError, match="cache_gib must be 0 or more"):
+            TensorCache(gib)
 
 
 def test_a_cached_tensor_does_not_keep_its_batch_in_memory() -> None:

@@ -57,23 +57,21 @@ def test_a_single_row_or_column_does_not_change(size: tuple[int, int]) -> None:
     torch.testing.assert_close(warp(image, torch.zeros(1, 2, *size)), image)
 
 
-@pytest.mark.parametrize(("value", "pixels"), [("nan", "one"), ("nan", "all"), ("inf", "all")])
-def test_a_flow_that_is_not_finite_does_not_crash_the_process(value: str, pixels: str) -> None:
+def test_a_flow_that_is_not_finite_does_not_crash_the_process() -> None:
     code = """
-import sys, torch
+import torch
 from spike_zoo.nn import warp
-features = torch.rand(1, 8, 32, 32, requires_grad=True)
-flow = torch.zeros(1, 2, 32, 32)
-flow[..., 5, 5] = float(sys.argv[1])
-if sys.argv[2] == "all":
-    flow[:] = float(sys.argv[1])
-flow.requires_grad_(True)
-warped = warp(features, flow)
-warped.sum().backward()
-print(bool(torch.isfinite(warped).all() and torch.isfinite(features.grad).all()))
+for value, pixels in ("nan", slice(5, 6)), ("nan", slice(None)), ("inf", slice(None)):
+    features = torch.rand(1, 8, 32, 32, requires_grad=True)
+    flow = torch.zeros(1, 2, 32, 32)
+    flow[..., pixels, pixels] = float(value)
+    flow.requires_grad_(True)
+    warped = warp(features, flow)
+    warped.sum().backward()
+    print(bool(torch.isfinite(warped).all() and torch.isfinite(features.grad).all()), flush=True)
 """
-    process = run_python(code, value, pixels)
-    assert (process.returncode, process.stdout.strip()) == (0, "True"), process.stderr
+    process = run_python(code)
+    assert (process.returncode, process.stdout.split()) == (0, ["True"] * 3), process.stderr
 
 
 def test_gradient_of_the_flow_is_the_slope_of_the_ramp() -> None:

@@ -27,24 +27,19 @@ class Brighter(TaskModule):
         self.step = step
 
     def make_metrics(self) -> MetricCollection:
-        """Measure PSNR."""
         return MetricCollection({"psnr": MeanPerImage(psnr)})
 
     def evaluate(self, batch: Tensor, split: Split, batch_idx: int) -> Evaluation:
-        """Compare the brighter images with the originals."""
         images = self.predict_step(batch, batch_idx)
         return Evaluation([], values=self.measure(split, images, batch))
 
     def origins(self, batch: Tensor) -> Sequence[Origin]:
-        """Return a placeholder as the recording of every image."""
         return [Origin("none")] * len(batch)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return brighter images."""
         return batch + self.step
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data that are marked as unsuitable."""
         if getattr(served, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 
@@ -120,12 +115,7 @@ def test_random_numbers_differ_by_purpose_step_rank_seed_and_batch() -> None:
         return cast("list[int]", torch.randint(2**40, (8,), generator=generator).tolist())
 
     assert random_numbers() == random_numbers()
-    others = [
-        random_numbers("noise"),
-        random_numbers(step=1),
-        random_numbers(rank=1),
-        random_numbers(seed=1),
-        random_numbers(seed=1000),
-    ]
-    others += [random_numbers(batch=1), random_numbers(batch=2)]
+    others = [random_numbers("noise"), random_numbers(step=1), random_numbers(rank=1)]
+    others += [random_numbers(seed=seed) for seed in (1, 1000)]
+    others += [random_numbers(batch=batch) for batch in (1, 2)]
     assert len({*map(tuple, [random_numbers(), *others])}) == 8

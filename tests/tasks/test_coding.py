@@ -18,6 +18,7 @@ from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.images import SampleImages, SampleVideo
+from spike_zoo.training.result import Cost
 
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
@@ -54,13 +55,22 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_archive(path, planes=PLANES, height=HEIGHT, width=WIDTH, stride=STRIDE))
 
 
-def logged_metrics(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
-    """Test a module with the callbacks of a run, and return the logged metrics."""
-    images = folder / "images"
-    callbacks = [PerImageMetrics(folder), SampleImages(images), SampleVideo(images)]
-    trainer = Trainer(logger=False, callbacks=[*callbacks, CostMeter()], **QUIET)
+class CodedTest(NamedTuple):
+    """A test of a codec with its logged metrics, files and costs."""
+
+    module: CodingModule
+    metrics: dict[str, float]
+    folder: Path
+    costs: dict[str, Cost]
+
+
+def run_test(module: CodingModule, archive: str, folder: Path) -> CodedTest:
+    """Test a module with the callbacks of a run."""
+    images, meter = folder / "images", CostMeter()
+    callbacks = [PerImageMetrics(folder), SampleImages(images), SampleVideo(images), meter]
+    trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
     (metrics,) = trainer.test(module, data_of(archive), verbose=False)
-    return dict(metrics)
+    return CodedTest(module, dict(metrics), folder, meter.costs)
 
 
 def data_of(archive: str) -> SceneDataModule:
@@ -74,18 +84,9 @@ def scenes(archive: str) -> list[Any]:
     return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
 
 
-class CodedTest(NamedTuple):
-    """A test of the rounding codec with its logged metrics and files."""
-
-    module: RoundingCodec
-    metrics: dict[str, float]
-    folder: Path
-
-
 @pytest.fixture(scope="module")
 def run(archive: str, tmp_path_factory: pytest.TempPathFactory) -> CodedTest:
-    module, folder = RoundingCodec(), tmp_path_factory.mktemp("run")
-    return CodedTest(module, logged_metrics(module, archive, folder), folder)
+    return run_test(RoundingCodec(), archive, tmp_path_factory.mktemp("run"))
 
 
 def test_rate_and_quality_of_every_rate_point_equal_closed_forms(
@@ -142,20 +143,16 @@ def test_every_image_is_listed_in_the_file_with_the_rate_of_its_recording(
 
 
 def test_lossless_coding_logs_only_a_rate(archive: str, scenes: list[Any], tmp_path: Path) -> None:
-    module = RateEstimator()
-    metrics = logged_metrics(module, archive, tmp_path)
+    module, metrics, *_ = run_test(RateEstimator(), archive, tmp_path)
     spikes = torch.cat([batch["spikes"] for batch in scenes]).double()
     assert metrics == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
     assert not module.curves
     assert not (tmp_path / "images").exists()
 
 
-def test_costs_of_compression_and_decompression_are_measured_per_image(archive: str) -> None:
-    meter = CostMeter()
-    trainer = Trainer(logger=False, callbacks=[meter], **QUIET)
-    trainer.test(RoundingCodec(), data_of(archive), verbose=False)
-    assert set(meter.costs) == {"forward", "compress", "decompress"}
-    assert meter.costs["forward"].size == (HEIGHT, WIDTH)
+def test_costs_of_compression_and_decompression_are_measured_per_image(run: CodedTest) -> None:
+    assert set(run.costs) == {"forward", "compress", "decompress"}
+    assert run.costs["forward"].size == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("module", [RoundingCodec(), RateEstimator()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -193,10 +194,8 @@ def test_classify_restores_the_training_mode() -> None:
     assert module.edges.training
 
 
-@pytest.fixture(scope="module")
-def logged_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Return the metrics of a fit and a test on stripes with two of three classes."""
-    archive = labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", 9)
+def test_stripes_are_learned_and_every_metric_is_logged(tmp_path: Path) -> None:
+    archive = labelled_archive(tmp_path / "stripes.h5", 9)  # two of three classes
     data = ClassificationDataModule(str(archive), 9, batch_size=4, seed=0)
     torch.manual_seed(0)
     module = StripesModule(classes=3)
@@ -204,16 +203,12 @@ def logged_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]
         max_epochs=40, logger=False, enable_checkpointing=False, check_val_every_n_epoch=40, **QUIET
     )
     trainer.fit(module, data)
-    fitted = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    logged = {**trainer.callback_metrics}
     trainer.test(module, data, verbose=False)
-    return fitted | {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def test_stripes_are_learned_and_every_metric_is_logged(logged_metrics: dict[str, float]) -> None:
     splits: dict[str, dict[str, float]] = {"train": {}, "val": {}, "test": {}}
-    for name, value in logged_metrics.items():
+    for name, value in {**logged, **trainer.callback_metrics}.items():
         split, _, metric = name.partition("/")
-        splits[split][metric] = value
+        splits[split][metric] = float(value)
     assert splits["train"].keys() == {"total", "accuracy"}
     assert splits["val"] == {"accuracy": 1, "precision": 1, "recall": 1, "f1": 1}
     names = ("precision", "recall", "f1")

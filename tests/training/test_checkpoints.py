@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -25,15 +23,11 @@ from spike_zoo.training.checkpoints import AtomicCheckpointIO
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.resuming import check_has_optimizer
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.limits import largest_file
 from tests.helpers.modules import DoubledModule
 
 TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
 MARKER = "imported_by_a_checkpoint"
-
-
-@pytest.fixture(scope="module")
-def reader() -> LineReader:
-    return LineReader()
 
 
 pytestmark = pytest.mark.usefixtures("checkout")
@@ -68,21 +62,14 @@ def test_a_failed_write_keeps_the_previous_checkpoints(
 def test_a_full_disk_is_reported_and_the_previous_file_is_kept(tmp_path: Path) -> None:
     target, module = tmp_path / "last.ckpt", STIRModule(width=0.25, lpips="off")
     target.write_bytes(b"the one before")
-    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.RLIMIT_FSIZE
-    allowed = resource.getrlimit(limits)
     writers: list[Callable[[], object]] = [
         lambda: AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, target),
         lambda: save_weights(module, target),
     ]
     for write in writers:
-        resource.setrlimit(limits, (10_000, allowed[1]))
-        try:
-            with pytest.raises(RecordingError) as error:
-                write()
-        finally:
-            resource.setrlimit(limits, allowed)
+        with largest_file(10_000), pytest.raises(RecordingError) as error:
+            write()
         assert str(error.value).startswith(f"{target}: cannot be written (File too large)")
-    signal.signal(signal.SIGXFSZ, before)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the one before"]
 
 

@@ -39,19 +39,15 @@ class _Mean(TaskModule):
         self.types: list[torch.dtype] = []
 
     def make_metrics(self) -> MetricCollection:
-        """Return no metrics."""
         return MetricCollection({})
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Return an empty evaluation."""
         return Evaluation([])
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
-        """Return the same origin for all samples."""
         return [Origin("none")] * len(batch["spikes"])
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Reconstruct a batch."""
         image: Tensor = self.layer(batch["spikes"])
         self.types.append(image.dtype)
         return image
@@ -61,7 +57,6 @@ class _Codec(_Mean):
     """Module with the additional jobs compress, decompress and window."""
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return all jobs of the module."""
         data = batch["spikes"].bool().numpy().tobytes()
 
         def decompress() -> list[bytes]:
@@ -87,13 +82,6 @@ def _measure(
     return meter, module.types
 
 
-def test_operations_are_counted_per_image() -> None:
-    meter, _ = _measure("32-true", batches=2)
-    assert list(meter.costs) == ["forward"]
-    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
-    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
-
-
 def test_each_job_of_a_method_has_a_cost() -> None:
     costs = _measure("32-true", batches=2, module=_Codec())[0].costs
     assert list(costs) == ["forward", "compress", "decompress", "window"]
@@ -109,9 +97,14 @@ def test_each_job_of_a_method_has_a_cost() -> None:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
 )
-def test_timing_uses_the_precision_of_the_trainer(precision: str, dtype: torch.dtype) -> None:
+def test_an_image_is_counted_and_timed_in_the_precision_of_the_trainer(
+    precision: str, dtype: torch.dtype
+) -> None:
     meter, types = _measure(precision, batches=2)
     assert set(types) == {dtype}
+    assert list(meter.costs) == ["forward"]
+    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
+    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
     assert meter.costs["forward"].seconds is not None
     assert meter.costs["forward"].seconds > 0
 

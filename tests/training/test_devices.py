@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from spike_zoo.cli.main import main
-from tests.conftest import ROOT
 from tests.helpers.imitated_device import DEVICE, ImitatedDevice, imitated_mac
 
 SMALL = [
     *("--config=profiles/smoke", "--data.init_args.crop=16", "--trainer.enable_progress_bar=false"),
     *("--data.init_args.batch_size=1", "--trainer.accelerator=auto", "--trainer.max_epochs=1"),
 ]
+pytestmark = pytest.mark.usefixtures("checkout")
 STIR = ["--config=stir_demo", "--model.width=0.25", "--model.pyramid_levels=3"]
 
 
@@ -34,7 +34,6 @@ def test_the_imitated_device_rejects_what_mps_rejects() -> None:
 def test_a_run_on_a_device_without_float64_trains_and_evaluates(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
     call = [*STIR, *SMALL, f"--data.init_args.archive={clips_archive}", f"--run_dir={tmp_path}"]
     call.append("--model.protocols=[stir,uniform7]")
     with imitated_mac(monkeypatch):
@@ -48,7 +47,6 @@ def test_a_run_on_a_device_without_float64_trains_and_evaluates(
 def test_classical_methods_run_on_a_device_without_their_kernels(
     clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
     call = ["--config=classical/tfi_aligned", *SMALL, f"--run_dir={tmp_path}"]
     with imitated_mac(monkeypatch):
         assert main(["test", *call, f"--data.init_args.archive={clips_archive}"]) == 0

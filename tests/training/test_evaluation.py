@@ -22,7 +22,7 @@ from spike_zoo.media import load_picture
 from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import Origin, SamplePrediction, TaskModule, base
 from spike_zoo.testing import QUIET, tiny_archive
-from spike_zoo.training.evaluation import EvaluationCallback, PredictionFiles, image_set_digest
+from spike_zoo.training.evaluation import PredictionFiles, image_set_digest
 from spike_zoo.training.result import RunResult
 
 IMAGES = st.lists(
@@ -94,12 +94,7 @@ def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
 
     class Scenes(TaskModule):
         def origins(self, batch: Any) -> list[Origin]:
-            return [
-                Origin("street", 6),
-                Origin("street", 13),
-                Origin("alley", 6),
-                Origin("alley", 13),
-            ]
+            return [Origin(name, plane) for name in ("street", "alley") for plane in (6, 13)]
 
     writer, images = PredictionFiles(tmp_path), torch.full((4, 1, 12, 16), 0.5)
     writer.write_on_batch_end(cast("Any", None), Scenes(), images, [0, 1], {}, 0, 0)
@@ -161,11 +156,3 @@ def test_digests_of_images_are_equal_if_the_images_are_equal_in_any_order(
     assert image_set_digest(shuffled) == image_set_digest(images)
     is_same = set(images) == set(others)
     assert (image_set_digest(images) == image_set_digest(others)) is is_same
-
-
-def test_a_callback_of_evaluations_is_reset_at_construction() -> None:
-    class Values(EvaluationCallback):
-        def reset(self) -> None:
-            self.values: list[float] = []
-
-    assert not Values().values

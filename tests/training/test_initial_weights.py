@@ -22,7 +22,6 @@ from spike_zoo.training.initial_weights import (
 )
 from spike_zoo.training.result import RunResult
 from spike_zoo.utils.files import shipped_weights
-from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.results import make_result
 
@@ -46,9 +45,7 @@ Fit = Callable[..., int]
 
 
 @pytest.fixture
-def fit(clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
-    monkeypatch.chdir(ROOT)
-
+def fit(clips_archive: Path, tmp_path: Path, checkout: None) -> Fit:
     def run(*options: str, folder: str = "run") -> int:
         data = ["--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path / folder)]
         return main([*FIT, *data, *options])

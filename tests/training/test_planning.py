@@ -18,11 +18,6 @@ from tests.conftest import ROOT
 BASE = ["--config=classical/tfi", "--config=profiles/smoke"]
 
 
-@pytest.fixture(scope="module")
-def reader() -> LineReader:
-    return LineReader()
-
-
 def test_placeholders_in_run_dir_are_replaced(reader: LineReader) -> None:
     folders = set()
     for seed in (3, 4):

@@ -32,11 +32,6 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 pytestmark = pytest.mark.usefixtures("checkout")
 
 
-@pytest.fixture(scope="module")
-def reader() -> LineReader:
-    return LineReader()
-
-
 def _rejection(reader: LineReader, *options: str) -> str:
     """Return the message for a command line that the parser rejects."""
     arguments = with_files([*BASE, *options])

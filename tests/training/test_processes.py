@@ -89,25 +89,19 @@ def pair(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_train_and_validate_like_one_with_twice_the_batch_size(
     archive: str, pair: Path, tmp_path: Path
 ) -> None:
-    single_run, double_run = tmp_path / "one", pair
     call = ["--data.init_args.archive", archive, "--data.init_args.batch_size", "4"]
-    assert main(["fit", *FIT, *call, *ONE, "--run_dir", str(single_run)]) == 0
-    assert RunResult.read(single_run).images == RunResult.read(double_run).images
-    assert len(_validation_metrics(single_run)) == 2
-    assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= _validation_metrics(single_run)[
-        0
-    ].keys()
-    for measured, expected in zip(
-        _validation_metrics(double_run), _validation_metrics(single_run), strict=True
-    ):
-        assert measured == pytest.approx(expected, abs=1e-3)
+    assert main(["fit", *FIT, *call, *ONE, "--run_dir", str(tmp_path)]) == 0
+    single, double = (RunResult.read(run) for run in (tmp_path, pair))
+    assert single.images == double.images
+    measured, expected = (_validation_metrics(run) for run in (pair, tmp_path))
+    assert len(expected) == 2
+    assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= expected[0].keys()
+    for ours, theirs in zip(measured, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-3)
     for key in ("test/psnr", "test/ssim", "val/psnr"):
-        expected_metric = RunResult.read(single_run).metrics[key]
-        assert RunResult.read(double_run).metrics[key] == pytest.approx(
-            expected_metric, abs=1e-3
-        ), key
-    weights = _weights(double_run)
-    for name, value in _weights(single_run).items():
+        assert double.metrics[key] == pytest.approx(single.metrics[key], abs=1e-3), key
+    weights = _weights(pair)
+    for name, value in _weights(tmp_path).items():
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=2e-5, msg=name)
 
 

@@ -70,7 +70,8 @@ CONFIGS: dict[str, list[str]] = {
     "denoiser": DENOISER,
     "upsampler": UPSAMPLER,
 }
-Fit = Callable[..., int]
+Command = Callable[[str, Path], list[str]]
+Runs = Callable[[str], Path]
 
 
 pytestmark = pytest.mark.usefixtures("checkout")
@@ -84,7 +85,7 @@ def archives(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.fixture(scope="module")
-def command(archives: dict[bool, str]) -> Callable[[str, Path], list[str]]:
+def command(archives: dict[bool, str]) -> Command:
     def of(name: str, run_dir: Path) -> list[str]:
         options = CONFIGS[name]
         archive = archives["ssdm" in options[1]]
@@ -95,9 +96,7 @@ def command(archives: dict[bool, str]) -> Callable[[str, Path], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(
-    command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
+def uninterrupted(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Return the folder of an uninterrupted run, created once per configuration."""
     folders: dict[str, Path] = {}
 
@@ -137,9 +136,7 @@ def _assert_equal_training(actual: Path, expected: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def stopped_once(
-    command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> list[str]:
+def stopped_once(command: Command, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Return the command of a run that was stopped after five of its eight updates."""
     call = command("cosine", tmp_path_factory.mktemp("stopped") / "run")
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -172,7 +169,7 @@ def test_resuming_with_other_settings_or_a_damaged_configuration_is_rejected(
     for change in ("trainer.max_epochs: 1, was 2", "data.init_args.batch_size: 1, was 2"):
         assert change in error
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    for content in ("", "[1, 2", "words"):
+    for content in ("", "[1, 2", "words", "seed_everything: 0\ntrainer:\n"):
         (folder / "config.yaml").write_text(content)
         with pytest.raises(FormatError, match=r"config\.yaml: not the configuration that a run"):
             check_unchanged(folder, {}, {})
@@ -181,7 +178,7 @@ def test_resuming_with_other_settings_or_a_damaged_configuration_is_rejected(
 
 
 def test_a_run_stopped_in_mid_epoch_continues_with_another_number_of_workers(
-    stopped: list[str], uninterrupted: Callable[[str], Path]
+    stopped: list[str], uninterrupted: Runs
 ) -> None:
     assert main([*stopped, "--data.init_args.workers", "2", "--ckpt_path", "last"]) == 0
     _assert_equal_training(Path(stopped[-1]), uninterrupted("cosine"))
@@ -223,10 +220,7 @@ def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: l
 
 
 def test_a_schedule_that_cannot_change_is_rejected_by_name(
-    uninterrupted: Callable[[str], Path],
-    command: Callable[[str, Path], list[str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    uninterrupted: Runs, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "other module"
     last = uninterrupted(name) / "checkpoints" / "last.ckpt"
@@ -251,10 +245,7 @@ def test_early_stopping_uses_the_patience_of_the_continuing_run() -> None:
 
 
 def test_a_new_run_with_nothing_left_to_train_is_rejected(
-    uninterrupted: Callable[[str], Path],
-    command: Callable[[str, Path], list[str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    uninterrupted: Runs, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = uninterrupted("cosine") / "checkpoints" / "last.ckpt"
     call = [*command("cosine", tmp_path / "again"), "--ckpt_path", str(last)]
@@ -267,10 +258,7 @@ def test_a_new_run_with_nothing_left_to_train_is_rejected(
 
 
 def test_resuming_a_finished_run_trains_nothing_and_keeps_its_record(
-    uninterrupted: Callable[[str], Path],
-    command: Callable[[str, Path], list[str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    uninterrupted: Runs, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(uninterrupted("cosine"), run_dir)
@@ -315,7 +303,7 @@ def test_a_run_without_a_last_checkpoint_starts_anew_or_is_rejected(tmp_path: Pa
 
 
 def test_a_finished_run_continues_with_more_epochs_in_its_folder(
-    command: Callable[[str, Path], list[str]], tmp_path: Path
+    command: Command, tmp_path: Path
 ) -> None:
     call = command("cosine", tmp_path / "run")
     assert main([*call, "--trainer.max_epochs=1"]) == 0
@@ -334,7 +322,7 @@ def test_a_finished_run_continues_with_more_epochs_in_its_folder(
 
 
 def test_a_run_resumed_from_a_checkpoint_of_lightning_has_the_rows_of_its_step(
-    command: Callable[[str, Path], list[str]], tmp_path: Path
+    command: Command, tmp_path: Path
 ) -> None:
     call = command("cosine", tmp_path / "run")
     call += ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3"]
@@ -377,8 +365,8 @@ def test_the_wall_time_of_a_resumed_run_includes_earlier_parts() -> None:
     ],
 )
 def test_a_run_resumed_in_mid_epoch_ends_like_an_uninterrupted_one(
-    command: Callable[[str, Path], list[str]],
-    uninterrupted: Callable[[str], Path],
+    command: Command,
+    uninterrupted: Runs,
     tmp_path: Path,
     name: str,
     step: int,
@@ -403,11 +391,7 @@ def _steps(run_dir: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "step"), [("cosine", 3), ("workers", 6), ("denoiser", 7)])
 def test_a_resumed_killed_run_ends_like_an_uninterrupted_one(
-    command: Callable[[str, Path], list[str]],
-    uninterrupted: Callable[[str], Path],
-    tmp_path: Path,
-    name: str,
-    step: int,
+    command: Command, uninterrupted: Runs, tmp_path: Path, name: str, step: int
 ) -> None:
     run_dir = tmp_path / "run"
     call = command(name, run_dir)

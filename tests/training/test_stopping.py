@@ -119,16 +119,16 @@ def _send(parent: int, signal_number: signal.Signals, target: str) -> None:
 
 
 @pytest.fixture
-def restored_handlers() -> Iterator[None]:
-    """Restore the signal handlers after a test."""
+def handlers() -> Iterator[dict[signal.Signals, Any]]:
+    """Return the signal handlers before a test, and restore them after it."""
     before = {number: signal.getsignal(number) for number in HANDLED}
-    yield
+    yield before
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.fixture
-def stopper(restored_handlers: None) -> Any:
+def stopper(handlers: dict[signal.Signals, Any]) -> Any:
     """Return the callback of a started fit."""
     stopper: Any = StopBetweenBatches()
     stopper.on_train_start(_trainer(), None)
@@ -184,13 +184,13 @@ def test_a_signal_during_an_evaluation_stops_the_run_at_its_end(stopper: Any) ->
 
 
 def test_a_second_ctrl_c_stops_immediately(
-    stopper: Any, capsys: pytest.CaptureFixture[str]
+    stopper: Any, handlers: dict[signal.Signals, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     signal.raise_signal(signal.SIGINT)
     assert "press Ctrl-C to stop immediately" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) != stopper._on_signal
+    assert signal.getsignal(signal.SIGTERM) == handlers[signal.SIGTERM]
 
 
 def test_a_signal_after_the_last_batch_stops_the_run_before_its_test(stopper: Any) -> None:
@@ -199,10 +199,9 @@ def test_a_signal_after_the_last_batch_stops_the_run_before_its_test(stopper: An
         stopper.on_train_end(_trainer(), None)
 
 
-def test_signal_handlers_are_restored_after_training(restored_handlers: None) -> None:
-    stopper: Any = StopBetweenBatches()
-    before = [signal.getsignal(number) for number in HANDLED]
-    stopper.on_train_start(_trainer(), None)
-    assert signal.getsignal(signal.SIGTERM) == stopper._on_signal
+def test_signal_handlers_are_restored_after_training(
+    stopper: Any, handlers: dict[signal.Signals, Any]
+) -> None:
+    assert signal.getsignal(signal.SIGTERM) != handlers[signal.SIGTERM]
     stopper.on_train_end(_trainer(), None)
-    assert [signal.getsignal(number) for number in HANDLED] == before
+    assert {number: signal.getsignal(number) for number in HANDLED} == handlers

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
-from tests.conftest import ROOT
 
 FIT = [
     *("fit", "--config=stir_demo", "--config=profiles/smoke", "--test_after_fit=false"),
@@ -108,6 +107,7 @@ CALLED = [
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("checkout")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("options", "code"), [*TRAINER, *CALLED])
 def test_an_option_trains_or_is_rejected_on_one_line(
@@ -115,10 +115,8 @@ def test_an_option_trains_or_is_rejected_on_one_line(
     tmp_path: Path,
     options: list[str],
     code: int,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(ROOT)
     call = [*FIT, f"--data.init_args.archive={clips_archive}", f"--run_dir={tmp_path / 'run'}"]
     assert main([*call, *options]) == code
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]

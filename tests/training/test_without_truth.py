@@ -68,13 +68,8 @@ def test_weights_that_are_better_are_kept_and_reconstruct(
     with torch.no_grad():
         dark.network.last.bias -= 0.2
     save_weights(dark, weights)
-    options = ["--init_from", str(weights)]
-    options += [
-        "--model.init_args.learning_rate",
-        "2e-2",
-        "--data.init_args.samples_per_epoch",
-        "8",
-    ]
+    options = ["--init_from", str(weights), "--data.init_args.samples_per_epoch", "8"]
+    options += ["--model.init_args.learning_rate", "2e-2"]
     assert _fit(archive, run_dir, *options, "--trainer.max_epochs", "1") == 0
     out = capsys.readouterr().out
     message = re.search(r"held-out spikes: (\S+) -> (\S+) \((\S+) standard errors\)", out)
@@ -86,18 +81,8 @@ def test_weights_that_are_better_are_kept_and_reconstruct(
     assert metrics["val/heldout_mse"] == pytest.approx(after, abs=1e-5)
     best = run_dir / "checkpoints" / "best.ckpt"
     assert _differ(_checkpoint(run_dir, "best.ckpt")["state_dict"], dark.state_dict())
-    recording = str(archive)
-    command = [
-        "reconstruct",
-        recording,
-        "--name",
-        "take0",
-        "--method",
-        str(best),
-        "--center",
-        "100",
-    ]
-    assert main([*command, "--out", str(picture)]) == 0
+    command = ["reconstruct", str(archive), "--name", "take0", "--center", "100"]
+    assert main([*command, "--method", str(best), "--out", str(picture)]) == 0
     assert picture.is_file()
 
 
@@ -137,12 +122,8 @@ def test_too_few_held_out_planes_are_reported_before_training(
 def test_a_network_with_aligned_input_is_rejected(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = [
-        "--model",
-        "spike_zoo.methods.stir.AlignedSTIRModule",
-        "--model.init_args.width",
-        "0.25",
-    ]
+    model = ["--model", "spike_zoo.methods.stir.AlignedSTIRModule"]
+    model += ["--model.init_args.width", "0.25"]
     options = ["--data.init_args.clip_length", "151", "--init_from", "null"]
     assert _fit(archive, tmp_path / "run", *model, *options) != 0
     assert "would only learn to repeat this image" in capsys.readouterr().err

@@ -51,21 +51,6 @@ def test_a_clip_gives_the_image_of_the_recording_at_its_middle_plane(
         torch.testing.assert_close(image[0], module.reconstruct(recording, [35])[0])
 
 
-def test_rate_scale_argument_overrides_that_of_the_recording(recording: SpikeRecording) -> None:
-    module = TFPModule(window=5)
-    without_argument, with_argument = (
-        module.reconstruct(recording, [20]),
-        module.reconstruct(recording, [20], rate_scale=1.2),
-    )
-    torch.testing.assert_close(
-        (without_argument / 2)[without_argument < 1], with_argument[without_argument < 1]
-    )
-    recording.rate_scale = None
-    with pytest.warns(UserWarning, match="rate-scale"):
-        unknown = module.reconstruct(recording, [20])
-    torch.testing.assert_close(unknown, 1.2 * with_argument)
-
-
 def test_recordings_shorter_than_the_window_are_reconstructed() -> None:
     short = SpikeRecording.from_planes(np.ones((3, 12, 12), np.bool_), rate_scale=1.0)
     assert (TFPModule(window=41).reconstruct(short, [0, 2]) == 1).all()

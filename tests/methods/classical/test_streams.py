@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +11,8 @@ from hypothesis import strategies as st
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import streams, tfi_stream, tfi_video, tfp_stream, tfp_video
 from spike_zoo.spikes import SpikeRecording
+from tests.helpers.streams import CountedPlanes
 from tests.methods.classical.reference import inverse_interval, per_pixel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def make_recording(planes: int = 90, density: float = 0.1, seed: int = 5) -> SpikeRecording:
@@ -123,40 +119,25 @@ def test_reusing_the_previous_boundary_does_not_change_the_nearest_spikes(
                 assert expected.planes[~reached].isinf().all()
 
 
-class CountingPlanes:
-    """Packed planes that count the planes read and the planes of the largest read."""
-
-    def __init__(self, packed: NDArray[np.uint8]) -> None:
-        self.packed = packed
-        self.shape = packed.shape
-        self.read = 0
-        self.largest = 0
-
-    def __getitem__(self, planes: slice | tuple[slice, slice, slice]) -> NDArray[np.uint8]:
-        part = self.packed[planes]
-        self.read += len(part)
-        self.largest = max(self.largest, len(part))
-        return part
-
-
 def test_a_wide_window_reads_each_plane_at_most_twice_in_small_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "BLOCK_PIXELS", 39 * 10)
-    source = CountingPlanes(make_recording(600).packed)
+    source = CountedPlanes(make_recording(600).packed)
     for _ in tfp_stream(SpikeRecording(source, 13), window=301):
         pass
-    assert source.read <= 2 * 600
-    assert source.largest <= 10
+    counts = [stop - start for start, stop in source.ranges]
+    assert sum(counts) <= 2 * 600
+    assert max(counts) <= 10
 
 
 def test_one_image_of_a_long_recording_reads_only_planes_within_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = CountingPlanes(make_recording(6000, density=0.3).packed)
+    source = CountedPlanes(make_recording(6000, density=0.3).packed)
     monkeypatch.setattr(streams, "MAX_INTERVAL", 200)
     list(tfi_stream(SpikeRecording(source, 13), [3000], 21))
-    assert source.read <= 21 + 2 * 200
+    assert sum(stop - start for start, stop in source.ranges) <= 21 + 2 * 200
 
 
 def test_wrong_arguments_raise_before_the_first_image() -> None:

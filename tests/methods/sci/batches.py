@@ -19,6 +19,14 @@ def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
     return scene_batch(IMAGES[module.stage], height, width)
 
 
+def reversed_batch(batch: Any) -> Any:
+    """Return the samples of a batch in reversed order."""
+    return {
+        name: value[::-1] if isinstance(value, list) else value.flip(0)
+        for name, value in batch.items()
+    }
+
+
 def scene_batch(images: int, height: int = 32, width: int = 32) -> Any:
     """Return two scenes with images 7 planes apart and a motion of 1 pixel along both axes."""
     generator = torch.Generator().manual_seed(1)

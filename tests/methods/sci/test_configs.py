@@ -30,6 +30,7 @@ from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, variants_to_run
 from tests.methods.sci.coding import MODULES, WIDTHS
 
+pytestmark = pytest.mark.usefixtures("checkout")
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
 #: Classes of baselines with other codecs and of bitstreams.
@@ -43,11 +44,6 @@ STAGES = {
     **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
     "playback": "recognition",
 }
-
-
-@pytest.fixture(autouse=True)
-def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")

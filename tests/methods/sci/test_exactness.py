@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 import spike_zoo
-from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.coding import BitstreamError, BitstreamReader, Header
 from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, scale_nets
 from spike_zoo.methods.sci.codec.entropy import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.nn.threads import torch_threads
 from tests.conftest import ROOT
 from tests.methods.sci.codecs import recording
 
@@ -63,17 +64,24 @@ class RecordingDecoder(SymbolDecoder):
         return value, symbols
 
 
+Group = tuple[bytes, Header, int]
+
+
 @pytest.fixture
-def symbols_of(
-    monkeypatch: pytest.MonkeyPatch, stream: bytes
-) -> Callable[[SCICodec], list[Tensor]]:
+def group(stream: bytes) -> Group:
+    """Return the payload, the header and the number of the last group of a bitstream."""
+    reader = BitstreamReader(stream)
+    return reader.payload(2), reader.header, 2
+
+
+@pytest.fixture
+def symbols_of(monkeypatch: pytest.MonkeyPatch, group: Group) -> Callable[[SCICodec], list[Tensor]]:
     """Return a function that decodes the symbols of a group with a codec."""
     monkeypatch.setattr(bitstream, "SymbolDecoder", RecordingDecoder)
 
     def read(codec: SCICodec) -> list[Tensor]:
         RecordingDecoder.symbols = []
-        reader = BitstreamReader(stream)
-        decoded_group(codec, reader.payload(2), reader.header, 2)  # raises if the checksum differs
+        decoded_group(codec, *group)  # raises if the checksum differs
         return RecordingDecoder.symbols
 
     return read
@@ -115,10 +123,9 @@ def matmul_precision(precision: str) -> Any:
     return changed(torch.set_float32_matmul_precision, "highest", precision)
 
 
-THREADS = torch.set_num_threads, torch.get_num_threads()
 SETTINGS: dict[str, Callable[[], Any]] = {
-    "1 thread": functools.partial(changed, *THREADS, 1),
-    "3 threads": functools.partial(changed, *THREADS, 3),
+    "1 thread": functools.partial(torch_threads, 1),
+    "3 threads": functools.partial(torch_threads, 3),
     "denormals as zero": functools.partial(changed, torch.set_flush_denormal, False, True),
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "bf16 products": lambda: matmul_precision("medium"),
@@ -134,11 +141,7 @@ def test_a_stream_is_decoded_equally_in_any_setting(
             assert are_equal(symbols_of(codec), expected), name
 
 
-def test_features_do_not_depend_on_the_precision_of_products(
-    codec: SCICodec, stream: bytes
-) -> None:
-    reader = BitstreamReader(stream)
-    group = reader.payload(2), reader.header, 2
+def test_features_do_not_depend_on_the_precision_of_products(codec: SCICodec, group: Group) -> None:
     expected, _ = decoded_group(codec, *group)
     with matmul_precision("medium"):
         assert torch.equal(decoded_group(codec, *group)[0], expected)
@@ -243,24 +246,21 @@ def test_no_float_selects_a_table(
 
 
 def test_small_differences_of_floats_change_features_slightly(
-    codec: SCICodec, stream: bytes
+    codec: SCICodec, group: Group
 ) -> None:
-    reader = BitstreamReader(stream)
-    group = reader.payload(2), reader.header, 2
     usual, _ = decoded_group(codec, *group)
     noisy = copy.deepcopy(codec)
     with_noise(noisy)
     assert 0 < (decoded_group(noisy, *group)[0] - usual).abs().max() < 1e-3
 
 
-def test_a_changed_integer_selects_other_tables_and_raises(codec: SCICodec, stream: bytes) -> None:
-    reader = BitstreamReader(stream)
+def test_a_changed_integer_selects_other_tables_and_raises(codec: SCICodec, group: Group) -> None:
     for net in range(3):
         other = copy.deepcopy(codec)
         layers: Any = scale_nets(other)[net].layers
         layers[2].bias_integer += 4 * int(2 ** layers[2].shift.max() // layers[2].multiplier.max())
         with pytest.raises(BitstreamError, match="group of pictures 2"):
-            decoded_group(other, reader.payload(2), reader.header, 2)
+            decoded_group(other, *group)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -279,22 +279,17 @@ def test_coding_restores_modes_and_settings(codec: SCICodec) -> None:
     other.decompress(other.compress(recording(13)))
     assert other.training
     assert not other.fem.training
-    assert flags == (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.backends.cudnn.allow_tf32,
-    )
+    assert flags == (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32)
     with eval_mode(other):
         assert not other.training
     assert other.training
 
 
 def test_concurrent_decoding_restores_settings_and_gives_equal_features(
-    codec: SCICodec, stream: bytes
+    codec: SCICodec, group: Group
 ) -> None:
-    reader = BitstreamReader(stream)
-
     def decode(_: int) -> Tensor:
-        return decoded_group(codec, reader.payload(2), reader.header, 2)[0]
+        return decoded_group(codec, *group)[0]
 
     with matmul_precision("high"):
         with ThreadPoolExecutor(4) as pool:

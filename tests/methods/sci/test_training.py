@@ -43,16 +43,9 @@ class Losses(Callback):
 def train(module: LightningModule, data: LightningDataModule, steps: int, file: Path) -> Losses:
     """Train a module, save its checkpoint, and return the logged metrics."""
     losses = Losses()
-    trainer = Trainer(
-        max_steps=steps,
-        limit_val_batches=0,
-        gradient_clip_val=1.0,
-        log_every_n_steps=1,
-        callbacks=[losses],
-        logger=False,
-        enable_checkpointing=False,
-        **QUIET,
-    )
+    options: dict[str, Any] = {"max_steps": steps, "limit_val_batches": 0, "log_every_n_steps": 1}
+    options |= {"gradient_clip_val": 1.0, "logger": False, "enable_checkpointing": False, **QUIET}
+    trainer = Trainer(callbacks=[losses], **options)
     trainer.fit(module, data)
     trainer.save_checkpoint(file)
     return losses

@@ -133,20 +133,15 @@ def fit(
 ) -> Trainer:
     """Train on the tiny archive, two batches per epoch, and save a checkpoint every n steps."""
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
-    trainer = Trainer(
-        max_steps=steps,
-        limit_val_batches=0,
-        callbacks=[ModelCheckpoint(folder, every_n_train_steps=every, save_top_k=-1)],
-        logger=False,
-        **QUIET,
-    )
+    saving = ModelCheckpoint(folder, every_n_train_steps=every, save_top_k=-1)
+    trainer = Trainer(max_steps=steps, limit_val_batches=0, callbacks=saving, logger=False, **QUIET)
     trainer.fit(module, data, **options)
     return trainer
 
 
 def assert_agrees_in_bf16(module: SSDMStudentModule | SSDMTeacherModule) -> Tensor:
     """Check that an image in bfloat16 agrees with single precision, and return it."""
-    batch = exposure_batch(exposed_take())
+    batch = exposure_batch(exposed_take(0, 16, 16))
     with torch.no_grad():
         exact = module.eval().predict_step(batch, 0)
         with torch.autocast("cpu", torch.bfloat16):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,34 +30,11 @@ from spike_zoo.methods.ssdm import (
     upsampling_loss,
 )
 from spike_zoo.methods.ssdm.sdm import mean_rate
-from tests.helpers.golden import Golden
+from tests.helpers.golden import Golden, assert_near, outputs_of
 
 LDN_TOLERANCE = 2e-5
 DEEP_TOLERANCE = 1e-4
 TIMES = [20, 44, 68, 92, 116]
-
-
-def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
-
-
-@contextmanager
-def outputs_of(**layers: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect copies of the outputs of some layers."""
-    outputs: dict[str, Tensor] = {}
-
-    def collect(name: str) -> object:
-        def hook(layer: nn.Module, arguments: object, output: Tensor) -> None:
-            outputs[name] = output.detach().clone()
-
-        return hook
-
-    handles = [layer.register_forward_hook(collect(name)) for name, layer in layers.items()]  # type: ignore[arg-type]  # it is one
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def window(spikes: Tensor, center: int, length: int = 21) -> Tensor:

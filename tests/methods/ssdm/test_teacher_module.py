@@ -86,7 +86,7 @@ def test_deblur_of_a_recording_equals_images_of_a_batch_with_any_memory_limit(
 def test_a_cascade_without_networks_has_no_parameters_and_equals_the_plain_teacher(
     upsampler: str,
 ) -> None:
-    batch = exposure_batch(exposed_take())
+    batch = exposure_batch(exposed_take(0, 16, 16))
     module = SSDMCascadeModule(TeacherOptions(use_bsn=False, upsampler=upsampler))  # type: ignore[arg-type]  # one of three
     assert not list(module.parameters())
     module.setup("test")
@@ -147,7 +147,7 @@ def test_an_export_contains_the_networks_and_needs_no_other_file(
     gone = str(tmp_path / "gone.ckpt")
     module.hparams["teacher"] = TeacherOptions(gone, gone)
     export(module, tmp_path / "teacher")
-    take = exposed_take()
+    take = exposed_take(0, 16, 16)
     batch = exposure_batch(take)
     loaded = spike_zoo.load(tmp_path / "teacher")
     assert isinstance(loaded, SSDMCascadeModule)

@@ -14,17 +14,14 @@ from spike_zoo.cli.main import main
 from spike_zoo.methods.ssmt import SSMTModule
 from spike_zoo.simulation import SceneSpec
 from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.testing import tiny_archive
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.variants import assert_builds
 
 VARIANTS = sorted((ROOT / "experiments/ssmt/variants").glob("*.yaml"))
+pytestmark = pytest.mark.usefixtures("checkout")
 SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"]
-
-
-@pytest.fixture(autouse=True)
-def _work_in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +103,6 @@ def test_published_schedules_are_those_of_the_paper(name: str, tmp_path: Path) -
 def test_scenes_without_flow_are_rejected_with_the_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from spike_zoo.testing import tiny_archive
-
     archive = tiny_archive(tmp_path / "a.h5", 121, 64, 64, stride=20)
     data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
     assert main(["fit", "--config", "configs/ssmt_motion.yaml", *SMOKE, *data]) == 2

@@ -80,8 +80,6 @@ def scene_batch(clips: int = CLIPS, height: int = 40, width: int = 48) -> SceneB
 
 
 class TestSSMTModule(ReconstructionTester, MethodTester):
-    steps_before_gradients = 3
-
     def make_module(self) -> SSMTModule:
         return small_module()
 

@@ -7,7 +7,7 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spike_zoo.methods.stir import STIR
+from tests.helpers.golden import Golden
 
 
-class Golden(NamedTuple):
-    """Arrays of the reference implementation and their metadata."""
+class STIRGolden(Golden):
+    """Arrays of the reference implementation, with spikes packed along rows."""
 
-    arrays: dict[str, NDArray[Any]]
-    meta: dict[str, Any]
-
-    def tensor(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
-
-    def spikes(self, case: str, width: int | None = None) -> Tensor:
-        packed = self.arrays[f"{case}/spikes_packed"]
+    def spikes(self, key: str, width: int | None = None) -> Tensor:
+        packed = self.arrays[f"{key}/spikes_packed"]
         return torch.from_numpy(
             np.unpackbits(packed, axis=-1, bitorder="little")[..., :width].astype(np.float32)
         )
@@ -61,10 +56,8 @@ def _scaled(
 
 
 @pytest.fixture(scope="session")
-def stir_golden(golden: Path) -> Golden:
-    with np.load(golden / "stir_golden.npz") as archive:
-        arrays = {key: archive[key] for key in archive.files}
-    return Golden(arrays, json.loads(str(arrays.pop("meta"))))
+def stir_golden(golden: Path) -> STIRGolden:
+    return STIRGolden(golden / "stir_golden.npz")
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +68,7 @@ def official_entries(golden: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def official_fp16(
-    stir_golden: Golden, official_entries: list[dict[str, Any]]
+    stir_golden: STIRGolden, official_entries: list[dict[str, Any]]
 ) -> dict[str, NDArray[Any]]:
     weights = {}
     for index, entry in enumerate(official_entries):

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.main import main
@@ -53,17 +54,6 @@ def trainer(**options: Any) -> lightning.Trainer:
     """Return a trainer that writes no files."""
     options |= {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
     return lightning.Trainer(**QUIET, **options)
-
-
-class RecordEvaluations(lightning.Callback):
-    """Callback that stores the evaluation of every test step."""
-
-    def __init__(self) -> None:
-        self.evaluations: list[Evaluation] = []
-
-    def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *rest: Any) -> None:
-        """Store the evaluation."""
-        self.evaluations.append(outputs)
 
 
 def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
@@ -118,15 +108,16 @@ def test_the_datamodule_returns_flow_of_each_image_cropped_with_the_clip(archive
 
 def test_flow_errors_are_logged_by_field_and_speed_and_true_flow_is_shown(archive: str) -> None:
     module, data = STIRModule(**SMALL), datamodule(archive)
-    recorder = RecordEvaluations()
+    evaluations: list[Evaluation] = []
+    recorder = LambdaCallback(on_test_batch_end=lambda *arguments: evaluations.append(arguments[2]))
     metrics = trainer(callbacks=[recorder]).test(module, data, verbose=False)[0]
     assert metrics["test/epe_still_fast"] > metrics["test/epe_still_slow"] > 0
     for name in ("test/epe", "test/epe_field_2", "test/epe_fast"):
         assert metrics[name] > 0
     ratio = metrics["test/epe"] / metrics["test/epe_still"]
     assert metrics["test/epe_ratio"] == pytest.approx(ratio, rel=1e-5)
-    assert len(recorder.evaluations) == 9
-    pictures = recorder.evaluations[0].samples[0].pictures
+    assert len(evaluations) == 9
+    pictures = evaluations[0].samples[0].pictures
     assert list(pictures)[1] == "true motion"
     assert pictures["true motion"].shape == (3, 32, 40)
 

@@ -24,13 +24,7 @@ def test_rates_count_the_spikes_of_each_window() -> None:
     block[:, 10] = 1.0  # in every window
     block[:, 3, :, 0] = 1.0  # in the two longest
     rates = NestedTFP(step=2)(block)
-    expected = [
-        [2 / 21, 1 / 21],
-        [2 / 17, 1 / 17],
-        [1 / 13, 1 / 13],
-        [1 / 9, 1 / 9],
-        [1 / 5, 1 / 5],
-    ]
+    expected = [[2 / 21, 1 / 21], [2 / 17, 1 / 17], [1 / 13] * 2, [1 / 9] * 2, [1 / 5] * 2]
     torch.testing.assert_close(rates[0, :, 0], torch.tensor(expected))
 
 

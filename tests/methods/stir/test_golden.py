@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from spike_zoo.methods.stir import STIR, STIRLoss, STIRLossOptions, STIRPyramid, to_official
-from tests.methods.stir.conftest import Golden
+from tests.helpers.golden import assert_near, outputs_of
+from tests.methods.stir.conftest import STIRGolden
 
 IMAGE_TOLERANCE = 1e-5
 FEATURE_TOLERANCE = 4e-5  # float32 resolution of features, which exceed 10
 FLOW_TOLERANCE = 1e-4
 
 
-def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
-
-
-@contextmanager
-def output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    outputs: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _, __, output: outputs.append(output))
-    try:
-        yield outputs
-    finally:
-        handle.remove()
-
-
 @pytest.fixture(scope="module")
-def pyramids(official_network: STIR, stir_golden: Golden) -> dict[str, STIRPyramid]:
+def pyramids(official_network: STIR, stir_golden: STIRGolden) -> dict[str, STIRPyramid]:
     with torch.no_grad():
         return {
             case: official_network.pyramid(stir_golden.spikes(case))
@@ -43,21 +27,21 @@ def pyramids(official_network: STIR, stir_golden: Golden) -> dict[str, STIRPyram
 
 
 def test_weight_recipe_gives_the_stored_checksums(
-    fp16_checksums: dict[str, int], stir_golden: Golden
+    fp16_checksums: dict[str, int], stir_golden: STIRGolden
 ) -> None:
     assert fp16_checksums == stir_golden.meta["weight_crc32_fp16"]
 
 
 @pytest.mark.parametrize("case", ["case_a", "case_b"])
 def test_image_agrees_in_single_precision(
-    case: str, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+    case: str, pyramids: dict[str, STIRPyramid], stir_golden: STIRGolden
 ) -> None:
     assert_near(pyramids[case].image, stir_golden.tensor(f"{case}/image"), IMAGE_TOLERANCE)
 
 
 @pytest.mark.parametrize("case", ["case_a", "case_b"])
 def test_image_agrees_to_1e_13_in_double_precision(
-    case: str, official_network: STIR, stir_golden: Golden
+    case: str, official_network: STIR, stir_golden: STIRGolden
 ) -> None:
     network = copy.deepcopy(official_network).double()
     with torch.no_grad():
@@ -66,7 +50,7 @@ def test_image_agrees_to_1e_13_in_double_precision(
 
 
 def test_odd_size_is_padded_and_cropped_as_published(
-    official_network: STIR, stir_golden: Golden
+    official_network: STIR, stir_golden: STIRGolden
 ) -> None:
     with torch.no_grad():
         image = official_network(stir_golden.spikes("case_pad", width=90))
@@ -76,7 +60,7 @@ def test_odd_size_is_padded_and_cropped_as_published(
 @pytest.mark.parametrize("case", ["case_a", "case_b"])
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
 def test_image_and_flows_of_every_level_agree(
-    case: str, level: int, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+    case: str, level: int, pyramids: dict[str, STIRPyramid], stir_golden: STIRGolden
 ) -> None:
     ours, prefix = pyramids[case].levels[level], f"{case}/level{level}"
     assert_near(ours.image, stir_golden.tensor(f"{prefix}/image_raw"), IMAGE_TOLERANCE)
@@ -88,7 +72,7 @@ def test_image_and_flows_of_every_level_agree(
             assert_near(flow, torch.cat(theirs, dim=1), FLOW_TOLERANCE)
 
 
-def test_extra_flow_fields_agree(pyramids: dict[str, STIRPyramid], stir_golden: Golden) -> None:
+def test_extra_flow_fields_agree(pyramids: dict[str, STIRPyramid], stir_golden: STIRGolden) -> None:
     extra = pyramids["case_a"].levels[1].extra_flow
     assert extra is not None
     assert_near(extra, stir_golden.tensor("case_a/level1/upflow_group"), FLOW_TOLERANCE)
@@ -96,7 +80,7 @@ def test_extra_flow_fields_agree(pyramids: dict[str, STIRPyramid], stir_golden: 
 
 @pytest.mark.parametrize("level", [2, 3, 4, 5])
 def test_features_and_hidden_states_agree(
-    level: int, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+    level: int, pyramids: dict[str, STIRPyramid], stir_golden: STIRGolden
 ) -> None:
     pyramid, prefix = pyramids["case_a"], f"case_a/level{level}"
     features = torch.stack([feature[0] for feature in pyramid.features[level]])
@@ -105,21 +89,25 @@ def test_features_and_hidden_states_agree(
     assert_near(hidden, stir_golden.tensor(f"{prefix}/hidden"), FEATURE_TOLERANCE)
 
 
-def test_embedding_stem_and_attention_agree(official_network: STIR, stir_golden: Golden) -> None:
+def test_embedding_stem_and_attention_agree(
+    official_network: STIR, stir_golden: STIRGolden
+) -> None:
     spikes = stir_golden.spikes("case_a")[:1]
     attention = official_network.attention
     assert attention is not None
-    stem = official_network.encoder.stages[0]
-    with output_of(stem) as stems, output_of(attention) as joined, torch.no_grad():
+    layers = {"stem": official_network.encoder.stages[0], "attention": attention}
+    with outputs_of(**layers) as outputs, torch.no_grad():
         pyramid = official_network.pyramid(spikes)
     embedded = torch.cat(tuple(pyramid.features[1]))
     assert_near(embedded, stir_golden.tensor("case_a/representation"), FEATURE_TOLERANCE)
-    assert_near(stems[0][1:2], stir_golden.tensor("case_a/stem"), FEATURE_TOLERANCE)
-    assert_near(joined[0], stir_golden.tensor("case_a/level5/attention"), FEATURE_TOLERANCE)
+    assert_near(outputs["stem"][1:2], stir_golden.tensor("case_a/stem"), FEATURE_TOLERANCE)
+    assert_near(
+        outputs["attention"], stir_golden.tensor("case_a/level5/attention"), FEATURE_TOLERANCE
+    )
 
 
 def test_training_pass_agrees_in_losses_gradients_and_statistics(
-    official_network: STIR, stir_golden: Golden
+    official_network: STIR, stir_golden: STIRGolden
 ) -> None:
     network = copy.deepcopy(official_network).train()
     target = stir_golden.tensor("train/ground_truth").float()
@@ -135,7 +123,7 @@ def test_training_pass_agrees_in_losses_gradients_and_statistics(
         torch.testing.assert_close(value, stir_golden.tensor(f"train/after/{name}"))
 
 
-def _wrong_gradients(network: STIR, stir_golden: Golden) -> list[str]:
+def _wrong_gradients(network: STIR, stir_golden: STIRGolden) -> list[str]:
     grads = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
     norms = {name: grad.double().norm().item() for name, grad in to_official(grads).items()}
     # Exactly zero in theory: a batch norm follows, so the stored values are rounding noise.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.stir_reference import ReferenceSTIR, reference_loss
 from spike_zoo.methods.stir import STIR
-from tests.methods.stir.conftest import Golden
+from tests.methods.stir.conftest import STIRGolden
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def reference(official_network: STIR) -> ReferenceSTIR:
 
 @pytest.mark.parametrize("case", ["case_a", "case_b"])
 def test_the_reference_gives_the_published_images(
-    case: str, reference: ReferenceSTIR, stir_golden: Golden
+    case: str, reference: ReferenceSTIR, stir_golden: STIRGolden
 ) -> None:
     with torch.no_grad():
         image = reference(stir_golden.spikes(case))
@@ -29,7 +29,7 @@ def test_the_reference_gives_the_published_images(
 
 
 def test_the_reference_gives_the_published_training_loss(
-    official_weights: dict[str, Tensor], stir_golden: Golden
+    official_weights: dict[str, Tensor], stir_golden: STIRGolden
 ) -> None:
     network = ReferenceSTIR()
     network.load_state_dict(STIR.from_official(official_weights).state_dict())

@@ -13,6 +13,7 @@ from torch import Tensor
 from spike_zoo.nn import deform_conv2d, deformable
 from spike_zoo.nn.fast import bands
 from spike_zoo.nn.fast.bands import convolve, convolve_backwards
+from spike_zoo.nn.threads import torch_threads
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -23,10 +24,8 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(bands, "BAND", 500)
     monkeypatch.setattr(bands, "SHARED_BAND", 500)
     monkeypatch.setattr(bands, "SMALL", 0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    with torch_threads(request.param):
+        yield request.param
 
 
 def draw(
@@ -77,23 +76,16 @@ def test_bands_equal_the_convolution_of_the_whole_image(
 
 @pytest.mark.usefixtures("threads")
 def test_output_and_gradients_have_the_memory_format_of_the_input() -> None:
-    image, offset, weight, mask = draw(2, 2, 4, 6, 7)
-    gradient = torch.randn(2, 5, 6, 7)
-    expected, gradients = (
-        convolve(image, offset, weight, mask),
-        convolve_backwards(gradient, image, offset, weight, mask),
+    arguments, gradient = draw(2, 2, 4, 6, 7), torch.randn(2, 5, 6, 7)
+    expected, gradients = convolve(*arguments), convolve_backwards(gradient, *arguments)
+    image, offset, mask, turned = (
+        x.contiguous(memory_format=torch.channels_last)
+        for x in (*arguments[:2], arguments[3], gradient)
     )
-    channels_last = [x.contiguous(memory_format=torch.channels_last) for x in (image, offset, mask)]
-    output = convolve(channels_last[0], channels_last[1], weight, channels_last[2])
+    output = convolve(image, offset, arguments[2], mask)
     assert output.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(output, expected)
-    actual = convolve_backwards(
-        gradient.contiguous(memory_format=torch.channels_last),
-        channels_last[0],
-        channels_last[1],
-        weight,
-        channels_last[2],
-    )
+    actual = convolve_backwards(turned, image, offset, arguments[2], mask)
     assert actual[0].is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(actual, gradients)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.nn.fast import (
@@ -33,19 +33,25 @@ def plain(layer: ConvPReLU) -> nn.Sequential:
     return standard.to(layer.conv.weight.dtype)
 
 
+def assert_equal(
+    actual: Tensor, learned: list[Tensor], expected: Tensor, others: list[Tensor]
+) -> None:
+    """Compare two outputs, and the gradients of the tensors that they depend on."""
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, learned, gradient),
+        torch.autograd.grad(expected, others, gradient),
+    )
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_values_and_gradients_equal_pytorch(layout: torch.memory_format) -> None:
     layer = ConvPReLU(5, 7).double()
     set_memory_format(layer, layout)
     standard = plain(layer)
     x = torch.randn(2, 5, 6, 7, dtype=torch.float64, requires_grad=True)
-    actual, expected = layer(x), standard(x)
-    torch.testing.assert_close(actual, expected)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [x, *layer.parameters()], gradient),
-        torch.autograd.grad(expected, [x, *standard.parameters()], gradient),
-    )
+    assert_equal(layer(x), [x, *layer.parameters()], standard(x), [x, *standard.parameters()])
 
 
 @pytest.mark.parametrize("side", [4, 50])  # without and with channels of zeros
@@ -62,12 +68,8 @@ def test_joined_parts_equal_concatenation_in_values_and_gradients(
     first, second = plain(joining), plain(following)
     expected = second(first(torch.cat(parts, dim=1)))
     actual = following(joining(joining.join(parts)))
-    torch.testing.assert_close(actual, expected)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [*parts, *joining.parameters()], gradient),
-        torch.autograd.grad(expected, [*parts, *first.parameters()], gradient),
-    )
+    theirs = [*parts, *first.parameters()]
+    assert_equal(actual, [*parts, *joining.parameters()], expected, theirs)
 
 
 def learned_pair(**norm_arguments: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -91,7 +93,7 @@ def test_fused_batch_norm_gives_the_same_images(arguments: dict[str, bool]) -> N
         torch.testing.assert_close(conv_norm(conv, norm, x), norm(conv(x)))
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_training", [True, False])
 def test_values_gradients_and_statistics_equal_pytorch(
     layout: torch.memory_format, is_training: bool
@@ -134,18 +136,13 @@ def test_convolution_to_few_channels_equals_pytorch_in_values_and_gradients(
     conv = nn.Conv2d(channels, count, 3, padding=1).double()
     assert conv.bias is not None
     x = torch.randn(batch, channels, height, width, dtype=torch.float64, requires_grad=True)
-    expected, actual = conv(x), convolve_to_few(x, conv.weight, conv.bias)
-    torch.testing.assert_close(actual, expected)
+    expected, learned = conv(x), [x, conv.weight, conv.bias]
     with torch.no_grad():
         torch.testing.assert_close(convolve_to_few(x, conv.weight, conv.bias), expected)
-    gradient, learned = torch.randn_like(expected), [x, conv.weight, conv.bias]
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, learned, gradient),
-        torch.autograd.grad(expected, learned, gradient),
-    )
+    assert_equal(convolve_to_few(x, conv.weight, conv.bias), learned, expected, learned)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_narrow_convolution_equals_pytorch_in_every_layout(layout: torch.memory_format) -> None:
     narrow, theirs = NarrowConv2d(6, 2), nn.Conv2d(6, 2, 3, padding=1)
     theirs.load_state_dict(narrow.state_dict())
@@ -154,32 +151,23 @@ def test_narrow_convolution_equals_pytorch_in_every_layout(layout: torch.memory_
     torch.testing.assert_close(narrow(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
-def test_narrow_convolution_has_the_flops_of_a_convolution() -> None:
-    narrow = NarrowConv2d(6, 2)
-    set_memory_format(narrow, torch.channels_last)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        narrow(torch.randn(2, 6, 5, 8))
-    assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_1x1_convolution_equals_pytorch(layout: torch.memory_format, bias: bool) -> None:
     ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
     theirs.double().load_state_dict(ours.state_dict())
     x = torch.randn(2, 21, 6, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
-    actual, expected = ours(x), theirs(x)
-    torch.testing.assert_close(actual, expected)
+    actual = ours(x)
     assert actual.is_contiguous(memory_format=layout)
-    gradient = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, [x, *ours.parameters()], gradient),
-        torch.autograd.grad(expected, [x, *theirs.parameters()], gradient),
-    )
+    assert_equal(actual, [x, *ours.parameters()], theirs(x), [x, *theirs.parameters()])
 
 
-def test_1x1_convolution_has_the_flops_of_a_convolution() -> None:
-    x = torch.randn(2, 21, 6, 5).to(memory_format=torch.channels_last)
-    with FlopCounterMode(display=False) as counter:
-        PointwiseConv2d(21, 11)(x)
-    assert counter.get_total_flops() == 2 * 2 * 21 * 11 * 6 * 5
+@pytest.mark.parametrize(("kind", "taps"), [(NarrowConv2d, 9), (PointwiseConv2d, 1)])
+def test_fast_convolutions_have_the_flops_of_a_convolution(
+    kind: type[NarrowConv2d | PointwiseConv2d], taps: int
+) -> None:
+    layer, x = kind(6, 2), torch.randn(2, 6, 5, 8).to(memory_format=torch.channels_last)
+    set_memory_format(layer, torch.channels_last)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(x)
+    assert counter.get_total_flops() == 2 * 2 * 6 * 2 * taps * 5 * 8

@@ -27,6 +27,7 @@ from spike_zoo.methods.sci.baselines.picture_recognition import (
 )
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
+from tests.methods.sci.batches import reversed_batch
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import WIDTHS, grouped, small
 
@@ -123,15 +124,11 @@ def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.M
     seed_everything(0)
     module = SCIRecognitionModule(2, cache_gib=1.0, **grouped(**WIDTHS)).eval()
     batch: Any = labelled_batch(41, 16, 16)
-    reversed_batch: Any = {
-        name: value[::-1] if isinstance(value, list) else value.flip(0)
-        for name, value in batch.items()
-    }
     with torch.no_grad():
         exact = module.codec.analysis_input(batch["spikes"], batch["rate_scale"])
         first = module._analysed(batch, None)
         monkeypatch.setattr(module.codec, "analysis_input", None)  # values must come from the cache
-        again = module._analysed(reversed_batch, None)
+        again = module._analysed(reversed_batch(batch), None)
     for cached, reversed_part, expected in zip(first, again, exact, strict=True):
         assert torch.equal(cached, reversed_part.flip(0))
         torch.testing.assert_close(cached, expected, rtol=1e-3, atol=1e-3)  # half precision

@@ -189,9 +189,7 @@ def test_invalid_settings_are_rejected_by_name(make: Any, message: str) -> None:
         make()
 
 
-def test_a_missing_video_codec_raises_before_computation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_video_codec_raises_before_computation(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = coded_video.CODECS["svtav1"]._replace(encoder="libnone")
     monkeypatch.setitem(coded_video.CODECS, "svtav1", missing)
     with pytest.raises(MediaError, match=r"svtav1: .*no encoder libnone"):

@@ -16,15 +16,8 @@ from spike_zoo.methods.sci.codec.bitstream import payloads
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.tasks.protocols import Compresses, DecodedBitstream, codec_from
+from spike_zoo.tasks.protocols import DecodedBitstream
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
-
-
-def test_a_codec_is_found_by_the_commands(codec: SCICodec) -> None:
-    assert isinstance(codec, Compresses)
-    holder = torch.nn.Module()
-    holder.codec = codec
-    assert codec_from(holder, "--method mine") is codec
 
 
 def test_decompress_returns_features_and_motion_of_every_window(

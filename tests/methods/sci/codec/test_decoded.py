@@ -35,12 +35,8 @@ def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int
 def parts_of(decoded: DecodedBitstream, *indexes: int) -> DecodedBitstream:
     """Return a subset of features, as if the other groups were damaged."""
     places = [decoded.feature_index.index(index) for index in indexes]
-    return dataclasses.replace(
-        decoded,
-        features=decoded.features[places],
-        motion=decoded.motion[places],
-        feature_index=tuple(indexes),
-    )
+    features, motion = decoded.features[places], decoded.motion[places]
+    return dataclasses.replace(decoded, features=features, motion=motion, feature_index=indexes)
 
 
 def test_images_use_two_features_on_either_side_across_groups(

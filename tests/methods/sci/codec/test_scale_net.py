@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, joined, scaling
+from spike_zoo.nn.threads import torch_threads
 
 HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
 
@@ -41,13 +41,6 @@ def net() -> ScaleNet:
             net(hyper, [context], seed % QUALITIES)
     net.finalize()
     return net.eval()
-
-
-@pytest.fixture
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def reference_scale_indexes(
@@ -86,15 +79,14 @@ def test_scale_indexes_equal_integer_arithmetic_at_every_quality(net: ScaleNet) 
 
 
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (4, 2), (8, 4)])
-@pytest.mark.usefixtures("_threads")
 def test_scale_indexes_do_not_depend_on_batch_or_threads(
     net: ScaleNet, batch: int, threads: int
 ) -> None:
     hyper, context = random_symbols()
     expected = net.scale_indexes(hyper, [context], 1)
-    torch.set_num_threads(threads)
     pairs = zip(hyper.split(batch), context.split(batch), strict=True)
-    assert torch.equal(torch.cat([net.scale_indexes(a, [b], 1) for a, b in pairs]), expected)
+    with torch_threads(threads):
+        assert torch.equal(torch.cat([net.scale_indexes(a, [b], 1) for a, b in pairs]), expected)
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch's own flags

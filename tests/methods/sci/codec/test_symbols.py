@@ -279,9 +279,7 @@ def code(
 
 
 @pytest.mark.parametrize("passes", [2, 4])
-def test_each_pass_contains_the_same_share_of_every_channel_and_position(
-    passes: Passes,
-) -> None:
+def test_each_pass_contains_the_same_share_of_every_channel_and_position(passes: Passes) -> None:
     masks = coding_passes(passes, torch.zeros(1, 8, 4, 12))
     assert (torch.stack(masks).sum(dim=0) == 1).all()
     for mask in masks:

@@ -18,6 +18,7 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     refine_affine,
     smooth_motion,
 )
+from spike_zoo.nn.warp import warp
 
 
 def constant(dx: float, dy: float) -> torch.Tensor:
@@ -43,8 +44,6 @@ def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     rows = torch.linspace(0, 3.1, 32).view(1, 1, 32, 1)
     motion = torch.cat([1.5 * rows.sin(), 0.8 * rows.cos()], dim=1).expand(1, 2, 32, 40)
     back = invert_motion(motion.contiguous())
-    from spike_zoo.nn.warp import warp
-
     forward_and_backward = back + warp(motion.contiguous(), back)
     assert forward_and_backward[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
 

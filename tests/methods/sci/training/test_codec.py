@@ -162,9 +162,7 @@ def test_patches_depend_on_seed_and_step_and_not_on_earlier_random_numbers() -> 
     assert not torch.equal(module.training_scenes(batch).features, first)
 
 
-def test_pairs_and_rollouts_have_loss_terms_of_motion(
-    all_stage_files: dict[str, str],
-) -> None:
+def test_pairs_and_rollouts_have_loss_terms_of_motion(all_stage_files: dict[str, str]) -> None:
     batch = scene_batch(3)
     terms = {}
     for kind, phases in {"intra": (1, 0, 0), "pair": (0, 1, 0), "rollout": (0, 0, 1)}.items():

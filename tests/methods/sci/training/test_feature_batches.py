@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -26,7 +25,7 @@ from spike_zoo.methods.sci.training.stage_module import FeatureBatch, serves_who
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
-from tests.methods.sci.batches import scene_batch
+from tests.methods.sci.batches import reversed_batch, scene_batch
 from tests.methods.sci.coding import small
 
 SHIFT = (3, -2)  # pixels right and down in each image
@@ -113,11 +112,7 @@ def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPat
     first = module.feature_scenes(batch).features
     assert len(windows) == 6
     torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-3)  # half precision
-    reversed_batch: Any = {
-        name: value[::-1] if isinstance(value, list) else value.flip(0)
-        for name, value in batch.items()
-    }
-    assert torch.equal(module.feature_scenes(reversed_batch).features.flip(0), first)
+    assert torch.equal(module.feature_scenes(reversed_batch(batch)).features.flip(0), first)
     assert len(windows) == 6
     later = {**batch, "start": batch["start"] + 7}  # two of three windows are cached
     later["spikes"] = batch["spikes"].roll(-7, dims=1)

@@ -16,10 +16,7 @@ from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
-from spike_zoo.methods.sci.training.clips import (
-    Intermediates,
-    stretch_contrast,
-)
+from spike_zoo.methods.sci.training.clips import Intermediates, stretch_contrast
 from spike_zoo.methods.sci.training.options import Stage
 from spike_zoo.methods.sci.training.stage_module import failed_motion
 from spike_zoo.simulation.kinds.recipes import RECIPES
@@ -77,9 +74,7 @@ def test_missing_and_unsuitable_checkpoints_of_earlier_stages_are_rejected(
 
 
 @pytest.mark.slow
-def test_training_features_with_the_analysis_lowers_the_loss(
-    stage_files: dict[str, str],
-) -> None:
+def test_training_features_with_the_analysis_lowers_the_loss(stage_files: dict[str, str]) -> None:
     losses = {}
     for train_fem in (False, True):
         seed_everything(0)
