@@ -73,7 +73,15 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
         image = image[0]
     if image.ndim != 3 or image.shape[0] != 3:
         raise GeometryError(f"a blurry image is R,G,B of shape (3, H, W), got {tuple(image.shape)}")
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    if image.dtype == torch.uint8:
+        return image.float() / 255
+    largest = float(image.float().max())
+    if not image.is_floating_point() or largest > 1.01:  # by more than rounding
+        raise ValueError(
+            f"a blurry image is uint8, or float in [0, 1]; got {image.dtype} up to {largest:g}. "
+            "Divide it by its largest possible value, such as 255 or 65535"
+        )
+    return image.float()
 
 
 def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: int) -> None:

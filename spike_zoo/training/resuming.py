@@ -238,7 +238,7 @@ def truncate_log(log: Path, checkpoint: Path | None) -> None:
         return
     content = read_checkpoint(checkpoint)
     loops = content.get("loops", {}).get("fit_loop", {})
-    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # in older checkpoints
+    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # saved by another trainer
     keep_rows_before(log, int(content.get(LOG_STEP, stepped)))
 
 

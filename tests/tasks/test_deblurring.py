@@ -167,3 +167,11 @@ def test_uint8_arrays_and_batches_of_one_image_give_the_same_result(
         images = module.deblur(blur, recording, [20, 34])
         assert images.shape == (2, 3, 24, 44)
         assert torch.equal(images[1], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint16, torch.float32])
+def test_blurry_images_of_unknown_range_are_rejected(
+    module: Clock, recording: SpikeRecording, dtype: torch.dtype
+) -> None:
+    with pytest.raises(ValueError, match=r"uint8, or float in \[0, 1\]; got .* up to 200"):
+        module.deblur(torch.full((3, 24, 44), 200, dtype=dtype), recording, [20])
