@@ -300,9 +300,9 @@ def test_companion_files_and_folders_are_not_listed(tmp_path: Path) -> None:
 def test_folders_of_users_are_listed_by_one_function() -> None:
     """Files of users are sequences that companions would shift; own output needs no order."""
     package = Path(spike_zoo.__file__).parent
-    own = {"output.py", "remote.py", "files.py"}
+    own = {"output.py", "remote.py"}
     listing = re.compile(r"\.iterdir\(|(?<!glob)\.r?glob\(|listdir\(")
-    rooms = ("archive", "simulation", "media", "cli", "reports", "data", "live", "app", "formats")
+    rooms = ("archive", "simulation", "media", "cli", "pages", "data", "formats")
     files = [file for room in rooms for file in sorted((package / room).rglob("*.py"))]
     assert [f.name for f in files if f.name not in own and listing.search(f.read_text())] == []
 
