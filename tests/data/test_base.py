@@ -161,13 +161,9 @@ def test_another_split_can_be_tested_on(archive_path: Path) -> None:
 
 def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
     data = ReconstructionDataModule(str(tmp_path / "none.h5"))
-    with pytest.raises(
-        MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"
-    ) as error:
+    message = r"none\.h5: .*python -m spike_zoo simulate --out.*experiments/\*/needs\*\.yaml"
+    with pytest.raises(MissingFileError, match=message):  # the file has options of other archives
         data.setup("fit")
-    assert "experiments/*/needs*.yaml" in str(
-        error.value
-    )  # file with the options of other archives
 
 
 def without_scale(take: Take) -> Take:
@@ -180,10 +176,8 @@ def test_unknown_rate_scales_are_reported_once_with_the_option_to_set(tmp_path: 
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(path, 61, crop=None)
     [message] = setup_warnings(data, "fit", "test")
-    assert (
-        "a.h5: 2 of 3 recordings do not state their rate scale (spikes per plane at white)"
-        in message
-    )
+    stated = "do not state their rate scale (spikes per plane at white)"
+    assert f"a.h5: 2 of 3 recordings {stated}" in message
     assert "data.init_args.rate_scale" in message
     scales = [float(batch["rate_scale"]) for batch in data.test_dataloader()]
     assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])

@@ -120,10 +120,8 @@ def test_recordings_of_two_sizes_in_one_batch_are_rejected(tmp_path: Path) -> No
         ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=2).setup("test")
     alone = ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=1)
     alone.setup("test")
-    assert [batch["spikes"].shape[-1] for batch in _batches(alone, alone.test_dataloader())] == [
-        10,
-        16,
-    ]
+    batches = _batches(alone, alone.test_dataloader())
+    assert [batch["spikes"].shape[-1] for batch in batches] == [10, 16]
 
 
 def test_augmentation_that_could_change_a_class_is_rejected_with_the_reason() -> None:

@@ -122,9 +122,8 @@ def test_the_named_splits_serve_complete_scenes(archive_path: Path) -> None:
         data.setup(stage)
         (packed,) = loader()
         batch = data.on_after_batch_transfer(packed, 0)
-        assert batch["spikes"].shape == (1, 101, 40, 48), (
-            "all planes around the images, without a crop"
-        )
+        # all planes around the images, without a crop
+        assert batch["spikes"].shape == (1, 101, 40, 48)
         assert batch["images"].shape == (1, 3, 1, 40, 48)
     with pytest.raises(ConfigError, match="'tset' is not a split; expected one of train"):
         SceneDataModule(str(archive_path), full_sequence_splits=("tset",))
