@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,8 +147,7 @@ def slow_build(script: Path, target: Path, n_jobs: int) -> subprocess.Popen[str]
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_build_leaves_no_file(tmp_path: Path, n_jobs: int) -> None:
     folder = tmp_path / "out"
-    process = slow_build(tmp_path / "build.py", folder / "a.h5", n_jobs)
-    assert process.stdout is not None
+    process: Any = slow_build(tmp_path / "build.py", folder / "a.h5", n_jobs)
     assert process.stdout.readline().strip() in ("started", "done")
     time.sleep(0.3)
     assert any(folder.iterdir())
@@ -166,8 +166,7 @@ def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
     tmp_path: Path, n_jobs: int
 ) -> None:
     target = tmp_path / "out" / "a.h5"
-    process = slow_build(tmp_path / "build.py", target, n_jobs)
-    assert process.stdout is not None
+    process: Any = slow_build(tmp_path / "build.py", target, n_jobs)
     while process.stdout.readline().strip() != "started":
         assert process.poll() is None, process.communicate()
     process.kill()

@@ -255,8 +255,7 @@ def test_any_crop_of_any_range_equals_that_of_the_array(
     start, row, column = (data.draw(st.integers(0, side)) for side in VALUES.shape)
     stop = data.draw(st.integers(start, len(VALUES)))
     crop = slice(start, stop), slice(row, row + 4), slice(column, None)
-    mapped = file.mapped("planes")
-    assert mapped is not None
+    mapped: Any = file.mapped("planes")
     np.testing.assert_array_equal(mapped[crop], VALUES[crop])
     np.testing.assert_array_equal(mapped[start:stop], VALUES[start:stop])
 
@@ -306,8 +305,7 @@ def test_a_file_whose_size_changes_during_reading_raises_an_error(
 ) -> None:
     """Reading a map beyond the end of its file would kill the process with SIGBUS."""
     file = _stored(tmp_path / "copied over.h5", chunks=chunks)
-    mapped = file.mapped("planes")
-    assert mapped is not None
+    mapped: Any = file.mapped("planes")
     np.testing.assert_array_equal(mapped[0:37], VALUES)
     with file.path.open("r+b") as raw:
         raw.truncate(size)

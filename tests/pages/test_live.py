@@ -164,20 +164,18 @@ def test_a_recording_ends_paused_before_the_planes_that_a_picture_needs() -> Non
 
 
 def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
-    player = Player(STORED, TFI(average=9), 0.5, fps=100, stride=50)
+    player: Any = Player(STORED, TFI(average=9), 0.5, fps=100, stride=50)
     thread = threading.Thread(target=player.run)
     thread.start()
     wait_until(lambda: player._shown is not None)
     time.sleep(0.2)
     latest, _ = player.wait(-1)
-    assert latest is not None
     assert (latest.number, latest.plane) == (1, 75), "no page was open"
     planes = []
     for _ in range(2):
         while latest.playing:
             planes.append(latest.plane)
             latest, _ = player.wait(latest.number)
-            assert latest is not None
         assert latest.plane == 324
         player.control(playing=True)
         latest, _ = player.wait(latest.number)
@@ -353,13 +351,12 @@ def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_picture() -
     source = FastPipe(stream, "p", DatLayout(16, 24, "byte"), kept_bytes=0)
     wait_until(lambda: source.ended)
     source.ended = False
-    player = Player(source, TFI(), 0.5)
+    player: Any = Player(source, TFI(), 0.5)
     player.control(plane=0, playing=False)
     source.arriving = 300
     assert not player._make(), "the picture's plane was overwritten"
     source.arriving = 20
     assert player._make()
-    assert player._shown is not None
     assert player._shown.plane == 800 + 300 - 512 + 75
 
 

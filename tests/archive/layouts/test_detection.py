@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -93,10 +94,8 @@ def test_clips_with_the_same_name_in_two_splits_stay_separate(tmp_path: Path) ->
         write_base_clip(tmp_path, split, "a")
     takes = find_takes(tmp_path, height=6, width=16)
     assert takes.splits == {"test": ["a"], "train": ["train-a"]}
-    take = takes.jobs["a"]()
-    assert take.images is not None
+    take: Any = takes.jobs["a"]()
     assert take.images.shape == (1, 6, 16)
-    assert take.image_index is not None
     assert take.image_index.tolist() == [2]
 
 

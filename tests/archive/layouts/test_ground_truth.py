@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -39,14 +39,10 @@ def read_take(folder: Path, name: str = "clip") -> Take:
     return find_takes(folder, layout="folder", **SIZE).jobs[name]()  # type: ignore[arg-type]  # by name
 
 
-def first_pixels(take: Take) -> dict[int, int]:
+def first_pixels(take: Any) -> dict[int, int]:
     """Return a dictionary from the plane of each picture to its first pixel."""
-    assert take.images is not None
-    assert take.image_index is not None
-    return dict(
-        zip(take.image_index.tolist(), take.images[:, 0, 0].reshape(len(take.images), -1)[:, 0],
-            strict=True)
-    )  # fmt: skip
+    first = take.images[:, 0, 0].reshape(len(take.images), -1)[:, 0]
+    return dict(zip(take.image_index.tolist(), first, strict=True))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".tiff", ".webp", ".PNG"])
