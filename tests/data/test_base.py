@@ -31,9 +31,8 @@ def test_a_loader_continues_at_the_same_batch_with_any_number_of_workers(
 ) -> None:
     def loader_of(workers: int) -> Any:
         options: dict[str, Any] = {"workers": workers, "samples_per_epoch": 40, "seed": 5}
-        return ReconstructionDataModule(
-            str(archive_path), 61, batch_size=2, crop=32, **options
-        ).train_dataloader()
+        data = ReconstructionDataModule(str(archive_path), 61, batch_size=2, crop=32, **options)
+        return data.train_dataloader()
 
     batches, state = [], None
     loader = loader_of(before)
@@ -245,15 +244,9 @@ def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
     takes = [replace(pattern_take(0), images=images) for images in kinds]
     for take in takes:
         take.recording.cfa = "RGGB"
-    data = ReconstructionDataModule(
-        str(archive_of(tmp_path / "a.h5", *takes)),
-        crop=None,
-        batch_size=4,
-        eval_batch_size=4,
-        workers=workers,
-        seed=0,
-        colour=colour,
-    )
+    options: dict[str, Any] = {"batch_size": 4, "eval_batch_size": 4, "workers": workers}
+    archive = str(archive_of(tmp_path / "a.h5", *takes))
+    data = ReconstructionDataModule(archive, crop=None, seed=0, colour=colour, **options)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         [batch] = loader
         images = batch["image"]

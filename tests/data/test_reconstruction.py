@@ -37,13 +37,17 @@ def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Pa
     assert windows[0]["rate_scale"] == pytest.approx(take.recording.rate_scale)
 
 
+@pytest.fixture(scope="module")
+def crops(archive_path: Path) -> ReconstructionWindows:
+    archive = SpikeArchive(archive_path)
+    return ReconstructionWindows(archive, "train", 61, crop=24, augment=True)
+
+
 @given(seed=st.integers(0, 2**62 - 1))
 def test_planes_and_image_have_the_same_crop_and_augmentation(
-    archive_path: Path, seed: int
+    crops: ReconstructionWindows, seed: int
 ) -> None:
-    windows = ReconstructionWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
-    sample = windows[SampleKey(1, seed)]
-    batch = unpacked(Collate()([sample]))
+    batch = unpacked(Collate()([crops[SampleKey(1, seed)]]))
     assert batch["spikes"].shape == (1, 61, 24, 24)
     rate = batch["spikes"].mean(1) / batch["rate_scale"]
     error = (rate - batch["image"][:, 0]).abs().mean()

@@ -78,9 +78,8 @@ def test_a_sidecar_states_which_planes_pictures_show(tmp_path: Path) -> None:
     sidecar.write_text(f"spike_h: {HEIGHT}\nspike_w: {WIDTH}\nplanes: [5, 3]\n")
     assert first_pixels(read_take(tmp_path)) == {3: 2, 5: 1}
     sidecar.write_text("planes: [5]\n")
-    with pytest.raises(
-        FormatError, match=r"clip\.dat\.yaml: planes lists 1 planes, but clip\.dat has 2"
-    ):
+    message = r"clip\.dat\.yaml: planes lists 1 planes, but clip\.dat has 2"
+    with pytest.raises(FormatError, match=message):
         read_take(tmp_path)
 
 
@@ -131,9 +130,8 @@ def test_clips_of_layout_base_must_have_the_usual_length(tmp_path: Path) -> None
 def test_a_plane_that_the_recording_does_not_have_is_named(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip" / "000009.png")
-    with pytest.raises(
-        PlaneRangeError, match=r"000009\.png: shows plane 9, but .*has planes 0\.\.8"
-    ):
+    message = r"000009\.png: shows plane 9, but .*has planes 0\.\.8"
+    with pytest.raises(PlaneRangeError, match=message):
         read_take(tmp_path)
 
 

@@ -30,17 +30,18 @@ def write_scene(
     root: Path, spikes: str, images: str, scene: str, files: int = 6, size: tuple[int, int] = SIZE
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
     """Write a scene in the published format; return its planes and images, top row first."""
-    planes = random_spikes(20 * files, *size, seed=len(scene))
-    pictures = np.random.default_rng(files).integers(0, 256, (files, *size, 3), dtype=np.uint8)
+    shape = (20 * files, size[0], size[1] // 8)
+    packed = np.random.default_rng(len(scene)).integers(0, 256, shape, dtype=np.uint8)
+    stripes = np.random.default_rng(files).integers(0, 256, (files, size[0], 8, 3), dtype=np.uint8)
+    pictures = np.tile(stripes, (1, 1, size[1] // 8, 1))  # quickly compressed
     for folder in (root / spikes / scene, root / images / scene):
         folder.mkdir(parents=True)
     for number in range(files):
-        part = planes[20 * number : 20 * number + 20, ::-1]  # stored upside down
-        stored = np.packbits(part, axis=-1, bitorder="little").tobytes()
-        (root / spikes / scene / f"{number:08d}.dat").write_bytes(stored)
+        part = packed[20 * number : 20 * number + 20, ::-1]  # stored upside down
+        (root / spikes / scene / f"{number:08d}.dat").write_bytes(part.tobytes())
         name = root / images / scene / f"{number:08d}.png"
         imsave(name, pictures[number], check_contrast=False)
-    return planes, pictures
+    return np.unpackbits(packed, axis=-1, bitorder="little").view(np.bool_), pictures
 
 
 def build(takes: DetectedTakes, path: Path) -> SpikeArchive:
