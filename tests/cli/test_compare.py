@@ -54,9 +54,7 @@ def test_the_documented_folder_trees_build_archives_with_all_splits_and_ground_t
     assert main(["archive", "build", str(tmp_path / "own"), archive, *size]) == 0
     assert capsys.readouterr().err == ""
     with SpikeArchive(archive) as built:
-        assert {split: len(built.names(split)) for split in ("train", "val", "test")} == {
-            "train": 2, "val": 1, "test": 1,
-        }  # fmt: skip
+        assert [len(built.names(split)) for split in ("train", "val", "test")] == [2, 1, 1]
         planes = {name: built.image_index(name).tolist() for name in built}
     assert planes.pop("walk") == [150]
     assert set(map(tuple, planes.values())) == {(100,)}

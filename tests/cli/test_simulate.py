@@ -287,9 +287,8 @@ def test_a_folder_of_footage_becomes_an_archive_for_training(
         assert {finding.code for finding in archive.verify()} == {"W02"}
         assert archive.names("train") == ["street-000019", "street-000032"]
         assert archive.names("test") == ["GOPR0384-000019"]
-        np.testing.assert_array_equal(
-            archive.images("GOPR0384-000019")[3], moving_texture(30, 2)[19]
-        )
+        image = archive.images("GOPR0384-000019")[3]
+        np.testing.assert_array_equal(image, moving_texture(30, 2)[19])
         assert archive["street-000019"].rate_scale == pytest.approx(0.496, abs=1e-3)
         assert archive["street-000019"].fps == 1920
     data = DeblurDataModule(str(out), crop=None, batch_size=2)

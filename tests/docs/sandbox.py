@@ -64,9 +64,8 @@ def write_example_files(folder: Path) -> None:
 
 def _write_pairs(folder: Path) -> None:
     take: Any = exposed_take(0, height=24, width=40)
-    for picture, recording in (("photo.png", "spikes.dat"),):
-        save_picture(take.blur[0], folder / picture)
-        write_recording(take.recording, folder / recording)
+    save_picture(take.blur[0], folder / "photo.png")
+    write_recording(take.recording, folder / "spikes.dat")
     job = functools.partial(exposed_take, 0, height=24, width=40)
     build_archive(folder / "data" / "deblur-small.h5", {"exposure": job})
 

@@ -275,9 +275,8 @@ def test_any_crop_of_any_range_equals_that_of_the_array(
 def test_other_storage_is_read_by_hdf5(tmp_path: Path, storage: dict[str, Any]) -> None:
     file = _stored(tmp_path / "other.h5", **storage)
     assert file.mapped("planes") is None
-    np.testing.assert_array_equal(
-        file.dataset("planes")[...], storage.get("values", VALUES), strict=True
-    )
+    expected = storage.get("values", VALUES)
+    np.testing.assert_array_equal(file.dataset("planes")[...], expected, strict=True)
 
 
 def test_unwritten_chunks_are_read_by_hdf5(tmp_path: Path) -> None:

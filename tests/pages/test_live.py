@@ -118,17 +118,15 @@ def test_a_pipe_keeps_the_last_planes_and_does_not_block_the_writer(tmp_path: Pa
     assert source.span() == (1200 - 512, 1200)
     assert (source.window(700, 730)[:] == planes[700:730]).all()
     assert (source.window(680, 700)[:] == planes[688:700]).all(), "only kept planes"
-    with pytest.raises(
-        PlaneRangeError, match="plane 600 is no longer in memory, the oldest is plane 688"
-    ):
+    message = "plane 600 is no longer in memory, the oldest is plane 688"
+    with pytest.raises(PlaneRangeError, match=message):
         source.window(600, 610)
 
 
 def test_a_slow_method_drops_pictures_and_keeps_the_playback_speed() -> None:
     recording = SpikeRecording.from_planes(np.concatenate([SPIKES] * 20), rate_scale=0.5)
-    with running_server(
-        StoredRecording(recording), SlowMethod(average=9), fps=50, stride=5
-    ) as server:
+    source, method = StoredRecording(recording), SlowMethod(average=9)
+    with running_server(source, method, fps=50, stride=5) as server:
         wait_until(lambda: state(server).get("number", 0) > 2)  # the first ones compile kernels
         start, first = time.monotonic(), state(server)
         wait_until(lambda: state(server)["dropped"] > first["dropped"] + 40)
@@ -306,10 +304,8 @@ def test_a_pipe_is_read_as_a_file_with_the_same_sidecar(
     assert source.span() == (0, len(expected)) == (0, 128)
     recording = source.window(0, 128)
     assert (recording.read() == expected.read()).all()
-    facts = ("fps", "threshold", "rate_scale", "cfa", "meta")
-    assert [getattr(recording, fact) for fact in facts] == [
-        getattr(expected, fact) for fact in facts
-    ]
+    for fact in ("fps", "threshold", "rate_scale", "cfa", "meta"):
+        assert getattr(recording, fact) == getattr(expected, fact), fact
     assert source.rate_scale == expected.rate_scale
 
 

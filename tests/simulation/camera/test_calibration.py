@@ -135,9 +135,8 @@ def test_the_command_writes_a_camera_that_simulate_reads(
     noise = resolve_noise("camera.yaml")
     assert noise.electrons == pytest.approx(100, rel=0.3)
     maps = np.load(tmp_path / "camera.npz")
-    assert {name: maps[name].shape for name in maps} == dict.fromkeys(
-        ("gain", "dark", "defective"), (48, 64)
-    )
+    shapes = {name: maps[name].shape for name in maps}
+    assert shapes == dict.fromkeys(("gain", "dark", "defective"), (48, 64))
     assert main(["calibrate", *names, "--out", "camera.yaml"]) == 2
     assert "camera.yaml exists already" in capsys.readouterr().err
     size = ["--train", "1", "--val", "0", "--test", "0", "--height", "32", "--width", "32"]

@@ -51,9 +51,8 @@ def test_an_exposure_is_blurry_and_its_spikes_have_the_light_of_its_images() -> 
     light = np.array([0.30, 0.59, 0.11]) @ (take.blur[0].reshape(-1, 3).T / 255)
     light = light.reshape(12, 4, 20, 4).mean((1, 3))
     rate = take.recording[20:117].mean(0) / spec.rate_scale
-    assert (
-        np.abs(rate - light).max() < 2.5 / 97
-    )  # tolerance: one spike at each end, and rounding to levels
+    # tolerance: one spike at each end, and rounding to levels
+    assert np.abs(rate - light).max() < 2.5 / 97
     assert take.recording.threshold == 2
     assert take.recording.rate_scale == pytest.approx(0.9927, abs=1e-4)
 

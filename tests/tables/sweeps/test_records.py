@@ -96,7 +96,7 @@ def test_storing_again_replaces_the_stored_record(finished: Any) -> None:
 def test_processes_that_store_concurrently_lose_no_record(tmp_path: Path) -> None:
     runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(6)]
     assert all(outcome.is_finished for outcome in run_all(runs, os.environ, jobs=6))
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert runs[0].records is not None
         runs[0].records.unlink()
         list(pool.map(keep_record, runs))
