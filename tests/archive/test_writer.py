@@ -59,10 +59,10 @@ def test_stored_spikes_are_little_larger_than_their_bits(tmp_path: Path) -> None
 def test_bits_along_time_compress_a_sample_clip_to_less_than_half(
     tmp_path: Path, shared: Path
 ) -> None:
-    clip = read_recording(shared / "data" / "data.dat", height=250, width=400)
+    clip = read_recording(shared / "data" / "data.dat", height=250, width=400).between(0, 101)
     options = {"compression": "gzip", "bit_layout": "tpack"}
     path = write_takes(tmp_path / "a.h5", {"a": clip}, **options)
-    assert path.stat().st_size < 0.5 * 301 * 12_500
+    assert path.stat().st_size < 0.5 * 101 * 12_500
     np.testing.assert_array_equal(SpikeArchive(path)["a"][:], clip[:])
 
 
