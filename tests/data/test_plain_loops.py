@@ -26,7 +26,7 @@ def read_epoch(loader: Any) -> list[torch.Tensor]:
 
 
 def are_equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
-    return all(map(torch.equal, first, second))
+    return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
 def test_a_loader_needs_no_setup_and_gives_planes_and_pictures(archive_path: Path) -> None:
