@@ -47,10 +47,10 @@ def test_a_truncated_file_is_rejected_in_one_line(path: Path, tmp_path: Path) ->
 def test_a_file_without_read_permission_is_not_reported_as_damaged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+    def deny(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Unable to synchronously open file")
 
-    monkeypatch.setattr(h5py, "File", refuse)
+    monkeypatch.setattr(h5py, "File", deny)
     with pytest.raises(RecordingError, match=r"clip\.h5: no permission to read this file"):
         verify_archive(path)
 

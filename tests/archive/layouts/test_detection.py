@@ -299,6 +299,6 @@ def test_layouts_are_read_in_natural_order_without_companion_files(
             else:
                 save_picture(np.zeros((8, 16)), path)
             path.with_name(f"._{path.name}").write_bytes(bytes(137 * 16))  # a valid recording
-    found = find_takes(tmp_path, layout=layout, height=8, width=16)
-    assert [name.rpartition("-")[2] for name in found.jobs] == ["1", "9", "10"]
-    assert all(job().recording.shape == (137, 8, 16) for job in found.jobs.values())
+    jobs = find_takes(tmp_path, layout=layout, height=8, width=16).jobs
+    assert [name.rpartition("-")[2] for name in jobs] == ["1", "9", "10"]
+    assert all(job().recording.shape == (137, 8, 16) for job in jobs.values())

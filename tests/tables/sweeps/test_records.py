@@ -129,8 +129,8 @@ def test_a_parameter_added_at_its_default_computes_the_same(
         arguments = {**CONFIG["model"]["init_args"], **inside}
         return {**CONFIG, **outside, "model": {"class_path": "m.M", "init_args": arguments}}
 
-    found = differences(config(recorded), config(requested), defaults)
-    assert (found == []) is expected
+    changes = differences(config(recorded), config(requested), defaults)
+    assert (changes == []) is expected
 
 
 def test_training_options_are_ignored_for_runs_without_training(tmp_path: Path) -> None:
