@@ -105,8 +105,7 @@ def test_columns_outside_the_selected_ranges_are_omitted(tmp_path: Path) -> None
 
 def test_selected_columns_are_written_with_zeros_between_them(tmp_path: Path) -> None:
     image, ranges = random_spikes(3, 4, 40), [(0, 20), (24, 44)]
-    path = tmp_path / "clip.dat"
-    write_recording(image, path, columns=ranges, stored_width=48)
+    path = write_recording(image, tmp_path / "clip.dat", columns=ranges, stored_width=48)
     assert path.stat().st_size == 3 * 4 * 48 // 8
     recording = read_recording(path, height=4, width=48, columns=ranges)
     np.testing.assert_array_equal(recording[:], image)
@@ -135,8 +134,7 @@ def test_a_partial_plane_is_omitted_only_on_request_and_with_a_warning(
     tmp_path: Path, align: str
 ) -> None:
     spikes = random_spikes(4, 8, 9)
-    path = tmp_path / "clip.dat"
-    write_recording(spikes, path)
+    path = write_recording(spikes, tmp_path / "clip.dat")
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(GeometryError, match="bytes over"):
         read_recording(path, height=8, width=9, frame_align=align)
@@ -183,8 +181,7 @@ def test_sizes_below_one_are_rejected(tmp_path: Path, height: int, width: int) -
 
 def test_bytes_before_the_first_whole_plane_are_skipped(tmp_path: Path) -> None:
     stored = random_spikes(4, 6, 1024)
-    path = tmp_path / "board.dat"
-    write_recording(stored, path, flip=False)
+    path = write_recording(stored, tmp_path / "board.dat", flip=False)
     path.write_bytes(path.read_bytes()[2 * 128 :])  # the file begins at the third row
     ranges = [(0, 500), (512, 1012)]
     recording = read_recording(

@@ -118,8 +118,7 @@ def test_noise_and_dark_and_bright_planes_fit_every_size(seed: int, rate: float)
     spikes[:, seed % 96, 3] = True  # two defective pixels, one below the other
     spikes[:, (seed + 1) % 96, 3] = True
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.dat"
-        write_recording(spikes, path)
+        path = write_recording(spikes, Path(folder) / "a.dat")
         assert [_stated(path, *size) for size in ((96, 64), (64, 96), (48, 128))] == [None] * 3
 
 

@@ -23,9 +23,7 @@ SPIKES = random_spikes(5, 6, 16)
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "train" / "spike" / "clip.dat"
-    write_recording(SPIKES, path)
-    return path
+    return write_recording(SPIKES, tmp_path / "train" / "spike" / "clip.dat")
 
 
 def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Path) -> None:
