@@ -101,7 +101,7 @@ def test_a_wrong_size_of_a_recording_is_recognised(
 
 
 @pytest.mark.parametrize("cfa", [None, "RGGB"])
-@pytest.mark.parametrize(("seed", "size"), enumerate([(96, 160), (66, 100)] * 2))
+@pytest.mark.parametrize(("seed", "size"), [*enumerate([(96, 160), (66, 100)] * 2)])
 def test_exchanged_sizes_of_scenes_are_recognised_without_false_alarms(
     tmp_path: Path, seed: int, cfa: Any, size: tuple[int, int]
 ) -> None:
