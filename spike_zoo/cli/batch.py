@@ -164,7 +164,7 @@ def _run_unit(
             if is_intact and not other:
                 return label, "unchanged", ""
             if not options["overwrite"]:
-                reason = f"made with another {' and '.join(other)}" if other else "and has changed"
+                reason = f"and its {' and '.join(other)} changed" if other else "and has changed"
                 raise ExistingFileError(
                     f"{out} exists already, {reason}; --overwrite replaces it", path=out
                 )

@@ -24,7 +24,14 @@ from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.spikes import SpikeRecording, Take
-from tests.helpers.archives import add_annotations, edit_file, make_motion, make_take, write_archive
+from tests.helpers.archives import (
+    add_annotations,
+    edit_file,
+    make_motion,
+    make_take,
+    write_archive,
+    write_takes,
+)
 from tests.helpers.streams import random_spikes
 
 
@@ -39,18 +46,14 @@ def plain_take(seed: int, *, label: int | None = None, scale: float | None = 0.6
     return Take(SpikeRecording.from_planes(spikes, fps=1e4, rate_scale=scale), label=label)
 
 
-def add_takes(writer: ArchiveWriter) -> None:
-    writer.add("labelled", plain_take(0, label=7), split="train")
-    writer.add("bare", plain_take(1), split="test")
-    writer.add("unscaled", plain_take(2, label=0, scale=None), split="train")
-    writer.add("pictures", make_take(3), split="train")
-    writer.add("moving", make_take(4, motion=make_motion(), blur=None, blur_span=None))
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with ArchiveWriter(tmp_path / "a.h5") as writer:
-        add_takes(writer)
+        writer.add("labelled", plain_take(0, label=7), split="train")
+        writer.add("bare", plain_take(1), split="test")
+        writer.add("unscaled", plain_take(2, label=0, scale=None), split="train")
+        writer.add("pictures", make_take(3), split="train")
+        writer.add("moving", make_take(4, motion=make_motion(), blur=None, blur_span=None))
     return tmp_path / "a.h5"
 
 
@@ -139,28 +142,23 @@ def test_appending_and_removing_update_the_table(path: Path) -> None:
 def test_small_too_large_and_damaged_archives_have_no_table(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ArchiveWriter(tmp_path / "few.h5") as writer:
-        for number in range(3):
-            writer.add(str(number), plain_take(number))
-    with h5py.File(tmp_path / "few.h5") as file:
+    few = write_takes(tmp_path / "few.h5", {str(number): plain_take(number) for number in range(3)})
+    with h5py.File(few) as file:
         assert "contents" not in file
     for name in ("MAX_BYTES_READ", "MAX_FILE_BYTES"):
         with monkeypatch.context() as patch:
             patch.setattr(contents, name, 100)
-            with ArchiveWriter(path, append=True) as writer:
-                writer.add(name, plain_take(1))
+            write_takes(path, {name: plain_take(1)}, append=True)
         assert table_of(path) == {}
     edit_file(path, lambda file: file["recordings/bare"].attrs.__setitem__("frames", -5))
-    with ArchiveWriter(path, append=True) as writer:
-        writer.add("last", plain_take(2))
+    write_takes(path, {"last": plain_take(2)}, append=True)
     assert table_of(path) == {}
     with pytest.raises(FormatError, match="frames, height, width are"):
         SpikeArchive(path).facts("bare")
 
 
 def test_an_archive_with_an_external_link_has_no_table(path: Path, tmp_path: Path) -> None:
-    with ArchiveWriter(tmp_path / "other.h5") as writer:
-        writer.add("a", plain_take(0, label=5))
+    write_takes(tmp_path / "other.h5", {"a": plain_take(0, label=5)})
 
     def link(file: h5py.File) -> None:
         del file["recordings/labelled/labels/class"]
@@ -169,8 +167,7 @@ def test_an_archive_with_an_external_link_has_no_table(path: Path, tmp_path: Pat
         )
 
     edit_file(path, link)
-    with ArchiveWriter(path, append=True) as writer:
-        writer.add("more", plain_take(2))
+    write_takes(path, {"more": plain_take(2)}, append=True)
     assert table_of(path) == {}
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter, contents
+from spike_zoo.archive import contents
 from tests.helpers.archives import (
     add_annotations,
     make_motion,
     make_take,
     make_two_sided_motion,
     write_archive,
+    write_takes,
 )
 
 TAKE = "recordings/take1"
@@ -106,18 +107,14 @@ def test_large_archives_have_the_same_digest_from_stored_checksums(
 
 
 def test_the_digest_depends_on_the_values_of_motion(tmp_path: Path) -> None:
-    bare, moving = tmp_path / "bare.h5", tmp_path / "moving.h5"
-    for path, motion in ((bare, None), (moving, make_motion())):
-        with ArchiveWriter(path) as writer:
-            writer.add("a", make_take(motion=motion), split="train")
-    with ArchiveWriter(tmp_path / "both.h5") as writer:
-        writer.add("a", make_take(**make_two_sided_motion(0)), split="train")
-    paths = bare, moving, tmp_path / "both.h5"
-    digests = {SpikeArchive(path).data_sha256() for path in paths}
+    bare, moving, both = (
+        write_takes(tmp_path / f"{number}.h5", {"a": make_take(**parts)}, "train")
+        for number, parts in enumerate(({}, {"motion": make_motion()}, make_two_sided_motion(0)))
+    )
+    digests = {SpikeArchive(path).data_sha256() for path in (bare, moving, both)}
     with h5py.File(moving, "r+") as file:
         file["recordings/a/motion"][1, 0, 5, 6] += 1
     digests.add(SpikeArchive(moving).data_sha256())
     assert len(digests) == 4
-    assert [(f.code, f.path) for f in SpikeArchive(moving).verify()] == [
-        ("E06", "recordings/a/motion")
-    ]
+    (finding,) = SpikeArchive(moving).verify()
+    assert (finding.code, finding.path) == ("E06", "recordings/a/motion")

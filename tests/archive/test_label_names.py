@@ -8,10 +8,10 @@ import h5py
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter, build_archive
+from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
 from spike_zoo.errors import FormatError, UsageError
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import make_take, write_archive, write_takes
 
 NAMES = ("car", "vélo")
 
@@ -40,8 +40,7 @@ def test_a_built_archive_has_the_given_class_names(tmp_path: Path) -> None:
 
 
 def test_names_survive_adding_rewriting_and_exporting(path: Path, tmp_path: Path) -> None:
-    with ArchiveWriter(path, append=True) as writer:
-        writer.add("more", make_take(1))
+    write_takes(path, {"more": make_take(1)}, append=True)
     assert main(["archive", "build", str(path), str(tmp_path / "b.h5"), "--jobs", "1"]) == 0
     exported = str(tmp_path / "one.h5")
     assert main(["archive", "export", str(tmp_path / "b.h5"), exported, "--name", "more"]) == 0
@@ -51,14 +50,10 @@ def test_names_survive_adding_rewriting_and_exporting(path: Path, tmp_path: Path
 
 def test_classes_of_two_archives_are_not_mixed(path: Path) -> None:
     before = path.read_bytes()
-    with (
-        pytest.raises(UsageError, match="classes of other names"),
-        ArchiveWriter(path, append=True, label_names=("bus",)),
-    ):
-        pass
+    with pytest.raises(UsageError, match="classes of other names"):
+        write_takes(path, {}, append=True, label_names=("bus",))
     assert path.read_bytes() == before
-    with ArchiveWriter(path, append=True, label_names=NAMES) as writer:
-        writer.add("more", make_take(1))
+    write_takes(path, {"more": make_take(1)}, append=True, label_names=NAMES)
     assert len(SpikeArchive(path)) == 3
 
 

@@ -160,11 +160,7 @@ def test_each_broken_rule_is_reported_with_its_place(
     assert (code, place) in [(finding.code, finding.path) for finding in findings], findings
     severity = "error" if code.startswith("E") else "warning"
     assert {finding.severity for finding in findings if finding.code == code} == {severity}
-    consequences = {
-        "E05": {"E06"},
-        "E11": {"E10"},
-        "E12": {"E07", "W03"},
-    }  # caused by the same change
+    consequences = {"E05": {"E06"}, "E11": {"E10"}, "E12": {"E07", "W03"}}  # of the same change
     assert {finding.code for finding in findings} <= {code, *consequences.get(code, ())}
     assert all("\n" not in str(finding) for finding in findings)
 
@@ -190,15 +186,12 @@ def test_the_same_spikes_in_two_splits_are_found_under_any_name(tmp_path: Path) 
         for name, seed, split in (("a", 0, "train"), ("b", 1, "train"), ("c", 0, "test")):
             writer.add(name, make_take(seed), split=split)
         writer.add("d", make_take(1), split="train")  # twice in one split
-    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [
-        "W01 splits 'a' (train) and 'c' (test) have the same spikes"
-    ]
+    same = "W01 splits 'a' (train) and 'c' (test) have the same spikes"
+    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [same]
     with ArchiveWriter(tmp_path / "a.h5", append=True) as writer:
         writer.put_in_split("test", "d", "b")
-    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [
-        "W01 splits 'b' is in several splits (and 1 more)",
-        "W01 splits 'a' (train) and 'c' (test) have the same spikes",
-    ]
+    several = "W01 splits 'b' is in several splits (and 1 more)"
+    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [several, same]
 
 
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])

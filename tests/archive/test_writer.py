@@ -20,13 +20,15 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.formats import read_recording
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import (
     add_annotations,
     make_motion,
     make_take,
     make_two_sided_motion,
     write_archive,
+    write_takes,
 )
 from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
@@ -38,9 +40,8 @@ from tests.helpers.streams import random_spikes
 def test_chunks_hold_about_sixteen_whole_planes_of_equal_number(
     tmp_path: Path, planes: int, chunk: int
 ) -> None:
-    with ArchiveWriter(tmp_path / "a.h5") as writer:
-        writer.add("a", SpikeRecording.from_planes(random_spikes(planes, 5, 20)))
-    with h5py.File(tmp_path / "a.h5") as file:
+    recording = SpikeRecording.from_planes(random_spikes(planes, 5, 20))
+    with h5py.File(write_takes(tmp_path / "a.h5", {"a": recording})) as file:
         stored = file["recordings/a/spikes"]
         assert stored.chunks == (chunk, 5, 3)
         assert stored.compression is None
@@ -48,10 +49,8 @@ def test_chunks_hold_about_sixteen_whole_planes_of_equal_number(
 
 
 def test_stored_spikes_are_little_larger_than_their_bits(tmp_path: Path) -> None:
-    path = tmp_path / "a.h5"
-    with ArchiveWriter(path) as writer:
-        writer.add("a", SpikeRecording.from_planes(random_spikes(301, 250, 400)))
-    raw = 301 * 250 * 50
+    recording = SpikeRecording(np.zeros((301, 250, 50), np.uint8), 400)
+    path, raw = write_takes(tmp_path / "a.h5", {"a": recording}), 301 * 250 * 50
     with h5py.File(path) as file:
         assert file["recordings/a/spikes"].id.get_storage_size() <= 1.012 * raw
     assert path.stat().st_size <= 1.012 * raw
@@ -60,13 +59,11 @@ def test_stored_spikes_are_little_larger_than_their_bits(tmp_path: Path) -> None
 def test_bits_along_time_compress_a_sample_clip_to_less_than_half(
     tmp_path: Path, shared: Path
 ) -> None:
-    from spike_zoo.formats import read_recording
-
-    clip = read_recording(shared / "data" / "data.dat", height=250, width=400)
-    with ArchiveWriter(tmp_path / "a.h5", compression="gzip", bit_layout="tpack") as writer:
-        writer.add("a", clip)
-    assert (tmp_path / "a.h5").stat().st_size < 0.5 * 301 * 12_500
-    np.testing.assert_array_equal(SpikeArchive(tmp_path / "a.h5")["a"][:], clip[:])
+    clip = read_recording(shared / "data" / "data.dat", height=250, width=400).between(0, 101)
+    options = {"compression": "gzip", "bit_layout": "tpack"}
+    path = write_takes(tmp_path / "a.h5", {"a": clip}, **options)
+    assert path.stat().st_size < 0.5 * 101 * 12_500
+    np.testing.assert_array_equal(SpikeArchive(path)["a"][:], clip[:])
 
 
 def test_root_attributes_state_schema_and_generator(tmp_path: Path) -> None:
@@ -83,8 +80,7 @@ def test_appending_keeps_everything_else(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["notebook"] = [1, 2, 3]
         file["recordings/take0"].attrs["operator"] = "Ada"
-    with ArchiveWriter(path, append=True) as writer:
-        writer.add("more", make_take(7), split="train")
+    write_takes(path, {"more": make_take(7)}, "train", append=True)
     with SpikeArchive(path) as archive:
         assert archive.names() == ["take0", "take1", "more"]
         assert archive.names("train") == ["take0", "more"]
@@ -190,12 +186,8 @@ def test_a_split_lists_existing_recordings_without_duplicates(tmp_path: Path) ->
 def test_images_that_do_not_fit_the_recording_are_rejected(
     tmp_path: Path, code: str, changes: dict[str, Any]
 ) -> None:
-    def write() -> None:
-        with ArchiveWriter(tmp_path / "a.h5") as writer:
-            writer.add("a", make_take(**changes))
-
     with pytest.raises(GeometryError) as caught:
-        write()
+        write_takes(tmp_path / "a.h5", {"a": make_take(**changes)})
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
 
@@ -215,9 +207,8 @@ def test_a_rejected_take_leaves_the_archive_as_it_was(tmp_path: Path) -> None:
 def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
     values = np.arange(3 * 48 * 84).reshape(3, 48, 84)
     images: np.ndarray = (values / values.size if dtype is np.float32 else values).astype(dtype)
-    with ArchiveWriter(tmp_path / "a.h5", compression="gzip") as writer:
-        writer.add("a", make_take(images=images))
-    stored = SpikeArchive(tmp_path / "a.h5").images("a")
+    path = write_takes(tmp_path / "a.h5", {"a": make_take(images=images)}, compression="gzip")
+    stored = SpikeArchive(path).images("a")
     assert stored.dtype == dtype
     np.testing.assert_array_equal(stored, images)
 
@@ -225,9 +216,8 @@ def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
 def test_bits_beyond_the_width_are_cleared_before_writing(tmp_path: Path) -> None:
     full = SpikeRecording(np.full((20, 5, 3), 255, np.uint8), 21)
     for layout in ("wpack", "tpack"):
-        with ArchiveWriter(tmp_path / f"{layout}.h5", bit_layout=layout) as writer:
-            writer.add("a", full)
-        archive = SpikeArchive(tmp_path / f"{layout}.h5")
+        path = write_takes(tmp_path / f"{layout}.h5", {"a": full}, bit_layout=layout)
+        archive = SpikeArchive(path)
         assert archive["a"][:].all()
         assert [finding.code for finding in archive.verify()] == ["W02", "W02"]
 
@@ -258,12 +248,8 @@ def test_appending_never_writes_through_a_link(tmp_path: Path) -> None:
         file.attrs["schema"], file.attrs["schema_version"] = "spike-archive", 1
         file["recordings"] = h5py.ExternalLink("other.h5", "/recordings")
 
-    def append() -> None:
-        with ArchiveWriter(tmp_path / "trap.h5", append=True) as writer:
-            writer.add("more", make_take())
-
     with pytest.raises(FormatError, match="external link"):
-        append()
+        write_takes(tmp_path / "trap.h5", {"more": make_take()}, append=True)
     assert other.read_bytes() == before
 
 
@@ -275,8 +261,7 @@ def annotated(folder: Path) -> SpikeArchive:
 
 def test_a_take_of_another_archive_keeps_its_label_maps_and_calibration(tmp_path: Path) -> None:
     old = annotated(tmp_path)
-    with ArchiveWriter(tmp_path / "new.h5") as writer:
-        writer.add("again", old.take("take0"))
+    write_takes(tmp_path / "new.h5", {"again": old.take("take0")})
     old.close()
     with h5py.File(tmp_path / "new.h5") as new, h5py.File(old.path) as before:
         group, source = new["recordings/again"], before["recordings/take0"]
@@ -289,14 +274,10 @@ def test_a_take_of_another_archive_keeps_its_label_maps_and_calibration(tmp_path
 
 def test_changes_to_a_take_of_another_archive_are_written(tmp_path: Path) -> None:
     take = annotated(tmp_path).take("take0")
-    part = SpikeRecording.from_planes(take.recording[0:10])
-    with ArchiveWriter(tmp_path / "new.h5") as writer:
-        writer.add("other", replace(take, label=5, images=None, image_index=None))
-        writer.add(
-            "part",
-            replace(take, recording=part, images=None, image_index=None, blur=None, blur_span=None),
-        )
-    new = SpikeArchive(tmp_path / "new.h5")
+    other = replace(take, label=5, images=None, image_index=None)
+    planes = SpikeRecording.from_planes(take.recording[0:10])
+    part = replace(other, label=take.label, recording=planes, blur=None, blur_span=None)
+    new = SpikeArchive(write_takes(tmp_path / "new.h5", {"other": other, "part": part}))
     assert new.label("other") == 5
     assert new.picture_sizes("other") == [(24, 42)]  # the blurry image alone
     new.close()
@@ -331,23 +312,17 @@ def test_float_images_outside_the_unit_range_are_rejected(
     take = make_take(0)
     images: Any = np.array(getattr(take, part), np.float32) / 255
     images[0, 1, 2] = value
-    with pytest.raises(
-        FormatError, match=rf"{part}: float images .*expected 0 \(black\)"
-    ) as caught:
-        _write(tmp_path / "a.h5", replace(take, **{part: images}))
+    message = rf"{part}: float images .*expected 0 \(black\)"
+    with pytest.raises(FormatError, match=message) as caught:
+        write_takes(tmp_path / "a.h5", {"a": replace(take, **{part: images})})
     assert caught.value.code == "E09"
     images[0, 1, 2] = np.nextafter(np.float32(1), np.float32(2))  # rounding
-    _write(tmp_path / "a.h5", replace(take, **{part: images}))
+    write_takes(tmp_path / "a.h5", {"a": replace(take, **{part: images})})
 
 
 def test_more_spikes_at_white_than_planes_are_rejected(tmp_path: Path) -> None:
     take = make_take(0)
     take.recording.rate_scale = 60.0
     with pytest.raises(FormatError, match=r"rate_scale is 60\.0, expected .* at most 1"):
-        _write(tmp_path / "a.h5", take)
+        write_takes(tmp_path / "a.h5", {"a": take})
     assert not (tmp_path / "a.h5").exists()
-
-
-def _write(path: Path, take: Take) -> None:
-    with ArchiveWriter(path) as writer:
-        writer.add("a", take)

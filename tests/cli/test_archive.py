@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes import SpikeRecording
-from tests.helpers.archives import add_annotations, make_take, write_archive
+from tests.helpers.archives import add_annotations, make_take, write_archive, write_takes
 from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
 
@@ -178,8 +177,7 @@ def test_an_exported_recording_with_images_builds_an_equal_archive(
     white = 1 if dtype == np.float32 else 255
     images = (white * np.random.default_rng(0).random((2, 12, 21, *channels))).astype(dtype)
     take = make_take(0, images=images, image_index=np.array([5, 15]), blur=None, blur_span=None)
-    with ArchiveWriter(Path("b.h5")) as writer:
-        writer.add("take0", take)
+    write_takes(Path("b.h5"), {"take0": take})
     assert zoo("archive export b.h5 clips").code == zoo(f"{BUILD} --split test").code == 0
     with SpikeArchive("a.h5") as rebuilt:
         np.testing.assert_array_equal(rebuilt.images("take0"), images)

@@ -79,7 +79,7 @@ def test_a_second_call_writes_missing_outputs_and_replaces_others_only_with_over
     result = zoo(f"{line} --center 3")  # other options need --overwrite
     assert "2 of 2 recordings failed" in result.err
     for name in ("one", "two"):
-        text = f"made/{name}.png exists already, made with another options; --overwrite"
+        text = f"made/{name}.png exists already, and its options changed; --overwrite"
         assert f"clips/{name}.npz: {text}" in result.err
     assert zoo(f"{line} --center 3 --overwrite").code == 0
 

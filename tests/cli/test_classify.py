@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from spike_zoo import SpikeRecording, write_recording
-from spike_zoo.archive import ArchiveWriter
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.tasks.protocols import codec_from
 from spike_zoo.testing import labelled_take
+from tests.helpers.archives import write_takes
 from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
@@ -92,9 +92,7 @@ def test_a_bitstream_of_the_shipped_codec_is_classified(zoo: Zoo) -> None:
 
 def test_recordings_in_archives_and_raw_files_are_classified(zoo: Zoo) -> None:
     take = labelled_take(0, 20, 16, 24)
-    with ArchiveWriter(Path("a.h5")) as writer:
-        writer.add("other", labelled_take(1, 3, 16, 24))
-        writer.add("street", take)
+    write_takes(Path("a.h5"), {"other": labelled_take(1, 3, 16, 24), "street": take})
     write_recording(take.recording, "street.dat", with_sidecar=False)
     in_archive = zoo("classify a.h5 --name street --method mine --trust").out
     raw = "street.dat --height 16 --width 24 --rate-scale 0.6"

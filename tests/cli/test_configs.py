@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 def test_every_configuration_is_listed_with_one_line(zoo: Zoo) -> None:
     listed = dict(line.split(maxsplit=1) for line in zoo("configs").out.splitlines())
-    files = (ROOT / "configs").rglob("*.yaml")
-    assert listed.keys() == {
-        file.relative_to(ROOT / "configs").with_suffix("").as_posix() for file in files
-    }
+    files = (file.relative_to(ROOT / "configs") for file in (ROOT / "configs").rglob("*.yaml"))
+    assert listed.keys() == {file.with_suffix("").as_posix() for file in files}
     assert listed["stir"] == "STIR with a short schedule: about an hour on two cores."
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
 
 
-def rows(zoo: Zoo, title: str) -> dict[str, str]:
-    """Return the rows of a section, by their name."""
-    (section,) = (part for part in zoo("doctor").out.split("\n\n") if part.startswith(title))
-    pairs = (re.split("  +", line.strip(), maxsplit=1) for line in section.splitlines()[1:])
-    return {name: " ".join(text) for name, *text in pairs}
+def sections(zoo: Zoo) -> dict[str, dict[str, str]]:
+    """Return the rows of each section by its first word."""
+    tables = {}
+    for title, *lines in map(str.splitlines, zoo("doctor").out.strip().split("\n\n")):
+        pairs = (re.split("  +", line.strip(), maxsplit=1) for line in lines)
+        tables[title.split()[0]] = {name: " ".join(text) for name, *text in pairs}
+    return tables
 
 
 def test_doctor_lists_versions_devices_methods_and_backbone_files(
@@ -31,10 +33,11 @@ def test_doctor_lists_versions_devices_methods_and_backbone_files(
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
-    assert torch.__version__.startswith(rows(zoo, "Versions")["torch"])
-    assert "cores" in rows(zoo, "Devices")["cpu"]
-    assert "tfstp" in rows(zoo, "Methods")
-    backbones = rows(zoo, "Backbones")
+    tables = sections(zoo)
+    assert torch.__version__.startswith(tables["Versions"]["torch"])
+    assert "cores" in tables["Devices"]["cpu"]
+    assert "tfstp" in tables["Methods"]
+    backbones = tables["Backbones"]
     assert backbones["alexnet-owt-7be5be79.pth"] == str(tmp_path / "alexnet-owt-7be5be79.pth")
     assert "vgg16-397923af.pth" in backbones
 
@@ -48,7 +51,7 @@ def test_doctor_lists_the_packages_of_every_extra_for_users(
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = {*content["project"]["optional-dependencies"]} - {"dev", "audit", "docs", "fuzz"}
-    parts = rows(zoo, "Optional parts")
+    parts = sections(zoo)["Optional"]
     assert parts["gradiolike"] == "not installed (extra 'app')"
     assert {text.partition("'")[2].rstrip("')") for text in parts.values()} == extras
 
@@ -78,6 +81,6 @@ def test_doctor_reports_the_build_the_driver_and_the_automatic_device(
     monkeypatch.setattr(
         "spike_zoo.checkpoints.loading.device_problem", lambda name: f"no driver for {name}"
     )
-    devices = rows(zoo, "Devices")
+    devices = sections(zoo)["Devices"]
     assert (devices["torch built for"], devices["driver"]) == (build, driver)
     assert devices["--device auto"] == "cpu"

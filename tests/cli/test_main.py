@@ -207,15 +207,11 @@ def error_after_signal() -> None:
         raise RuntimeError("the workers are gone")
 
 
-def test_an_error_after_a_signal_ends_the_command_as_the_signal(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("command", ["error_after_signal", "signal_in_destructor"])
+def test_a_signal_ends_a_command_that_fails_later_or_runs_a_destructor(
+    command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:error_after_signal", "wait"))
-    assert main(["wait"]) == 143
-
-
-def test_a_signal_during_a_destructor_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:signal_in_destructor", "wait"))
+    monkeypatch.setitem(COMMANDS, "wait", (f"{__name__}:{command}", "wait"))
     begin = time.monotonic()
     assert main(["wait"]) == 143
     assert time.monotonic() - begin < 20

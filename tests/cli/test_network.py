@@ -16,6 +16,7 @@ from tests.helpers.streams import random_spikes
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 GUARD = """
 import sys
 
@@ -55,7 +56,6 @@ def _guarded(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_commands_open_no_connection(clips_archive: Path, tmp_path: Path) -> None:
     (tmp_path / "clips.h5").symlink_to(clips_archive)
     write_archive(tmp_path / "a.h5")

@@ -27,22 +27,15 @@ SWEEP = "sweep experiments/own/sweep.yaml --profile smoke"
 
 
 @pytest.fixture
-def archive(clips_archive: Path) -> Path:
-    return clips_archive
-
-
-@pytest.fixture
-def project(archive: Path, tmp_path: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(clips_archive: Path, tmp_path: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with configurations, two variants, a sweep and a table."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     folder = tmp_path / "experiments" / "own"
     (folder / "variants").mkdir(parents=True)
     for average in (1, 9):
-        _write(
-            folder / "variants" / f"tfi_{average}.yaml",
-            {"model": {"class_path": TFI, "init_args": {"average": average}}},
-        )
-    _write(folder / "sweep.yaml", _sweep(archive))
+        model = {"class_path": TFI, "init_args": {"average": average}}
+        _write(folder / "variants" / f"tfi_{average}.yaml", {"model": model})
+    _write(folder / "sweep.yaml", _sweep(clips_archive))
     rows = [{"name": n, "variant": f"variants/{n}.yaml"} for n in ("tfi_1", "tfi_9")]
     table = {"title": "Own", "columns": ["test/psnr", "macs"], "rows": rows}
     _write(folder / "table.yaml", table)
@@ -72,11 +65,11 @@ def _sweep(archive: Path, **parameters: Any) -> dict[str, Any]:
 
 
 def test_a_profile_that_no_command_reads_may_be_missing(
-    project: Path, archive: Path, zoo: Zoo
+    project: Path, clips_archive: Path, zoo: Zoo
 ) -> None:
     line = "sweep experiments/own/sweep.yaml --profile mine --dry_run"
     assert "profiles/mine.yaml: there is no such profile" in zoo(line).err
-    sweep = _sweep(archive)
+    sweep = _sweep(clips_archive)
     sweep["command"] = [part for part in sweep["command"] if "PROFILE" not in part]
     _write(project / "sweep.yaml", sweep)
     assert zoo(line).out.count("python -m spike_zoo test") == 2
@@ -106,8 +99,10 @@ def test_a_dry_run_stores_no_records_and_the_next_call_does(
     assert file.read_text() == stored
 
 
-def test_only_the_selected_runs_are_planned(project: Path, archive: Path, zoo: Zoo) -> None:
-    _write(project / "sweep.yaml", _sweep(archive, seed_everything={"values": [0, 1, 2]}))
+def test_only_the_selected_runs_are_planned(project: Path, clips_archive: Path, zoo: Zoo) -> None:
+    unseeded = zoo(f"{SWEEP} --dry_run --only seed_everything=0")
+    assert "has no parameter seed_everything: all its runs" in unseeded.err
+    _write(project / "sweep.yaml", _sweep(clips_archive, seed_everything={"values": [0, 1, 2]}))
     output = zoo(f"{SWEEP} --dry_run --only seed_everything=1")
     assert output.code == 0
     assert "2 runs, 0 finished, 2 to do" in output.err
@@ -123,15 +118,6 @@ def test_only_the_selected_runs_are_planned(project: Path, archive: Path, zoo: Z
         assert not output.out, "nothing is planned"
 
 
-def test_selecting_the_seed_of_a_sweep_without_seeds_plans_all_runs(
-    project: Path, zoo: Zoo
-) -> None:
-    assert (
-        "has no parameter seed_everything: all its runs"
-        in zoo(f"{SWEEP} --dry_run --only seed_everything=0").err
-    )
-
-
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -142,9 +128,9 @@ def test_selecting_the_seed_of_a_sweep_without_seeds_plans_all_runs(
     ],
 )
 def test_a_mistake_in_a_parameter_is_named_before_the_first_run(
-    parameters: dict[str, Any], message: str, project: Path, archive: Path, zoo: Zoo
+    parameters: dict[str, Any], message: str, project: Path, clips_archive: Path, zoo: Zoo
 ) -> None:
-    _write(project / "sweep.yaml", _sweep(archive, **parameters))
+    _write(project / "sweep.yaml", _sweep(clips_archive, **parameters))
     error = zoo(SWEEP).err
     assert error.count("error:") == 1
     assert "own/sweep.yaml" in error
@@ -172,7 +158,7 @@ def test_a_mistake_in_a_file_is_named_before_the_first_run(
 
 @pytest.mark.slow
 def test_a_sweep_stores_its_records_and_skips_finished_runs(
-    project: Path, archive: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+    project: Path, clips_archive: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process(monkeypatch)
     output = zoo(SWEEP)
@@ -183,9 +169,8 @@ def test_a_sweep_stores_its_records_and_skips_finished_runs(
     records = read_records(file)
     assert records.keys() == {"tfi_1-0", "tfi_9-0"}
     for result in (record.result for record in records.values()):
-        assert result.metrics["test/psnr"] == pytest.approx(
-            expected_psnr(result, archive), abs=0.01
-        )
+        expected = expected_psnr(result, clips_archive)
+        assert result.metrics["test/psnr"] == pytest.approx(expected, abs=0.01)
     shutil.rmtree("runs")  # as in a fresh checkout: the stored records suffice
     stamp = file.stat().st_mtime_ns
     assert "2 runs, 2 finished, 0 to do" in zoo(SWEEP).err

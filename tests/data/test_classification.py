@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter
 from spike_zoo.data import ClassificationDataModule, LabelledClips
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import labelled_archive, labelled_take
+from tests.helpers.archives import write_takes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +27,6 @@ PLANES = 45
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", PLANES)
-
-
-def _write_takes(path: Path, takes: dict[str, Take], split: str = "train") -> SpikeArchive:
-    with ArchiveWriter(path) as writer:
-        for name, take in takes.items():
-            writer.add(name, take, split=split)
-    return SpikeArchive(path)
 
 
 def _take(planes: int = 9, height: int = 6, width: int = 10, label: int | None = 1) -> Take:
@@ -52,11 +45,10 @@ def test_a_clip_is_the_middle_of_its_recording(
     planes: int, length: int, first: int, tmp_path: Path
 ) -> None:
     take = _take(planes)
-    clips = LabelledClips(_write_takes(tmp_path / "a.h5", {"a": take}), "train", length)
-    sample = clips[0]
-    np.testing.assert_array_equal(
-        sample["packed"], take.recording.read_packed(first, first + length)
-    )
+    archive = SpikeArchive(write_takes(tmp_path / "a.h5", {"a": take}, "train"))
+    clips = LabelledClips(archive, "train", length)
+    sample, expected = clips[0], take.recording.read_packed(first, first + length)
+    np.testing.assert_array_equal(sample["packed"], expected)
     assert sample["plane"] == planes // 2
     assert clips[SampleKey(0, 7)].keys() == sample.keys(), "training uses the same clip"
     np.testing.assert_array_equal(clips[SampleKey(0, 7)]["packed"], sample["packed"])
@@ -94,7 +86,7 @@ def test_data_list_their_classes_and_the_first_recording_of_each(labelled: Path)
 
 def test_recordings_without_a_label_or_too_short_are_counted_and_named(tmp_path: Path) -> None:
     takes = {"a": _take(), "b": _take(label=None), "c": _take(8), "d": _take(label=None)}
-    _write_takes(tmp_path / "a.h5", takes, "test")
+    write_takes(tmp_path / "a.h5", takes, "test")
     data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
     message = (
         r"a\.h5: of split 'test', 2 without a label \(the first is 'b'\) and 1 with fewer planes "
@@ -106,7 +98,7 @@ def test_recordings_without_a_label_or_too_short_are_counted_and_named(tmp_path:
 
 
 def test_a_split_without_usable_recordings_is_rejected_with_the_reason(tmp_path: Path) -> None:
-    _write_takes(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
+    write_takes(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
     data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
     with pytest.raises(ConfigError, match=r"'val', 1 without a label .* nothing is left\. Give"):
         data.setup("validate")
@@ -114,16 +106,14 @@ def test_a_split_without_usable_recordings_is_rejected_with_the_reason(tmp_path:
 
 def test_recordings_of_two_sizes_in_one_batch_are_rejected(tmp_path: Path) -> None:
     takes = {"small": _take(), "wide": _take(width=16)}
-    _write_takes(tmp_path / "a.h5", takes, "test")
+    write_takes(tmp_path / "a.h5", takes, "test")
     message = "'small' is 6x10 and 'wide' is 6x16, .* set data.init_args.eval_batch_size to 1"
     with pytest.raises(ConfigError, match=message):
         ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=2).setup("test")
     alone = ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=1)
     alone.setup("test")
-    assert [batch["spikes"].shape[-1] for batch in _batches(alone, alone.test_dataloader())] == [
-        10,
-        16,
-    ]
+    batches = _batches(alone, alone.test_dataloader())
+    assert [batch["spikes"].shape[-1] for batch in batches] == [10, 16]
 
 
 def test_augmentation_that_could_change_a_class_is_rejected_with_the_reason() -> None:

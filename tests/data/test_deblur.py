@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -94,13 +95,16 @@ def test_the_requested_number_of_sharp_images_is_spread_over_the_exposure(
     assert batch["images"].shape == (1, len(numbers), 3, 4 * HEIGHT, 4 * WIDTH)
 
 
+@functools.cache
+def crops(path: Path, crop: int | None) -> Exposures:
+    return Exposures(SpikeArchive(path), "val", margin=3, crop=crop, augment=True)
+
+
 @given(seed=st.integers(0, 2**62 - 1), crop=st.sampled_from([16, 19, 24, None]))
 def test_planes_and_images_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int, crop: int | None
 ) -> None:
-    exposures = Exposures(SpikeArchive(archive_path), "val", margin=3, crop=crop, augment=True)
-    sample = exposures[SampleKey(0, seed)]
-    batch = unpacked(Collate()([sample]))
+    batch = unpacked(Collate()([crops(archive_path, crop)[SampleKey(0, seed)]]))
     planes = exposed_take(3).recording[9:48]
     height, width = batch["spikes"].shape[2:]
     for image in (batch["blur"][0], batch["images"][0, 0]):

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.testing import tiny_archive
 
 
 @pytest.mark.slow
-def test_spawned_workers_give_the_same_batches_as_no_workers(tmp_path: Path) -> None:
-    archive = str(tiny_archive(tmp_path / "a.h5"))
+def test_spawned_workers_give_the_same_batches_as_no_workers(archive_path: Path) -> None:
     epochs = []
     for workers in (0, 1):
-        data = ReconstructionDataModule(archive, 61, batch_size=2, crop=16, seed=5, workers=workers)
+        data = ReconstructionDataModule(
+            str(archive_path), 61, batch_size=2, crop=16, seed=5, workers=workers
+        )
         data.setup("fit")
         loader = data.train_dataloader()
         loader.multiprocessing_context = "spawn" if workers else None
@@ -30,10 +30,8 @@ def test_spawned_workers_give_the_same_batches_as_no_workers(tmp_path: Path) -> 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="signals do not state their sender")
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_workers_end_only_at_sigterm_of_their_parent(tmp_path: Path, split: str) -> None:
-    data = ReconstructionDataModule(
-        str(tiny_archive(tmp_path / "a.h5")), 61, batch_size=2, crop=16, workers=1
-    )
+def test_workers_end_only_at_sigterm_of_their_parent(archive_path: Path, split: str) -> None:
+    data = ReconstructionDataModule(str(archive_path), 61, batch_size=2, crop=16, workers=1)
     data.setup("fit")
     others = multiprocessing.active_children()
     batches = iter(getattr(data, f"{split}_dataloader")())

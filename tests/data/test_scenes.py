@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,8 +30,7 @@ PLANES, STRIDE = 121, 20  # images at 0, 20, ..., 120; windows of 61 planes lie 
 
 def moving_take(seed: int, planes: int = PLANES) -> Take:
     """Return patterns with arbitrary motion; the motion of image n contains n."""
-    take = pattern_take(seed, planes, stride=STRIDE)
-    assert take.images is not None
+    take: Any = pattern_take(seed, planes, stride=STRIDE)
     generator = np.random.default_rng(seed)
     motion = generator.random((len(take.images), 2, *take.images.shape[1:])).astype(np.float16)
     motion += np.arange(len(motion), dtype=np.float16)[:, None, None, None]
@@ -55,8 +55,7 @@ def test_a_scene_contains_every_image_with_a_complete_window(archive_path: Path)
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61)
     assert len(scenes) == 4
     batch = unpacked(Collate()([scenes[2]]), torch.uint8)
-    take = pattern_take(2, PLANES, stride=STRIDE)
-    assert take.images is not None
+    take: Any = pattern_take(2, PLANES, stride=STRIDE)
     assert batch["name"] == ["train-2"]
     assert batch["spikes"].dtype == torch.uint8
     np.testing.assert_array_equal(batch["spikes"][0], take.recording[10:111])  # 40 - 30, 80 + 31
@@ -64,30 +63,32 @@ def test_a_scene_contains_every_image_with_a_complete_window(archive_path: Path)
     np.testing.assert_allclose(batch["images"][0, :, 0], take.images[2:5] / 255, atol=1e-6)
 
 
+PLACES = [  # of crops of 24 x 24 pixels
+    (slice(top, top + 24), slice(left, left + 24))
+    for top in range(40 - 24 + 1)
+    for left in range(0, 48 - 24 + 1, 8)
+]
+
+
+@functools.cache
+def crops(path: Path) -> SceneWindows:
+    return SceneWindows(SpikeArchive(path), "train", 61, crop=24, augment=True)
+
+
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**62 - 1))
 def test_all_planes_and_images_of_a_scene_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int
 ) -> None:
-    scenes = SceneWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
-    sample = scenes[SampleKey(1, seed)]
-    batch = unpacked(Collate()([sample]), torch.uint8)
-    whole = unpacked(Collate()([scenes[1]]), torch.uint8)
-    mode = sample["mode"]
-    places = [
-        (slice(top, top + 24), slice(left, left + 24))
-        for top in range(40 - 24 + 1)
-        for left in range(0, 48 - 24 + 1, 8)
-    ]
-    crops = [
-        (rows, columns)
-        for rows, columns in places
-        if torch.equal(batch["images"][0], apply_mode(whole["images"][0, ..., rows, columns], mode))
-    ]
-    assert len(crops) == 1
-    [(rows, columns)] = crops
-    cut = whole["spikes"][0, :, rows, columns]
-    assert torch.equal(batch["spikes"][0], apply_mode(cut, mode))
+    sample, scene = crops(archive_path)[SampleKey(1, seed)], crops(archive_path)[1]
+    batch, whole = (unpacked(Collate()([one]), torch.uint8) for one in (sample, scene))
+    mode, images = sample["mode"], whole["images"][0]
+    (place,) = (
+        place
+        for place in PLACES
+        if torch.equal(batch["images"][0], apply_mode(images[..., *place], mode))
+    )
+    assert torch.equal(batch["spikes"][0], apply_mode(whole["spikes"][0, :, *place], mode))
 
 
 def test_training_draws_scenes_and_evaluation_clips(archive_path: Path) -> None:
@@ -122,9 +123,8 @@ def test_the_named_splits_serve_complete_scenes(archive_path: Path) -> None:
         data.setup(stage)
         (packed,) = loader()
         batch = data.on_after_batch_transfer(packed, 0)
-        assert batch["spikes"].shape == (1, 101, 40, 48), (
-            "all planes around the images, without a crop"
-        )
+        # all planes around the images, without a crop
+        assert batch["spikes"].shape == (1, 101, 40, 48)
         assert batch["images"].shape == (1, 3, 1, 40, 48)
     with pytest.raises(ConfigError, match="'tset' is not a split; expected one of train"):
         SceneDataModule(str(archive_path), full_sequence_splits=("tset",))
@@ -145,8 +145,7 @@ def test_training_draws_every_run_of_neighbouring_images(moving_path: Path) -> N
         for number, name in enumerate(batch["name"]):
             assert batch["planes"][number].tolist() == [30, 50, 70, 90]
             image = batch["images"][number, 0, 0]
-            take = moving_take(int(name[-1]), 241)
-            assert take.images is not None
+            take: Any = moving_take(int(name[-1]), 241)
             (first,) = (
                 index
                 for index, truth in enumerate(take.images / np.float32(255))
@@ -183,14 +182,8 @@ def test_evaluation_samples_can_be_longer_than_training_samples(
     moving_path: Path, eval_images_per_sample: int | None, served: int
 ) -> None:
     every = ("train", "val", "test")
-    data = SceneDataModule(
-        str(moving_path),
-        61,
-        full_sequence_splits=every,
-        images_per_sample=2,
-        eval_images_per_sample=eval_images_per_sample,
-        crop=24,
-    )
+    lengths: Any = {"images_per_sample": 2, "eval_images_per_sample": eval_images_per_sample}
+    data = SceneDataModule(str(moving_path), 61, full_sequence_splits=every, crop=24, **lengths)
     data.setup("fit")
     data.setup("test")
     assert next(iter(data.train_dataloader()))["images"].shape[1] == 2
@@ -209,8 +202,7 @@ def test_images_outside_every_sample_are_reported(moving_path: Path) -> None:
 def test_motion_is_served_with_its_images(moving_path: Path) -> None:
     runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=3)
     batch = unpacked(Collate()([runs[1]]), torch.uint8)
-    take = moving_take(0, 241)
-    assert take.motion is not None
+    take: Any = moving_take(0, 241)
     first = runs.scenes[1][0].image
     assert batch["flow"].dtype == torch.float32
     np.testing.assert_array_equal(batch["flow"][0], take.motion[first : first + 3])
@@ -229,12 +221,7 @@ def test_motion_has_the_crop_and_augmentation_of_its_images(moving_path: Path) -
         inverse = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
         image = apply_mode(batch["images"][0, 0, 0], inverse)
         motion = turn_motion(batch["flow"][0], inverse)
-        places = [
-            (slice(top, top + 24), slice(left, left + 24))
-            for top in range(40 - 24 + 1)
-            for left in range(0, 48 - 24 + 1, 8)
-        ]
-        (place,) = (p for p in places if torch.equal(whole["images"][0, 0, 0][p], image))
+        (place,) = (p for p in PLACES if torch.equal(whole["images"][0, 0, 0][p], image))
         torch.testing.assert_close(motion, whole["flow"][0][..., place[0], place[1]])
         modes.add(mode)
     assert len(modes) > 4
@@ -262,7 +249,6 @@ def test_impossible_sample_lengths_are_rejected(moving_path: Path) -> None:
     with pytest.raises(ConfigError, match="eval_images_per_sample: at least 0, got -1"):
         SceneDataModule(str(moving_path), eval_images_per_sample=-1)
     data = SceneDataModule(str(moving_path), 61, images_per_sample=10, crop=24)
-    with pytest.raises(
-        ConfigError, match=r"images_per_sample: 10 .*'take0'.* has only 9 whose clips"
-    ):
+    message = r"images_per_sample: 10 .*'take0'.* has only 9 whose clips"
+    with pytest.raises(ConfigError, match=message):
         data.setup("fit")

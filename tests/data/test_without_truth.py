@@ -34,8 +34,7 @@ def _uniform_flow(velocity: float) -> Tensor:
 
 
 def _take(seed: int, planes: int = PLANES, images: str = "none") -> Take:
-    take = pattern_take(seed, planes, stride=10)
-    assert take.images is not None
+    take: Any = pattern_take(seed, planes, stride=10)
     if images == "none":
         return Take(take.recording)
     garbage = np.random.default_rng(seed).integers(0, 256, take.images.shape, np.uint8)

@@ -62,19 +62,16 @@ def write_example_files(folder: Path) -> None:
 
 
 def _write_pairs(folder: Path) -> None:
-    take = exposed_take(0, height=24, width=40)
-    assert take.blur is not None
-    for picture, recording in (("photo.png", "spikes.dat"),):
-        save_picture(take.blur[0], folder / picture)
-        write_recording(take.recording, folder / recording)
+    take: Any = exposed_take(0, height=24, width=40)
+    save_picture(take.blur[0], folder / "photo.png")
+    write_recording(take.recording, folder / "spikes.dat")
     job = functools.partial(exposed_take, 0, height=24, width=40)
     build_archive(folder / "data" / "deblur-small.h5", {"exposure": job})
 
 
 def _write_own(folder: Path) -> None:
     for split, name in (("train", "street"), ("test", "night")):
-        take = pattern_take(5, planes=81, height=250, width=400)
-        assert take.images is not None
+        take: Any = pattern_take(5, planes=81, height=250, width=400)
         write_recording(take.recording, folder / split / f"{name}.dat")
         (folder / split / f"{name}.dat.yaml").unlink(missing_ok=True)
         save_picture(take.images[0], folder / split / f"{name}.png")
@@ -97,8 +94,7 @@ def example_names(document: str) -> dict[str, Any]:
     import spike_zoo
     from spike_zoo.methods.ssdm import BSN, EDSR
 
-    take = exposed_take(0, height=16, width=24)
-    assert take.blur is not None
+    take: Any = exposed_take(0, height=16, width=24)
     blurry = torch.from_numpy(np.asarray(take.blur)).permute(0, 3, 1, 2).float() / 255
     values: dict[str, Any] = {
         "spike_zoo": spike_zoo,

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from spike_zoo.utils.yaml_files import read_yaml
 from tests.conftest import ROOT
+from tests.helpers.processes import run_python
 
 FOLDER = ROOT / "docs" / "howto" / "slurm"
 COMMANDS = {
@@ -62,7 +62,6 @@ def test_the_workers_file_has_arguments_of_a_slurm_cluster() -> None:
     options = read_yaml(FOLDER / "workers.yaml")
     assert options.pop("jobs") > 1
     # in a new process, because dask_jobqueue replaces the handler of Ctrl-C
-    command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
-    script = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    script = run_python(SCRIPT, json.dumps(options)).stdout
     assert "#SBATCH --requeue" in script
     assert "--nthreads 1" in script

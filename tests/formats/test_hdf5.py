@@ -47,10 +47,10 @@ def test_a_truncated_file_is_rejected_in_one_line(path: Path, tmp_path: Path) ->
 def test_a_file_without_read_permission_is_not_reported_as_damaged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+    def deny(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Unable to synchronously open file")
 
-    monkeypatch.setattr(h5py, "File", refuse)
+    monkeypatch.setattr(h5py, "File", deny)
     with pytest.raises(RecordingError, match=r"clip\.h5: no permission to read this file"):
         verify_archive(path)
 
@@ -255,8 +255,7 @@ def test_any_crop_of_any_range_equals_that_of_the_array(
     start, row, column = (data.draw(st.integers(0, side)) for side in VALUES.shape)
     stop = data.draw(st.integers(start, len(VALUES)))
     crop = slice(start, stop), slice(row, row + 4), slice(column, None)
-    mapped = file.mapped("planes")
-    assert mapped is not None
+    mapped: Any = file.mapped("planes")
     np.testing.assert_array_equal(mapped[crop], VALUES[crop])
     np.testing.assert_array_equal(mapped[start:stop], VALUES[start:stop])
 
@@ -276,9 +275,8 @@ def test_any_crop_of_any_range_equals_that_of_the_array(
 def test_other_storage_is_read_by_hdf5(tmp_path: Path, storage: dict[str, Any]) -> None:
     file = _stored(tmp_path / "other.h5", **storage)
     assert file.mapped("planes") is None
-    np.testing.assert_array_equal(
-        file.dataset("planes")[...], storage.get("values", VALUES), strict=True
-    )
+    expected = storage.get("values", VALUES)
+    np.testing.assert_array_equal(file.dataset("planes")[...], expected, strict=True)
 
 
 def test_unwritten_chunks_are_read_by_hdf5(tmp_path: Path) -> None:
@@ -306,8 +304,7 @@ def test_a_file_whose_size_changes_during_reading_raises_an_error(
 ) -> None:
     """Reading a map beyond the end of its file would kill the process with SIGBUS."""
     file = _stored(tmp_path / "copied over.h5", chunks=chunks)
-    mapped = file.mapped("planes")
-    assert mapped is not None
+    mapped: Any = file.mapped("planes")
     np.testing.assert_array_equal(mapped[0:37], VALUES)
     with file.path.open("r+b") as raw:
         raw.truncate(size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -17,9 +16,6 @@ from spike_zoo.formats.hdf5_writing import OutputFile
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    pass
 
 SPIKES = random_spikes(37, 12, 21)
 

@@ -69,9 +69,8 @@ def test_raw_bits_that_start_with_the_signature_of_another_format_are_read_as_ra
 ) -> None:
     for begin in (b"SPL1", b"PK\3\4"):
         (tmp_path / "a.dat").write_bytes(begin + bytes(96))
-        assert read_recording(tmp_path / "a.dat", height=10, width=8)[:].sum() == sum(
-            byte.bit_count() for byte in begin
-        )
+        spikes = read_recording(tmp_path / "a.dat", height=10, width=8)[:]
+        assert spikes.sum() == sum(byte.bit_count() for byte in begin)
 
 
 def test_a_sample_clip_is_converted_through_all_formats_without_loss(
@@ -92,8 +91,7 @@ def test_a_sample_clip_is_converted_through_all_formats_without_loss(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_existing_target_is_kept_without_overwrite(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"clip{suffix}"
-    write_recording(random_spikes(2, 3, 8), path)
+    path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
     before = path.read_bytes()
     with pytest.raises(ExistingFileError, match=f"clip{suffix} exists"):
         write_recording(random_spikes(3, 3, 8), path)
@@ -211,8 +209,7 @@ def test_reading_a_whole_clip_takes_little_more_memory_than_its_planes(tmp_path:
 @pytest.mark.parametrize("cfa", [None, *LAYOUTS])
 def test_the_layout_of_colour_filters_is_kept(tmp_path: Path, suffix: str, cfa: Cfa | None) -> None:
     recording = SpikeRecording.from_planes(random_spikes(9, 6, 10), fps=100.0, cfa=cfa)
-    path = tmp_path / f"a{suffix}"
-    write_recording(recording, path, with_sidecar=suffix == ".dat")
+    path = write_recording(recording, tmp_path / f"a{suffix}", with_sidecar=suffix == ".dat")
     reread = read_recording(path)
     assert reread.cfa == cfa
     assert reread.between(2, 5).cfa == cfa

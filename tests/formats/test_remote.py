@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_commands_accept_addresses(
     assert "40" in capsys.readouterr().out
     line = ["reconstruct", source, "--method", "tfi", "--rate-scale", "0.6"]
     assert main([*line, "--stride", "10", "--out", "images"]) == 0
-    assert all(path.name.startswith("a-") for path in Path("images").glob("*.png"))
+    assert {path.name[:2] for path in Path("images").glob("*.png")} == {"a-"}
 
 
 def _use_limit(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
@@ -172,17 +173,12 @@ def test_training_data_are_read_from_addresses(
 ) -> None:
     folder, address, _ = server
     local = tiny_archive(folder / "a.h5", 21, 32, 32)
-    batches = [
-        next(
-            iter(
-                ReconstructionDataModule(
-                    source, 21, crop=16, batch_size=2, seed=0, workers=workers
-                ).train_dataloader()
-            )
-        )
+    options: dict[str, Any] = {"crop": 16, "batch_size": 2, "seed": 0, "workers": workers}
+    remote, same = (
+        next(iter(ReconstructionDataModule(source, 21, **options).train_dataloader()))
         for source in (f"{address}/a.h5", str(local))
-    ]
-    assert (batches[0]["spikes"] == batches[1]["spikes"]).all()
+    )
+    assert (remote["spikes"] == same["spikes"]).all()
 
 
 class _Cut(BaseHTTPRequestHandler):

@@ -25,9 +25,7 @@ data_field_identifier: data\\spikes
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "set" / "spikes" / "clip.dat"
-    write_recording(random_spikes(4, 6, 16), path)
-    return path
+    return write_recording(random_spikes(4, 6, 16), tmp_path / "set" / "spikes" / "clip.dat")
 
 
 @pytest.mark.parametrize("up", [0, 1])

@@ -38,6 +38,7 @@ from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
 
 PROGRAM = (sys.executable, "-m", "spike_zoo")
@@ -64,7 +65,6 @@ class Command(NamedTuple):
 def _recordings(folder: Path) -> None:
     for number in range(6):
         target = folder / "in" / "train" / f"r{number}.npz"
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_recording(random_spikes(60, 64, 96, seed=number), target)
 
 
@@ -72,32 +72,18 @@ def _clip(folder: Path) -> None:
     write_recording(random_spikes(81, 64, 96), folder / "a.npz")
 
 
-def _checkpoint(folder: Path) -> None:
-    write_checkpoint(folder / "a.ckpt")
-
-
 def _archive(folder: Path) -> None:
-    jobs = {f"t{n}": _take for n in range(4)}
-    build_archive(
-        folder / "a.h5", jobs, splits={"train": ["t0", "t1"], "val": ["t2"], "test": ["t3"]}
-    )
+    splits = {"train": ["t0", "t1"], "val": ["t2"], "test": ["t3"]}
+    build_archive(folder / "a.h5", {f"t{n}": _take for n in range(4)}, splits=splits)
 
 
 def _sweep(folder: Path) -> None:
     _archive(folder)
     command = [
-        "${interpreter}",
-        "-m",
-        "spike_zoo",
-        "test",
-        f"--config={ROOT}/configs/classical/tfi.yaml",
+        *("${interpreter}", "-m", "spike_zoo", "test", "--run_dir=runs/{variant}-{hash}"),
+        *(f"--config={ROOT}/configs/classical/tfi.yaml", "--trainer.accelerator=cpu"),
+        *("--data.init_args.archive=a.h5", "--data.init_args.clip_length=61", "${args}"),
     ]
-    command += [
-        "--data.init_args.archive=a.h5",
-        "--data.init_args.clip_length=61",
-        "--trainer.accelerator=cpu",
-    ]
-    command += ["--run_dir=runs/{variant}-{hash}", "${args}"]
     parameters = {"model.init_args.average": {"values": [1, 9]}}
     content = {"name": "own", "method": "grid", "parameters": parameters, "command": command}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
@@ -109,10 +95,7 @@ def _take() -> spike_zoo.Take:
 
 
 def _run_records(folder: Path) -> None:
-    from tests.helpers.results import make_result
-
     for seed in range(3):
-        (folder / f"runs/r{seed}").mkdir(parents=True)
         make_result(seed=seed).write(folder / f"runs/r{seed}/result.json")
 
 
@@ -181,10 +164,10 @@ COMMANDS: Mapping[str, Command] = {
         _check_video,
     ),
     "export": Command(
-        _checkpoint,
+        lambda folder: write_checkpoint(folder / "a.ckpt"),
         ("export", "a.ckpt", "a.safetensors"),
         ("a.safetensors",),
-        lambda path: spike_zoo.load(path),
+        spike_zoo.load,
     ),
     "report": Command(
         _clip,

@@ -101,21 +101,8 @@ def json_values(data: bytes, random: Random) -> bytes:
         content = json.loads(lines[place])
     except ValueError:
         return text(data, random)
-    hostile: tuple[Any, ...] = (
-        None,
-        True,
-        -1,
-        0,
-        1e308,
-        float("nan"),
-        2**70,
-        "",
-        "x" * 3000,
-        [],
-        {},
-        [[1]],
-        "../x",
-    )
+    numbers = (None, True, -1, 0, 1e308, float("nan"), 2**70)
+    hostile: tuple[Any, ...] = (*numbers, "", "x" * 3000, [], {}, [[1]], "../x")
     owner: Any = None
     key: Any = None
     node = content
@@ -171,14 +158,11 @@ def png(data: bytes, random: Random) -> bytes:
     chosen = random.randrange(len(parts))
     kind, content = parts[chosen]
     parts[chosen] = kind, any_bytes(content, random)
-    chunks = (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in parts
-    )
-    return data[:8] + b"".join(chunks)
+    changed = data[:8]
+    for kind, content in parts:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        changed += struct.pack(">I", len(content)) + kind + content + checksum
+    return changed
 
 
 def sci_header(data: bytes, random: Random) -> bytes:
@@ -234,19 +218,8 @@ def _change_object(file: h5py.File, name: str, random: Random) -> None:
     except KeyError:
         return
     kind = random.randrange(5)
-    values = (
-        0,
-        -1,
-        2**62,
-        1.5,
-        float("nan"),
-        float("inf"),
-        "",
-        "x" * 2000,
-        "../y",
-        [1, 2, 3],
-        b"\xff",
-    )
+    numbers = (0, -1, 2**62, 1.5, float("nan"), float("inf"))
+    values = (*numbers, "", "x" * 2000, "../y", [1, 2, 3], b"\xff")
     if kind <= 1:
         keys = [*item.attrs, "fps"]
         key = random.choice(keys)
@@ -266,14 +239,9 @@ def _change_object(file: h5py.File, name: str, random: Random) -> None:
         file.create_dataset(name, shape, dtype, chunks=chunks)
     else:
         del file[name]
-        file[name] = random.choice(
-            (
-                h5py.SoftLink("/recordings"),
-                h5py.SoftLink("/nowhere"),
-                h5py.ExternalLink("/etc/passwd", "/"),
-                h5py.ExternalLink("other.h5", "/recordings"),
-            )
-        )
+        links = [h5py.SoftLink(place) for place in ("/recordings", "/nowhere")]
+        places = (("/etc/passwd", "/"), ("other.h5", "/recordings"))
+        file[name] = random.choice([*links, *(h5py.ExternalLink(*place) for place in places)])
 
 
 def changed_file(folder: Path, mutators: Mapping[str, tuple[Mutate, ...]], random: Random) -> Path:

@@ -64,7 +64,7 @@ def problem_of(name: str, number: int, folder: Path) -> str | None:
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(valid_files(name, folder / "valid"), work)
     file = changed_file(work, TARGETS[name].mutators, Random(f"{name} {number}"))
-    before = sorted(path for path in work.rglob("*"))
+    before = set(work.rglob("*"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     problem = None
     try:
@@ -81,7 +81,7 @@ def problem_of(name: str, number: int, folder: Path) -> str | None:
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak)
     if grown > MAX_GROWTH:
         problem = f"the process grew by {grown >> 20} MiB"
-    leftovers = sorted(set(work.rglob("*")) - set(before))
+    leftovers = sorted(set(work.rglob("*")) - before)
     if leftovers and problem is None:
         problem = f"it left {leftovers[0].relative_to(work)}"
     return problem
@@ -134,8 +134,8 @@ def fuzz(
     Args:
         name: The target.
         seconds: Duration.
-        most: Inputs at most.
-        first: Number of the first one.
+        limit: Number after that of the last input.
+        first: Number of the first input.
 
     Returns:
         Number of inputs, and problems by number; a crash of the process is a problem.

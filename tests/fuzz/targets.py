@@ -14,6 +14,7 @@ import numpy as np
 import spike_zoo
 from spike_zoo.archive import verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.checkpoints.saved_model import read_checkpoint
 from spike_zoo.checkpoints.weight_files import read_weights
 from spike_zoo.cli.info import info
@@ -32,6 +33,7 @@ from tests.conftest import ROOT
 from tests.fuzz import mutators as m
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
+from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.picture_trees import write_cifar, write_mnist, write_picture, write_septuplets
 from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
@@ -55,11 +57,7 @@ class Target(NamedTuple):
 
 
 def _write_as(name: str) -> Callable[[Path], Any]:
-    def write(folder: Path) -> None:
-        recording = random_spikes(24, 6, 16, seed=3)
-        write_recording(recording, folder / name)
-
-    return write
+    return lambda folder: write_recording(random_spikes(24, 6, 16, seed=3), folder / name)
 
 
 def _read_recordings(folder: Path) -> None:
@@ -106,21 +104,10 @@ def _read_spl(folder: Path) -> None:
         _read_recordings(folder)
 
 
-def _write_checkpoint(folder: Path) -> None:
-    from tests.helpers.checkpoints import write_checkpoint
-
-    write_checkpoint(folder / "a.ckpt")
-
-
 def _write_weights(folder: Path) -> None:
-    from tests.helpers.checkpoints import write_checkpoint
-
-    write_checkpoint(folder / "a.ckpt")
-    module = spike_zoo.load(folder / "a.ckpt")
-    from spike_zoo.checkpoints.loading import save_weights
-
-    save_weights(module, folder / "a.safetensors")
-    (folder / "a.ckpt").unlink()
+    checkpoint = write_checkpoint(folder / "a.ckpt")
+    save_weights(spike_zoo.load(checkpoint), folder / "a.safetensors")
+    checkpoint.unlink()
 
 
 def _load_weights(folder: Path) -> None:
@@ -159,9 +146,7 @@ def _copied(file: str, name: str) -> Callable[[Path], Any]:
 
 def _write_base(folder: Path) -> None:
     for split in ("train", "test"):
-        (folder / "set" / split / "spike").mkdir(parents=True)
-        recording = random_spikes(9, 8, 16)
-        write_recording(recording, folder / "set" / split / "spike" / "a.dat")
+        write_recording(random_spikes(9, 8, 16), folder / "set" / split / "spike" / "a.dat")
         write_picture(folder / "set" / split / "gt" / "a.png", 90, (8, 16))
 
 
@@ -209,7 +194,11 @@ TARGETS: dict[str, Target] = {
     ),
     "sci": Target(_write_sci, _read_sci, {".sci": (m.any_bytes, m.sci_header)}),
     "spl": Target(_write_as("a.spl"), _read_spl, {".spl": (m.any_bytes, m.spl_header)}),
-    "checkpoint": Target(_write_checkpoint, _load_weights, {".ckpt": (m.any_bytes, m.zipped)}),
+    "checkpoint": Target(
+        lambda folder: write_checkpoint(folder / "a.ckpt"),
+        _load_weights,
+        {".ckpt": (m.any_bytes, m.zipped)},
+    ),
     "safetensors": Target(
         _write_weights, _load_weights, {".safetensors": (m.any_bytes, m.safetensors)}
     ),

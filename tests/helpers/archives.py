@@ -12,7 +12,7 @@ from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -61,9 +61,18 @@ def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
     """Write takes ``take0``, ``take1``, ...: the last in split test, the others in train."""
     with ArchiveWriter(path, **options) as writer:
         for seed in range(takes):
-            writer.add(
-                f"take{seed}", make_take(seed), split="test" if seed == takes - 1 else "train"
-            )
+            split = "test" if seed == takes - 1 else "train"
+            writer.add(f"take{seed}", make_take(seed), split=split)
+    return path
+
+
+def write_takes(
+    path: Path, takes: Mapping[str, Take | SpikeRecording], split: str | None = None, **options: Any
+) -> Path:
+    """Write takes by name; the options are those of the writer."""
+    with ArchiveWriter(path, **options) as writer:
+        for name, take in takes.items():
+            writer.add(name, take, split=split)
     return path
 
 

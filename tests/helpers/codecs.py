@@ -131,8 +131,8 @@ class SumsModule(nn.Module):
     """A method that compresses, and classifies recordings as dark or light.
 
     Args:
-        version: See :class:`SumsCodec`.
-        stops_after: See :class:`SumsCodec`.
+        version: Last byte of the model digest.
+        stops_after: Number of groups after which the codec sends SIGTERM to its process.
     """
 
     label_names = ("dark", "light")

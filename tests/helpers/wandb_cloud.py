@@ -20,7 +20,6 @@ class WandbCloud(Server):
         files: Path -> content of every uploaded file; histories are ``RUN/FILE``.
         artifacts: ``name:alias`` -> fields of a version of an artefact.
         received: Path and content of every request, to search them for secrets.
-        unknown: Queries without a specific answer.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,6 @@ class WandbCloud(Server):
         self.files: dict[str, bytes] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
         self.received: list[bytes] = []
-        self.unknown: list[str] = []
         self._versions: list[dict[str, Any]] = []
 
     @property
@@ -142,7 +140,6 @@ class WandbCloud(Server):
         }
 
     def _read(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        self.unknown.append(f"{' '.join(query.split())} {json.dumps(variables)}")
         viewer = {"id": "u", "entity": ENTITY, "username": ENTITY, "email": "me@example.org"}
         teams = {"teams": {"edges": []}, "flags": "{}", "apiKeys": {"edges": []}, "admin": False}
         project: dict[str, Any] = {"artifact": None, "artifactCollectionMembership": None}

@@ -52,9 +52,8 @@ def test_an_encoder_does_not_change_the_priority_of_the_process(codec: str, tmp_
     before = os.sched_getscheduler(0)
     encode_video(moving_waves(3, 64, 64), codec, QP)
     assert os.sched_getscheduler(0) == before
-    with VideoWriter(
-        tmp_path / "a.mp4", codec={"svtav1": "av1", "x264": "x264"}.get(codec, "x265")
-    ) as video:
+    name = {"svtav1": "av1", "x264": "x264"}.get(codec, "x265")
+    with VideoWriter(tmp_path / "a.mp4", codec=name) as video:
         video.write(np.zeros((1, 64, 64), np.float32))
         assert os.sched_getscheduler(0) == before
 
@@ -98,10 +97,8 @@ def test_the_packets_form_a_stream_that_ffmpeg_parses(codec: str) -> None:
     frames = moving_waves(6, 64, 64)
     coded = encode_video(frames, codec, QP)
     assert coded.n_bytes == len(b"".join(coded.packets))
-    if codec == "svtav1":  # AV1 packets need no parser
-        assert all(packet[0] == 0x12 for packet in coded.packets), (
-            "a temporal delimiter starts each packet"
-        )
+    if codec == "svtav1":  # AV1 packets need no parser; a temporal delimiter starts each
+        assert all(packet[0] == 0x12 for packet in coded.packets)
         return
     reader: Any = av.CodecContext.create(CODECS[codec].decoder, "r")
     parsed = [*reader.parse(b"".join(coded.packets)), *reader.parse()]
@@ -121,9 +118,8 @@ def test_streams_do_not_contain_the_name_of_the_encoder() -> None:
 def test_a_missing_codec_is_named_with_the_available_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = CODECS["x265"]._replace(encoder="libnone265")
     monkeypatch.setitem(coded_video.CODECS, "x265", missing)
-    with pytest.raises(
-        MediaError, match=r"x265: .*no encoder libnone265; .* x264, x265-zerolatency, svtav1"
-    ):
+    message = r"x265: .*no encoder libnone265; .* x264, x265-zerolatency, svtav1"
+    with pytest.raises(MediaError, match=message):
         encode_video(moving_waves(2, 16, 16), "x265", 30)
 
 

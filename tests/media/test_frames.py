@@ -91,11 +91,8 @@ def test_grey_images_become_colour(tmp_path: Path) -> None:
 def test_footage_is_named_after_its_path(tmp_path: Path) -> None:
     write_video(tmp_path / "train" / "street.mp4", numbered_frames(3))
     write_folder(tmp_path / "test" / "GOPR0384", numbered_frames(2))
-    footage = find_footage(tmp_path)
-    assert {place: len(source) for place, source in footage.items()} == {
-        "train/street": 3,
-        "test/GOPR0384": 2,
-    }
+    lengths = {place: len(source) for place, source in find_footage(tmp_path).items()}
+    assert lengths == {"train/street": 3, "test/GOPR0384": 2}
     assert list(find_footage(tmp_path / "train" / "street.mp4")) == ["street"]
     assert list(find_footage(tmp_path / "test" / "GOPR0384")) == ["GOPR0384"]
 

@@ -71,6 +71,7 @@ def test_tiffs_of_any_type_and_byte_order_show_the_same_picture(
     tolerance = 1e-3 if image.dtype in (np.float16, np.uint8) else 1 / 65535
     tolerance = 1 / 255 if image.dtype == np.uint8 else tolerance
     np.testing.assert_allclose(load_picture(path), expected, atol=tolerance)
+    assert read_image(path).dtype == (np.float32 if image.dtype.kind == "f" else image.dtype)
 
 
 @pytest.mark.parametrize("image", [GREY, COLOUR])
@@ -116,6 +117,11 @@ def test_transparent_and_grey_palettes_are_resolved(tmp_path: Path) -> None:
         (scaled(GREY, "u4"), "its values are uint32, expected uint8, uint16 or floats"),
         (scaled(GREY, "i1"), "its values are int8"),
         (GREY * 255, "floats from 0 to 255, expected 0 .* to 1 .*divide"),
+        (GREY - 0.5, "floats from -0.5 to 0.5, expected 0 .* to 1 .*divide"),
+        (
+            np.where(GREY == 0.5, np.nan, GREY),
+            "floats from nan to nan, expected 0 .* to 1 .*divide",
+        ),
         (np.stack([scaled(GREY, "u1")] * 4), "has 4 images, expected one picture"),
         (np.stack([GREY] * 4), "has 4 images, expected one picture"),
     ],
@@ -126,6 +132,23 @@ def test_pictures_of_other_ranges_and_stacks_are_rejected_by_name(
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack")
     with pytest.raises(MediaError, match=rf"a\.tif: {message}"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "message"),
+    [
+        ("CMYK", ".jpg", "its colours are CMYK, expected grey or R,G,B"),
+        ("CMYK", ".tif", "its colours are CMYK"),
+        ("LAB", ".tif", "its colours are LAB"),
+        ("I", ".tif", "its values are int32, expected uint8, uint16 or floats"),
+    ],
+)
+def test_a_picture_of_an_unsupported_type_is_rejected_by_name(
+    tmp_path: Path, mode: str, suffix: str, message: str
+) -> None:
+    Image.new(mode, (5, 3)).save(tmp_path / f"a{suffix}")
+    with pytest.raises(MediaError, match=rf"a\{suffix}: {message}.* save it"):
+        read_image(tmp_path / f"a{suffix}")
 
 
 @pytest.mark.parametrize("length", range(8, 200, 24))

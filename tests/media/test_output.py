@@ -84,9 +84,8 @@ def test_existing_targets_are_rejected_before_any_work(tmp_path: Path) -> None:
     folder.mkdir()
     check_target(folder, "folder", overwrite=False)  # an empty folder is accepted
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(
-        ExistingFileError, match=r"b exists and is not empty.*--overwrite to replace"
-    ):
+    message = r"b exists and is not empty.*--overwrite to replace"
+    with pytest.raises(ExistingFileError, match=message):
         check_target(folder, "folder", overwrite=False)
     check_target(folder, "folder", overwrite=True)
 

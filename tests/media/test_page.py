@@ -119,9 +119,8 @@ def test_pictures_in_a_page_equal_the_given_images(full_page: Page) -> None:
     sources += [a["src"] or "" for a in Outline(html).attributes("img")]
     for source, expected in zip(sources, [IMAGE, 1 - IMAGE, IMAGE], strict=True):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
-        np.testing.assert_array_equal(
-            np.asarray(Image.open(io.BytesIO(content))), to_bytes(expected)
-        )
+        pixels = np.asarray(Image.open(io.BytesIO(content)))
+        np.testing.assert_array_equal(pixels, to_bytes(expected))
 
 
 def test_texts_are_escaped() -> None:

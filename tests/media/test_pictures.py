@@ -55,11 +55,10 @@ def test_a_saved_picture_is_read_equally_by_pillow(tmp_path: Path, shape: tuple[
     stored = np.asarray(Image.open(path))
     assert stored.dtype == np.uint8
     assert stored.shape == ((6, 7, 3) if shape[0] == 3 else (6, 7))
-    channels_first = stored.transpose(2, 0, 1) if stored.ndim == 3 else stored
-    np.testing.assert_array_equal(
-        channels_first, (image * 255).round().numpy().reshape(channels_first.shape)
-    )
-    np.testing.assert_array_equal(load_picture(path) * 255, channels_first.reshape(-1, 6, 7))
+    channels_first = (stored.transpose(2, 0, 1) if stored.ndim == 3 else stored).reshape(-1, 6, 7)
+    levels = (image * 255).round().numpy().reshape(-1, 6, 7)
+    np.testing.assert_array_equal(channels_first, levels)
+    np.testing.assert_array_equal(load_picture(path) * 255, channels_first)
 
 
 def test_bools_and_bytes_keep_their_values() -> None:

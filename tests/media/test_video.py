@@ -35,9 +35,7 @@ def test_any_size_is_written_and_padded_by_repeating_its_last_row_and_column(
     tmp_path: Path, height: int, width: int
 ) -> None:
     image = ramp(height, width)
-    with VideoWriter(
-        tmp_path / "a.mp4", crf=0
-    ) as video:  # lossless; lossy errors depend on the CPU
+    with VideoWriter(tmp_path / "a.mp4", crf=0) as video:  # lossy errors depend on the CPU
         for _ in range(3):
             video.write(image)
     images = decode(tmp_path / "a.mp4")

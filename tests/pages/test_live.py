@@ -118,17 +118,15 @@ def test_a_pipe_keeps_the_last_planes_and_does_not_block_the_writer(tmp_path: Pa
     assert source.span() == (1200 - 512, 1200)
     assert (source.window(700, 730)[:] == planes[700:730]).all()
     assert (source.window(680, 700)[:] == planes[688:700]).all(), "only kept planes"
-    with pytest.raises(
-        PlaneRangeError, match="plane 600 is no longer in memory, the oldest is plane 688"
-    ):
+    message = "plane 600 is no longer in memory, the oldest is plane 688"
+    with pytest.raises(PlaneRangeError, match=message):
         source.window(600, 610)
 
 
 def test_a_slow_method_drops_pictures_and_keeps_the_playback_speed() -> None:
     recording = SpikeRecording.from_planes(np.concatenate([SPIKES] * 20), rate_scale=0.5)
-    with running_server(
-        StoredRecording(recording), SlowMethod(average=9), fps=50, stride=5
-    ) as server:
+    source, method = StoredRecording(recording), SlowMethod(average=9)
+    with running_server(source, method, fps=50, stride=5) as server:
         wait_until(lambda: state(server).get("number", 0) > 2)  # the first ones compile kernels
         start, first = time.monotonic(), state(server)
         wait_until(lambda: state(server)["dropped"] > first["dropped"] + 40)
@@ -164,20 +162,18 @@ def test_a_recording_ends_paused_before_the_planes_that_a_picture_needs() -> Non
 
 
 def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
-    player = Player(STORED, TFI(average=9), 0.5, fps=100, stride=50)
+    player: Any = Player(STORED, TFI(average=9), 0.5, fps=100, stride=50)
     thread = threading.Thread(target=player.run)
     thread.start()
     wait_until(lambda: player._shown is not None)
     time.sleep(0.2)
     latest, _ = player.wait(-1)
-    assert latest is not None
     assert (latest.number, latest.plane) == (1, 75), "no page was open"
     planes = []
     for _ in range(2):
         while latest.playing:
             planes.append(latest.plane)
             latest, _ = player.wait(latest.number)
-            assert latest is not None
         assert latest.plane == 324
         player.control(playing=True)
         latest, _ = player.wait(latest.number)
@@ -308,10 +304,8 @@ def test_a_pipe_is_read_as_a_file_with_the_same_sidecar(
     assert source.span() == (0, len(expected)) == (0, 128)
     recording = source.window(0, 128)
     assert (recording.read() == expected.read()).all()
-    facts = ("fps", "threshold", "rate_scale", "cfa", "meta")
-    assert [getattr(recording, fact) for fact in facts] == [
-        getattr(expected, fact) for fact in facts
-    ]
+    for fact in ("fps", "threshold", "rate_scale", "cfa", "meta"):
+        assert getattr(recording, fact) == getattr(expected, fact), fact
     assert source.rate_scale == expected.rate_scale
 
 
@@ -353,13 +347,12 @@ def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_picture() -
     source = FastPipe(stream, "p", DatLayout(16, 24, "byte"), kept_bytes=0)
     wait_until(lambda: source.ended)
     source.ended = False
-    player = Player(source, TFI(), 0.5)
+    player: Any = Player(source, TFI(), 0.5)
     player.control(plane=0, playing=False)
     source.arriving = 300
     assert not player._make(), "the picture's plane was overwritten"
     source.arriving = 20
     assert player._make()
-    assert player._shown is not None
     assert player._shown.plane == 800 + 300 - 512 + 75
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -65,8 +65,7 @@ def test_every_picture_is_drawn(page: Page) -> None:
 
 
 def test_the_divider_follows_pointer_and_keys(page: Page, stage: Locator) -> None:
-    box = stage.bounding_box()
-    assert box is not None
+    box: Any = stage.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=4)
@@ -93,9 +92,8 @@ def test_either_side_shows_the_selected_method(page: Page, stage: Locator) -> No
     np.testing.assert_array_equal(_pixels(left), _pixels(right))
     page.get_by_role("button", name="Difference").first.click()
     page.wait_for_selector(".stage[data-mode=difference]")
-    assert len(np.unique(_pixels(left).reshape(-1, 3), axis=0)) == 1, (
-        "equal images have no difference"
-    )
+    colours = np.unique(_pixels(left).reshape(-1, 3), axis=0)
+    assert len(colours) == 1, "equal images have no difference"
 
 
 def test_moments_change_by_keys_and_by_playback(page: Page, stage: Locator) -> None:
@@ -148,8 +146,7 @@ def test_a_phone_shows_the_page_without_horizontal_scrolling(
         page.wait_for_selector("html[data-ready]", state="attached")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         for control in page.locator("button:visible, select:visible").all():
-            box = control.bounding_box()
-            assert box is not None
+            box: Any = control.bounding_box()
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= 360
             assert box["height"] >= 32, "large enough for touch"

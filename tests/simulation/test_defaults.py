@@ -100,9 +100,8 @@ def test_a_set_replaces_photographs_of_training_and_validation_only() -> None:
     for split in ("train", "val"):
         scenes = default_scenes(split, 60, photographs=chosen)
         assert set().union(*map(photographs, scenes)) == set(chosen.names[split])
-    assert default_scenes("test", 24, testing="eight", photographs=chosen) == default_scenes(
-        "test", 24, testing="eight"
-    )
+    scenes = default_scenes("test", 24, testing="eight", photographs=chosen)
+    assert scenes == default_scenes("test", 24, testing="eight")
 
 
 def test_unknown_mixes_are_rejected_with_the_known_ones() -> None:

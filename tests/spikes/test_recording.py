@@ -105,9 +105,8 @@ def test_a_crop_is_rows_and_bytes_of_the_same_planes() -> None:
     spikes = random_spikes(6, 10, 40)
     recording = SpikeRecording.from_planes(spikes)
     crop = recording.read_packed(1, 5, rows=slice(2, 9), byte_columns=slice(1, 4))
-    np.testing.assert_array_equal(
-        np.unpackbits(crop, axis=-1, bitorder="little"), spikes[1:5, 2:9, 8:32]
-    )
+    bits = np.unpackbits(crop, axis=-1, bitorder="little")
+    np.testing.assert_array_equal(bits, spikes[1:5, 2:9, 8:32])
 
 
 def test_tensors_have_the_requested_type() -> None:

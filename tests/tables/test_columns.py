@@ -67,7 +67,6 @@ def test_a_job_that_does_not_exist_is_rejected_with_suggestions(tmp_path: Path) 
     runs = [make_run("full", 30.0, costs={"compress": Cost(seconds=0.25)})]
     with pytest.raises(ConfigError, match="Did you mean 'costs/compress/seconds'"):
         filled(tmp_path, runs, spec)
-    with pytest.raises(
-        ConfigError, match="costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
-    ):
+    message = "costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
+    with pytest.raises(ConfigError, match=message):
         read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))

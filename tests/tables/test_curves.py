@@ -63,9 +63,8 @@ def rates(tmp_path: Path) -> FilledTable:
 def test_points_are_means_over_the_seeds_and_published_points_follow(curved: FilledTable) -> None:
     (curve,) = curved.curves
     measured, published, _ = curve.lines
-    assert [value for point in measured.points for value in point] == pytest.approx(
-        [0.02, 30.5, 0.12, 34.5]
-    )
+    values = [value for point in measured.points for value in point]
+    assert values == pytest.approx([0.02, 30.5, 0.12, 34.5])
     assert published.points == ((0.02, 31.0), (0.2, 35.5))
     text = render_markdown([curved])
     assert "PSNR (dB) against bpp:" in text
@@ -248,12 +247,10 @@ def test_bd_rates_of_fixed_weights_are_compared_over_recordings(
     """A factor for each recording: the BD-rate of any mean of recordings is their mean factor."""
 
     def run(variant: str, factors: tuple[float, ...]) -> RecordedRun:
+        qualities = {f"psnr_q{n}": quality for n, (_, quality) in enumerate(ANCHOR)}
         images = [
-            {
-                "name": f"s{number}",
-                **{f"bpp_q{n}": factor * rate for n, (rate, _) in enumerate(ANCHOR)},
-            }
-            | {f"psnr_q{n}": quality for n, (_, quality) in enumerate(ANCHOR)}
+            {f"bpp_q{n}": factor * rate for n, (rate, _) in enumerate(ANCHOR)}
+            | {"name": f"s{number}", **qualities}
             for number, factor in enumerate(factors)
         ]
         measured = codec_run(variant, statistics.fmean(factors), parameters=0)

@@ -43,9 +43,8 @@ def test_a_repeated_seed_is_counted_once(spec: TableSpec) -> None:
 def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path) -> None:
     path = write_spec(tmp_path, SPEC.replace("[test/psnr,", "[test/psnr, test/psnr_stir,"))
     spec = read_table_file(path).tables[0]
-    with pytest.raises(
-        ConfigError, match=r"table\.yaml: .*'test/psnr_stir': none .* mean 'test/psnr'"
-    ):
+    message = r"table\.yaml: .*'test/psnr_stir': none .* mean 'test/psnr'"
+    with pytest.raises(ConfigError, match=message):
         fill_table(spec, [make_run("full", 30.0)])
     assert math.isnan(cell(fill_table(spec, []))["mean"]), "tables without runs are not checked"
 

@@ -153,13 +153,9 @@ def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_every_committed_table_is_valid_and_shows_every_variant_of_its_folder(folder: Path) -> None:
-    variants = [
-        variant
-        for variant in sorted((folder / "variants").glob("*.yaml"))
-        if not variant.stem.endswith(
-            ("_denoise", "_upsample")
-        )  # stages from which other stages start
-    ]
+    stages = ("_denoise", "_upsample")  # other stages start from them
+    variants = sorted((folder / "variants").glob("*.yaml"))
+    variants = [variant for variant in variants if not variant.stem.endswith(stages)]
     missing = [set(check_table(path, variants)) for path in sorted(folder.glob("table*.yaml"))]
     assert set.intersection(*missing) == set()
 

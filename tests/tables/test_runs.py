@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -69,10 +68,8 @@ def test_equal_variants_of_two_methods_are_two_rows() -> None:
     runs = [make_run("full", 30.0, configs=[path]) for path in paths]
     table = table_of_runs(runs)
     assert [row.name for row in table.rows] == [path.removesuffix(".yaml") for path in paths]
-    assert [[run.is_of(row, None) for run in runs] for row in table.rows] == [
-        [True, False],
-        [False, True],
-    ]
+    is_of = [[run.is_of(row, None) for run in runs] for row in table.rows]
+    assert is_of == [[True, False], [False, True]]
 
 
 @pytest.mark.parametrize(
@@ -159,10 +156,7 @@ def test_finished_runs_of_a_sweep_are_read_as_records() -> None:
 def test_runs_of_a_sweep_are_assigned_to_the_rows_of_their_archive() -> None:
     data = {"class_path": "x", "init_args": {"archive": "data/default.h5"}}
     online = _online("finished", config={"data": data})
-    online.config = {
-        "config": {"data": data},
-        "versions": {},
-    }  # the summary that a run sends to W&B
+    online.config = {"config": {"data": data}, "versions": {}}  # as a run sends it to W&B
     (run,) = runs_of_sweep("lab/zoo/abc123", SweepApi([online]))
     row = Row("full", Path("experiments/stir/variants/full.yaml"))
     assert run.is_of(row, "data/default.h5")
@@ -176,9 +170,8 @@ def test_tests_of_two_checkpoints_are_two_rows(tmp_path: Path) -> None:
         result.write(tmp_path / name / "test" / "result.json")
     runs = collect_runs([tmp_path])
     table = table_of_runs(runs)
-    assert [row.name for row in table.rows] == [
-        f"full ({tmp_path / name / 'test'})" for name in ("first", "second")
-    ]
+    names = [f"full ({tmp_path / name / 'test'})" for name in ("first", "second")]
+    assert [row.name for row in table.rows] == names
     assert [len(own) for own in fill_table(table, runs).runs.values()] == [1, 1]
 
 
@@ -215,14 +208,8 @@ def _student(
         "model": model,
     }
     origin = {"path": teacher, "sha256": f"{seed}" * 64, "recipe": recipe}
-    begins_with = {"model.init_args.teacher": origin}
-    options: dict[str, Any] = {
-        "seed": seed,
-        "config": config,
-        "finished": finished,
-        "begins_with": begins_with,
-    }
-    return make_run("full", psnr, **options)
+    options: dict[str, Any] = {"begins_with": {"model.init_args.teacher": origin}}
+    return make_run("full", psnr, seed, config=config, finished=finished, **options)
 
 
 def test_runs_of_older_configurations_are_not_counted_as_seeds(spec: TableSpec) -> None:
@@ -238,7 +225,7 @@ def test_runs_of_older_configurations_are_not_counted_as_seeds(spec: TableSpec) 
 def test_committed_runs_have_priority_over_later_runs_in_other_folders(spec: TableSpec) -> None:
     copy = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
     later_run = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
-    table = fill_table(spec, [copy, dataclasses.replace(later_run, place=1)])
+    table = fill_table(spec, [copy, replace(later_run, place=1)])
     assert cell(table)["mean"] == 30.0
 
 

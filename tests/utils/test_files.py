@@ -54,18 +54,18 @@ def write_and_fail(target: Path, fault: type[BaseException]) -> None:
         raise fault
 
 
-def _refusal(number: int) -> Callable[..., None]:
-    def refuse(*_: object, **__: object) -> None:
+def _failing(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    return refuse
+    return fail
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
 def test_files_are_written_where_modes_cannot_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(os, "chmod", _refusal(number))
+    monkeypatch.setattr(os, "chmod", _failing(number))
     with new_file(tmp_path / "clip.dat") as temporary:
         temporary.unlink()
         os.close(os.open(temporary, os.O_CREAT, 0o600))  # with another mode
@@ -76,9 +76,9 @@ def test_only_an_unsupported_synchronisation_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "file").open("wb") as file:
-        monkeypatch.setattr(os, "fsync", _refusal(errno.EINVAL))
+        monkeypatch.setattr(os, "fsync", _failing(errno.EINVAL))
         synchronise(file)
-        monkeypatch.setattr(os, "fsync", _refusal(errno.EIO))
+        monkeypatch.setattr(os, "fsync", _failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             synchronise(file)
 
@@ -90,7 +90,7 @@ def test_without_locks_files_are_used_with_a_warning(
     if number is None:  # Windows
         monkeypatch.setitem(sys.modules, "fcntl", None)
     else:
-        monkeypatch.setattr("fcntl.flock", _refusal(number))
+        monkeypatch.setattr("fcntl.flock", _failing(number))
     with (tmp_path / ".lock").open("ab") as file, pytest.warns(UserWarning, match="cannot be lock"):
         assert lock(file)
 
@@ -107,7 +107,7 @@ def test_without_hard_links_a_file_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_bytes(b"weights")
-    monkeypatch.setattr(os, "link", _refusal(errno.EPERM))
+    monkeypatch.setattr(os, "link", _failing(errno.EPERM))
     link_or_copy(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"weights"
 
@@ -118,7 +118,7 @@ def test_recordings_are_read_where_files_cannot_be_mapped(
 ) -> None:
     spikes = random_spikes(20, 8, 16)
     path = write_recording(spikes, tmp_path / f"clip{suffix}", with_sidecar=suffix == ".dat")
-    monkeypatch.setattr("mmap.mmap", _refusal(errno.ENODEV))
+    monkeypatch.setattr("mmap.mmap", _failing(errno.ENODEV))
     with path.open("rb") as file:
         assert memory_map(file.fileno()) is None
     recording = read_recording(path)
@@ -300,9 +300,9 @@ def test_companion_files_and_folders_are_not_listed(tmp_path: Path) -> None:
 def test_folders_of_users_are_listed_by_one_function() -> None:
     """Files of users are sequences that companions would shift; own output needs no order."""
     package = Path(spike_zoo.__file__).parent
-    own = {"output.py", "remote.py", "files.py"}
+    own = {"output.py", "remote.py"}
     listing = re.compile(r"\.iterdir\(|(?<!glob)\.r?glob\(|listdir\(")
-    rooms = ("archive", "simulation", "media", "cli", "reports", "data", "live", "app", "formats")
+    rooms = ("archive", "simulation", "media", "cli", "pages", "data", "formats")
     files = [file for room in rooms for file in sorted((package / room).rglob("*.py"))]
     assert [f.name for f in files if f.name not in own and listing.search(f.read_text())] == []
 

@@ -23,29 +23,21 @@ SPIKES = random_spikes(5, 6, 16)
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "train" / "spike" / "clip.dat"
-    write_recording(SPIKES, path)
-    return path
+    return write_recording(SPIKES, tmp_path / "train" / "spike" / "clip.dat")
 
 
 def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Path) -> None:
+    def facts(camera: Camera) -> tuple[object, ...]:
+        recording = camera.read(clip)
+        return recording.shape, recording.rate_scale, recording.fps
+
     default = Camera(3, 32, rate_scale=0.6, fps=500.0)
-    from_layout = default.read(clip)
-    assert (from_layout.shape, from_layout.rate_scale, from_layout.fps) == ((5, 3, 32), 0.6, 500.0)
+    assert facts(default) == ((5, 3, 32), 0.6, 500.0)
     clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
-    from_sidecar = Camera(usual=default).read(clip)
-    assert (from_sidecar.shape, from_sidecar.rate_scale, from_sidecar.fps) == (
-        (5, 6, 16),
-        0.3,
-        500.0,
-    )
-    np.testing.assert_array_equal(from_sidecar[:], SPIKES)
-    from_options = Camera(12, 8, rate_scale=0.9, fps=1000.0, usual=default).read(clip)
-    assert (from_options.shape, from_options.rate_scale, from_options.fps) == (
-        (5, 12, 8),
-        0.9,
-        1000.0,
-    )
+    assert facts(Camera(usual=default)) == ((5, 6, 16), 0.3, 500.0)
+    np.testing.assert_array_equal(Camera(usual=default).read(clip)[:], SPIKES)
+    options = Camera(12, 8, rate_scale=0.9, fps=1000.0, usual=default)
+    assert facts(options) == ((5, 12, 8), 0.9, 1000.0)
 
 
 def test_rows_can_be_read_in_stored_order(clip: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 from skimage.io import imread, imsave
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter, build_archive
+from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.errors import FormatError, MediaError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media import save_picture
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import make_take, write_archive, write_takes
 from tests.helpers.streams import random_spikes
 
 
@@ -49,9 +50,8 @@ def test_samples_of_recognition_become_a_labelled_archive(tmp_path: Path) -> Non
         np.savez(path, spk=spikes, label=np.int64(label), label_name=label_name)
     np.savez(tmp_path / "set" / "train" / "plain.npz", spk=random_spikes(5, 6, 16), label="cup")
     takes = find_takes(tmp_path / "set")
-    assert {name: job().label for name, job in takes.jobs.items()} == {
-        "cup-1": 3, "cup-2": 3, "bus-1": 0, "plain": None,
-    }  # fmt: skip
+    labels = {name: job().label for name, job in takes.jobs.items()}
+    assert labels == {"cup-1": 3, "cup-2": 3, "bus-1": 0, "plain": None}
     archive = SpikeArchive(build_archive(tmp_path / "a.h5", takes.jobs, splits=takes.splits))
     assert archive.names("train") == ["bus-1", "cup-1", "plain"]
     for name, (label, label_name) in classes.items():
@@ -60,11 +60,8 @@ def test_samples_of_recognition_become_a_labelled_archive(tmp_path: Path) -> Non
     assert archive.label("plain") is None
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".spl"])
-def test_a_sidecar_labels_a_recording_of_any_format_in_an_archive(
-    tmp_path: Path, suffix: str
-) -> None:
-    path = write_recording(random_spikes(5, 6, 16), tmp_path / "set" / f"cup-1{suffix}")
+def test_a_sidecar_labels_a_recording_in_an_archive(tmp_path: Path) -> None:
+    path = write_recording(random_spikes(5, 6, 16), tmp_path / "set" / "cup-1.npy")
     Path(f"{path}.yaml").write_text("{label: 3, label_name: cup}")
     archive = SpikeArchive(build_archive(tmp_path / "a.h5", find_takes(tmp_path / "set").jobs))
     assert (archive.label("cup-1"), archive["cup-1"].meta["label_name"]) == (3, "cup")
@@ -93,10 +90,8 @@ def test_clips_with_the_same_name_in_two_splits_stay_separate(tmp_path: Path) ->
         write_base_clip(tmp_path, split, "a")
     takes = find_takes(tmp_path, height=6, width=16)
     assert takes.splits == {"test": ["a"], "train": ["train-a"]}
-    take = takes.jobs["a"]()
-    assert take.images is not None
+    take: Any = takes.jobs["a"]()
     assert take.images.shape == (1, 6, 16)
-    assert take.image_index is not None
     assert take.image_index.tolist() == [2]
 
 
@@ -163,8 +158,7 @@ def test_recordings_of_every_format_in_a_folder_are_found(tmp_path: Path) -> Non
         write_recording(random_spikes(5, 6, 16), tmp_path / f"{suffix}.{suffix}")
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file["camera/spikes"] = random_spikes(5, 6, 16)
-    with ArchiveWriter(tmp_path / "one.h5") as writer:
-        writer.add("scene", make_take(0))
+    write_takes(tmp_path / "one.h5", {"scene": make_take(0)})
     takes = find_takes(tmp_path, height=6, width=16)
     assert sorted(takes.jobs) == ["dat", "hdf5", "npy", "npz", "one", "plain", "spl"]
     take = takes.jobs.pop("one")()
@@ -208,9 +202,8 @@ def test_the_name_of_the_first_folder_is_mapped_to_a_split(tmp_path: Path) -> No
         write_recording(random_spikes(5, 6, 16), tmp_path / folder / f"clip{number}.npz")
     write_recording(random_spikes(5, 6, 16), tmp_path / "val.npz")  # only folders define splits
     takes = find_takes(tmp_path)
-    assert {split: sorted(names) for split, names in takes.splits.items()} == {
-        "train": ["clip0"], "val": ["clip1", "clip2", "clip3"], "test": ["clip4"],
-    }  # fmt: skip
+    splits = {split: sorted(names) for split, names in takes.splits.items()}
+    assert splits == {"train": ["clip0"], "val": ["clip1", "clip2", "clip3"], "test": ["clip4"]}
     assert sorted(takes.without_split) == ["clip5", "val"]
 
 
@@ -236,13 +229,8 @@ def test_names_that_an_archive_does_not_allow_are_reported(tmp_path: Path) -> No
 def test_an_archive_is_rewritten_with_another_compression_and_bit_layout(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", takes=3)
     takes = find_takes(path)
-    cold = build_archive(
-        tmp_path / "cold.h5",
-        takes.jobs,
-        splits=takes.splits,
-        compression="gzip",
-        bit_layout="tpack",
-    )
+    packing: dict[str, Any] = {"compression": "gzip", "bit_layout": "tpack"}
+    cold = build_archive(tmp_path / "cold.h5", takes.jobs, splits=takes.splits, **packing)
     assert SpikeArchive(cold).data_sha256() == SpikeArchive(path).data_sha256()
     np.testing.assert_array_equal(SpikeArchive(cold).blur("take1"), make_take(1).blur)
     assert SpikeArchive(cold).verify() == []
@@ -253,10 +241,8 @@ def test_paths_without_a_data_set_and_unknown_layouts_are_rejected(tmp_path: Pat
         find_takes(tmp_path / "absent")
     with pytest.raises(FormatError, match="no recordings of layout folder"):
         find_takes(tmp_path)
-    with pytest.raises(
-        UsageError,
-        match="layout must be auto, base, sreds, recvidar, momvidar, bss, gopro, rsb, usp",
-    ):
+    known = "layout must be auto, base, sreds, recvidar, momvidar, bss, gopro, rsb, usp"
+    with pytest.raises(UsageError, match=known):
         find_takes(tmp_path, layout="reds")
     with pytest.raises(UsageError, match="states its recordings' sizes"):
         find_takes(write_archive(tmp_path / "a.h5"), height=6)
@@ -313,6 +299,6 @@ def test_layouts_are_read_in_natural_order_without_companion_files(
             else:
                 save_picture(np.zeros((8, 16)), path)
             path.with_name(f"._{path.name}").write_bytes(bytes(137 * 16))  # a valid recording
-    found = find_takes(tmp_path, layout=layout, height=8, width=16)
-    assert [name.rpartition("-")[2] for name in found.jobs] == ["1", "9", "10"]
-    assert all(job().recording.shape == (137, 8, 16) for job in found.jobs.values())
+    jobs = find_takes(tmp_path, layout=layout, height=8, width=16).jobs
+    assert [name.rpartition("-")[2] for name in jobs] == ["1", "9", "10"]
+    assert all(job().recording.shape == (137, 8, 16) for job in jobs.values())

@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.io import imsave
 
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.errors import FormatError, GeometryError, MediaError, PlaneRangeError
+from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes
 
@@ -39,14 +39,10 @@ def read_take(folder: Path, name: str = "clip") -> Take:
     return find_takes(folder, layout="folder", **SIZE).jobs[name]()  # type: ignore[arg-type]  # by name
 
 
-def first_pixels(take: Take) -> dict[int, int]:
+def first_pixels(take: Any) -> dict[int, int]:
     """Return a dictionary from the plane of each picture to its first pixel."""
-    assert take.images is not None
-    assert take.image_index is not None
-    return dict(
-        zip(take.image_index.tolist(), take.images[:, 0, 0].reshape(len(take.images), -1)[:, 0],
-            strict=True)
-    )  # fmt: skip
+    first = take.images[:, 0, 0].reshape(len(take.images), -1)[:, 0]
+    return dict(zip(take.image_index.tolist(), first, strict=True))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".tiff", ".webp", ".PNG"])
@@ -82,9 +78,8 @@ def test_a_sidecar_states_which_planes_pictures_show(tmp_path: Path) -> None:
     sidecar.write_text(f"spike_h: {HEIGHT}\nspike_w: {WIDTH}\nplanes: [5, 3]\n")
     assert first_pixels(read_take(tmp_path)) == {3: 2, 5: 1}
     sidecar.write_text("planes: [5]\n")
-    with pytest.raises(
-        FormatError, match=r"clip\.dat\.yaml: planes lists 1 planes, but clip\.dat has 2"
-    ):
+    message = r"clip\.dat\.yaml: planes lists 1 planes, but clip\.dat has 2"
+    with pytest.raises(FormatError, match=message):
         read_take(tmp_path)
 
 
@@ -93,21 +88,6 @@ def test_a_single_file_is_read_with_the_pictures_next_to_it(tmp_path: Path) -> N
     picture(tmp_path / "clip.png")
     picture(tmp_path / "other.png")
     assert first_pixels(find_takes(path, **SIZE).jobs["clip"]()) == {4: 7}  # type: ignore[arg-type]  # by name
-
-
-@pytest.mark.parametrize(
-    ("channels", "expected"),
-    [(3, (HEIGHT, WIDTH, 3)), (4, (HEIGHT, WIDTH, 3)), (2, (HEIGHT, WIDTH))],
-)
-def test_the_alpha_channel_is_ignored(
-    tmp_path: Path, channels: int, expected: tuple[int, ...]
-) -> None:
-    recording(tmp_path / "clip.dat")
-    picture(tmp_path / "clip.png", 9, (HEIGHT, WIDTH, channels))
-    images = read_take(tmp_path).images
-    assert images is not None
-    assert images.shape == (1, *expected)
-    assert (images == 9).all()
 
 
 def test_a_picture_of_a_truncated_recording_is_not_assigned_to_its_new_middle(
@@ -126,9 +106,7 @@ def test_a_picture_of_a_truncated_recording_is_not_assigned_to_its_new_middle(
 def test_recordings_without_pictures_count_for_the_usual_length(tmp_path: Path) -> None:
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / f"{name}.dat", planes)
-    assert (
-        read_take(tmp_path, "c").images is None
-    )  # any length is valid without a picture of the middle plane
+    assert read_take(tmp_path, "c").images is None, "only a picture needs the middle plane"
     picture(tmp_path / "c.png")
     with pytest.raises(FormatError, match=r"c\.dat: 7 planes, but other recordings have 9"):
         read_take(tmp_path)
@@ -152,9 +130,8 @@ def test_clips_of_layout_base_must_have_the_usual_length(tmp_path: Path) -> None
 def test_a_plane_that_the_recording_does_not_have_is_named(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip" / "000009.png")
-    with pytest.raises(
-        PlaneRangeError, match=r"000009\.png: shows plane 9, but .*has planes 0\.\.8"
-    ):
+    message = r"000009\.png: shows plane 9, but .*has planes 0\.\.8"
+    with pytest.raises(PlaneRangeError, match=message):
         read_take(tmp_path)
 
 
@@ -193,56 +170,3 @@ def test_pictures_without_a_recording_are_reported(tmp_path: Path) -> None:
     message = f"1 pictures belong to no recording, {re.escape(str(unassigned))} is the first"
     with pytest.warns(UserWarning, match=message):
         find_takes(tmp_path, **SIZE)  # type: ignore[arg-type]  # by name
-
-
-@pytest.mark.parametrize(
-    ("mode", "suffix", "message"),
-    [
-        ("CMYK", ".jpg", "its colours are CMYK, expected grey or R,G,B"),
-        ("CMYK", ".tif", "its colours are CMYK"),
-        ("LAB", ".tif", "its colours are LAB"),
-        ("I", ".tif", "its values are int32, expected uint8, uint16 or floats"),
-    ],
-)
-def test_a_picture_of_an_unsupported_type_is_rejected_by_name(
-    tmp_path: Path, mode: str, suffix: str, message: str
-) -> None:
-    recording(tmp_path / "clip.dat")
-    Image.new(mode, (WIDTH, HEIGHT)).save(tmp_path / f"clip{suffix}")
-    with pytest.raises(MediaError, match=rf"clip\{suffix}: {message}.* save it"):
-        read_take(tmp_path)
-
-
-@pytest.mark.parametrize("level", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_float_images_from_0_to_1_are_accepted(
-    tmp_path: Path, level: float, dtype: type[np.floating[Any]]
-) -> None:
-    recording(tmp_path / "clip.dat")
-    imsave(tmp_path / "clip.tif", np.full((HEIGHT, WIDTH), level, dtype), check_contrast=False)
-    images = read_take(tmp_path).images
-    assert images is not None
-    assert images.dtype == np.float32
-    assert (images == level).all()
-
-
-@pytest.mark.parametrize("level", [-0.5, 128.0, np.nan])
-def test_float_images_above_1_are_rejected_by_name(tmp_path: Path, level: float) -> None:
-    recording(tmp_path / "clip.dat")
-    image = np.zeros((HEIGHT, WIDTH), np.float32)
-    image[2, 3] = level
-    imsave(tmp_path / "clip.tif", image, check_contrast=False)
-    with pytest.raises(MediaError, match=r"clip\.tif: floats from .* expected 0 .* to 1 .*divide"):
-        read_take(tmp_path)
-
-
-def test_a_picture_above_the_pixel_limit_of_pillow_is_rejected_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recording(tmp_path / "clip.dat")
-    picture(tmp_path / "clip.png")
-    monkeypatch.setattr(
-        Image, "MAX_IMAGE_PIXELS", 40
-    )  # Pillow rejects images of more than twice this number
-    with pytest.raises(MediaError, match=r"clip\.png: too large .*crop it.*96 pixels"):
-        read_take(tmp_path)

@@ -244,9 +244,8 @@ def test_progress_is_reported_up_to_the_last_plane(tmp_path: Path) -> None:
 def test_input_that_cannot_be_coded_is_rejected() -> None:
     with pytest.raises(GeometryError, match="must be"):
         encode(np.zeros((3, 4), bool))
-    with pytest.raises(
-        GeometryError, match=r"5000 x 5000 pixels \(W x H\) are not coded, at most 16777216"
-    ):
+    message = r"5000 x 5000 pixels \(W x H\) are not coded, at most 16777216"
+    with pytest.raises(GeometryError, match=message):
         encode(np.broadcast_to(np.False_, (1, 5000, 5000)))
     with pytest.raises(ValueError, match="must be 0 or 1"):
         encode(np.full((1, 2, 2), 2))

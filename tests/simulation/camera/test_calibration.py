@@ -30,33 +30,33 @@ def recordings() -> list[SpikeRecording]:
 
 
 @pytest.fixture(scope="module")
-def found(recordings: list[SpikeRecording]) -> Calibration:
+def estimate(recordings: list[SpikeRecording]) -> Calibration:
     return calibrate(recordings[0], recordings[1:])
 
 
-def test_intervals_contain_the_parameters(found: Calibration) -> None:
+def test_intervals_contain_the_parameters(estimate: Calibration) -> None:
     # gain and threshold, electrons and reset are reported together
     total = replace(NOISE, gain_deviation=np.hypot(0.03, 0.03), electrons=1 / (1 / 100 + 0.03**2))
-    for name, (low, high) in found.intervals.items():
+    for name, (low, high) in estimate.intervals.items():
         spread = (high - low) / 2  # 95 % intervals are exceeded by some parameters
         assert low - spread <= getattr(total, name) <= high + spread, name
 
 
 @pytest.mark.parametrize("name", ["dark", "dark_deviation", "spurious_mean", "missed"])
-def test_estimates_are_near_the_parameters(found: Calibration, name: str) -> None:
-    assert getattr(found.noise, name) == pytest.approx(getattr(NOISE, name), rel=0.05)
+def test_estimates_are_near_the_parameters(estimate: Calibration, name: str) -> None:
+    assert getattr(estimate.noise, name) == pytest.approx(getattr(NOISE, name), rel=0.05)
 
 
-def test_terms_that_cannot_be_told_apart_are_reported_together(found: Calibration) -> None:
-    assert "threshold_deviation" in found.undetermined
-    assert found.noise.threshold_deviation == 0
-    assert found.noise.gain_deviation == pytest.approx(np.hypot(0.03, 0.03), rel=0.1)
+def test_terms_that_cannot_be_distinguished_are_reported_together(estimate: Calibration) -> None:
+    assert "threshold_deviation" in estimate.undetermined
+    assert estimate.noise.threshold_deviation == 0
+    assert estimate.noise.gain_deviation == pytest.approx(np.hypot(0.03, 0.03), rel=0.1)
 
 
-def test_maps_follow_the_sensor(found: Calibration) -> None:
+def test_maps_follow_the_sensor(estimate: Calibration) -> None:
     gain, threshold, dark = (m.reshape(48, 64) for m in fixed_patterns(NOISE, 48 * 64, 0))
-    assert np.corrcoef(found.gain.ravel(), (gain / threshold).ravel())[0, 1] > 0.85
-    assert np.corrcoef(found.dark.ravel(), (dark / threshold).ravel())[0, 1] > 0.85
+    assert np.corrcoef(estimate.gain.ravel(), (gain / threshold).ravel())[0, 1] > 0.85
+    assert np.corrcoef(estimate.dark.ravel(), (dark / threshold).ravel())[0, 1] > 0.85
 
 
 def test_missed_spikes_beside_spurious_ones_are_counted() -> None:
@@ -135,9 +135,8 @@ def test_the_command_writes_a_camera_that_simulate_reads(
     noise = resolve_noise("camera.yaml")
     assert noise.electrons == pytest.approx(100, rel=0.3)
     maps = np.load(tmp_path / "camera.npz")
-    assert {name: maps[name].shape for name in maps} == dict.fromkeys(
-        ("gain", "dark", "defective"), (48, 64)
-    )
+    shapes = {name: maps[name].shape for name in maps}
+    assert shapes == dict.fromkeys(("gain", "dark", "defective"), (48, 64))
     assert main(["calibrate", *names, "--out", "camera.yaml"]) == 2
     assert "camera.yaml exists already" in capsys.readouterr().err
     size = ["--train", "1", "--val", "0", "--test", "0", "--height", "32", "--width", "32"]

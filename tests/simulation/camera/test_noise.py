@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -66,8 +66,7 @@ def test_shot_noise_has_the_mean_and_variance_of_a_poisson_number_of_electrons(
         theta, gain=theta / 100, start="zero", noise=CameraNoise(electrons=electrons), generator=5
     )
     camera.expose(np.full((planes, 100, 100), 0.5, dtype=np.float32))
-    charge = camera.charge
-    assert charge is not None
+    charge: Any = camera.charge
     counts = charge / (theta / electrons)
     mean = electrons * planes * 0.5 / 100
     assert counts.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / counts.size))

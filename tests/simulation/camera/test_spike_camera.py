@@ -44,8 +44,7 @@ def moving_light(planes: int = 30, height: int = 9, width: int = 11) -> NDArray[
 
 
 def charge_of(camera: SpikeCamera) -> NDArray[np.float32]:
-    charge = camera.charge
-    assert charge is not None
+    charge: Any = camera.charge
     return charge
 
 

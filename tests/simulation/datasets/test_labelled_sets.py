@@ -216,8 +216,8 @@ def test_class_folders_without_splits_are_split_80_10_10(tmp_path: Path) -> None
 
 
 def test_caltech_has_no_background_class_and_a_fifth_of_the_images_in_test(tmp_path: Path) -> None:
-    class_folder = tmp_path / "101_ObjectCategories"
-    write_classes(class_folder, {"BACKGROUND_Google": 3, "ant": 50, "Faces": 10}, ".jpg")
+    counts = {"BACKGROUND_Google": 3, "ant": 50, "Faces": 10}
+    class_folder = write_classes(tmp_path / "101_ObjectCategories", counts, ".jpg")
     for folder in (tmp_path, class_folder):
         data_set = find_caltech(folder, 0)
         assert data_set.label_names == ("Faces", "ant")

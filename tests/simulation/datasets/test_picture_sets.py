@@ -33,9 +33,7 @@ def test_mnist_digits_have_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: P
     sides = [np.ptp(np.flatnonzero(take.recording[:].any(axis=(0, axis)))) for axis in (1, 2)]
     drift = take.recording.meta["drift"]
     travelled = [40 * abs(drift[axis]) for axis in ("dx", "dy")]
-    assert [
-        side - distance for side, distance in zip(sides, travelled, strict=True)
-    ] == pytest.approx([40, 40], abs=2)
+    assert np.subtract(sides, travelled) == pytest.approx([40, 40], abs=2)
     assert request.label_names == tuple("0123456789")
 
 
@@ -103,13 +101,9 @@ def test_clips_of_frames_become_takes_with_ground_truth(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_named_after_its_data_set_or_folder(tmp_path: Path) -> None:
-    names = {
-        kind: picture_set.out(tmp_path / "my fruit") for kind, picture_set in PICTURE_SETS.items()
-    }
-    assert names == {
-        "labelled": "data/my_fruit.h5", "s-mnist": "data/s-mnist.h5", "s-cifar": "data/s-cifar.h5",
-        "s-caltech": "data/s-caltech.h5", "s-vimeo": "data/s-vimeo.h5",
-    }  # fmt: skip
+    names = {kind: one.out(tmp_path / "my fruit") for kind, one in PICTURE_SETS.items()}
+    own_names = {kind: f"data/{kind}.h5" for kind in ("s-mnist", "s-cifar", "s-caltech", "s-vimeo")}
+    assert names == {"labelled": "data/my_fruit.h5", **own_names}
 
 
 @pytest.mark.parametrize(

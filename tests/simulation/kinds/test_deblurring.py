@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,19 +43,16 @@ def test_spikes_per_plane_at_white_are_the_published_ones() -> None:
 
 def test_an_exposure_is_blurry_and_its_spikes_have_the_light_of_its_images() -> None:
     spec = replace(deblur_scenes("test", 2, height=12, width=20, noise="none")[1])
-    take = simulate_exposures(spec)
+    take: Any = simulate_exposures(spec)
     assert take.recording.shape == (137, 12, 20)
-    assert take.images is not None
-    assert take.blur is not None
     assert take.images.shape == (7, 48, 80, 3)
     exact = Scene(spec).colour(20, 117).mean(axis=0).transpose(1, 2, 0)
     assert np.abs(take.blur[0] - 255 * exact).max() <= 0.51
     light = np.array([0.30, 0.59, 0.11]) @ (take.blur[0].reshape(-1, 3).T / 255)
     light = light.reshape(12, 4, 20, 4).mean((1, 3))
     rate = take.recording[20:117].mean(0) / spec.rate_scale
-    assert (
-        np.abs(rate - light).max() < 2.5 / 97
-    )  # tolerance: one spike at each end, and rounding to levels
+    # tolerance: one spike at each end, and rounding to levels
+    assert np.abs(rate - light).max() < 2.5 / 97
     assert take.recording.threshold == 2
     assert take.recording.rate_scale == pytest.approx(0.9927, abs=1e-4)
 

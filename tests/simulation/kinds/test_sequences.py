@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import PHOTOGRAPHS, Scene, simulate_take
+from spike_zoo.simulation import PHOTOGRAPHS, Scene
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
 from spike_zoo.simulation.scenes.photographs import Split
 from tests.simulation.test_defaults import photographs
@@ -72,17 +72,3 @@ def test_motion_is_below_the_limit_of_the_named_speed(split: Split) -> None:
         steps = [scene.motion(plane, plane - 1) for plane in range(1, 97, 6)]
         fastest = float(np.nanmax([np.hypot(*step) for step in steps]))
         assert fastest < limit
-
-
-def test_a_take_has_thirteen_images_and_the_motion_between_them() -> None:
-    spec = sequence_scenes("test", 3, height=24, width=24)[2]
-    take = simulate_take(spec, image_stride=7, margin=6, motion=True)
-    assert take.recording.shape == (97, 24, 24)
-    assert take.image_index is not None
-    assert take.image_index.tolist() == list(range(6, 91, 7))
-    assert take.motion is not None
-    assert take.motion.dtype == np.float16
-    assert take.motion.shape == (13, 2, 24, 24)
-    assert np.isnan(take.motion[0]).all()
-    exact = Scene(spec).motion(27, 20)
-    np.testing.assert_allclose(take.motion[3], exact, rtol=1e-3, atol=1e-6)

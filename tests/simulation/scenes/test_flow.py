@@ -28,21 +28,15 @@ def test_a_background_moves_by_its_shift_and_enters_from_outside() -> None:
     expected[:-2, 4:] = True  # it came 4 pixels from the left and 2 from below
     np.testing.assert_array_equal(visible, expected)
     np.testing.assert_array_equal(np.isnan(motion[0]), np.isnan(motion[1]))
-    np.testing.assert_allclose(
-        motion[:, visible].T, np.broadcast_to([-4.0, 2.0], (visible.sum(), 2))
-    )
+    expected_motion = np.broadcast_to([-4.0, 2.0], (visible.sum(), 2))
+    np.testing.assert_allclose(motion[:, visible].T, expected_motion)
 
 
 def test_a_turn_about_the_middle_moves_every_pixel_on_its_circle() -> None:
     motion = backward_motion([LayerGeometry(Motion(spin=0.02), None, 2)], SIZE, 1, 7, 2)
     y, x = np.mgrid[:20, :24] - np.array([9.5, 11.5])[:, None, None]
-    angle = -0.02 * 5
-    expected = np.stack(
-        [
-            math.cos(angle) * x - math.sin(angle) * y - x,
-            math.sin(angle) * x + math.cos(angle) * y - y,
-        ]
-    )
+    cosine, sine = math.cos(-0.02 * 5), math.sin(-0.02 * 5)
+    expected = np.stack([cosine * x - sine * y - x, sine * x + cosine * y - y])
     visible = ~np.isnan(motion).any(axis=0)
     assert 0.8 < visible.mean() < 1.0
     np.testing.assert_allclose(motion[:, visible], expected[:, visible], atol=1e-5)

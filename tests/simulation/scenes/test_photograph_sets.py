@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,10 +55,7 @@ def test_the_table_lists_every_file_with_an_allowed_licence() -> None:
     assert {row["licence"] for row in rows} <= LICENCES
     assert all(row["source"] for row in rows)
     assert all(row["author"] for row in rows if row["licence"].startswith("CC-BY"))
-    counts = {
-        split: sum(row["split"] == split for row in rows) for split in ("train", "val", "test")
-    }
-    assert counts == {"train": 19, "val": 4, "test": 24}
+    assert Counter(row["split"] for row in rows) == {"train": 19, "val": 4, "test": 24}
     assert sum(path.stat().st_size for path in SHIPPED_FOLDER.iterdir()) <= 4_000_000
 
 
@@ -81,10 +79,8 @@ def test_a_folder_replaces_the_training_photographs(folder: Path, tmp_path: Path
     assert Scene(leaves).luminance(0, 1).std() > 0.01
     assert leaves.record()["background"].startswith("leaves:")
     assert str(tmp_path) not in str([spec.record() for spec in scenes])
-    np.testing.assert_array_equal(
-        photograph(chosen.names["train"][2]),
-        read_image(folder / "2+a.png").transpose(2, 0, 1) / np.float32(255),
-    )
+    expected = read_image(folder / "2+a.png").transpose(2, 0, 1) / np.float32(255)
+    np.testing.assert_array_equal(photograph(chosen.names["train"][2]), expected)
     moved = folder.rename(tmp_path / "moved")
     assert photograph_set(str(moved)).sha256 == chosen.sha256
     picture(9).save(moved / "3+a.png")

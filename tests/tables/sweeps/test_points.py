@@ -29,9 +29,8 @@ def test_a_grid_equals_that_of_wandbs_package() -> None:
     expected = [{name: entry["value"] for name, entry in run.config.items()} for run in proposed]
     points = points_of(_spec("grid", parameters))
     assert len(points) == 18
-    assert sorted(map(repr, map(sorted, (point.items() for point in points)))) == sorted(
-        map(repr, map(sorted, (point.items() for point in expected)))
-    )
+    ours, theirs = ([sorted(point.items()) for point in some] for some in (points, expected))
+    assert sorted(ours, key=repr) == sorted(theirs, key=repr)
     assert list(points[0]) == ["config", "depth", "flip", "seed_everything"]
 
 

@@ -34,12 +34,10 @@ def finished(tmp_path: Path) -> PlannedRun:
     return run
 
 
-def test_a_stored_record_is_found_without_the_folder_of_the_run(finished: PlannedRun) -> None:
+def test_a_stored_record_is_found_without_the_folder_of_the_run(finished: Any) -> None:
     shutil.rmtree(finished.run_dir)
-    record = record_of(finished)
-    assert record is not None
+    record: Any = record_of(finished)
     assert record.metrics == {"test/psnr": 30.0, "test/ssim": 0.9}
-    assert finished.records is not None
     assert list(read_records(finished.records)) == [finished.name]
 
 
@@ -75,24 +73,22 @@ def test_a_run_that_others_start_from_is_finished_only_with_its_checkpoint(
 
 
 def test_the_metrics_of_each_image_are_stored(tmp_path: Path) -> None:
-    run = planned_run(tmp_path)
+    run: Any = planned_run(tmp_path)
     run.run_dir.mkdir(parents=True)
     text = "name,plane,rate_scale,psnr\na,75,0.6,36.5\nb,85,0.6,\n"
     (run.run_dir / "per_image.csv").write_text(text)
     assert run_all([run], os.environ)[0].is_finished
-    assert run.records is not None
     assert read_records(run.records)[run.name].images == (
         {"name": "a", "plane": 75, "rate_scale": 0.6, "psnr": 36.5},
         {"name": "b", "plane": 85, "rate_scale": 0.6, "psnr": None},
     )
 
 
-def test_storing_again_replaces_the_stored_record(finished: PlannedRun) -> None:
+def test_storing_again_replaces_the_stored_record(finished: Any) -> None:
     content = json.loads(finished.result.read_text())
     content["metrics"] = {"test/psnr": 31.0}
     finished.result.write_text(json.dumps(content))
     keep_record(finished)
-    assert finished.records is not None
     stored = read_records(finished.records)
     assert [record.result.metrics for record in stored.values()] == [{"test/psnr": 31.0}]
 
@@ -100,15 +96,14 @@ def test_storing_again_replaces_the_stored_record(finished: PlannedRun) -> None:
 def test_processes_that_store_concurrently_lose_no_record(tmp_path: Path) -> None:
     runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(6)]
     assert all(outcome.is_finished for outcome in run_all(runs, os.environ, jobs=6))
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert runs[0].records is not None
         runs[0].records.unlink()
         list(pool.map(keep_record, runs))
     assert read_records(runs[0].records).keys() == {run.name for run in runs}
 
 
-def test_a_damaged_line_is_named(finished: PlannedRun) -> None:
-    assert finished.records is not None
+def test_a_damaged_line_is_named(finished: Any) -> None:
     finished.records.write_text(finished.records.read_text() + "{")
     with pytest.raises(FormatError, match=r"records\.jsonl, line 2: not a record"):
         read_records(finished.records)
@@ -134,8 +129,8 @@ def test_a_parameter_added_at_its_default_computes_the_same(
         arguments = {**CONFIG["model"]["init_args"], **inside}
         return {**CONFIG, **outside, "model": {"class_path": "m.M", "init_args": arguments}}
 
-    found = differences(config(recorded), config(requested), defaults)
-    assert (found == []) is expected
+    changes = differences(config(recorded), config(requested), defaults)
+    assert (changes == []) is expected
 
 
 def test_training_options_are_ignored_for_runs_without_training(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import LocalCluster
@@ -57,19 +58,14 @@ def test_a_cluster_executes_the_unfinished_runs(tmp_path: Path) -> None:
     runs.append(planned_run(tmp_path, "bad-0", fails=True))
     run_all(runs[:1], os.environ)
     events: list[tuple[str, str]] = []
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster:
         outcomes = run_on_cluster(
-            runs,
-            {**os.environ, "PROFILE": "cpu"},
-            cluster.scheduler_address,
+            *(runs, {**os.environ, "PROFILE": "cpu"}, cluster.scheduler_address),
             lambda event, run, _: events.append((event, run.name)),
         )
-    assert {outcome.run.name: outcome.is_finished for outcome in outcomes} == {
-        "full-0": True,
-        "full-1": True,
-        "bad-0": False,
-    }
+    is_finished = {outcome.run.name: outcome.is_finished for outcome in outcomes}
+    assert is_finished == {"full-0": True, "full-1": True, "bad-0": False}
     assert sorted(events) == [("failed", "bad-0"), ("finished", "full-0"), ("finished", "full-1")]
     assert [start_count(run) for run in runs[:2]] == [1, 1]
 
@@ -98,8 +94,7 @@ def test_a_run_whose_process_cannot_start_is_unlocked(tmp_path: Path) -> None:
     run = replace(planned_run(tmp_path), command=("/nowhere",))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run_all([run], os.environ)
-    lock = lock_of(run.run_dir)
-    assert lock is not None
+    lock: Any = lock_of(run.run_dir)
     lock.close()
 
 

@@ -202,9 +202,8 @@ def test_a_sweep_is_read_by_a_relative_path_from_its_folder(
 ) -> None:
     """A relative path has no parent folder; the required tables are in a sibling of the folder."""
     monkeypatch.chdir(ROOT / "experiments" / "stir")
-    assert read_sweep("sweep.yaml").archives == {
-        "data/default.h5": "simulate --testing three --test 8"
-    }
+    command = "simulate --testing three --test 8"
+    assert read_sweep("sweep.yaml").archives == {"data/default.h5": command}
 
 
 def test_a_sweep_without_a_name_is_called_after_its_file(tmp_path: Path) -> None:
