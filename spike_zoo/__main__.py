@@ -26,7 +26,8 @@ def main() -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    gc.freeze()  # else Python searches all objects of torch for cycles at exit, 1 to 2 s
+    if "triton._C.libtriton" not in sys.modules:  # Triton reports objects that are left at exit
+        gc.freeze()  # else Python searches all objects of torch for cycles at exit, 1 to 2 s
     return code
 
 

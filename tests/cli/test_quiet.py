@@ -61,7 +61,10 @@ def test_a_quiet_report_command_prints_the_report(command: str, zoo: Zoo) -> Non
     assert quiet.out
 
 
-@pytest.mark.parametrize("command", ["--help", "table table.yaml"])
+NETWORK = "reconstruct street.npz --method plain --out a.png"  # Triton is imported, if installed
+
+
+@pytest.mark.parametrize("command", ["--help", "table table.yaml", NETWORK])
 def test_a_closed_pipe_ends_a_command_quietly(command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
