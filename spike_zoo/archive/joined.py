@@ -142,12 +142,12 @@ class JoinedArchive(SpikeArchive):
     def __contains__(self, name: object) -> bool:
         return name in self._where
 
-    def verify(self, *, deep: bool = True) -> list[Finding]:
+    def verify(self) -> list[Finding]:
         """Check all rules of the schema in all files."""
         return [
             replace(finding, path=f"{archive.path.name}:{finding.path}")
             for archive in self._archives
-            for finding in archive.verify(deep=deep)
+            for finding in archive.verify()
         ]
 
     def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:

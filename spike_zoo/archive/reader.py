@@ -273,13 +273,9 @@ class SpikeArchive:
             name=name,
         )
 
-    def verify(self, *, deep: bool = True) -> list[Finding]:
-        """Check all rules of the schema; an empty list means no errors and no warnings.
-
-        Args:
-            deep: Read all data and compare the checksums.
-        """
-        return verify_archive(self.path, deep=deep)
+    def verify(self) -> list[Finding]:
+        """Check all rules and checksums; an empty list means no errors and no warnings."""
+        return verify_archive(self.path)
 
     def data_sha256(self, split: str | None = None) -> str:
         """Return a digest of the contents: names, splits, spikes, images, labels, rate scales.

@@ -46,12 +46,11 @@ _TASK_RECORDINGS = 64
 _NAME_RULE = "a name must have 1..120 characters of A-Z a-z 0-9 . _ -, not . first"
 
 
-def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> list[Finding]:
-    """Return all errors and warnings of an archive.
+def verify_archive(path: str | Path, *, jobs: int = 1) -> list[Finding]:
+    """Return all errors and warnings of an archive, after reading all data.
 
     Args:
         path: The archive. If it cannot be opened, the result is one finding.
-        deep: Read all data and compare the checksums (E06).
         jobs: Number of processes; 0 and -1 use one per core.
 
     Raises:
@@ -84,7 +83,7 @@ def verify_archive(path: str | Path, *, deep: bool = True, jobs: int = 1) -> lis
         readable = [name for name in names if f"{schema.RECORDINGS}/{name}" not in rejected]
         starts = range(0, len(readable), _TASK_RECORDINGS)
         tasks = [
-            partial(_recordings, path, start, readable[start : start + _TASK_RECORDINGS], deep)
+            partial(_recordings, path, start, readable[start : start + _TASK_RECORDINGS])
             for start in starts
         ]
         by_start = dict(run_tasks(tasks, jobs=jobs))
@@ -101,7 +100,7 @@ def check_data(path: Path, name: str, parts: Sequence[str]) -> None:
         planes = stored_planes(file, name, attributes := read_attributes(file, inside))
         members = file.members(inside)
         findings = chain.from_iterable(
-            _spikes(planes, attributes.get("sha256"), deep=True)
+            _spikes(planes, attributes.get("sha256"))
             if part == schema.SPIKES
             else _checksum(file, f"{inside}/{part}")
             for part in parts
@@ -117,12 +116,10 @@ def check_data(path: Path, name: str, parts: Sequence[str]) -> None:
                 )
 
 
-def _recordings(
-    path: str | Path, start: int, names: list[str], deep: bool
-) -> tuple[int, list[Finding]]:
+def _recordings(path: str | Path, start: int, names: list[str]) -> tuple[int, list[Finding]]:
     """Return the number of the first recording, and the findings of some recordings."""
     with Hdf5File(path) as file:
-        return start, [finding for name in names for finding in _recording(file, name, deep=deep)]
+        return start, [finding for name in names for finding in _recording(file, name)]
 
 
 def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
@@ -166,7 +163,7 @@ def _unknown_parts(file: Hdf5File, inside: str) -> Iterator[Finding]:
     yield from _unknown_attributes(inside, attributes, schema.KNOWN_ROOT_ATTRIBUTES)
 
 
-def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
+def _recording(file: Hdf5File, name: str) -> Iterator[Finding]:
     """Check one recording: attributes, planes, images, unknown parts."""
     inside = f"{schema.RECORDINGS}/{name}"
     try:
@@ -177,17 +174,17 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
     except SpikeZooError as error:
         yield finding_of(error, "E04", inside, file)
         return
-    yield from _parts(file, inside, planes, deep=deep)
+    yield from _parts(file, inside, planes)
     try:
         yield from _unknown_members(file, inside)
-        for where in checked_datasets(file, inside) if deep else []:
+        for where in checked_datasets(file, inside):
             if where.removeprefix(f"{inside}/") not in schema.OF_IMAGES:
                 yield from _checksum(file, where)
     except SpikeZooError as error:
         yield finding_of(error, "E06", inside, file)
     yield from _unknown_attributes(inside, attributes, schema.KNOWN_ATTRIBUTES)
     try:
-        yield from _spikes(planes, attributes.get("sha256"), deep=deep)
+        yield from _spikes(planes, attributes.get("sha256"))
     except SpikeZooError as error:
         yield finding_of(error, "E06", planes.inside, file)
 
@@ -208,7 +205,7 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
 
 
-def _parts(file: Hdf5File, inside: str, planes: StoredPlanes, *, deep: bool) -> Iterator[Finding]:
+def _parts(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding]:
     """Check images, motion and their plane indices (E06 to E09)."""
     parts: dict[str, Any] = {}
     reported = set()
@@ -230,17 +227,17 @@ def _parts(file: Hdf5File, inside: str, planes: StoredPlanes, *, deep: bool) -> 
     for part in schema.OF_IMAGES:
         if part in parts and part not in reported:
             try:
-                yield from _values(file, f"{inside}/{part}", part, deep=deep)
+                yield from _values(file, f"{inside}/{part}", part)
             except SpikeZooError as error:
                 yield finding_of(error, "E09", f"{inside}/{part}", file)
 
 
-def _values(file: Hdf5File, where: str, part: str, *, deep: bool) -> Iterator[Finding]:
+def _values(file: Hdf5File, where: str, part: str) -> Iterator[Finding]:
     """Check that a data set is complete (E09), its checksum (E06) and its values (E09)."""
     stored = file.dataset(where)
     if not is_complete(file, where, stored):
         yield Finding("E09", where, f"part of the {part} was never written")
-    elif deep:
+    else:
         findings = list(_checksum(file, where))
         yield from findings
         is_float = part in (schema.IMAGES, schema.BLUR) and stored.dtype.kind == "f" and stored.size
@@ -270,8 +267,8 @@ def _unknown_attributes(
         yield Finding("W03", inside, f"unknown attribute {name!r}, kept untouched")
 
 
-def _spikes(planes: StoredPlanes, sha256: object, *, deep: bool) -> Iterator[Finding]:
-    """Check the padding bits (E05), the checksum (E06, if deep), and for constant spikes (W02)."""
+def _spikes(planes: StoredPlanes, sha256: object) -> Iterator[Finding]:
+    """Check the padding bits (E05), the checksum (E06), and for constant spikes (W02)."""
     count, height, row_bytes = planes.shape
     last_bits = (1 << (planes.width - 1) % 8 + 1) - 1
     digest, dark, bright, padded = hashlib.sha256(), True, True, False
@@ -283,13 +280,11 @@ def _spikes(planes: StoredPlanes, sha256: object, *, deep: bool) -> Iterator[Fin
         dark = dark and not block.any()
         bright = bright and bool((block[..., :-1] == 255).all() and (last == last_bits).all())
         digest.update(block.data)
-        if not (deep or dark or bright or planes.width % 8):
-            break
     if padded or _padded_in_time(planes):
         yield Finding(
             "E05", planes.inside, f"bits beyond column {planes.width} or the last plane are not 0"
         )
-    if deep and sha256 is not None and digest.hexdigest() != sha256:
+    if sha256 is not None and digest.hexdigest() != sha256:
         yield Finding(
             "E06", planes.inside, f"checksum {digest.hexdigest()} differs from the stored {sha256}"
         )

@@ -195,12 +195,11 @@ def test_the_same_spikes_in_two_splits_are_found_under_any_name(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
-def test_a_changed_spike_is_found_only_by_deep_validation(tmp_path: Path, bit_layout: str) -> None:
+def test_a_changed_spike_is_found(tmp_path: Path, bit_layout: str) -> None:
     path = write_archive(tmp_path / "a.h5", bit_layout=bit_layout)
     with h5py.File(path, "r+") as file:
         file[f"{TAKE}/spikes"][3, 2, 1] ^= 4
     with SpikeArchive(path) as archive:
-        assert archive.verify(deep=False) == []
         assert [finding.code for finding in archive.verify()] == ["E06"]
 
 
@@ -228,14 +227,13 @@ def test_a_file_that_does_not_open_is_a_finding(tmp_path: Path, path: Path) -> N
         verify_archive(tmp_path / "absent.h5")
 
 
-def test_a_damaged_image_is_found_by_deep_validation(tmp_path: Path) -> None:
+def test_a_damaged_image_is_found(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5", compression="gzip")
     with h5py.File(path) as file:
         chunk = file[f"{TAKE}/blur"].id.get_chunk_info(0)
     data = bytearray(path.read_bytes())
     data[chunk.byte_offset + chunk.size // 2] ^= 255
     path.write_bytes(data)
-    assert verify_archive(path, deep=False) == []
     [finding] = verify_archive(path)
     assert (finding.code, finding.path) == ("E01", f"{TAKE}/blur")
 
