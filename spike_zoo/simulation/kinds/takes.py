@@ -74,8 +74,8 @@ def simulate_take(
     index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
     if not index.size:
         raise ValueError(
-            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends; ask "
-            "for more planes"
+            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends; "
+            f"simulate at least {2 * margin + 1} planes"
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
     camera = SpikeCamera(gain=spec.rate_scale, noise=noise or spec.noise, generator=chance)

@@ -51,5 +51,5 @@ def test_a_scene_gives_the_same_take_every_time(take: Take) -> None:
 
 
 def test_a_recording_too_short_for_its_images_is_rejected() -> None:
-    with pytest.raises(ValueError, match="ask for more planes"):
+    with pytest.raises(ValueError, match="simulate at least 181 planes"):
         simulate_take(SPEC, margin=90)
