@@ -71,15 +71,16 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
         image = image[0]
-    if image.ndim != 3 or image.shape[0] != 3:
+    if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
         raise GeometryError(f"a blurry image is R,G,B of shape (3, H, W), got {tuple(image.shape)}")
     if image.dtype == torch.uint8:
         return image.float() / 255
-    largest = float(image.float().max())
-    if not image.is_floating_point() or largest > 1.01:  # by more than rounding
+    least, largest = (float(value) for value in image.float().aminmax())
+    in_range = least >= -0.01 and largest <= 1.01  # up to rounding; false for NaN
+    if not image.is_floating_point() or not in_range:
         raise ValueError(
-            f"a blurry image is uint8, or float in [0, 1]; got {image.dtype} up to {largest:g}. "
-            "Divide it by its largest possible value, such as 255 or 65535"
+            "a blurry image is uint8, or float in [0, 1]; got "
+            f"{image.dtype} from {least:g} to {largest:g}. Convert it to this range"
         )
     return image.float()
 

@@ -141,6 +141,7 @@ def test_data_with_too_few_planes_around_an_exposure_are_rejected(module: Clock)
     [
         ((3, 24, 40), [20], GeometryError, "40 x 24 .*, the spikes are 11 x 6: .* 44 x 24"),
         ((1, 24, 44), [20], GeometryError, r"\(3, H, W\), got \(1, 24, 44\)"),
+        ((3, 0, 44), [20], GeometryError, r"\(3, H, W\), got \(3, 0, 44\)"),
         ((3, 24, 44), [9], PlaneRangeError, "21 planes around plane 9 .* from 10 to 34"),
         ((3, 24, 44), [20, 35], PlaneRangeError, "around plane 35 leaves the recording"),
         ((3, 24, 44), [45], PlaneRangeError, r"plane 45 .* 0\.\.44"),
@@ -169,9 +170,16 @@ def test_uint8_arrays_and_batches_of_one_image_give_the_same_result(
         assert torch.equal(images[1], expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.uint16, torch.float32])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        *((200, dtype) for dtype in (torch.int64, torch.uint16, torch.float32)),
+        *((value, torch.float32) for value in (-1.0, float("nan"))),
+    ],
+)
 def test_blurry_images_of_unknown_range_are_rejected(
-    module: Clock, recording: SpikeRecording, dtype: torch.dtype
+    module: Clock, recording: SpikeRecording, value: float, dtype: torch.dtype
 ) -> None:
-    with pytest.raises(ValueError, match=r"uint8, or float in \[0, 1\]; got .* up to 200"):
-        module.deblur(torch.full((3, 24, 44), 200, dtype=dtype), recording, [20])
+    message = rf"uint8, or float in \[0, 1\]; got {dtype} from {value:g} to {value:g}"
+    with pytest.raises(ValueError, match=message):
+        module.deblur(torch.full((3, 24, 44), value, dtype=dtype), recording, [20])
