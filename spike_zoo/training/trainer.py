@@ -84,7 +84,7 @@ class _Parser(LightningArgumentParser):
     """Parser that rejects abbreviations; nested options have parsers of the same class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(*args, allow_abbrev=False, **{"prog": "spike-zoo", **kwargs})
 
 
 class ZooCLI(LightningCLI):
