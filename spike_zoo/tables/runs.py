@@ -171,7 +171,9 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
                     runs[key] = replace(first, folder=run.folder)
     if not runs:
         names = ", ".join(str(place) for place in listed) or "nowhere"
-        raise MissingFileError(f"{names}: no {FILENAME} below, so it holds no runs; run fit or test first")
+        raise MissingFileError(
+            f"{names}: no {FILENAME} below, so it holds no runs; run fit or test first"
+        )
     return list(runs.values())
 
 
