@@ -274,8 +274,7 @@ def _print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, list):
-        is_size = all(isinstance(item, int) for item in value)
-        return ("x" if is_size else ",").join(map(str, value)) or "-"
+        return ",".join(map(str, value)) or "-"
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)

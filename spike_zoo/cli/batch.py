@@ -78,7 +78,7 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
 def _listed(texts: Mapping[str, str]) -> list[str]:
     """Return a line with each recording and its text; one line if all texts are equal."""
     if len(set(texts.values())) == 1 < len(texts):
-        return [f"each: {next(iter(texts.values()))}"]
+        return [f"all recordings: {next(iter(texts.values()))}"]
     pairs = [(label, texts[label]) for label in sorted(texts)]
     lines = [text if text.startswith(label) else f"{label}: {text}" for label, text in pairs]
     rest = len(lines) - _MAX_LISTED
@@ -139,12 +139,15 @@ def _files_of(recording: str, name: str | None, out: str) -> list[Path] | None:
 
 
 def _names(file: Path, pattern: str) -> list[str | None]:
-    if file.suffix.lower() not in ARCHIVE_SUFFIXES:
-        return [None]
-    from spike_zoo.archive import SpikeArchive  # slow import
+    if file.suffix.lower() in ARCHIVE_SUFFIXES:
+        from spike_zoo.archive import SpikeArchive  # slow import
+        from spike_zoo.formats.hdf5_recording import is_archive
 
-    with SpikeArchive(file) as archive:
-        return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]
+        with contextlib.suppress(SpikeZooError):  # raised again when the file is processed
+            if is_archive(file):
+                with SpikeArchive(file) as archive:
+                    return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]
+    return [None]
 
 
 def _run_unit(

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatSize
+from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.utils.files import check_absent, check_suffix
 
@@ -32,7 +33,11 @@ def calibrate(
         out: File for the parameters (.yaml).
     """
     check_suffix(out, [".yaml"])
-    check_absent(Path(out), overwrite=overwrite)
+    maps = Path(out).with_suffix(".npz")
+    if maps.absolute() in [Path(path).absolute() for path in (dark, *flats)]:
+        raise UsageError(f"--out {out}: the maps would replace the recording {maps}")
+    for path in (Path(out), maps):
+        check_absent(path, overwrite=overwrite)
     recordings = [read_recording(path, **dat) for path in (dark, *flats)]
     from spike_zoo.simulation.camera.calibration import calibrate as estimate
 

@@ -12,6 +12,7 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import RecordingSource, chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
+from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
@@ -53,6 +54,10 @@ def classify(
     check_method(method)
     recording = str(local_path(recording))
     source = RecordingSource(recording, name, dat)
+    if is_bitstream(recording):
+        for option, value in ({"name": name, "rate-scale": rate_scale} | dat).items():
+            if value not in (None, "auto"):
+                raise UsageError(f"--{option} {value}: does not apply to a bitstream")
     opened = None if is_bitstream(recording) else source.open(check_rows=True)
     loaded = load_method(method, device, trust=trust)
     module = require_ability(loaded, Classifies, f"--method {method}")

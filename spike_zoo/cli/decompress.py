@@ -118,7 +118,7 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
 
 def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
     """Write the images of a coded video into a folder; return a line with its path."""
-    if Path(out).suffix:
+    if Path(out).suffix and not out.endswith("/"):
         raise UsageError(
             f"--out {out}: {bitstream} is a video already; give a folder for its images"
         )

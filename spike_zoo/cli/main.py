@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
 from spike_zoo.cli.options import resolve_types, types_of
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
-from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
+from spike_zoo.errors import SpikeZooError, UsageError, closest, first_line, visible
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import plain_warning
 from spike_zoo.utils.cores import limit_threads_of_torch
@@ -267,9 +267,8 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     explained = explain(error, arguments)
     if explained is not None:
         return USAGE, f"error: {explained}"
-    summary = next(iter(str(error).strip().splitlines()), "")
     return FAULT, (
-        f"error: internal error of spike-zoo: {type(error).__name__}: {summary}\n"
+        f"error: internal error of spike-zoo: {type(error).__name__}: {first_line(error)}\n"
         "Run it again with --debug and report the traceback."
     )
 

@@ -196,8 +196,8 @@ def _choose_centers(
     start, stop = span[0], planes if span[1] is None else span[1]
     if not 0 <= start < stop <= planes:
         raise UsageError(
-            f"--start {start} --stop {stop}: the recording has planes 0..{planes - 1}, and stop is "
-            "the plane after the last"
+            f"planes {start} to {stop} (--start, --stop): the recording has planes "
+            f"0..{planes - 1}, and --stop is the plane after the last"
         )
     if kind != "picture":
         if center is None:

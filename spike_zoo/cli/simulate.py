@@ -11,6 +11,7 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import NonNegativeInt, PositiveInt, SceneOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 from spike_zoo.media.output import progress_bar
+from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +128,10 @@ def _make(
     path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
 ) -> None:
     """Write the archive, unless it exists and was made with the same options."""
+    noise = str(request.options.get("noise"))
+    if noise.endswith(".yaml"):
+        of_camera = {"noise_sha256": content_sha256([Path(noise)])}
+        request = request._replace(options=request.options | of_camera)
     if path.exists() and not overwrite:
         if _made_with(path) != request.options:
             raise ExistingFileError(
@@ -136,7 +141,6 @@ def _make(
             )
         echo("Already made with the same options:")
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
         takes = request.takes()
         with progress_bar("takes") as progress:
             build_archive(

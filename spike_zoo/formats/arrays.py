@@ -220,7 +220,7 @@ def _spikes(
     data = _read_block(stream, header, min(header.shape[0], most or header.shape[0]))
     if cleared_pad_bits(data, width) is not data:
         raise FormatError.at(name, f"bits beyond column {width} are not zero")
-    return data, width
+    return np.ascontiguousarray(data), width
 
 
 def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
@@ -290,7 +290,7 @@ def _pack_stream(
         if header.dtype == np.bool_:
             data = data.view(np.uint8)  # a damaged bool may hold another value than 0 or 1
         parts.append(pack_checked(data, name))
-    return np.concatenate(parts)
+    return np.ascontiguousarray(np.concatenate(parts))  # of arrays in Fortran order too
 
 
 def _read_block(stream: IO[bytes], header: _Header, planes: int) -> NDArray[Any]:

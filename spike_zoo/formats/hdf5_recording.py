@@ -276,18 +276,17 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
     sides = [attributes.get(key) for key in ("frames", "height", "width")]
     layout = attributes.get("layout", "wpack")
     if not all(type(side) is int and side > 0 for side in sides):
-        raise _shape_error(file, inside, f"frames, height, width are {sides}")
+        raise file.error(inside, f"frames, height, width are {sides}", "E04")
     frames, height, width = (int(side) for side in sides if side)
     expected = {
         "wpack": (frames, height, packed_width(width)),
         "tpack": (height, width, packed_width(frames)),
     }.get(str(layout))
     if expected != dataset.shape:
-        raise _shape_error(
-            file, inside, f"shape {dataset.shape} is not {expected}, which the attributes state"
-        )
+        stated = f"shape {dataset.shape} is not {expected}, which the attributes state"
+        raise file.error(inside, stated, "E04")
     if not is_complete(file, inside, dataset):
-        raise _shape_error(file, inside, "part of the declared data was never written")
+        raise file.error(inside, "part of the declared data was never written", "E04")
     return StoredPlanes(file, inside, (frames, height, packed_width(width)), width, str(layout))
 
 
@@ -313,10 +312,6 @@ def read_maps(file: Hdf5File, inside: str, size: tuple[int, int]) -> PixelMaps |
         return PixelMaps(**maps) if names else None
     except ValueError as error:
         raise file.error(where, f"{error}", "E04") from error
-
-
-def _shape_error(file: Hdf5File, inside: str, what: str) -> FormatError:
-    return file.error(inside, f"{what}", "E04")
 
 
 def is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:

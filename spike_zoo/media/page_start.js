@@ -11,7 +11,7 @@ class Spikes {
     stage.style.setProperty("--shape", width / height);
     this.clock = new Clock(planes, Math.floor(planes / 2), (plane) => `plane ${shown.first + plane}`, 50, () => this.draw());
     this.range = make("input", {
-      type: "range", min: 1, max: Math.max(1, planes - 1 + (planes % 2)), step: 2, value: shown.window, "aria-label": "planes averaged",
+      type: "range", min: 1, max: Math.max(1, planes - 1 + (planes % 2)), step: 2, value: 1, "aria-label": "planes averaged",
       input: () => this.draw(),
     });
     this.said = make("output", {});

@@ -103,7 +103,6 @@ class SpikePlanes:
     shape: tuple[int, int, int]  #: planes, height and width
     first: int  #: number of the first plane in its recording
     rate_scale: float  #: spikes per plane at white
-    window: int = 1  #: initial number of averaged planes
     label: str = "spikes"  #: description for screen readers
     caption: str = ""  #: text below the viewer
 
@@ -125,7 +124,6 @@ class SpikePlanes:
             "shape": self.shape,
             "first": self.first,
             "rateScale": self.rate_scale,
-            "window": self.window,
         }
 
 

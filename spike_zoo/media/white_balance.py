@@ -50,7 +50,8 @@ class WhiteBalance:
 
     def __str__(self) -> str:
         red, green, blue = self.gains
-        return f"gains of red, green, blue {red:.3g}, {green:.3g}, {blue:.3g}"
+        black = f", black level {self.black:g}" if self.black else ""
+        return f"gains of red, green, blue {red:.3g}, {green:.3g}, {blue:.3g}{black}"
 
 
 def _numbers(option: str) -> list[float]:

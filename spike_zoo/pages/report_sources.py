@@ -37,12 +37,15 @@ def report_of(source: Path, choices: Choices) -> Page:
     """Return the report of a recording, an archive, a bitstream, or a folder of runs."""
     heading = source.resolve().name
     if source.is_dir():
+        _check_not_of_file(choices, "runs")
         return _report_of_runs(source, heading, choices)
     if not source.exists():
         raise MissingFileError.at(source, "there is no such file or folder")
     if is_bitstream(source):
+        _check_not_of_file(choices, "a bitstream")
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):
+        _check_not_of_file(choices, "an archive")
         return _page_of_archive(source, heading, choices)
     name = choices.name[0] if choices.name else None
     recording = read_recording(source, name, **choices.dat, check_rows=True)
@@ -53,6 +56,14 @@ def report_of(source: Path, choices: Choices) -> Page:
     _add_scene(page, scene, _load_methods(choices, scene), choices)
     _add_next_steps(page, source, choices)
     return page
+
+
+def _check_not_of_file(choices: Choices, source: str) -> None:
+    """Raise for options of a file of one recording, which other sources do not use."""
+    options = {"start": choices.start or None, "stop": choices.stop, "truth": choices.truth}
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"--{option} {value}: does not apply to {source}")
 
 
 def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
@@ -163,8 +174,9 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
 
 def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
     """Add example commands for a recording; sizes and rate scale are repeated in them."""
-    options = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
-    words = [shlex.quote(source.name)]
+    options = {key: choices.dat.get(key) for key in ("height", "width", "camera")}
+    options["name"] = name
+    words = [shlex.quote(str(source))]
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
     if choices.rate_scale is not None:
         words.append(f"--rate-scale {choices.rate_scale:g}")

@@ -167,9 +167,9 @@ class SpikeRecording:
             )
         self._planes = packed
         self._width = width
-        self.fps = fps
-        self.threshold = threshold
-        self.rate_scale = rate_scale
+        self.fps = float(fps or 0)
+        self.threshold = None if threshold is None else float(threshold)
+        self.rate_scale = None if rate_scale is None else float(rate_scale)
         self.meta: dict[str, Any] = dict(meta or {})
         if cfa is not None:
             self.cfa = cfa
@@ -274,7 +274,7 @@ class SpikeRecording:
         return planes
 
     def between(self, start: int = 0, stop: int | None = None) -> Self:
-        """Return planes ``[start, stop)`` as a new recording in memory.
+        """Return planes ``[start, stop)`` as a recording in memory; for all planes, this one.
 
         Raises:
             PlaneRangeError: If the range exceeds the recording or is empty.
@@ -295,8 +295,8 @@ class SpikeRecording:
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
             raise PlaneRangeError(
-                f"planes {start}..{stop} are out of range: the recording has planes "
-                f"0..{len(self)} (first, past the last)"
+                f"planes {start}..{stop} (first, past the last) are out of range: the recording "
+                f"has planes 0..{len(self) - 1}"
             )
         return stop
 

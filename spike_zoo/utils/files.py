@@ -21,7 +21,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from spike_zoo.errors import (
     ExistingFileError,
-    FormatError,
     MissingFileError,
     RecordingError,
     SpikeZooError,
@@ -117,7 +116,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
-        FormatError: If ``path`` is a folder.
+        UsageError: If ``path`` is a folder.
         RecordingError: If the folder cannot be created or written.
     """
     check_absent(path, overwrite=overwrite)
@@ -284,7 +283,7 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
     """
     check_writable(path)
     if path.is_dir():
-        raise FormatError(f"{path} is a folder; give the name of a file", path=str(path))
+        raise UsageError(f"{path} is a folder; give the name of a file")
     if path.exists() and not overwrite:
         raise ExistingFileError(
             f"{path} exists already; choose another name, or overwrite it (--overwrite)",

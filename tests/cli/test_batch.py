@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 from distributed import LocalCluster
@@ -176,10 +177,14 @@ def test_an_invalid_argument_is_reported_once(zoo: Zoo) -> None:
 
 def test_a_damaged_recording_does_not_stop_the_others(zoo: Zoo) -> None:
     Path("clips/two.npz").write_bytes(b"PK\x03\x04 nothing")
+    Path("clips/four.h5").write_bytes(b"nothing")
+    with h5py.File("clips/plain.h5", "w") as file:
+        file["planes"] = random_spikes(12, 8, 16)
+    np.save("clips/rolled.npy", np.asfortranarray(random_spikes(12, 8, 16)))
     result = zoo("compress clips --out made/{name}.spl --jobs=1")
     assert result.code == 1
-    assert outputs("made") == ["deep/three.spl", "one.spl"]
-    assert "error: 1 of 3 recordings failed:\nclips/two.npz: " in result.err
+    assert outputs("made") == ["deep/three.spl", "one.spl", "plain.spl", "rolled.spl"]
+    assert "error: 2 of 6 recordings failed:\nclips/four.h5: " in result.err
 
 
 def test_recordings_of_an_archive_are_chosen_by_a_pattern(zoo: Zoo) -> None:

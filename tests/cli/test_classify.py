@@ -77,6 +77,8 @@ def test_bitstreams_are_classified_by_a_codec(zoo: Zoo) -> None:
     Path("a.sci").write_bytes(SumsCodec().compress(SpikeRecording.from_planes(spikes)))
     result = zoo("classify a.sci --trust --method sums")
     assert result.out.splitlines() == ["dark    75.0 %", "light   25.0 %"]
+    error = zoo("classify a.sci --trust --method sums --height 8").err
+    assert "--height 8: does not apply to a bitstream" in error
     error = zoo("classify a.sci --trust --method mine").err
     assert "StripesModule does not compress" in error
 

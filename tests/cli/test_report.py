@@ -83,6 +83,14 @@ def test_an_archive_is_measured_against_its_ground_truth(clips_archive: Path, re
     assert "Rate and distortion" not in html
 
 
+def test_options_of_one_recording_are_rejected_for_an_archive(
+    clips_archive: Path, zoo: Zoo
+) -> None:
+    for option in ("--start 20", "--stop 60", "--truth none.png"):
+        result = zoo(f"report {clips_archive} {option}")
+        assert (result.code, f"{option}: does not apply to an archive" in result.err) == (2, True)
+
+
 def test_a_recording_without_a_rate_scale_is_marked_as_estimated(report: Make, zoo: Zoo) -> None:
     spikes = np.random.default_rng(0).random((41, 24, 32)) < 0.3
     write_recording(SpikeRecording.from_planes(spikes), "unknown.npz")

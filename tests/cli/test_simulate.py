@@ -105,6 +105,17 @@ def test_a_second_call_keeps_the_archive_and_other_options_need_overwrite(
         simulate(str(archive_path), jobs=1, seed=9, **TINY)
 
 
+def test_a_changed_camera_file_makes_other_options(tmp_path: Path) -> None:
+    camera, archive = tmp_path / "camera.yaml", str(tmp_path / "a.h5")
+    for rate in (0.001, 0.002):
+        camera.write_text(f"noise: {{dark: {rate}}}\n", encoding="utf-8")
+        arguments: Any = {"jobs": 1, **TINY, "noise": str(camera)}
+        if rate == 0.001:
+            simulate(archive, **arguments)
+    with pytest.raises(ExistingFileError, match="was not made with these options"):
+        simulate(archive, **arguments)
+
+
 def test_a_file_that_is_not_an_archive_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "notes.h5"
     path.write_text("mine")
@@ -124,10 +135,10 @@ def test_the_choices_of_options_are_complete() -> None:
     ("options", "message"),
     [
         ("--size paper", "--size must be one of small, default, got paper"),
-        ("--flow_offset 76", "leaves the recording at its first image; the margin is 75"),
+        ("--flow_offset 76", "leaves the recording at its first image; give at most 75"),
         ("--kind labelled --photographs default", "--photographs goes with --kind recon"),
         ("--motions 2", "--motions goes with --kind labelled"),
-        ("--kind deblur --flow_offset 20", "--flow_offset goes with --kind reconstruction"),
+        ("--kind deblur --flow_offset 20", "--flow-offset goes with --kind reconstruction"),
         ("--kind deblur --motion true", "--motion goes with --kind reconstruction or colour or"),
         ("--kind deblur --planes 136", "--planes must be at least 137 with --margin 20"),
         ("--kind labelled --stride 5", "--stride goes with --kind reconstruction or colour or"),

@@ -229,12 +229,14 @@ def test_npz_keeps_the_metadata(tmp_path: Path) -> None:
     recording = SpikeRecording.from_planes(
         random_spikes(3, 8, 13),
         fps=20_000.0,
-        threshold=2.0,
-        rate_scale=0.6,
+        threshold=np.float32(2.0),
+        rate_scale=np.float64(0.6),
         meta={"label": np.int64(4), "licence": "MIT", "file": "not numpy's argument", "gain": 1.5},
     )
-    write_recording(recording, tmp_path / "clip.npz")
-    reread = read_recording(tmp_path / "clip.npz")
+    for name in ("clip.dat", "clip.h5", "clip.npz"):
+        write_recording(recording, tmp_path / name, with_sidecar=name == "clip.dat")
+        reread = read_recording(tmp_path / name)
+        assert (reread.threshold, reread.rate_scale) == (2.0, 0.6)
     assert (reread.fps, reread.threshold, reread.rate_scale) == (20_000.0, 2.0, 0.6)
     assert [reread.meta[key] for key in ("label", "licence", "gain")] == [4, "MIT", 1.5]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 
 from spike_zoo.methods.classical.intervals import mean_in_windows, mean_intervals, windows_around
@@ -50,8 +51,8 @@ def tfp(spikes: Tensor, center: int | Sequence[int], window: int) -> Tensor:
         >>> tfp(spikes, center=3, window=5)
         tensor([[0.6000]])
     """
-    if isinstance(center, int):
-        return tfp_video(spikes, [center], window).squeeze(-3)
+    if isinstance(center, int | np.integer):
+        return tfp_video(spikes, [int(center)], window).squeeze(-3)
     return tfp_video(spikes, center, window)
 
 
@@ -116,8 +117,8 @@ def tfi(
         >>> tfi(spikes, center=3)
         tensor([[0.2500]])
     """
-    if isinstance(center, int):
-        return tfi_video(spikes, [center], average, convention, missing).squeeze(-3)
+    if isinstance(center, int | np.integer):
+        return tfi_video(spikes, [int(center)], average, convention, missing).squeeze(-3)
     return tfi_video(spikes, center, average, convention, missing)
 
 

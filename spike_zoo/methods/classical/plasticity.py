@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+import numpy as np
 import torch
 
 from spike_zoo.methods.classical.functional import in_order
@@ -96,8 +97,8 @@ def tfstp(spikes: Tensor, center: int | Sequence[int]) -> Tensor:
     Source: Zheng et al., *High-speed Image Reconstruction through Short-term Plasticity for
     Spiking Cameras*, CVPR 2021.
     """
-    if isinstance(center, int):
-        return tfstp(spikes, [center]).squeeze(-3)
+    if isinstance(center, int | np.integer):
+        return tfstp(spikes, [int(center)]).squeeze(-3)
 
     def video(clips: Tensor, ordered: list[int]) -> Tensor:
         batch, _, height, width = clips.shape

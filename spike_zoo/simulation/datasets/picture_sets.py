@@ -113,7 +113,8 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
         if name not in picture_set.options:
             kinds = [other for other, some in PICTURE_SETS.items() if name in some.options]
             advice = f"it goes with --kind {' or '.join(kinds)}" if kinds else "leave it out"
-            raise UsageError(f"--{name} is not an option for pictures of --kind {kind}; {advice}")
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is not an option for pictures of --kind {kind}; {advice}")
     if images is None:
         raise UsageError(f"--kind {kind} needs --images, the folder of the set; see docs/data.md")
     folder = Path(images)

@@ -142,7 +142,8 @@ class Recipe:
         for name in given:
             if not self._knows(name):
                 kinds = [kind for kind, recipe in RECIPES.items() if recipe._knows(name)]
-                raise UsageError(f"--{name} goes with --kind {' or '.join(kinds)}")
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} goes with --kind {' or '.join(kinds)}")
 
     def _knows(self, name: str) -> bool:
         return name in self.options or any(name in size for size in self.sizes.values())
@@ -155,8 +156,8 @@ class Recipe:
             raise UsageError(f"--planes must be at least {least}{reason}, got {values['planes']}")
         if values.get("flow_offset", 0) > values.get("margin", 0):
             raise UsageError(
-                f"--flow_offset {values['flow_offset']} leaves the recording at its first image; "
-                f"the margin is {values['margin']} planes"
+                f"--flow-offset {values['flow_offset']} leaves the recording at its first image; "
+                f"give at most {values['margin']}, or a larger --margin"
             )
         if not any(values[split] for split in SPLITS):
             raise UsageError("an archive needs a scene: --train, --val and --test are all 0")

@@ -123,12 +123,10 @@ def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
     """Return the image of one plane in 8 bits."""
     if colour:
         return as_levels(scene.colour(plane, plane + 1)[0])
-    if scene.spec.image_ratio > 1:
-        return as_levels(scene.render(plane)[0].numpy())
     return as_levels(scene.luminance(plane, plane + 1)[0])
 
 
 def simulated_meta(simulator: str, seed: int, source: str, **further: Any) -> dict[str, Any]:
-    """Return the metadata that make a simulated recording reproducible."""
+    """Return the metadata of a simulated recording."""
     base = {"simulator": simulator, "seed": seed, "source": source}
     return base | {"source_format": "simulated"} | further

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spike_zoo import read_recording
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.methods.classical import tfi, tfi_video, tfp, tfp_video
+from spike_zoo.methods.classical import tfi, tfi_video, tfp, tfp_video, tfstp
 from spike_zoo.methods.classical.functional import Convention, Missing
 from tests.methods.classical.reference import mean_inverse_interval, per_pixel, rate_in_window
 
@@ -109,6 +109,14 @@ def test_centres_in_any_order_give_the_same_images_as_all_planes(
         tfi_video(planes, centers, average), tfi_video(planes, None, average)[centers]
     )
     assert torch.equal(tfp_video(planes, centers, 5), tfp_video(planes, None, 5)[centers])
+
+
+def test_a_centre_of_numpy_is_one_plane() -> None:
+    spikes = torch.rand(9, 4, 6) < 0.4
+    centre = np.int64(4)
+    assert torch.equal(tfp(spikes, centre, 5), tfp(spikes, 4, 5))
+    assert torch.equal(tfi(spikes, centre), tfi(spikes, 4))
+    assert torch.equal(tfstp(spikes, centre), tfstp(spikes, 4))
 
 
 def test_repeated_centres_beside_skipped_ones_repeat_their_image() -> None:
