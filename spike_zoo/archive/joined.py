@@ -98,12 +98,8 @@ class JoinedArchive(SpikeArchive):
     @property
     def path(self) -> Path:
         """The folder that contains all files."""
-        return Path(os.path.commonpath([archive.path.parent for archive in self._archives]))
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(archive.size for archive in self._archives)
+        parents = [archive.path.absolute().parent for archive in self._archives]
+        return Path(os.path.commonpath(parents))
 
     def close(self) -> None:
         """Close all files in this process."""

@@ -220,7 +220,9 @@ def finding_of(
     error: SpikeZooError, code: str, inside: str, file: Hdf5File, path: str | None = None
 ) -> Finding:
     """Convert an error of a reader to a finding, without the leading name of the file."""
-    message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
+    message = error.message.removeprefix(f"{file.path}: ")
+    for place in (error.path, inside):
+        message = message.removeprefix(f"{place}: ")
     return Finding(error.code or code, path or error.path or inside, message)
 
 

@@ -254,16 +254,20 @@ def write_take(
     if name in file[schema.RECORDINGS]:
         del file[schema.RECORDINGS][name]
     group = new_group(file, name)
-    for part, values in parts.items():
-        if part in schema.OF_IMAGES:
-            _write_pictures(group, part, values, compression)
-        else:
-            group.create_dataset(part, data=values.astype(np.int64))
-    write_group(group, take.recording, compression=compression, layout=bit_layout)
-    if take.label is not None:
-        write_label(group, take.label, take.recording.meta.get("label_name"))
-    if isinstance(take, StoredTake):
-        copy_rest(group, take)
+    try:
+        for part, values in parts.items():
+            if part in schema.OF_IMAGES:
+                _write_pictures(group, part, values, compression)
+            else:
+                group.create_dataset(part, data=values.astype(np.int64))
+        write_group(group, take.recording, compression=compression, layout=bit_layout)
+        if take.label is not None:
+            write_label(group, take.label, take.recording.meta.get("label_name"))
+        if isinstance(take, StoredTake):
+            copy_rest(group, take)
+    except BaseException:
+        del file[schema.RECORDINGS][name]  # a part of a take is no recording
+        raise
 
 
 def _write_pictures(

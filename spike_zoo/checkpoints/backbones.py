@@ -69,8 +69,10 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
             state dict.
     """
     file = Path(path) if path is not None else find_backbone(name)
-    if file is None or not file.is_file():
+    if file is None:
         raise missing_backbone(name)
+    if not file.is_file():
+        raise MissingFileError.at(file, f"there is no such file; {missing_backbone(name)}")
     backbone = BACKBONES[name]
     if file.name == backbone.filename:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

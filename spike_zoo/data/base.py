@@ -47,10 +47,6 @@ _PREFETCHED = 4  # batches per worker
 class Samples(Protocol):
     """The samples of one split; a map-style dataset with a length."""
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The recording of each sample."""
-
     def __len__(self) -> int:
         """Return the number of samples."""
 
@@ -187,8 +183,14 @@ class ArchiveDataModule(LightningDataModule):
         if stage == "predict":
             self._predicted = self._check_not_empty("test", self.make_predicted())
         else:
-            self.list_samples(*(split for split in STAGES[stage] if split not in self._samples))
-        self._warn_of_unknown_scales(STAGES[stage])
+            splits = tuple(split for split in STAGES[stage] if not self._is_skipped(stage, split))
+            self.list_samples(*(split for split in splits if split not in self._samples))
+            self._warn_of_unknown_scales(splits)
+
+    def _is_skipped(self, stage: str, split: Split) -> bool:
+        """Return whether the trainer fits without validation, which needs no split then."""
+        limit = getattr(self.trainer, "limit_val_batches", None)
+        return (stage, split) == ("fit", "val") and limit == 0
 
     def list_samples(self, *splits: Split) -> None:
         """List the samples of some splits again."""
@@ -329,10 +331,10 @@ class ArchiveDataModule(LightningDataModule):
         return int(trainer.strategy.broadcast(seed))
 
     def _sampler(self, split: Split) -> EvaluationSampler:
-        """Return the sampler of an evaluation: all samples, or the trainer's limit of them.
+        """Return the sampler of an evaluation: all samples, or a number of them spread over all.
 
-        Lightning would take the first samples, which may all be of one recording. Processes share
-        the samples of validation.
+        Lightning would take the first samples, which may all be of one recording; it does if the
+        trainer's limit is a fraction. Processes share the samples of validation.
         """
         limit = getattr(self._running_trainer(), f"limit_{split}_batches", None)
         count = limit * self.eval_batch_size if isinstance(limit, int) else None

@@ -62,11 +62,6 @@ class LabelledClips:
         clips = [self._clip_of(name) for name in archive.names(split)]
         self.clips = [clip for clip in clips if clip is not None]
 
-    @property
-    def names(self) -> list[str]:
-        """The recording of each sample."""
-        return [clip.name for clip in self.clips]
-
     def __len__(self) -> int:
         return len(self.clips)
 
@@ -110,7 +105,7 @@ class ClassificationDataModule(ArchiveDataModule):
     Clips are not cropped, rotated or flipped, because the label is that of the whole recording.
 
     Args:
-        archive: The archive's file.
+        archive: The archive's file, or several, see :class:`ArchiveDataModule`.
         clip_length: Planes of one clip, as the method requires.
         crop: Ignored, because a crop may not show the labelled object. It is an argument because
             profiles set it for data of every kind.

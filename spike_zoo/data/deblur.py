@@ -80,11 +80,6 @@ class Exposures:
             exposure for name in archive.names(split) for exposure in self._exposures_of(name)
         ]
 
-    @property
-    def names(self) -> list[str]:
-        """The recording of each sample."""
-        return [exposure.name for exposure in self.exposures]
-
     def __len__(self) -> int:
         return len(self.exposures)
 
@@ -174,7 +169,7 @@ class DeblurDataModule(ArchiveDataModule):
     test images (``train_split="test"``).
 
     Args:
-        archive: The archive's file.
+        archive: The archive's file, or several, see :class:`ArchiveDataModule`.
         margin: Planes before and after the exposure, for the windows around its ends.
         ratio: Ratio of the size of images to the size of planes.
         frames: Maximum number of sharp images per exposure in validation and test; 1 selects the

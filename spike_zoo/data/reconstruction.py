@@ -108,11 +108,6 @@ class ReconstructionWindows:
         too_short = f"recordings with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
-    @property
-    def names(self) -> list[str]:
-        """The recording of each sample."""
-        return [window.name for window in self.windows]
-
     def __len__(self) -> int:
         return len(self.windows)
 
@@ -233,7 +228,7 @@ class ReconstructionDataModule(ArchiveDataModule):
     """Load clips of spikes with the ground-truth image at their middle plane.
 
     Args:
-        archive: The archive's file.
+        archive: The archive's file, or several, see :class:`ArchiveDataModule`.
         clip_length: Planes of one clip, as the method requires.
         stride: Select every ``stride``-th image of a recording.
         flow_offset: Include the flow from each image to the planes this many before and after it,

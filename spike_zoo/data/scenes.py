@@ -75,11 +75,6 @@ class SceneWindows(ReconstructionWindows):
         """Number of images that are part of a sample."""
         return len({(window.name, window.image) for scene in self.scenes for window in scene})
 
-    @property
-    def names(self) -> list[str]:
-        """The recording of each sample."""
-        return [scene[0].name for scene in self.scenes]
-
     def __len__(self) -> int:
         return len(self.scenes)
 
@@ -150,19 +145,19 @@ class SceneDataModule(ReconstructionDataModule):
     Reconstruction of Spiking Cameras*, NeurIPS 2024.
 
     Args:
-        archive: The archive's file.
+        archive: The archive's file, or several, see :class:`ArchiveDataModule`.
         clip_length: Planes of the window around one image.
         stride: Select every ``stride``-th image of a recording; above 1, no flow is included.
         full_sequence_splits: Splits with sequences; other splits have single clips.
         images_per_sample: Images of one sample; None selects all of a recording.
         eval_images_per_sample: Images of one sample in validation and test; 0 selects all of a
             recording, None uses ``images_per_sample``.
-        loading: Arguments of :class:`ArchiveDataModule`.
+        loading: Further arguments of :class:`ReconstructionDataModule`.
 
     Raises:
         ConfigError: If ``full_sequence_splits`` contains an unknown split, ``images_per_sample`` is
-            below 1, ``eval_images_per_sample`` below 0, or ``flow_offset`` or ``targets`` is set,
-            which only :class:`ReconstructionDataModule` supports.
+            below 1, ``eval_images_per_sample`` below 0, or ``colour``, ``flow_offset`` or
+            ``targets`` is set, which only :class:`ReconstructionDataModule` supports.
 
     Example:
         >>> from pathlib import Path
@@ -189,6 +184,8 @@ class SceneDataModule(ReconstructionDataModule):
                 "flow_offset: scenes have the flow from image to image, not to other planes; use "
                 "ReconstructionDataModule, which includes it with single clips"
             )
+        if self.colour:
+            raise ConfigError("colour: scenes are grey; use ReconstructionDataModule")
         if self.targets is not None:
             raise ConfigError("targets: scenes need images; use ReconstructionDataModule")
         if unknown := [split for split in full_sequence_splits if split not in self.named_splits]:

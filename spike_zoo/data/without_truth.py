@@ -143,6 +143,14 @@ class TargetWindows(ReconstructionWindows):
         self.teacher = load_teacher(targets)
         self._target = functools.lru_cache(_CACHED)(self._reconstruct)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for workers, which begin with an empty cache of targets."""
+        return {name: value for name, value in self.__dict__.items() if name != "_target"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._target = functools.lru_cache(_CACHED)(self._reconstruct)
+
     @property
     def left_out(self) -> str:
         """Number of recordings that are too short, with the first name; empty if none is."""

@@ -124,6 +124,8 @@ def make_scheduler(
     ``per_batch`` and errors are those of :func:`total_updates`.
     """
     check_finite_length(trainer)
+    if schedule == "per_step_official" and (trainer.max_epochs or 0) < 1:
+        raise ConfigError("schedule per_step_official follows epochs: set trainer.max_epochs")
     factor = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
     return RunSchedule(optimizer, factor, lambda: total_updates(trainer, per_batch))
 

@@ -311,7 +311,8 @@ def _draw(axes: Axes, curve: FilledCurve, names: Sequence[str]) -> None:
     if curve.spec.scale == "log":
         set_log_scale(axes)
     elif curve.spec.scale == "symlog":
-        axes.set_xscale("symlog", linthresh=min(x for line in lines for x, _ in line.points if x))
+        positive = (x for line in lines for x, _ in line.points if x)
+        axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
     for line in lines:
         x, y = zip(*line.points, strict=True)
         turn, number = divmod(names.index(line.row), len(COLOURS))

@@ -107,11 +107,11 @@ class CodingModule(TaskModule):
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips; states the right setting."""
-        split = {"validate": "val"}.get(stage, "test")
-        if split not in getattr(served, "full_sequence_splits", ()):
+        splits = {"fit": ("val", "test"), "validate": ("val",)}.get(stage, ("test",))
+        if not {*splits} <= {*getattr(served, "full_sequence_splits", ())}:
             raise ConfigError(
-                f"data: {type(self).__name__} codes whole recordings; serve them by "
-                f"spike_zoo.data.SceneDataModule with init_args.full_sequence_splits: [{split}]"
+                f"data: {type(self).__name__} codes whole recordings; serve them by spike_zoo.data."
+                f"SceneDataModule with init_args.full_sequence_splits: [{', '.join(splits)}]"
             )
 
     def scenes(self, batch: SceneBatch) -> Iterator[CodedScene]:
@@ -209,11 +209,10 @@ class CodingModule(TaskModule):
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return the profiled jobs at the last rate point: forward, compress and decompress."""
         last, scenes = len(self.rate_points) - 1, list(self.scenes(batch))
-        coded = [self.compress(self.prepared(scene), last) for scene in scenes]
         jobs: dict[str, Callable[[], object]] = dict(super().profiled_calls(batch))
         jobs["compress"] = lambda: [self.compress(self.prepared(scene), last) for scene in scenes]
         if self.makes_images:
-            pairs = list(zip(coded, scenes, strict=True))
+            pairs = [(self.compress(self.prepared(scene), last), scene) for scene in scenes]
             jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
         return jobs
 

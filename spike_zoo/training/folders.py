@@ -28,7 +28,8 @@ RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 FOLDER, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
 START_FILENAME = "start.json"
 #: Files that a run writes before training or evaluation starts.
-_INITIAL_FILES = {"config.yaml", "hparams.yaml", START_FILENAME}
+CONFIG = "config.yaml"
+_INITIAL_FILES = {CONFIG, "hparams.yaml", START_FILENAME}
 
 
 def is_child() -> bool:
@@ -153,12 +154,17 @@ def lock_for_training(run_dir: Path) -> Iterator[None]:
             (run_dir / LOCK_FILENAME).unlink(missing_ok=True)
 
 
-def remove_failed_run(run_dir: Path, out: Path) -> None:
-    """Remove the folders of a run that failed before training or evaluation.
+def new_folders(run_dir: Path, out: Path) -> list[Path]:
+    """Return the folders of a run that are not there yet, or contain no configuration."""
+    return [place for place in dict.fromkeys((out, run_dir)) if not (place / CONFIG).exists()]
+
+
+def remove_failed_run(places: Sequence[Path]) -> None:
+    """Remove new folders of a run that failed before training or evaluation.
 
     A folder with any other file is kept.
     """
-    for folder in dict.fromkeys((out, run_dir)):
+    for folder in places:
         if folder.is_dir() and all(
             path.name in _INITIAL_FILES or path.is_dir() for path in folder.rglob("*")
         ):

@@ -84,6 +84,8 @@ class SampleImages(EvaluationCallback):
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
         """Return the number of the chosen sample that a batch starts with, or None."""
+        if batches[0] == float("inf"):  # the number of batches is not known
+            return None
         last = int(batches[0]) - 1
         steps = max(self.count - 1, 1)
         chosen = list(dict.fromkeys(round(number * last / steps) for number in range(self.count)))

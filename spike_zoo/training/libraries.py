@@ -223,9 +223,10 @@ def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Cal
     """Return a trainer that tests on one device and continues the log of a fit's trainer."""
     from lightning import Trainer
 
+    device = trained.strategy.root_device
     tester = Trainer(
         **{name: settings[name] for name in _SHARED},
-        devices=1,
+        devices=[device.index] if device.type == "cuda" else 1,
         enable_model_summary=False,
         enable_checkpointing=False,
         logger=trained.loggers,

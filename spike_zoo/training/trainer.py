@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
+from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.training import checkpoints, defaults, folders, initial_weights, libraries, resuming
@@ -118,6 +119,7 @@ class ZooCLI(LightningCLI):
         config.run_dir = str(self.run_dir)
         self.out = self.plan.out(self.run_dir)
         self.resumes = self.is_longer = False
+        self.new_folders = folders.new_folders(self.run_dir, self.out)
         with self._folder_removed_on_failure():
             if verb == "predict" and not is_child():
                 folders.check_no_predictions(self.out)
@@ -207,7 +209,14 @@ class ZooCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Record the initial data and weights; reject a resumed run if they differ."""
+        """Record the initial data and weights; reject a resumed run if they differ.
+
+        A missing test split is reported before the training.
+        """
+        is_tested = self._get(self.config, "test_after_fit")
+        is_complete = not self._get(self.config, "trainer").fast_dev_run
+        if is_tested and is_complete and isinstance(self.datamodule, ArchiveDataModule):
+            self.datamodule.setup("test")
         if self.resumes:
             resuming.check_same_data(self.run_dir, self.start)
         if not is_child():
@@ -326,7 +335,7 @@ class ZooCLI(LightningCLI):
 
     @contextmanager
     def _folder_removed_on_failure(self) -> Iterator[None]:
-        """Remove the run's folder if the run fails before training or evaluation."""
+        """Remove the run's new folders if the run fails before training or evaluation."""
         has_failed = True
         try:
             yield
@@ -339,7 +348,7 @@ class ZooCLI(LightningCLI):
             raise
         finally:
             if has_failed and not is_child():
-                folders.remove_failed_run(self.run_dir, self.out)
+                folders.remove_failed_run(self.new_folders)
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
         """Return the callbacks of the verb that no configuration has to name."""

@@ -89,7 +89,9 @@ def test_a_list_has_the_recordings_of_its_files_in_order(parts: Path) -> None:
     assert type(open_archive([parts / "part-2.h5"])) is SpikeArchive
 
 
-def test_missing_items_and_files_are_named(parts: Path) -> None:
+def test_missing_items_and_files_are_named(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(parts)
+    assert open_archive(["part-0.h5", parts / "part-1.h5"]).path == parts
     joined = open_archive(str(parts / "*.h5"))
     with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0"):
         joined["take9"]

@@ -198,6 +198,9 @@ def test_a_rejected_take_leaves_the_archive_as_it_was(tmp_path: Path) -> None:
         for name in ("a", "b"):
             with pytest.raises(GeometryError):
                 writer.add(name, make_take(image_index=None), overwrite=True)
+        bright = np.array(make_take().images, np.float32)  # not in [0, 1]
+        with pytest.raises(FormatError):
+            writer.add("bright", make_take(images=bright))
     archive = SpikeArchive(tmp_path / "a.h5")
     assert archive.names() == ["a"]
     assert archive.verify() == []

@@ -14,9 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
 
+from spike_zoo.archive import ArchiveWriter
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.data.base import Samples, unpacked
-from spike_zoo.errors import ConfigError, MissingFileError, RecordingError, VersionError
+from spike_zoo.errors import (
+    ConfigError,
+    MissingFileError,
+    MissingItemError,
+    RecordingError,
+    VersionError,
+)
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, setup_warnings
@@ -112,6 +119,16 @@ def test_limited_evaluations_are_spread_over_all_scenes(
     getattr(trainer, verb)(module, data, verbose=False)
     assert len(module.names) == limit
     assert set(module.names) == expected_names
+
+
+def test_a_fit_without_validation_needs_no_validation_split(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("take0", pattern_take(0, stride=20), split="train")
+    data = ReconstructionDataModule(str(tmp_path / "a.h5"), 13, crop=None)
+    with pytest.raises(MissingItemError, match="no split 'val'"):
+        data.setup("fit")
+    data.trainer = Trainer(limit_val_batches=0, logger=False, enable_checkpointing=False)
+    data.setup("fit")
 
 
 def test_kept_batches_of_workers_are_not_overwritten(archive_path: Path) -> None:

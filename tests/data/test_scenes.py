@@ -130,6 +130,8 @@ def test_the_named_splits_serve_complete_scenes(archive_path: Path) -> None:
         SceneDataModule(str(archive_path), full_sequence_splits=("tset",))
     with pytest.raises(ConfigError, match=r"flow_offset: .* use ReconstructionDataModule"):
         SceneDataModule(str(archive_path), flow_offset=20)
+    with pytest.raises(ConfigError, match="colour: scenes are grey"):
+        SceneDataModule(str(archive_path), colour=True)
 
 
 def test_training_draws_every_run_of_neighbouring_images(moving_path: Path) -> None:

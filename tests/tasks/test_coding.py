@@ -165,6 +165,9 @@ def test_clips_are_rejected_with_the_required_datamodule(
         ConfigError, match=r"SceneDataModule with init_args.full_sequence_splits: \[test\]"
     ):
         trainer.test(module, clips, verbose=False)
+    scenes = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
+    with pytest.raises(ConfigError, match=r"full_sequence_splits: \[val, test\]"):
+        module.check_data(scenes, "fit")
 
 
 def test_predictions_are_images_or_numbers_of_bytes(scenes: list[Any]) -> None:

@@ -115,7 +115,7 @@ def test_other_files_in_the_folder_of_a_failed_run_are_kept(tmp_path: Path) -> N
     (out / "images").mkdir(parents=True)
     (out / "config.yaml").touch()
     (out.parent / "notes.txt").write_text("mine")
-    remove_failed_run(out.parent, out)
+    remove_failed_run([out, out.parent])
     assert [path.name for path in out.parent.iterdir()] == ["notes.txt"]
 
 

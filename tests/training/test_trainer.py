@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.main import main
 from spike_zoo.training.folders import lock_of
 from spike_zoo.training.result import RunResult
@@ -119,6 +120,23 @@ def test_a_second_fit_in_the_same_folder_is_rejected(
         assert main([*call, str(tmp_path)]) == 2
         assert "another fit is training in this folder" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_missing_test_split_is_reported_before_training_and_other_folders_are_kept(
+    archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with SpikeArchive(archive) as source, ArchiveWriter(tmp_path / "a.h5") as writer:
+        for split in ("train", "val"):
+            for name in source.names(split):
+                writer.add(name, source.take(name), split=split)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    config = mine / "config.yaml"
+    config.write_bytes(Path("configs/stir_demo.yaml").read_bytes())
+    data = ["--data.init_args.archive", str(tmp_path / "a.h5"), "--run_dir", str(mine)]
+    assert main(["fit", "--config", str(config), *FIT[2:], *SMALL, *data]) == 2
+    assert "no split 'test'" in capsys.readouterr().err
+    assert list(mine.iterdir()) == [config]
 
 
 def test_random_weights_are_not_tested(

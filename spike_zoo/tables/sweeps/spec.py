@@ -91,6 +91,8 @@ def _check_parameter(parameter: Mapping[str, Any], place: str) -> None:
     choices = parameter.get("values", [parameter.get("value", "")])
     if not ({"value", "values"} & parameter.keys() or {"min", "max"} <= parameter.keys()):
         raise ConfigError(f"{place}: a grid needs 'value', 'values' or 'min' and 'max'")
+    if parameter.get("min", 0) > parameter.get("max", float("inf")):
+        raise ConfigError(f"{place}: min {parameter['min']} is above max {parameter['max']}")
     if not choices or None in choices:
         raise ConfigError(f"{place}: expected values; W&B passes null as 'None', write 'null'")
 

@@ -113,7 +113,7 @@ def test_centres_in_any_order_give_the_same_images_as_all_planes(
 
 def test_a_centre_of_numpy_is_one_plane() -> None:
     spikes = torch.rand(9, 4, 6) < 0.4
-    centre = np.int64(4)
+    centre: Any = np.int64(4)
     assert torch.equal(tfp(spikes, centre, 5), tfp(spikes, 4, 5))
     assert torch.equal(tfi(spikes, centre), tfi(spikes, 4))
     assert torch.equal(tfstp(spikes, centre), tfstp(spikes, 4))
