@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections import OrderedDict
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,6 @@ from spike_zoo.utils.files import natural_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spike_zoo.archive.schema import Finding
 
 _MAX_OPEN: Final = 64  # files that are kept open
 _BY_NAME: Final = (
@@ -137,14 +135,6 @@ class JoinedArchive(SpikeArchive):
 
     def __contains__(self, name: object) -> bool:
         return name in self._where
-
-    def verify(self) -> list[Finding]:
-        """Check all rules of the schema in all files."""
-        return [
-            replace(finding, path=f"{archive.path.name}:{finding.path}")
-            for archive in self._archives
-            for finding in archive.verify()
-        ]
 
     def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:
         rows: dict[str, list[Any]] = {}

@@ -277,19 +277,15 @@ class SpikeArchive:
         """Check all rules and checksums; an empty list means no errors and no warnings."""
         return verify_archive(self.path)
 
-    def data_sha256(self, split: str | None = None) -> str:
+    def data_sha256(self) -> str:
         """Return a digest of the contents: names, splits, spikes, images, labels, rate scales.
 
         Spikes contribute their stored checksums, which :meth:`verify` compares with the data.
         Images, motion, labels and calibration contribute checksums of their values; if they have
         more than 256 MiB in total, their stored checksums.
-
-        Args:
-            split: Only the recordings of this split.
         """
-        rows = self._content_rows(set(self.names(split)))
-        parts = self.splits() if split is None else [split]
-        listed = {part: self.names(part) for part in parts}
+        rows = self._content_rows(set(self.names()))
+        listed = {part: self.names(part) for part in self.splits()}
         return contents.digest_of([rows[name] for name in sorted(rows)], listed)
 
     def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:

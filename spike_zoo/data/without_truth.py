@@ -151,16 +151,6 @@ class TargetWindows(ReconstructionWindows):
         self.__dict__.update(state)
         self._target = functools.lru_cache(_CACHED)(self._reconstruct)
 
-    @property
-    def left_out(self) -> str:
-        """Number of recordings that are too short, with the first name; empty if none is."""
-        if not self.short:
-            return ""
-        return (
-            f"{len(self.short)} recordings with fewer than {self.clip_length} planes (the first is "
-            f"{self.short[0]!r})"
-        )
-
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
         """Read one clip and its target, cropped and turned as in the base class."""
         sample = super().__getitem__(key)

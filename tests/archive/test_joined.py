@@ -62,8 +62,6 @@ def test_several_archives_are_read_as_one(
         np.testing.assert_array_equal(joined.read_packed(name, 2, 5, **crop), expected)
     assert len(joined._open) <= max_open
     assert joined.data_sha256() == archive.data_sha256()
-    assert joined.data_sha256("test") == archive.data_sha256("test")
-    assert {finding.code for finding in joined.verify()} == {"W01"}  # all takes are the same
     unpickled = pickle.loads(pickle.dumps(joined))
     np.testing.assert_array_equal(unpickled["take5"][:], archive["take5"][:])
 
