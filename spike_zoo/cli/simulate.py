@@ -141,6 +141,7 @@ def _make(
             )
         echo("Already made with the same options:")
     else:
+        path.parent.mkdir(parents=True, exist_ok=True)
         takes = request.takes()
         with progress_bar("takes") as progress:
             build_archive(

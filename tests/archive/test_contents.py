@@ -67,10 +67,8 @@ def without_table(path: Path) -> Path:
 def contents_of(path: Path) -> dict[str, Any]:
     """Return all contents of the table, read through the archive."""
     archive = SpikeArchive(path)
-    splits = [None, *archive.splits()]
-    return {name: archive.facts(name) for name in archive} | {
-        f"digest of {split}": archive.data_sha256(split) for split in splits
-    }
+    facts = {name: archive.facts(name) for name in archive}
+    return facts | {"digest": archive.data_sha256()}
 
 
 def table_of(path: Path) -> dict[str, Facts]:

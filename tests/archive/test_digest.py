@@ -59,10 +59,9 @@ def drop_checksums(path: Path) -> None:
 
 @pytest.mark.parametrize("part", EDITS)
 def test_one_changed_value_gives_another_digest(path: Path, part: str) -> None:
-    whole, test = SpikeArchive(path).data_sha256(), SpikeArchive(path).data_sha256("test")
+    before = SpikeArchive(path).data_sha256()
     edit(path, part)
-    assert SpikeArchive(path).data_sha256() != whole
-    assert SpikeArchive(path).data_sha256("test") == test  # take1 is in train
+    assert SpikeArchive(path).data_sha256() != before
 
 
 @pytest.mark.parametrize("part", ["images", "blur", "labels/class"])
