@@ -42,7 +42,7 @@ MISTAKES = {
     "reconstruct street.npz --stride 3 --out new.png": "--stride 3 makes several pictures: give a",
     "reconstruct street.npz --stride 0 --out new.mp4": "--stride 0: must be above 0",
     "reconstruct street.npz --window x --out new.png": "--window x: expected an integer",
-    "reconstruct street.npz --start 9 --stop 9 --out new.png": "planes 9 to 9 (--start, --stop): the recording",
+    "reconstruct street.npz --start 9 --stop 9 --out new.png": "planes 9 to 9 (--start, --stop)",
     "reconstruct street.npz --start 9 --center 20 --out new.png": "--center 20 with --start or",
     "reconstruct street.npz --fps 0 --out new.mp4": "--fps 0",
     "reconstruct street.npz --rate-scale 0 --out new.png": "--rate-scale 0",
