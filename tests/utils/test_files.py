@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spike_zoo
-from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
+from spike_zoo.errors import ExistingFileError, RecordingError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes.packing import pack_bits
 from spike_zoo.utils.files import (
@@ -159,7 +159,7 @@ def test_a_target_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="is a folder"), new_file(tmp_path, overwrite=True):
+    with pytest.raises(UsageError, match="is a folder"), new_file(tmp_path, overwrite=True):
         pytest.fail("the block must not run")
 
 
