@@ -152,6 +152,11 @@ def test_reconstruct_applies_the_camera_to_one_or_many(
     np.testing.assert_allclose(corrected[0][valid], expected[valid].clip(0, 1), atol=0.005)
 
 
+def test_maps_do_not_replace_a_recording_of_the_calibration(zoo: Zoo) -> None:
+    result = zoo("calibrate dark.npz flat.npz bright.npz --out flat.yaml --overwrite")
+    assert (result.code, "would replace the recording flat.npz" in result.err) == (2, True)
+
+
 @pytest.mark.usefixtures("maps")
 def test_a_bitstream_of_spikes_has_no_camera(zoo: Zoo) -> None:
     write_street("a.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,9 @@ def test_training_targets_are_images_of_the_named_method(tmp_path: Path) -> None
     expected = method.reconstruct(take.recording, batch["plane"].tolist())
     torch.testing.assert_close(batch["image"], expected, atol=1 / 255, rtol=0)
     assert len(set(batch["plane"].tolist())) == len(batch["plane"])
+    samples = data.make_samples("train")
+    sent = pickle.loads(pickle.dumps(samples))  # noqa: S301  (as to workers that are spawned)
+    np.testing.assert_array_equal(sent[0]["image"], samples[0]["image"])
 
 
 def test_images_of_the_archive_do_not_change_training_and_validation(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_the_sweeps_of_a_method_cover_its_variants() -> None:
         ({"parameters": {"a": {"values": []}}}, "expected values"),
         ({"parameters": {"a": {"values": [1, None]}}}, "write 'null'"),
         ({"parameters": {"a": {"min": 1}}}, r"parameters\.a: a grid needs 'value', 'values' or"),
+        ({"parameters": {"a": {"min": 5, "max": 3}}}, r"parameters\.a: min 5 is above max 3"),
         ({"parameters": {"a": {"min": 0.1, "max": 0.2}}}, r"parameters\.a: m.*: expected int"),
         ({"command": "python"}, "command: expected .*, got 'python'"),
         ({"method": "gird"}, "method: expected Literal.*'grid'.*got 'gird'"),
