@@ -209,7 +209,7 @@ class ArchiveDataModule(LightningDataModule):
             return samples
         left_out = getattr(samples, "left_out", "")  # not all classes of samples have it
         why = f": {left_out} are left out" if left_out else ""
-        if "which a clip has" in left_out:
+        if getattr(samples, "short", ()):
             why += "; shorten it with data.init_args.clip_length"
         raise ConfigError(
             f"{self.archive_path}: split {split!r} has no sample for this configuration{why}; "

@@ -105,7 +105,7 @@ class ReconstructionWindows:
     @property
     def left_out(self) -> str:
         """Number of left-out recordings by reason, with the first name; empty if none exists."""
-        too_short = f"recordings with fewer than {self.clip_length} planes, which a clip has"
+        too_short = f"recordings with fewer than {self.clip_length} planes"
         return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
     def __len__(self) -> int:

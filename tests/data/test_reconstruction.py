@@ -68,7 +68,7 @@ def test_recordings_that_cannot_be_samples_are_counted_and_the_first_is_named(
     path = archive_of(tmp_path / "a.h5", Take(short), bare)
     message = (
         r"1 recordings without images \(the first is 'take1'\) and 1 recordings with fewer than "
-        r"61 planes, which a clip has \(the first is 'take0'\) are left out"
+        r"61 planes \(the first is 'take0'\) are left out"
     )
     data = ReconstructionDataModule(str(path), 61, crop=32)
     with pytest.raises(ConfigError, match=rf"has no sample for this configuration: {message}"):
@@ -94,7 +94,7 @@ def test_recordings_that_are_too_short_to_predict_are_counted(tmp_path: Path) ->
     bare = replace(pattern_take(3), images=None, image_index=None)
     path = archive_of(tmp_path / "a.h5", bare, pattern_take(2, planes=41), pattern_take(4))
     messages = setup_warnings(ReconstructionDataModule(str(path), 61, crop=32), "predict")
-    message = r"1 recordings with fewer than 61 planes, which a clip has \(the first is 'take1'\)"
+    message = r"1 recordings with fewer than 61 planes \(the first is 'take1'\)"
     assert len(messages) == 1, "no warning of the recording without images, which is predicted"
     assert re.search(rf"a\.h5: of test, {message} are left out\.", messages[0])
 
