@@ -8,6 +8,8 @@ from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
 from spike_zoo.utils.files import new_file
 
@@ -193,6 +195,16 @@ def as_curve(points: Iterable[Iterable[float]]) -> Curve:
     ((0.0, 1.0), (0.5, 2.0))
     """
     return tuple((float(x), float(y)) for x, y in points)
+
+
+def shortest(value: float) -> float:
+    """Return a single-precision number with the fewest digits that identify it.
+
+    >>> shortest(25.90235710144043), shortest(0.1)
+    (25.902357, 0.1)
+    """
+    single = np.float32(value)
+    return float(str(single)) if single == value else value
 
 
 def variant_and_profile(files: list[str]) -> tuple[str, str | None]:

@@ -37,7 +37,7 @@ from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, pla
 from spike_zoo.training.problems import check_options_known
 from spike_zoo.training.progress import progress_callbacks
 from spike_zoo.training.provenance import commit, config_hash, versions
-from spike_zoo.training.result import FILENAME, RunResult, as_curve
+from spike_zoo.training.result import FILENAME, RunResult, as_curve, shortest
 from spike_zoo.training.stopping import StopBetweenBatches
 from spike_zoo.training.wandb_logger import finish_wandb
 from spike_zoo.utils.yaml_files import limit_aliases_of_options
@@ -294,7 +294,7 @@ class ZooCLI(LightningCLI):
             profile=self.plan.profile,
             seed=self._get(self.config, "seed_everything"),
             data_sha256=self.start.data_sha256,
-            metrics={name: float(value) for name, value in sorted(metrics.items())},
+            metrics={name: shortest(float(value)) for name, value in sorted(metrics.items())},
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             costs=meter.costs,
             wall_seconds=self.clock.state_dict()["seconds"],
