@@ -29,7 +29,7 @@ _BURN_IN: Final = 8
 @compiled
 def integrate(
     light: NDArray[np.float32],
-    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
     first: int,
@@ -41,7 +41,7 @@ def integrate(
         light: Luminance, ``(T, P)``, P pixels.
         rules: Two factors of the gain, multiplied one after the other; threshold, the charge that
             a spike subtracts; smallest charge that fires (the threshold or the next larger number);
-            largest charge after a soft reset; SOFT, MODULO or HARD; clock steps per plane.
+            SOFT, MODULO or HARD; clock steps per plane.
         charge: ``(P,)``, updated in place.
         fired: ``(T, P)``, filled with 0 and 1.
         first: First pixel.
@@ -57,7 +57,7 @@ def integrate(
         band, out = light[plane, first:last], fired[plane, first:last]
         stored, seen = charge[first:last], bits[plane, first:last]
         # the usual camera has no branch per pixel, so that the loop is vectorised
-        if rules[4] == SOFT and rules[5] == 1:
+        if rules[3] == SOFT and rules[4] == 1:
             worst = max(worst, _soft_plane(band, seen, rules, stored, out))
         else:
             worst = max(worst, _largest(seen))
@@ -78,12 +78,12 @@ def _largest(bits: NDArray[np.uint32]) -> np.uint32:
 def _soft_plane(
     light: NDArray[np.float32],
     bits: NDArray[np.uint32],
-    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> np.uint32:
     """Integrate one plane with a soft reset, without branches; return the largest bit pattern."""
-    gain, threshold, level, ceiling, _, _ = rules
+    gain, threshold, level, _, _ = rules
     worst = np.uint32(0)
     for pixel in range(light.size):
         # this order of products reproduces simulators with rounding in between bit by bit
@@ -91,7 +91,7 @@ def _soft_plane(
         fires = total >= level
         fired[pixel] = fires
         left = total - threshold
-        left = left if left < ceiling else ceiling
+        left = left if left < threshold else threshold
         charge[pixel] = left if fires else total
         worst = max(worst, bits[pixel])
     return worst
@@ -100,12 +100,12 @@ def _soft_plane(
 @compiled
 def _clocked_plane(
     light: NDArray[np.float32],
-    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> None:
     """Integrate one plane, with any reset, in clock steps with one read-out of the flag."""
-    gain, threshold, level, ceiling, reset, clock_steps = rules
+    gain, threshold, level, reset, clock_steps = rules
     steps = np.float32(clock_steps)
     for pixel in range(light.size):
         gathered = ((light[pixel] * gain[0]) * gain[1]) / steps
@@ -114,20 +114,18 @@ def _clocked_plane(
             total = total + gathered
             if total >= level:
                 flag = True
-                total = _discharged(total, threshold, ceiling, reset)
+                total = _discharged(total, threshold, reset)
         fired[pixel] = flag
         charge[pixel] = total
 
 
 @compiled_inline
-def _discharged(
-    total: np.float32, threshold: np.float32, ceiling: np.float32, reset: int
-) -> np.float32:
+def _discharged(total: np.float32, threshold: np.float32, reset: int) -> np.float32:
     """Return the charge that remains after a spike."""
     if reset == HARD:
         return np.float32(0)
     if reset == SOFT:
-        return min(np.float32(total - threshold), ceiling)
+        return min(np.float32(total - threshold), threshold)
     # below twice the threshold the difference is exact and much faster than fmod
     if total < threshold + threshold:
         return np.float32(total - threshold)
@@ -228,7 +226,7 @@ def _rejected_poisson(mean: float, bits: np.uint64) -> float:
 def integrate_noisy(
     light: NDArray[np.float32],
     plane: int,
-    rules: tuple[np.float32, np.float32, bool, int, int],
+    rules: tuple[np.float32, np.float32, int, int],
     terms: tuple[float, float, float, float, float],
     maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     keys: NDArray[np.uint64],
@@ -244,8 +242,7 @@ def integrate_noisy(
     Args:
         light: Luminance, ``(T, P)``, P pixels.
         plane: Index of the first plane, counted from the camera's first exposure.
-        rules: Second factor of the gain, nominal threshold, whether a soft reset clips the charge,
-            reset, clock steps per plane.
+        rules: Second factor of the gain, nominal threshold, reset, clock steps per plane.
         terms: Electrons per threshold, deviation of the reset, mean and deviation of the gaps of
             spurious spikes, probability of a missed spike.
         maps: First factor of the gain, threshold, smallest charge that fires, dark charge per
@@ -272,7 +269,7 @@ def integrate_noisy(
 def _noisy_plane(
     light: NDArray[np.float32],
     now: int,
-    rules: tuple[np.float32, np.float32, bool, int, int],
+    rules: tuple[np.float32, np.float32, int, int],
     terms: tuple[float, float, float, float, float],
     maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     keys: NDArray[np.uint64],
@@ -282,7 +279,7 @@ def _noisy_plane(
     last: int,
 ) -> None:
     """Integrate pixels ``[first, last)`` of plane ``now`` with all noise terms."""
-    factor, _, _, _, clock_steps = rules
+    factor, _, _, clock_steps = rules
     _, _, gap_mean, gap_deviation, missed = terms
     charge, times, counts = state
     pixels, spurious = np.uint64(light.size), (times, counts)
@@ -310,12 +307,12 @@ def _noisy_step(
     gathered: np.float32,
     levels: tuple[np.float32, np.float32],
     tick: np.uint64,
-    rules: tuple[np.float32, np.float32, bool, int, int],
+    rules: tuple[np.float32, np.float32, int, int],
     terms: tuple[float, float, float, float, float],
     keys: NDArray[np.uint64],
 ) -> tuple[np.float32, bool]:
     """Advance one pixel by one clock step; return its charge and whether it fired."""
-    _, nominal, clips, reset, clock_steps = rules
+    _, nominal, reset, clock_steps = rules
     electrons, reset_deviation = terms[0], terms[1]
     if clock_steps > 1:
         gathered = gathered / np.float32(clock_steps)
@@ -327,7 +324,7 @@ def _noisy_step(
     if total < levels[1]:
         return total, False
     threshold = levels[0]
-    total = _discharged(total, threshold, threshold if clips else np.float32(np.inf), reset)
+    total = _discharged(total, threshold, reset)
     if reset_deviation > 0.0:
         left = reset_deviation * threshold * _normal(_random_bits(keys[1], tick))
         total = np.float32(total + np.float32(left))

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 Reset = Literal["soft", "modulo", "hard"]
 Start = Literal["uniform", "zero"]
-Overflow = Literal["clip", "keep", "raise"]
 
 _RESETS: Final = {"soft": 0, "modulo": 1, "hard": 2}  # constants of the kernels
-_OVERFLOWS: Final = ("clip", "keep", "raise")
 _STREAMS: Final = 6  # start, sensor, light, reset, spurious, missed
 _INFINITY_BITS: Final = 0x7F800000
 _BAND: Final = 32768  # pixels per band; their state fits into the cache of a core
@@ -53,18 +51,15 @@ class SpikeCamera:
         threshold: Firing threshold, in units of charge.
         gain: Charge of white in one plane. Two factors are multiplied one after the other (charge
             per clock, clocks per plane), for simulators with rounding in between.
-        reset: ``"soft"`` subtracts the threshold, which keeps the rate unbiased; ``"modulo"`` keeps
-            the remainder of the division by the threshold; ``"hard"`` sets the charge to 0.
+        reset: ``"soft"`` subtracts the threshold, which keeps the rate unbiased, and limits the
+            rest to the threshold, so that a saturated pixel recovers in one plane; ``"modulo"``
+            keeps the remainder of the division by the threshold; ``"hard"`` sets the charge to 0.
         strict: Whether the charge must exceed the threshold; by default it must reach it.
         start: Charge before the first plane: ``"uniform"`` in [0, threshold) per pixel,
             ``"zero"`` (pixels are synchronised), or an array ``(H, W)`` in units of charge.
         clock_steps: Integration steps per plane; a spike is read out if any step fires.
         noise: Noise terms, the name of a preset, or None for an exact camera.
         generator: numpy's generator or a seed, from which the constructor draws the keys.
-        overflow: Treatment of charge above one threshold after a soft reset, which occurs if a
-            plane adds more than the threshold: ``"clip"`` limits the charge to the threshold, so
-            that a saturated pixel recovers in one plane; ``"keep"`` does not limit it;
-            ``"raise"`` raises an error for such luminance, with any reset.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -86,8 +81,6 @@ class SpikeCamera:
         clock_steps: int = 1,
         noise: CameraNoise | str | None = None,
         generator: np.random.Generator | int | None = None,
-        *,
-        overflow: Overflow = "clip",
     ) -> None:
         factors = gain if isinstance(gain, tuple) else (gain, 1.0)
         if not (np.isfinite(threshold) and threshold > 0):
@@ -96,15 +89,13 @@ class SpikeCamera:
             raise ValueError(f"the gain must be finite and positive, got {gain}")
         if reset not in _RESETS:
             raise ValueError(f"reset must be one of {list(_RESETS)}, got {reset!r}")
-        if overflow not in _OVERFLOWS:
-            raise ValueError(f"overflow must be one of {list(_OVERFLOWS)}, got {overflow!r}")
         if int(clock_steps) != clock_steps or clock_steps < 1:
             raise ValueError(f"clock_steps must be a whole number from 1, got {clock_steps}")
         self.threshold = float(threshold)
         self.gain = float(factors[0]) * float(factors[1])
         self.noise = resolve_noise(noise)
         self._factors = np.float32(factors[0]), np.float32(factors[1])
-        self._reset, self._overflow, self._strict = _RESETS[reset], overflow, strict
+        self._reset, self._strict = _RESETS[reset], strict
         self._clock_steps = int(clock_steps)
         self._start = _checked_start(start)
         rng = np.random.default_rng(generator)
@@ -135,8 +126,8 @@ class SpikeCamera:
 
         Raises:
             ValueError: If the luminance is not a floating-point array ``(T, H, W)``, is negative or
-                not finite, changes its size between calls, or is too bright for
-                ``overflow="raise"``. The state of the camera is unchanged after an error.
+                not finite, or changes its size between calls. The state of the camera is unchanged
+                after an error.
         """
         light = _checked_light(luminance)
         state = self._state or self._prepare(light.shape[1:])
@@ -147,7 +138,8 @@ class SpikeCamera:
         planes, pixels = light.shape[0], light.shape[1] * light.shape[2]
         flat = light.reshape(planes, pixels), fired.reshape(planes, pixels)
         worst = _in_bands(self._kernel(after, *flat), planes, pixels)
-        self._check_brightness(light, worst)
+        if worst >= _INFINITY_BITS and not (np.isfinite(light).all() and (light >= 0).all()):
+            raise ValueError("luminance must be finite and not negative")  # -0.0 is valid
         self._state, self.planes = after, self.planes + planes
         return fired.view(np.bool_)
 
@@ -198,18 +190,16 @@ class SpikeCamera:
         from spike_zoo.simulation.camera import kernels
 
         threshold, above = np.float32(self.threshold), np.float32(np.inf)
-        clips = self._overflow == "clip"
         if self.noise.is_silent:
             level = np.nextafter(threshold, above) if self._strict else threshold
-            ceiling = threshold if clips else above
-            exact = (self._factors, threshold, level, ceiling, self._reset, self._clock_steps)
+            exact = (self._factors, threshold, level, self._reset, self._clock_steps)
             return lambda first, last: kernels.integrate(
                 light, exact, state.charge, fired, first, last
             )
         noise, (gains, thresholds, darks) = self.noise, state.maps
         levels = np.nextafter(thresholds, above) if self._strict else thresholds
         maps = gains, thresholds, levels, darks
-        rules = self._factors[1], threshold, clips, self._reset, self._clock_steps
+        rules = self._factors[1], threshold, self._reset, self._clock_steps
         terms = (
             float(noise.electrons),
             float(noise.reset_deviation),
@@ -222,26 +212,6 @@ class SpikeCamera:
         return lambda first, last: kernels.integrate_noisy(
             light, plane, rules, terms, maps, keys, carried, fired, first, last
         )
-
-    def _check_brightness(self, light: NDArray[np.float32], worst: int) -> None:
-        """Reject luminance that is negative, not finite or too bright.
-
-        Args:
-            light: The luminance.
-            worst: Largest bit pattern of the luminance, from the kernels.
-        """
-        if worst >= _INFINITY_BITS:  # also for a negative zero, which is valid
-            if not (np.isfinite(light).all() and (light >= 0).all()):
-                raise ValueError("luminance must be finite and not negative")
-            worst = int(np.abs(light).max().view(np.uint32))
-        if self._overflow == "raise":
-            brightest = float(np.uint32(worst).view(np.float32))
-            if brightest * self.gain / self._clock_steps > self.threshold:
-                raise ValueError(
-                    f"luminance {brightest:.4g} gathers more than the threshold in one step "
-                    f"(gain {self.gain:.4g}, threshold {self.threshold:.4g}): lower the gain, or "
-                    "choose overflow='clip'"
-                )
 
 
 @dataclass
