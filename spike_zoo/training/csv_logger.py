@@ -59,6 +59,12 @@ def keep_rows_before(path: Path, step: int) -> None:
         write_rows(path, kept, list(rows[0]))
 
 
+def last_values(path: Path) -> dict[str, float]:
+    """Return the last value of each metric of a log; empty if the log does not exist."""
+    pairs = (pair for row in (_read_rows(path) if path.is_file() else []) for pair in row.items())
+    return {name: float(text) for name, text in pairs if text and name not in ("epoch", "step")}
+
+
 def _read_rows(path: Path) -> list[dict[str, str]]:
     """Read the rows of a log; in a truncated row the last values are None."""
     with path.open(newline="", encoding="utf-8") as file:

@@ -28,6 +28,7 @@ from spike_zoo.tasks.base import TaskModule
 from spike_zoo.training import checkpoints, defaults, folders, initial_weights, libraries, resuming
 from spike_zoo.training.configs import add_run_options, check_configs, compile_networks, with_files
 from spike_zoo.training.cost import CostMeter
+from spike_zoo.training.csv_logger import last_values
 from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
 from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.folders import FOLDER, LAST, is_child
@@ -252,9 +253,10 @@ class ZooCLI(LightningCLI):
         _print(f"predictions: {self.out}")
 
     def _metrics_without_training(self) -> dict[str, float]:
-        """Report a fit without any batch, and return the metrics of the run's earlier record.
+        """Report a fit without any batch, and return the run's earlier metrics.
 
-        A new run without training is rejected: its record would describe that of another run.
+        They are read from its record, or from its log if it was killed before its test ended. A new
+        run without training is rejected: its record would describe that of another run.
         """
         trainer = self.trainer
         reason = (
@@ -267,7 +269,9 @@ class ZooCLI(LightningCLI):
                 f"{reason}. Raise the limit, or start a new run from weights with --init_from FILE"
             )
         _print(f"{self.run_dir}: {reason}; the best checkpoint is tested")
-        return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
+        if (self.out / FILENAME).is_file():
+            return RunResult.read(self.out).metrics
+        return last_values(self.out / "metrics.csv")
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
         callbacks = defaults.measuring_callbacks(self.out)

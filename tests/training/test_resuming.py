@@ -257,11 +257,19 @@ def test_a_new_run_with_nothing_left_to_train_is_rejected(
     assert not (tmp_path / "again").exists()
 
 
-def test_resuming_a_finished_run_trains_nothing_and_keeps_its_record(
-    uninterrupted: Runs, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("killed", [False, True])  # in its test, before the record was written
+def test_resuming_a_finished_run_trains_nothing_and_keeps_its_metrics(
+    *,
+    killed: bool,
+    uninterrupted: Runs,
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(uninterrupted("cosine"), run_dir)
+    if killed:
+        (run_dir / "result.json").unlink()
     assert main([*command("cosine", run_dir), "--ckpt_path", "last"]) == 0
     assert "nothing was trained: 2 epochs and 8 updates are done" in capsys.readouterr().out
     result, expected = RunResult.read(run_dir), RunResult.read(uninterrupted("cosine"))
