@@ -46,7 +46,7 @@ def load(
             weights file (``.safetensors``), a folder with ``model.safetensors``, or a method's
             published file (``.pth``). Or weights to download once: ``"hf:owner/name"`` from the
             Hub, ``"wandb:entity/project/name:best"`` from a run's W&B artefacts.
-        device: Device of the module.
+        device: Device of the module; ``"auto"`` selects an accelerator if it is available.
         trust: Also import and build classes from outside this package, as named in the file.
             Commands set it by their option ``--trust``.
 
@@ -54,8 +54,8 @@ def load(
         MissingFileError: If the argument is neither a shipped name nor a file; lists the names.
         WeightsError: If the file is not a checkpoint of a module, its class is not trusted, or the
             file cannot be fetched.
-        UsageError: If a name with ``hf:`` or ``wandb:`` has another form, or the extra ``hub`` is
-            not installed.
+        UsageError: If the device is not usable, a name with ``hf:`` or ``wandb:`` has another form,
+            or the extra ``hub`` is not installed.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -67,6 +67,7 @@ def load(
     name = str(name_or_path)
     if not name:
         raise UsageError("the name of the method or of its weights is empty")
+    device = pick_device(str(device))
     if name in WEIGHTLESS:
         saved = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
@@ -269,7 +270,7 @@ def pick_device(name: str) -> str:
         has_accelerator = torch.accelerator.is_available()
         return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
     if problem := device_problem(name):
-        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
+        raise UsageError(f"device {name}: not usable here ({problem}); try auto")
     return name
 
 

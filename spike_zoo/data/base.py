@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -115,8 +116,8 @@ class ArchiveDataModule(LightningDataModule):
             raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
         self.archive_path = archive
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
+        self.batch_size = operator.index(batch_size)  # torch's loader rejects numpy's numbers
+        self.eval_batch_size = operator.index(eval_batch_size)
         self.crop = crop
         self.augment = augment
         self.samples_per_epoch = samples_per_epoch
@@ -344,8 +345,12 @@ class ArchiveDataModule(LightningDataModule):
     def _eval_loader(
         self, samples: Samples, sampler: EvaluationSampler | None = None
     ) -> EvalLoader:
-        loader = EvalLoader(
-            samples,  # type: ignore[arg-type]  # a map-style data set by its methods
+        shared = None if sampler is None else -(-sampler.largest_share // self.eval_batch_size)
+        return EvalLoader(
+            samples,  # a map-style data set by its methods
+            check=self.archive.check_unchanged,
+            finish=self._batch_hook(),
+            batches=shared,
             sampler=sampler,
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
@@ -354,10 +359,6 @@ class ArchiveDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
-        loader.check, loader.finish = self.archive.check_unchanged, self._batch_hook()
-        if sampler is not None:
-            loader.batches = -(-sampler.largest_share // self.eval_batch_size)
-        return loader
 
 
 def counted_reasons(reasons: Mapping[str, Sequence[str]]) -> str:

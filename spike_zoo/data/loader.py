@@ -27,14 +27,27 @@ class EvalLoader(DataLoader[Any]):
     """Load samples in order.
 
     All processes of a run take the same number of steps: a process with fewer samples than others
-    yields empty batches, ``{}``, at the end.
+    yields empty batches, ``{}``, at the end. For predictions Lightning creates a loader again from
+    the arguments of its constructor.
+
+    Args:
+        *arguments: Those of torch's loader.
+        check: Called at the start of an epoch.
+        finish: Applied to each batch; None if Lightning calls the batch hooks.
+        batches: Number of batches of every process; by default that of the samples.
+        **options: Those of torch's loader.
     """
 
-    check: Callable[[], None] | None = None  #: called at the start of an epoch
-    #: applied to each batch; None if Lightning calls the batch hooks
-    finish: Callable[[Any], Any] | None = None
-    #: number of batches of every process; by default that of the samples
-    batches: int | None = None
+    def __init__(
+        self,
+        *arguments: Any,
+        check: Callable[[], None] | None = None,
+        finish: Callable[[Any], Any] | None = None,
+        batches: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.check, self.finish, self.batches = check, finish, batches
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch's, or one around it)
         """Return an iterator over finished batches."""

@@ -25,7 +25,12 @@ from spike_zoo.tasks.base import all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import HELD_OUT_ERROR
 from spike_zoo.training.folders import FOLDER, LAST
-from spike_zoo.training.libraries import checkpoint_in_memory, discard_loader, is_update_uncounted
+from spike_zoo.training.libraries import (
+    checkpoint_in_memory,
+    discard_loader,
+    is_update_uncounted,
+    step_plateau_schedules,
+)
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:
@@ -308,17 +313,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 part.replace(target.with_name(PREVIOUS_LAST))
 
 
-class RestoredData(Callback):
-    """Discard a dataloader that was set up before the position of a resumed run was restored.
+class ExactResume(Callback):
+    """Correct two deviations of a run that Lightning resumes from an uninterrupted one.
 
     Many modules read ``trainer.estimated_stepping_batches`` in ``configure_optimizers``. Lightning
-    then sets up the loader before it restores the position.
+    then sets up the loader before it restores the position. Schedules that monitor a metric do not
+    step after the first epoch.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Discard the loader; Lightning creates it again and restores its position."""
         if trainer.ckpt_path:
             discard_loader(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Step all schedules at the end of this epoch."""
+        step_plateau_schedules(trainer)
 
 
 class WallClock(Callback):

@@ -112,6 +112,22 @@ def stop_after_batch(trainer: Trainer) -> None:
     trainer._signal_connector.received_sigterm = True
 
 
+def is_validation_due(trainer: Trainer) -> bool:
+    """Return whether a validation follows the batch that was trained last."""
+    fit = trainer.fit_loop
+    return fit.epoch_loop._should_check_val_fx(fit._data_fetcher)  # type: ignore[arg-type]  # it is set
+
+
+def is_gradient_pending(trainer: Trainer) -> bool:
+    """Return whether gradients of the last batch are accumulated without an update."""
+    return trainer.fit_loop.epoch_loop._should_accumulate()
+
+
+def step_plateau_schedules(trainer: Trainer) -> None:
+    """Let schedules that monitor a metric step after the first epoch of a resumed run, too."""
+    trainer.fit_loop._restarting = False
+
+
 def discard_loader(trainer: Trainer) -> None:
     """Discard the training loader; Lightning creates it again and restores its position."""
     trainer.fit_loop._combined_loader = None
@@ -127,7 +143,7 @@ def is_update_uncounted(trainer: Trainer) -> bool:
     """Return whether an update is done that the progress of the epoch does not include yet."""
     loop = trainer.fit_loop.epoch_loop
     batches: Any = loop.batch_progress.current
-    return batches.processed > batches.completed and not loop._should_accumulate()
+    return batches.processed > batches.completed and not is_gradient_pending(trainer)
 
 
 def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
@@ -143,6 +159,11 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
             raise ConfigError(f"trainer.{name}: at least {least}, got {value}")
     for callback in trainer["callbacks"] or ():
         name = str(getattr(callback, "class_path", "")).rpartition(".")[2]
+        if name == "StochasticWeightAveraging":
+            raise ConfigError(
+                f"trainer.callbacks: {name} averages after the last checkpoint is saved, so its "
+                "weights would be lost; use EMAWeightAveraging"
+            )
         if name in _REPLACING:
             raise ConfigError(
                 f"trainer.callbacks: {name} replaces a setting after the run's configuration is "

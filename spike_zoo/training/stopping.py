@@ -12,7 +12,11 @@ from lightning import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.training.folders import is_child
-from spike_zoo.training.libraries import stop_after_batch
+from spike_zoo.training.libraries import (
+    is_gradient_pending,
+    is_validation_due,
+    stop_after_batch,
+)
 from spike_zoo.utils.signals import drop_closed_streams, handled_signals
 
 if TYPE_CHECKING:
@@ -51,9 +55,11 @@ class StopBetweenBatches(Callback):
             self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """Stop after this batch if a signal arrived and no accumulated gradient is pending."""
-        *_, batch_idx = arguments
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+        """Stop after this batch if a signal arrived; if a validation follows, after it.
+
+        Lightning would break off the validation, and then the batch could not be saved.
+        """
+        if not is_validation_due(trainer):
             self._stop_if_signalled(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,6 +84,8 @@ class StopBetweenBatches(Callback):
             print("stopping after this batch; press Ctrl-C to stop immediately", file=sys.stderr)
 
     def _stop_if_signalled(self, trainer: Trainer) -> None:
+        if is_gradient_pending(trainer):
+            return
         self._synchronise(trainer)
         if self.received is not None:
             stop_after_batch(trainer)

@@ -371,7 +371,7 @@ class ZooCLI(LightningCLI):
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
             callbacks.append(resuming.SettingsOfThisRun())
-        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, checkpoints.RestoredData()]
+        callbacks += [WarnOfConstantImages(), self.clock, self.stopper, checkpoints.ExactResume()]
         return [*callbacks, pictures, *rates, *checkpointing]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer
@@ -83,7 +84,7 @@ def test_bits_are_unpacked_on_the_requested_device(archive_path: Path) -> None:
 
 def test_a_trainer_gets_packed_batches_and_a_later_loop_gets_planes(archive_path: Path) -> None:
     data = RecordingDataModule(
-        str(archive_path), 61, batch_size=2, crop=16, seed=5, samples_per_epoch=8
+        str(archive_path), 61, batch_size=np.int32(2), crop=16, seed=5, samples_per_epoch=8
     )
     module = STIRModule(pyramid_levels=3, width=0.34, lpips="off")
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -91,6 +92,8 @@ def test_a_trainer_gets_packed_batches_and_a_later_loop_gets_planes(archive_path
     trainer.fit(module, data)
     assert "packed" in data.batch
     assert "spikes" not in data.batch
+    loader = data_of(archive_path).predict_dataloader()
+    assert trainer.predict(module, loader, weights_only=True), "loader outside a data module"
     third_epoch = read_epoch(data.train_dataloader())  # the epoch after the trainer's
     loop = data_of(archive_path).train_dataloader()
     read_epoch(loop)

@@ -26,6 +26,16 @@ class OneCycleSTIR(STIRModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
+class PlateauSTIR(STIRModule):
+    """STIR with a schedule that monitors a metric."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+        schedules = {"scheduler": schedule, "monitor": "val/psnr"}
+        return {"optimizer": optimizer, "lr_scheduler": schedules}
+
+
 class Doubled(nn.Module):
     """A network of two parts that can be called separately."""
 

@@ -85,6 +85,7 @@ def _callback(name: str) -> dict[str, Any]:
         ({"num_sanity_val_steps": -2}, r"trainer\.num_sanity_val_steps: at least -1, got -2$"),
         ({"max_steps": 0}, r"trainer\.max_steps: 0 trains nothing"),
         (_callback("LearningRateFinder"), r"callbacks: LearningRateF.* --model\.learning_rate$"),
+        (_callback("StochasticWeightAveraging"), r"callbacks: Stoch.* use EMAWeightAveraging$"),
         (_callback("BatchSizeFinder"), r"callbacks: BatchSizeF.* --data\.init_args\.batch_size$"),
     ],
 )

@@ -44,12 +44,13 @@ from tests.helpers.checkpoints import assert_equal, trained_state, write_checkpo
 
 SIZES = [
     *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),
-    *("--data.init_args.samples_per_epoch", "8"),
+    *("--data.init_args.samples_per_epoch", "8", "--trainer.limit_val_batches", "2"),
 ]
 SMALL = [*SIZES, "--data.init_args.crop", "16"]
 STIR = [
     *("--config", "configs/stir_demo.yaml", *SMALL, "--model.init_args.width", "0.25"),
     *("--model.init_args.pyramid_levels", "3", "--model.init_args.network.flow_fields", "1"),
+    *("--data.init_args.val_split", "train"),  # two batches: a signal ends it after the first
 ]
 STUDENT = [
     *("--config", "configs/ssdm_student.yaml", *SMALL),
@@ -62,6 +63,7 @@ CONFIGS: dict[str, list[str]] = {
     "milestones": [*STIR, "--model.schedule", "milestones"],
     "warmup": [*STIR, "--model.schedule", "constant", "--model.warmup", "0.5"],
     "other module": [*STIR, "--model", "tests.helpers.modules.OneCycleSTIR"],
+    "plateau": [*STIR, "--model", "tests.helpers.modules.PlateauSTIR"],
     "workers": [*STIR, "--data.init_args.workers", "2"],
     "accumulated": [*STIR, "--trainer.accumulate_grad_batches", "2"],
     "frequent validation": [*STIR, "--trainer.val_check_interval", "2"],
@@ -358,11 +360,13 @@ def test_the_wall_time_of_a_resumed_run_includes_earlier_parts() -> None:
         ("cosine", 4, "validation", signal.SIGINT),
         pytest.param("cosine", 7, "before", signal.SIGTERM, marks=pytest.mark.slow),
         ("frequent validation", 2, "validation", signal.SIGTERM),
+        ("frequent validation", 2, "before", signal.SIGINT),
         ("frequent validation", 3, "before", signal.SIGINT),
         pytest.param("frequent validation", 6, "after", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("milestones", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("warmup", 2, "before", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(*("other module", 3, "before", signal.SIGTERM), marks=pytest.mark.slow),
+        ("plateau", 3, "before", signal.SIGINT),
         pytest.param("workers", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("workers", 7, "after", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("accumulated", 1, "after", signal.SIGINT, marks=pytest.mark.slow),

@@ -135,13 +135,15 @@ def stopper(handlers: dict[signal.Signals, Any]) -> Any:
     return stopper
 
 
-def _trainer(accumulated: int = 1) -> SimpleNamespace:
-    connector = SimpleNamespace(received_sigterm=False)
+def _trainer(*, pending: bool = False, validates: bool = False) -> SimpleNamespace:
+    batches = SimpleNamespace(
+        _should_check_val_fx=lambda _: validates, _should_accumulate=lambda: pending
+    )
     return SimpleNamespace(
         world_size=1,
-        accumulate_grad_batches=accumulated,
         sanity_checking=False,
-        _signal_connector=connector,
+        fit_loop=SimpleNamespace(epoch_loop=batches, _data_fetcher=None),
+        _signal_connector=SimpleNamespace(received_sigterm=False),
     )
 
 
@@ -164,13 +166,14 @@ def test_a_signal_stops_the_fit_at_the_end_of_the_batch(
     assert _stops(trainer)
 
 
-def test_a_fit_with_accumulated_gradients_stops_after_an_update(stopper: Any) -> None:
-    trainer = _trainer(accumulated=3)
+def test_a_fit_does_not_stop_between_accumulated_gradients_or_before_a_validation(
+    stopper: Any,
+) -> None:
     signal.raise_signal(signal.SIGINT)
-    for batch in (0, 1, 3):
-        stopper.on_train_batch_end(trainer, None, None, None, batch)
+    for trainer in (_trainer(pending=True), _trainer(validates=True)):
+        stopper.on_train_batch_end(trainer, None, None, None, 0)
         assert not _stops(trainer)
-    stopper.on_train_batch_end(trainer, None, None, None, 5)
+    stopper.on_validation_end(trainer, None)
     assert _stops(trainer)
 
 

@@ -88,6 +88,7 @@ class PlainModule(ReconstructionModule):
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         rates = interval_rates(spikes)
         if rate_scale is not None:
+            rate_scale = rate_scale.to(rates)
             rates = self._limited(rates, rate_scale)
         images: Tensor = self.network(rates, rate_scale)
         return images

@@ -92,6 +92,8 @@ def test_pixels_without_spikes_are_dark_at_any_rate_scale(rate_scale: float) -> 
     recording = SpikeRecording.from_planes(np.zeros((81, 16, 18), np.bool_), rate_scale=rate_scale)
     plain: Any = spike_zoo.load("plain")
     assert float(plain.reconstruct(recording, [40]).max()) < 0.06
+    scale = torch.tensor([rate_scale], dtype=torch.float64)  # numpy's type
+    assert float(plain(torch.zeros(1, 81, 16, 18), scale).detach().max()) < 0.06
 
 
 def test_planes_outside_the_clip_do_not_change_the_image() -> None:
