@@ -83,7 +83,7 @@ CALLBACKS: dict[str, tuple[tuple[list[str], int], ...]] = {
     "RichModelSummary": (([], 0),),
     "RichProgressBar": (([], 2),),
     "SpikeDetection": (([], 0),),
-    "StochasticWeightAveraging": ((["swa_lrs=0.01"], 0), (["swa_lrs=-1"], 2)),
+    "StochasticWeightAveraging": ((["swa_lrs=0.01"], 2),),
     "ThroughputMonitor": ((["batch_size_fn=len"], 2),),
     "Timer": ((["duration=00:00:01:00"], 0), (["duration=x"], 2)),
     "TQDMProgressBar": (([], 2), (["refresh_rate=x"], 2)),
