@@ -18,7 +18,7 @@ from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.layouts.ground_truth import write_picture
 from spike_zoo.archive.schema import OF_IMAGES, SPIKES
 from spike_zoo.archive.validate import check_data
-from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cli.console import echo, is_quiet, note
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.formats import write_recording
@@ -306,7 +306,7 @@ def archive_export(
     Args:
         path: The archive.
         out: A folder; or, for one recording, a file ending in .dat, .npz, .npy, .h5, .hdf5 or .spl.
-            Only .h5 and .hdf5 files contain the images.
+            Only .h5 and .hdf5 files contain the images and the maps of a camera.
         name: Name of one recording to write. Default: all.
         format: Format of the files in a folder. Default: dat.
     """
@@ -344,6 +344,8 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
     is_raw, recording = target.suffix.lower() == ".dat", archive[name]
     check_data(archive.path, name, (SPIKES,))
     write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
+    if recording.maps is not None:
+        note(f"warning: {target}: without the maps of its camera; read it with --camera X.yaml")
 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatSize
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.utils.files import check_absent, check_suffix
+from spike_zoo.utils.files import check_absent
 
 
 def calibrate(
@@ -32,7 +32,8 @@ def calibrate(
             spikes per plane.
         out: File for the parameters (.yaml).
     """
-    check_suffix(out, [".yaml"])
+    if Path(out).suffix != ".yaml" or out.endswith("/"):
+        raise UsageError(f"--out {out}: give X.yaml; the maps are written next to it, as X.npz")
     maps = Path(out).with_suffix(".npz")
     if maps.absolute() in [Path(path).absolute() for path in (dark, *flats)]:
         raise UsageError(f"--out {out}: the maps would replace the recording {maps}")

@@ -21,7 +21,7 @@ from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.spikes.rate_scale import stated_rate_scale
+from spike_zoo.spikes.rate_scale import MIN_RATE_SCALE, stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
 from spike_zoo.utils.files import check_absent
@@ -269,10 +269,15 @@ def _code_images(
 def _unclipped_scale(
     module: Reconstructs, recording: SpikeRecording, centers: Sequence[int]
 ) -> float:
-    """Estimate and print a rate scale that clips at most 0.01 % of the pixels."""
+    """Estimate and print a rate scale that clips at most 0.01 % of the pixels.
+
+    If the images are nearly black, it is estimated from the spikes.
+    """
     measured = centers[:: -(-len(centers) // _MEASURED)]
     images = module.reconstruct_stream(recording, measured, rate_scale=1.0)
     value = unclipped_rate_scale(images)
+    if value < MIN_RATE_SCALE:  # nearly black images do not show what is white
+        return chosen_rate_scale(recording, module, "auto")
     note(
         f"rate scale: {value:.3g} spikes per plane at white, estimated from {len(measured)} images "
         "so that at most 0.01 % of the pixels are clipped (the recording states none; --rate-scale "

@@ -60,10 +60,12 @@ def decompress(
         method: The method that compressed the recording: a shipped name, a checkpoint or an export
             folder. Default: sci.
         salvage: Decode the intact parts of a damaged file and report the lost parts. For X.spl the
-            recording is shorter: lost planes are left out.
+            recording is shorter: lost planes are left out. It does not apply to X.mp4.
     """
     of_method = {"method": method, "device": device, "trust": trust}
     is_video = Path(bitstream).suffix.lower() == ".mp4"
+    if is_video and salvage:
+        raise UsageError(f"--salvage: does not apply to a video ({bitstream})")
     if is_video or is_lossless(bitstream):
         for option, value in of_method.items():
             if value not in (None, "auto", False):

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     Quality = int
     Gop = int
     Fps = float
-    CameraFile = str
 else:  # jsonargparse rejects other values before the command is called
     from jsonargparse import typing
 
-    CameraFile = typing.Path_fr
     PositiveInt, NonNegativeInt = typing.PositiveInt, typing.NonNegativeInt
     Port = Gop = typing.restricted_number_type("UpTo65535", int, [(">=", 1), ("<=", 65535)])
     Quality = typing.restricted_number_type("Quality", int, [(">=", 0), ("<=", 3)])
@@ -150,7 +148,7 @@ class SceneOptions(TypedDict, total=False):
     margin: NonNegativeInt | None
     motion: bool | None
     flow_offset: NonNegativeInt | None
-    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | CameraFile | None
+    noise: str | None
     training: Training | None
     testing: Literal["eight", "three", "photographs"] | None
     photographs: str | None

@@ -44,7 +44,7 @@ def reconstruct(
     stop: int | None = None,
     window: PositiveInt | None = None,
     average: PositiveInt | None = None,
-    fps: float = 25.0,
+    fps: float | None = None,
     rate_scale: float | str = "auto",
     white_balance: str | None = None,
     black_level: float = 0.0,
@@ -75,6 +75,7 @@ def reconstruct(
             start to stop.
         stride: Planes from one image to the next in a video or folder. Default: 20.
         window: Planes that tfp averages. Default: 41.
+        fps: Images per second in a video. Default: 25.
         average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
         white_balance: Gains of red, green and blue for colour images, such as 1.8,1,1.4; or
             grey-world for equal means of the channels.

@@ -44,7 +44,8 @@ def report(
         methods: Methods to compare: names, checkpoints or export folders, with settings such as
             tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir; stir
             reconstructs one plane only, because it takes about a second per picture.
-        center: Plane of the first picture, counted from 0. Default: the middle plane.
+        center: Plane of the first picture, counted from 0. Default: the middle of the planes from
+            start to stop.
         pictures: Number of planes to reconstruct, spread over the recording.
         scenes: Number of recordings to show, of an archive or of the test of a run. For runs, 0
             shows only the pictures in their folders and computes nothing.

@@ -70,7 +70,6 @@ def simulate(
     if "noise" in given:
         from spike_zoo.simulation.camera.noise import resolve_noise  # loads numpy
 
-        given["noise"] = str(given["noise"])
         resolve_noise(given["noise"])  # reads the file of a camera
     if video is None and (interpolation, inserted) != ("flow", 7):
         raise UsageError("--interpolation and --inserted go with --video")

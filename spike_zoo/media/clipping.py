@@ -24,12 +24,13 @@ class ClippedPixels:
 
     def __init__(self, rate_scale: float) -> None:
         self.rate_scale = rate_scale
-        self._white = self._pixels = 0
+        self._white = self._lit = self._pixels = 0
 
     def counted(self, images: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the images unchanged and count their pixels."""
         for image in images:
             self._white += int((image >= 1).sum())
+            self._lit += int((image > 0).any())
             self._pixels += image.numel()
             yield image
 
@@ -40,7 +41,12 @@ class ClippedPixels:
 
     @property
     def note(self) -> str:
-        """One line on the clipped pixels; empty if they are at most 1 %."""
+        """One line on black images, or on clipped pixels if they are more than 1 %; else empty."""
+        if self._pixels and not self._lit:
+            return (
+                "warning: all images are black. Methods that measure intervals need two spikes of "
+                "a pixel in their window; --method plain or tfp does not"
+            )
         if self.share <= _REPORTED:
             return ""
         return (
@@ -52,4 +58,4 @@ class ClippedPixels:
 def unclipped_rate_scale(images: Iterable[Tensor]) -> float:
     """Return a rate scale that clips at most 0.01 % of the pixels of images at a scale of 1."""
     brightest = max(float(np.quantile(image.numpy(), _QUANTILE)) for image in images)
-    return min(max(_MARGIN * brightest, 1e-3), 1.0)
+    return min(_MARGIN * brightest, 1.0)

@@ -21,6 +21,7 @@ _COLOUR: Final = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA")
 _BITS, _WHITE_IS, _ORIENTATION, _SAMPLES = 258, 262, 274, 339  # tags of TIFF; 274 also of EXIF
 _UNSIGNED: Final = 1
 _BLACK_IS_ZERO: Final = 1
+SOFTWARE: Final = "spike-zoo"  # text in the PNGs of reconstructions
 _ROWS_AS_COLUMNS: Final = 5  # first of the orientations that exchange rows and columns
 #: Errors of the libraries for damaged files.
 _DAMAGED: Final = (
@@ -34,6 +35,17 @@ _DAMAGED: Final = (
     EOFError,
     struct.error,
 )
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a PNG is marked as a reconstruction of this package."""
+    if path.suffix.lower() != ".png":
+        return False
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == SOFTWARE
+    except (*_DAMAGED, Image.DecompressionBombError):  # reported when the image is read
+        return False
 
 
 def read_image(path: str | Path) -> NDArray[Any]:

@@ -72,10 +72,13 @@ class Target:
 
     @classmethod
     def of(
-        cls, out: str, *, fps: float = 25.0, overwrite: bool, files: Sequence[str] = FILES
+        cls, out: str, *, fps: float | None = None, overwrite: bool, files: Sequence[str] = FILES
     ) -> Self:
         """Return the target of ``--out``, ``--fps`` and ``--overwrite``."""
         kind = kind_of(out, files)
+        if fps is not None and kind != "video":
+            raise UsageError(f"--fps {fps:g}: only a video has a frame rate; give --out X.mp4")
+        fps = 25.0 if fps is None else fps
         if not 0.001 <= fps <= 1000:
             raise UsageError(f"--fps {fps:g}: must be 0.001 to 1000 images per second")
         check_target(Path(out), kind, overwrite=overwrite)
@@ -91,7 +94,8 @@ class Target:
         ``detail`` describes the images in the line.
         """
         if self.kind == "picture":
-            save_picture(next(iter(images))[1], self.path, overwrite=self.overwrite)
+            image = next(iter(images))[1]
+            save_picture(image, self.path, overwrite=self.overwrite, is_result=True)
             return f"picture: {self.path} ({detail})"
         tracked = with_progress(images, count, doing)
         if self.kind == "video":
@@ -104,7 +108,7 @@ class Target:
         written = 0
         with new_folder(self.path) as folder:
             for stem, image in tracked:
-                save_picture(image, folder / f"{stem}.png")
+                save_picture(image, folder / f"{stem}.png", is_result=True)
                 written += 1
         return f"pictures: {self.path} ({written} files, {detail})"
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from spike_zoo.media.image_files import read_image
+from spike_zoo.media.image_files import SOFTWARE, read_image
 from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
@@ -69,13 +70,16 @@ def to_pillow(image: Picture) -> Image.Image:
     return Image.fromarray(to_bytes(image))
 
 
-def save_picture(image: Picture, path: str | Path, *, overwrite: bool = False) -> None:
+def save_picture(
+    image: Picture, path: str | Path, *, overwrite: bool = False, is_result: bool = False
+) -> None:
     """Write an image as 8-bit PNG, atomically.
 
     Args:
         image: An image as for :func:`to_bytes`.
         path: The file; missing folders are created.
         overwrite: Replace an existing file.
+        is_result: Mark the file as a reconstruction, which archives do not take as ground truth.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
@@ -86,9 +90,11 @@ def save_picture(image: Picture, path: str | Path, *, overwrite: bool = False) -
         >>> load_picture("grey.png").shape
         (1, 4, 6)
     """
-    pillow = to_pillow(image)
+    pillow, info = to_pillow(image), PngInfo()
+    if is_result:
+        info.add_text("Software", SOFTWARE)
     with new_file(Path(path), overwrite=overwrite) as temporary:
-        pillow.save(temporary, format="PNG")
+        pillow.save(temporary, format="PNG", pnginfo=info)
 
 
 def load_picture(path: str | Path) -> NDArray[np.float32]:

@@ -190,7 +190,7 @@ def reconstruct_files(
     plane = round(moment * (len(recording) - 1))
     files = {suffix: folder / f"recording{suffix}" for suffix in (".png", ".mp4", ".sci")}
     (image,) = named.module.reconstruct(recording, [plane], rate_scale=scale)
-    save_picture(image, files[".png"], overwrite=True)
+    save_picture(image, files[".png"], overwrite=True, is_result=True)
     stride = max(2, -(-len(recording) // _MAX_IMAGES))
     centers = centers_with_stride(len(recording), stride)
     with VideoWriter(files[".mp4"], 25.0, overwrite=True) as video:

@@ -186,7 +186,7 @@ def _measured(
         data = codec.compress(part, quality=quality)
         decoded = codec.decompress(data)
         indices = [int(index) for index in decoded.feature_index]
-        planes = [decoded.header.plane(index) for index in indices]
+        planes = [scene.planes.start + decoded.header.plane(index) for index in indices]
         coded.append((decoded.header.bits_per_pixel(len(data)), codec.reconstruct(decoded).cpu()))
     with_truth = [at for at, plane in enumerate(planes) if plane in scene.truths]
     if with_truth and scene.has_truth:
@@ -199,9 +199,9 @@ def _measured(
 
 
 def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:
-    """Return the first planes of a recording, at most 97."""
-    recording = scene.recording
-    stop = min(len(recording), _MAX_PLANES)
+    """Return the first planes to show of a recording, at most 97."""
+    recording, first = scene.recording, scene.planes.start
+    stop = min(scene.planes.stop, first + _MAX_PLANES)
     scale = scene.rate_scale(choices).value
-    packed = recording.read_packed(0, stop)
+    packed = recording.read_packed(first, stop)
     return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

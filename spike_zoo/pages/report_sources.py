@@ -49,12 +49,11 @@ def report_of(source: Path, choices: Choices) -> Page:
         return _page_of_archive(source, heading, choices)
     name = choices.name[0] if choices.name else None
     recording = read_recording(source, name, **choices.dat, check_rows=True)
-    part = recording.between(choices.start, choices.stop)
-    scene = scene_of_file(source.name, part, choices)
+    scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _load_methods(choices, scene), choices)
-    _add_next_steps(page, source, choices)
+    _add_next_steps(page, source, choices, name)
     return page
 
 
@@ -153,9 +152,10 @@ def _add_scene(
 
 
 def _check_center(scene: ReportScene, choices: Choices) -> None:
-    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
+    if choices.center is not None and choices.center not in scene.planes:
+        first, last = scene.planes.start, scene.planes[-1]
         raise UsageError(
-            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
+            f"--center {choices.center}: the report of {scene.name} shows planes {first}..{last}"
         )
 
 
@@ -173,20 +173,22 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
 
 
 def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
-    """Add example commands for a recording; sizes and rate scale are repeated in them."""
-    options = {key: choices.dat.get(key) for key in ("height", "width", "camera")}
-    options["name"] = name
+    """Add example commands for a recording; options that describe it are repeated in them."""
+    options = {key: choices.dat.get(key) for key in ("height", "width")}
+    options |= {"name": name, "start": choices.start, "stop": choices.stop}
     words = [shlex.quote(str(source))]
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
     if choices.rate_scale is not None:
         words.append(f"--rate-scale {choices.rate_scale:g}")
-    arguments, stem = " ".join(words), shlex.quote(source.stem)
+    coded, stem = " ".join(words), shlex.quote(source.stem)
+    camera = choices.dat.get("camera")
+    arguments = f"{coded} --camera {shlex.quote(str(camera))}" if camera else coded
     _add_commands(
         page,
         [
             ("a video", f"reconstruct {arguments} --method tfi --average 9 --out {stem}.mp4"),
             ("the best picture", f"reconstruct {arguments} --method stir --out {stem}.png"),
-            ("a small file", f"compress {arguments} --out {stem}.sci"),
+            ("a small file", f"compress {coded} --out {stem}.sci"),
             (
                 "a report of other methods",
                 f"report {arguments} --methods tfi tfstp stir-small sci --out {stem}-methods.html",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from spike_zoo.errors import GeometryError
+from spike_zoo.errors import GeometryError, UsageError
 from spike_zoo.media import SpikePlanes, load_picture
 from spike_zoo.media.pictures import as_floats
 from spike_zoo.spikes import spread_planes
@@ -38,12 +38,21 @@ class ReportExposure(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportScene:
-    """A recording with its sharp images ``(C, H, W)`` in [0, 1] by plane, and its exposures."""
+    """A recording with its sharp images ``(C, H, W)`` in [0, 1] by plane, and its exposures.
+
+    ``part`` are the planes to show; by default all planes.
+    """
 
     name: str
     recording: SpikeRecording
     truths: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
     exposures: Sequence[ReportExposure] = ()
+    part: range | None = None
+
+    @property
+    def planes(self) -> range:
+        """The planes to show."""
+        return range(len(self.recording)) if self.part is None else self.part
 
     @property
     def has_truth(self) -> bool:
@@ -58,8 +67,7 @@ class ReportScene:
 
     def center(self, choices: Choices) -> int:
         """Return the plane of ``choices``, by default with ground truth and near the middle."""
-        planes = len(self.recording)
-        center = planes // 2 if choices.center is None else choices.center
+        center = middle(self.planes) if choices.center is None else choices.center
         if choices.center is None and self.has_truth:
             return min(self.truths, key=lambda plane: abs(plane - center))
         return center
@@ -68,10 +76,11 @@ class ReportScene:
         """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
         with_truth = sorted(self.truths) if self.has_truth else []
         chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
-        planes = len(self.recording)
-        margin = min(_MARGIN, (planes - 1) // 2)
-        further = _spread(margin, planes - margin, count - len(chosen))
-        chosen |= set(further)
+        count_of_all = len(self.recording)
+        margin = min(_MARGIN, (count_of_all - 1) // 2)
+        inner = range(max(self.planes.start, margin), min(self.planes.stop, count_of_all - margin))
+        inner = inner or self.planes
+        chosen |= set(_spread(inner.start, inner.stop, count - len(chosen)))
         center = self.center(choices)
         if center not in chosen and (choices.center is not None or count == 1):
             chosen.remove(min(chosen, key=lambda plane: abs(plane - center)))
@@ -84,9 +93,19 @@ class ReportScene:
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
-    """Return the scene of a recording file, with the ground truth of ``--truth``."""
+    """Return the scene of a recording file, with the ground truth of ``--truth``.
+
+    Raises:
+        UsageError: If the planes of ``--start`` and ``--stop`` are empty or out of range.
+    """
+    part = range(choices.start, len(recording) if choices.stop is None else choices.stop)
+    if not part or part.start < 0 or part.stop > len(recording):
+        raise UsageError(
+            f"planes {part.start} to {part.stop} (--start, --stop): {name} has planes "
+            f"0..{len(recording) - 1}, and --stop is the plane after the last"
+        )
     if choices.truth is None:
-        return ReportScene(name, recording)
+        return ReportScene(name, recording, part=part)
     image = load_picture(choices.truth)
     if len(image) == 3 and recording.cfa is None:
         image = np.tensordot(LUMA, image, 1)[None]
@@ -96,8 +115,13 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
             f"a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
             f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth needs this size",
         )
-    center = len(recording) // 2 if choices.center is None else choices.center
-    return ReportScene(name, recording, {center: image})
+    center = middle(part) if choices.center is None else choices.center
+    return ReportScene(name, recording, {center: image}, part=part)
+
+
+def middle(planes: range) -> int:
+    """Return the middle plane of a range."""
+    return (planes.start + planes.stop) // 2
 
 
 def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
@@ -142,12 +166,14 @@ def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
 def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Add the facts of a recording, and a warning if the rate scale is estimated."""
     recording = scene.recording
-    planes, height, width = recording.shape
+    every, height, width = recording.shape
+    first, planes = scene.planes.start, len(scene.planes)
     scale = scene.rate_scale(choices)
     fps = recording.fps
+    counted = f"{first} to {scene.planes[-1]} of {every}" if planes < every else every
     page.add_facts(
         [
-            ("planes", planes),
+            ("planes", counted),
             ("pixels", f"{width} x {height}"),
             ("planes per second", f"{fps:g}" if fps else "unknown"),
             ("duration", f"{1000 * planes / fps:.4g} ms" if fps else "unknown"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PLANES: Final = 200  # planes around the middle whose firing rate is measured
 _BLOCK: Final = 20  # planes in memory at a time
 _QUANTILE: Final = 0.995  # quantile of the pixels' firing rates that is assumed to be white
-_MIN_VALUE: Final = 1e-3  # estimate if almost no pixel has a spike
+MIN_RATE_SCALE: Final = 1e-3  # estimate if almost no pixel has a spike
 
 
 class RateScale(NamedTuple):
@@ -26,10 +26,10 @@ class RateScale(NamedTuple):
     @property
     def note(self) -> str:
         """One line on the estimate: its value, method and the option that replaces it."""
-        if self.value == _MIN_VALUE:
+        if self.value == MIN_RATE_SCALE:
             return (
                 "warning: almost no pixel has a spike, so the rate scale cannot be estimated; "
-                f"{_MIN_VALUE:g} spikes per plane at white are assumed (--rate-scale sets it)"
+                f"{MIN_RATE_SCALE:g} spikes per plane at white are assumed (--rate-scale sets it)"
             )
         return (
             f"rate scale: {self.value:.3g} spikes per plane at white, estimated from the brightest "
@@ -81,5 +81,5 @@ def estimate_rate_scale(recording: SpikeRecording) -> float:
         import torch
 
         rates = torch.from_numpy(spikes.astype(np.float32)) / (stop - start)
-        return max(float(np.quantile(recording.corrected(rates), _QUANTILE)), _MIN_VALUE)
-    return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), _MIN_VALUE)
+        return max(float(np.quantile(recording.corrected(rates), _QUANTILE)), MIN_RATE_SCALE)
+    return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), MIN_RATE_SCALE)

@@ -137,7 +137,7 @@ class PredictionFiles(BasePredictionWriter):
             if image is not None:
                 plane = number if origin.plane is None else origin.plane
                 path = self.folder / f"{origin.name}-{plane:06d}.png"
-                save_picture(image.float(), path, overwrite=True)
+                save_picture(image.float(), path, overwrite=True, is_result=True)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the values of all processes atomically, each sample once.

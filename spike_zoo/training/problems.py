@@ -161,8 +161,9 @@ def _arguments_of_class(message: str) -> list[str]:
 
 
 def _typed_value(name: str, arguments: Sequence[str]) -> str:
-    """Return an option (``name`` without hyphens) and its value as they were typed, else ""."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    """Return an option (``name`` without hyphens) and its last typed value, else ""."""
+    typed = list(zip(arguments, [*arguments[1:], ""], strict=True))
+    for argument, following in reversed(typed):
         option, equals, value = argument.partition("=")
         if option.startswith("--") and option[2:].replace("-", "_") == name:
             return f"{option} {value if equals else following}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
-from spike_zoo.media.image_files import read_image
+from spike_zoo.media.image_files import is_result, read_image
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, save_picture
 from spike_zoo.utils.files import natural_order, new_file
 
@@ -73,9 +74,21 @@ class PictureFiles:
                 self._unassigned[file] = None
 
     def of(self, recording: Path) -> GroundTruthImages | None:
-        """Return the images of a recording; None if there are none."""
+        """Return the images of a recording; None if there are none.
+
+        Reconstructions are left out with a warning.
+        """
         stem = recording.with_suffix("")
-        beside, inside = self._beside.get(stem, []), self._inside.get(stem, [])
+        named = self._beside.get(stem, []), self._inside.get(stem, [])
+        results = [picture for pictures in named for picture in pictures if is_result(picture)]
+        beside, inside = ([p for p in pictures if p not in results] for pictures in named)
+        if results:
+            warnings.warn(
+                f"{recording}: {len(results)} pictures of its name are reconstructions of "
+                f"spike-zoo and are left out ({results[0].name} is the first); to use one as "
+                "ground truth, save it with another program",
+                stacklevel=2,
+            )
         if len(beside) > 1 or (beside and inside):
             raise FormatError.at(
                 recording,
@@ -83,7 +96,7 @@ class PictureFiles:
                 "picture; keep one picture next to it, or all in the folder of its name",
             )
         pictures = beside or inside
-        for picture in pictures:
+        for picture in (*pictures, *results):
             self._unassigned.pop(picture, None)
         stated = stated_planes(recording, len(pictures))
         if not pictures:
