@@ -115,8 +115,9 @@ class SceneOptions(TypedDict, total=False):
             for "sequence".
         flow_offset: Store the optical flow from each sharp image to the planes at this distance
             before and after it, at most the margin. STIR's key times have a distance of 20.
-        noise: Noise of the camera in all scenes. Default: indoor-v1 in every second scene and none
-            in the others; ssdm-v1 in all scenes of "deblur". Or a camera file of calibrate (.yaml).
+        noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1, ssdm-v1, or a camera
+            file of calibrate (.yaml). Default: indoor-v1 in every second scene and none in the
+            others; ssdm-v1 in all scenes of "deblur".
         training: Training scenes, to compare training data; only with "reconstruction". all (the
             default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
             plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),

@@ -67,17 +67,19 @@ def simulate(
         overwrite: Replace an archive made with other options.
     """
     given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
-    if "noise" in given:
-        from spike_zoo.simulation.camera.noise import resolve_noise  # loads numpy
-
-        resolve_noise(given["noise"])  # reads the file of a camera
     if video is None and (interpolation, inserted) != ("flow", 7):
         raise UsageError("--interpolation and --inserted go with --video")
     if video is not None and (images is not None or "limit" in given):
         raise UsageError("--images and --limit do not go with --video; leave them out")
-    for option, path, what in (("video", video, "video or folder"), ("images", images, "folder")):
+    camera = noise if (noise := given.get("noise", "")).endswith(".yaml") else None
+    files = ("video", video, "video or folder"), ("images", images, "folder")
+    for option, path, what in (*files, ("noise", camera, "camera file")):
         if path is not None and not Path(path).exists():  # checked before libraries are loaded
             raise MissingFileError(f"--{option} {path}: there is no such {what}", path=path)
+    if noise:
+        from spike_zoo.simulation.camera.noise import resolve_noise  # loads torch
+
+        resolve_noise(noise)  # reads the file of a camera
     if video is None:
         request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
     else:

@@ -118,6 +118,7 @@ def test_an_archive_keeps_the_maps(maps: PixelMaps, zoo: Zoo) -> None:
         stored: Any = archive["a"].maps
         assert stored.sha256 == maps.sha256
         assert [str(finding) for finding in archive.verify()] == []
+    assert "without the maps of its camera" in zoo("archive export a.h5 b.npz").err
     take = SpikeArchive("a.h5").take("a")
     take.recording.maps = None
     assert SpikeArchive(write_takes(Path("c.h5"), {"a": take}))["a"].maps is None
@@ -182,4 +183,7 @@ def test_report_accepts_a_camera_for_a_recording_and_an_archive(maps: PixelMaps,
         result = zoo(f"{line} --camera small.yaml")
         assert "maps of 6x20 pixels do not fit planes of 12x20" in result.err
         assert zoo(f"{line} --camera lab/camera.yaml").code == 0
+    page = Path("npz.html").read_text()
+    assert "compress takes/a.npz --out a.sci" in page, "which rejects --camera"
+    assert "reconstruct takes/a.npz --camera lab/camera.yaml" in page
     assert maps.defective.any()

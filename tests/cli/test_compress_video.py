@@ -84,6 +84,13 @@ def test_foreign_and_damaged_videos_are_rejected(zoo: Zoo) -> None:
     assert "is a video already; give a folder" in zoo("decompress a.mp4 --out b.mp4").err
 
 
+def test_a_dark_recording_gets_warnings_instead_of_an_estimate_from_black_images(zoo: Zoo) -> None:
+    write_recording(SpikeRecording.from_planes(np.zeros((161, 16, 16), np.bool_)), "dark.npz")
+    result = zoo("compress dark.npz --codec x265 --method tfi --out a.mp4")
+    assert "almost no pixel has a spike, so the rate scale cannot be estimated" in result.err
+    assert "all images are black" in result.err
+
+
 def test_a_single_image_is_coded_as_a_video(zoo: Zoo) -> None:
     recording = pattern_take(1, planes=3, height=16, width=16).recording
     write_recording(recording, "street.npz", overwrite=True)

@@ -72,6 +72,9 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     assert "What to do next" in html
     assert "reconstruct street.npz --method tfi --average 9 --out street.mp4" in html
     assert html.count("<h2>Pictures</h2>") == 1
+    part, (pictures, _) = report("street.npz", f"{QUICK} --start 40")
+    assert all(int(moment.split()[1]) >= 40 for moment in pictures["moments"])
+    assert "compress street.npz --start 40 --out street.sci" in part
     assert str(tmp_path) not in html, "a page contains no local folders"
 
 

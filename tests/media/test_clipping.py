@@ -33,6 +33,9 @@ def test_clipped_pixels_are_reported_above_one_percent(share: float, has_note: b
     assert same is image
     assert clipped.share == share
     assert ("2.0% of the pixels are clipped or" in clipped.note) == has_note
+    black = ClippedPixels(0.4)
+    list(black.counted([0 * image]))
+    assert "all images are black" in black.note
     whole = ClippedPixels(1.0)  # no rate is above one spike per plane
     list(whole.counted([image]))
     assert whole.note == ""

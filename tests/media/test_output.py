@@ -97,14 +97,14 @@ def _images() -> Iterator[tuple[str, Tensor]]:
 
 def test_a_picture_target_computes_only_the_first_image(tmp_path: Path) -> None:
     images = _images()
-    target = Target.of(str(tmp_path / "a.png"), fps=25, overwrite=False)
+    target = Target.of(str(tmp_path / "a.png"), overwrite=False)
     assert target.write(images, **WRITE_OPTIONS) == f"picture: {tmp_path / 'a.png'} (planes 0 to 2)"
     assert load_picture(tmp_path / "a.png").max() == 0
     assert next(images)[0] == "plane-1"
 
 
 def test_a_folder_has_a_file_for_every_image(tmp_path: Path) -> None:
-    target = Target.of(str(tmp_path / "new" / "pictures"), fps=25, overwrite=False)
+    target = Target.of(str(tmp_path / "new" / "pictures"), overwrite=False)
     message = target.write(_images(), **WRITE_OPTIONS)
     assert message == f"pictures: {tmp_path / 'new' / 'pictures'} (3 files, planes 0 to 2)"
     for level in range(3):

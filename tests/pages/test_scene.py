@@ -38,6 +38,16 @@ def test_planes_are_spread_away_from_the_ends_and_include_the_requested_one() ->
     assert scene.selected_planes(Choices(center=2), 1) == [2]
 
 
+def test_a_part_is_shown_with_the_planes_of_the_recording(tmp_path: Path) -> None:
+    save_picture(GROUND_TRUTH, tmp_path / "true.png")
+    choices = Choices(start=100, stop=120, truth=str(tmp_path / "true.png"))
+    scene = scene_of_file("clip", _recording(), choices)
+    assert list(scene.truths) == [110]
+    assert scene.selected_planes(choices, 3) == [100, 110, 119]
+    at_the_end = scene_of_file("clip", _recording(), Choices(start=150))
+    assert set(at_the_end.selected_planes(choices, 3)) <= set(range(150, 161))
+
+
 def test_planes_with_ground_truth_are_chosen_first() -> None:
     scene = ReportScene(
         "clip", _recording(), {70: GROUND_TRUTH, 80: GROUND_TRUTH, 90: GROUND_TRUTH}

@@ -13,6 +13,7 @@ from skimage.io import imsave
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import write_recording
+from spike_zoo.media import save_picture
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def test_ground_truth_can_have_any_supported_image_format(tmp_path: Path, suffix
     [(plane, level)] = first_pixels(read_take(tmp_path)).items()
     assert plane == 4
     assert abs(level - 128) <= 2  # some formats lose a little
+
+
+@pytest.mark.parametrize("name", ["clip.png", "clip/clip-000004.png"])
+def test_a_reconstruction_is_not_ground_truth(tmp_path: Path, name: str) -> None:
+    recording(tmp_path / "clip.dat")
+    save_picture(np.zeros((HEIGHT, WIDTH)), tmp_path / name, is_result=True)
+    with pytest.warns(UserWarning, match=r"clip\.dat: 1 pictures of its name are reconstructions"):
+        assert read_take(tmp_path).images is None
 
 
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".spl"])
