@@ -64,7 +64,8 @@ class ArchiveDataModule(LightningDataModule):
 
     The data module also works in loops without a Trainer: the loaders list their samples when they
     are created, each pass over the training loader is the next epoch, and batches contain planes
-    and images on the device set by :meth:`to`.
+    and images on the device set by :meth:`to`. Loaders made while a Trainer runs leave unpacking to
+    its batch hooks.
 
     Args:
         archive: The archive's file or address, a pattern such as ``data/part-*.h5``, or a list of
