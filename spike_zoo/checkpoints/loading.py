@@ -270,7 +270,7 @@ def pick_device(name: str) -> str:
         has_accelerator = torch.accelerator.is_available()
         return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
     if problem := device_problem(name):
-        raise UsageError(f"device {name}: not usable here ({problem}); try auto")
+        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
     return name
 
 
