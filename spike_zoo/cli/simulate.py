@@ -71,7 +71,8 @@ def simulate(
         raise UsageError("--interpolation and --inserted go with --video")
     if video is not None and (images is not None or "limit" in given):
         raise UsageError("--images and --limit do not go with --video; leave them out")
-    camera = noise if (noise := given.get("noise", "")).endswith(".yaml") else None
+    noise = given.get("noise", "")
+    camera = noise if noise.endswith(".yaml") else None
     files = ("video", video, "video or folder"), ("images", images, "folder")
     for option, path, what in (*files, ("noise", camera, "camera file")):
         if path is not None and not Path(path).exists():  # checked before libraries are loaded
