@@ -24,6 +24,7 @@ from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.remote import local_path
 from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import check_suffix
 
@@ -94,7 +95,7 @@ def archive_build(
     if (exposure_start, exposure_length) != (None, None):
         rule = ExposureRule(exposure_start, exposure_length)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
-    takes = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
+    takes = find_takes(local_path(source), layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(takes.renamed)
     _warn_without_split(takes.without_split, source)
     if part is not None:
@@ -252,7 +253,7 @@ def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     Args:
         path: The archive.
     """
-    findings = verify_archive(Path(path), jobs=jobs)
+    findings = verify_archive(local_path(path), jobs=jobs)
     errors = sum(finding.severity == "error" for finding in findings)
     for finding in findings:
         print(visible(str(finding)))

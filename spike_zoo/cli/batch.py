@@ -125,6 +125,10 @@ def _files_of(recording: str, name: str | None, out: str) -> list[Path] | None:
     """Return the files of a batch; None for a single recording."""
     path = Path(recording)
     if is_address(recording):  # its query is no pattern
+        if name is not None and glob.has_magic(name):
+            raise UsageError(
+                f"--name {name}: no pattern for an address; copy {recording}, or give one name"
+            )
         return None
     if glob.has_magic(recording) and not path.exists():
         found = map(Path, glob.glob(recording, recursive=True))  # noqa: PTH207  (also absolute)

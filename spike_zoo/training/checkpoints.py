@@ -192,12 +192,13 @@ class HeldOutCheckpoint(RunCheckpoint):
                 f"validation: spikes can be held out at {len(errors)} planes of the split val, but "
                 f"at least {_LEAST_SAMPLES} planes are needed, one every 20 planes, at which "
                 "something moves. Put more or longer recordings into val, or raise "
-                "trainer.limit_val_batches"
+                "trainer.limit_val_batches if it is smaller"
             )
         self.at_start = self.at_start or errors
         changes = torch.tensor([error - self.at_start[name] for name, error in errors.items()])
         deviation = changes.std().item() / math.sqrt(len(changes))
-        pl_module.log(_CHANGE, changes.mean().item() / deviation if deviation else 0.0)
+        change = changes.mean().item() / deviation if deviation else 0.0
+        pl_module.log(_CHANGE, change, sync_dist=True)  # the same in all processes
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state at the start of a run as its best one."""

@@ -167,6 +167,19 @@ def test_suffix_and_sidecar_are_those_of_the_part_before_the_query(
     assert {f"/{name}?{query}", f"/{name}.yaml?{query}"} == set(requests)
 
 
+def test_archives_are_verified_and_rewritten_from_addresses(
+    server: tuple[Path, str, Requests],
+) -> None:
+    folder, address, _ = server
+    source = f"{tiny_archive(folder / 'a.h5', 21, 32, 32).parent.as_uri()}/a.h5"
+    assert (
+        main(["archive", "verify", source]) == main(["archive", "verify", f"{address}/a.h5"]) == 0
+    )
+    assert main(["archive", "build", f"{address}/a.h5", str(folder / "b.h5")]) == 0
+    assert SpikeArchive(folder / "b.h5").data_sha256() == SpikeArchive(source).data_sha256()
+    assert main(["reconstruct", source, "--name", "t*", "--out", "{name}.png"]) == 2
+
+
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_training_data_are_read_from_addresses(
     server: tuple[Path, str, Requests], workers: int

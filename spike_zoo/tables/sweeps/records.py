@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -148,12 +149,19 @@ def record_of(run: PlannedRun) -> RunResult | None:
 def keep_record(run: PlannedRun) -> None:
     """Store the record of a finished run in the sweep's ``records.jsonl``.
 
-    An invalid record, for example of other data, does not replace a stored record. The caller must
-    hold the run's lock.
+    An invalid record, for example of other data, does not replace a stored record. A replaced
+    record of another configuration is named in a warning. The caller must hold the run's lock.
     """
     if (record := _folder_record(run)) is None:
         return
     stored = read_records(run.records).get(run.name)
+    if stored is not None and stored.result.config_hash != record.config_hash:
+        warnings.warn(
+            f"{run.records}: {run.name}: the record of {stored.result.config.get('run_dir')} has "
+            "another configuration and is replaced; to keep the records of two sweep files, "
+            "put them into two folders",
+            stacklevel=2,
+        )
     if stored is None or stored.result != record:
         store_record(run.records, run.name, run.result.parent)
 

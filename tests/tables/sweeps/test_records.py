@@ -93,6 +93,15 @@ def test_storing_again_replaces_the_stored_record(finished: Any) -> None:
     assert [record.result.metrics for record in stored.values()] == [{"test/psnr": 31.0}]
 
 
+def test_a_record_of_another_sweep_with_the_same_name_is_replaced_with_a_warning(
+    finished: Any, tmp_path: Path
+) -> None:
+    other = planned_run(tmp_path, "full-1")
+    assert run_all([other], os.environ)[0].is_finished
+    with pytest.warns(UserWarning, match=r"full-0: .* another configuration and is replaced"):
+        keep_record(replace(other, name=finished.name))
+
+
 def test_processes_that_store_concurrently_lose_no_record(tmp_path: Path) -> None:
     runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(6)]
     assert all(outcome.is_finished for outcome in run_all(runs, os.environ, jobs=6))
