@@ -155,7 +155,7 @@ def keep_record(run: PlannedRun) -> None:
     if (record := _folder_record(run)) is None:
         return
     stored = read_records(run.records).get(run.name)
-    if stored is not None and stored.result.config_hash != record.config_hash:
+    if stored is not None and differences(stored.result.config, run.config, run.defaults):
         warnings.warn(
             f"{run.records}: {run.name}: the record of {stored.result.config.get('run_dir')} has "
             "another configuration and is replaced; to keep the records of two sweep files, "
