@@ -17,19 +17,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive import SpikeArchive, open_archive
 from spike_zoo.archive.joined import archive_files
-from spike_zoo.data.batches import PICTURES, Collate
+from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.formats.remote import is_address
-from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.turning import apply_modes, turn_motions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lightning import Trainer
-    from torch import Tensor
 
     from spike_zoo.tasks.batch import Split
 
@@ -41,7 +38,6 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "test": ("test",),
     "predict": ("test",),
 }
-_OF_PACKING = ("packed", "width", "mode")
 _PREFETCHED = 4  # batches per worker
 
 
@@ -376,31 +372,3 @@ def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
     for name, (value, least) in limits.items():
         if value is not None and value < least:
             raise ConfigError(f"{name}: at least {least}, got {value}")
-
-
-def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)
-    """Unpack a batch into planes and images in [0, 1], and rotate and flip both by ``mode``.
-
-    ``packed``, ``width`` and ``mode`` become ``spikes`` of the given type. Entries in
-    :data:`~spike_zoo.data.batches.PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
-    including its vectors, ``hidden_packed`` becomes ``hidden_spikes``, and all others are
-    unchanged. A batch without ``packed`` is returned unchanged. See :mod:`spike_zoo.tasks.batch`.
-    """
-    if "packed" not in batch:
-        return batch
-    modes = batch["mode"]
-    planes = apply_modes(unpack_tensor(batch["packed"], int(batch["width"][0])), modes)
-    pictures = {
-        name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
-    }
-    others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
-    if (hidden := others.pop("hidden_packed", None)) is not None:
-        others["hidden_spikes"] = unpack_tensor(hidden, int(batch["width"][0])).to(spikes)
-    if "flow" in batch:
-        others["flow"] = turn_motions(batch["flow"].float(), modes)
-    return {**others, "spikes": planes.to(spikes), **pictures}
-
-
-def unit_range(image: Tensor) -> Tensor:
-    """Return an image as float32 in [0, 1]; bytes are divided by 255."""
-    return image.float() / 255 if image.dtype == torch.uint8 else image

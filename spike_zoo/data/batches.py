@@ -1,4 +1,4 @@
-"""Collation of samples into batches, and transfer of batches from workers by shared memory.
+"""Collation of samples into batches, their transfer by shared memory, and their unpacking.
 
 A pipe copies a batch four times, in pieces of 64 KiB. Torch's transfer, a file in shared memory
 for each tensor, is even slower, because every page is newly allocated. So workers write large
@@ -18,19 +18,22 @@ import torch
 from torch.utils.data import get_worker_info
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.turning import apply_modes, turn_motions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
 LARGE = 4096  # bytes of a sample's array; smaller arrays are sent by the pipe
 PICTURES = ("image", "images", "blur")  # entries of a batch that hold intensities
+_OF_PACKING = ("packed", "width", "mode")
 
 ALIGNED = 64  # bytes
 
 Place = tuple[tuple[int, ...], str, int]  # shape, type and offset of an array in a slot
-
 
 _KEYS = count()
 _ALIVE: WeakValueDictionary[int, Slots] = WeakValueDictionary()
@@ -221,3 +224,31 @@ def _restore_batch(pickled: dict[str, Any], in_slot: tuple[Any, ...] | None) -> 
         memory = _ALIVE[key].filled(slot)
         batch |= {name: torch.from_numpy(_view(memory, places[name])) for name in places}
     return batch
+
+
+def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)
+    """Unpack a batch into planes and images in [0, 1], and rotate and flip both by ``mode``.
+
+    ``packed``, ``width`` and ``mode`` become ``spikes`` of the given type. Entries in
+    :data:`PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
+    including its vectors, ``hidden_packed`` becomes ``hidden_spikes``, and all others are
+    unchanged. A batch without ``packed`` is returned unchanged. See :mod:`spike_zoo.tasks.batch`.
+    """
+    if "packed" not in batch:
+        return batch
+    modes = batch["mode"]
+    planes = apply_modes(unpack_tensor(batch["packed"], int(batch["width"][0])), modes)
+    pictures = {
+        name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
+    }
+    others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
+    if (hidden := others.pop("hidden_packed", None)) is not None:
+        others["hidden_spikes"] = unpack_tensor(hidden, int(batch["width"][0])).to(spikes)
+    if "flow" in batch:
+        others["flow"] = turn_motions(batch["flow"].float(), modes)
+    return {**others, "spikes": planes.to(spikes), **pictures}
+
+
+def unit_range(image: Tensor) -> Tensor:
+    """Return an image as float32 in [0, 1]; bytes are divided by 255."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least, unpacked
+from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least
+from spike_zoo.data.batches import unpacked
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError

@@ -76,9 +76,9 @@ class ReportScene:
         """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
         with_truth = sorted(self.truths) if self.has_truth else []
         chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
-        count_of_all = len(self.recording)
-        margin = min(_MARGIN, (count_of_all - 1) // 2)
-        inner = range(max(self.planes.start, margin), min(self.planes.stop, count_of_all - margin))
+        total = len(self.recording)
+        margin = min(_MARGIN, (total - 1) // 2)
+        inner = range(max(self.planes.start, margin), min(self.planes.stop, total - margin))
         inner = inner or self.planes
         chosen |= set(_spread(inner.start, inner.stop, count - len(chosen)))
         center = self.center(choices)
@@ -166,11 +166,11 @@ def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
 def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Add the facts of a recording, and a warning if the rate scale is estimated."""
     recording = scene.recording
-    every, height, width = recording.shape
+    total, height, width = recording.shape
     first, planes = scene.planes.start, len(scene.planes)
     scale = scene.rate_scale(choices)
     fps = recording.fps
-    counted = f"{first} to {scene.planes[-1]} of {every}" if planes < every else every
+    counted = f"{first} to {scene.planes[-1]} of {total}" if planes < total else total
     page.add_facts(
         [
             ("planes", counted),

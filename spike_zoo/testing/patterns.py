@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spike_zoo.archive import build_archive
-from spike_zoo.data.base import unpacked
+from spike_zoo.data.batches import unpacked
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording, Take
 
