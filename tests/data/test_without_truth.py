@@ -88,7 +88,7 @@ def test_training_targets_are_images_of_the_named_method(tmp_path: Path) -> None
     torch.testing.assert_close(batch["image"], expected, atol=1 / 255, rtol=0)
     assert len(set(batch["plane"].tolist())) == len(batch["plane"])
     samples = data.make_samples("train")
-    sent = pickle.loads(pickle.dumps(samples))  # noqa: S301  (as to workers that are spawned)
+    sent = pickle.loads(pickle.dumps(samples))  # as to workers that are spawned
     np.testing.assert_array_equal(sent[0]["image"], samples[0]["image"])
 
 
