@@ -30,7 +30,7 @@ from spike_zoo.archive import ArchiveWriter, build_archive, verify_archive
 from spike_zoo.cli.compress import compress
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.data.base import unpacked
+from spike_zoo.data.batches import unpacked
 from spike_zoo.methods.stir import STIR, STIRLoss
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.tasks.protocols import Reconstructs, require_ability

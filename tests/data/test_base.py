@@ -16,7 +16,8 @@ from lightning import LightningModule, Trainer
 
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
-from spike_zoo.data.base import Samples, unpacked
+from spike_zoo.data.base import Samples
+from spike_zoo.data.batches import unpacked
 from spike_zoo.errors import (
     ConfigError,
     MissingFileError,

@@ -18,8 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spike_zoo import SpikeArchive
 from spike_zoo.data import SceneDataModule
-from spike_zoo.data.base import unpacked
-from spike_zoo.data.batches import Collate
+from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir import STIRLoss, STIRLossOptions, STIRModule
